@@ -1,0 +1,89 @@
+//! What can be typed: the clap tree, and nothing else.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::ui::Color;
+
+/// minikube's Docker daemon at hand: its environment, builds, loads, and pods down to their pause containers
+#[derive(Debug, Parser)]
+#[command(
+    name = "devnet",
+    version,
+    propagate_version = false,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+#[command(after_help = "Examples:
+  eval $(devnet env)                      point this shell at minikube's Docker engine
+  devnet build -t app:dev .               build an image in the cluster
+  devnet load app:dev                     bring an image there, sending only what is missing
+  devnet pods                             pods, their pause containers, and what they share
+  devnet exec web -c app -- sh            a shell in a pod, by name
+  devnet lab up                           pods on plain Docker, to try all this without a cluster")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Talk to this engine: unix://, npipe://, tcp:// (see --tls-cert-path) or ssh://
+    #[arg(short = 'H', long, global = true, value_name = "URL")]
+    pub(crate) host: Option<String>,
+    /// The folder with ca.pem, cert.pem and key.pem for a tcp:// host
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) tls_cert_path: Option<std::path::PathBuf>,
+    /// Talk to the engine of this docker context
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Talk to the nodes of this minikube profile
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Colour: always, auto or never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub(crate) color: Color,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(visible_alias = "docker-env")]
+    Env(commands::env::Args),
+    Run(commands::run::Args),
+    Status(commands::status::Args),
+    Build(commands::build::Args),
+    Load(commands::load::Args),
+    Pods(commands::pods::Args),
+    Inspect(commands::inspect::Args),
+    Exec(commands::exec::Args),
+    Logs(commands::logs::Args),
+    Lab(commands::lab::Args),
+    Clean(commands::clean::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_tree_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

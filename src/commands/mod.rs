@@ -1,0 +1,61 @@
+//! One file per command, and what they share: the context of a run and who it talks to.
+//!
+//! A command resolves what is meant, gathers facts, decides (in the domain), acts, renders.
+//! Commands do not call commands.
+
+use std::ffi::OsString;
+
+use crate::cli::Command;
+use crate::error::Result;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+pub(crate) mod build;
+pub(crate) mod clean;
+pub(crate) mod env;
+pub(crate) mod exec;
+pub(crate) mod inspect;
+pub(crate) mod lab;
+pub(crate) mod load;
+pub(crate) mod logs;
+pub(crate) mod pods;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod target;
+
+/// What a command is handed: the settings, the terminal, and the way to engines
+/// (`commands/target.rs`).
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) ui: Ui,
+}
+
+impl Context {
+    pub(crate) fn new(settings: Settings, ui: Ui) -> Self {
+        Self { settings, ui }
+    }
+}
+
+/// Runs one command.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Build(args) => build::run(args, context).await,
+        Command::Clean(args) => clean::run(args, context).await,
+        Command::Env(args) => env::run(args, context).await,
+        Command::Exec(args) => exec::run(args, context).await,
+        Command::Inspect(args) => inspect::run(args, context).await,
+        Command::Lab(args) => lab::run(args, context).await,
+        Command::Load(args) => load::run(args, context).await,
+        Command::Logs(args) => logs::run(args, context).await,
+        Command::Pods(args) => pods::run(args, context).await,
+        Command::Run(args) => run::run(args, context).await,
+        Command::Status(args) => status::run(args, context).await,
+    }
+}
+
+/// Prints what clap says about a command line that it could not take (or `--help`, `--version`).
+pub(crate) fn on_usage_error(_arguments: &[OsString], error: &clap::Error) {
+    // a closed stdout or stderr leaves nobody to tell
+    let _gone = error.print();
+}

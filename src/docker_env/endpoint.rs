@@ -1,0 +1,222 @@
+//! Where an engine listens and how a client proves who it is.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+/// The port of a Docker engine that listens with TLS.
+const TLS_PORT: u16 = 2376;
+/// The port of a Docker engine that listens in the clear.
+const PLAIN_PORT: u16 = 2375;
+
+/// How to reach an engine's API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// A named pipe of Windows, as `//./pipe/docker_engine`.
+    Npipe(String),
+    /// A login on the node; the API is asked through it on `socket`.
+    Ssh {
+        user: Option<String>,
+        host: String,
+        port: u16,
+        /// The engine's socket on the node.
+        socket: String,
+    },
+    /// An IP address (IPv6 without brackets) or a name, and a port.
+    Tcp { host: String, port: u16 },
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Reads a `DOCKER_HOST` value: `unix://`, `npipe://`, `tcp://`, `http(s)://` or `ssh://`.
+    ///
+    /// # Errors
+    /// A usage error for another scheme, a missing host or a port that is no port.
+    pub(crate) fn parse(url: &str) -> Result<Self> {
+        let wrong = |why: &str| {
+            Error::usage(format!("`{url}` is not an engine's address: {why}"))
+                .hint("addresses look like `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2376` or `ssh://docker@host:22`")
+        };
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("no scheme"))?;
+        match scheme {
+            "unix" if rest.is_empty() => Err(wrong("no path")),
+            "unix" => Ok(Self::Unix(PathBuf::from(rest))),
+            "npipe" if rest.is_empty() => Err(wrong("no pipe")),
+            "npipe" => Ok(Self::Npipe(rest.into())),
+            "tcp" | "http" | "https" => {
+                let authority = rest.split('/').next().unwrap_or_default();
+                let (host, port) = split_port(authority)
+                    .ok_or_else(|| wrong("the port is no number from 1 to 65535"))?;
+                if host.is_empty() || host.contains('@') {
+                    return Err(wrong("no host"));
+                }
+                let default = if scheme == "http" {
+                    PLAIN_PORT
+                } else {
+                    TLS_PORT
+                };
+                Ok(Self::Tcp {
+                    host,
+                    port: port.unwrap_or(default),
+                })
+            }
+            "ssh" => {
+                let (authority, path) = rest.split_once('/').map_or((rest, ""), |(a, p)| (a, p));
+                let (user, authority) = authority
+                    .rsplit_once('@')
+                    .map_or((None, authority), |(user, host)| {
+                        (Some(user.to_owned()), host)
+                    });
+                if user.as_deref().is_some_and(|user| user.contains(':')) {
+                    return Err(wrong("a password does not belong into it"));
+                }
+                let (host, port) = split_port(authority)
+                    .ok_or_else(|| wrong("the port is no number from 1 to 65535"))?;
+                if host.is_empty() || host.starts_with('-') {
+                    return Err(wrong("no host"));
+                }
+                let socket = if path.is_empty() {
+                    "/var/run/docker.sock".to_owned()
+                } else {
+                    format!("/{path}")
+                };
+                Ok(Self::Ssh {
+                    user: user.filter(|user| !user.is_empty()),
+                    host,
+                    port: port.unwrap_or(22),
+                    socket,
+                })
+            }
+            _ => Err(wrong("its scheme is unknown")),
+        }
+    }
+}
+
+/// Splits `host`, `host:port`, `[v6]` and `[v6]:port`; `None` when the port is no port.
+fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        return match after.strip_prefix(':') {
+            None if after.is_empty() => Some((host.into(), None)),
+            None => None,
+            Some(text) => Some((host.into(), Some(port(text)?))),
+        };
+    }
+    match authority.split_once(':') {
+        None => Some((authority.into(), None)),
+        // more than one colon without brackets: an IPv6 address as some shells have it
+        Some((_, rest)) if rest.contains(':') => Some((authority.into(), None)),
+        Some((host, text)) => Some((host.into(), Some(port(text)?))),
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Npipe(pipe) => write!(f, "npipe://{pipe}"),
+            Self::Ssh {
+                user, host, port, ..
+            } => {
+                f.write_str("ssh://")?;
+                if let Some(user) = user {
+                    write!(f, "{user}@")?;
+                }
+                write_host(f, host)?;
+                if *port == 22 {
+                    Ok(())
+                } else {
+                    write!(f, ":{port}")
+                }
+            }
+            Self::Tcp { host, port } => {
+                f.write_str("tcp://")?;
+                write_host(f, host)?;
+                write!(f, ":{port}")
+            }
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+fn write_host(f: &mut fmt::Formatter<'_>, host: &str) -> fmt::Result {
+    if host.contains(':') {
+        write!(f, "[{host}]")
+    } else {
+        f.write_str(host)
+    }
+}
+
+/// An address with what proves both sides to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) address: Address,
+    /// The folder with `ca.pem`, `cert.pem` and `key.pem`, for TLS over TCP; `None` is plain TCP.
+    pub(crate) cert_path: Option<PathBuf>,
+    /// The private key of an ssh login; `None` asks the agent and the usual files.
+    pub(crate) ssh_key: Option<PathBuf>,
+    /// The name under which devnet pins this node's ssh host key on first use (a minikube
+    /// profile's node); `None` means the host must stand in `known_hosts`.
+    pub(crate) pin_as: Option<String>,
+}
+
+impl Endpoint {
+    /// An endpoint without certificates, keys or pins.
+    pub(crate) fn plain(address: Address) -> Self {
+        Self {
+            address,
+            cert_path: None,
+            ssh_key: None,
+            pin_as: None,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_survive_a_round_trip() {
+        for url in [
+            "unix:///var/run/docker.sock",
+            "npipe:////./pipe/docker_engine",
+            "tcp://127.0.0.1:32771",
+            "tcp://[fd00::2]:2376",
+            "ssh://docker@127.0.0.1:32770",
+            "ssh://host",
+        ] {
+            assert_eq!(Address::parse(url).unwrap().to_string(), url);
+        }
+        assert_eq!(
+            Address::parse("tcp://a").unwrap().to_string(),
+            "tcp://a:2376"
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for url in [
+            "",
+            "x",
+            "ftp://a",
+            "tcp://",
+            "tcp://a:0",
+            "tcp://a:99999",
+            "tcp://[::1",
+            "unix://",
+            "ssh://-oProxyCommand=x",
+            "ssh://a:b@c",
+        ] {
+            assert!(Address::parse(url).is_err(), "{url}");
+        }
+    }
+}

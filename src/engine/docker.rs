@@ -1,0 +1,150 @@
+//! The Docker Engine API through bollard, over our own transport: connecting, and what an engine
+//! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::BollardRequest;
+
+use crate::docker_env::endpoint::Endpoint;
+use crate::engine::transport::{self, Dialer};
+use crate::engine::{About, Info};
+use crate::error::{Error, Result};
+use crate::settings::Settings;
+
+/// Until an answer begins, for questions.
+const SHORT: Duration = Duration::from_secs(20);
+/// Until an answer begins, where the engine works or a body is sent first: load, stop, wait.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A Docker engine, connected. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Docker {
+    /// For questions: the engine must begin to answer soon.
+    pub(super) api: bollard::Docker,
+    /// For work that takes its time.
+    pub(super) slow: bollard::Docker,
+    pub(super) dialer: Dialer,
+    about: Arc<About>,
+}
+
+impl Docker {
+    pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
+        let dialer = Dialer::new(endpoint, settings.state_folder().ok())?;
+        let client = Arc::new(transport::client(&dialer));
+        let api = bollard::Docker::connect_with_custom_transport(
+            move |request: BollardRequest| {
+                let client = client.clone();
+                Box::pin(async move {
+                    client
+                        .request(request)
+                        .await
+                        .map_err(bollard::errors::Error::from)
+                })
+            },
+            // the dialer knows where to; this only has to be a valid address
+            Some("http://engine"),
+            SHORT.as_secs(),
+            bollard::API_DEFAULT_VERSION,
+        )
+        .map_err(|error| Error::failed("the API client could not be made").because(error))?;
+        let failed = |error| unreachable(endpoint, error);
+        let api = api.negotiate_version().await.map_err(failed)?;
+        let version = api.version().await.map_err(failed)?;
+        let about = About {
+            version: version.version,
+            api_version: version.api_version,
+            os: version.os,
+            arch: version.arch,
+        };
+        let slow = api.clone().with_timeout(LONG);
+        Ok(Self {
+            api,
+            slow,
+            dialer,
+            about: Arc::new(about),
+        })
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.dialer.endpoint()
+    }
+
+    pub(super) fn about(&self) -> &About {
+        &self.about
+    }
+
+    pub(super) async fn info(&self) -> Result<Info> {
+        let info = self
+            .api
+            .info()
+            .await
+            .map_err(|error| self.failed("`/info`", error))?;
+        Ok(Info {
+            name: info.name,
+            operating_system: info.operating_system,
+            storage_driver: info.driver,
+            containerd_store: info
+                .driver_status
+                .iter()
+                .flatten()
+                .flatten()
+                .any(|text| text == "io.containerd.snapshotter.v1"),
+            rootless: info
+                .security_options
+                .iter()
+                .flatten()
+                .any(|option| option.contains("name=rootless")),
+            system_time: info.system_time,
+            cgroup_version: info.cgroup_version.map(|version| version.to_string()),
+            root_dir: info.docker_root_dir,
+        })
+    }
+
+    /// A failure of this engine: what was asked, and what it said.
+    pub(super) fn failed(&self, what: &str, error: bollard::errors::Error) -> Error {
+        use bollard::errors::Error as Why;
+        match error {
+            Why::DockerResponseServerError {
+                status_code: 404,
+                message,
+            } => Error::not_found(format!("{what}: {}", message.trim())),
+            Why::DockerResponseServerError { message, .. } => Error::failed(format!(
+                "{what}: the engine at {} said: {}",
+                self.endpoint(),
+                message.trim()
+            )),
+            other => Error::failed(format!(
+                "{what}: the engine at {} was lost",
+                self.endpoint()
+            ))
+            .because(other),
+        }
+    }
+}
+
+/// Why the first question to an engine had no answer. The dialer's own reason stands inside
+/// hyper's and bollard's wrappers.
+fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = next {
+        if let Some(ours) = inner.downcast_ref::<Error>() {
+            let mut said = Error::new(ours.kind(), ours.to_string());
+            if let Some(cause) = ours.causes().first() {
+                said = said.because(cause.clone());
+            }
+            return ours
+                .hints()
+                .iter()
+                .fold(said, |said, hint| said.hint(hint.clone()));
+        }
+        next = inner.source();
+    }
+    let said = Error::unreachable(format!("no engine answered at {endpoint}"));
+    if matches!(error, bollard::errors::Error::RequestTimeoutError) {
+        return said
+            .because(format!("no answer within {} s", SHORT.as_secs()))
+            .hint("the machine may be paused or overloaded");
+    }
+    said.because(error)
+}

@@ -1,0 +1,78 @@
+//! Adapter: a node's container engine. Domain types come out, never bollard's.
+//!
+//! An enum with inherent methods: a second runtime becomes one more variant. `transport.rs` dials
+//! (every kind of address, one way), `docker*.rs` speak the Engine API through bollard,
+//! `buildkit*.rs` speak BuildKit's protocol over the same transport.
+
+pub(crate) mod docker;
+pub(crate) mod ssh;
+pub(crate) mod tls;
+pub(crate) mod transport;
+
+use crate::docker_env::endpoint::Endpoint;
+use crate::error::Result;
+use crate::settings::Settings;
+
+/// A node's engine, connected.
+#[derive(Clone, Debug)]
+pub(crate) enum Engine {
+    Docker(docker::Docker),
+}
+
+/// What an engine says of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// The engine's version, as `28.5.2`.
+    pub(crate) version: Option<String>,
+    /// The newest API version that it speaks, as `1.51`.
+    pub(crate) api_version: Option<String>,
+    pub(crate) os: Option<String>,
+    /// Go's word: `amd64`, `arm64`.
+    pub(crate) arch: Option<String>,
+}
+
+/// What an engine says of the machine it runs on (`/info`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Info {
+    /// The machine's host name.
+    pub(crate) name: Option<String>,
+    pub(crate) operating_system: Option<String>,
+    /// As `overlay2` or `overlayfs`.
+    pub(crate) storage_driver: Option<String>,
+    /// Whether images live in containerd's store (else in the graph driver).
+    pub(crate) containerd_store: bool,
+    pub(crate) rootless: bool,
+    /// RFC 3339; the engine's own clock.
+    pub(crate) system_time: Option<String>,
+    pub(crate) cgroup_version: Option<String>,
+    pub(crate) root_dir: Option<String>,
+}
+
+impl Engine {
+    /// Connects and negotiates the API version.
+    ///
+    /// # Errors
+    /// Unreachable, with the reason: nobody listens, no answer in time, a certificate that is
+    /// not the node's, an engine that refuses.
+    pub(crate) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
+        Ok(Self::Docker(
+            docker::Docker::connect(endpoint, settings).await?,
+        ))
+    }
+
+    /// The address it was reached at, for messages.
+    pub(crate) fn address(&self) -> String {
+        let Self::Docker(docker) = self;
+        docker.endpoint().to_string()
+    }
+
+    pub(crate) fn about(&self) -> &About {
+        let Self::Docker(docker) = self;
+        docker.about()
+    }
+
+    pub(crate) async fn info(&self) -> Result<Info> {
+        let Self::Docker(docker) = self;
+        docker.info().await
+    }
+}

@@ -1,0 +1,55 @@
+//! TLS as minikube's node has it: only the profile's CA is trusted, the certificate's names and
+//! dates are checked, the client shows its own certificate.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::error::{Error, Result};
+
+/// The client's TLS settings from a folder with `ca.pem`, `cert.pem` and `key.pem`.
+///
+/// # Errors
+/// Names the file that is missing, unreadable or no PEM, or that does not fit the others.
+pub(crate) fn client_config(folder: &Path) -> Result<Arc<rustls::ClientConfig>> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in certificates(&folder.join("ca.pem"))? {
+        roots
+            .add(certificate)
+            .map_err(|error| unusable(&folder.join("ca.pem")).because(error))?;
+    }
+    let key_file = folder.join("key.pem");
+    let key = PrivateKeyDer::from_pem_file(&key_file)
+        .map_err(|error| unusable(&key_file).because(error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::failed("TLS could not be set up").because(error))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates(&folder.join("cert.pem"))?, key)
+        .map_err(|error| {
+            Error::unreachable(format!(
+                "`cert.pem` and `key.pem` in `{}` do not fit together",
+                folder.display()
+            ))
+            .because(error)
+        })?;
+    Ok(Arc::new(config))
+}
+
+fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
+    let found = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(file).because(error))?;
+    if found.is_empty() {
+        return Err(unusable(file).because("it holds no certificate"));
+    }
+    Ok(found)
+}
+
+fn unusable(file: &Path) -> Error {
+    Error::unreachable(format!("the TLS file `{}` can't be used", file.display()))
+        .hint("minikube writes these files; `minikube start` makes them anew")
+}

@@ -1,0 +1,83 @@
+//! devnet: minikube's Docker daemon at hand, and pods down to their pause containers.
+//!
+//! The map, from what is typed to what is shown:
+//! `cli` -> `commands` -> domain (`docker_env image pod netns lab`), adapters (`engine host probe`),
+//! presentation (`shell render template`). Domain knows no bollard, clap, tokio or terminal.
+
+#![cfg(feature = "cli")]
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod cli;
+mod commands;
+mod docker_env;
+mod engine;
+mod error;
+mod pod;
+mod progress;
+mod settings;
+mod ui;
+mod yaml;
+
+use crate::error::{Error, Result};
+
+/// Runs devnet as from a command line and gives its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match cli::Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            commands::on_usage_error(&arguments, &error);
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let settings = settings::Settings::new(cli.global.clone(), settings::Environment::of_process());
+    let ui = ui::Ui::new(&settings.look());
+    let context = commands::Context::new(settings, ui);
+    let outcome = block_on(&context, cli.command);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.ui.error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn block_on(context: &commands::Context, command: cli::Command) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed("could not start the async runtime").because(error))?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            // commands clean up behind themselves when they are dropped here or told first
+            outcome = commands::run(command, context) => outcome,
+            () = interrupted() => Err(Error::interrupted()),
+        }
+    });
+    // a blocking read of a terminal or a pipe must not hold the exit
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Resolves at the first Ctrl-C or SIGTERM.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminate) = terminate {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,218 @@
+//! Domain: pods seen from a node: a sandbox (the pause container) and the containers that join it.
+//!
+//! The field names are those of the contract's JSON; unknown is `None`, never guessed.
+
+use serde::Serialize;
+
+/// What one look at one or more nodes found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Snapshot {
+    pub(crate) schema: u32,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) pods: Vec<Pod>,
+    /// What was found that belongs to no single pod.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// A machine that runs pods, with its engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// `docker` today.
+    pub(crate) runtime: String,
+    pub(crate) version: Option<String>,
+    pub(crate) api_version: Option<String>,
+    pub(crate) os: Option<String>,
+    pub(crate) arch: Option<String>,
+    pub(crate) namespaces: Option<Namespaces>,
+}
+
+/// Kernel inode numbers of a process's namespaces; they compare only within one node and boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Namespaces {
+    pub(crate) net: Option<u64>,
+    pub(crate) ipc: Option<u64>,
+    pub(crate) uts: Option<u64>,
+    pub(crate) pid: Option<u64>,
+    pub(crate) mnt: Option<u64>,
+    pub(crate) user: Option<u64>,
+}
+
+/// Who made a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    /// Plain containers of Docker that share another's network.
+    Docker,
+    Kubernetes,
+    /// `devnet lab`.
+    Lab,
+}
+
+/// How a pod is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PodState {
+    Completed,
+    Degraded,
+    Failed,
+    Paused,
+    Pending,
+    Running,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Pod {
+    pub(crate) node: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) origin: Origin,
+    pub(crate) state: PodState,
+    pub(crate) ips: Vec<String>,
+    pub(crate) host_network: bool,
+    pub(crate) sandbox: Option<Sandbox>,
+    pub(crate) sandboxes_before: Vec<PastSandbox>,
+    pub(crate) containers: Vec<Container>,
+    pub(crate) containers_before: Vec<Container>,
+    /// `None` where nobody looked (no probe).
+    pub(crate) sockets: Option<Vec<Socket>>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// A pod's pause container: what holds its network namespace.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sandbox {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) state: String,
+    pub(crate) pid: Option<u32>,
+    pub(crate) created_at: Option<String>,
+    pub(crate) started_at: Option<String>,
+    pub(crate) network_mode: String,
+    pub(crate) netns: Netns,
+    pub(crate) namespaces: Option<Namespaces>,
+}
+
+/// Where a network namespace is pinned, and its inode number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Netns {
+    pub(crate) inode: Option<u64>,
+    pub(crate) path: Option<String>,
+}
+
+/// A sandbox that a newer one replaced.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PastSandbox {
+    pub(crate) id: String,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) state: String,
+    pub(crate) ip: Option<String>,
+    pub(crate) started_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Container {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// `app`, or with a question mark where the engine can only hint: `init?`, `sidecar?`, `ephemeral?`.
+    pub(crate) kind: String,
+    pub(crate) image: String,
+    pub(crate) image_id: Option<String>,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) restarts: Option<u32>,
+    /// The engine's word: `running`, `exited`, `created`, `paused`, ...
+    pub(crate) state: String,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) oom_killed: Option<bool>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) started_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+    pub(crate) network_mode: String,
+    /// The sandbox that its configuration says it joins.
+    pub(crate) sandbox_id: Option<String>,
+    pub(crate) namespaces: Option<Namespaces>,
+    pub(crate) shares: Shares,
+}
+
+/// Which namespaces a container has in common with its sandbox, by inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Shares {
+    pub(crate) net: Option<bool>,
+    pub(crate) ipc: Option<bool>,
+    pub(crate) uts: Option<bool>,
+    pub(crate) pid: Option<bool>,
+}
+
+/// A socket in a pod's network namespace.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Socket {
+    pub(crate) proto: String,
+    pub(crate) family: u8,
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    pub(crate) remote: Option<String>,
+    pub(crate) state: String,
+    pub(crate) inode: Option<u64>,
+    pub(crate) owners: Vec<Owner>,
+}
+
+/// A process that holds a socket.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Owner {
+    /// The container's name in its pod; `None` for the sandbox or a process of no container.
+    pub(crate) container: Option<String>,
+    pub(crate) pid: u32,
+    pub(crate) command: String,
+}
+
+/// Something that a person should know about a pod, with its evidence and its fix.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Finding {
+    /// A code of the contract, as `split-pod`.
+    pub(crate) code: &'static str,
+    /// `error`, `warning` or `info`.
+    pub(crate) severity: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    /// Ids of the containers it is about.
+    pub(crate) subjects: Vec<String>,
+}
+
+/// One container as an engine lists and describes it: the facts from which pods are made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ContainerFacts {
+    pub(crate) id: String,
+    /// Without the leading slash.
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) image_id: Option<String>,
+    pub(crate) command: Vec<String>,
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) state: String,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) oom_killed: Option<bool>,
+    pub(crate) error: Option<String>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) created_at: Option<String>,
+    pub(crate) started_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+    pub(crate) network_mode: String,
+    pub(crate) ipc_mode: String,
+    pub(crate) pid_mode: String,
+    pub(crate) uts_mode: String,
+    /// IP addresses that the engine itself gave (none under CNI).
+    pub(crate) ips: Vec<String>,
+    /// The file that pins its network namespace, where the engine has one.
+    pub(crate) sandbox_key: Option<String>,
+    /// The engine's own restart count (always 0 under the kubelet).
+    pub(crate) restart_count: Option<u32>,
+    pub(crate) log_driver: Option<String>,
+    pub(crate) tty: bool,
+}

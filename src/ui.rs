@@ -1,0 +1,233 @@
+//! The only one who writes to stdout and stderr: data on the one, talk on the other.
+//!
+//! Colour, quiet and the terminal's width are decided once, here. Text that comes from a daemon
+//! goes through [`visible`] before it reaches a terminal.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
+
+use crate::error::{Error, Kind};
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Color {
+    Always,
+    #[default]
+    Auto,
+    Never,
+}
+
+/// How devnet speaks in this run.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    quiet: bool,
+    verbose: u8,
+    color_stdout: bool,
+    color_stderr: bool,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+    unicode: bool,
+    columns: Option<usize>,
+    /// Notes that are said once however often they arise.
+    said: Mutex<Vec<String>>,
+}
+
+/// What the environment and the flags say about the terminal; read in `settings.rs`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) quiet: bool,
+    pub(crate) verbose: u8,
+    pub(crate) color: Color,
+    pub(crate) no_color: bool,
+    pub(crate) dumb: bool,
+    pub(crate) utf8: bool,
+    pub(crate) columns: Option<usize>,
+}
+
+impl Ui {
+    pub(crate) fn new(look: &Look) -> Self {
+        let stdout_is_terminal = io::stdout().is_terminal();
+        let stderr_is_terminal = io::stderr().is_terminal();
+        let wanted = |terminal: bool| match look.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !look.no_color && !look.dumb,
+        };
+        Self {
+            quiet: look.quiet,
+            verbose: look.verbose,
+            color_stdout: wanted(stdout_is_terminal),
+            color_stderr: wanted(stderr_is_terminal),
+            stdout_is_terminal,
+            stderr_is_terminal,
+            unicode: look.utf8 && !look.dumb,
+            columns: look.columns,
+            said: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    pub(crate) fn stdout_is_terminal(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    pub(crate) fn stderr_is_terminal(&self) -> bool {
+        self.stderr_is_terminal
+    }
+
+    /// Whether text for stdout may carry colour.
+    pub(crate) fn color_stdout(&self) -> bool {
+        self.color_stdout
+    }
+
+    /// Whether text for stderr may carry colour.
+    pub(crate) fn color_stderr(&self) -> bool {
+        self.color_stderr
+    }
+
+    /// Whether lines, bullets and arrows may be drawn with more than ASCII.
+    pub(crate) fn unicode(&self) -> bool {
+        self.unicode
+    }
+
+    /// The width to lay text out for: the terminal's, else `COLUMNS`, else 100.
+    pub(crate) fn columns(&self) -> usize {
+        let terminal = || {
+            (self.stdout_is_terminal || self.stderr_is_terminal)
+                .then(|| crossterm::terminal::size().ok())
+                .flatten()
+                .map(|(columns, _)| usize::from(columns))
+                .filter(|columns| *columns > 0)
+        };
+        self.columns.or_else(terminal).unwrap_or(100)
+    }
+
+    /// Writes data to stdout as it is. A reader that has gone away (`| head`) is no failure.
+    pub(crate) fn data(&self, text: &str) -> io::Result<()> {
+        self.data_bytes(text.as_bytes())
+    }
+
+    /// Writes data to stdout as it is.
+    pub(crate) fn data_bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes to stderr as it is: a child's own stderr, or a progress display.
+    pub(crate) fn talk_bytes(&self, bytes: &[u8]) {
+        let mut stderr = io::stderr().lock();
+        // stderr is where a failure would be told; when it is gone there is nobody to tell
+        let _gone = stderr.write_all(bytes).and_then(|()| stderr.flush());
+    }
+
+    /// Says something to the person; silent under `-q`.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.talk_bytes(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// Says something only when asked for more (`-v`).
+    pub(crate) fn detail(&self, text: &str) {
+        if self.verbose > 0 {
+            self.talk_bytes(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// Says `note: ...` once, however often it comes.
+    pub(crate) fn note(&self, text: &str) {
+        if self.first_time(text) {
+            self.say(&format!("{} {text}", self.paint("note:", "36")));
+        }
+    }
+
+    /// Says `warning: ...` once; also under `-q`, since it may explain a later failure.
+    pub(crate) fn warn(&self, text: &str) {
+        if self.first_time(text) {
+            self.talk_bytes(format!("{} {text}\n", self.paint("warning:", "33")).as_bytes());
+        }
+    }
+
+    /// Says `hint: ...` once.
+    pub(crate) fn hint(&self, text: &str) {
+        if self.first_time(text) {
+            self.say(&format!("{} {text}", self.paint("hint:", "36")));
+        }
+    }
+
+    /// Tells a failure: what, why, what to do next. A child's own exit code says nothing more.
+    pub(crate) fn error(&self, error: &Error) {
+        if let Kind::Child(_) = error.kind() {
+            return;
+        }
+        let mut text = format!(
+            "{} {}\n",
+            self.paint("error:", "1;31"),
+            visible(&error.to_string())
+        );
+        for cause in error.causes() {
+            text.push_str(&format!("caused by: {}\n", visible(&cause)));
+        }
+        for hint in error.hints() {
+            text.push_str(&format!(
+                "{} {}\n",
+                self.paint("hint:", "36"),
+                visible(hint)
+            ));
+        }
+        self.talk_bytes(text.as_bytes());
+    }
+
+    fn first_time(&self, text: &str) -> bool {
+        let mut said = self
+            .said
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if said.iter().any(|before| before == text) {
+            return false;
+        }
+        said.push(text.into());
+        true
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
+        if self.color_stderr {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.into()
+        }
+    }
+}
+
+/// Makes control characters visible, so that text from a daemon can't move the cursor, change
+/// the window title or hide what stands before it. Newlines and tabs stay.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match c {
+            '\n' | '\t' => c.to_string().chars().collect::<Vec<_>>(),
+            // C0, DEL and C1 controls; bidirectional overrides reorder what a person reads
+            c if c.is_control()
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                c.escape_unicode().collect()
+            }
+            c => vec![c],
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escape_sequence_from_a_daemon_is_shown_not_obeyed() {
+        assert_eq!(visible("a\x1b[31mb\nc"), "a\\u{1b}[31mb\nc");
+    }
+}

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Starts, stops and fetches the private engines of the test ground (see run.sh).
+#
+#   engine.sh tree VERSION       prints the folder with that version's programs; fetches it if it must
+#   engine.sh start NAME         starts `host`, `node` or `node2` in $DEVNET_GROUND
+#   engine.sh stop NAME          stops it and waits for its end
+#   engine.sh stop-all
+#   engine.sh sweep              removes what a killed run left on disk
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+
+say() { echo "ground: $*" >&2; }
+
+# Debian's suites and the versions that they carry.
+fetch() {
+  local suite=$1 tree=$2 packages="docker.io containerd"
+  [ "$suite" = bookworm ] || packages="$packages docker-cli docker-buildx"
+  local work; work=$(mktemp -d)
+  mkdir -p "$work"/{lists/partial,cache/archives/partial} "$tree.new"
+  local mirror; mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 '/debian/\?$') || mirror=
+  [ -n "$mirror" ] || { say "no Debian mirror is configured: engine of $suite can't be fetched"; exit 1; }
+  echo "deb [trusted=no] $mirror $suite main" > "$work/sources.list"
+  local apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+    -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root)
+  "${apt[@]}" update
+  # shellcheck disable=SC2086
+  (cd "$work" && "${apt[@]}" download $packages)
+  local deb; for deb in "$work"/*.deb; do dpkg -x "$deb" "$tree.new"; done
+  mv "$tree.new" "$tree"; rm -rf "$work"
+}
+
+case ${1:-} in
+  tree)
+    version=${2:-system}
+    case $version in
+      system)
+        if ! command -v dockerd >/dev/null; then
+          command -v apt-get >/dev/null || { say "install a Docker engine (dockerd): this is no Debian or Ubuntu"; exit 1; }
+          say "installing docker.io"
+          DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2
+          DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends docker.io >&2
+        fi
+        echo / ;;
+      20.10) suite=bookworm ;;&
+      26) suite=trixie ;;&
+      28|28c) suite=sid; version=28 ;;&
+      20.10|26|28|28c)
+        tree=$root/target/ground/engine-$version
+        [ -d "$tree" ] || { say "fetching the engine of $suite"; mkdir -p "$(dirname "$tree")"; fetch "$suite" "$tree" >&2; }
+        echo "$tree" ;;
+      *) say "no engine '$version': system, 20.10, 26, 28 or 28c"; exit 2 ;;
+    esac ;;
+
+  start)
+    name=$2; tree=${DEVNET_GROUND_TREE:-/}; d=$DEVNET_GROUND/$name
+    mkdir -p "$d/bin"
+    if [ "$tree" != / ]; then
+      for program in containerd containerd-shim-runc-v2 ctr docker-init; do ln -sf "$tree/usr/bin/$program" "$d/bin/"; done
+      for program in dockerd docker-proxy; do ln -sf "$tree/usr/sbin/$program" "$d/bin/"; done
+      # a newer suite's runc wants a newer glibc than this system may have
+      ln -sf "$(command -v runc || echo /usr/sbin/runc)" "$d/bin/runc"
+    fi
+    export PATH=$d/bin:$PATH:/usr/sbin:/sbin
+    flags=()
+    [ "${DEVNET_GROUND_ENGINE:-}" = 28c ] && flags+=(--feature containerd-snapshotter=true)
+    address=
+    case $name in
+      node) address=127.0.0.2 ;;
+      node2) address=127.0.0.3 ;;
+    esac
+    if [ -n "$address" ]; then
+      tls=$DEVNET_GROUND/minikube/machines
+      flags+=(-H "tcp://$address:${DEVNET_GROUND_PORT:-2376}" --tlsverify --tlscacert "$DEVNET_GROUND/minikube/certs/ca.pem"
+        --tlscert "$tls/server.pem" --tlskey "$tls/server-key.pem")
+    fi
+    echo '{}' > "$d/daemon.json"
+    DOCKER_MIN_API_VERSION=${DOCKER_MIN_API_VERSION:-} setsid dockerd --config-file "$d/daemon.json" --data-root "$d/data" \
+      --exec-root "$d/exec" --pidfile "$d/pid" -H "unix://$DEVNET_GROUND/$name.sock" \
+      --bridge none --iptables=false --ip6tables=false "${flags[@]}" \
+      > "$d/log" 2>&1 < /dev/null 9>&- &
+    for _ in $(seq 300); do
+      # the socket is there before the engine answers
+      if curl -sf --unix-socket "$DEVNET_GROUND/$name.sock" http://engine/_ping >/dev/null 2>&1; then exit 0; fi
+      [ -e "$d/pid" ] && ! kill -0 "$(cat "$d/pid")" 2>/dev/null && break
+      sleep 0.05
+    done
+    say "the engine '$name' did not start:"; tail -n 5 "$d/log" >&2; exit 1 ;;
+
+  stop)
+    d=$DEVNET_GROUND/$2
+    [ -e "$d/pid" ] || exit 0
+    pid=$(cat "$d/pid"); kill "$pid" 2>/dev/null || exit 0
+    for _ in $(seq 400); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
+    kill -KILL "$pid" ;;
+
+  stop-all) for name in host node node2; do "$0" stop "$name"; done ;;
+
+  sweep)
+    for left in "${TMPDIR:-/tmp}"/devnet-ground.*; do
+      [ -e "$left/lock" ] || continue
+      # a lock that can be had belongs to nobody
+      if flock -n "$left/lock" true; then rm -rf --one-file-system "$left" 2>/dev/null || true; fi
+    done ;;
+  *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+esac

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Makes a minikube-shaped home in $1/minikube, with the shapes and certificates that minikube writes
+# and the addresses of the private engines, so that devnet meets what a minikube user has.
+#   profiles: minikube (one VM node, 127.0.0.2), multi (127.0.0.2 and 127.0.0.3), kic (docker driver,
+#   127.0.0.2), stopped (127.0.0.9, nobody listens), containerd (another runtime), foreign (the
+#   node's address with the certificates of another CA: DEVNET tests point at foreign-certs/)
+set -euo pipefail
+home=$1/minikube
+mkdir -p "$home"/{config,certs,machines,profiles,logs} "$1/fake-bin"
+
+# one CA and one client for all profiles, RSA-2048, PKCS#1 keys, subjects that are only an O
+tls() {
+  local folder=$1 name=$2
+  mkdir -p "$folder"
+  openssl genrsa -traditional -out "$folder/ca-key.pem" 2048 2>/dev/null
+  openssl req -x509 -new -key "$folder/ca-key.pem" -days 1080 -subj "/O=$name" -out "$folder/ca.pem" \
+    -addext "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign" 2>/dev/null
+  leaf "$folder" "$folder/key.pem" "$folder/cert.pem" "$name.<bootstrap>" clientAuth "" 1080
+}
+leaf() {
+  local folder=$1 key=$2 certificate=$3 subject=$4 usage=$5 names=$6 days=$7
+  openssl genrsa -traditional -out "$key" 2048 2>/dev/null
+  { echo "extendedKeyUsage=$usage"; echo "keyUsage=critical,digitalSignature,keyEncipherment"; [ -z "$names" ] || echo "subjectAltName=$names"; } > "$folder/ext"
+  openssl req -new -key "$key" -subj "/O=$subject" 2>/dev/null |
+    openssl x509 -req -CA "$folder/ca.pem" -CAkey "$folder/ca-key.pem" -set_serial "0x$(openssl rand -hex 8)" -days "$days" -extfile "$folder/ext" -out "$certificate" 2>/dev/null
+  rm "$folder/ext"
+}
+
+# keys take a second to make and are good for days: kept beside the build, per checkout
+kept=$(cd "$(dirname "$0")/../.." && pwd)/target/ground/tls
+if [ ! -e "$kept/done" ] || [ -n "$(find "$kept/done" -mtime +30)" ]; then
+  new=$(mktemp -d); trap 'rm -rf "$new"' EXIT
+  tls "$new/certs" minikube
+  leaf "$new/certs" "$new/server-key.pem" "$new/server.pem" minikube.minikube serverAuth \
+    "IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3,DNS:localhost,DNS:minikube" 1080
+  leaf "$new/certs" "$new/expired-key.pem" "$new/expired.pem" minikube.minikube serverAuth "IP:127.0.0.2,IP:127.0.0.4" 1
+  tls "$new/foreign-certs" stranger
+  touch "$new/done"; mkdir -p "$(dirname "$kept")"
+  rm -rf "$kept"; mv -T "$new" "$kept" 2>/dev/null || [ -e "$kept/done" ]
+  trap - EXIT
+fi
+cp "$kept"/certs/* "$home/certs/"; cp "$kept"/certs/{ca,cert,key}.pem "$home/"
+cp "$kept"/server.pem "$kept"/server-key.pem "$home/machines/"
+cp -r "$kept/foreign-certs" "$1/foreign-certs"
+
+node() { # NAME IP CONTROL_PLANE RUNTIME
+  printf '{"Name":"%s","IP":"%s","Port":8443,"KubernetesVersion":"v1.35.1","ContainerRuntime":"%s","ControlPlane":%s,"Worker":true}' "$1" "$2" "$4" "$3"
+}
+profile() { # NAME DRIVER RUNTIME MULTI NODES
+  mkdir -p "$home/profiles/$1"
+  cat > "$home/profiles/$1/config.json" <<JSON
+{
+    "Name": "$1",
+    "KicBaseImage": "gcr.io/k8s-minikube/kicbase:v0.0.50",
+    "Memory": 4000,
+    "CPUs": 2,
+    "Driver": "$2",
+    "SSHUser": "root",
+    "SSHPort": 22,
+    "KubernetesConfig": {
+        "KubernetesVersion": "v1.35.1",
+        "ClusterName": "$1",
+        "Namespace": "default",
+        "ContainerRuntime": "$3",
+        "NetworkPlugin": "cni",
+        "ServiceCIDR": "10.96.0.0/12"
+    },
+    "Nodes": [$5],
+    "Addons": {"storage-provisioner": true},
+    "MultiNodeRequested": $4,
+    "CertExpiration": 94608000000000000,
+    "Network": "",
+    "SSHAuthSock": "",
+    "SSHAgentPID": 0
+}
+JSON
+}
+machine() { # NAME DRIVER IP
+  mkdir -p "$home/machines/$1"
+  cat > "$home/machines/$1/config.json" <<JSON
+{
+    "ConfigVersion": 3,
+    "Driver": {
+        "IPAddress": "$3",
+        "MachineName": "$1",
+        "SSHUser": "docker",
+        "SSHPort": 22,
+        "SSHKeyPath": "$home/machines/$1/id_rsa",
+        "StorePath": "$home"
+    },
+    "DriverName": "$2",
+    "HostOptions": {
+        "AuthOptions": {
+            "CertDir": "$home",
+            "CaCertPath": "$home/certs/ca.pem",
+            "ClientKeyPath": "$home/certs/key.pem",
+            "ClientCertPath": "$home/certs/cert.pem"
+        }
+    },
+    "Name": "$1"
+}
+JSON
+}
+profile minikube kvm2 docker false "$(node "" 127.0.0.2 true docker)"; machine minikube kvm2 127.0.0.2
+profile multi kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.3 false docker)"
+machine multi kvm2 127.0.0.2; machine multi-m02 kvm2 127.0.0.3
+profile kic docker docker false "$(node "" 127.0.0.2 true docker)"; machine kic docker ""
+profile stopped kvm2 docker false "$(node "" 127.0.0.9 true docker)"; machine stopped kvm2 127.0.0.9
+profile containerd kvm2 containerd false "$(node "" 127.0.0.2 true containerd)"; machine containerd kvm2 127.0.0.2
+cat > "$home/config/config.json" <<'JSON'
+{
+    "driver": "kvm2",
+    "profile": "minikube"
+}
+JSON
