@@ -1,1 +1,3 @@
+//! The program that runs inside a node.
+
 fn main() {}

@@ -16,10 +16,10 @@ fetch() {
   local suite=$1 tree=$2 packages="docker.io containerd"
   [ "$suite" = bookworm ] || packages="$packages docker-cli docker-buildx"
   local work; work=$(mktemp -d)
-  mkdir -p "$work"/{lists/partial,cache/archives/partial} "$tree.new"
+  rm -rf "$tree.new"; mkdir -p "$work"/{lists/partial,cache/archives/partial} "$tree.new"
   local mirror; mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 '/debian/\?$') || mirror=
   [ -n "$mirror" ] || { say "no Debian mirror is configured: engine of $suite can't be fetched"; exit 1; }
-  echo "deb [trusted=no] $mirror $suite main" > "$work/sources.list"
+  echo "deb $mirror $suite main" > "$work/sources.list"
   local apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root)
   "${apt[@]}" update
@@ -69,8 +69,8 @@ case ${1:-} in
       node2) address=127.0.0.3 ;;
     esac
     if [ -n "$address" ]; then
-      tls=$DEVNET_GROUND/minikube/machines
-      flags+=(-H "tcp://$address:${DEVNET_GROUND_PORT:-2376}" --tlsverify --tlscacert "$DEVNET_GROUND/minikube/certs/ca.pem"
+      tls=$DEVNET_GROUND/minikube/.minikube/machines
+      flags+=(-H "tcp://$address:${DEVNET_GROUND_PORT:-2376}" --tlsverify --tlscacert "$DEVNET_GROUND/minikube/.minikube/certs/ca.pem"
         --tlscert "$tls/server.pem" --tlskey "$tls/server-key.pem")
     fi
     echo '{}' > "$d/daemon.json"

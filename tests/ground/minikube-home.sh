@@ -5,7 +5,7 @@
 #   127.0.0.2), stopped (127.0.0.9, nobody listens), containerd (another runtime), foreign (the
 #   node's address with the certificates of another CA: DEVNET tests point at foreign-certs/)
 set -euo pipefail
-home=$1/minikube
+home=$1/minikube/.minikube
 mkdir -p "$home"/{config,certs,machines,profiles,logs} "$1/fake-bin"
 
 # one CA and one client for all profiles, RSA-2048, PKCS#1 keys, subjects that are only an O

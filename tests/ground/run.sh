@@ -6,7 +6,7 @@
 # Mounts, processes, network and loopback are private to this run: when it ends, or is killed, the
 # kernel takes all of it away, and an engine that already runs here is never touched. The command
 # finds in its environment
-#   DEVNET_GROUND      a folder: minikube/ (a MINIKUBE_HOME), host.sock, node.sock, node2.sock, fake-bin/minikube
+#   DEVNET_GROUND      a folder: minikube/.minikube (a MINIKUBE_HOME), host.sock, node.sock, node2.sock, fake-bin/minikube
 #   DEVNET_GROUND_*    see ground_environment below
 # Engines: `host` (unix socket), `node` (TLS on 127.0.0.2:2376) and `node2` (TLS on 127.0.0.3:2376,
 # started on demand with `tests/ground/engine.sh start node2`).

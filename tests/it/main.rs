@@ -1,1 +1,8 @@
-fn main() {}
+//! The real devnet, end to end: against real Docker engines over TLS, in real shells.
+//!
+//! `make test` runs this inside the test ground (`tests/ground/run.sh`), which gives it private
+//! engines and a minikube-shaped home. Without the ground a test that needs it says so and is
+//! skipped on a person's computer, and fails in CI.
+
+mod house;
+mod support;

@@ -1,0 +1,4 @@
+# Two commands on a fresh machine: `make demo` shows what devnet does, `make test` tests it.
+.PHONY: build
+build:
+	cargo build --release

@@ -1,0 +1,158 @@
+//! Where tests start devnet: a clean environment, a home of its own, the ground's engines.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The test ground, when this run has one.
+pub(crate) fn ground() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
+    let ground = std::env::var_os("DEVNET_GROUND").map(PathBuf::from);
+    if ground.is_none() {
+        missing("the test ground (run `make test`)");
+    }
+    ground
+}
+
+/// Says loudly that something a test needs is not here; in CI that is a failure.
+pub(crate) fn missing(what: &str) {
+    #[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
+    let ci = std::env::var_os("CI").is_some();
+    assert!(!ci, "this test needs {what}");
+    eprintln!("SKIPPED: this test needs {what}");
+}
+
+/// A home of its own in which devnet runs with a clean environment.
+pub(crate) struct Sandbox {
+    home: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Sandbox {
+    /// A sandbox that knows no cluster and no engine.
+    pub(crate) fn bare() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name).display().to_string();
+        let environment = [
+            ("HOME", path("")),
+            ("XDG_CONFIG_HOME", path("config")),
+            ("XDG_STATE_HOME", path("state")),
+            ("XDG_CACHE_HOME", path("cache")),
+            ("TMPDIR", path("")),
+            (
+                "PATH",
+                "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into(),
+            ),
+            ("LANG", "C.UTF-8".into()),
+            ("COLUMNS", "100".into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec();
+        Self { home, environment }
+    }
+
+    /// A sandbox whose minikube home is the ground's.
+    pub(crate) fn with_minikube(ground: &Path) -> Self {
+        Self::bare().env(
+            "MINIKUBE_HOME",
+            &ground.join("minikube/.minikube").display().to_string(),
+        )
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(existing, _)| existing != name);
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Any program in this sandbox's environment.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is where tests start programs"
+        )]
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.home.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// devnet, ready to start.
+    pub(crate) fn devnet_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_devnet"));
+        command.args(arguments);
+        command
+    }
+
+    /// Runs devnet to its end.
+    pub(crate) fn devnet(&self, arguments: &[&str]) -> Output {
+        Output::of(&mut self.devnet_command(arguments))
+    }
+}
+
+/// How a program ended, as a person would see it.
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("the program starts");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asserts exit code 0 and gives stdout.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self}");
+        self.stdout
+    }
+
+    /// Asserts an exit code and gives stderr.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{self}");
+        self.stderr
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}--- stderr ---\n{}[exit {}]",
+            self.stdout, self.stderr, self.code
+        )
+    }
+}
+
+/// The docker CLI against one of the ground's engines, for comparing and preparing.
+pub(crate) fn docker(ground: &Path, engine: &str, arguments: &[&str]) -> Output {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where tests start programs"
+    )]
+    let mut command = Command::new("docker");
+    command
+        .args([
+            "-H",
+            &format!("unix://{}", ground.join(format!("{engine}.sock")).display()),
+        ])
+        .args(arguments)
+        .stdin(Stdio::null());
+    Output::of(&mut command)
+}
