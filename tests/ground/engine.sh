@@ -17,6 +17,7 @@ fetch() {
   [ "$suite" = bookworm ] || packages="$packages docker-cli docker-buildx"
   local work; work=$(mktemp -d)
   rm -rf "$tree.new"; mkdir -p "$work"/{lists/partial,cache/archives/partial} "$tree.new"
+  # shellcheck disable=SC2016  # apt's own placeholder
   local mirror; mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 '/debian/\?$') || mirror=
   [ -n "$mirror" ] || { say "no Debian mirror is configured: engine of $suite can't be fetched"; exit 1; }
   echo "deb $mirror $suite main" > "$work/sources.list"

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# devnet beside its peers on one engine, in one run: medians and ratios. `make bench` runs this
+# inside the test ground; BENCH="env build load pods" picks parts, ROUNDS sets how often (10),
+# SIZE the megabytes of the large context and image (480).
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+devnet=$root/target/release/devnet
+rounds=${ROUNDS:-10} size=${SIZE:-480}
+work=$(mktemp -d "$DEVNET_GROUND/bench.XXXX"); cd "$work"
+certs=$DEVNET_GROUND/minikube/.minikube/certs
+export MINIKUBE_HOME=$DEVNET_GROUND/minikube/.minikube HOME=$work
+export DOCKER_BUILDKIT=1
+node=(docker -H tcp://127.0.0.2:2376 --tlsverify --tlscacert "$certs/ca.pem" --tlscert "$certs/cert.pem" --tlskey "$certs/key.pem")
+host=(docker -H "unix://$DEVNET_GROUND/host.sock")
+unset DOCKER_HOST DOCKER_TLS_VERIFY DOCKER_CERT_PATH
+
+# median of seconds: BEFORE-COMMAND; then COMMAND, `rounds` times
+median() { # BEFORE COMMAND...
+  local before=$1; shift
+  local i start end
+  for ((i = 0; i < rounds; i++)); do
+    eval "$before"
+    start=$EPOCHREALTIME
+    "$@" >"$work/out" 2>&1 || { echo "bench: '$*' failed:" >&2; tail -n 5 "$work/out" >&2; return 1; }
+    end=$EPOCHREALTIME
+    awk -v a="$start" -v b="$end" 'BEGIN { printf "%.6f\n", b - a }'
+  done | sort -n | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+row() { # WHAT OURS PEER PEER-NAME
+  awk -v w="$1" -v a="$2" -v b="$3" -v n="$4" 'BEGIN {
+    if (b == "") printf "%-52s %9.1f ms\n", w, a * 1000
+    else printf "%-52s %9.1f ms  %9.1f ms  %6.2f x  (%s)\n", w, a * 1000, b * 1000, a / b, n }'
+}
+peak() { # COMMAND...: peak memory in MB
+  python3 - "$@" <<'PY'
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+print(f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024:.0f} MB")
+PY
+}
+wanted() { case " ${BENCH:-env build load pods} " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+echo "engine $("${node[@]}" version --format '{{.Server.Version}}'), $(nproc) cores, medians of $rounds; over TLS on loopback"
+printf '%-52s %12s  %12s  %8s\n' "" devnet peer ratio
+
+if wanted env; then
+  row "env --shell bash" "$(median true "$devnet" env --shell bash)" "" ""
+  row "env, shell detected" "$(median true "$devnet" env)" "" ""
+  row "status (TLS, whole process)" "$(median true "$devnet" status)" "$(median true "${node[@]}" version)" "docker version"
+  "$devnet" status -o json | python3 -c 'import json,sys; r=json.load(sys.stdin).get("round_trip_ms"); print(f"one request over a kept TLS connection: {r} ms")'
+  echo "peak memory of env: $(peak "$devnet" env --shell bash)"
+fi
+
+if wanted build; then
+  mkdir -p context/src
+  for i in $(seq 16); do head -c $((size / 16))M /dev/urandom > "context/big$i"; done
+  for i in $(seq 50); do echo "file $i" > "context/src/f$i"; done
+  printf 'FROM scratch\nCOPY big* /big/\nCOPY src /src/\n' > context/Dockerfile
+  build=("$devnet" build -q -t bench:devnet context)
+  # the docker command of this engine's age: built-in BuildKit before 23, buildx since
+  peer=("${node[@]}" build -q -t bench:docker context)
+  rounds_before=$rounds; rounds=1
+  "${node[@]}" builder prune -af >/dev/null 2>&1 || true
+  ours=$(median true "${build[@]}")
+  "${node[@]}" rmi -f bench:devnet >/dev/null; "${node[@]}" builder prune -af >/dev/null 2>&1 || true
+  row "build, $size MB context, first" "$ours" "$(median true "${peer[@]}")" "docker build"
+  "${build[@]}" >/dev/null
+  rounds=$rounds_before
+  row "build, nothing changed" "$(median true "${build[@]}")" "$(median true "${peer[@]}")" "docker build"
+  row "build, one small file changed" "$(median 'date +%N > context/src/f7' "${build[@]}")" "$(median 'date +%N > context/src/f7' "${peer[@]}")" "docker build"
+  echo "peak memory of build: $(peak "${build[@]}")"
+  "${node[@]}" rmi -f bench:devnet bench:docker >/dev/null 2>&1; rm -rf context
+fi
+
+if wanted load; then
+  mkdir -p image
+  for i in 1 2 3 4; do head -c $((size / 4))M /dev/urandom > "image/big$i"; done
+  printf 'FROM scratch\nCOPY big1 /\nCOPY big2 /\nCOPY big3 /\nCOPY big4 /\nCOPY app /\n' > image/Dockerfile
+  again() { date +%N > image/app; "${host[@]}" build -q -t bench:load image >/dev/null; }
+  # shellcheck disable=SC2016  # run by `sh -c`
+  pipe=(bash -c "set -o pipefail; ${host[*]} save bench:load | ${node[*]} load")
+  load=("$devnet" load --from-host "unix://$DEVNET_GROUND/host.sock" bench:load)
+  rounds_before=$rounds; rounds=1
+  again
+  ours=$(median true "${load[@]}")
+  "${node[@]}" rmi -f bench:load >/dev/null
+  row "load, $size MB image, first" "$ours" "$(median true "${pipe[@]}")" "save | load"
+  rounds=$rounds_before
+  ours=$(median again "${load[@]}")
+  rounds=3
+  row "load, last layer changed" "$ours" "$(median again "${pipe[@]}")" "save | load"
+  "${load[@]}" >/dev/null 2>&1; rounds=$rounds_before
+  row "load, nothing to do" "$(median true "${load[@]}")" "" ""
+  again; echo "peak memory of load: $(peak "${load[@]}")"
+  "${node[@]}" rmi -f bench:load >/dev/null 2>&1; "${host[@]}" rmi -f bench:load >/dev/null 2>&1; rm -rf image
+fi
+
+if wanted pods; then
+  H=(-H "tcp://127.0.0.2:2376" --tls-cert-path "$certs")
+  "$devnet" "${H[@]}" lab up >/dev/null 2>&1
+  # shellcheck disable=SC2016  # expanded by the inner shell
+  all=(bash -c '"$@" inspect $("$@" ps -aq)' -- "${node[@]}")
+  row "pods --no-probe, one pod" "$(median true "$devnet" "${H[@]}" pods --no-probe)" "$(median true "${all[@]}")" "docker ps + inspect"
+  row "pods" "$(median true "$devnet" "${H[@]}" pods)" "" ""
+  "$devnet" "${H[@]}" lab down >/dev/null 2>&1
+fi

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what `make demo|test|bench|lint` need and this machine lacks: deps.sh PURPOSE
+# On Debian and Ubuntu as root it installs; elsewhere it says what to install.
+set -euo pipefail
+purpose=$1
+
+# program:package pairs; a package without a program is asked of dpkg
+needs="dockerd:docker.io openssl:openssl curl:curl ip:iproute2 setpriv:util-linux unshare:util-linux"
+case $purpose in
+  demo) ;;
+  test) needs="$needs docker:docker-cli busybox:busybox-static zsh:zsh fish:fish tcsh:tcsh bsd-csh:csh dash:dash ksh:ksh elvish:elvish
+    xonsh:xonsh sshd:openssh-server ssh:openssh-client python3:python3 ss:iproute2 nsenter:util-linux strace:strace" ;;
+  bench) needs="$needs docker:docker-cli busybox:busybox-static hyperfine:hyperfine python3:python3" ;;
+  lint) needs="shellcheck:shellcheck" ;;
+  *) echo "deps: unknown purpose '$purpose'" >&2; exit 2 ;;
+esac
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=
+for need in $needs; do
+  command -v "${need%%:*}" >/dev/null || missing="$missing ${need##*:}"
+done
+# a dynamically linked busybox runs in no empty image
+if [ "$purpose" = test ] || [ "$purpose" = bench ]; then
+  if command -v ldd >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then missing="$missing busybox-static"; fi
+fi
+# no distribution has cargo-deny; building it takes minutes, so a person is asked and CI just does it
+if [ "$purpose" = lint ] && [ -n "${CI:-}" ] && ! cargo deny --version >/dev/null 2>&1; then
+  cargo install --quiet --locked cargo-deny
+fi
+[ -n "$missing" ] || exit 0
+
+if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  echo "installing:$missing" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update >/dev/null
+  # older suites have the docker command in docker.io itself
+  if ! apt-cache show docker-cli >/dev/null 2>&1; then missing=${missing//docker-cli/docker.io}; fi
+  # shellcheck disable=SC2086
+  apt-get -qq install -y --no-install-recommends $missing >/dev/null
+else
+  echo "please install:$missing (names of Debian packages), or run this as root on Debian or Ubuntu" >&2
+  exit 1
+fi
