@@ -17,8 +17,9 @@ fetch() {
   [ "$suite" = bookworm ] || packages="$packages docker-cli docker-buildx"
   local work; work=$(mktemp -d)
   rm -rf "$tree.new"; mkdir -p "$work"/{lists/partial,cache/archives/partial} "$tree.new"
+  local mirror
   # shellcheck disable=SC2016  # apt's own placeholder
-  local mirror; mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 '/debian/\?$') || mirror=
+  mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 '/debian/\?$') || mirror=
   [ -n "$mirror" ] || { say "no Debian mirror is configured: engine of $suite can't be fetched"; exit 1; }
   echo "deb $mirror $suite main" > "$work/sources.list"
   local apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
