@@ -30,7 +30,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match cli::Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            commands::on_usage_error(&arguments, &error);
+            commands::version::answer(&arguments, &error);
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };

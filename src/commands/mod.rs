@@ -3,8 +3,6 @@
 //! A command resolves what is meant, gathers facts, decides (in the domain), acts, renders.
 //! Commands do not call commands.
 
-use std::ffi::OsString;
-
 use crate::cli::Command;
 use crate::error::Result;
 use crate::settings::Settings;
@@ -22,6 +20,7 @@ pub(crate) mod pods;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod target;
+pub(crate) mod version;
 
 /// What a command is handed: the settings, the terminal, and the way to engines
 /// (`commands/target.rs`).
@@ -52,10 +51,4 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
     }
-}
-
-/// Prints what clap says about a command line that it could not take (or `--help`, `--version`).
-pub(crate) fn on_usage_error(_arguments: &[OsString], error: &clap::Error) {
-    // a closed stdout or stderr leaves nobody to tell
-    let _gone = error.print();
 }
