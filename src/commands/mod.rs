@@ -12,6 +12,7 @@ pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod env;
 pub(crate) mod exec;
+pub(crate) mod gather;
 pub(crate) mod inspect;
 pub(crate) mod lab;
 pub(crate) mod load;

@@ -5,6 +5,7 @@
 //! `buildkit*.rs` speak BuildKit's protocol over the same transport.
 
 pub(crate) mod docker;
+pub(crate) mod docker_pods;
 pub(crate) mod ssh;
 pub(crate) mod tls;
 pub(crate) mod transport;

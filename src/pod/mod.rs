@@ -2,7 +2,17 @@
 //!
 //! The field names are those of the contract's JSON; unknown is `None`, never guessed.
 
+mod group;
+mod kind;
+mod membership;
+mod select;
+mod state;
+
 use serde::Serialize;
+
+pub(crate) use group::{Lone, pods};
+pub(crate) use select::select;
+pub(crate) use state::is_up;
 
 /// What one look at one or more nodes found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -207,8 +217,12 @@ pub(crate) struct ContainerFacts {
     pub(crate) ipc_mode: String,
     pub(crate) pid_mode: String,
     pub(crate) uts_mode: String,
-    /// IP addresses that the engine itself gave (none under CNI).
+    /// IP addresses that the engine itself gave (none under CNI); empty when it is not running.
     pub(crate) ips: Vec<String>,
+    /// Addresses that its creator asked the engine for; they stay readable after its end.
+    pub(crate) wanted_ips: Vec<String>,
+    /// The file on the node that is its `/etc/hosts`.
+    pub(crate) hosts_path: Option<String>,
     /// The file that pins its network namespace, where the engine has one.
     pub(crate) sandbox_key: Option<String>,
     /// The engine's own restart count (always 0 under the kubelet).

@@ -1,0 +1,188 @@
+//! The containers of a Docker engine as facts: listed once, then each inspected, many at a time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{
+    InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
+};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::engine::Engine;
+use crate::engine::docker::Docker;
+use crate::error::Result;
+use crate::pod::ContainerFacts;
+
+/// How many questions are on their way at once.
+const IN_FLIGHT: usize = 16;
+
+impl Engine {
+    /// Every container of the engine, running or not, newest first.
+    ///
+    /// # Errors
+    /// When the engine does not answer or answers nonsense. A container that vanishes meanwhile
+    /// is left out.
+    pub(crate) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
+        let Self::Docker(docker) = self;
+        docker.containers().await
+    }
+}
+
+impl Docker {
+    async fn containers(&self) -> Result<Vec<ContainerFacts>> {
+        let (ids, tags) = futures_util::try_join!(self.container_ids(), self.image_tags())?;
+        let inspected: Vec<Option<ContainerInspectResponse>> = stream::iter(ids)
+            .map(|id| self.inspect_or_gone(id))
+            .buffered(IN_FLIGHT)
+            .try_collect()
+            .await?;
+        Ok(inspected
+            .into_iter()
+            .flatten()
+            .map(|answer| facts(answer, &tags))
+            .collect())
+    }
+
+    async fn container_ids(&self) -> Result<Vec<String>> {
+        let options = ListContainersOptionsBuilder::default().all(true).build();
+        let listed = self
+            .api
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| self.failed("listing containers", error))?;
+        Ok(listed.into_iter().filter_map(|one| one.id).collect())
+    }
+
+    /// The tags of every image that has one, by image ID.
+    async fn image_tags(&self) -> Result<HashMap<String, String>> {
+        let images = self
+            .api
+            .list_images(None::<ListImagesOptions>)
+            .await
+            .map_err(|error| self.failed("listing images", error))?;
+        Ok(images
+            .into_iter()
+            .filter_map(|image| {
+                let tag = image.repo_tags.into_iter().find(|t| t != "<none>:<none>")?;
+                Some((image.id, tag))
+            })
+            .collect())
+    }
+
+    /// A container's description; `None` when it has vanished since it was listed.
+    async fn inspect_or_gone(&self, id: String) -> Result<Option<ContainerInspectResponse>> {
+        match self
+            .api
+            .inspect_container(&id, None::<InspectContainerOptions>)
+            .await
+        {
+            Ok(answer) => Ok(Some(answer)),
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
+            Err(error) => {
+                let short = id.get(..12).unwrap_or(&id);
+                Err(self.failed(&format!("inspecting container {short}"), error))
+            }
+        }
+    }
+}
+
+fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> ContainerFacts {
+    let state = answer.state.unwrap_or_default();
+    let host = answer.host_config.unwrap_or_default();
+    let config = answer.config.unwrap_or_default();
+    let network = answer.network_settings.unwrap_or_default();
+    let status = state
+        .status
+        .map(|status| status.to_string())
+        .unwrap_or_default();
+    let endpoints = || network.networks.iter().flat_map(HashMap::values);
+    let configured = config.image.unwrap_or_default();
+    let ended = !crate::pod::is_up(&status);
+    ContainerFacts {
+        id: answer.id.unwrap_or_default(),
+        name: answer
+            .name
+            .map(|name| name.trim_start_matches('/').to_owned())
+            .unwrap_or_default(),
+        // the kubelet configures image IDs; a person knows tags
+        image: match &answer.image {
+            Some(id) if *id == configured || configured.starts_with("sha256:") => {
+                tags.get(id).cloned().unwrap_or(configured)
+            }
+            _ => configured,
+        },
+        image_id: answer.image,
+        command: answer
+            .path
+            .into_iter()
+            .chain(answer.args.into_iter().flatten())
+            .collect(),
+        labels: config
+            .labels
+            .unwrap_or_default()
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+        exit_code: match status.as_str() {
+            // 0 until it was tried; then 126, 127 or 128 where it could not be started
+            "created" => state.exit_code.filter(|code| *code != 0),
+            _ => state.exit_code.filter(|_| ended),
+        },
+        state: status,
+        oom_killed: state.oom_killed,
+        error: state.error.filter(|text| !text.is_empty()),
+        pid: state
+            .pid
+            .and_then(|pid| u32::try_from(pid).ok())
+            .filter(|pid| *pid != 0),
+        created_at: time(answer.created),
+        started_at: time(state.started_at),
+        finished_at: time(state.finished_at).filter(|_| ended),
+        network_mode: host.network_mode.unwrap_or_default(),
+        ipc_mode: host.ipc_mode.unwrap_or_default(),
+        pid_mode: host.pid_mode.unwrap_or_default(),
+        uts_mode: host.uts_mode.unwrap_or_default(),
+        ips: if ended {
+            Vec::new()
+        } else {
+            addresses(endpoints(), |e| [&e.ip_address, &e.global_ipv6_address])
+        },
+        wanted_ips: addresses(endpoints().filter_map(|e| e.ipam_config.as_ref()), |ipam| {
+            [&ipam.ipv4_address, &ipam.ipv6_address]
+        }),
+        hosts_path: answer.hosts_path.filter(|path| !path.is_empty()),
+        sandbox_key: network.sandbox_key.clone().filter(|path| !path.is_empty()),
+        restart_count: answer
+            .restart_count
+            .and_then(|count| u32::try_from(count).ok()),
+        log_driver: host.log_config.and_then(|log| log.typ),
+        tty: config.tty.unwrap_or_default(),
+    }
+}
+
+/// The addresses of all networks, IPv4 first, without the empty ones.
+fn addresses<'a, T: 'a>(
+    of: impl Iterator<Item = &'a T>,
+    pick: impl Fn(&'a T) -> [&'a Option<String>; 2],
+) -> Vec<String> {
+    let mut found: Vec<String> = of
+        .flat_map(pick)
+        .filter_map(Clone::clone)
+        .filter(|address| !address.is_empty())
+        .collect();
+    found.sort_by_key(|address| (address.contains(':'), address.clone()));
+    found.dedup();
+    found
+}
+
+/// The engine's time, unless it is its zero ("never").
+fn time(text: Option<String>) -> Option<String> {
+    let text = text.filter(|text| !text.starts_with("0001-"))?;
+    let parsed: jiff::Timestamp = text.parse().ok()?;
+    Some(if text.ends_with('Z') {
+        text
+    } else {
+        parsed.to_string()
+    })
+}

@@ -1,0 +1,299 @@
+//! Containers of one node in, pods out: kubelet pods and lab pods by their labels, plain Docker
+//! containers by whose network they join.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::membership::{self, Key, Member, Part};
+use super::state::{self, is_up};
+use super::{
+    Container, ContainerFacts, Netns, Origin, PastSandbox, Pod, PodState, Sandbox, Shares, kind,
+};
+
+/// What to do with plain containers that share no namespace with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lone {
+    Leave,
+    Show,
+}
+
+/// The pods of a node, by namespace, name, and age.
+pub(crate) fn pods(node: &str, all: &[ContainerFacts], lone: Lone) -> Vec<Pod> {
+    let mut made: BTreeMap<Key, Vec<(&ContainerFacts, Member)>> = BTreeMap::new();
+    let mut plain = Vec::new();
+    for facts in all {
+        match membership::of(facts) {
+            Some(member) => made
+                .entry(member.key.clone())
+                .or_default()
+                .push((facts, member)),
+            None if membership::is_helper(facts) => {}
+            None => plain.push(facts),
+        }
+    }
+    let mut pods: Vec<Pod> = made
+        .into_iter()
+        .map(|(key, members)| made_pod(node, key, members))
+        .chain(plain_groups(node, &plain, lone))
+        .collect();
+    for pod in &mut pods {
+        pod.state = state::of(pod);
+    }
+    pods.sort_by(|a, b| {
+        let started = |pod: &Pod| pod.sandbox.as_ref().and_then(|s| s.created_at.clone());
+        (&a.namespace, &a.name, started(a)).cmp(&(&b.namespace, &b.name, started(b)))
+    });
+    pods
+}
+
+fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Pod {
+    let origin = members.first().map_or(Origin::Kubernetes, |m| m.1.origin);
+    let (mut sandboxes, parts): (Vec<_>, Vec<_>) = members
+        .into_iter()
+        .partition(|(_, member)| member.part == Part::Sandbox);
+    // the one that runs, else the newest; an attempt counts from 0 again after `docker rm`
+    sandboxes.sort_by(|(a, am), (b, bm)| {
+        (is_up(&b.state), &b.created_at, bm.attempt).cmp(&(
+            is_up(&a.state),
+            &a.created_at,
+            am.attempt,
+        ))
+    });
+    let (containers, containers_before) = newest_first(parts);
+    let current = sandboxes.first().map(|(facts, _)| *facts);
+    Pod {
+        node: node.into(),
+        labels: current.map_or_else(BTreeMap::new, |facts| pod_labels(facts, origin)),
+        namespace: key.namespace,
+        name: key.name,
+        uid: key.uid,
+        origin,
+        state: PodState::Pending,
+        ips: current.map_or_else(Vec::new, |facts| facts.ips.clone()),
+        host_network: current.is_some_and(|facts| facts.network_mode == "host"),
+        sandbox: sandboxes.first().map(|(f, m)| sandbox(f, m.attempt)),
+        sandboxes_before: sandboxes
+            .iter()
+            .skip(1)
+            .map(|(facts, member)| PastSandbox {
+                id: facts.id.clone(),
+                attempt: member.attempt,
+                state: facts.state.clone(),
+                ip: facts.ips.iter().chain(&facts.wanted_ips).next().cloned(),
+                started_at: facts.started_at.clone(),
+                finished_at: facts.finished_at.clone(),
+            })
+            .collect(),
+        containers,
+        containers_before,
+        sockets: None,
+        findings: Vec::new(),
+    }
+}
+
+/// Splits a pod's containers into the newest of each name (and any that still runs), in the order
+/// in which the pod began them, and dead ones that a newer one replaced, newest first.
+fn newest_first(parts: Vec<(&ContainerFacts, Member)>) -> (Vec<Container>, Vec<Container>) {
+    let mut by_name: BTreeMap<String, Vec<(&ContainerFacts, Member)>> = BTreeMap::new();
+    for (facts, member) in parts {
+        if let Part::Container(name) = &member.part {
+            by_name
+                .entry(name.clone())
+                .or_default()
+                .push((facts, member));
+        }
+    }
+    let mut now = Vec::new();
+    let mut before = Vec::new();
+    for (name, mut same) in by_name {
+        same.sort_by(|(a, am), (b, bm)| {
+            (&b.created_at, bm.attempt).cmp(&(&a.created_at, am.attempt))
+        });
+        for (place, (facts, member)) in same.into_iter().enumerate() {
+            let list = if place == 0 || is_up(&facts.state) {
+                &mut now
+            } else {
+                &mut before
+            };
+            list.push((facts, container(facts, &name, member)));
+        }
+    }
+    // a restarted container keeps its place among those that were never restarted only by name;
+    // what the first look shows is the order of creation
+    now.sort_by(|(a, _), (b, _)| (&a.created_at, &a.name).cmp(&(&b.created_at, &b.name)));
+    before.sort_by(|(a, _), (b, _)| (&b.created_at, &b.name).cmp(&(&a.created_at, &a.name)));
+    let kinds = kind::kinds(&now.iter().map(|(facts, _)| *facts).collect::<Vec<_>>());
+    let now = now.into_iter().zip(kinds).map(|((_, mut one), kind)| {
+        one.kind = kind.into();
+        one
+    });
+    (now.collect(), before.into_iter().map(|(_, c)| c).collect())
+}
+
+/// A pod's own labels: the kubelet writes them on the sandbox beside its own and the annotations.
+fn pod_labels(facts: &ContainerFacts, origin: Origin) -> BTreeMap<String, String> {
+    match origin {
+        Origin::Lab => facts
+            .labels
+            .get("dev.devnet.pod.labels")
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default(),
+        Origin::Kubernetes => facts
+            .labels
+            .iter()
+            .filter(|(name, _)| {
+                !name.starts_with("annotation.") && !name.starts_with("io.kubernetes.")
+            })
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        Origin::Docker => facts.labels.clone(),
+    }
+}
+
+fn sandbox(facts: &ContainerFacts, attempt: Option<u32>) -> Sandbox {
+    Sandbox {
+        id: facts.id.clone(),
+        name: facts.name.clone(),
+        image: facts.image.clone(),
+        attempt,
+        state: facts.state.clone(),
+        pid: facts.pid,
+        created_at: facts.created_at.clone(),
+        started_at: facts.started_at.clone(),
+        network_mode: facts.network_mode.clone(),
+        netns: Netns {
+            inode: None,
+            // the engine keeps naming the file after the sandbox's end, when it is gone
+            path: facts
+                .sandbox_key
+                .clone()
+                .filter(|path| !path.is_empty() && is_up(&facts.state)),
+        },
+        namespaces: None,
+    }
+}
+
+fn container(facts: &ContainerFacts, name: &str, member: Member) -> Container {
+    Container {
+        id: facts.id.clone(),
+        name: name.into(),
+        kind: "app".into(),
+        image: facts.image.clone(),
+        image_id: facts.image_id.clone(),
+        attempt: member.attempt,
+        restarts: member.restarts,
+        state: facts.state.clone(),
+        exit_code: facts.exit_code,
+        oom_killed: facts.oom_killed,
+        pid: facts.pid,
+        started_at: facts.started_at.clone(),
+        finished_at: facts.finished_at.clone(),
+        network_mode: facts.network_mode.clone(),
+        sandbox_id: member.sandbox_id,
+        namespaces: None,
+        shares: Shares::default(),
+    }
+}
+
+/// Plain containers, grouped by the one whose network all of them have in the end.
+fn plain_groups(node: &str, plain: &[&ContainerFacts], lone: Lone) -> Vec<Pod> {
+    let mut groups: BTreeMap<String, Vec<&ContainerFacts>> = BTreeMap::new();
+    for facts in plain {
+        groups
+            .entry(network_of(facts, plain))
+            .or_default()
+            .push(facts);
+    }
+    groups
+        .into_iter()
+        .filter(|(root, members)| {
+            lone == Lone::Show || members.len() > 1 || members.iter().all(|facts| facts.id != *root)
+        })
+        .map(|(root, members)| plain_pod(node, &root, &members))
+        .collect()
+}
+
+/// The ID of the container whose network this one has: the end of the chain of
+/// `NetworkMode=container:`. A container that is gone ends the chain too; of a cycle the smallest
+/// ID stands for all.
+fn network_of(facts: &ContainerFacts, plain: &[&ContainerFacts]) -> String {
+    let mut seen = BTreeSet::from([facts.id.clone()]);
+    let mut at = facts;
+    loop {
+        let Some(next) = membership::joined(&at.network_mode) else {
+            return at.id.clone();
+        };
+        let found = plain
+            .iter()
+            .find(|other| other.id == next || other.name == next);
+        let Some(found) = found else {
+            return next;
+        };
+        if !seen.insert(found.id.clone()) {
+            return seen.into_iter().next().unwrap_or_default();
+        }
+        at = found;
+    }
+}
+
+fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
+    let holder = members.iter().find(|facts| facts.id == root).copied();
+    let joins = |facts: &ContainerFacts| membership::joined(&facts.network_mode);
+    let mut containers: Vec<&ContainerFacts> = members
+        .iter()
+        .copied()
+        // a container made only to hold the network is the sandbox and no app
+        .filter(|facts| facts.id != root || members.len() == 1 || !is_pause(facts))
+        .collect();
+    containers.sort_by(|a, b| (&a.created_at, &a.name).cmp(&(&b.created_at, &b.name)));
+    let first = holder.or_else(|| containers.first().copied());
+    let holder = holder.filter(|facts| joins(facts).is_none());
+    Pod {
+        node: node.into(),
+        namespace: first
+            .and_then(|facts| facts.labels.get("com.docker.compose.project").cloned())
+            .unwrap_or_else(|| "docker".into()),
+        name: first.map_or_else(|| root.into(), |facts| facts.name.clone()),
+        uid: root.into(),
+        labels: holder.map_or_else(BTreeMap::new, |facts| pod_labels(facts, Origin::Docker)),
+        origin: Origin::Docker,
+        state: PodState::Pending,
+        ips: holder.map_or_else(Vec::new, |facts| facts.ips.clone()),
+        host_network: holder.is_some_and(|facts| facts.network_mode == "host"),
+        sandbox: holder.map(|facts| sandbox(facts, None)),
+        sandboxes_before: Vec::new(),
+        containers: containers
+            .into_iter()
+            .map(|facts| {
+                let member = Member {
+                    origin: Origin::Docker,
+                    key: Key {
+                        namespace: String::new(),
+                        name: String::new(),
+                        uid: String::new(),
+                    },
+                    part: Part::Container(facts.name.clone()),
+                    attempt: None,
+                    restarts: facts.restart_count,
+                    // what it joins in the end; the holder of the network joins nobody
+                    sandbox_id: joins(facts).map(|_| root.to_owned()),
+                };
+                container(facts, &facts.name, member)
+            })
+            .collect(),
+        containers_before: Vec::new(),
+        sockets: None,
+        findings: Vec::new(),
+    }
+}
+
+fn is_pause(facts: &ContainerFacts) -> bool {
+    facts
+        .command
+        .first()
+        .and_then(|program| program.rsplit('/').next())
+        == Some("pause")
+}
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;
