@@ -105,6 +105,15 @@ impl Ui {
         self.columns.or_else(terminal).unwrap_or(100)
     }
 
+    /// The height of the terminal.
+    pub(crate) fn rows(&self) -> usize {
+        crossterm::terminal::size()
+            .ok()
+            .map(|(_, rows)| usize::from(rows))
+            .filter(|rows| *rows > 0)
+            .unwrap_or(24)
+    }
+
     /// Writes data to stdout as it is. A reader that has gone away (`| head`) is no failure.
     pub(crate) fn data(&self, text: &str) -> io::Result<()> {
         self.data_bytes(text.as_bytes())
@@ -222,6 +231,38 @@ pub(crate) fn visible(text: &str) -> String {
         .collect()
 }
 
+/// A line that some program wrote: its colours are kept (and ended) or taken out, every other
+/// control character is made visible.
+pub(crate) fn log_text(line: &str, color: bool) -> String {
+    let mut text = String::new();
+    let mut rest = line;
+    let mut colored = false;
+    while let Some(at) = rest.find("\x1b[") {
+        let (before, sequence) = rest.split_at(at);
+        text.push_str(&visible(before));
+        let body = &sequence[2..];
+        let end = body.find(|c: char| !matches!(c, '0'..='9' | ';' | ':'));
+        match end.and_then(|end| Some((end, body[end..].chars().next()?))) {
+            Some((end, 'm')) => {
+                if color {
+                    text.push_str(&sequence[..end + 3]);
+                    colored = true;
+                }
+                rest = &body[end + 1..];
+            }
+            _ => {
+                text.push_str(&visible("\x1b["));
+                rest = body;
+            }
+        }
+    }
+    text.push_str(&visible(rest));
+    if colored {
+        text.push_str("\x1b[0m");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +270,14 @@ mod tests {
     #[test]
     fn an_escape_sequence_from_a_daemon_is_shown_not_obeyed() {
         assert_eq!(visible("a\x1b[31mb\nc"), "a\\u{1b}[31mb\nc");
+    }
+    #[test]
+    fn a_programs_colours_pass_and_its_cursor_moves_do_not() {
+        let line = "\x1b[1;31mred\x1b[0m \x1b[2Jgone";
+        assert_eq!(log_text(line, false), "red \\u{1b}[2Jgone");
+        assert_eq!(
+            log_text(line, true),
+            "\x1b[1;31mred\x1b[0m \\u{1b}[2Jgone\x1b[0m"
+        );
     }
 }

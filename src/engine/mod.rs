@@ -4,6 +4,11 @@
 //! (every kind of address, one way), `docker*.rs` speak the Engine API through bollard,
 //! `buildkit*.rs` speak BuildKit's protocol over the same transport.
 
+pub(crate) mod buildkit;
+mod buildkit_auth;
+mod buildkit_files;
+mod buildkit_session;
+mod buildkit_status;
 pub(crate) mod docker;
 pub(crate) mod docker_pods;
 pub(crate) mod ssh;

@@ -1,0 +1,242 @@
+//! BuildKit in a node's engine: a build is one session (the engine asks us for files, secrets and
+//! credentials) and one solve (we ask the engine to build), each on an upgraded stream.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest, StatusRequest,
+};
+use tonic::transport::Channel;
+
+use crate::engine::buildkit_session::{Io, Session};
+use crate::engine::transport::{self, Dialer};
+use crate::engine::{Engine, buildkit_status};
+use crate::error::{Error, Result};
+use crate::progress::{Event, Lines, Sender, Source};
+
+/// How long the last news may take once the outcome is known.
+const LAST_NEWS: Duration = Duration::from_secs(3);
+/// Longest message of the engine's; a Dockerfile with long logs stays far below.
+const LONGEST_MESSAGE: usize = 64 << 20;
+
+/// One build for BuildKit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Solve {
+    /// For the Dockerfile frontend.
+    pub(crate) attributes: BTreeMap<String, String>,
+    /// Folders that the engine may read, by the name under which it asks.
+    pub(crate) folders: BTreeMap<String, PathBuf>,
+    /// Under this key the engine keeps its copy of the folders for the next build.
+    pub(crate) shared_key: String,
+    /// What to make of the result, as `moby`, and its attributes. None: only build.
+    pub(crate) exporter: Option<Attributed>,
+    pub(crate) cache_from: Vec<Attributed>,
+    pub(crate) cache_to: Vec<Attributed>,
+    pub(crate) entitlements: Vec<String>,
+}
+
+/// A kind and its attributes: an exporter, a cache.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub(crate) struct Attributed {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(flatten)]
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+/// What a build gave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Built {
+    /// Everything that the exporter said.
+    pub(crate) response: BTreeMap<String, String>,
+    pub(crate) sent: Sent,
+}
+
+impl Built {
+    pub(crate) fn image_id(&self) -> Option<&str> {
+        // with containerd's store the image's ID is its manifest's digest
+        self.response
+            .get("containerimage.digest")
+            .map(String::as_str)
+    }
+}
+
+/// What crossed the wire of the context.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sent {
+    /// Entries whose facts were compared.
+    pub(crate) entries: u64,
+    /// Files whose content was sent.
+    pub(crate) files: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Why there is no result, and where in the Dockerfile.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) places: Vec<(Source, Vec<Lines>)>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            places: Vec::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Builds, sending news to `events`. Dropping the future cancels the build in the engine.
+    ///
+    /// # Errors
+    /// The build failed, or the engine was lost.
+    pub(crate) async fn build(
+        &self,
+        solve: Solve,
+        events: &Sender,
+    ) -> std::result::Result<Built, Failure> {
+        let Self::Docker(docker) = self;
+        build(&docker.dialer, solve, events).await
+    }
+}
+
+async fn build(
+    dialer: &Dialer,
+    solve: Solve,
+    events: &Sender,
+) -> std::result::Result<Built, Failure> {
+    let session = Session::open(dialer, &solve, events.clone()).await?;
+    let control = ControlClient::new(channel(dialer).await?)
+        .max_decoding_message_size(LONGEST_MESSAGE);
+    let reference = crate::engine::buildkit_session::token();
+    let request = request(solve, session.id(), &reference);
+    let news = news(control.clone(), reference, events);
+    tokio::pin!(news);
+    let mut solving = control;
+    let solving = solving.solve(request);
+    tokio::pin!(solving);
+    let mut news_ended = false;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut solving => break outcome,
+            () = &mut news, if !news_ended => news_ended = true,
+            () = session.ended() => {
+                // the engine says itself why the build failed, unless it is gone
+                match tokio::time::timeout(LAST_NEWS, &mut solving).await {
+                    Ok(outcome) => break outcome,
+                    Err(_elapsed) => return Err(lost(dialer).into()),
+                }
+            }
+        }
+    };
+    if !news_ended {
+        let _too_late = tokio::time::timeout(LAST_NEWS, news).await;
+    }
+    let sent = session.sent();
+    match outcome {
+        Ok(response) => Ok(Built {
+            response: response.into_inner().exporter_response.into_iter().collect(),
+            sent,
+        }),
+        Err(status) => Err(failure(dialer, &status, session.complaint())),
+    }
+}
+
+/// Tells what the engine says about a build until it says no more.
+async fn news(mut control: ControlClient<Channel>, reference: String, events: &Sender) {
+    let Ok(response) = control.status(StatusRequest { r#ref: reference }).await else {
+        // the outcome of the solve tells what is wrong
+        return;
+    };
+    let mut stream = response.into_inner();
+    while let Ok(Some(message)) = stream.message().await {
+        let _nobody_reads = events.send(Event::Build(buildkit_status::update(message)));
+    }
+}
+
+fn request(solve: Solve, session: &str, reference: &str) -> SolveRequest {
+    let entries = |caches: Vec<Attributed>| {
+        caches
+            .into_iter()
+            .map(|cache| CacheOptionsEntry {
+                r#type: cache.kind,
+                attrs: cache.attributes.into_iter().collect(),
+            })
+            .collect()
+    };
+    let cache = CacheOptions {
+        imports: entries(solve.cache_from),
+        exports: entries(solve.cache_to),
+        ..CacheOptions::default()
+    };
+    let exporter = solve.exporter.unwrap_or_default();
+    let attributes: HashMap<String, String> = exporter.attributes.into_iter().collect();
+    SolveRequest {
+        r#ref: reference.to_owned(),
+        session: session.to_owned(),
+        frontend: "dockerfile.v0".to_owned(),
+        frontend_attrs: solve.attributes.into_iter().collect(),
+        // engines up to 24 read only these two, newer ones only the list
+        exporter_deprecated: exporter.kind.clone(),
+        exporter_attrs_deprecated: attributes.clone(),
+        exporters: if exporter.kind.is_empty() {
+            Vec::new()
+        } else {
+            vec![Exporter {
+                r#type: exporter.kind,
+                attrs: attributes,
+            }]
+        },
+        cache: Some(cache),
+        entitlements: solve.entitlements,
+        ..SolveRequest::default()
+    }
+}
+
+/// A gRPC client on one upgraded stream.
+async fn channel(dialer: &Dialer) -> Result<Channel> {
+    let stream = transport::upgrade(dialer, "/grpc", &[]).await?;
+    let once = Arc::new(std::sync::Mutex::new(Some(Io(stream))));
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let taken = once.lock().ok().and_then(|mut io| io.take());
+        async move {
+            taken
+                .map(hyper_util::rt::TokioIo::new)
+                .ok_or_else(|| std::io::Error::other("the stream has ended"))
+        }
+    });
+    tonic::transport::Endpoint::from_static("http://engine")
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| {
+            Error::failed(format!("no BuildKit at {}", dialer.endpoint())).because(error)
+        })
+}
+
+fn lost(dialer: &Dialer) -> Error {
+    Error::failed(format!(
+        "the engine at {} was lost during the build",
+        dialer.endpoint()
+    ))
+}
+
+/// `complaint` is what we ourselves could not serve: it says more than the engine's echo of it.
+fn failure(dialer: &Dialer, status: &tonic::Status, complaint: Option<Error>) -> Failure {
+    // only a transport's failure has a source; what the engine says has none
+    if std::error::Error::source(status).is_some() {
+        return Failure::from(lost(dialer).because(status.message().to_owned()));
+    }
+    let error = complaint
+        .unwrap_or_else(|| Error::failed("the build failed").because(status.message().to_owned()));
+    Failure {
+        error,
+        places: buildkit_status::places(status.details()),
+    }
+}

@@ -1,0 +1,178 @@
+//! The session of a build: a gRPC server on an upgraded stream, of which the engine is the client.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
+use bollard_buildkit_proto::health::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+};
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::{Request, Response, Status};
+
+use crate::engine::buildkit::{Sent, Solve};
+use crate::engine::buildkit_auth::Registries;
+use crate::engine::buildkit_files::Folders;
+use crate::engine::transport::{self, Dialer, Upgraded};
+use crate::error::{Error, Result};
+use crate::progress::Sender;
+
+/// An open session; it ends when this is dropped.
+pub(crate) struct Session {
+    id: String,
+    folders: Folders,
+    server: tokio::task::JoinHandle<()>,
+    ended: Arc<tokio::sync::Notify>,
+}
+
+impl Session {
+    pub(crate) async fn open(dialer: &Dialer, solve: &Solve, events: Sender) -> Result<Self> {
+        let id = token();
+        let mut headers = vec![
+            ("X-Docker-Expose-Session-Uuid", id.clone()),
+            ("X-Docker-Expose-Session-Name", "devnet".to_owned()),
+            ("X-Docker-Expose-Session-Sharedkey", solve.shared_key.clone()),
+        ];
+        for method in [
+            "/grpc.health.v1.Health/Check",
+            "/moby.filesync.v1.FileSync/DiffCopy",
+            "/moby.filesync.v1.Auth/Credentials",
+            "/moby.filesync.v1.Auth/FetchToken",
+            "/moby.filesync.v1.Auth/GetTokenAuthority",
+            "/moby.filesync.v1.Auth/VerifyTokenAuthority",
+        ] {
+            headers.push(("X-Docker-Expose-Session-Grpc-Method", method.to_owned()));
+        }
+        let stream = transport::upgrade(dialer, "/session", &headers).await?;
+        let folders = Folders::new(solve.folders.clone(), events);
+        let router = tonic::transport::Server::builder()
+            // the engine pings only through the Health service; this notices a dead network
+            .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .add_service(HealthServer::new(Alive))
+            .add_service(FileSyncServer::new(folders.clone()))
+            .add_service(AuthServer::new(Registries::default()));
+        let ended = Arc::new(tokio::sync::Notify::new());
+        let tell = ended.clone();
+        let server = tokio::spawn(async move {
+            let incoming = tokio_stream::once(Ok::<_, io::Error>(Io(stream)));
+            // how it ended shows in the outcome of the solve
+            let _ended = router.serve_with_incoming(incoming).await;
+            tell.notify_one();
+        });
+        Ok(Self {
+            id,
+            folders,
+            server,
+            ended,
+        })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Resolves when the engine has closed the session, or the connection is gone.
+    pub(crate) async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    pub(crate) fn sent(&self) -> Sent {
+        self.folders.sent()
+    }
+
+    /// Why we could not serve what the engine asked for.
+    pub(crate) fn complaint(&self) -> Option<Error> {
+        self.folders.complaint()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A name that nobody else uses: 32 hexadecimal digits from the standard library's seeded hasher.
+pub(crate) fn token() -> String {
+    let number = || {
+        let mut hasher = std::hash::RandomState::new().build_hasher();
+        hasher.write_u32(std::process::id());
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", number(), number())
+}
+
+/// The engine asks every few seconds whether we are still there.
+struct Alive;
+
+#[tonic::async_trait]
+impl Health for Alive {
+    type WatchStream = Pin<
+        Box<dyn futures_util::Stream<Item = std::result::Result<HealthCheckResponse, Status>> + Send>,
+    >;
+
+    async fn check(
+        &self,
+        _request: Request<HealthCheckRequest>,
+    ) -> std::result::Result<Response<HealthCheckResponse>, Status> {
+        const SERVING: i32 = 1;
+        Ok(Response::new(HealthCheckResponse { status: SERVING }))
+    }
+
+    async fn list(
+        &self,
+        _request: Request<HealthListRequest>,
+    ) -> std::result::Result<Response<HealthListResponse>, Status> {
+        Err(Status::unimplemented("only Check is served"))
+    }
+
+    async fn watch(
+        &self,
+        _request: Request<HealthCheckRequest>,
+    ) -> std::result::Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("only Check is served"))
+    }
+}
+
+/// An upgraded stream as tonic's server takes it.
+pub(crate) struct Io(pub(crate) Upgraded);
+
+impl tonic::transport::server::Connected for Io {
+    type ConnectInfo = ();
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,6 @@
+//! Domain: images and what they are built from.
+
+pub(crate) mod build;
+pub(crate) mod context;
+mod follow;
+pub(crate) mod ignore;
