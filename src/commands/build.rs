@@ -12,7 +12,8 @@ use crate::engine::Engine;
 use crate::engine::buildkit::{Attributed, Built, Failure, Sent, Solve};
 use crate::error::{Error, Result};
 use crate::image::build::{self, Options};
-use crate::progress::Event;
+use crate::image::dockerfile;
+use crate::progress::{Event, Lines, Position, Source};
 use crate::render::build::{Display, Progress, Size};
 
 /// How often a live picture is painted.
@@ -50,6 +51,9 @@ pub(crate) struct Args {
     /// Put a label on the image
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// The network of RUN steps: default, host or none
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
     /// Build every step anew
     #[arg(long)]
     no_cache: bool,
@@ -66,7 +70,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let progress = progress(&args, context)?;
-    let source = Source::find(&args)?;
+    let source = Files::find(&args)?;
     let environment = |name: &str| {
         let value = context.settings.environment.os(name)?;
         value.to_str().map(ToOwned::to_owned)
@@ -80,6 +84,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         platforms: args.platform.clone(),
         no_cache: args.no_cache,
         pull: args.pull,
+        network: args.network.clone(),
         ..Options::default()
     };
     if let Some(file) = &args.iidfile {
@@ -98,7 +103,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         exporter: Some(exporter(&options)),
         ..Solve::default()
     };
-    let built = show(&engine, solve, progress, context).await?;
+    let built = show(&engine, solve, progress, &source.dockerfile, context).await?;
     let id = built
         .image_id()
         .ok_or_else(|| Error::failed("the engine built no image"))?;
@@ -118,30 +123,40 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 
 /// Where the build's files are.
 #[derive(Debug)]
-struct Source {
+struct Files {
     filename: String,
     dockerfile: PathBuf,
     context: PathBuf,
     folders: BTreeMap<String, PathBuf>,
 }
 
-impl Source {
+impl Files {
     fn find(args: &Args) -> Result<Self> {
         let shown = args.context_path.display();
         let context = std::fs::canonicalize(&args.context_path).map_err(|error| {
             Error::failed(format!("no build context at `{shown}`")).because(error)
         })?;
         if !context.is_dir() {
-            return Err(Error::failed(format!("the build context `{shown}` is no folder"))
-                .hint("give the folder, and the Dockerfile with `-f`"));
+            return Err(
+                Error::failed(format!("the build context `{shown}` is no folder"))
+                    .hint("give the folder, and the Dockerfile with `-f`"),
+            );
         }
-        let wanted = args.file.clone().unwrap_or_else(|| context.join("Dockerfile"));
+        let wanted = args
+            .file
+            .clone()
+            .unwrap_or_else(|| context.join("Dockerfile"));
         let no_dockerfile = || Error::failed(format!("no Dockerfile at `{}`", wanted.display()));
         let (Some(name), Some(folder)) = (wanted.file_name(), wanted.parent()) else {
             return Err(no_dockerfile());
         };
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let folder = std::fs::canonicalize(folder).map_err(|error| no_dockerfile().because(error))?;
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        let folder =
+            std::fs::canonicalize(folder).map_err(|error| no_dockerfile().because(error))?;
         let dockerfile = folder.join(name);
         let facts = std::fs::metadata(&dockerfile).map_err(|error| {
             let said = no_dockerfile().because(error);
@@ -154,7 +169,10 @@ impl Source {
             return Err(no_dockerfile().because("this is a folder"));
         }
         let filename = name.to_str().ok_or_else(|| {
-            Error::failed(format!("the Dockerfile's name `{}` is not UTF-8", wanted.display()))
+            Error::failed(format!(
+                "the Dockerfile's name `{}` is not UTF-8",
+                wanted.display()
+            ))
         })?;
         Ok(Self {
             filename: filename.to_owned(),
@@ -198,7 +216,10 @@ fn exporter(options: &Options) -> Attributed {
 
 fn progress(args: &Args, context: &Context) -> Result<Progress> {
     use clap::ValueEnum as _;
-    let asked = match (args.progress, context.settings.environment.text("BUILDKIT_PROGRESS")?) {
+    let asked = match (
+        args.progress,
+        context.settings.environment.text("BUILDKIT_PROGRESS")?,
+    ) {
         (Some(progress), _) => progress,
         _ if context.ui.quiet() => Progress::Quiet,
         (None, Some(word)) => Progress::from_str(word, true).map_err(|_unknown| {
@@ -232,6 +253,7 @@ async fn show(
     engine: &Engine,
     solve: Solve,
     progress: Progress,
+    dockerfile: &Path,
     context: &Context,
 ) -> Result<Built> {
     let ui = &context.ui;
@@ -257,7 +279,7 @@ async fn show(
                 outcome = &mut building => break outcome,
                 Some(event) = news.recv() => take(&mut display, event),
                 _ = frames.tick(), if display.is_live() => {
-                    ui.talk_bytes(display.paint(size(), false).as_bytes());
+                    ui.talk_bytes(display.paint(size()).as_bytes());
                 }
             }
         }
@@ -265,7 +287,7 @@ async fn show(
     while let Ok(event) = news.try_recv() {
         take(&mut display, event);
     }
-    ui.talk_bytes(display.paint(size(), true).as_bytes());
+    ui.talk_bytes(display.last(size()).as_bytes());
     for note in notes {
         ui.warn(&crate::ui::visible(&note));
     }
@@ -277,11 +299,32 @@ async fn show(
             ui.detail(&transferred(built.sent));
             Ok(built)
         }
-        Err(Failure { error, places }) => {
+        Err(Failure { error, mut places }) => {
+            if places.is_empty() {
+                places.extend(place(dockerfile, &error, &display.failed_steps()));
+            }
             ui.talk_bytes(display.failure(&places).as_bytes());
             Err(error)
         }
     }
+}
+
+/// Where a build failed, found in the Dockerfile itself: engines up to 20.10 do not say.
+fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(Source, Vec<Lines>)> {
+    let data = std::fs::read(file).ok()?;
+    let text = String::from_utf8_lossy(&data);
+    let lines = dockerfile::line_in_message(&error.causes().join(": ")).or_else(|| {
+        steps
+            .iter()
+            .find_map(|step| dockerfile::locate(&text, step))
+    })?;
+    let position = |line| Position { line, character: 0 };
+    let filename = file.file_name()?.to_string_lossy().into_owned();
+    let range = Lines {
+        start: position(lines.0),
+        end: position(lines.1),
+    };
+    Some((Source { filename, data }, vec![range]))
 }
 
 fn transferred(sent: Sent) -> String {

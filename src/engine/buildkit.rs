@@ -113,8 +113,8 @@ async fn build(
     events: &Sender,
 ) -> std::result::Result<Built, Failure> {
     let session = Session::open(dialer, &solve, events.clone()).await?;
-    let control = ControlClient::new(channel(dialer).await?)
-        .max_decoding_message_size(LONGEST_MESSAGE);
+    let control =
+        ControlClient::new(channel(dialer).await?).max_decoding_message_size(LONGEST_MESSAGE);
     let reference = crate::engine::buildkit_session::token();
     let request = request(solve, session.id(), &reference);
     let news = news(control.clone(), reference, events);
@@ -142,7 +142,11 @@ async fn build(
     let sent = session.sent();
     match outcome {
         Ok(response) => Ok(Built {
-            response: response.into_inner().exporter_response.into_iter().collect(),
+            response: response
+                .into_inner()
+                .exporter_response
+                .into_iter()
+                .collect(),
             sent,
         }),
         Err(status) => Err(failure(dialer, &status, session.complaint())),

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 /// Logins by registry.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Registries {}
+pub(crate) struct Registries;
 
 #[tonic::async_trait]
 impl Auth for Registries {

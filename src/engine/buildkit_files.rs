@@ -36,7 +36,7 @@ const BATCH: usize = 128;
 /// The folders that the engine may read.
 #[derive(Clone)]
 pub(crate) struct Folders {
-    folders: Arc<BTreeMap<String, PathBuf>>,
+    by_name: Arc<BTreeMap<String, PathBuf>>,
     counts: Arc<Counts>,
     complaint: Arc<Mutex<Option<Error>>>,
     events: Sender,
@@ -57,7 +57,7 @@ type Offered = Arc<Mutex<HashMap<u32, String>>>;
 impl Folders {
     pub(crate) fn new(folders: BTreeMap<String, PathBuf>, events: Sender) -> Self {
         Self {
-            folders: Arc::new(folders),
+            by_name: Arc::new(folders),
             counts: Arc::default(),
             complaint: Arc::default(),
             events,
@@ -198,7 +198,9 @@ impl Folders {
             if filled > 0 {
                 data.truncate(filled);
                 total += filled as u64;
-                self.counts.bytes.fetch_add(filled as u64, Ordering::Relaxed);
+                self.counts
+                    .bytes
+                    .fetch_add(filled as u64, Ordering::Relaxed);
                 if pieces
                     .blocking_send(Ok(packet(PacketType::PacketData, id, data)))
                     .is_err()
@@ -229,14 +231,16 @@ impl FileSync for Folders {
         &self,
         request: Request<Streaming<Packet>>,
     ) -> Result<Response<Packets>, Status> {
-        let name = values(request.metadata(), "dir-name").pop().unwrap_or_default();
+        let name = values(request.metadata(), "dir-name")
+            .pop()
+            .unwrap_or_default();
         let filter = Filter {
             include: values(request.metadata(), "include-patterns"),
             exclude: values(request.metadata(), "exclude-patterns"),
             follow: values(request.metadata(), "followpaths"),
         };
         let root = self
-            .folders
+            .by_name
             .get(&name)
             .cloned()
             .ok_or_else(|| Status::not_found(format!("no access allowed to dir {name:?}")))?;
@@ -246,7 +250,10 @@ impl FileSync for Folders {
         let (this, walked, offers) = (self.clone(), root.clone(), offered.clone());
         tokio::task::spawn_blocking(move || this.tell(&walked, &filter, &offers, &facts));
         let this = self.clone();
-        tokio::spawn(async move { this.serve(root, request.into_inner(), offered, pieces).await });
+        tokio::spawn(async move {
+            this.serve(root, request.into_inner(), offered, pieces)
+                .await;
+        });
         let told = ReceiverStream::new(told).flat_map(|batch| stream::iter(batch).map(Ok));
         let all = stream::select(told, ReceiverStream::new(sent));
         Ok(Response::new(Box::pin(all)))
@@ -301,7 +308,11 @@ fn values(head: &MetadataMap, name: &str) -> Vec<String> {
         .iter()
         .map(|value| {
             let bytes = value.as_encoded_bytes();
-            let bytes = if encoded { unescaped(bytes) } else { bytes.to_vec() };
+            let bytes = if encoded {
+                unescaped(bytes)
+            } else {
+                bytes.to_vec()
+            };
             String::from_utf8_lossy(&bytes).into_owned()
         })
         .collect()
@@ -309,7 +320,11 @@ fn values(head: &MetadataMap, name: &str) -> Vec<String> {
 
 /// Undoes URL query escaping.
 fn unescaped(bytes: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let digit = |at: usize| {
+        bytes
+            .get(at)
+            .and_then(|byte| char::from(*byte).to_digit(16))
+    };
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {

@@ -37,7 +37,10 @@ impl Session {
         let mut headers = vec![
             ("X-Docker-Expose-Session-Uuid", id.clone()),
             ("X-Docker-Expose-Session-Name", "devnet".to_owned()),
-            ("X-Docker-Expose-Session-Sharedkey", solve.shared_key.clone()),
+            (
+                "X-Docker-Expose-Session-Sharedkey",
+                solve.shared_key.clone(),
+            ),
         ];
         for method in [
             "/grpc.health.v1.Health/Check",
@@ -57,7 +60,7 @@ impl Session {
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .add_service(HealthServer::new(Alive))
             .add_service(FileSyncServer::new(folders.clone()))
-            .add_service(AuthServer::new(Registries::default()));
+            .add_service(AuthServer::new(Registries));
         let ended = Arc::new(tokio::sync::Notify::new());
         let tell = ended.clone();
         let server = tokio::spawn(async move {
@@ -115,7 +118,10 @@ struct Alive;
 #[tonic::async_trait]
 impl Health for Alive {
     type WatchStream = Pin<
-        Box<dyn futures_util::Stream<Item = std::result::Result<HealthCheckResponse, Status>> + Send>,
+        Box<
+            dyn futures_util::Stream<Item = std::result::Result<HealthCheckResponse, Status>>
+                + Send,
+        >,
     >;
 
     async fn check(

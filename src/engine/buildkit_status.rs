@@ -116,10 +116,12 @@ fn place(json: &[u8]) -> Option<(Source, Vec<Lines>)> {
             .unwrap_or(0)
     };
     let position = |range: &serde_json::Value, end: &str| {
-        range.get(end).map_or_else(Position::default, |position| Position {
-            line: number(position, "line"),
-            character: number(position, "character"),
-        })
+        range
+            .get(end)
+            .map_or_else(Position::default, |position| Position {
+                line: number(position, "line"),
+                character: number(position, "character"),
+            })
     };
     let lines = value
         .get("ranges")

@@ -68,7 +68,10 @@ impl Options {
             set("force-network-mode", network.to_owned());
         }
         if !self.hosts.is_empty() {
-            let hosts = self.hosts.iter().map(|(name, address)| format!("{name}={address}"));
+            let hosts = self
+                .hosts
+                .iter()
+                .map(|(name, address)| format!("{name}={address}"));
             set("add-hosts", hosts.collect::<Vec<_>>().join(","));
         }
         if let Some(bytes) = self.shm_size {
@@ -103,7 +106,9 @@ pub(crate) fn build_args(
             None => (text.as_str(), environment(text)),
         };
         if name.is_empty() {
-            return Err(Error::usage(format!("`--build-arg {text}` names no argument")));
+            return Err(Error::usage(format!(
+                "`--build-arg {text}` names no argument"
+            )));
         }
         if let Some(value) = value {
             args.insert(name.to_owned(), value);
@@ -137,22 +142,34 @@ mod tests {
         let args = build_args(&strings(&["A=1=2", "HERE", "GONE", "EMPTY="]), &environment);
         let args: Vec<_> = args.unwrap().into_iter().collect();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(args, [pair("A", "1=2"), pair("EMPTY", ""), pair("HERE", "yes")]);
+        assert_eq!(
+            args,
+            [pair("A", "1=2"), pair("EMPTY", ""), pair("HERE", "yes")]
+        );
         assert!(build_args(&strings(&["=x"]), &environment).is_err());
     }
 
     #[test]
     fn base_images_that_are_here_are_used_unless_a_pull_is_asked_for() {
         let mode = |pull| {
-            let options = Options { pull, ..Options::default() };
+            let options = Options {
+                pull,
+                ..Options::default()
+            };
             options.attributes()["image-resolve-mode"].clone()
         };
-        assert_eq!((mode(false), mode(true)), ("local".to_owned(), "pull".to_owned()));
+        assert_eq!(
+            (mode(false), mode(true)),
+            ("local".to_owned(), "pull".to_owned())
+        );
     }
 
     #[test]
     fn stages_without_cache_are_named_and_no_cache_covers_all() {
-        let mut options = Options { no_cache_filter: strings(&["a", "b"]), ..Options::default() };
+        let mut options = Options {
+            no_cache_filter: strings(&["a", "b"]),
+            ..Options::default()
+        };
         assert_eq!(options.attributes()["no-cache"], "a,b");
         options.no_cache = true;
         assert_eq!(options.attributes()["no-cache"], "");

@@ -119,9 +119,9 @@ impl Walk<'_> {
             // a name that is left out anyway may be anything
             let shown = match &name {
                 Ok(name) => name.clone(),
-                Err(_) => path.file_name().map_or_else(String::new, |name| {
-                    name.to_string_lossy().into_owned()
-                }),
+                Err(_) => path
+                    .file_name()
+                    .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
             };
             let relative = if folder.is_empty() {
                 shown
@@ -183,7 +183,12 @@ impl Walk<'_> {
     }
 
     /// `None` for what no image can hold (a socket) and for what has vanished.
-    fn entry(&mut self, relative: String, path: &Path, metadata: &Metadata) -> Result<Option<Entry>> {
+    fn entry(
+        &mut self,
+        relative: String,
+        path: &Path,
+        metadata: &Metadata,
+    ) -> Result<Option<Entry>> {
         let Some(kind) = kind(metadata.file_type()) else {
             return Ok(None);
         };
@@ -263,9 +268,12 @@ fn vanished_is_none<T>(outcome: io::Result<T>, path: &Path) -> Result<Option<T>>
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Error {
-    Error::failed(format!("`{}` in the build context can't be read", path.display()))
-        .because(error)
-        .hint("`.dockerignore` leaves out what the build does not need")
+    Error::failed(format!(
+        "`{}` in the build context can't be read",
+        path.display()
+    ))
+    .because(error)
+    .hint("`.dockerignore` leaves out what the build does not need")
 }
 
 #[cfg(unix)]
@@ -304,7 +312,11 @@ fn permissions(metadata: &Metadata) -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     let raw = metadata.mode();
     let mut go = raw & 0o777;
-    for (bit, own) in [(0o4000, mode::SET_UID), (0o2000, mode::SET_GID), (0o1000, mode::STICKY)] {
+    for (bit, own) in [
+        (0o4000, mode::SET_UID),
+        (0o2000, mode::SET_GID),
+        (0o1000, mode::STICKY),
+    ] {
         if raw & bit != 0 {
             go |= own;
         }
@@ -393,7 +405,10 @@ mod tests {
     }
 
     fn paths(root: &Path, filter: &Filter) -> Vec<String> {
-        entries(root, filter).into_iter().map(|entry| entry.path).collect()
+        entries(root, filter)
+            .into_iter()
+            .map(|entry| entry.path)
+            .collect()
     }
 
     fn strings(texts: &[&str]) -> Vec<String> {
@@ -412,9 +427,15 @@ mod tests {
     #[test]
     fn a_folder_is_told_before_the_first_thing_in_it_and_not_at_all_without_one() {
         let root = folder(&["a/b/keep", "a/b/drop", "c/d/drop", "e/drop"]);
-        let filter = Filter { exclude: strings(&["**", "!**/keep"]), ..Filter::default() };
+        let filter = Filter {
+            exclude: strings(&["**", "!**/keep"]),
+            ..Filter::default()
+        };
         assert_eq!(paths(root.path(), &filter), ["a", "a/b", "a/b/keep"]);
-        let filter = Filter { include: strings(&["c/d"]), ..Filter::default() };
+        let filter = Filter {
+            include: strings(&["c/d"]),
+            ..Filter::default()
+        };
         assert_eq!(paths(root.path(), &filter), ["c", "c/d", "c/d/drop"]);
     }
 
@@ -424,11 +445,20 @@ mod tests {
         fs::hard_link(root.path().join("a"), root.path().join("c")).unwrap();
         fs::hard_link(root.path().join("a"), root.path().join("d")).unwrap();
         let all = entries(root.path(), &Filter::default());
-        let links: Vec<_> = all.iter().map(|entry| (entry.link.as_str(), entry.size)).collect();
+        let links: Vec<_> = all
+            .iter()
+            .map(|entry| (entry.link.as_str(), entry.size))
+            .collect();
         assert_eq!(links, [("", 1), ("", 1), ("a", 0), ("a", 0)]);
-        let filter = Filter { exclude: strings(&["a"]), ..Filter::default() };
+        let filter = Filter {
+            exclude: strings(&["a"]),
+            ..Filter::default()
+        };
         let rest = entries(root.path(), &filter);
-        let links: Vec<_> = rest.iter().map(|entry| (entry.link.as_str(), entry.size)).collect();
+        let links: Vec<_> = rest
+            .iter()
+            .map(|entry| (entry.link.as_str(), entry.size))
+            .collect();
         assert_eq!(links, [("", 1), ("", 1), ("c", 0)]);
     }
 
@@ -451,11 +481,18 @@ mod tests {
     fn a_name_that_is_not_utf8_is_refused_unless_it_is_left_out() {
         use std::os::unix::ffi::OsStrExt as _;
         let root = folder(&["a"]);
-        fs::write(root.path().join(std::ffi::OsStr::from_bytes(b"\xff.bin")), "").unwrap();
+        fs::write(
+            root.path().join(std::ffi::OsStr::from_bytes(b"\xff.bin")),
+            "",
+        )
+        .unwrap();
         let mut ignore = |_| ControlFlow::Continue(());
         let error = walk(root.path(), &Filter::default(), &mut ignore).unwrap_err();
         assert!(error.to_string().contains("can't be sent"), "{error}");
-        let filter = Filter { exclude: strings(&["*.bin"]), ..Filter::default() };
+        let filter = Filter {
+            exclude: strings(&["*.bin"]),
+            ..Filter::default()
+        };
         assert_eq!(paths(root.path(), &filter), ["a"]);
     }
 
@@ -464,8 +501,14 @@ mod tests {
         let root = folder(&["real/file", "other", "deep/down/x"]);
         symlink("real", root.path().join("link")).unwrap();
         symlink("/deep/down", root.path().join("absolute")).unwrap();
-        let follow = |path: &str| Filter { follow: strings(&[path]), ..Filter::default() };
-        assert_eq!(paths(root.path(), &follow("link/file")), ["link", "real", "real/file"]);
+        let follow = |path: &str| Filter {
+            follow: strings(&[path]),
+            ..Filter::default()
+        };
+        assert_eq!(
+            paths(root.path(), &follow("link/file")),
+            ["link", "real", "real/file"]
+        );
         assert_eq!(
             paths(root.path(), &follow("absolute/x")),
             ["absolute", "deep", "deep/down", "deep/down/x"]

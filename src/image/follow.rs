@@ -25,9 +25,10 @@ pub(crate) fn targets(root: &Path, paths: &[String]) -> Vec<String> {
     }
     let mut kept: Vec<String> = Vec::new();
     for path in follow.found {
-        let below = kept
-            .last()
-            .is_some_and(|last| path.strip_prefix(last.as_str()).is_some_and(|r| r.starts_with('/')));
+        let below = kept.last().is_some_and(|last| {
+            path.strip_prefix(last.as_str())
+                .is_some_and(|r| r.starts_with('/'))
+        });
         if !below {
             kept.push(path);
         }
@@ -79,10 +80,9 @@ impl Follow<'_> {
     fn links(&self, path: &str, wildcards: bool) -> Vec<String> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if wildcards && name.contains(['*', '?', '[', '\\']) {
-            let (Ok(pattern), Ok(entries)) = (
-                Matcher::new(&[name]),
-                fs::read_dir(self.root.join(folder)),
-            ) else {
+            let (Ok(pattern), Ok(entries)) =
+                (Matcher::new(&[name]), fs::read_dir(self.root.join(folder)))
+            else {
                 return Vec::new();
             };
             let mut names: Vec<String> = entries

@@ -96,7 +96,9 @@ impl Matcher {
                 continue;
             }
             let pattern = Pattern::new(text)?;
-            let globs = pattern.literal_prefix().contains(['*', '?', '[', ']', '^', '\\']);
+            let globs = pattern
+                .literal_prefix()
+                .contains(['*', '?', '[', ']', '^', '\\']);
             if pattern.exception {
                 matcher.has_exceptions = true;
                 matcher.exception_prefixes_only &= !globs;
@@ -265,7 +267,11 @@ impl Shape {
                     let _slash = chars.next_if_eq(&'/');
                     ends_deep = chars.peek().is_none();
                     globs += 1;
-                    tokens.push(if ends_deep { Token::Rest } else { Token::Folders });
+                    tokens.push(if ends_deep {
+                        Token::Rest
+                    } else {
+                        Token::Folders
+                    });
                 }
                 '*' => {
                     globs += 1;
@@ -471,13 +477,21 @@ mod tests {
     fn the_last_pattern_that_matches_wins() {
         let table: [(&[&str], &str, bool); 9] = [
             (&["*.md", "!README.md"], "README.md", false),
-            (&["*.md", "!README*.md", "README-secret.md"], "README-secret.md", true),
+            (
+                &["*.md", "!README*.md", "README-secret.md"],
+                "README-secret.md",
+                true,
+            ),
             (&["!README.md", "*.md"], "README.md", true),
             (&["**", "!**/*.rs"], "src/a/b.rs", false),
             (&["**", "!**/*.rs"], "src/a/b.txt", true),
             (&["docs", "!docs/keep"], "docs/keep/me", false),
             (&["docs", "!docs/keep"], "docs/drop", true),
-            (&["docs", "!docs/keep", "docs/keep/not"], "docs/keep/not/x", true),
+            (
+                &["docs", "!docs/keep", "docs/keep/not"],
+                "docs/keep/not/x",
+                true,
+            ),
             (&["*", "!a"], "a/b", false),
         ];
         for (patterns, path, covered) in table {
@@ -490,7 +504,16 @@ mod tests {
     fn a_walk_that_hands_matches_down_agrees_with_asking_for_each_path_alone() {
         let patterns = ["a/*", "!a/b/**", "a/b/c", "**/x", "!a/b/c/y"];
         let matcher = Matcher::new(&patterns).unwrap();
-        for path in ["a", "a/b", "a/b/c", "a/b/c/y", "a/b/d/x/z", "a/q/x", "x/y", "b"] {
+        for path in [
+            "a",
+            "a/b",
+            "a/b/c",
+            "a/b/c/y",
+            "a/b/d/x/z",
+            "a/q/x",
+            "x/y",
+            "b",
+        ] {
             let mut folder: Option<Matched> = None;
             let mut ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
             ends.push(path.len());

@@ -2,5 +2,6 @@
 
 pub(crate) mod build;
 pub(crate) mod context;
+pub(crate) mod dockerfile;
 mod follow;
 pub(crate) mod ignore;

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::build_graph::{Graph, Step};
 use super::build_plain::Plain;
-use super::build_tty::Tty;
 pub(crate) use super::build_tty::Size;
+use super::build_tty::Tty;
 use crate::progress::{Lines, Source, Update};
 use crate::ui::log_text;
 
@@ -66,19 +66,32 @@ impl Display {
 
     /// Takes news in, and gives what is to be written at once.
     pub(crate) fn update(&mut self, update: &Update) -> String {
-        let changes = self.graph.apply(update, Instant::now());
+        let now = Instant::now();
+        let changes = self.graph.apply(update, now);
         match &mut self.how {
-            How::Plain(plain) => plain.lines(&self.graph, &changes, self.color),
-            How::Json => serde_json::to_string(update).map_or_else(|_| String::new(), |line| line + "\n"),
+            How::Plain(plain) => plain.lines(&self.graph, &changes, now, self.color),
+            How::Json => {
+                serde_json::to_string(update).map_or_else(|_| String::new(), |line| line + "\n")
+            }
             How::Tty(_) | How::Quiet => String::new(),
         }
     }
 
     /// Paints the picture anew.
-    pub(crate) fn paint(&mut self, size: Size, last: bool) -> String {
+    pub(crate) fn paint(&mut self, size: Size) -> String {
         match &mut self.how {
-            How::Tty(tty) => tty.paint(&self.graph, Instant::now(), size, self.color, last),
+            How::Tty(tty) => tty.paint(&self.graph, Instant::now(), size, self.color, false),
             How::Plain(_) | How::Json | How::Quiet => String::new(),
+        }
+    }
+
+    /// What is left to be shown when the build is over.
+    pub(crate) fn last(&mut self, size: Size) -> String {
+        let now = Instant::now();
+        match &mut self.how {
+            How::Tty(tty) => tty.paint(&self.graph, now, size, self.color, true),
+            How::Plain(plain) => plain.rest(&self.graph, now),
+            How::Json | How::Quiet => String::new(),
         }
     }
 
@@ -96,12 +109,28 @@ impl Display {
                 // newer frontends say the line themselves
                 match place {
                     Some((source, lines)) if !text.contains("(line ") => {
-                        format!("{text} ({}:{})", log_text(&source.filename, false), lines.start.line)
+                        format!(
+                            "{text} ({}:{})",
+                            log_text(&source.filename, false),
+                            lines.start.line
+                        )
                     }
                     _ => text,
                 }
             })
             .collect()
+    }
+
+    /// The names of the steps that failed.
+    pub(crate) fn failed_steps(&self) -> Vec<String> {
+        self.failed().map(|step| step.name.clone()).collect()
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &Step> {
+        self.graph
+            .steps
+            .iter()
+            .filter(|step| !step.error.is_empty() && !step.error.ends_with("context canceled"))
     }
 
     /// The failed step's last lines, and the Dockerfile around it.
@@ -110,8 +139,7 @@ impl Display {
         if matches!(self.how, How::Json) {
             return text;
         }
-        let failed = |step: &&Step| !step.error.is_empty() && !step.error.ends_with("context canceled");
-        for step in self.graph.steps.iter().filter(failed) {
+        for step in self.failed() {
             let _fits = writeln!(text, "------\n > {}:", log_text(&step.name, false));
             let skip = step.lines.len().saturating_sub(LAST_LINES);
             for (at, line) in step.lines.iter().skip(skip) {
@@ -129,11 +157,24 @@ impl Display {
 /// The lines of a file around those that are meant, which are marked.
 fn excerpt(source: &Source, ranges: &[Lines]) -> String {
     let number = |line: i32| usize::try_from(line).unwrap_or(0);
-    let Some(first) = ranges.iter().map(|lines| number(lines.start.line)).min().filter(|n| *n > 0) else {
+    let Some(first) = ranges
+        .iter()
+        .map(|lines| number(lines.start.line))
+        .min()
+        .filter(|n| *n > 0)
+    else {
         return String::new();
     };
-    let last = ranges.iter().map(|lines| number(lines.end.line)).max().unwrap_or(first).max(first);
-    let mut text = format!("{}:{first}\n--------------------\n", log_text(&source.filename, false));
+    let last = ranges
+        .iter()
+        .map(|lines| number(lines.end.line))
+        .max()
+        .unwrap_or(first)
+        .max(first);
+    let mut text = format!(
+        "{}:{first}\n--------------------\n",
+        log_text(&source.filename, false)
+    );
     let content = String::from_utf8_lossy(&source.data);
     for (index, line) in content.lines().enumerate() {
         let at = index + 1;
@@ -183,7 +224,10 @@ mod tests {
             },
             Update {
                 vertexes: vec![
-                    Vertex { cached: true, ..vertex("a", "[1/2] FROM base", 100, Some(100)) },
+                    Vertex {
+                        cached: true,
+                        ..vertex("a", "[1/2] FROM base", 100, Some(100))
+                    },
                     vertex("b", "[2/2] RUN make", 100, None),
                 ],
                 statuses: vec![Task {
@@ -194,7 +238,10 @@ mod tests {
                     completed: jiff::Timestamp::from_second(101).ok(),
                     ..Task::default()
                 }],
-                logs: vec![log("b", "cc -c a.c\ncc -"), log("b", "c \x1b[31mb.c\x1b[0m\x07\r\nno end")],
+                logs: vec![
+                    log("b", "cc -c a.c\ncc -"),
+                    log("b", "c \x1b[31mb.c\x1b[0m\x07\r\nno end"),
+                ],
                 ..Update::default()
             },
             Update {
@@ -210,19 +257,22 @@ mod tests {
     #[test]
     fn plain_lines_name_the_step_and_join_what_arrives_in_pieces() {
         let mut display = Display::new(Progress::Plain, false);
-        let text: String = updates().iter().map(|update| display.update(update)).collect();
+        let mut text: String = updates()
+            .iter()
+            .map(|update| display.update(update))
+            .collect();
+        text.push_str(&display.last(Size {
+            columns: 80,
+            rows: 24,
+        }));
         insta::assert_snapshot!(text, @r"
         #1 [1/2] FROM base
+        #1 CACHED
 
         #2 [2/2] RUN make
         #2 extracting 1.50kB / 3.00kB done
         #2 1.000 cc -c a.c
         #2 1.000 cc -c b.c\u{7}
-
-        #1 [1/2] FROM base
-        #1 CACHED
-
-        #2 [2/2] RUN make
         #2 2.000 no end
         #2 ERROR: exit code: 2
         ");
@@ -239,7 +289,13 @@ mod tests {
             data: "FROM base\n\nRUN make\n".into(),
         };
         let at = |line| Position { line, character: 0 };
-        let text = display.failure(&[(source, vec![Lines { start: at(3), end: at(3) }])]);
+        let text = display.failure(&[(
+            source,
+            vec![Lines {
+                start: at(3),
+                end: at(3),
+            }],
+        )]);
         insta::assert_snapshot!(text, @r"
         ------
          > [2/2] RUN make:
@@ -262,19 +318,28 @@ mod tests {
         for update in &updates()[..2] {
             display.update(update);
         }
-        let text = display.paint(Size { columns: 30, rows: 5 }, false);
+        let text = display.paint(Size {
+            columns: 30,
+            rows: 5,
+        });
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("\r[+] Building"), "{text}");
         assert_eq!(lines.len(), 5, "four lines and the clearing: {text:?}");
         assert!(lines[3].contains("# cc -c b.c"), "{text}");
-        let again = display.paint(Size { columns: 30, rows: 5 }, false);
+        let again = display.paint(Size {
+            columns: 30,
+            rows: 5,
+        });
         assert!(again.starts_with("\x1b[4A"), "{again:?}");
     }
 
     #[test]
     fn json_lines_carry_bytes_as_base64() {
         let mut display = Display::new(Progress::Rawjson, false);
-        let text = display.update(&Update { logs: vec![log("b", "hi\n")], ..Update::default() });
+        let text = display.update(&Update {
+            logs: vec![log("b", "hi\n")],
+            ..Update::default()
+        });
         assert_eq!(
             text,
             "{\"logs\":[{\"vertex\":\"b\",\"stream\":0,\"data\":\"aGkK\",\"timestamp\":\"1970-01-01T00:01:41Z\"}]}\n"

@@ -182,9 +182,10 @@ pub(super) fn bytes(count: i64) -> String {
 
 /// A task as `transferring context: 1.5MB / 3MB`.
 pub(super) fn task(task: &Task) -> String {
-    let name = if task.name.is_empty() { &task.id } else { &task.name };
+    let name = &task.id;
     match (task.current, task.total) {
         (0, 0) => name.clone(),
+        (current, total) if current == total => format!("{name} {}", bytes(current)),
         (current, 0) => format!("{name} {}", bytes(current)),
         (current, total) => format!("{name} {} / {}", bytes(current), bytes(total)),
     }

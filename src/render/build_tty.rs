@@ -71,7 +71,10 @@ impl Tty {
 
     fn head(&self, graph: &Graph, now: Instant, last: bool) -> (Line, Option<&'static str>) {
         let started = graph.steps.iter().filter(|step| step.started.is_some());
-        let ended = started.clone().filter(|step| step.completed.is_some()).count();
+        let ended = started
+            .clone()
+            .filter(|step| step.completed.is_some())
+            .count();
         let done = if last { " FINISHED" } else { "" };
         let line = Line {
             left: format!(
@@ -93,7 +96,11 @@ struct Line {
 
 fn step_lines(step: &Step, now: Instant, last: bool) -> Vec<(Line, Option<&'static str>)> {
     let (word, style) = if !step.error.is_empty() {
-        let word = if step.error.ends_with("context canceled") { "CANCELED " } else { "ERROR " };
+        let word = if step.error.ends_with("context canceled") {
+            "CANCELED "
+        } else {
+            "ERROR "
+        };
         (word, Some("31"))
     } else if step.cached {
         ("CACHED ", Some("34"))
@@ -112,7 +119,13 @@ fn step_lines(step: &Step, now: Instant, last: bool) -> Vec<(Line, Option<&'stat
     )];
     let small = |text: String| {
         let right = String::new();
-        (Line { left: format!(" => => {text}"), right }, style)
+        (
+            Line {
+                left: format!(" => => {text}"),
+                right,
+            },
+            style,
+        )
     };
     if step.is_running() || (last && !step.cached) {
         lines.extend(

@@ -4,5 +4,6 @@
 //! engines and a minikube-shaped home. Without the ground a test that needs it says so and is
 //! skipped on a person's computer, and fails in CI.
 
+mod build;
 mod house;
 mod support;

@@ -1,0 +1,84 @@
+//! What devnet reads in a Dockerfile itself: where an instruction stands.
+
+/// The first and last line of an instruction, counted from 1.
+pub(crate) type Span = (i32, i32);
+
+/// Where the instruction of a step such as `[build 2/3] RUN make` stands. `None` when it can't be
+/// told apart: no instruction, or several, read like this.
+pub(crate) fn locate(dockerfile: &str, step: &str) -> Option<Span> {
+    let wanted = step.strip_prefix('[')?.split_once("] ")?.1;
+    let wanted = words(wanted);
+    let mut found = instructions(dockerfile)
+        .into_iter()
+        .filter(|(text, _)| words(text) == wanted)
+        .map(|(_, span)| span);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// The line that a message such as `dockerfile parse error line 3: …` names.
+pub(crate) fn line_in_message(message: &str) -> Option<Span> {
+    let (_, rest) = message.split_once("dockerfile parse error ")?;
+    let (_, rest) = rest.split_once("line ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    let line = digits.parse().ok().filter(|line| *line > 0)?;
+    Some((line, line))
+}
+
+/// Instructions with their lines joined, without comments.
+fn instructions(dockerfile: &str) -> Vec<(String, Span)> {
+    let mut found = Vec::new();
+    let mut open: Option<(String, i32)> = None;
+    for (line, number) in dockerfile.lines().zip(1..) {
+        let text = line.trim();
+        if text.starts_with('#') || (text.is_empty() && open.is_none()) {
+            continue;
+        }
+        let (mut joined, first) = open.take().unwrap_or((String::new(), number));
+        match text.strip_suffix('\\') {
+            Some(part) => {
+                joined.push_str(part);
+                open = Some((joined, first));
+            }
+            None => {
+                joined.push_str(text);
+                found.push((joined, (first, number)));
+            }
+        }
+    }
+    found
+}
+
+/// The words; the instruction itself may be written in any case.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = text.split_whitespace().map(ToOwned::to_owned).collect();
+    if let Some(first) = words.first_mut() {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "FROM a\nRUN one\n\nrun two \\\n  # why\n  three\nRUN one\n";
+
+    #[test]
+    fn an_instruction_over_several_lines_is_found_by_its_words() {
+        assert_eq!(locate(TEXT, "[2/3] RUN two   three"), Some((4, 6)));
+        assert_eq!(
+            locate(TEXT, "[base 2/3] RUN one"),
+            None,
+            "two read like this"
+        );
+        assert_eq!(locate(TEXT, "exporting to image"), None);
+    }
+
+    #[test]
+    fn a_parse_error_names_its_line() {
+        let message = "failed: dockerfile parse error line 12: unknown instruction: X";
+        assert_eq!(line_in_message(message), Some((12, 12)));
+        assert_eq!(line_in_message("line 3"), None);
+    }
+}

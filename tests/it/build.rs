@@ -1,0 +1,261 @@
+//! `devnet build` against a real engine, over TLS as minikube offers it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Output, Sandbox, docker, ground};
+
+/// A sandbox whose engine is the ground's node over TLS, and a folder for a context.
+struct Build {
+    ground: PathBuf,
+    sandbox: Sandbox,
+}
+
+impl Build {
+    /// `None` when this run has no ground.
+    fn new(files: &[(&str, &str)]) -> Option<Self> {
+        let ground = ground()?;
+        let this = Self {
+            sandbox: Sandbox::bare(),
+            ground,
+        };
+        for (name, text) in files {
+            this.write(name, text);
+        }
+        Some(this)
+    }
+
+    fn context(&self) -> PathBuf {
+        self.sandbox.home().join("context")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.context().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let certs = self.ground.join("minikube/.minikube/certs");
+        let mut command = self.sandbox.devnet_command(&["-H", "tcp://127.0.0.2:2376"]);
+        command.arg("--tls-cert-path").arg(certs);
+        command.arg("build").args(arguments).arg(self.context());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Output::of(&mut self.command(arguments))
+    }
+
+    /// Runs the docker CLI on the node.
+    fn docker(&self, arguments: &[&str]) -> Output {
+        docker(&self.ground, "node", arguments)
+    }
+
+    /// The files of an image, as `path` lines.
+    fn files(&self, image: &str) -> Vec<String> {
+        let name = format!("files-{}", std::process::id());
+        let _gone = self.docker(&["rm", &name]);
+        self.docker(&["create", "--name", &name, image, "x"]).ok();
+        let tar = self.sandbox.home().join("export.tar");
+        self.docker(&["export", "-o", tar.to_str().unwrap(), &name])
+            .ok();
+        self.docker(&["rm", &name]).ok();
+        let list = Output::of(self.sandbox.command("tar").arg("-tf").arg(&tar)).ok();
+        let made_by_docker = ["dev/", "etc/", "proc/", "sys/", ".dockerenv"];
+        list.lines()
+            .filter(|path| !made_by_docker.iter().any(|own| path.starts_with(own)))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+}
+
+/// What `-v` says of the context: files sent, entries compared, bytes sent.
+fn sent(stderr: &str) -> (u64, u64, u64) {
+    let line = stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("context: "))
+        .unwrap_or_else(|| panic!("no `context:` line in {stderr}"));
+    let numbers: Vec<u64> = line
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    (numbers[0], numbers[1], numbers[2])
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+const SMALL: &str = "FROM scratch\nCOPY . /\nCMD [\"x\"]\n";
+
+#[test]
+fn an_image_is_built_over_tls_named_and_its_id_is_all_that_stdout_gets() {
+    let Some(build) = Build::new(&[("Dockerfile", SMALL), ("a/b", "1")]) else {
+        return;
+    };
+    let id = build
+        .run(&["-q", "-t", "one:1", "-t", "two:2", "--label", "k=v"])
+        .ok();
+    for name in ["one:1", "two:2"] {
+        let found = build.docker(&[
+            "image",
+            "inspect",
+            "-f",
+            "{{.Id}} {{.Config.Labels.k}}",
+            name,
+        ]);
+        assert_eq!(found.ok().trim(), format!("{} v", id.trim()));
+    }
+    let loud = build.run(&["--iidfile", "id", "--progress", "plain", "--label", "k=v"]);
+    assert!(loud.stderr.contains("COPY . /"), "{loud}");
+    assert_eq!(loud.ok(), "");
+    assert_eq!(
+        fs::read_to_string(build.sandbox.home().join("id")).unwrap(),
+        id.trim()
+    );
+}
+
+#[test]
+fn only_what_changed_crosses_the_wire_and_two_dockerfiles_do_not_disturb_each_other() {
+    let Some(build) = Build::new(&[
+        ("Dockerfile", "FROM scratch\nCOPY big /\nCOPY src /src\n"),
+        ("other", "FROM scratch\nCOPY src/one /\n"),
+        ("src/one", "1"),
+        ("src/two", "22"),
+    ]) else {
+        return;
+    };
+    build.write("big", &"x".repeat(3_000_000));
+    let bytes = |arguments: &[&str]| {
+        let output = build.run(arguments);
+        assert_eq!(output.code, 0, "{output}");
+        sent(&output.stderr).2
+    };
+    assert!(bytes(&["-v"]) > 3_000_000, "the first build sends all");
+    let dockerfiles = fs::metadata(build.context().join("Dockerfile"))
+        .unwrap()
+        .len();
+    assert!(bytes(&["-v"]) <= dockerfiles, "nothing changed");
+    build.write("src/two", "333");
+    assert!(bytes(&["-v"]) <= dockerfiles + 3, "three bytes changed");
+    bytes(&["-v", "-f", "context/other"]);
+    assert!(
+        bytes(&["-v"]) <= dockerfiles,
+        "another Dockerfile was built in between"
+    );
+}
+
+#[test]
+fn ignore_files_are_honoured_and_the_dockerfiles_own_comes_first() {
+    let Some(build) = Build::new(&[
+        ("Dockerfile", SMALL),
+        ("own.Dockerfile", SMALL),
+        (
+            ".dockerignore",
+            "# no\n**/*.log\nDocker*\nown*\n.dockerignore\nsub\n!sub/keep\n",
+        ),
+        ("own.Dockerfile.dockerignore", "*\n!a.log\n"),
+        ("a.log", ""),
+        ("b", ""),
+        ("sub/keep/x.log", ""),
+        ("sub/keep/y", ""),
+        ("sub/drop", ""),
+    ]) else {
+        return;
+    };
+    build.run(&["-q", "-t", "ignored:1"]).ok();
+    // `!sub/keep` stands after `*.log` and takes all below it back
+    assert_eq!(
+        build.files("ignored:1"),
+        ["b", "sub/", "sub/keep/", "sub/keep/x.log", "sub/keep/y"]
+    );
+    build
+        .run(&["-q", "-t", "ignored:2", "-f", "context/own.Dockerfile"])
+        .ok();
+    assert_eq!(build.files("ignored:2"), ["a.log"]);
+}
+
+#[test]
+fn a_build_that_fails_says_where_and_is_never_exit_0() {
+    let dockerfile = "FROM scratch AS base\nCOPY bin /bin\nFROM base\n\
+                      RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo before; exit 7\"]\nCMD x\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile), ("bin/x", "")]) else {
+        return;
+    };
+    fs::copy("/bin/busybox", build.context().join("bin/busybox")).unwrap();
+    let iid = build.sandbox.home().join("id");
+    fs::write(&iid, "of an older build").unwrap();
+    let stderr = build
+        .run(&["-q", "--network", "none", "-t", "bad:1", "--iidfile", "id"])
+        .fails(1);
+    assert!(stderr.contains("Dockerfile:4"), "{stderr}");
+    assert!(stderr.contains(">>> RUN"), "{stderr}");
+    assert!(stderr.contains("before\n"), "{stderr}");
+    assert!(stderr.contains("exit code: 7"), "{stderr}");
+    assert!(
+        !exists(&iid),
+        "an old ID must not be taken for this build's"
+    );
+    build.docker(&["image", "inspect", "bad:1"]).fails(1);
+    build
+        .run(&[
+            "-q",
+            "--network",
+            "none",
+            "--target",
+            "base",
+            "-t",
+            "good:1",
+        ])
+        .ok();
+}
+
+#[test]
+fn what_is_missing_or_malformed_is_named() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPPY a b\n"), ("nofile", "")])
+    else {
+        return;
+    };
+    let stderr = build.run(&["-q"]).fails(1);
+    assert!(stderr.contains("COPPY"), "{stderr}");
+    let stderr = build.run(&["-f", "nowhere/Dockerfile"]).fails(1);
+    assert!(
+        stderr.contains("no Dockerfile at `nowhere/Dockerfile`"),
+        "{stderr}"
+    );
+    fs::remove_dir_all(build.context()).unwrap();
+    let stderr = build.run(&["-q"]).fails(1);
+    assert!(stderr.contains("no build context at"), "{stderr}");
+}
+
+#[test]
+fn an_interrupted_build_is_cancelled_in_the_engine() {
+    let dockerfile = "FROM scratch\nCOPY bin /bin\n\
+                      RUN [\"/bin/busybox\", \"sleep\", \"77\"]\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile)]) else {
+        return;
+    };
+    fs::create_dir_all(build.context().join("bin")).unwrap();
+    fs::copy("/bin/busybox", build.context().join("bin/busybox")).unwrap();
+    let sleeps = || {
+        fs::read_dir("/proc").unwrap().flatten().any(|process| {
+            fs::read(process.path().join("cmdline"))
+                .is_ok_and(|line| line.starts_with(b"/bin/busybox\0sleep\x0077\0"))
+        })
+    };
+    let mut child = build.command(&["--network", "none", "--progress", "plain"]);
+    let mut child = child.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let until = |what: &str, condition: &dyn Fn() -> bool| {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !condition() {
+            assert!(std::time::Instant::now() < end, "{what} in 30 s");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    until("the step runs", &sleeps);
+    let pid = child.id().to_string();
+    Output::of(build.sandbox.command("kill").args(["-INT", &pid])).ok();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    until("the step ends", &|| !sleeps());
+}
