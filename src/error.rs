@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Usage,
     /// A program that devnet ran for the user ended with this code. Nothing is printed.
     Child(u8),
+    /// devnet's own failure under a code that another tool gave it a meaning for: 125, 126, 127.
+    Coded(u8),
 }
 
 impl Kind {
@@ -38,7 +40,7 @@ impl Kind {
             Self::NotFound => 4,
             Self::Partly => 5,
             Self::Interrupted => 130,
-            Self::Child(code) => code,
+            Self::Child(code) | Self::Coded(code) => code,
         }
     }
 }

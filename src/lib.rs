@@ -16,6 +16,7 @@ mod commands;
 mod docker_env;
 mod engine;
 mod error;
+mod host;
 mod image;
 mod pod;
 mod progress;

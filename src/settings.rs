@@ -70,6 +70,14 @@ impl Environment {
     }
 }
 
+/// devnet's config file: what a person does not want to type again.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ConfigFile {
+    /// The minikube profile to talk to when none is named.
+    pub(crate) profile: Option<String>,
+}
+
 /// What holds for a whole run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -109,6 +117,29 @@ impl Settings {
                 .ok()
                 .flatten()
                 .and_then(|columns| columns.parse().ok()),
+        }
+    }
+
+    /// The config file: `$XDG_CONFIG_HOME/devnet/config.yaml`, the platform's folder elsewhere.
+    ///
+    /// # Errors
+    /// A usage error that names the file and the place, when it is not what was expected.
+    pub(crate) fn config_file(&self) -> Result<ConfigFile> {
+        let folder = self
+            .environment
+            .path("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(dirs::config_dir);
+        let Some(file) = folder.map(|folder| folder.join("devnet/config.yaml")) else {
+            return Ok(ConfigFile::default());
+        };
+        match std::fs::read_to_string(&file) {
+            Ok(text) if text.trim().is_empty() => Ok(ConfigFile::default()),
+            Ok(text) => crate::yaml::parse(&file.display().to_string(), &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ConfigFile::default()),
+            Err(error) => {
+                Err(Error::usage(format!("`{}` can't be read", file.display())).because(error))
+            }
         }
     }
 

@@ -1,12 +1,248 @@
-//! `devnet status`.
+//! `devnet status`: which engine devnet talks to, why, and what it answers.
+
+use serde::Serialize;
 
 use crate::commands::Context;
+use crate::commands::target::{Need, NodeTarget, Target};
+use crate::engine::{Engine, tls};
 use crate::error::{Error, Result};
 
 /// Show which engine devnet talks to, and why
+///
+/// Exits 0 when every node answers, 3 when one does not.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "Examples:
+  devnet status
+  devnet -p other status -o json")]
+pub(crate) struct Args {
+    /// Only this node of the profile
+    #[arg(short, long, value_name = "NAME")]
+    node: Option<String>,
+    /// text or json
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    output: Output,
+}
 
-pub(crate) async fn run(_args: Args, _context: &Context) -> Result<()> {
-    Err(Error::failed("`devnet status` is not built yet"))
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Json,
+    Text,
+}
+
+/// What `-o json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: u32,
+    decided_by: String,
+    profile: Option<String>,
+    nodes: Vec<NodeReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeReport {
+    name: String,
+    endpoint: String,
+    tls: bool,
+    runtime: &'static str,
+    answers: bool,
+    /// Why it does not answer.
+    error: Option<String>,
+    hint: Option<String>,
+    version: Option<String>,
+    api_version: Option<String>,
+    os: Option<String>,
+    arch: Option<String>,
+    /// What the node's machine calls itself.
+    machine: Option<String>,
+    image_store: Option<&'static str>,
+    round_trip_ms: Option<f64>,
+    /// The node's clock minus this computer's, in seconds.
+    clock_offset_seconds: Option<i64>,
+    certificates: Vec<CertificateReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateReport {
+    file: &'static str,
+    /// RFC 3339.
+    expires: String,
+    expired: bool,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let target = context
+        .target(Need::Pods)
+        .await?
+        .only(args.node.as_deref())?;
+    let nodes =
+        futures_util::future::join_all(target.nodes.iter().map(|node| look(context, node))).await;
+    let silent: Vec<String> = nodes
+        .iter()
+        .filter(|node| !node.answers)
+        .map(|node| format!("`{}`", node.name))
+        .collect();
+    let Target {
+        profile,
+        decided_by,
+        ..
+    } = target;
+    let report = Report {
+        schema: 1,
+        decided_by,
+        profile,
+        nodes,
+    };
+    let text = match args.output {
+        Output::Json => serde_json::to_string_pretty(&report)
+            .map(|text| text + "\n")
+            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Output::Text => report.to_text(),
+    };
+    context
+        .ui
+        .data(&text)
+        .map_err(|error| Error::failed("could not write to stdout").because(error))?;
+    if silent.is_empty() {
+        return Ok(());
+    }
+    let mut error = Error::unreachable(format!("no answer from {}", silent.join(", ")));
+    for node in &report.nodes {
+        if let Some(hint) = &node.hint {
+            error = error.hint(hint.clone());
+        }
+    }
+    Err(error)
+}
+
+async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
+    let now = jiff::Timestamp::now();
+    let certificates = node
+        .endpoint
+        .cert_path
+        .as_deref()
+        .map(tls::expiries)
+        .unwrap_or_default();
+    let mut report = NodeReport {
+        name: node.name.clone(),
+        endpoint: node.endpoint.to_string(),
+        tls: node.endpoint.cert_path.is_some(),
+        runtime: "docker",
+        answers: false,
+        error: None,
+        hint: None,
+        version: None,
+        api_version: None,
+        os: None,
+        arch: None,
+        machine: None,
+        image_store: None,
+        round_trip_ms: None,
+        clock_offset_seconds: None,
+        certificates: certificates
+            .into_iter()
+            .map(|certificate| CertificateReport {
+                file: certificate.file,
+                expires: jiff::Timestamp::from_second(certificate.not_after)
+                    .map_or_else(|_| String::new(), |time| time.to_string()),
+                expired: certificate.not_after < now.as_second(),
+            })
+            .collect(),
+    };
+    match answer(context, node, &mut report).await {
+        Ok(()) => report.answers = true,
+        Err(error) => {
+            report.hint = error.hints().first().cloned();
+            report.error = Some(
+                std::iter::once(error.to_string())
+                    .chain(error.causes())
+                    .collect::<Vec<_>>()
+                    .join(": "),
+            );
+        }
+    }
+    report
+}
+
+async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -> Result<()> {
+    let engine: Engine = context.connect(node).await?;
+    let about = engine.about();
+    report.version.clone_from(&about.version);
+    report.api_version.clone_from(&about.api_version);
+    report.os.clone_from(&about.os);
+    report.arch.clone_from(&about.arch);
+    let info = engine.info().await?;
+    report.machine = info.name;
+    report.image_store = Some(if info.containerd_store {
+        "containerd"
+    } else {
+        "graph driver"
+    });
+    report.clock_offset_seconds = info
+        .system_time
+        .and_then(|time| time.parse::<jiff::Timestamp>().ok())
+        .map(|time| time.as_second() - jiff::Timestamp::now().as_second());
+    // microseconds are finer than any network is steady
+    report.round_trip_ms = Some((engine.round_trip().await?.as_secs_f64() * 1e6).round() / 1e3);
+    Ok(())
+}
+
+impl Report {
+    fn to_text(&self) -> String {
+        let mut text = format!("{}\n", self.decided_by);
+        for node in &self.nodes {
+            let secured = if node.tls { " (TLS)" } else { "" };
+            text += &format!("{}  {}{secured}\n", node.name, node.endpoint);
+            let mut line = |name: &str, value: &str| {
+                text += &format!("  {name:<12} {}\n", crate::ui::visible(value));
+            };
+            if let Some(error) = &node.error {
+                line("answers", &format!("no: {error}"));
+            } else {
+                let or_unknown =
+                    |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+                line(
+                    "engine",
+                    &format!(
+                        "{} {}, API {}",
+                        node.runtime,
+                        or_unknown(&node.version),
+                        or_unknown(&node.api_version)
+                    ),
+                );
+                line(
+                    "machine",
+                    &format!(
+                        "{}, {}/{}",
+                        or_unknown(&node.machine),
+                        or_unknown(&node.os),
+                        or_unknown(&node.arch)
+                    ),
+                );
+                if let Some(store) = node.image_store {
+                    line("images", &format!("{store} store"));
+                }
+                if let Some(time) = node.round_trip_ms {
+                    line("round trip", &format!("{time} ms"));
+                }
+                if let Some(offset) = node.clock_offset_seconds.filter(|offset| offset.abs() > 2) {
+                    line("clock", &format!("{offset:+} s against this computer"));
+                }
+            }
+            for certificate in &node.certificates {
+                let word = if certificate.expired {
+                    "EXPIRED"
+                } else {
+                    "until"
+                };
+                line(certificate.file, &format!("{word} {}", certificate.expires));
+            }
+        }
+        text
+    }
 }

@@ -8,7 +8,7 @@ use bollard::BollardRequest;
 
 use crate::docker_env::endpoint::Endpoint;
 use crate::engine::transport::{self, Dialer};
-use crate::engine::{About, Info};
+use crate::engine::{About, Info, Published};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
@@ -101,6 +101,47 @@ impl Docker {
         })
     }
 
+    pub(super) async fn published_port(&self, container: &str, port: u16) -> Result<Published> {
+        let what = format!("container `{container}`");
+        let found = self
+            .api
+            .inspect_container(container, None)
+            .await
+            .map_err(|error| self.failed(&what, error))?;
+        let state = found
+            .state
+            .and_then(|state| state.status)
+            .map(|status| status.to_string());
+        let published = found
+            .network_settings
+            .and_then(|settings| settings.ports)
+            .and_then(|ports| ports.get(&format!("{port}/tcp")).cloned().flatten())
+            .and_then(|bindings| {
+                bindings
+                    .into_iter()
+                    .find_map(|binding| binding.host_port?.parse().ok())
+            });
+        Ok(Published {
+            state: state.unwrap_or_default(),
+            port: published,
+        })
+    }
+
+    /// The median of a few pings.
+    pub(super) async fn round_trip(&self) -> Result<Duration> {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let begun = std::time::Instant::now();
+            self.api
+                .ping()
+                .await
+                .map_err(|error| self.failed("`/_ping`", error))?;
+            times.push(begun.elapsed());
+        }
+        times.sort();
+        Ok(times[times.len() / 2])
+    }
+
     /// A failure of this engine: what was asked, and what it said.
     pub(super) fn failed(&self, what: &str, error: bollard::errors::Error) -> Error {
         use bollard::errors::Error as Why;
@@ -145,6 +186,15 @@ fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
         return said
             .because(format!("no answer within {} s", SHORT.as_secs()))
             .hint("the machine may be paused or overloaded");
+    }
+    if let bollard::errors::Error::DockerResponseServerError { message, .. } = &error {
+        let said = said.because(message.trim().to_owned());
+        // Go's TLS server says this to who speaks plain HTTP
+        return if message.contains("HTTP request to an HTTPS server") {
+            said.hint("it listens with TLS: name its certificates with `--tls-cert-path DIR`")
+        } else {
+            said
+        };
     }
     said.because(error)
 }

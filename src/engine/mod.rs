@@ -54,6 +54,14 @@ pub(crate) struct Info {
     pub(crate) root_dir: Option<String>,
 }
 
+/// Where a container's port can be reached from its engine's computer.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    /// The container's state, as `running`.
+    pub(crate) state: String,
+    pub(crate) port: Option<u16>,
+}
+
 impl Engine {
     /// Connects and negotiates the API version.
     ///
@@ -80,5 +88,20 @@ impl Engine {
     pub(crate) async fn info(&self) -> Result<Info> {
         let Self::Docker(docker) = self;
         docker.info().await
+    }
+
+    /// The port of the engine's computer that leads to a TCP port of a container.
+    ///
+    /// # Errors
+    /// Not found when there is no such container.
+    pub(crate) async fn published_port(&self, container: &str, port: u16) -> Result<Published> {
+        let Self::Docker(docker) = self;
+        docker.published_port(container, port).await
+    }
+
+    /// How long one question over a kept connection takes.
+    pub(crate) async fn round_trip(&self) -> Result<std::time::Duration> {
+        let Self::Docker(docker) = self;
+        docker.round_trip().await
     }
 }

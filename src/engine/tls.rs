@@ -20,14 +20,20 @@ pub(crate) fn client_config(folder: &Path) -> Result<Arc<rustls::ClientConfig>> 
             .add(certificate)
             .map_err(|error| unusable(&folder.join("ca.pem")).because(error))?;
     }
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .map_err(|error| Error::failed("TLS could not be set up").because(error))?
+    .with_root_certificates(roots);
     let key_file = folder.join("key.pem");
+    // a docker context may verify the engine without showing a certificate of its own
+    if !key_file.exists() && !folder.join("cert.pem").exists() {
+        return Ok(Arc::new(builder.with_no_client_auth()));
+    }
     let key = PrivateKeyDer::from_pem_file(&key_file)
         .map_err(|error| unusable(&key_file).because(error))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::failed("TLS could not be set up").because(error))?
-        .with_root_certificates(roots)
+    let config = builder
         .with_client_auth_cert(certificates(&folder.join("cert.pem"))?, key)
         .map_err(|error| {
             Error::unreachable(format!(
@@ -52,4 +58,29 @@ fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
 fn unusable(file: &Path) -> Error {
     Error::unreachable(format!("the TLS file `{}` can't be used", file.display()))
         .hint("minikube writes these files; `minikube start` makes them anew")
+}
+
+/// When a certificate ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Expiry {
+    /// The file's name, as `cert.pem`.
+    pub(crate) file: &'static str,
+    /// Seconds since 1970.
+    pub(crate) not_after: i64,
+}
+
+/// When the CA's and the client's certificates in a folder end; files that can't be read are left
+/// out, since connecting tells more about them.
+pub(crate) fn expiries(folder: &Path) -> Vec<Expiry> {
+    ["ca.pem", "cert.pem"]
+        .into_iter()
+        .filter_map(|file| {
+            let der = certificates(&folder.join(file)).ok()?.into_iter().next()?;
+            let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+            Some(Expiry {
+                file,
+                not_after: certificate.validity().not_after.timestamp(),
+            })
+        })
+        .collect()
 }

@@ -1,0 +1,60 @@
+//! docker's contexts: named endpoints that the docker command keeps in its configuration folder.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::error::{Error, Result};
+use crate::settings::Environment;
+
+/// docker's configuration folder: `DOCKER_CONFIG` or `~/.docker`.
+pub(crate) fn folder(environment: &Environment, home: &Path) -> PathBuf {
+    environment
+        .path("DOCKER_CONFIG")
+        .unwrap_or_else(|| home.join(".docker"))
+}
+
+/// The context that `docker context use` chose; `None` is docker's `default`.
+pub(crate) fn current(folder: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let name = config.get("currentContext")?.as_str()?;
+    (!name.is_empty() && name != "default").then(|| name.to_owned())
+}
+
+/// A context's endpoint.
+///
+/// # Errors
+/// Not found; or a record that can't be read or names no docker endpoint.
+pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
+    let id = Sha256::digest(name.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    let file = folder.join("contexts/meta").join(&id).join("meta.json");
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        Error::not_found(format!("there is no docker context `{name}`"))
+            .because(error)
+            .hint("`docker context ls` lists them")
+    })?;
+    let unreadable = || {
+        Error::failed(format!(
+            "the docker context `{name}` in `{}` can't be read",
+            file.display()
+        ))
+    };
+    let meta: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| unreadable().because(error))?;
+    let host = meta
+        .pointer("/Endpoints/docker/Host")
+        .and_then(serde_json::Value::as_str)
+        .ok_or_else(|| unreadable().because("it names no docker endpoint"))?;
+    let tls = folder.join("contexts/tls").join(&id).join("docker");
+    let address = Address::parse(host)?;
+    let cert_path = (matches!(address, Address::Tcp { .. }) && tls.is_dir()).then_some(tls);
+    Ok(Endpoint {
+        cert_path,
+        ..Endpoint::plain(address)
+    })
+}

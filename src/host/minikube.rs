@@ -1,0 +1,182 @@
+//! minikube's files on this computer, read and never written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::docker_env::profile::{Machine, Profile};
+use crate::error::{Error, Result};
+use crate::settings::Environment;
+
+/// A record of minikube is a few kilobytes; whatever is larger is something else.
+const LARGEST: u64 = 1 << 20;
+
+/// minikube's home: `MINIKUBE_HOME` or `~/.minikube`.
+#[derive(Clone, Debug)]
+pub(crate) struct Home(PathBuf);
+
+impl Home {
+    /// Finds it as minikube does: `MINIKUBE_HOME` may name the folder `.minikube` itself or its parent.
+    pub(crate) fn find(environment: &Environment, home: &Path) -> Self {
+        let folder = match environment.path("MINIKUBE_HOME") {
+            None => home.join(".minikube"),
+            Some(path) if path.file_name().is_some_and(|name| name == ".minikube") => path,
+            Some(path) => path.join(".minikube"),
+        };
+        Self(folder)
+    }
+
+    /// The client's certificates, the same for all profiles.
+    pub(crate) fn certs(&self) -> PathBuf {
+        self.0.join("certs")
+    }
+
+    /// The private key of a machine's ssh login, where its record names no other.
+    pub(crate) fn ssh_key(&self, machine: &str) -> PathBuf {
+        self.0.join("machines").join(machine).join("id_rsa")
+    }
+
+    /// The names of all profiles, sorted.
+    pub(crate) fn profiles(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.0.join("profiles")) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(io::Result::ok)
+            .filter(|entry| entry.path().join("config.json").is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The active profile (`minikube profile NAME`), when one was chosen.
+    pub(crate) fn active_profile(&self) -> Option<String> {
+        let text = read(&self.0.join("config/config.json")).ok()?;
+        let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+        config
+            .get("profile")?
+            .as_str()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    }
+
+    /// A profile's record.
+    ///
+    /// # Errors
+    /// Not found, with the names that there are; or unreadable.
+    pub(crate) fn profile(&self, name: &str) -> Result<Profile> {
+        check_name(name)?;
+        let file = self.0.join("profiles").join(name).join("config.json");
+        let text = match read(&file) {
+            // minikube removes the file for a moment each time it writes it
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && file.parent().is_some_and(Path::is_dir) =>
+            {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                read(&file)
+            }
+            other => other,
+        };
+        match text {
+            Ok(text) => {
+                let mut profile = Profile::parse(&file.display().to_string(), &text)?;
+                if profile.name.is_empty() {
+                    name.clone_into(&mut profile.name);
+                }
+                Ok(profile)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let known = self.profiles();
+                let error = Error::not_found(format!("there is no minikube profile `{name}`"));
+                Err(if known.is_empty() {
+                    error.hint(format!("`minikube start -p {name}` makes one; `devnet -p lab` uses this computer's own engine"))
+                } else {
+                    error.hint(format!("there are: {}", known.join(", ")))
+                })
+            }
+            Err(error) => Err(Error::failed(format!(
+                "minikube's file `{}` can't be read",
+                file.display()
+            ))
+            .because(error)),
+        }
+    }
+
+    /// A machine's record.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable.
+    pub(crate) fn machine(&self, machine: &str) -> Result<Machine> {
+        check_name(machine)?;
+        let file = self.0.join("machines").join(machine).join("config.json");
+        let text = read(&file).map_err(|error| {
+            Error::failed(format!(
+                "minikube's file `{}` can't be read",
+                file.display()
+            ))
+            .because(error)
+            .hint("`minikube start` writes it anew")
+        })?;
+        Machine::parse(&file.display().to_string(), &text)
+    }
+}
+
+/// A profile's name becomes a path: nothing in it may lead elsewhere.
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+        return Err(Error::usage(format!(
+            "`{}` is no name of a minikube profile",
+            name.escape_debug()
+        )));
+    }
+    Ok(())
+}
+
+/// Reads a small text file.
+fn read(file: &Path) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(file)?
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is larger than 1 MB"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_is_found_as_minikube_finds_it() {
+        let of = |value: &str| {
+            Home::find(
+                &Environment::of(&[("MINIKUBE_HOME", value)]),
+                Path::new("/home/u"),
+            )
+            .0
+        };
+        assert_eq!(of(""), Path::new("/home/u/.minikube"));
+        assert_eq!(of("/data"), Path::new("/data/.minikube"));
+        assert_eq!(of("/data/.minikube"), Path::new("/data/.minikube"));
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused() {
+        let home = Home(PathBuf::from("/nowhere"));
+        for name in ["", "..", "../x", "a/b", ".hidden"] {
+            assert_eq!(
+                home.profile(name).unwrap_err().kind(),
+                crate::error::Kind::Usage,
+                "{name}"
+            );
+        }
+        assert_eq!(
+            home.profile("dev").unwrap_err().kind(),
+            crate::error::Kind::NotFound
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! The only place that starts programs of this computer.
+
+use std::ffi::{OsStr, OsString};
+use std::process::Stdio;
+
+use crate::error::{Error, Kind, Result};
+
+/// What became of a program that ran with its output caught.
+#[derive(Debug)]
+pub(crate) struct Caught {
+    /// The exit code; 128 + the signal's number when a signal ended it.
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// Runs a program to its end, its output caught, without a terminal's input.
+///
+/// # Errors
+/// When it can't be started.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that spawns"
+)]
+pub(crate) async fn catch(
+    program: &OsStr,
+    arguments: &[&str],
+    environment: &[(OsString, OsString)],
+) -> Result<Caught> {
+    let output = tokio::process::Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| {
+            Error::failed(format!("`{}` could not be started", program.display())).because(error)
+        })?;
+    Ok(Caught {
+        code: exit_code(output.status),
+        stdout: output.stdout,
+        stderr: output.stderr,
+    })
+}
+
+/// Runs a program in devnet's place: its streams are the person's, its exit code is devnet's.
+/// Ctrl-C reaches it through the terminal; devnet waits for what it makes of it.
+///
+/// # Errors
+/// `Child` with its code, unless that is 0; 127 when there is no such program, 126 when it can't
+/// be started, as shells have it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that spawns"
+)]
+pub(crate) async fn stand_in(
+    command: &[OsString],
+    environment: &[(OsString, OsString)],
+) -> Result<()> {
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Error::usage("no command was given"))?;
+    let path = which::which_in(
+        program,
+        environment
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, value)| value),
+        std::env::current_dir().unwrap_or_default(),
+    )
+    .map_err(|error| {
+        let there = std::path::Path::new(program).exists();
+        let code = if there { 126 } else { 127 };
+        let what = if there {
+            "can't be started"
+        } else {
+            "is not there"
+        };
+        Error::new(
+            Kind::Coded(code),
+            format!("the command `{}` {what}", program.display()),
+        )
+        .because(error)
+    })?;
+    let mut child = tokio::process::Command::new(path)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .spawn()
+        .map_err(|error| {
+            Error::new(
+                Kind::Coded(126),
+                format!("the command `{}` can't be started", program.display()),
+            )
+            .because(error)
+        })?;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status.map_err(|error| Error::failed("the command was lost").because(error))?,
+            // the terminal sent it to the whole group; the child decides
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    };
+    match exit_code(status) {
+        0 => Ok(()),
+        code => Err(Error::new(
+            Kind::Child(u8::try_from(code).unwrap_or(1)),
+            "the command failed",
+        )),
+    }
+}
+
+fn exit_code(status: std::process::ExitStatus) -> i32 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return 128 + signal;
+    }
+    status.code().unwrap_or(1)
+}
