@@ -83,6 +83,11 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
+    /// What devnet had to say could not be written.
+    pub(crate) fn stdout(error: std::io::Error) -> Self {
+        Self::failed("could not write to stdout").because(error)
+    }
+
     pub(crate) fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")
     }

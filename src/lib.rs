@@ -18,7 +18,9 @@ mod engine;
 mod error;
 mod host;
 mod image;
+mod lab;
 mod pod;
+mod probe;
 mod progress;
 mod render;
 mod settings;
@@ -56,10 +58,20 @@ fn block_on(context: &commands::Context, command: cli::Command) -> Result<()> {
         .build()
         .map_err(|error| Error::failed("could not start the async runtime").because(error))?;
     let outcome = runtime.block_on(async {
+        let mut command = std::pin::pin!(commands::run(command, context));
         tokio::select! {
-            // commands clean up behind themselves when they are dropped here or told first
-            outcome = commands::run(command, context) => outcome,
-            () = interrupted() => Err(Error::interrupted()),
+            outcome = &mut command => outcome,
+            () = interrupted() => {
+                // commands clean up behind themselves when they are dropped here, or, where that
+                // takes questions to an engine, when told; who interrupts again waits no longer
+                if context.interruption.tell() {
+                    tokio::select! {
+                        _ = &mut command => {}
+                        () = interrupted() => {}
+                    }
+                }
+                Err(Error::interrupted())
+            }
         }
     });
     // a blocking read of a terminal or a pipe must not hold the exit

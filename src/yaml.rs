@@ -1,4 +1,6 @@
-//! The one door to `serde_yaml`: text to values and back.
+//! The one door to YAML: text to values and back, and to trees that know their lines.
+
+pub(crate) mod node;
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -1,3 +1,67 @@
-//! The program that runs inside a node.
+//! The program that devnet brings into nodes and pods: small, static, std alone, with subcommands.
 
+#![cfg_attr(
+    target_os = "linux",
+    expect(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "this program has no ui.rs: it prints, and devnet reads"
+    )
+)]
+
+#[cfg(target_os = "linux")]
+#[path = "../probe/connect.rs"]
+mod connect;
+#[cfg(target_os = "linux")]
+#[path = "../probe/http.rs"]
+mod http;
+#[cfg(target_os = "linux")]
+#[path = "../probe/signals.rs"]
+mod signals;
+#[cfg(target_os = "linux")]
+#[path = "../probe/udp.rs"]
+mod udp;
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    use std::process::ExitCode;
+
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["pause"] => signals::pause(),
+        ["serve", port] => number(port).and_then(http::serve),
+        ["client", url] => http::client(url, 1.0),
+        ["client", url, seconds] => match seconds.parse() {
+            Ok(seconds) => http::client(url, seconds),
+            Err(_) => Err(format!("`{seconds}` is no number of seconds")),
+        },
+        ["udp-echo", port] => number(port).and_then(udp::echo),
+        ["connect", targets @ ..] if !targets.is_empty() => connect::all(targets),
+        _ => {
+            eprintln!(
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | connect ADDRESS:PORT...",
+                env!("CARGO_PKG_VERSION")
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{}: {why}", words[0]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn number(port: &str) -> Result<u16, String> {
+    port.parse().map_err(|_| format!("`{port}` is no port"))
+}
+
+#[cfg(not(target_os = "linux"))]
 fn main() {}

@@ -14,6 +14,7 @@ pub(crate) mod env;
 pub(crate) mod exec;
 pub(crate) mod gather;
 pub(crate) mod inspect;
+pub(crate) mod interruption;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod logs;
@@ -29,11 +30,16 @@ pub(crate) mod version;
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) ui: Ui,
+    pub(crate) interruption: interruption::Interruption,
 }
 
 impl Context {
     pub(crate) fn new(settings: Settings, ui: Ui) -> Self {
-        Self { settings, ui }
+        Self {
+            settings,
+            ui,
+            interruption: interruption::Interruption::default(),
+        }
     }
 }
 

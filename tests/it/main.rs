@@ -4,6 +4,13 @@
 //! engines and a minikube-shaped home. Without the ground a test that needs it says so and is
 //! skipped on a person's computer, and fails in CI.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::get_unwrap,
+    reason = "a test that can not go on says so"
+)]
+
 mod build;
 mod house;
+mod lab;
 mod support;

@@ -1,0 +1,142 @@
+//! `devnet lab kill` and `devnet lab restart`: what the kubelet does when a part of a pod dies.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::stage::Stage;
+use super::up::at;
+use super::{find, pods};
+use crate::commands::Context;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::lab::Pod;
+use crate::lab::member::{Found, LabPod};
+
+/// How a pod's end comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The sandbox is killed, and with it everything.
+    Kill,
+    /// The containers are told first, and have their time.
+    Stop,
+}
+
+/// Kills one container and puts a new one into the same sandbox.
+pub(super) async fn container(
+    context: &Context,
+    engine: &Engine,
+    wanted: &str,
+    container: &str,
+) -> Result<()> {
+    let there = find(engine, wanted).await?;
+    let spec = spec(&there)?;
+    let Some(attempts) = there.containers.get(container) else {
+        let names: Vec<&str> = there.current().map(|(name, _)| name).collect();
+        return Err(Error::not_found(format!(
+            "{} has no container `{container}`",
+            there.full_name()
+        ))
+        .hint(format!("it has: {}", names.join(", "))));
+    };
+    let all = pods(engine).await?;
+    let stage = Stage::ready(engine, &all).await?;
+    for one in attempts.iter().filter(|one| one.is_alive()) {
+        engine.kill(&one.id).await?;
+    }
+    let attempt = next(attempts);
+    stage.replace(&spec, &there, container, attempt).await?;
+    forget_older(engine, attempts).await?;
+    let line = format!(
+        "container {container} of pod/{} killed; attempt {attempt} runs in the same sandbox{}\n",
+        there.full_name(),
+        at(there.sandbox().and_then(Found::address)),
+    );
+    context.ui.data(&line).map_err(Error::stdout)
+}
+
+/// Ends the sandbox and makes the pod again in a new one, at the next address.
+pub(super) async fn sandbox(
+    context: &Context,
+    engine: &Engine,
+    wanted: &str,
+    how: How,
+) -> Result<()> {
+    let there = find(engine, wanted).await?;
+    let spec = spec(&there)?;
+    let all = pods(engine).await?;
+    let stage = Stage::ready(engine, &all).await?;
+    let alive: Vec<&Found> = there
+        .containers
+        .values()
+        .flatten()
+        .filter(|one| one.is_alive())
+        .collect();
+    if how == How::Stop {
+        let grace = spec.grace.unwrap_or(30);
+        each(&alive, |one| engine.stop(&one.id, grace)).await?;
+    }
+    for sandbox in there.sandboxes.iter().filter(|one| one.is_alive()) {
+        engine.kill(&sandbox.id).await?;
+    }
+    // without their sandbox the containers would go on in a network that nobody reaches
+    each(&alive, |one| engine.kill(&one.id)).await?;
+    let attempts: BTreeMap<String, u32> = there
+        .containers
+        .iter()
+        .map(|(name, attempts)| (name.clone(), next(attempts)))
+        .collect();
+    let attempt = next(&there.sandboxes);
+    let address = stage.raise(&spec, &there.uid, attempt, &attempts).await?;
+    forget_older(engine, &there.sandboxes).await?;
+    for attempts in there.containers.values() {
+        forget_older(engine, attempts).await?;
+    }
+    let before = there.sandbox().and_then(Found::address);
+    let line = format!(
+        "pod/{} {}; sandbox attempt {attempt} is up{}{}\n",
+        there.full_name(),
+        if how == How::Kill {
+            "killed"
+        } else {
+            "stopped"
+        },
+        at(address),
+        before.map_or(String::new(), |before| format!(" (it was at {before})")),
+    );
+    context.ui.data(&line).map_err(Error::stdout)
+}
+
+fn spec(there: &LabPod) -> Result<Pod> {
+    there.spec().ok_or_else(|| {
+        Error::failed(format!(
+            "nobody knows any more what {} was made from: its sandbox is gone",
+            there.full_name()
+        ))
+        .hint(format!(
+            "`devnet lab down {}` removes the rest",
+            there.full_name()
+        ))
+    })
+}
+
+fn next(attempts: &[Found]) -> u32 {
+    attempts.first().map_or(0, |newest| newest.attempt() + 1)
+}
+
+/// Of those before, only the newest stays, as with the kubelet.
+async fn forget_older(engine: &Engine, before: &[Found]) -> Result<()> {
+    let older: Vec<&Found> = before.iter().skip(1).collect();
+    each(&older, |one| engine.remove(&one.id)).await
+}
+
+async fn each<'f, Doing>(of: &[&'f Found], does: impl Fn(&'f Found) -> Doing) -> Result<()>
+where
+    Doing: Future<Output = Result<()>>,
+{
+    stream::iter(of)
+        .map(|one| does(one))
+        .buffer_unordered(8)
+        .try_collect::<()>()
+        .await
+}

@@ -1,0 +1,295 @@
+//! Making one pod in an engine: its address, its sandbox, its volumes, its containers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::Ipv4Addr;
+
+use tokio::sync::Mutex;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::lab::address::Subnet;
+use crate::lab::member::{self, LabPod};
+use crate::lab::plan::{self, Place};
+use crate::lab::spec::{ContainerSpec, VolumeSpec};
+use crate::lab::{Pod, label};
+
+/// The lab's network, where every pod has its address.
+pub(super) const NETWORK: &str = "devnet-lab";
+
+/// An engine that is ready for pods: the network and the probe's image are there.
+pub(super) struct Stage<'e> {
+    pub(super) engine: &'e Engine,
+    probe: String,
+    node: String,
+    network: String,
+    subnet: Subnet,
+    gateway: Ipv4Addr,
+    taken: Mutex<BTreeSet<Ipv4Addr>>,
+}
+
+impl<'e> Stage<'e> {
+    /// Sees to the network and the image; `pods` are those that are there already.
+    pub(super) async fn ready(engine: &'e Engine, pods: &[LabPod]) -> Result<Self> {
+        let (probe, info, network) =
+            futures_util::try_join!(engine.probe_image(), engine.info(), network(engine))?;
+        let mut taken = member::addresses(pods);
+        taken.extend(network.2);
+        Ok(Self {
+            engine,
+            probe,
+            node: info.name.unwrap_or_else(|| "host".into()),
+            network: NETWORK.into(),
+            subnet: network.0,
+            gateway: network.1,
+            taken: Mutex::new(taken),
+        })
+    }
+
+    async fn address(&self) -> Result<Ipv4Addr> {
+        let mut taken = self.taken.lock().await;
+        let next = self.subnet.next(&taken, self.gateway).ok_or_else(|| {
+            Error::failed(format!("every address of {} is taken", self.subnet))
+                .hint("`devnet lab down` gives them back")
+        })?;
+        taken.insert(next);
+        Ok(next)
+    }
+
+    /// Makes the pod's volumes, sandbox and containers, and starts them. `attempts` says which
+    /// attempt a container is, where it is not the first.
+    pub(super) async fn raise(
+        &self,
+        pod: &Pod,
+        uid: &str,
+        attempt: u32,
+        attempts: &BTreeMap<String, u32>,
+    ) -> Result<Option<Ipv4Addr>> {
+        for volume in plan::volumes(pod, uid) {
+            self.volume(&volume, attempt == 0).await?;
+        }
+        let (place, sandbox) = self.sandbox(pod, uid, attempt).await?;
+        let attempt = |name: &str| attempts.get(name).copied().unwrap_or_default();
+        for init in &pod.init_containers {
+            let spec = plan::container(pod, init, &place, &sandbox, attempt(&init.name));
+            let id = self.run(&spec).await?;
+            if !init.sidecar {
+                self.end_well(pod, &init.name, &id).await?;
+            }
+        }
+        for container in &pod.containers {
+            let spec = plan::container(pod, container, &place, &sandbox, attempt(&container.name));
+            self.run(&spec).await?;
+        }
+        Ok((!pod.host_network).then_some(place.address))
+    }
+
+    /// Makes one container of a pod anew, in the sandbox that is there.
+    pub(super) async fn replace(
+        &self,
+        pod: &Pod,
+        there: &LabPod,
+        container: &str,
+        attempt: u32,
+    ) -> Result<()> {
+        let sandbox = there.sandbox().filter(|sandbox| sandbox.is_alive());
+        let sandbox = sandbox.ok_or_else(|| {
+            Error::failed(format!("the sandbox of {} does not run", there.full_name()))
+                .hint(format!("`devnet lab kill {}` makes a new one", there.name))
+        })?;
+        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway));
+        let planned = pod
+            .init_containers
+            .iter()
+            .chain(&pod.containers)
+            .find(|planned| planned.name == container)
+            .ok_or_else(|| Error::not_found(format!("the pod has no container `{container}`")))?;
+        let spec = plan::container(pod, planned, &place, &sandbox.id, attempt);
+        self.run(&spec).await.map(drop)
+    }
+
+    fn place(&self, uid: &str, address: Ipv4Addr) -> Place {
+        Place {
+            uid: uid.into(),
+            network: self.network.clone(),
+            address,
+            gateway: self.gateway,
+            probe: self.probe.clone(),
+            node: self.node.clone(),
+        }
+    }
+
+    async fn sandbox(&self, pod: &Pod, uid: &str, attempt: u32) -> Result<(Place, String)> {
+        loop {
+            let address = if pod.host_network {
+                self.gateway
+            } else {
+                self.address().await?
+            };
+            let place = self.place(uid, address);
+            let id = self
+                .engine
+                .create(&plan::sandbox(pod, &place, attempt))
+                .await?;
+            match self.engine.start(&id).await {
+                Ok(()) => return Ok((place, id)),
+                // another devnet, or a container of someone else's in this network, was quicker;
+                // the words are libnetwork's (`ipamapi.ErrIPAlreadyAllocated`)
+                Err(error)
+                    if !pod.host_network
+                        && error.to_string().contains("Address already in use") =>
+                {
+                    self.engine.remove(&id).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn run(&self, spec: &ContainerSpec) -> Result<String> {
+        let id = self.engine.create(spec).await?;
+        self.engine.start(&id).await?;
+        Ok(id)
+    }
+
+    async fn end_well(&self, pod: &Pod, name: &str, id: &str) -> Result<()> {
+        let code = self.engine.wait(id).await?;
+        if code == 0 {
+            return Ok(());
+        }
+        let said = self.engine.printed(id, 10).await.unwrap_or_default();
+        let error = Error::failed(format!(
+            "init container `{name}` of {} ended with code {code}",
+            pod.full_name()
+        ));
+        Err(if said.trim().is_empty() {
+            error
+        } else {
+            error.because(format!("it said: {}", said.trim_end()))
+        })
+    }
+
+    /// Makes a volume. Files are written through a container that is never started: an engine
+    /// writes into volumes only by way of a container.
+    async fn volume(&self, volume: &VolumeSpec, fill: bool) -> Result<()> {
+        self.engine.create_volume(volume).await?;
+        if !fill || volume.files.is_empty() {
+            return Ok(());
+        }
+        let archive = archive(&volume.files).map_err(|error| {
+            Error::failed("the volume's files could not be packed").because(error)
+        })?;
+        let spec = ContainerSpec {
+            name: format!("{}_fill", volume.name),
+            image: self.probe.clone(),
+            labels: [
+                (label::ROLE.to_owned(), "lab-filler".to_owned()),
+                (
+                    label::POD_UID.to_owned(),
+                    volume
+                        .labels
+                        .get(label::POD_UID)
+                        .cloned()
+                        .unwrap_or_default(),
+                ),
+            ]
+            .into(),
+            mounts: vec![crate::lab::spec::MountSpec {
+                kind: crate::lab::spec::MountKind::Volume(volume.name.clone()),
+                target: "/volume".into(),
+                read_only: false,
+            }],
+            ..ContainerSpec::default()
+        };
+        let id = self.engine.create(&spec).await?;
+        let written = self.engine.upload(&id, "/volume", archive).await;
+        self.engine.remove(&id).await?;
+        written
+    }
+}
+
+fn archive(files: &[(String, String, u32)]) -> std::io::Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut folders = BTreeSet::new();
+    for (path, text, mode) in files {
+        let mut header = tar::Header::new_gnu();
+        for (slash, _) in path.match_indices('/') {
+            if folders.insert(&path[..slash]) {
+                let mut folder = tar::Header::new_gnu();
+                folder.set_entry_type(tar::EntryType::Directory);
+                folder.set_mode(0o755);
+                folder.set_size(0);
+                builder.append_data(&mut folder, &path[..slash], std::io::empty())?;
+            }
+        }
+        header.set_mode(*mode);
+        header.set_size(text.len() as u64);
+        builder.append_data(&mut header, path, text.as_bytes())?;
+    }
+    builder.into_inner()
+}
+
+/// The lab's network: its subnet, its gateway, and the addresses in use there. Made if need be.
+async fn network(engine: &Engine) -> Result<(Subnet, Ipv4Addr, BTreeSet<Ipv4Addr>)> {
+    for _ in 0..3 {
+        let Some(found) = engine.network(NETWORK).await? else {
+            make_network(engine).await?;
+            continue;
+        };
+        if found.labels.get(label::ROLE).map(String::as_str) != Some(label::NETWORK) {
+            return Err(Error::failed(format!(
+                "a network `{NETWORK}` is there that is not devnet's"
+            ))
+            .hint("rename or remove it"));
+        }
+        let subnet: Option<Subnet> = found.subnet.as_deref().and_then(|text| text.parse().ok());
+        let Some(subnet) = subnet else {
+            return Err(Error::failed(format!(
+                "network `{NETWORK}` has no IPv4 subnet"
+            )));
+        };
+        let gateway = found.gateway.and_then(|gateway| gateway.parse().ok());
+        let taken = found.addresses.iter().filter_map(|a| a.parse().ok());
+        return Ok((subnet, gateway.unwrap_or(subnet.first()), taken.collect()));
+    }
+    Err(Error::failed(format!(
+        "network `{NETWORK}` comes and goes: is another devnet at work?"
+    )))
+}
+
+/// An address can be asked for only in a network whose subnet was asked for too. Which one is free
+/// the engine knows best, since it sees its machine's routes: it is let choose once, for a network
+/// that is removed again.
+async fn make_network(engine: &Engine) -> Result<()> {
+    let labels = [(label::ROLE, label::NETWORK)];
+    let trial = format!("{NETWORK}-{:08x}", random() >> 32);
+    let id = engine.create_network(&trial, None, &labels).await?;
+    let chosen = engine.network(&trial).await;
+    engine.remove_network(&id).await?;
+    let subnet = chosen?
+        .and_then(|found| found.subnet)
+        .ok_or_else(|| Error::failed("the engine gives a new network no IPv4 subnet"))?;
+    match engine.create_network(NETWORK, Some(&subnet), &labels).await {
+        // another devnet was quicker; its network is as good
+        Err(error) if error.to_string().contains("already exists") => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+fn random() -> u64 {
+    // std's hasher is seeded by the system's random numbers
+    RandomState::new().hash_one(std::time::Instant::now())
+}
+
+/// A UID for a new pod, as Kubernetes gives: a random UUID.
+pub(super) fn new_uid() -> String {
+    let (a, b) = (random(), random());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        a >> 32,
+        (a >> 16) & 0xffff,
+        a & 0xfff,
+        0x8000 | ((b >> 48) & 0x3fff),
+        b & 0xffff_ffff_ffff
+    )
+}

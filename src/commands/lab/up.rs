@@ -1,0 +1,180 @@
+//! `devnet lab up`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::stage::{self, Stage};
+use super::{down, pods};
+use crate::commands::Context;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::lab::manifest;
+use crate::lab::member::LabPod;
+use crate::lab::{BUILT_IN_IMAGE, Pod, Pull};
+
+/// How many pods are made at once. More would only wait in the engine.
+const AT_ONCE: usize = 8;
+
+/// The pod that comes up when none is named.
+const BUILT_IN: &str = include_str!("../../../templates/pods/two-containers.yaml");
+
+pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -> Result<()> {
+    let wanted = wanted(context, files)?;
+    let there = pods(engine).await?;
+    let tasks = sort(context, wanted, &there)?;
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let new: Vec<String> = tasks
+        .iter()
+        .filter(|task| task.attempt == 0)
+        .map(|task| task.uid.clone())
+        .collect();
+    context
+        .or_undo(Box::pin(raise(context, engine, &there, &tasks)), async {
+            // pods that were there before are left as they are: they can be looked at
+            if let Err(error) = down::forget(engine, &new).await {
+                context.ui.error(&error);
+                context.ui.hint("`devnet lab down` removes what is left");
+            }
+        })
+        .await
+}
+
+/// Reads and understands the manifests before anything starts.
+fn wanted(context: &Context, files: &[PathBuf]) -> Result<Vec<Pod>> {
+    let mut texts = Vec::new();
+    for file in files {
+        let name = file.display().to_string();
+        let text = if name == "-" {
+            std::io::read_to_string(std::io::stdin())
+        } else {
+            std::fs::read_to_string(file)
+        };
+        let text = text
+            .map_err(|error| Error::usage(format!("`{name}` could not be read")).because(error))?;
+        texts.push((if name == "-" { "stdin".into() } else { name }, text));
+    }
+    if texts.is_empty() {
+        texts.push(("the built-in pod".into(), BUILT_IN.into()));
+    }
+    let manifests = manifest::read(&texts)?;
+    for note in &manifests.notes {
+        context.ui.note(&crate::ui::visible(note));
+    }
+    Ok(manifests.pods)
+}
+
+/// A pod to be made, or to be made again.
+struct Task {
+    pod: Pod,
+    uid: String,
+    attempt: u32,
+    attempts: BTreeMap<String, u32>,
+}
+
+/// What is to do: nothing for a pod that is up already, a new sandbox for one that is broken.
+fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Task>> {
+    let mut tasks = Vec::new();
+    for pod in wanted {
+        let before = there
+            .iter()
+            .find(|there| there.namespace == pod.namespace && there.name == pod.name);
+        let Some(before) = before else {
+            tasks.push(Task {
+                pod,
+                uid: stage::new_uid(),
+                attempt: 0,
+                attempts: BTreeMap::new(),
+            });
+            continue;
+        };
+        if before.spec().as_ref() != Some(&pod) {
+            return Err(Error::usage(format!(
+                "{} is in the lab already, from another manifest",
+                pod.full_name()
+            ))
+            .hint(format!("`devnet lab down {}` removes it", pod.full_name())));
+        }
+        if before.is_whole() {
+            let address = before
+                .sandbox()
+                .and_then(crate::lab::member::Found::address);
+            context.ui.say(&format!(
+                "pod/{} is up already{}",
+                pod.full_name(),
+                at(address)
+            ));
+            continue;
+        }
+        return Err(Error::failed(format!(
+            "{} is in the lab already, but not all of it runs",
+            pod.full_name()
+        ))
+        .hint(format!(
+            "`devnet lab restart {}` brings it up again",
+            pod.full_name()
+        )));
+    }
+    Ok(tasks)
+}
+
+pub(super) fn at(address: Option<std::net::Ipv4Addr>) -> String {
+    address.map_or(String::new(), |address| format!(" at {address}"))
+}
+
+async fn raise(context: &Context, engine: &Engine, there: &[LabPod], tasks: &[Task]) -> Result<()> {
+    let stage = Stage::ready(engine, there).await?;
+    images(context, engine, tasks).await?;
+    stream::iter(tasks)
+        .map(|task| async {
+            let raised = stage
+                .raise(&task.pod, &task.uid, task.attempt, &task.attempts)
+                .await;
+            let address = raised.map_err(|error| {
+                let kind = error.kind();
+                Error::failed(format!("pod/{} did not come up", task.pod.full_name()))
+                    .because(error)
+                    .with_kind(kind)
+            })?;
+            let line = format!("pod/{} up{}\n", task.pod.full_name(), at(address));
+            context.ui.data(&line).map_err(Error::stdout)
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await
+}
+
+/// Sees to the images before any pod starts; a missing one is told of by name.
+async fn images(context: &Context, engine: &Engine, tasks: &[Task]) -> Result<()> {
+    let wanted: BTreeSet<(&str, Pull)> = tasks
+        .iter()
+        .flat_map(|task| task.pod.init_containers.iter().chain(&task.pod.containers))
+        .filter(|container| container.image != BUILT_IN_IMAGE)
+        .map(|container| (container.image.as_str(), container.pull))
+        .collect();
+    stream::iter(wanted)
+        .map(|(image, pull)| async move {
+            let there = engine.has_image(image).await?;
+            match pull {
+                Pull::IfNotPresent | Pull::Never if there => Ok(()),
+                Pull::Never => Err(Error::not_found(format!(
+                    "the engine has no image `{image}`, and the manifest says never to pull it"
+                ))
+                .hint(format!("`devnet load {image}` brings it there"))),
+                Pull::Always | Pull::IfNotPresent => {
+                    context.ui.say(&format!("pulling {}", crate::ui::visible(image)));
+                    engine.pull(image).await.map_err(|error| {
+                        Error::not_found(format!("image `{image}` could not be pulled"))
+                            .because(error)
+                            .hint("build it there with `devnet build`, or bring it with `devnet load`")
+                    })
+                }
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await
+}

@@ -1,0 +1,127 @@
+//! The probe's image in an engine, and whether other images are there.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
+    RemoveImageOptionsBuilder,
+};
+use futures_util::TryStreamExt as _;
+
+use crate::engine::Engine;
+use crate::engine::docker::Docker;
+use crate::error::{Error, Result};
+use crate::probe::carried;
+use crate::probe::image::ProbeImage;
+
+impl Engine {
+    /// Makes sure that the engine has the image with the probe, and gives its name. Its label
+    /// `dev.devnet.role` is how it is found and removed again.
+    ///
+    /// # Errors
+    /// When this devnet carries no probe for the engine's architecture, or the engine refuses it.
+    pub(crate) async fn probe_image(&self) -> Result<String> {
+        let architecture = self.about().arch.clone().unwrap_or_default();
+        let program = carried::program(&architecture)?;
+        let image = ProbeImage::new(&program, &architecture)
+            .map_err(|error| Error::failed("the probe's image could not be made").because(error))?;
+        if !self.has_image(&image.reference).await? {
+            let Self::Docker(docker) = self;
+            docker.load_archive(image.archive).await?;
+        }
+        Ok(image.reference)
+    }
+
+    /// Whether the engine has an image of that name or ID.
+    pub(crate) async fn has_image(&self, name: &str) -> Result<bool> {
+        let Self::Docker(docker) = self;
+        match docker.api.inspect_image(name).await {
+            Ok(_) => Ok(true),
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(false),
+            Err(error) => Err(docker.failed(&format!("image `{name}`"), error)),
+        }
+    }
+
+    /// Lets the engine fetch an image from its registry.
+    ///
+    /// # Errors
+    /// With the registry's or the engine's own words.
+    pub(crate) async fn pull(&self, name: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        docker.pull(name).await
+    }
+
+    /// The images that match: by label (`name` or `name=value`) or by reference pattern. Each is
+    /// its ID and its names.
+    pub(crate) async fn images_where(
+        &self,
+        filter: &str,
+        value: &str,
+    ) -> Result<Vec<(String, Vec<String>)>> {
+        let Self::Docker(docker) = self;
+        docker.images_where(filter, value).await
+    }
+
+    /// Removes an image by name or ID, also one that a stopped container was made from. One that
+    /// is gone already is no failure.
+    pub(crate) async fn remove_image(&self, name: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        docker.remove_image(name).await
+    }
+}
+
+impl Docker {
+    async fn load_archive(&self, archive: Vec<u8>) -> Result<()> {
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        self.slow
+            .import_image(options, bollard::body_full(archive.into()), None)
+            .try_collect::<Vec<_>>()
+            .await
+            .map(drop)
+            .map_err(|error| self.failed("loading the probe's image", error))
+    }
+
+    async fn pull(&self, name: &str) -> Result<()> {
+        // without a tag the engine would fetch every tag there is
+        let bare = !name.contains('@') && !name.rsplit('/').next().unwrap_or(name).contains(':');
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(name)
+            .tag(if bare { "latest" } else { "" })
+            .build();
+        self.slow
+            .create_image(Some(options), None, None)
+            .try_collect::<Vec<_>>()
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(&format!("pulling `{name}`"), error))
+    }
+
+    async fn images_where(&self, filter: &str, value: &str) -> Result<Vec<(String, Vec<String>)>> {
+        let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
+        let options = ListImagesOptionsBuilder::default()
+            .filters(&filters)
+            .build();
+        let listed = self
+            .api
+            .list_images(Some(options))
+            .await
+            .map_err(|error| self.failed("listing images", error))?;
+        Ok(listed
+            .into_iter()
+            .map(|image| (image.id, image.repo_tags))
+            .collect())
+    }
+
+    async fn remove_image(&self, name: &str) -> Result<()> {
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        match self.slow.remove_image(name, Some(options), None).await {
+            Ok(_)
+            | Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(()),
+            Err(error) => Err(self.failed(&format!("removing image `{name}`"), error)),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The labels that the lab's containers, networks, volumes and images carry. Everything is found
+//! again by them, after any crash. Never `io.kubernetes.*`: a kubelet on the same engine would
+//! take such a container for its own and remove it.
+
+/// What a thing is to devnet; on everything that devnet makes in an engine.
+pub(crate) const ROLE: &str = "dev.devnet.role";
+pub(crate) const POD_NAME: &str = "dev.devnet.pod.name";
+pub(crate) const POD_NAMESPACE: &str = "dev.devnet.pod.namespace";
+pub(crate) const POD_UID: &str = "dev.devnet.pod.uid";
+/// The pod's own labels, a JSON object; on the sandbox.
+pub(crate) const POD_LABELS: &str = "dev.devnet.pod.labels";
+/// The pod as JSON (`lab::Pod`); on the sandbox.
+pub(crate) const POD_SPEC: &str = "dev.devnet.pod.spec";
+/// The address that devnet gave; on the sandbox.
+pub(crate) const ADDRESS: &str = "dev.devnet.address";
+pub(crate) const CONTAINER_NAME: &str = "dev.devnet.container.name";
+pub(crate) const SANDBOX_ID: &str = "dev.devnet.sandbox.id";
+pub(crate) const ATTEMPT: &str = "dev.devnet.attempt";
+
+pub(crate) const SANDBOX: &str = "lab-sandbox";
+pub(crate) const CONTAINER: &str = "lab-container";
+pub(crate) const NETWORK: &str = "lab-network";
+pub(crate) const VOLUME: &str = "lab-volume";

@@ -1,0 +1,429 @@
+//! A pod to the containers that make it, as cri-dockerd makes them: a sandbox that holds the
+//! namespaces, and containers whose NetworkMode and IpcMode name it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::spec::{
+    Backing, ContainerSpec, MountKind, MountSpec, Namespace, Network, PublishedPort, VolumeSpec,
+};
+use super::{BUILT_IN_IMAGE, Container, Pod, Source, Text, label};
+
+/// Where a pod is made: what its containers need to know of the lab.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) uid: String,
+    pub(crate) network: String,
+    /// The sandbox's own; unused by a pod on the host's network.
+    pub(crate) address: Ipv4Addr,
+    /// The engine's machine, as pods see it.
+    pub(crate) gateway: Ipv4Addr,
+    /// The image of the program that devnet carries.
+    pub(crate) probe: String,
+    /// The engine's machine, by name.
+    pub(crate) node: String,
+}
+
+/// The first of the UID's characters: enough to tell pods apart in a name that people read.
+fn short(uid: &str) -> &str {
+    uid.get(..8).unwrap_or(uid)
+}
+
+fn container_name(container: &str, pod: &Pod, uid: &str, attempt: u32) -> String {
+    let (name, namespace, uid) = (&pod.name, &pod.namespace, short(uid));
+    format!("devnet_{container}_{name}_{namespace}_{uid}_{attempt}")
+}
+
+fn labels(pod: &Pod, place: &Place, role: &str, attempt: u32) -> BTreeMap<String, String> {
+    [
+        (label::ROLE, role.to_owned()),
+        (label::POD_NAME, pod.name.clone()),
+        (label::POD_NAMESPACE, pod.namespace.clone()),
+        (label::POD_UID, place.uid.clone()),
+        (label::ATTEMPT, attempt.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// The pause container of a pod.
+pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
+    let mut labels = labels(pod, place, label::SANDBOX, attempt);
+    labels.insert(
+        label::POD_SPEC.into(),
+        serde_json::to_string(pod).expect("a pod has nothing that JSON lacks"),
+    );
+    labels.insert(
+        label::POD_LABELS.into(),
+        serde_json::to_string(&pod.labels).expect("a map of text is JSON"),
+    );
+    if !pod.host_network {
+        labels.insert(label::ADDRESS.into(), place.address.to_string());
+    }
+    let ports = || pod.init_containers.iter().chain(&pod.containers);
+    ContainerSpec {
+        name: container_name("POD", pod, &place.uid, attempt),
+        image: place.probe.clone(),
+        command: vec!["pause".into()],
+        // what the image of the real pause container says
+        user: Some(user(pod.run_as_user, pod.run_as_group).unwrap_or_else(|| "65535:65535".into())),
+        groups: pod.groups.iter().map(ToString::to_string).collect(),
+        hostname: (!pod.host_network).then(|| hostname(pod)),
+        labels,
+        network: if pod.host_network {
+            Network::Host
+        } else {
+            Network::Named {
+                network: place.network.clone(),
+                address: place.address,
+            }
+        },
+        ipc: if pod.host_ipc {
+            Namespace::Host
+        } else {
+            Namespace::Shareable
+        },
+        pid: if pod.host_pid {
+            Namespace::Host
+        } else {
+            Namespace::Private
+        },
+        ports: ports()
+            .flat_map(|container| &container.ports)
+            // on the host's network a port needs no forwarding
+            .filter(|_| !pod.host_network)
+            .filter_map(|port| {
+                Some(PublishedPort {
+                    container: port.container,
+                    host: port.host?,
+                    host_ip: port.host_ip.clone(),
+                    protocol: port.protocol.clone(),
+                })
+            })
+            .collect(),
+        extra_hosts: pod.host_aliases.clone(),
+        sysctls: pod.sysctls.clone(),
+        no_new_privileges: true,
+        ..ContainerSpec::default()
+    }
+}
+
+/// One container of a pod, to join the sandbox with this ID.
+pub(crate) fn container(
+    pod: &Pod,
+    container: &Container,
+    place: &Place,
+    sandbox_id: &str,
+    attempt: u32,
+) -> ContainerSpec {
+    let environment = environment(pod, container, place);
+    let expanded = |texts: &[String]| -> Vec<String> {
+        texts
+            .iter()
+            .map(|text| expand(text, &environment))
+            .collect()
+    };
+    let mut labels = labels(pod, place, label::CONTAINER, attempt);
+    labels.insert(label::CONTAINER_NAME.into(), container.name.clone());
+    labels.insert(label::SANDBOX_ID.into(), sandbox_id.into());
+    ContainerSpec {
+        name: container_name(&container.name, pod, &place.uid, attempt),
+        image: image(container, place),
+        entrypoint: expanded(&container.command),
+        command: expanded(&container.args),
+        working_dir: container.working_dir.clone(),
+        user: user(
+            container.run_as_user.or(pod.run_as_user),
+            container.run_as_group.or(pod.run_as_group),
+        ),
+        groups: pod.groups.iter().map(ToString::to_string).collect(),
+        labels,
+        // the host's network and IPC come with the sandbox too
+        network: Network::Container(sandbox_id.into()),
+        ipc: Namespace::Container(sandbox_id.into()),
+        pid: if pod.host_pid {
+            Namespace::Host
+        } else if pod.share_process_namespace {
+            Namespace::Container(sandbox_id.into())
+        } else {
+            Namespace::Private
+        },
+        host_uts: pod.host_network,
+        mounts: mounts(pod, container, &place.uid),
+        memory: container.memory_limit,
+        cpu_limit: container.cpu_limit,
+        cpu_request: container.cpu_request,
+        read_only: container.read_only,
+        no_new_privileges: container.no_new_privileges,
+        add_capabilities: container.add_capabilities.clone(),
+        drop_capabilities: container.drop_capabilities.clone(),
+        stdin: container.stdin,
+        tty: container.tty,
+        environment,
+        ..ContainerSpec::default()
+    }
+}
+
+/// The image that a container really gets.
+pub(crate) fn image(container: &Container, place: &Place) -> String {
+    if container.image == BUILT_IN_IMAGE {
+        place.probe.clone()
+    } else {
+        container.image.clone()
+    }
+}
+
+/// The volumes that the engine has to make for a pod.
+pub(crate) fn volumes(pod: &Pod, uid: &str) -> Vec<VolumeSpec> {
+    pod.volumes
+        .iter()
+        .filter_map(|volume| {
+            let (backing, files) = match &volume.source {
+                Source::Host(_) => return None,
+                Source::Files(files) => (Backing::Disk, files.clone()),
+                Source::Memory(limit) => (Backing::Memory(*limit), Vec::new()),
+                Source::Scratch => (Backing::Disk, Vec::new()),
+            };
+            Some(VolumeSpec {
+                name: volume_name(uid, &volume.name),
+                labels: [
+                    (label::ROLE, label::VOLUME),
+                    (label::POD_UID, uid),
+                    (label::POD_NAME, &pod.name),
+                    (label::POD_NAMESPACE, &pod.namespace),
+                ]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+                backing,
+                files,
+            })
+        })
+        .collect()
+}
+
+fn volume_name(uid: &str, volume: &str) -> String {
+    format!("devnet_{}_{volume}", short(uid))
+}
+
+fn mounts(pod: &Pod, container: &Container, uid: &str) -> Vec<MountSpec> {
+    container
+        .mounts
+        .iter()
+        .filter_map(|mount| {
+            let volume = pod.volumes.iter().find(|v| v.name == mount.volume)?;
+            let kind = match &volume.source {
+                Source::Host(path) => MountKind::Bind(path.clone()),
+                _ => MountKind::Volume(volume_name(uid, &volume.name)),
+            };
+            Some(MountSpec {
+                kind,
+                target: mount.path.clone(),
+                // a ConfigMap is never written to
+                read_only: mount.read_only || matches!(volume.source, Source::Files(_)),
+            })
+        })
+        .collect()
+}
+
+/// The pod's host name, cut to what the kernel takes (kubelet `GeneratePodHostNameAndDomain`).
+fn hostname(pod: &Pod) -> String {
+    let name = pod.hostname.as_ref().unwrap_or(&pod.name);
+    name.chars()
+        .take(63)
+        .collect::<String>()
+        .trim_end_matches(['-', '.'])
+        .to_owned()
+}
+
+fn user(user: Option<i64>, group: Option<i64>) -> Option<String> {
+    match (user, group) {
+        (Some(user), Some(group)) => Some(format!("{user}:{group}")),
+        (Some(user), None) => Some(user.to_string()),
+        // Docker takes no group without a user; 0 is what an image without a user has
+        (None, Some(group)) => Some(format!("0:{group}")),
+        (None, None) => None,
+    }
+}
+
+fn environment(pod: &Pod, container: &Container, place: &Place) -> Vec<(String, String)> {
+    let mut known: Vec<(String, String)> = Vec::new();
+    for (name, text) in &container.environment {
+        let value = match text {
+            Text::Field(field) => self::field(field, pod, place).unwrap_or_default(),
+            Text::Literal(text) => expand(text, &known),
+        };
+        known.retain(|(before, _)| before != name);
+        known.push((name.clone(), value));
+    }
+    known
+}
+
+/// What a `fieldRef` stands for; `None` for a field that the lab does not know.
+pub(crate) fn field(field: &str, pod: &Pod, place: &Place) -> Option<String> {
+    let own = if pod.host_network {
+        place.gateway
+    } else {
+        place.address
+    };
+    let keyed = |map: &BTreeMap<String, String>, rest: &str| {
+        let key = rest.strip_prefix("['")?.strip_suffix("']")?;
+        Some(map.get(key).cloned().unwrap_or_default())
+    };
+    match field {
+        "metadata.name" => Some(pod.name.clone()),
+        "metadata.namespace" => Some(pod.namespace.clone()),
+        "metadata.uid" => Some(place.uid.clone()),
+        "spec.nodeName" => Some(place.node.clone()),
+        "spec.serviceAccountName" => Some("default".into()),
+        "status.hostIP" | "status.hostIPs" => Some(place.gateway.to_string()),
+        "status.podIP" | "status.podIPs" => Some(own.to_string()),
+        _ => field
+            .strip_prefix("metadata.labels")
+            .and_then(|rest| keyed(&pod.labels, rest))
+            .or_else(|| {
+                field
+                    .strip_prefix("metadata.annotations")
+                    .and_then(|rest| keyed(&pod.annotations, rest))
+            }),
+    }
+}
+
+/// Replaces `$(NAME)` by a variable's value; `$$(NAME)` stands for itself, and so does a name that
+/// nobody set (Kubernetes' `third_party/forked/golang/expansion`).
+fn expand(text: &str, known: &[(String, String)]) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest
+            .strip_prefix('(')
+            .and_then(|inner| inner.split_once(')'))
+        {
+            if let Some((_, value)) = known.iter().find(|(known, _)| known == name) {
+                out.push_str(value);
+            } else {
+                out.push_str("$(");
+                out.push_str(name);
+                out.push(')');
+            }
+            rest = after;
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            uid: "0123456789ab".into(),
+            network: "devnet-lab".into(),
+            address: Ipv4Addr::new(10, 88, 0, 5),
+            gateway: Ipv4Addr::new(10, 88, 0, 1),
+            probe: "devnet-probe:abc".into(),
+            node: "laptop".into(),
+        }
+    }
+
+    fn pod() -> Pod {
+        Pod {
+            namespace: "default".into(),
+            name: "web".into(),
+            containers: vec![Container {
+                name: "app".into(),
+                image: "app:dev".into(),
+                ..Container::default()
+            }],
+            ..Pod::default()
+        }
+    }
+
+    #[test]
+    fn containers_join_the_sandbox_by_its_id_and_the_sandbox_can_be_joined() {
+        let pod = pod();
+        let pause = sandbox(&pod, &place(), 0);
+        assert_eq!(pause.ipc, Namespace::Shareable);
+        assert_eq!(pause.name, "devnet_POD_web_default_01234567_0");
+        assert_eq!(pause.user.as_deref(), Some("65535:65535"));
+        let app = container(&pod, &pod.containers[0], &place(), "sid", 3);
+        assert_eq!(app.network, Network::Container("sid".into()));
+        assert_eq!(app.ipc, Namespace::Container("sid".into()));
+        assert_eq!(app.name, "devnet_app_web_default_01234567_3");
+        assert_eq!(app.user, None);
+        for spec in [pause, app] {
+            assert!(
+                spec.labels
+                    .keys()
+                    .all(|name| name.starts_with("dev.devnet."))
+            );
+        }
+    }
+
+    #[test]
+    fn the_sandbox_holds_all_that_is_needed_to_make_the_pod_again() {
+        let mut pod = pod();
+        pod.containers[0].environment = vec![("IP".into(), Text::Field("status.podIP".into()))];
+        pod.volumes = vec![Volume {
+            name: "v".into(),
+            source: Source::Files(vec![("a".into(), "text".into(), 0o644)]),
+        }];
+        let kept = &sandbox(&pod, &place(), 0).labels[label::POD_SPEC];
+        assert_eq!(serde_json::from_str::<Pod>(kept).unwrap(), pod);
+    }
+
+    #[test]
+    fn a_pod_with_the_hosts_network_has_no_address_and_publishes_nothing() {
+        let mut pod = pod();
+        pod.host_network = true;
+        pod.containers[0].ports = vec![Port {
+            container: 80,
+            host: Some(80),
+            host_ip: None,
+            protocol: "tcp".into(),
+        }];
+        let pause = sandbox(&pod, &place(), 0);
+        assert_eq!(pause.network, Network::Host);
+        assert!(pause.ports.is_empty());
+        assert!(!pause.labels.contains_key(label::ADDRESS));
+        let app = container(&pod, &pod.containers[0], &place(), "sid", 0);
+        assert_eq!(app.network, Network::Container("sid".into()));
+        assert!(app.host_uts);
+    }
+
+    #[test]
+    fn variables_are_expanded_as_kubernetes_does() {
+        let known = [("A".to_owned(), "1".to_owned())];
+        for (text, want) in [
+            ("$(A)", "1"),
+            ("x$(A)y", "x1y"),
+            ("$$(A)", "$(A)"),
+            ("$(B)", "$(B)"),
+            ("$A $", "$A $"),
+            ("$(A", "$(A"),
+        ] {
+            assert_eq!(expand(text, &known), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_of_the_pod_are_known_to_its_containers() {
+        let mut pod = pod();
+        pod.labels.insert("app".into(), "shop".into());
+        let known = |name: &str| field(name, &pod, &place());
+        assert_eq!(known("status.podIP").unwrap(), "10.88.0.5");
+        assert_eq!(known("metadata.labels['app']").unwrap(), "shop");
+        assert_eq!(known("metadata.labels['none']").unwrap(), "");
+        assert_eq!(known("status.phase"), None);
+    }
+
+    use super::super::{Port, Volume};
+}

@@ -1,0 +1,86 @@
+//! The image that holds nothing but the probe, as an archive that every engine loads.
+
+use std::io;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+/// The repository of the image's name.
+pub(crate) const REPOSITORY: &str = "devnet-probe";
+
+/// An image made from the probe: equal bytes give an equal image.
+#[derive(Clone, Debug)]
+pub(crate) struct ProbeImage {
+    /// As `devnet-probe:0123456789ab`; the tag tells programs apart, so a name that is there
+    /// need not be loaded again.
+    pub(crate) reference: String,
+    /// For `POST /images/load`.
+    pub(crate) archive: Vec<u8>,
+}
+
+impl ProbeImage {
+    /// Makes the image; `architecture` is Go's word.
+    ///
+    /// # Errors
+    /// When an archive can't be written to memory, which does not happen.
+    pub(crate) fn new(program: &[u8], architecture: &str) -> io::Result<Self> {
+        let layer = archive(&[("devnet-probe", program, 0o755)])?;
+        let config = json!({
+            "architecture": architecture,
+            "os": "linux",
+            // an image needs a time; a fixed one keeps its ID the same
+            "created": "2026-01-01T00:00:00Z",
+            "config": {
+                "Entrypoint": ["/devnet-probe"],
+                "Labels": { "dev.devnet.role": "probe-image" },
+            },
+            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&layer))] },
+            "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "devnet" }],
+        })
+        .to_string();
+        let id = hex(config.as_bytes());
+        let reference = format!("{REPOSITORY}:{}", &id[..12]);
+        let manifest = json!([{
+            "Config": format!("{id}.json"),
+            "RepoTags": [reference],
+            "Layers": ["layer.tar"],
+        }])
+        .to_string();
+        let archive = archive(&[
+            ("layer.tar", &layer, 0o644),
+            (&format!("{id}.json"), config.as_bytes(), 0o644),
+            ("manifest.json", manifest.as_bytes(), 0o644),
+        ])?;
+        Ok(Self { reference, archive })
+    }
+}
+
+fn archive(files: &[(&str, &[u8], u32)]) -> io::Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes, mode) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(*mode);
+        header.set_mtime(0);
+        builder.append_data(&mut header, name, *bytes)?;
+    }
+    builder.into_inner()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_programs_give_equal_images_and_others_another_name() {
+        let one = ProbeImage::new(b"program", "amd64").unwrap();
+        let same = ProbeImage::new(b"program", "amd64").unwrap();
+        let other = ProbeImage::new(b"another", "amd64").unwrap();
+        assert_eq!(one.archive, same.archive);
+        assert_ne!(one.reference, other.reference);
+    }
+}

@@ -1,0 +1,238 @@
+//! YAML as a tree that knows where each value stands, for messages that name line and field.
+//! `serde_yaml`'s values carry no positions.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use crate::error::{Error, Result};
+
+/// Aliases may repeat aliases; a small file must not become a large tree.
+const MOST_NODES: usize = 200_000;
+/// No manifest is that deep; deeper ones would exhaust the stack.
+const DEEPEST: usize = 100;
+
+/// A value and its place, counted from 1.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) value: Value,
+}
+
+/// What a value is. Plain scalars stay text; whoever reads them knows what they should be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    List(Vec<Node>),
+    /// In the file's order; keys are unique.
+    Map(Vec<(Key, Node)>),
+    Null,
+    Scalar {
+        text: String,
+        /// Written in quotes or as a block: never a number or a boolean.
+        quoted: bool,
+    },
+}
+
+/// A mapping's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) line: usize,
+}
+
+/// Reads every document of a text; `name` says where it came from.
+///
+/// # Errors
+/// A usage error with line and column: broken YAML, a key that is there twice or is no text.
+pub(crate) fn documents(name: &str, text: &str) -> Result<Vec<Node>> {
+    let mut reader = Reader {
+        name,
+        anchors: HashMap::new(),
+        nodes: 0,
+        depth: 0,
+    };
+    let mut parser = Parser::new_from_str(text);
+    let mut documents = Vec::new();
+    while let Some(event) = parser.next_event() {
+        match reader.event(event)? {
+            (Event::StreamEnd, _) => break,
+            (Event::DocumentStart(_), _) => {
+                let next = reader.next(&mut parser)?;
+                documents.push(reader.node(next, &mut parser)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(documents)
+}
+
+struct Reader<'n> {
+    name: &'n str,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    depth: usize,
+}
+
+type Parsed<'t> = Result<(Event<'t>, Span), saphyr_parser::ScanError>;
+
+impl Reader<'_> {
+    fn event<'t>(&self, event: Parsed<'t>) -> Result<(Event<'t>, Span)> {
+        event.map_err(|error| {
+            let at = error.marker();
+            self.wrong(at.line(), at.col() + 1, error.info())
+        })
+    }
+
+    fn wrong(&self, line: usize, column: usize, why: &str) -> Error {
+        Error::usage(format!("{}:{line}:{column}: {why}", self.name))
+    }
+
+    fn next<'t>(
+        &self,
+        parser: &mut Parser<'t, saphyr_parser::StrInput<'t>>,
+    ) -> Result<(Event<'t>, Span)> {
+        match parser.next_event() {
+            Some(event) => self.event(event),
+            None => Err(self.wrong(1, 1, "the text ends in the middle")),
+        }
+    }
+
+    fn node<'t>(
+        &mut self,
+        (event, span): (Event<'t>, Span),
+        parser: &mut Parser<'t, saphyr_parser::StrInput<'t>>,
+    ) -> Result<Node> {
+        let (line, column) = (span.start.line(), span.start.col() + 1);
+        self.count(1, line, column)?;
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(self.wrong(line, column, "too deep"));
+        }
+        let (value, anchor) = match event {
+            Event::Alias(id) => {
+                let Some(mut node) = self.anchors.get(&id).cloned() else {
+                    return Err(self.wrong(line, column, "an alias stands inside its own anchor"));
+                };
+                self.count(size(&node), line, column)?;
+                (node.line, node.column) = (line, column);
+                self.depth -= 1;
+                return Ok(node);
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let quoted = style != ScalarStyle::Plain
+                    || tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+                let null = !quoted && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let value = if null {
+                    Value::Null
+                } else {
+                    Value::Scalar {
+                        text: text.into_owned(),
+                        quoted,
+                    }
+                };
+                (value, anchor)
+            }
+            Event::SequenceStart(anchor, _) => {
+                let mut list = Vec::new();
+                loop {
+                    match self.next(parser)? {
+                        (Event::SequenceEnd, _) => break,
+                        next => list.push(self.node(next, parser)?),
+                    }
+                }
+                (Value::List(list), anchor)
+            }
+            Event::MappingStart(anchor, _) => (self.map(parser)?, anchor),
+            _ => return Err(self.wrong(line, column, "a value was expected here")),
+        };
+        self.depth -= 1;
+        let node = Node {
+            line,
+            column,
+            value,
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn map<'t>(&mut self, parser: &mut Parser<'t, saphyr_parser::StrInput<'t>>) -> Result<Value> {
+        let mut map: Vec<(Key, Node)> = Vec::new();
+        loop {
+            let next = match self.next(parser)? {
+                (Event::MappingEnd, _) => return Ok(Value::Map(map)),
+                next => next,
+            };
+            let key = self.node(next, parser)?;
+            let Value::Scalar { text: name, .. } = key.value else {
+                return Err(self.wrong(key.line, key.column, "a key must be a word"));
+            };
+            if let Some((before, _)) = map.iter().find(|(before, _)| before.name == name) {
+                let why = format!("`{name}` stands on line {} already", before.line);
+                return Err(self.wrong(key.line, key.column, &why));
+            }
+            let next = self.next(parser)?;
+            let value = self.node(next, parser)?;
+            let line = key.line;
+            map.push((Key { name, line }, value));
+        }
+    }
+
+    fn count(&mut self, more: usize, line: usize, column: usize) -> Result<()> {
+        self.nodes += more;
+        if self.nodes > MOST_NODES {
+            return Err(self.wrong(line, column, "too many values"));
+        }
+        Ok(())
+    }
+}
+
+fn size(node: &Node) -> usize {
+    match &node.value {
+        Value::List(list) => 1 + list.iter().map(size).sum::<usize>(),
+        Value::Map(map) => 1 + map.iter().map(|(_, node)| size(node)).sum::<usize>(),
+        Value::Null | Value::Scalar { .. } => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_know_their_lines_and_documents_are_apart() {
+        let nodes = documents("f", "a: 1\nb:\n  - x\n---\nc: '2'\n").unwrap();
+        let Value::Map(first) = &nodes[0].value else {
+            panic!("{nodes:?}")
+        };
+        assert_eq!((first[1].0.name.as_str(), first[1].0.line), ("b", 2));
+        let Value::Map(second) = &nodes[1].value else {
+            panic!("{nodes:?}")
+        };
+        assert_eq!((second[0].1.line, second[0].1.column), (5, 4));
+    }
+
+    #[test]
+    fn broken_yaml_names_file_line_and_column() {
+        let error = documents("pod.yaml", "a: [1,\nb: 2").unwrap_err();
+        assert!(error.to_string().starts_with("pod.yaml:"), "{error}");
+        let error = documents("pod.yaml", "a: 1\na: 2").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "pod.yaml:2:1: `a` stands on line 1 already"
+        );
+    }
+
+    #[test]
+    fn aliases_that_multiply_are_refused() {
+        let mut text = String::from("a: &a [x,x,x,x,x,x,x,x,x]\n");
+        for (before, name) in [('a', 'b'), ('b', 'c'), ('c', 'd'), ('d', 'e'), ('e', 'f')] {
+            let many = vec![format!("*{before}"); 9].join(",");
+            text = format!("{text}{name}: &{name} [{many}]\n");
+        }
+        let error = documents("f", &text).unwrap_err();
+        assert!(error.to_string().ends_with("too many values"), "{error}");
+    }
+}

@@ -1,0 +1,265 @@
+//! The lab on a real engine: pods come up, die and come back as they do under a kubelet.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Output, Sandbox, docker, ground};
+
+/// One engine of the ground for one test after another: they all use the lab's one network.
+struct Lab {
+    ground: PathBuf,
+    sandbox: Sandbox,
+    _alone: std::sync::MutexGuard<'static, ()>,
+}
+
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+impl Lab {
+    fn new() -> Option<Self> {
+        let ground = ground()?;
+        let alone = ALONE
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lab = Self {
+            ground,
+            sandbox: Sandbox::bare(),
+            _alone: alone,
+        };
+        lab.run(&["down"]).ok();
+        Some(lab)
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.ground.join("node.sock").display())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let host = self.host();
+        let mut all = vec!["-H", &host, "lab"];
+        all.extend(arguments);
+        self.sandbox.devnet(&all)
+    }
+
+    fn docker(&self, arguments: &[&str]) -> String {
+        docker(&self.ground, "node", arguments).ok()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.sandbox.home().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    fn pod(&self, name: &str) -> Value {
+        let all: Value = serde_json::from_str(&self.run(&["ps", "-o", "json"]).ok()).unwrap();
+        all.as_array()
+            .unwrap()
+            .iter()
+            .find(|pod| pod["name"] == name)
+            .unwrap_or_else(|| panic!("{name} is not in {all:#}"))
+            .clone()
+    }
+
+    /// What the engine itself says of a container.
+    fn inspect(&self, id: &Value) -> Value {
+        let said = self.docker(&["inspect", id.as_str().unwrap()]);
+        serde_json::from_str::<Value>(&said).unwrap()[0].clone()
+    }
+
+    /// Waits until a container has printed a line with `wanted` in it.
+    fn until_it_says(&self, id: &Value, wanted: &str) -> String {
+        for _ in 0..200 {
+            let said = self.docker(&["logs", id.as_str().unwrap()]);
+            if said.contains(wanted) {
+                return said;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("container {id} never said `{wanted}`");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.run(&["down"]);
+    }
+}
+
+fn container<'v>(pod: &'v Value, name: &str) -> &'v Value {
+    pod["containers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|container| container["name"] == name)
+        .unwrap()
+}
+
+/// Nothing of devnet's is in that engine.
+fn assert_clean(ground: &Path) {
+    let label = "label=dev.devnet.role";
+    for what in [
+        &["ps", "-aq", "--filter", label][..],
+        &["network", "ls", "-q", "--filter", label],
+        &["volume", "ls", "-q", "--filter", label],
+        &["images", "-q", "--filter", label],
+    ] {
+        assert_eq!(docker(ground, "node", what).ok(), "", "{what:?}");
+    }
+}
+
+#[test]
+fn the_built_in_pod_talks_over_localhost_and_leaves_nothing_behind() {
+    let Some(lab) = Lab::new() else { return };
+    lab.run(&["up"]).ok();
+    let pod = lab.pod("demo");
+    assert_eq!(pod["ready"], true, "{pod:#}");
+    let ip = pod["ip"].as_str().unwrap();
+    let sandbox = lab.inspect(&pod["sandbox"]["id"]);
+    assert_eq!(sandbox["HostConfig"]["IpcMode"], "shareable");
+    assert_eq!(
+        sandbox["NetworkSettings"]["Networks"]["devnet-lab"]["IPAddress"],
+        ip
+    );
+    let joined = format!("container:{}", pod["sandbox"]["id"].as_str().unwrap());
+    for name in ["web", "client"] {
+        let app = lab.inspect(&container(&pod, name)["id"]);
+        assert_eq!(app["HostConfig"]["NetworkMode"], joined);
+        assert_eq!(app["HostConfig"]["IpcMode"], joined);
+    }
+    let said = lab.until_it_says(&container(&pod, "client")["id"], "answered in");
+    assert!(
+        said.contains(&format!("hello from pod demo container web ip {ip}")),
+        "{said}"
+    );
+    // a second time there is nothing to do
+    let again = lab.run(&["up"]);
+    assert!(again.stderr.contains("is up already"), "{again}");
+    lab.run(&["down"]).ok();
+    assert_clean(&lab.ground);
+}
+
+#[test]
+fn a_killed_container_keeps_the_pods_address_and_a_killed_sandbox_gets_the_next() {
+    let Some(lab) = Lab::new() else { return };
+    lab.run(&["up"]).ok();
+    let before = lab.pod("demo");
+    lab.run(&["kill", "demo", "-c", "web"]).ok();
+    let after = lab.pod("demo");
+    assert_eq!(after["sandbox"], before["sandbox"]);
+    assert_eq!(after["ip"], before["ip"]);
+    assert_eq!(container(&after, "web")["attempt"], 1);
+    assert_eq!(container(&after, "client"), container(&before, "client"));
+    let old = lab.inspect(&container(&before, "web")["id"]);
+    assert_eq!(old["State"]["ExitCode"], 137, "the dead one is kept");
+    lab.until_it_says(&container(&after, "web")["id"], "GET / HTTP/1.1");
+
+    let mut addresses = vec![before["ip"].clone()];
+    for attempt in 1..=3 {
+        lab.run(&["kill", "demo"]).ok();
+        let pod = lab.pod("demo");
+        assert_eq!(pod["sandbox"]["attempt"], attempt);
+        assert_eq!(pod["ready"], true);
+        assert!(!addresses.contains(&pod["ip"]), "an address came back");
+        addresses.push(pod["ip"].clone());
+    }
+    let kept = lab.docker(&["ps", "-aq", "--filter", "label=dev.devnet.role=lab-sandbox"]);
+    assert_eq!(kept.lines().count(), 2, "the newest and the one before");
+    let kept = lab.docker(&[
+        "ps",
+        "-aq",
+        "--filter",
+        "label=dev.devnet.role=lab-container",
+    ]);
+    assert_eq!(kept.lines().count(), 4);
+}
+
+#[test]
+fn what_can_not_come_up_leaves_nothing_behind() {
+    let Some(lab) = Lab::new() else { return };
+    let missing = lab.write(
+        "missing.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  \
+         - {name: app, image: \"127.0.0.1:9/none:1\", imagePullPolicy: Never}\n",
+    );
+    let said = lab.run(&["up", &missing]).fails(4);
+    assert!(said.contains("`127.0.0.1:9/none:1`"), "{said}");
+    assert_clean(&lab.ground);
+
+    let no_command = lab.write(
+        "no-command.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  \
+         - {name: app, image: devnet-probe, command: [/no/such/program]}\n",
+    );
+    let said = lab.run(&["up", &no_command]).fails(1);
+    assert!(said.contains("pod/default/a did not come up"), "{said}");
+    assert_clean(&lab.ground);
+
+    let init = lab.write(
+        "init.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  initContainers:\n  \
+         - {name: first, image: devnet-probe, args: [client, nonsense]}\n  containers:\n  \
+         - {name: app, image: devnet-probe, args: [serve, \"80\"]}\n",
+    );
+    let said = lab.run(&["up", &init]).fails(1);
+    assert!(
+        said.contains("init container `first` of default/a ended with code 1"),
+        "{said}"
+    );
+    assert!(said.contains("does not begin with http://"), "{said}");
+    assert_clean(&lab.ground);
+}
+
+#[test]
+fn an_interrupted_lab_up_removes_what_it_made() {
+    let Some(lab) = Lab::new() else { return };
+    // an init container that never ends keeps it busy
+    let file = lab.write(
+        "slow.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: slow}\nspec:\n  initContainers:\n  \
+         - {name: wait, image: devnet-probe, args: [pause]}\n  containers:\n  \
+         - {name: app, image: devnet-probe, args: [serve, \"80\"]}\n",
+    );
+    let mut child = lab
+        .sandbox
+        .devnet_command(&["-H", &lab.host(), "lab", "up", &file])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..200 {
+        let filter = "label=dev.devnet.container.name=wait";
+        if !lab.docker(&["ps", "-q", "--filter", filter]).is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let told = lab
+        .sandbox
+        .command("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(told.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_clean(&lab.ground);
+}
+
+#[test]
+fn a_field_that_the_lab_lacks_is_named_before_anything_starts() {
+    let Some(lab) = Lab::new() else { return };
+    let file = lab.write(
+        "wrong.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  containers:\n  - name: app\n    \
+         image: devnet-probe\n    ports:\n    - containerPort: 123456\n    tolerance: 3\n",
+    );
+    let said = lab.run(&["up", &file]).fails(2);
+    assert!(
+        said.contains("wrong.yaml:10: spec.containers[0].ports[0].containerPort: 123456"),
+        "{said}"
+    );
+    assert!(
+        said.contains("wrong.yaml:11: spec.containers[0].tolerance"),
+        "{said}"
+    );
+    assert_clean(&lab.ground);
+}
