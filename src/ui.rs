@@ -214,6 +214,11 @@ impl Ui {
     }
 }
 
+/// Stdout for a long stream of data that a thread of its own writes.
+pub(crate) fn data_writer() -> impl io::Write + Send {
+    io::stdout()
+}
+
 /// Makes control characters visible, so that text from a daemon can't move the cursor, change
 /// the window title or hide what stands before it. Newlines and tabs stay.
 pub(crate) fn visible(text: &str) -> String {

@@ -1,23 +1,20 @@
 //! `devnet build`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use sha2::Digest as _;
+use std::path::PathBuf;
 
 use crate::commands::Context;
-use crate::commands::target::Need;
-use crate::engine::Engine;
-use crate::engine::buildkit::{Attributed, Built, Failure, Sent, Solve};
+use crate::commands::build_result::{self, Export};
+use crate::commands::build_show;
+use crate::commands::build_source::{self, Source};
+use crate::commands::target::{Need, NodeTarget};
+use crate::engine::buildkit::{Provide, Solve};
+use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
 use crate::image::build::{self, Options};
-use crate::image::dockerfile;
-use crate::progress::{Event, Lines, Position, Source};
-use crate::render::build::{Display, Progress, Size};
-
-/// How often a live picture is painted.
-const FRAME: Duration = Duration::from_millis(100);
+use crate::image::build_flags::{self, Attributed, Output, Secret, Ssh};
+use crate::image::credentials::DockerConfig;
+use crate::render::build::Progress;
 
 /// Build an image in the cluster's engine
 #[derive(Debug, clap::Args)]
@@ -25,18 +22,20 @@ const FRAME: Duration = Duration::from_millis(100);
   devnet build -t app:dev .                        build, and name the image
   devnet build -t app:dev -f docker/Dockerfile .   with a Dockerfile from elsewhere
   devnet build --target test --build-arg GO=1.24 . one stage, with an argument
+  devnet build --secret id=npm,src=.npmrc .        a file that RUN --mount=type=secret may see
+  devnet build -o out .                            the result's files into a folder
   id=$(devnet build -q .)                          only the image ID on stdout
 
 Only files that changed since the last build are sent. `.dockerignore` (or
 `<Dockerfile>.dockerignore`) says what is never sent.")]
 pub(crate) struct Args {
-    /// The folder that is the build's context
-    #[arg(value_name = "PATH", default_value = ".")]
-    context_path: PathBuf,
+    /// The build's context: a folder, a Git or tar URL, or `-` for a tar or Dockerfile on stdin
+    #[arg(value_name = "PATH|URL|-", default_value = ".")]
+    place: PathBuf,
     /// Name the image, as name:tag; may be given several times
     #[arg(short, long = "tag", value_name = "NAME")]
-    tag: Vec<String>,
-    /// The Dockerfile [default: PATH/Dockerfile]
+    tags: Vec<String>,
+    /// The Dockerfile, `-` for stdin [default: PATH/Dockerfile]
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Set a build argument; without a value it is taken from the environment
@@ -48,71 +47,152 @@ pub(crate) struct Args {
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     platform: Vec<String>,
+    /// Let steps see a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE
+    #[arg(long, value_name = "SPEC")]
+    secret: Vec<String>,
+    /// Let steps use an ssh agent or key: default, or ID=SOCKET|KEYFILE
+    #[arg(long, value_name = "SPEC")]
+    ssh: Vec<String>,
     /// Put a label on the image
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// Put an annotation on the image's manifest (containerd's image store only)
+    #[arg(long, value_name = "KEY=VALUE")]
+    annotation: Vec<String>,
+    /// A named context: NAME=FOLDER, NAME=docker-image://IMAGE or NAME=URL
+    #[arg(long, value_name = "NAME=PLACE")]
+    build_context: Vec<String>,
     /// The network of RUN steps: default, host or none
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = ["default", "host", "none"], hide_possible_values = true)]
     network: Option<String>,
+    /// Add a line to /etc/hosts of RUN steps
+    #[arg(long, value_name = "HOST:IP")]
+    add_host: Vec<String>,
+    /// The size of /dev/shm in RUN steps, as 64m
+    #[arg(long, value_name = "SIZE")]
+    shm_size: Option<String>,
+    /// A limit of RUN steps, as nofile=1024:2048
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
     /// Build every step anew
     #[arg(long)]
     no_cache: bool,
+    /// Build these stages anew
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
     /// Look for newer base images in their registry
     #[arg(long)]
     pull: bool,
+    /// Take steps from the cache of an image in a registry
+    #[arg(long, value_name = "IMAGE|SPEC")]
+    cache_from: Vec<String>,
+    /// Put the cache somewhere: type=inline, or type=registry,ref=IMAGE
+    #[arg(long, value_name = "SPEC")]
+    cache_to: Vec<String>,
+    /// Where the result goes: a folder, - for a tar, or type=local|tar|docker|oci|image,dest=FILE
+    #[arg(short, long, value_name = "DEST|SPEC")]
+    output: Vec<String>,
+    /// Accepted: the result is in the engine anyway
+    #[arg(long)]
+    load: bool,
     /// How to show progress: auto, plain, tty, quiet or rawjson
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     progress: Option<Progress>,
     /// Write the image ID to this file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
+    /// Write what the engine says of the result to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// Print the resolved build as JSON, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The command line, read.
+struct Wanted {
+    options: Options,
+    secrets: Vec<Secret>,
+    ssh: Vec<Ssh>,
+    output: Option<Output>,
+    annotations: BTreeMap<String, String>,
+    cache_from: Vec<Attributed>,
+    cache_to: Vec<Attributed>,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let progress = progress(&args, context)?;
-    let source = Files::find(&args)?;
-    let environment = |name: &str| {
-        let value = context.settings.environment.os(name)?;
-        value.to_str().map(ToOwned::to_owned)
-    };
-    let options = Options {
-        filename: source.filename.clone(),
-        tags: args.tag.clone(),
-        build_args: build::build_args(&args.build_arg, &environment)?,
-        labels: build::labels(&args.label)?,
-        target: args.target.clone(),
-        platforms: args.platform.clone(),
-        no_cache: args.no_cache,
-        pull: args.pull,
-        network: args.network.clone(),
-        ..Options::default()
-    };
-    if let Some(file) = &args.iidfile {
-        // an ID of an older build must not outlive a failure of this one
-        remove(file)?;
-    }
+    let progress = build_show::progress(args.progress, context)?;
+    let config = docker_config(context);
+    let mut wanted = wanted(&args, &config, context)?;
+    let mut source = Source::find(&args.place, args.file.as_deref(), &mut wanted.options).await?;
+    source.named(&args.build_context, &mut wanted.options)?;
     let target = context.target(Need::Image).await?;
     let Some(node) = target.nodes.first() else {
         return Err(Error::not_found("no node to build on"));
     };
-    let engine = context.connect(node).await?;
-    let solve = Solve {
-        attributes: options.attributes(),
-        shared_key: source.shared_key(&node.name, options.target.as_deref()),
-        folders: source.folders,
-        exporter: Some(exporter(&options)),
-        ..Solve::default()
-    };
-    let built = show(&engine, solve, progress, &source.dockerfile, context).await?;
-    let id = built
-        .image_id()
-        .ok_or_else(|| Error::failed("the engine built no image"))?;
-    if let Some(file) = &args.iidfile {
-        std::fs::write(file, id).map_err(|error| {
-            Error::failed(format!("`{}` can't be written", file.display())).because(error)
-        })?;
+    let shared_key = source.shared_key(&node.name, wanted.options.target.as_deref());
+    if args.dry_run {
+        return dry_run(&wanted, &source, node, &shared_key, context);
     }
-    if context.ui.quiet() {
+    let secrets = build_source::secrets(&wanted.secrets, context)?;
+    let agents = build_source::agents(&wanted.ssh, context).await?;
+    for file in args.iidfile.iter().chain(&args.metadata_file) {
+        build_result::remove(file)?;
+    }
+    let engine = context.connect(node).await?;
+    // one question less where the answer changes nothing
+    let info = if wanted.output.is_some() || !wanted.annotations.is_empty() {
+        engine.info().await?
+    } else {
+        Info::default()
+    };
+    can_it(&engine, &wanted)?;
+    let Export {
+        exporter,
+        sink,
+        save_to,
+    } = build_result::export(
+        wanted.output.as_ref(),
+        &wanted.options.tags,
+        &wanted.annotations,
+        &info,
+        context,
+    )?;
+    let dockerfile = source.dockerfile.take();
+    let solve = Solve {
+        attributes: wanted.options.attributes(),
+        shared_key,
+        exporter,
+        cache_from: wanted.cache_from,
+        cache_to: wanted.cache_to,
+        entitlements: entitlements(&wanted.options),
+        provide: Provide {
+            folders: source.folders,
+            upload: source.upload,
+            secrets,
+            agents,
+            logins: None,
+            result: sink,
+        },
+    };
+    let built = build_show::run(&engine, solve, progress, dockerfile.as_deref(), context).await?;
+    let id = built.image_id();
+    if let (Some(file), Some(id)) = (&save_to, id) {
+        engine
+            .save_image(
+                id,
+                &wanted.options.tags,
+                build_result::write_to(file, context)?,
+            )
+            .await?;
+    }
+    if let (Some(file), Some(id)) = (&args.iidfile, id) {
+        build_result::write(file, id)?;
+    }
+    if let Some(file) = &args.metadata_file {
+        build_result::write(file, &build_result::metadata(&built))?;
+    }
+    if let (Some(id), true) = (id, context.ui.quiet()) {
         context
             .ui
             .data(&format!("{id}\n"))
@@ -121,215 +201,153 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Where the build's files are.
-#[derive(Debug)]
-struct Files {
-    filename: String,
-    dockerfile: PathBuf,
-    context: PathBuf,
-    folders: BTreeMap<String, PathBuf>,
-}
-
-impl Files {
-    fn find(args: &Args) -> Result<Self> {
-        let shown = args.context_path.display();
-        let context = std::fs::canonicalize(&args.context_path).map_err(|error| {
-            Error::failed(format!("no build context at `{shown}`")).because(error)
-        })?;
-        if !context.is_dir() {
-            return Err(
-                Error::failed(format!("the build context `{shown}` is no folder"))
-                    .hint("give the folder, and the Dockerfile with `-f`"),
-            );
-        }
-        let wanted = args
-            .file
-            .clone()
-            .unwrap_or_else(|| context.join("Dockerfile"));
-        let no_dockerfile = || Error::failed(format!("no Dockerfile at `{}`", wanted.display()));
-        let (Some(name), Some(folder)) = (wanted.file_name(), wanted.parent()) else {
-            return Err(no_dockerfile());
-        };
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let folder =
-            std::fs::canonicalize(folder).map_err(|error| no_dockerfile().because(error))?;
-        let dockerfile = folder.join(name);
-        let facts = std::fs::metadata(&dockerfile).map_err(|error| {
-            let said = no_dockerfile().because(error);
-            if args.file.is_none() {
-                return said.hint("`-f FILE` names another; `devnet new dockerfile` writes one");
-            }
-            said
-        })?;
-        if facts.is_dir() {
-            return Err(no_dockerfile().because("this is a folder"));
-        }
-        let filename = name.to_str().ok_or_else(|| {
-            Error::failed(format!(
-                "the Dockerfile's name `{}` is not UTF-8",
-                wanted.display()
-            ))
-        })?;
-        Ok(Self {
-            filename: filename.to_owned(),
-            folders: [
-                ("context".to_owned(), context.clone()),
-                ("dockerfile".to_owned(), folder),
-            ]
-            .into(),
-            dockerfile,
-            context,
-        })
-    }
-
-    /// The engine keeps one copy of a context under each key. With the Dockerfile and the stage
-    /// in it, builds that need other files of the same folder do not throw away each other's.
-    fn shared_key(&self, node: &str, stage: Option<&str>) -> String {
-        let mut hash = sha2::Sha256::new();
-        for part in [
-            node.as_bytes(),
-            self.context.as_os_str().as_encoded_bytes(),
-            self.dockerfile.as_os_str().as_encoded_bytes(),
-            stage.unwrap_or_default().as_bytes(),
-        ] {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        }
-        format!("devnet-{:x}", hash.finalize())
-    }
-}
-
-fn exporter(options: &Options) -> Attributed {
-    let mut attributes = BTreeMap::new();
-    if !options.tags.is_empty() {
-        attributes.insert("name".to_owned(), options.tags.join(","));
-    }
-    Attributed {
-        kind: "moby".to_owned(),
-        attributes,
-    }
-}
-
-fn progress(args: &Args, context: &Context) -> Result<Progress> {
-    use clap::ValueEnum as _;
-    let asked = match (
-        args.progress,
-        context.settings.environment.text("BUILDKIT_PROGRESS")?,
-    ) {
-        (Some(progress), _) => progress,
-        _ if context.ui.quiet() => Progress::Quiet,
-        (None, Some(word)) => Progress::from_str(word, true).map_err(|_unknown| {
-            Error::usage(format!("`BUILDKIT_PROGRESS={word}` is no kind of progress"))
-                .hint("auto, plain, tty, quiet or rawjson")
-        })?,
-        (None, None) => Progress::Auto,
+fn wanted(args: &Args, config: &DockerConfig, context: &Context) -> Result<Wanted> {
+    let environment = |name: &str| {
+        let value = context.settings.environment.os(name)?;
+        value.to_str().map(ToOwned::to_owned)
     };
-    let terminal = context.ui.stderr_is_terminal();
-    Ok(match asked {
-        Progress::Auto if terminal => Progress::Tty,
-        Progress::Auto => Progress::Plain,
-        Progress::Tty if !terminal => {
-            return Err(Error::usage("`--progress tty` needs a terminal on stderr"));
+    let mut build_args = config.proxy_args();
+    // reproducible builds say their time in the environment
+    if let Some(epoch) = environment("SOURCE_DATE_EPOCH").filter(|epoch| !epoch.is_empty()) {
+        build_args.insert("SOURCE_DATE_EPOCH".into(), epoch);
+    }
+    build_args.extend(build::build_args(&args.build_arg, &environment)?);
+    for tag in &args.tags {
+        build_flags::image_name(tag)?;
+    }
+    let each = |texts: &[String], read: &dyn Fn(&str) -> Result<Attributed>| {
+        texts
+            .iter()
+            .map(|text| read(text))
+            .collect::<Result<Vec<_>>>()
+    };
+    let output = match args.output.as_slice() {
+        [] => None,
+        [one] => Some(build_flags::output(one)?),
+        _ => {
+            return Err(Error::usage("the engine makes one output at a time")
+                .hint("build again for the other: all steps are cached then"));
         }
-        other => other,
+    };
+    Ok(Wanted {
+        options: Options {
+            tags: args.tags.clone(),
+            build_args,
+            labels: build::labels(&args.label)?,
+            target: args.target.clone(),
+            platforms: args.platform.clone(),
+            no_cache: args.no_cache,
+            no_cache_filter: args.no_cache_filter.clone(),
+            pull: args.pull,
+            network: args.network.clone(),
+            hosts: args
+                .add_host
+                .iter()
+                .map(|text| build_flags::host(text))
+                .collect::<Result<_>>()?,
+            shm_size: args
+                .shm_size
+                .as_deref()
+                .map(|text| build_flags::bytes("--shm-size", text))
+                .transpose()?,
+            ulimits: args
+                .ulimit
+                .iter()
+                .map(|text| build_flags::ulimit(text))
+                .collect::<Result<_>>()?,
+            ..Options::default()
+        },
+        secrets: args
+            .secret
+            .iter()
+            .map(|text| build_flags::secret(text))
+            .collect::<Result<_>>()?,
+        ssh: args.ssh.iter().map(|text| build_flags::ssh(text)).collect(),
+        output,
+        annotations: args
+            .annotation
+            .iter()
+            .map(|text| build_flags::annotation(text))
+            .collect::<Result<_>>()?,
+        cache_from: each(&args.cache_from, &|text| {
+            build_flags::cache("--cache-from", text)
+        })?,
+        cache_to: each(&args.cache_to, &|text| {
+            build_flags::cache("--cache-to", text)
+        })?,
     })
 }
 
-fn remove(file: &Path) -> Result<()> {
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::failed(format!("`{}` can't be written", file.display())).because(error))
-        }
-        _ => Ok(()),
+/// Refuses what an engine would silently leave out.
+fn can_it(engine: &Engine, wanted: &Wanted) -> Result<()> {
+    let version = engine.about().version.clone().unwrap_or_default();
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    if !wanted.options.contexts.is_empty() && major.is_some_and(|major| major < 23) {
+        return Err(Error::failed(format!(
+            "the engine at {} (version {version}) knows no named contexts",
+            engine.address()
+        ))
+        .hint("Docker Engine 23 and newer do"));
     }
+    Ok(())
 }
 
-/// Builds and shows it.
-async fn show(
-    engine: &Engine,
-    solve: Solve,
-    progress: Progress,
-    dockerfile: &Path,
+fn entitlements(options: &Options) -> Vec<String> {
+    let host = options.network.as_deref() == Some("host");
+    host.then(|| "network.host".to_owned())
+        .into_iter()
+        .collect()
+}
+
+/// Docker's own configuration; a broken one is no reason not to build.
+fn docker_config(context: &Context) -> DockerConfig {
+    let environment = &context.settings.environment;
+    let Some(folder) = environment
+        .path("DOCKER_CONFIG")
+        .or_else(|| Some(context.settings.home().ok()?.join(".docker")))
+    else {
+        return DockerConfig::default();
+    };
+    let file = folder.join("config.json");
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        return DockerConfig::default();
+    };
+    DockerConfig::parse(&text).unwrap_or_else(|error| {
+        let causes = error.causes().join(": ");
+        context
+            .ui
+            .warn(&format!("`{}` is left aside: {causes}", file.display()));
+        DockerConfig::default()
+    })
+}
+
+fn dry_run(
+    wanted: &Wanted,
+    source: &Source,
+    node: &NodeTarget,
+    shared_key: &str,
     context: &Context,
-) -> Result<Built> {
-    let ui = &context.ui;
-    let mut display = Display::new(progress, ui.color_stderr());
-    let (events, mut news) = tokio::sync::mpsc::unbounded_channel();
-    let mut notes = Vec::new();
-    let mut take = |display: &mut Display, event: Event| match event {
-        Event::Build(update) => ui.talk_bytes(display.update(&update).as_bytes()),
-        Event::Note(text) => notes.push(text),
-        _ => {}
-    };
-    let size = || Size {
-        columns: ui.columns(),
-        rows: ui.rows(),
-    };
-    let outcome = {
-        let building = engine.build(solve, &events);
-        tokio::pin!(building);
-        let mut frames = tokio::time::interval(FRAME);
-        frames.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        loop {
-            tokio::select! {
-                outcome = &mut building => break outcome,
-                Some(event) = news.recv() => take(&mut display, event),
-                _ = frames.tick(), if display.is_live() => {
-                    ui.talk_bytes(display.paint(size()).as_bytes());
-                }
-            }
-        }
-    };
-    while let Ok(event) = news.try_recv() {
-        take(&mut display, event);
-    }
-    ui.talk_bytes(display.last(size()).as_bytes());
-    for note in notes {
-        ui.warn(&crate::ui::visible(&note));
-    }
-    for warning in display.warnings() {
-        ui.warn(&warning);
-    }
-    match outcome {
-        Ok(built) => {
-            ui.detail(&transferred(built.sent));
-            Ok(built)
-        }
-        Err(Failure { error, mut places }) => {
-            if places.is_empty() {
-                places.extend(place(dockerfile, &error, &display.failed_steps()));
-            }
-            ui.talk_bytes(display.failure(&places).as_bytes());
-            Err(error)
-        }
-    }
-}
-
-/// Where a build failed, found in the Dockerfile itself: engines up to 20.10 do not say.
-fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(Source, Vec<Lines>)> {
-    let data = std::fs::read(file).ok()?;
-    let text = String::from_utf8_lossy(&data);
-    let lines = dockerfile::line_in_message(&error.causes().join(": ")).or_else(|| {
-        steps
-            .iter()
-            .find_map(|step| dockerfile::locate(&text, step))
-    })?;
-    let position = |line| Position { line, character: 0 };
-    let filename = file.file_name()?.to_string_lossy().into_owned();
-    let range = Lines {
-        start: position(lines.0),
-        end: position(lines.1),
-    };
-    Some((Source { filename, data }, vec![range]))
-}
-
-fn transferred(sent: Sent) -> String {
-    format!(
-        "context: {} of {} entries sent, {} bytes",
-        sent.files, sent.entries, sent.bytes
-    )
+) -> Result<()> {
+    let plan = serde_json::json!({
+        "node": node.name,
+        "engine": node.endpoint.to_string(),
+        "context": source.context,
+        "dockerfile": source.dockerfile,
+        "shared_key": shared_key,
+        "options": wanted.options,
+        "frontend_attributes": wanted.options.attributes(),
+        "output": wanted.output,
+        "annotations": wanted.annotations,
+        "secrets": wanted.secrets,
+        "ssh": wanted.ssh,
+        "cache_from": wanted.cache_from,
+        "cache_to": wanted.cache_to,
+    });
+    context
+        .ui
+        .data(&format!("{plan:#}\n"))
+        .map_err(|error| Error::failed("stdout can't be written").because(error))
 }

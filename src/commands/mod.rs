@@ -9,6 +9,9 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) mod build;
+mod build_result;
+mod build_show;
+mod build_source;
 pub(crate) mod clean;
 pub(crate) mod env;
 pub(crate) mod exec;

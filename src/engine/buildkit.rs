@@ -2,7 +2,6 @@
 //! credentials) and one solve (we ask the engine to build), each on an upgraded stream.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,24 +11,27 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 };
 use tonic::transport::Channel;
 
+use crate::engine::buildkit_auth::Logins;
+use crate::engine::buildkit_files::Folder;
 use crate::engine::buildkit_session::{Io, Session};
+use crate::engine::buildkit_ssh::Agent;
+use crate::engine::buildkit_streams::{Sink, Supply};
 use crate::engine::transport::{self, Dialer};
 use crate::engine::{Engine, buildkit_status};
 use crate::error::{Error, Result};
+use crate::image::build_flags::Attributed;
 use crate::progress::{Event, Lines, Sender, Source};
 
 /// How long the last news may take once the outcome is known.
 const LAST_NEWS: Duration = Duration::from_secs(3);
 /// Longest message of the engine's; a Dockerfile with long logs stays far below.
-const LONGEST_MESSAGE: usize = 64 << 20;
+pub(super) const LONGEST_MESSAGE: usize = 64 << 20;
 
 /// One build for BuildKit.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Solve {
     /// For the Dockerfile frontend.
     pub(crate) attributes: BTreeMap<String, String>,
-    /// Folders that the engine may read, by the name under which it asks.
-    pub(crate) folders: BTreeMap<String, PathBuf>,
     /// Under this key the engine keeps its copy of the folders for the next build.
     pub(crate) shared_key: String,
     /// What to make of the result, as `moby`, and its attributes. None: only build.
@@ -37,15 +39,22 @@ pub(crate) struct Solve {
     pub(crate) cache_from: Vec<Attributed>,
     pub(crate) cache_to: Vec<Attributed>,
     pub(crate) entitlements: Vec<String>,
+    /// What the engine may ask of this computer while it builds.
+    pub(crate) provide: Provide,
 }
 
-/// A kind and its attributes: an exporter, a cache.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
-pub(crate) struct Attributed {
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    #[serde(flatten)]
-    pub(crate) attributes: BTreeMap<String, String>,
+/// What the engine may ask of this computer.
+#[derive(Default)]
+pub(crate) struct Provide {
+    /// Folders, by the name under which the engine asks.
+    pub(crate) folders: BTreeMap<String, Folder>,
+    pub(crate) secrets: BTreeMap<String, Vec<u8>>,
+    pub(crate) agents: BTreeMap<String, Agent>,
+    pub(crate) logins: Option<Logins>,
+    /// A context that comes as a tar; its address is `UPLOADED`.
+    pub(crate) upload: Option<Supply>,
+    /// Takes what the exporter makes.
+    pub(crate) result: Option<Sink>,
 }
 
 /// What a build gave.
@@ -112,7 +121,9 @@ async fn build(
     solve: Solve,
     events: &Sender,
 ) -> std::result::Result<Built, Failure> {
-    let session = Session::open(dialer, &solve, events.clone()).await?;
+    let mut solve = solve;
+    let provide = std::mem::take(&mut solve.provide);
+    let session = Session::open(dialer, &solve.shared_key, provide, events.clone()).await?;
     let control =
         ControlClient::new(channel(dialer).await?).max_decoding_message_size(LONGEST_MESSAGE);
     let reference = crate::engine::buildkit_session::token();

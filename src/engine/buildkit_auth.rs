@@ -1,5 +1,7 @@
 //! What BuildKit may know of our registry logins while it pulls or pushes.
 
+use std::sync::Arc;
+
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::Auth;
 use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse,
@@ -8,18 +10,33 @@ use bollard_buildkit_proto::moby::filesync::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use crate::image::credentials::Login;
+
+/// Finds the login for a registry's host; it may ask a credential helper, which takes its time.
+pub(crate) type Logins = Arc<dyn Fn(&str) -> Option<Login> + Send + Sync>;
+
 /// Logins by registry.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Registries;
+pub(crate) struct Registries(pub(crate) Option<Logins>);
 
 #[tonic::async_trait]
 impl Auth for Registries {
     async fn credentials(
         &self,
-        _request: Request<CredentialsRequest>,
+        request: Request<CredentialsRequest>,
     ) -> Result<Response<CredentialsResponse>, Status> {
-        // no login: the engine goes on as anybody
-        Ok(Response::new(CredentialsResponse::default()))
+        let host = request.into_inner().host;
+        let login = match self.0.clone() {
+            None => None,
+            Some(logins) => tokio::task::spawn_blocking(move || logins(&host))
+                .await
+                .map_err(|_panicked| Status::internal("no login could be looked up"))?,
+        };
+        // without a login the engine goes on as anybody
+        let login = login.unwrap_or_default();
+        Ok(Response::new(CredentialsResponse {
+            username: login.user,
+            secret: login.secret,
+        }))
     }
 
     async fn fetch_token(

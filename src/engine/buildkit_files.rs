@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,10 +33,62 @@ const WAITING: usize = 16;
 /// Facts that travel from the walk to the wire at once.
 const BATCH: usize = 128;
 
+/// A folder that the engine may read.
+#[derive(Clone, Debug)]
+pub(crate) enum Folder {
+    Path(PathBuf),
+    /// Files that exist nowhere else, as a Dockerfile from stdin.
+    Memory(BTreeMap<String, Vec<u8>>),
+}
+
+impl Folder {
+    fn walk(
+        &self,
+        filter: &Filter,
+        each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Path(root) => context::walk(root, filter, each),
+            Self::Memory(files) => {
+                let now = jiff::Timestamp::now().as_nanosecond();
+                for (name, bytes) in files {
+                    let entry = Entry {
+                        path: name.clone(),
+                        mode: 0o644,
+                        size: bytes.len() as u64,
+                        // another text of the same length must not pass for this one
+                        modified: i64::try_from(now).unwrap_or(0),
+                        ..Entry::default()
+                    };
+                    if each(entry).is_break() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A file's content, its length and its name for a person.
+    fn open(&self, path: &str) -> io::Result<(Box<dyn io::Read + '_>, u64)> {
+        match self {
+            Self::Path(root) => {
+                let file = File::open(root.join(path))?;
+                let length = file.metadata()?.len();
+                Ok((Box::new(file), length))
+            }
+            Self::Memory(files) => {
+                let bytes = files.get(path).ok_or(io::ErrorKind::NotFound)?;
+                Ok((Box::new(bytes.as_slice()), bytes.len() as u64))
+            }
+        }
+    }
+}
+
 /// The folders that the engine may read.
 #[derive(Clone)]
 pub(crate) struct Folders {
-    by_name: Arc<BTreeMap<String, PathBuf>>,
+    by_name: Arc<BTreeMap<String, Folder>>,
     counts: Arc<Counts>,
     complaint: Arc<Mutex<Option<Error>>>,
     events: Sender,
@@ -55,7 +107,7 @@ type Pieces = mpsc::Sender<Result<Packet, Status>>;
 type Offered = Arc<Mutex<HashMap<u32, String>>>;
 
 impl Folders {
-    pub(crate) fn new(folders: BTreeMap<String, PathBuf>, events: Sender) -> Self {
+    pub(crate) fn new(folders: BTreeMap<String, Folder>, events: Sender) -> Self {
         Self {
             by_name: Arc::new(folders),
             counts: Arc::default(),
@@ -90,14 +142,14 @@ impl Folders {
     /// Says what is in the folder, then that this was all.
     fn tell(
         &self,
-        root: &Path,
+        folder: &Folder,
         filter: &Filter,
         offered: &Offered,
         to: &mpsc::Sender<Vec<Packet>>,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut id = 0_u32;
-        let outcome = context::walk(root, filter, &mut |entry| {
+        let outcome = folder.walk(filter, &mut |entry| {
             if entry.has_content() {
                 locked(offered).insert(id, entry.path.clone());
             }
@@ -123,7 +175,7 @@ impl Folders {
     /// Answers what the engine asks until it has enough.
     async fn serve(
         &self,
-        root: PathBuf,
+        folder: Folder,
         mut asked: Streaming<Packet>,
         offered: Offered,
         pieces: Pieces,
@@ -142,9 +194,9 @@ impl Folders {
                         return;
                     };
                     let (this, pieces) = (self.clone(), pieces.clone());
-                    let file = root.join(path);
+                    let folder = folder.clone();
                     tokio::task::spawn_blocking(move || {
-                        this.send_file(&file, message.id, &pieces);
+                        this.send_file(&folder, &path, message.id, &pieces);
                         drop(permit);
                     });
                 }
@@ -159,26 +211,28 @@ impl Folders {
         }
     }
 
-    fn send_file(&self, file: &Path, id: u32, pieces: &Pieces) {
-        let piece = match self.send_content(file, id, pieces) {
+    fn send_file(&self, folder: &Folder, path: &str, id: u32, pieces: &Pieces) {
+        let piece = match self.send_content(folder, path, id, pieces) {
             Ok(true) => packet(PacketType::PacketData, id, Vec::new()),
             Ok(false) => return,
             // docker sends an empty file here, and the build goes on with it
             Err(error) => self.complain(
-                Error::failed(format!(
-                    "`{}` in the build context can't be read",
-                    file.display()
-                ))
-                .because(error),
+                Error::failed(format!("`{path}` in the build context can't be read"))
+                    .because(error),
             ),
         };
         let _the_engine_may_have_left = pieces.blocking_send(Ok(piece));
     }
 
     /// False when nobody listens any more.
-    fn send_content(&self, path: &Path, id: u32, pieces: &Pieces) -> io::Result<bool> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
+    fn send_content(
+        &self,
+        folder: &Folder,
+        path: &str,
+        id: u32,
+        pieces: &Pieces,
+    ) -> io::Result<bool> {
+        let (mut file, length) = folder.open(path)?;
         self.counts.files.fetch_add(1, Ordering::Relaxed);
         let mut total = 0;
         loop {
@@ -214,8 +268,7 @@ impl Folders {
         }
         if total != length {
             let _nobody_reads = self.events.send(Event::Note(format!(
-                "`{}` changed while it was sent: build again for a consistent image",
-                path.display()
+                "`{path}` changed while it was sent: build again for a consistent image"
             )));
         }
         Ok(true)
@@ -239,7 +292,7 @@ impl FileSync for Folders {
             exclude: values(request.metadata(), "exclude-patterns"),
             follow: values(request.metadata(), "followpaths"),
         };
-        let root = self
+        let folder = self
             .by_name
             .get(&name)
             .cloned()
@@ -247,11 +300,11 @@ impl FileSync for Folders {
         let offered = Offered::default();
         let (facts, told) = mpsc::channel(4);
         let (pieces, sent) = mpsc::channel(WAITING);
-        let (this, walked, offers) = (self.clone(), root.clone(), offered.clone());
+        let (this, walked, offers) = (self.clone(), folder.clone(), offered.clone());
         tokio::task::spawn_blocking(move || this.tell(&walked, &filter, &offers, &facts));
         let this = self.clone();
         tokio::spawn(async move {
-            this.serve(root, request.into_inner(), offered, pieces)
+            this.serve(folder, request.into_inner(), offered, pieces)
                 .await;
         });
         let told = ReceiverStream::new(told).flat_map(|batch| stream::iter(batch).map(Ok));

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,14 +11,21 @@ use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
 use bollard_buildkit_proto::health::{
     HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
 };
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
+use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::{Request, Response, Status};
 
-use crate::engine::buildkit::{Sent, Solve};
+use crate::engine::buildkit::{LONGEST_MESSAGE, Provide, Sent};
 use crate::engine::buildkit_auth::Registries;
 use crate::engine::buildkit_files::Folders;
+use crate::engine::buildkit_secrets::Store;
+use crate::engine::buildkit_ssh::Agents;
+use crate::engine::buildkit_streams::{Receiver, Uploader};
 use crate::engine::transport::{self, Dialer, Upgraded};
 use crate::error::{Error, Result};
 use crate::progress::Sender;
@@ -32,35 +39,59 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) async fn open(dialer: &Dialer, solve: &Solve, events: Sender) -> Result<Self> {
+    pub(crate) async fn open(
+        dialer: &Dialer,
+        shared_key: &str,
+        provide: Provide,
+        events: Sender,
+    ) -> Result<Self> {
         let id = token();
-        let mut headers = vec![
-            ("X-Docker-Expose-Session-Uuid", id.clone()),
-            ("X-Docker-Expose-Session-Name", "devnet".to_owned()),
-            (
-                "X-Docker-Expose-Session-Sharedkey",
-                solve.shared_key.clone(),
-            ),
-        ];
-        for method in [
+        let mut methods = vec![
             "/grpc.health.v1.Health/Check",
             "/moby.filesync.v1.FileSync/DiffCopy",
             "/moby.filesync.v1.Auth/Credentials",
             "/moby.filesync.v1.Auth/FetchToken",
             "/moby.filesync.v1.Auth/GetTokenAuthority",
             "/moby.filesync.v1.Auth/VerifyTokenAuthority",
-        ] {
-            headers.push(("X-Docker-Expose-Session-Grpc-Method", method.to_owned()));
+            "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+        ];
+        // what is not offered makes the engine say so instead of asking in vain
+        if !provide.agents.is_empty() {
+            methods.push("/moby.sshforward.v1.SSH/CheckAgent");
+            methods.push("/moby.sshforward.v1.SSH/ForwardAgent");
         }
+        if provide.upload.is_some() {
+            methods.push("/moby.upload.v1.Upload/Pull");
+        }
+        if provide.result.is_some() {
+            methods.push("/moby.filesync.v1.FileSend/DiffCopy");
+        }
+        let mut headers = vec![
+            ("X-Docker-Expose-Session-Uuid", id.clone()),
+            ("X-Docker-Expose-Session-Name", "devnet".to_owned()),
+            ("X-Docker-Expose-Session-Sharedkey", shared_key.to_owned()),
+        ];
+        headers.extend(
+            methods
+                .into_iter()
+                .map(|method| ("X-Docker-Expose-Session-Grpc-Method", method.to_owned())),
+        );
         let stream = transport::upgrade(dialer, "/session", &headers).await?;
-        let folders = Folders::new(solve.folders.clone(), events);
+        let folders = Folders::new(provide.folders, events);
         let router = tonic::transport::Server::builder()
             // the engine pings only through the Health service; this notices a dead network
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .add_service(HealthServer::new(Alive))
             .add_service(FileSyncServer::new(folders.clone()))
-            .add_service(AuthServer::new(Registries));
+            .add_service(AuthServer::new(Registries(provide.logins)))
+            .add_service(SecretsServer::new(Store(provide.secrets)))
+            .add_service(SshServer::new(Agents(provide.agents)))
+            .add_service(UploadServer::new(Uploader(Mutex::new(provide.upload))))
+            .add_service(
+                FileSendServer::new(Receiver(Mutex::new(provide.result)))
+                    .max_decoding_message_size(LONGEST_MESSAGE),
+            );
         let ended = Arc::new(tokio::sync::Notify::new());
         let tell = ended.clone();
         let server = tokio::spawn(async move {

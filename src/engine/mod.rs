@@ -5,11 +5,15 @@
 //! `buildkit*.rs` speak BuildKit's protocol over the same transport.
 
 pub(crate) mod buildkit;
-mod buildkit_auth;
-mod buildkit_files;
+pub(crate) mod buildkit_auth;
+pub(crate) mod buildkit_files;
+mod buildkit_secrets;
 mod buildkit_session;
+pub(crate) mod buildkit_ssh;
 mod buildkit_status;
+pub(crate) mod buildkit_streams;
 pub(crate) mod docker;
+mod docker_build;
 mod docker_containers;
 mod docker_networks;
 pub(crate) mod docker_pods;

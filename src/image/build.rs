@@ -28,12 +28,12 @@ pub(crate) struct Options {
     pub(crate) shm_size: Option<u64>,
     /// As `nofile=1024:1024`.
     pub(crate) ulimits: Vec<String>,
-    /// Named contexts that are no folders: `docker-image://…`, a URL.
+    /// Named contexts: `docker-image://…`, a URL, or `local:` and the folder's name.
     pub(crate) contexts: BTreeMap<String, String>,
-    /// Named contexts that are folders, by name.
-    pub(crate) local_contexts: Vec<String>,
     /// The context when it is no folder: a Git or tar URL.
     pub(crate) remote_context: Option<String>,
+    /// The Dockerfile does not come from the context.
+    pub(crate) dockerfile_apart: bool,
 }
 
 impl Options {
@@ -83,11 +83,11 @@ impl Options {
         for (name, place) in &self.contexts {
             set(&format!("context:{name}"), place.clone());
         }
-        for name in &self.local_contexts {
-            set(&format!("context:{name}"), format!("local:{name}"));
-        }
         if let Some(place) = &self.remote_context {
             set("context", place.clone());
+            if self.dockerfile_apart {
+                set("dockerfilekey", "dockerfile".to_owned());
+            }
         }
         all
     }

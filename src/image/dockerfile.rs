@@ -35,15 +35,12 @@ fn instructions(dockerfile: &str) -> Vec<(String, Span)> {
             continue;
         }
         let (mut joined, first) = open.take().unwrap_or((String::new(), number));
-        match text.strip_suffix('\\') {
-            Some(part) => {
-                joined.push_str(part);
-                open = Some((joined, first));
-            }
-            None => {
-                joined.push_str(text);
-                found.push((joined, (first, number)));
-            }
+        if let Some(part) = text.strip_suffix('\\') {
+            joined.push_str(part);
+            open = Some((joined, first));
+        } else {
+            joined.push_str(text);
+            found.push((joined, (first, number)));
         }
     }
     found

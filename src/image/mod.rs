@@ -1,7 +1,9 @@
 //! Domain: images and what they are built from.
 
 pub(crate) mod build;
+pub(crate) mod build_flags;
 pub(crate) mod context;
+pub(crate) mod credentials;
 pub(crate) mod dockerfile;
 mod follow;
 pub(crate) mod ignore;

@@ -1,91 +1,9 @@
 //! `devnet build` against a real engine, over TLS as minikube offers it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use crate::support::{Output, Sandbox, docker, ground};
-
-/// A sandbox whose engine is the ground's node over TLS, and a folder for a context.
-struct Build {
-    ground: PathBuf,
-    sandbox: Sandbox,
-}
-
-impl Build {
-    /// `None` when this run has no ground.
-    fn new(files: &[(&str, &str)]) -> Option<Self> {
-        let ground = ground()?;
-        let this = Self {
-            sandbox: Sandbox::bare(),
-            ground,
-        };
-        for (name, text) in files {
-            this.write(name, text);
-        }
-        Some(this)
-    }
-
-    fn context(&self) -> PathBuf {
-        self.sandbox.home().join("context")
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.context().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let certs = self.ground.join("minikube/.minikube/certs");
-        let mut command = self.sandbox.devnet_command(&["-H", "tcp://127.0.0.2:2376"]);
-        command.arg("--tls-cert-path").arg(certs);
-        command.arg("build").args(arguments).arg(self.context());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Output::of(&mut self.command(arguments))
-    }
-
-    /// Runs the docker CLI on the node.
-    fn docker(&self, arguments: &[&str]) -> Output {
-        docker(&self.ground, "node", arguments)
-    }
-
-    /// The files of an image, as `path` lines.
-    fn files(&self, image: &str) -> Vec<String> {
-        let name = format!("files-{}", std::process::id());
-        let _gone = self.docker(&["rm", &name]);
-        self.docker(&["create", "--name", &name, image, "x"]).ok();
-        let tar = self.sandbox.home().join("export.tar");
-        self.docker(&["export", "-o", tar.to_str().unwrap(), &name])
-            .ok();
-        self.docker(&["rm", &name]).ok();
-        let list = Output::of(self.sandbox.command("tar").arg("-tf").arg(&tar)).ok();
-        let made_by_docker = ["dev/", "etc/", "proc/", "sys/", ".dockerenv"];
-        list.lines()
-            .filter(|path| !made_by_docker.iter().any(|own| path.starts_with(own)))
-            .map(ToOwned::to_owned)
-            .collect()
-    }
-}
-
-/// What `-v` says of the context: files sent, entries compared, bytes sent.
-fn sent(stderr: &str) -> (u64, u64, u64) {
-    let line = stderr
-        .lines()
-        .find_map(|line| line.strip_prefix("context: "))
-        .unwrap_or_else(|| panic!("no `context:` line in {stderr}"));
-    let numbers: Vec<u64> = line
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    (numbers[0], numbers[1], numbers[2])
-}
-
-fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
-}
+use crate::support::Output;
+use crate::support::build::{Build, exists, sent};
 
 const SMALL: &str = "FROM scratch\nCOPY . /\nCMD [\"x\"]\n";
 

@@ -11,6 +11,8 @@
 )]
 
 mod build;
+mod build_inputs;
+mod build_same;
 mod house;
 mod lab;
 mod support;

@@ -1,5 +1,7 @@
 //! Where tests start devnet: a clean environment, a home of its own, the ground's engines.
 
+pub(crate) mod build;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,184 @@
+//! `devnet build`: where the result goes on this computer.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::commands::Context;
+use crate::engine::Info;
+use crate::engine::buildkit::Built;
+use crate::engine::buildkit_streams::Sink;
+use crate::error::{Error, Result};
+use crate::image::build_flags::{Attributed, Output};
+
+/// What is asked of the engine's exporter, and what is done with what it sends.
+pub(super) struct Export {
+    pub(super) exporter: Option<Attributed>,
+    pub(super) sink: Option<Sink>,
+    /// The engine has no such exporter: its image is saved afterwards, to here.
+    pub(super) save_to: Option<PathBuf>,
+}
+
+/// Decides how an output is made by this engine.
+///
+/// # Errors
+/// When this engine can't make it.
+pub(super) fn export(
+    output: Option<&Output>,
+    names: &[String],
+    annotations: &BTreeMap<String, String>,
+    engine: &Info,
+    context: &Context,
+) -> Result<Export> {
+    let native = engine.containerd_store;
+    if !native && !annotations.is_empty() {
+        return Err(
+            Error::failed("`--annotation` needs an engine with containerd's image store")
+                .because("an image in a graph driver's store has no annotations")
+                .hint("`--label` puts a name and a value into the image itself"),
+        );
+    }
+    let mut image = annotations.clone();
+    if !names.is_empty() {
+        image.insert("name".to_owned(), names.join(","));
+    }
+    let here = |kind: &str, attributes: BTreeMap<String, String>| {
+        Some(Attributed {
+            kind: kind.to_owned(),
+            attributes,
+        })
+    };
+    let plain = |exporter| Export {
+        exporter,
+        sink: None,
+        save_to: None,
+    };
+    let Some(Output { what, dest }) = output else {
+        return Ok(plain(here("moby", image)));
+    };
+    let mut attributes = what.attributes.clone();
+    Ok(match (what.kind.as_str(), dest) {
+        ("cacheonly", _) => plain(None),
+        ("local", Some(folder)) => Export {
+            // the engine's own way into a folder needs a receiver of its own; a tar carries the same
+            exporter: here("tar", attributes),
+            sink: Some(unpack_to(folder)?),
+            save_to: None,
+        },
+        ("tar", Some(file)) => Export {
+            exporter: here("tar", attributes),
+            sink: Some(write_to(file, context)?),
+            save_to: None,
+        },
+        ("oci" | "docker", Some(file)) if native => {
+            image.append(&mut attributes);
+            Export {
+                exporter: here(&what.kind, image),
+                sink: Some(write_to(file, context)?),
+                save_to: None,
+            }
+        }
+        ("oci", Some(_)) => {
+            return Err(Error::failed(
+                "`--output type=oci` needs an engine with containerd's image store",
+            )
+            .hint("`--output type=docker,dest=FILE` writes an archive that `docker load` takes"));
+        }
+        ("docker", Some(file)) => Export {
+            exporter: here("moby", image),
+            sink: None,
+            save_to: Some(file.clone()),
+        },
+        // an image in the engine
+        _ => {
+            attributes.remove("push");
+            image.append(&mut attributes);
+            plain(here("moby", image))
+        }
+    })
+}
+
+fn cannot_write(path: &Path) -> Error {
+    Error::failed(format!("`{}` can't be written", path.display()))
+}
+
+/// Unpacks a tar into a folder, which is made.
+fn unpack_to(folder: &Path) -> Result<Sink> {
+    let folder = folder.to_owned();
+    std::fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder).because(error))?;
+    Ok(Box::new(move |tar: &mut dyn Read| {
+        let mut archive = tar::Archive::new(tar);
+        archive.set_preserve_permissions(true);
+        archive.set_overwrite(true);
+        archive.unpack(&folder)
+    }))
+}
+
+/// Writes a stream to a file, which has its name only when it is whole; `-` is stdout.
+pub(super) fn write_to(file: &Path, context: &Context) -> Result<Sink> {
+    if file == Path::new("-") {
+        if context.ui.stdout_is_terminal() {
+            return Err(
+                Error::usage("an archive is nothing for a terminal").hint("redirect stdout")
+            );
+        }
+        return Ok(Box::new(|stream: &mut dyn Read| {
+            let mut stdout = crate::ui::data_writer();
+            io::copy(stream, &mut stdout).map(|_length| ())
+        }));
+    }
+    let mut part = file.as_os_str().to_owned();
+    part.push(".devnet-part");
+    let part = Part(PathBuf::from(part));
+    let mut to = File::create(&part.0).map_err(|error| cannot_write(file).because(error))?;
+    let file = file.to_owned();
+    Ok(Box::new(move |stream: &mut dyn Read| {
+        io::copy(stream, &mut to)?;
+        drop(to);
+        std::fs::rename(&part.0, &file)
+    }))
+}
+
+/// A file that goes away unless it was given its name.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // after the renaming there is nothing under this name
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Removes what an earlier build left: an old ID must not pass for this build's.
+pub(super) fn remove(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(cannot_write(file).because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).map_err(|error| cannot_write(file).because(error))
+}
+
+/// What the exporter said, as buildx writes it: values that are JSON in base64 are unfolded.
+pub(super) fn metadata(built: &Built) -> String {
+    use base64::Engine as _;
+    let all: serde_json::Map<String, serde_json::Value> = built
+        .response
+        .iter()
+        .map(|(key, value)| {
+            let unfolded = base64::engine::general_purpose::STANDARD
+                .decode(value)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
+                .filter(|json| json.is_object() || json.is_array());
+            let value = unfolded.unwrap_or_else(|| value.clone().into());
+            (key.clone(), value)
+        })
+        .collect();
+    format!("{:#}\n", serde_json::Value::from(all))
+}

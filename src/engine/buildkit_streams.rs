@@ -1,0 +1,185 @@
+//! Plain byte streams of a build: a context that comes as a tar, a result that goes to a file.
+
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+
+use bollard_buildkit_proto::moby::filesync::v1 as filesync;
+use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSend;
+use bollard_buildkit_proto::moby::upload::v1 as upload_v1;
+use bollard_buildkit_proto::moby::upload::v1::upload_server::Upload;
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Piece by piece; as large as a file's pieces are.
+const CHUNK: usize = 256 << 10;
+/// Pieces that wait for the other side.
+const WAITING: usize = 4;
+
+/// What the engine may read once, in whole.
+pub(crate) type Supply = Box<dyn Read + Send>;
+/// What is done with a stream that the engine sends.
+pub(crate) type Sink = Box<dyn FnOnce(&mut dyn Read) -> io::Result<()> + Send>;
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The address under which the engine asks for the uploaded context.
+pub(crate) const UPLOADED: &str = "http://buildkit-session/context";
+
+/// A context that comes as one stream.
+pub(crate) struct Uploader(pub(crate) Mutex<Option<Supply>>);
+
+#[tonic::async_trait]
+impl Upload for Uploader {
+    type PullStream = Replies<upload_v1::BytesMessage>;
+
+    async fn pull(
+        &self,
+        _request: Request<Streaming<upload_v1::BytesMessage>>,
+    ) -> Result<Response<Self::PullStream>, Status> {
+        let supply = taken(&self.0)
+            .ok_or_else(|| Status::not_found("the uploaded context can be read once"))?;
+        let (to, replies) = mpsc::channel(WAITING);
+        tokio::task::spawn_blocking(move || pump(supply, &to));
+        Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+}
+
+fn pump(mut supply: Supply, to: &mpsc::Sender<Result<upload_v1::BytesMessage, Status>>) {
+    loop {
+        let mut data = vec![0; CHUNK];
+        let message = match supply.read(&mut data) {
+            Ok(0) => return,
+            Ok(read) => {
+                data.truncate(read);
+                Ok(upload_v1::BytesMessage { data })
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(Status::aborted(format!("the context: {error}"))),
+        };
+        if to.blocking_send(message).is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes the result of a build.
+pub(crate) struct Receiver(pub(crate) Mutex<Option<Sink>>);
+
+#[tonic::async_trait]
+impl FileSend for Receiver {
+    type DiffCopyStream = Replies<filesync::BytesMessage>;
+
+    async fn diff_copy(
+        &self,
+        request: Request<Streaming<filesync::BytesMessage>>,
+    ) -> Result<Response<Self::DiffCopyStream>, Status> {
+        let sink =
+            taken(&self.0).ok_or_else(|| Status::failed_precondition("no result is expected"))?;
+        let mut from = request.into_inner();
+        let (pieces, reader) = mpsc::channel(WAITING);
+        // the reply ends when all is written: until then the engine does not call the build done
+        let (replies, reply) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let piece = match from.message().await {
+                    Ok(Some(message)) => Ok(message.data),
+                    Ok(None) => return,
+                    Err(status) => Err(io::Error::other(status.message().to_owned())),
+                };
+                let broken = piece.is_err();
+                if pieces.send(piece).await.is_err() || broken {
+                    return;
+                }
+            }
+        });
+        tokio::task::spawn_blocking(move || {
+            let mut reader = Pieces {
+                from: reader,
+                piece: Vec::new(),
+                at: 0,
+            };
+            let outcome = sink(&mut reader)
+                .and_then(|()| io::copy(&mut reader, &mut io::sink()).map(|_rest| ()));
+            if let Err(error) = outcome {
+                let status = Status::aborted(format!("the result can't be written: {error}"));
+                let _left = replies.blocking_send(Err(status));
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(reply))))
+    }
+}
+
+/// Which side of a transfer broke.
+pub(crate) enum Broken<E> {
+    From(E),
+    To(io::Error),
+}
+
+/// Hands a stream of pieces to a sink, which reads it on a thread of its own.
+pub(crate) async fn into_sink<E>(
+    stream: impl Stream<Item = Result<Vec<u8>, E>>,
+    sink: Sink,
+) -> Result<(), Broken<E>> {
+    let (pieces, from) = mpsc::channel(WAITING);
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut reader = Pieces {
+            from,
+            piece: Vec::new(),
+            at: 0,
+        };
+        sink(&mut reader)
+    });
+    tokio::pin!(stream);
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(piece) => {
+                if pieces.send(Ok(piece)).await.is_err() {
+                    // the sink says why it has ended
+                    break;
+                }
+            }
+            Err(error) => {
+                let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
+                let _ended = pieces.send(Err(cut)).await;
+                let _told_by_the_stream = writing.await;
+                return Err(Broken::From(error));
+            }
+        }
+    }
+    drop(pieces);
+    writing
+        .await
+        .map_err(io::Error::from)
+        .and_then(|outcome| outcome)
+        .map_err(Broken::To)
+}
+
+fn taken<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Messages as something that a blocking reader reads.
+struct Pieces {
+    from: mpsc::Receiver<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() {
+            match self.from.blocking_recv() {
+                None => return Ok(0),
+                Some(piece) => self.piece = piece?,
+            }
+            self.at = 0;
+        }
+        let length = buffer.len().min(self.piece.len() - self.at);
+        buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}

@@ -1,0 +1,331 @@
+//! What a build takes in and gives out besides a folder and an image.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+
+use crate::support::build::{Build, exists};
+use crate::support::{Output, missing};
+
+#[test]
+fn a_dockerfile_on_stdin_builds_with_a_folder_or_with_nothing() {
+    let Some(build) = Build::new(&[("a", "a")]) else {
+        return;
+    };
+    let context = build.context();
+    let with = ["-q", "-t", "in:1", "-f", "-", context.to_str().unwrap()];
+    build
+        .with_input(&with, b"FROM scratch\nCOPY a /from-folder\nCMD [\"x\"]\n")
+        .ok();
+    assert_eq!(build.files("in:1"), ["from-folder"]);
+    // the same length: the engine must not take it for the one before
+    build
+        .with_input(&with, b"FROM scratch\nCOPY a /fr0m-f0lder\nCMD [\"x\"]\n")
+        .ok();
+    assert_eq!(build.files("in:1"), ["fr0m-f0lder"]);
+    build
+        .with_input(&["-q", "-t", "in:2", "-"], b"FROM in:1\nLABEL a=b\n")
+        .ok();
+    assert_eq!(build.files("in:2"), ["fr0m-f0lder"]);
+    let stderr = build
+        .with_input(&["-q", "-"], b"FROM scratch\nCOPY a /\n")
+        .fails(1);
+    assert!(stderr.contains("not found"), "{stderr}");
+    build
+        .with_input(&["-f", "-", "-"], b"FROM scratch\n")
+        .fails(2);
+}
+
+#[test]
+fn a_tar_on_stdin_is_a_context_packed_or_not() {
+    let Some(build) = Build::new(&[
+        ("Dockerfile", "FROM scratch\nCOPY a /one\nCMD [\"x\"]\n"),
+        ("sub/Dockerfile", "FROM scratch\nCOPY a /two\nCMD [\"x\"]\n"),
+        ("a", "a"),
+    ]) else {
+        return;
+    };
+    let tar = |flags: &str| {
+        let mut command = build.sandbox.command("tar");
+        command
+            .arg(flags)
+            .arg("-")
+            .arg("-C")
+            .arg(build.context())
+            .arg(".");
+        command.output().unwrap().stdout
+    };
+    build
+        .with_input(&["-q", "-t", "tar:1", "-"], &tar("-cf"))
+        .ok();
+    assert_eq!(build.files("tar:1"), ["one"]);
+    build
+        .with_input(
+            &["-q", "-t", "tar:2", "-f", "sub/Dockerfile", "-"],
+            &tar("-czf"),
+        )
+        .ok();
+    assert_eq!(build.files("tar:2"), ["two"]);
+}
+
+#[test]
+fn a_context_from_the_web_is_fetched_by_the_engine() {
+    let Some(build) = Build::new(&[
+        ("Dockerfile", "FROM scratch\nCOPY a /web\nCMD [\"x\"]\n"),
+        ("a", "a"),
+    ]) else {
+        return;
+    };
+    let mut command = build.sandbox.command("tar");
+    command
+        .args(["-czf", "-", "-C"])
+        .arg(build.context())
+        .arg(".");
+    let tar = command.output().unwrap().stdout;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/context.tar.gz", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let _length = stream.read(&mut head).unwrap();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\nContent-Length: {}\r\n\
+                 Connection: close\r\n\r\n",
+                tar.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+            if !head.starts_with(b"HEAD") {
+                stream.write_all(&tar).unwrap();
+            }
+        }
+    });
+    build.with_input(&["-q", "-t", "web:1", &url], b"").ok();
+    assert_eq!(build.files("web:1"), ["web"]);
+}
+
+#[test]
+fn secrets_reach_the_steps_that_mount_them_and_no_layer() {
+    let dockerfile = "FROM scratch\nCOPY bin /bin\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n\
+        RUN --mount=type=secret,id=f --mount=type=secret,id=e --mount=type=secret,id=none \
+        test \"$(/bin/busybox cat /run/secrets/f)\" = from-\"\"file && \
+        test \"$(/bin/busybox cat /run/secrets/e)\" = from-env && test ! -e /run/secrets/none\nCMD [\"x\"]\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile)]) else {
+        return;
+    };
+    let mut build = build.with_busybox();
+    fs::write(build.sandbox.home().join("hush"), "from-file").unwrap();
+    let arguments = [
+        "-q",
+        "--network",
+        "none",
+        "-t",
+        "secret:1",
+        "--secret",
+        "id=f,src=hush",
+        "--secret",
+        "id=e,env=HUSH",
+    ];
+    let stderr = build.run(&arguments).fails(1);
+    assert!(
+        stderr.contains("the variable `HUSH` is not set"),
+        "{stderr}"
+    );
+    build.sandbox = build.sandbox.env("HUSH", "from-env");
+    build.run(&arguments).ok();
+    let tar = build.sandbox.home().join("saved.tar");
+    build
+        .docker(&["save", "-o", tar.to_str().unwrap(), "secret:1"])
+        .ok();
+    let saved = fs::read(tar).unwrap();
+    assert!(
+        !saved.windows(9).any(|bytes| bytes == b"from-file"),
+        "the secret is in the image"
+    );
+    let stderr = build.run(&["-q", "--secret", "id=f,src=gone"]).fails(1);
+    assert!(stderr.contains("the secret `f`"), "{stderr}");
+}
+
+#[test]
+fn a_step_can_use_an_ssh_key_without_seeing_it() {
+    let Some(build) = Build::new(&[]) else {
+        return;
+    };
+    let build = build.with_busybox();
+    let Ok(linked) = build
+        .sandbox
+        .command("ldd")
+        .arg("/usr/bin/ssh-add")
+        .output()
+    else {
+        missing("ldd");
+        return;
+    };
+    if !linked.status.success() {
+        missing("ssh-add (openssh-client)");
+        return;
+    }
+    // ssh-add and what it is linked with, for the step
+    let text = String::from_utf8(linked.stdout).unwrap();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries.chain(["/usr/bin/ssh-add"]) {
+        let to = build
+            .context()
+            .join("root")
+            .join(file.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(file, to).unwrap();
+    }
+    build.write("root/etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
+    build.write(
+        "Dockerfile",
+        "FROM scratch\nCOPY root /\nRUN --mount=type=ssh,required=true [\"/usr/bin/ssh-add\", \"-l\"]\n",
+    );
+    let key = build.sandbox.home().join("key");
+    let mut keygen = build.sandbox.command("ssh-keygen");
+    keygen
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key);
+    Output::of(&mut keygen).ok();
+    let print = Output::of(build.sandbox.command("ssh-keygen").arg("-lf").arg(&key)).ok();
+    let print = print.split_whitespace().nth(1).unwrap();
+    let run = |ssh: &str| {
+        build.run(&[
+            "--no-cache",
+            "--progress",
+            "plain",
+            "--network",
+            "none",
+            "--ssh",
+            ssh,
+        ])
+    };
+    let output = run(&format!("default={}", key.display()));
+    assert!(output.stderr.contains(print), "{output}");
+    // the same through an agent's socket
+    let socket = build.sandbox.home().join("agent.sock");
+    let mut agent = build.sandbox.command("ssh-agent");
+    let mut agent = agent
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !exists(&socket) {
+        std::thread::yield_now();
+    }
+    let mut add = build.sandbox.command("ssh-add");
+    Output::of(add.env("SSH_AUTH_SOCK", &socket).arg(&key)).ok();
+    let output = run(&format!("default={}", socket.display()));
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert!(output.stderr.contains(print), "{output}");
+    let stderr = run("default").fails(1);
+    assert!(stderr.contains("no ssh agent runs"), "{stderr}");
+}
+
+#[test]
+fn a_result_goes_to_a_folder_a_tar_or_an_archive() {
+    let Some(build) = Build::new(&[
+        ("Dockerfile", "FROM scratch\nCOPY a /d/a\nCMD [\"x\"]\n"),
+        ("a", "text"),
+    ]) else {
+        return;
+    };
+    let home = build.sandbox.home().to_owned();
+    assert_eq!(build.run(&["-o", "out"]).ok(), "");
+    assert_eq!(fs::read_to_string(home.join("out/d/a")).unwrap(), "text");
+    build.run(&["-o", "type=tar,dest=out.tar"]).ok();
+    let list = Output::of(build.sandbox.command("tar").args(["-tf", "out.tar"])).ok();
+    assert_eq!(list, "d/\nd/a\n");
+    let mut command = build.command(&["-o", "-"]);
+    assert!(command.output().unwrap().stdout.starts_with(b"d/"));
+    build
+        .run(&["-t", "saved:1", "-o", "type=docker,dest=image.tar"])
+        .ok();
+    let list = Output::of(build.sandbox.command("tar").args(["-tf", "image.tar"])).ok();
+    assert!(list.contains("manifest.json"), "{list}");
+    build
+        .docker(&["load", "-i", home.join("image.tar").to_str().unwrap()])
+        .ok();
+    let oci = build.run(&["-o", "type=oci,dest=oci.tar"]);
+    if build.containerd_store() {
+        oci.ok();
+    } else {
+        assert!(oci.fails(1).contains("containerd's image store"));
+        assert!(!exists(&home.join("oci.tar")) && !exists(&home.join("oci.tar.devnet-part")));
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_built_and_builds_nothing() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")]) else {
+        return;
+    };
+    let arguments = [
+        "--dry-run",
+        "-t",
+        "dry:1",
+        "--build-arg",
+        "A=b",
+        "--secret",
+        "id=s,env=NOT_SET",
+        "--ulimit",
+        "nofile=5",
+    ];
+    let json = build.run(&arguments).ok();
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(plan["options"]["tags"][0], "dry:1");
+    assert_eq!(plan["frontend_attributes"]["build-arg:A"], "b");
+    assert_eq!(plan["frontend_attributes"]["ulimit"], "nofile=5:5");
+    assert_eq!(plan["secrets"][0]["from"]["env"], "NOT_SET");
+    build.docker(&["image", "inspect", "dry:1"]).fails(1);
+}
+
+#[test]
+fn the_metadata_file_says_what_the_engine_made() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")]) else {
+        return;
+    };
+    let id = build
+        .run(&["-q", "-t", "meta:1", "--metadata-file", "meta.json"])
+        .ok();
+    let text = fs::read_to_string(build.sandbox.home().join("meta.json")).unwrap();
+    let meta: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(meta["containerimage.digest"], id.trim());
+    // engines up to 20.10 say less
+    assert!(
+        build.major() < 23
+            || meta["image.name"]
+                .as_str()
+                .is_some_and(|name| name.contains("meta:1")),
+        "{text}"
+    );
+}
+
+#[test]
+fn json_progress_is_one_object_a_line_and_warnings_are_told() {
+    let dockerfile = "FROM scratch\nENV a b\nCOPY a /\nMAINTAINER me\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile), ("a", "a")]) else {
+        return;
+    };
+    let output = build.run(&["--progress", "rawjson"]);
+    let lines: Vec<serde_json::Value> = output
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["vertexes"].as_array())
+        .flatten()
+        .filter_map(|vertex| vertex["name"].as_str())
+        .collect();
+    assert!(
+        names.iter().any(|name| name.contains("COPY a /")),
+        "{names:?}"
+    );
+    if build.major() >= 27 {
+        let stderr = build.run(&[]).stderr;
+        assert!(stderr.contains("warning: LegacyKeyValueFormat"), "{stderr}");
+    }
+}
