@@ -68,6 +68,21 @@ impl Engine {
         docker.pause(id).await
     }
 
+    /// Lets frozen processes go on. Those that are not frozen are no failure.
+    pub(crate) async fn unpause(&self, id: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        match docker.slow.unpause_container(id).await {
+            Err(bollard::errors::Error::DockerResponseServerError { message, .. })
+                if message.contains("is not paused") =>
+            {
+                Ok(())
+            }
+            answer => {
+                answer.map_err(|error| docker.failed(&format!("thawing {}", short(id)), error))
+            }
+        }
+    }
+
     /// Removes a container, running or not. One that is gone already is no failure.
     pub(crate) async fn remove(&self, id: &str) -> Result<()> {
         let Self::Docker(docker) = self;

@@ -164,8 +164,13 @@ impl Docker {
             options.insert("type".to_owned(), "tmpfs".to_owned());
             options.insert("device".to_owned(), "tmpfs".to_owned());
             // everybody may write, as into a kubelet's emptyDir
-            let limit = limit.map_or(String::new(), |bytes| format!(",size={bytes}"));
-            options.insert("o".to_owned(), format!("mode=1777{limit}"));
+            let mut how = String::from("mode=0777");
+            for (name, value) in [("size", limit), ("gid", spec.group.map(i64::from))] {
+                if let Some(value) = value {
+                    how.push_str(&[",", name, "=", &value.to_string()].concat());
+                }
+            }
+            options.insert("o".to_owned(), how);
         }
         let request = VolumeCreateRequest {
             name: Some(spec.name.clone()),

@@ -19,5 +19,6 @@ pub(crate) const ATTEMPT: &str = "dev.devnet.attempt";
 
 pub(crate) const SANDBOX: &str = "lab-sandbox";
 pub(crate) const CONTAINER: &str = "lab-container";
+pub(crate) const FILLER: &str = "lab-filler";
 pub(crate) const NETWORK: &str = "lab-network";
 pub(crate) const VOLUME: &str = "lab-volume";

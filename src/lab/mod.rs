@@ -44,6 +44,9 @@ pub(crate) struct Pod {
     pub(crate) run_as_group: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) groups: Vec<i64>,
+    /// The group that owns the pod's volumes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) volume_group: Option<u32>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sysctls: BTreeMap<String, String>,
     /// Lines of /etc/hosts beside its own: name, address.
@@ -178,6 +181,14 @@ impl Pod {
     /// As `default/web`.
     pub(crate) fn full_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Whether the manifest has a container of that name, init or not.
+    pub(crate) fn has(&self, container: &str) -> bool {
+        self.init_containers
+            .iter()
+            .chain(&self.containers)
+            .any(|planned| planned.name == container)
     }
 }
 

@@ -101,6 +101,17 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
                 })
             })
             .collect(),
+        // what is in memory is lost when nobody has it mounted, as between two init containers
+        mounts: pod
+            .volumes
+            .iter()
+            .filter(|volume| matches!(volume.source, Source::Memory(_)))
+            .map(|volume| MountSpec {
+                kind: MountKind::Volume(volume_name(&place.uid, &volume.name)),
+                target: format!("/volumes/{}", volume.name),
+                read_only: false,
+            })
+            .collect(),
         extra_hosts: pod.host_aliases.clone(),
         sysctls: pod.sysctls.clone(),
         no_new_privileges: true,
@@ -195,10 +206,31 @@ pub(crate) fn volumes(pod: &Pod, uid: &str) -> Vec<VolumeSpec> {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
                 backing,
+                group: pod.volume_group,
                 files,
             })
         })
         .collect()
+}
+
+/// A container by way of which volumes are filled; it is never started.
+pub(crate) fn filler(volumes: &[&VolumeSpec], uid: &str, probe: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: format!("devnet_filler_{}", short(uid)),
+        image: probe.into(),
+        labels: [(label::ROLE, label::FILLER), (label::POD_UID, uid)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        mounts: volumes
+            .iter()
+            .map(|volume| MountSpec {
+                kind: MountKind::Volume(volume.name.clone()),
+                target: format!("/{}", volume.name),
+                read_only: false,
+            })
+            .collect(),
+        ..ContainerSpec::default()
+    }
 }
 
 fn volume_name(uid: &str, volume: &str) -> String {

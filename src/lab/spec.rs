@@ -103,6 +103,8 @@ pub(crate) struct VolumeSpec {
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) backing: Backing,
+    /// The group that owns it.
+    pub(crate) group: Option<u32>,
     /// Path, text, mode: written before anything mounts it.
     pub(crate) files: Vec<(String, String, u32)>,
 }

@@ -263,3 +263,132 @@ fn a_field_that_the_lab_lacks_is_named_before_anything_starts() {
     );
     assert_clean(&lab.ground);
 }
+
+#[test]
+fn every_way_to_break_a_pod_shows_and_a_restart_repairs_it() {
+    let Some(lab) = Lab::new() else { return };
+    lab.run(&["up"]).ok();
+    let state = |id: &Value| lab.inspect(id)["State"]["Status"].clone();
+
+    let said = lab.run(&["break", "conflict", "demo"]).ok();
+    assert!(
+        said.contains("wanted 8080 and ended with code 1") && said.contains("Address in use"),
+        "{said}"
+    );
+    lab.run(&["restart", "demo"]).ok();
+    let pod = lab.pod("demo");
+    assert_eq!(pod["containers"].as_array().unwrap().len(), 2, "{pod:#}");
+
+    lab.run(&["break", "freeze", "demo"]).ok();
+    assert_eq!(state(&container(&pod, "web")["id"]), "paused");
+    lab.run(&["restart", "demo"]).ok();
+
+    let pod = lab.pod("demo");
+    lab.run(&["break", "split", "demo"]).ok();
+    let started = |id: &Value| lab.inspect(id)["State"]["StartedAt"].clone();
+    let (sandbox, web) = (&pod["sandbox"]["id"], &container(&pod, "web")["id"]);
+    assert!(started(sandbox).as_str() > started(web).as_str());
+    lab.run(&["restart", "demo"]).ok();
+
+    let pod = lab.pod("demo");
+    lab.run(&["break", "orphan", "demo"]).ok();
+    assert_eq!(state(&pod["sandbox"]["id"]), "exited");
+    assert_eq!(state(&container(&pod, "web")["id"]), "running");
+    // nothing is left to break
+    let said = lab.run(&["break", "split", "demo"]).fails(1);
+    assert!(said.contains("lab restart"), "{said}");
+    lab.run(&["restart", "demo"]).ok();
+    assert_eq!(lab.pod("demo")["ready"], true);
+    assert_eq!(state(&container(&pod, "web")["id"]), "exited");
+}
+
+#[test]
+fn a_manifest_with_volumes_inits_and_host_ports_runs_as_it_says() {
+    let Some(lab) = Lab::new() else { return };
+    let archive = lab.sandbox.home().join("busybox.tar");
+    let archive = archive.display().to_string();
+    let tar = lab
+        .sandbox
+        .command("tar")
+        .args(["-C", "/bin", "-cf", &archive, "busybox"])
+        .status();
+    assert!(tar.unwrap().success());
+    lab.docker(&["import", &archive, "lab-busybox:1"]);
+    let file = lab.write(
+        "broad.yaml",
+        r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf, namespace: shop}
+data: {page: "from the map", other: "not mounted"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: broad, namespace: shop, labels: {app: x}}
+spec:
+  shareProcessNamespace: true
+  securityContext: {runAsUser: 1000, fsGroup: 2000}
+  terminationGracePeriodSeconds: 1
+  initContainers:
+  - name: one
+    image: lab-busybox:1
+    command: [/busybox, sh, -c, "echo first > /shared/log; echo kept > /memory/log"]
+    volumeMounts: [{name: disk, mountPath: /shared}, {name: memory, mountPath: /memory}]
+  - name: two
+    image: lab-busybox:1
+    command: [/busybox, sh, -c, "echo second >> /shared/log"]
+    volumeMounts: [{name: disk, mountPath: /shared}]
+  containers:
+  - name: main
+    image: lab-busybox:1
+    command: [/busybox, sh, -c]
+    args:
+    - |
+      b=/busybox; $b cat /shared/log /memory/log /conf/www/index.html; echo
+      echo ip $(IP) app $(APP); $b id; $b stat -c 'pid 1 is %C' / 2>/dev/null
+      $b tr '\0' ' ' < /proc/1/cmdline; echo; $b touch /conf/x; echo done; $b sleep 1000
+    env:
+    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: APP, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
+    resources: {limits: {cpu: 500m, memory: 64Mi}}
+    volumeMounts:
+    - {name: disk, mountPath: /shared}
+    - {name: memory, mountPath: /memory}
+    - {name: conf, mountPath: /conf}
+    ports: [{containerPort: 8080, hostPort: 18087}]
+  - {name: web, image: devnet-probe, args: [serve, "8080"]}
+  volumes:
+  - {name: disk, emptyDir: {}}
+  - {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+  - {name: conf, configMap: {name: conf, items: [{key: page, path: www/index.html}]}}
+"#,
+    );
+    lab.run(&["up", &file]).ok();
+    let pod = lab.pod("broad");
+    let main = &container(&pod, "main")["id"];
+    let said = lab.until_it_says(main, "done");
+    for wanted in [
+        "first\nsecond\nkept\nfrom the map\n",
+        &format!("ip {} app x\n", pod["ip"].as_str().unwrap()),
+        "uid=1000 gid=0 groups=0,2000",
+        "/devnet-probe pause",
+    ] {
+        assert!(said.contains(wanted), "{wanted:?} is not in:\n{said}");
+    }
+    let facts = lab.inspect(main);
+    assert_eq!(facts["HostConfig"]["Memory"], 64 << 20);
+    assert_eq!(facts["HostConfig"]["NanoCpus"], 500_000_000);
+    assert_eq!(
+        facts["HostConfig"]["PidMode"],
+        facts["HostConfig"]["NetworkMode"]
+    );
+    let said = Output::of(lab.sandbox.command("curl").args(["-s", "127.0.0.1:18087"])).ok();
+    assert!(said.starts_with("hello from pod broad"), "{said}");
+    // the volumes outlive the sandbox: the init containers run again and write once more
+    lab.run(&["kill", "shop/broad"]).ok();
+    let main = container(&lab.pod("broad"), "main")["id"].clone();
+    lab.until_it_says(&main, "done");
+    lab.run(&["down", "shop/broad"]).ok();
+    assert_clean(&lab.ground);
+    lab.docker(&["rmi", "lab-busybox:1"]);
+}

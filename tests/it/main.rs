@@ -4,11 +4,7 @@
 //! engines and a minikube-shaped home. Without the ground a test that needs it says so and is
 //! skipped on a person's computer, and fails in CI.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::get_unwrap,
-    reason = "a test that can not go on says so"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that can not go on says so")]
 
 mod build;
 mod build_inputs;

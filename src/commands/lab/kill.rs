@@ -42,7 +42,7 @@ pub(super) async fn container(
     let all = pods(engine).await?;
     let stage = Stage::ready(engine, &all).await?;
     for one in attempts.iter().filter(|one| one.is_alive()) {
-        engine.kill(&one.id).await?;
+        end(engine, one).await?;
     }
     let attempt = next(attempts);
     stage.replace(&spec, &there, container, attempt).await?;
@@ -74,13 +74,26 @@ pub(super) async fn sandbox(
         .collect();
     if how == How::Stop {
         let grace = spec.grace.unwrap_or(30);
-        each(&alive, |one| engine.stop(&one.id, grace)).await?;
+        each(&alive, |one| async move {
+            if one.state == "paused" {
+                engine.unpause(&one.id).await?;
+            }
+            engine.stop(&one.id, grace).await
+        })
+        .await?;
     }
     for sandbox in there.sandboxes.iter().filter(|one| one.is_alive()) {
-        engine.kill(&sandbox.id).await?;
+        end(engine, sandbox).await?;
     }
     // without their sandbox the containers would go on in a network that nobody reaches
-    each(&alive, |one| engine.kill(&one.id)).await?;
+    each(&alive, |one| end(engine, one)).await?;
+    let strangers: Vec<&Found> = there
+        .containers
+        .iter()
+        .filter(|(name, _)| !spec.has(name))
+        .flat_map(|(_, attempts)| attempts)
+        .collect();
+    each(&strangers, |one| engine.remove(&one.id)).await?;
     let attempts: BTreeMap<String, u32> = there
         .containers
         .iter()
@@ -105,6 +118,15 @@ pub(super) async fn sandbox(
         before.map_or(String::new(), |before| format!(" (it was at {before})")),
     );
     context.ui.data(&line).map_err(Error::stdout)
+}
+
+/// Kills it, frozen or not.
+async fn end(engine: &Engine, one: &Found) -> Result<()> {
+    // older engines send no signal to what is frozen
+    if one.state == "paused" {
+        engine.unpause(&one.id).await?;
+    }
+    engine.kill(&one.id).await
 }
 
 fn spec(there: &LabPod) -> Result<Pod> {

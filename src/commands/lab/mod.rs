@@ -1,5 +1,6 @@
 //! `devnet lab`: pods on plain Docker, to see how pods work without a cluster.
 
+mod breaking;
 mod down;
 mod kill;
 mod list;
@@ -25,6 +26,7 @@ use crate::lab::member::{self, LabPod};
   devnet lab ps                    what is up, and at which address
   devnet lab kill demo -c web      the container dies: a new one, the same sandbox, the same IP
   devnet lab kill demo             the sandbox dies: a new one, a new IP
+  devnet lab break split demo      the sandbox gets a new network, its containers stay in the old one
   devnet lab down                  remove it all")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -52,6 +54,12 @@ enum Verb {
         #[arg(short, long, value_name = "NAME")]
         container: Option<String>,
     },
+    /// Break a pod on purpose, to see what that looks like; `lab restart` repairs it
+    Break {
+        #[arg(value_name = "HOW")]
+        how: breaking::How,
+        pod: String,
+    },
     /// End a pod in peace and bring it up again in a new sandbox
     Restart { pod: String },
     /// Remove pods; without a name, all of them and the lab's network
@@ -64,6 +72,7 @@ enum Verb {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let engine = engine(context).await?;
     match args.verb {
+        Verb::Break { how, pod } => breaking::run(context, &engine, how, &pod).await,
         Verb::Down { pods } => down::run(context, &engine, &pods).await,
         Verb::Kill {
             pod,

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::lab::address::Subnet;
 use crate::lab::member::{self, LabPod};
 use crate::lab::plan::{self, Place};
-use crate::lab::spec::{ContainerSpec, VolumeSpec};
-use crate::lab::{Pod, label};
+use crate::lab::spec::{Backing, ContainerSpec, VolumeSpec};
+use crate::lab::{Container, Pod, label};
 
 /// The lab's network, where every pod has its address.
 pub(super) const NETWORK: &str = "devnet-lab";
@@ -65,8 +65,8 @@ impl<'e> Stage<'e> {
         attempt: u32,
         attempts: &BTreeMap<String, u32>,
     ) -> Result<Option<Ipv4Addr>> {
-        for volume in plan::volumes(pod, uid) {
-            self.volume(&volume, attempt == 0).await?;
+        if attempt == 0 {
+            self.volumes(pod, uid).await?;
         }
         let (place, sandbox) = self.sandbox(pod, uid, attempt).await?;
         let attempt = |name: &str| attempts.get(name).copied().unwrap_or_default();
@@ -103,9 +103,30 @@ impl<'e> Stage<'e> {
             .iter()
             .chain(&pod.containers)
             .find(|planned| planned.name == container)
-            .ok_or_else(|| Error::not_found(format!("the pod has no container `{container}`")))?;
+            .ok_or_else(|| {
+                Error::not_found(format!(
+                    "`{container}` is not in the manifest of {}",
+                    there.full_name()
+                ))
+                .hint(format!("`devnet lab restart {}` removes it", there.name))
+            })?;
         let spec = plan::container(pod, planned, &place, &sandbox.id, attempt);
         self.run(&spec).await.map(drop)
+    }
+
+    /// Puts one more container into a pod's sandbox and gives its ID.
+    pub(super) async fn join(
+        &self,
+        pod: &Pod,
+        there: &LabPod,
+        container: &Container,
+    ) -> Result<String> {
+        let sandbox = there.sandbox().ok_or_else(|| {
+            Error::failed(format!("the sandbox of {} is gone", there.full_name()))
+        })?;
+        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway));
+        self.run(&plan::container(pod, container, &place, &sandbox.id, 0))
+            .await
     }
 
     fn place(&self, uid: &str, address: Ipv4Addr) -> Place {
@@ -169,62 +190,70 @@ impl<'e> Stage<'e> {
         })
     }
 
-    /// Makes a volume. Files are written through a container that is never started: an engine
-    /// writes into volumes only by way of a container.
-    async fn volume(&self, volume: &VolumeSpec, fill: bool) -> Result<()> {
-        self.engine.create_volume(volume).await?;
-        if !fill || volume.files.is_empty() {
+    /// Makes a pod's volumes. Their owners, modes and files are written through a container that is
+    /// never started: an engine writes into volumes only by way of a container.
+    async fn volumes(&self, pod: &Pod, uid: &str) -> Result<()> {
+        let volumes = plan::volumes(pod, uid);
+        for volume in &volumes {
+            self.engine.create_volume(volume).await?;
+        }
+        let on_disk: Vec<&VolumeSpec> = volumes
+            .iter()
+            .filter(|volume| volume.backing == Backing::Disk)
+            .collect();
+        if on_disk.is_empty() {
             return Ok(());
         }
-        let archive = archive(&volume.files).map_err(|error| {
-            Error::failed("the volume's files could not be packed").because(error)
+        let archive = archive(&on_disk).map_err(|error| {
+            Error::failed("the volumes' files could not be packed").because(error)
         })?;
-        let spec = ContainerSpec {
-            name: format!("{}_fill", volume.name),
-            image: self.probe.clone(),
-            labels: [
-                (label::ROLE.to_owned(), "lab-filler".to_owned()),
-                (
-                    label::POD_UID.to_owned(),
-                    volume
-                        .labels
-                        .get(label::POD_UID)
-                        .cloned()
-                        .unwrap_or_default(),
-                ),
-            ]
-            .into(),
-            mounts: vec![crate::lab::spec::MountSpec {
-                kind: crate::lab::spec::MountKind::Volume(volume.name.clone()),
-                target: "/volume".into(),
-                read_only: false,
-            }],
-            ..ContainerSpec::default()
-        };
-        let id = self.engine.create(&spec).await?;
-        let written = self.engine.upload(&id, "/volume", archive).await;
+        let filler = plan::filler(&on_disk, uid, &self.probe);
+        let id = self.engine.create(&filler).await?;
+        let written = self.engine.upload(&id, "/", archive).await;
         self.engine.remove(&id).await?;
         written
     }
 }
 
-fn archive(files: &[(String, String, u32)]) -> std::io::Result<Vec<u8>> {
+/// Volumes as folders of an archive. Everybody may write into one, as into a kubelet's emptyDir.
+fn archive(volumes: &[&VolumeSpec]) -> std::io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
-    let mut folders = BTreeSet::new();
-    for (path, text, mode) in files {
+    let header = |mode: u32, group: Option<u32>| {
         let mut header = tar::Header::new_gnu();
-        for (slash, _) in path.match_indices('/') {
-            if folders.insert(&path[..slash]) {
-                let mut folder = tar::Header::new_gnu();
-                folder.set_entry_type(tar::EntryType::Directory);
-                folder.set_mode(0o755);
-                folder.set_size(0);
-                builder.append_data(&mut folder, &path[..slash], std::io::empty())?;
+        header.set_mode(mode);
+        header.set_gid(group.unwrap_or_default().into());
+        header.set_uid(0);
+        header
+    };
+    for volume in volumes {
+        let mut folders = vec![volume.name.clone()];
+        for (path, _, _) in &volume.files {
+            for (slash, _) in path.match_indices('/') {
+                let folder = format!("{}/{}", volume.name, &path[..slash]);
+                if !folders.contains(&folder) {
+                    folders.push(folder);
+                }
             }
         }
-        header.set_mode(*mode);
-        header.set_size(text.len() as u64);
-        builder.append_data(&mut header, path, text.as_bytes())?;
+        for folder in folders {
+            // new files inherit the group
+            let mode = if volume.group.is_some() {
+                0o2777
+            } else {
+                0o777
+            };
+            let mut header = header(mode, volume.group);
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            builder.append_data(&mut header, format!("{folder}/"), std::io::empty())?;
+        }
+        for (path, text, mode) in &volume.files {
+            let group_reads = if volume.group.is_some() { 0o040 } else { 0 };
+            let mut header = header(mode | group_reads, volume.group);
+            header.set_size(text.len() as u64);
+            let path = format!("{}/{path}", volume.name);
+            builder.append_data(&mut header, path, text.as_bytes())?;
+        }
     }
     builder.into_inner()
 }

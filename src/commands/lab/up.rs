@@ -34,6 +34,9 @@ pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -
         .collect();
     context
         .or_undo(Box::pin(raise(context, engine, &there, &tasks)), async {
+            context
+                .ui
+                .say("the pods of this `lab up` are removed again");
             // pods that were there before are left as they are: they can be looked at
             if let Err(error) = down::forget(engine, &new).await {
                 context.ui.error(&error);

@@ -193,14 +193,11 @@ fn security(reader: &mut Reader, at: &At<'_>, pod: &mut Pod) {
     for (name, at) in reader.fields(at).unwrap_or_default() {
         match name {
             "fsGroup" => {
-                pod.groups
-                    .extend(reader.number(&at, 0, i64::from(i32::MAX)));
-                reader.note(
-                    &at,
-                    "added to the groups; the owners of volumes stay as they are",
-                );
+                let group = reader.number(&at, 0, i64::from(i32::MAX));
+                pod.groups.extend(group);
+                pod.volume_group = group.and_then(|group| u32::try_from(group).ok());
             }
-            "fsGroupChangePolicy" => reader.note(&at, "the owners of volumes stay as they are"),
+            "fsGroupChangePolicy" => reader.note(&at, "the lab's volumes are new"),
             "runAsGroup" => pod.run_as_group = reader.number(&at, 0, i64::from(i32::MAX)),
             "runAsNonRoot" => reader.note(&at, "not checked here"),
             "runAsUser" => pod.run_as_user = reader.number(&at, 0, i64::from(i32::MAX)),
