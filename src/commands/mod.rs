@@ -21,6 +21,7 @@ pub(crate) mod interruption;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod one_pod;
 pub(crate) mod pods;
 pub(crate) mod run;
 pub(crate) mod status;

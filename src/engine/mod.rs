@@ -16,6 +16,8 @@ pub(crate) mod docker;
 mod docker_build;
 mod docker_containers;
 mod docker_networks;
+pub(crate) mod docker_exec;
+pub(crate) mod docker_logs;
 pub(crate) mod docker_pods;
 mod docker_probe;
 pub(crate) mod ssh;

@@ -4,3 +4,4 @@ pub(crate) mod build;
 mod build_graph;
 mod build_plain;
 mod build_tty;
+pub(crate) mod logs;

@@ -1,0 +1,63 @@
+//! What a container wrote, as its engine kept it.
+
+use std::pin::Pin;
+
+use bollard::container::LogOutput;
+use bollard::query_parameters::LogsOptions;
+use futures_util::{Stream, StreamExt as _};
+
+use crate::engine::Engine;
+use crate::engine::docker_exec::Output;
+use crate::error::Result;
+
+/// Which part of a log is wanted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogRange {
+    pub(crate) follow: bool,
+    /// Seconds since 1970.
+    pub(crate) since: Option<i64>,
+    /// Seconds since 1970.
+    pub(crate) until: Option<i64>,
+    /// The last lines; `None` is all.
+    pub(crate) tail: Option<u64>,
+}
+
+impl Engine {
+    /// A container's log: each piece is one message with its time in front, as the engine writes
+    /// them with `timestamps`.
+    pub(crate) fn logs(
+        &self,
+        container: &str,
+        range: &LogRange,
+    ) -> Pin<Box<dyn Stream<Item = Result<Output>> + Send>> {
+        let Self::Docker(docker) = self;
+        let seconds =
+            |time: Option<i64>| time.map_or(0, |time| i32::try_from(time).unwrap_or(i32::MAX));
+        let options = LogsOptions {
+            follow: range.follow,
+            stdout: true,
+            stderr: true,
+            since: seconds(range.since),
+            until: seconds(range.until),
+            timestamps: true,
+            tail: range
+                .tail
+                .map_or_else(|| "all".into(), |tail| tail.to_string()),
+        };
+        let what = format!("the log of `{}`", &container[..container.len().min(12)]);
+        let (docker, api) = (docker.clone(), docker.api.clone());
+        let container = container.to_owned();
+        Box::pin(
+            api.logs(&container, Some(options))
+                .map(move |piece| match piece {
+                    Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(message)),
+                    Ok(
+                        LogOutput::StdOut { message }
+                        | LogOutput::Console { message }
+                        | LogOutput::StdIn { message },
+                    ) => Ok(Output::Stdout(message)),
+                    Err(error) => Err(docker.failed(&what, error)),
+                }),
+        )
+    }
+}
