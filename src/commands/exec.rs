@@ -112,8 +112,21 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let running = engine.exec(&container.id, exec).await.map_err(before)?;
     let id = running.id.clone();
-    attend(context, &engine, running, stdin, tty).await?;
-    match engine.exec_ended(&id).await? {
+    let held_back = attend(context, &engine, running, stdin, tty).await?;
+    let ended = engine.exec_ended(&id).await?;
+    if let Some(words) = held_back {
+        let text = String::from_utf8_lossy(&words);
+        if ended == Ended::With(126) {
+            let missing = text.contains("no such file or directory") || text.contains("not found");
+            return Err(Error::new(
+                Kind::Coded(if missing { 127 } else { 126 }),
+                "the command could not be started",
+            )
+            .because(text.trim().trim_start_matches(COULD_NOT_START).to_owned()));
+        }
+        write(context, &words)?;
+    }
+    match ended {
         Ended::With(0) => Ok(()),
         Ended::With(code) => Err(Error::new(Kind::Child(code), "the command failed")),
         Ended::Detached => {
@@ -191,20 +204,26 @@ async fn attend(
         std::future::pending::<()>().await;
     };
     let copy_output = async {
+        let mut first = true;
+        let mut held_back: Option<bytes::Bytes> = None;
         while let Some(piece) = output.next().await {
+            if let Some(words) = held_back.take() {
+                write(context, &words)?;
+            }
             match piece? {
-                Output::Stdout(bytes) => context
-                    .ui
-                    .data_bytes(&bytes)
-                    .map_err(|error| Error::failed("could not write to stdout").because(error))?,
+                Output::Stdout(bytes) if first && bytes.starts_with(COULD_NOT_START.as_bytes()) => {
+                    held_back = Some(bytes)
+                }
+                Output::Stdout(bytes) => write(context, &bytes)?,
                 Output::Stderr(bytes) => context.ui.talk_bytes(&bytes),
             }
+            first = false;
         }
-        Ok(())
+        Ok(held_back)
     };
     tokio::select! {
         outcome = copy_output => outcome,
-        () = copy_input => Ok(()),
-        () = follow_size => Ok(()),
+        () = copy_input => Ok(None),
+        () = follow_size => Ok(None),
     }
 }

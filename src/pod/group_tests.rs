@@ -1,3 +1,4 @@
+//! Tests of `group.rs`, which would be too long with them.
 use super::*;
 
 fn facts(id: &str, name: &str, state: &str, mode: &str) -> ContainerFacts {

@@ -1,3 +1,4 @@
+//! Tests of `select.rs`, which would be too long with them.
 use super::*;
 use crate::error::Kind;
 use crate::pod::{ContainerFacts, Lone};

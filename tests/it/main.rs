@@ -9,6 +9,8 @@
 mod build;
 mod build_inputs;
 mod build_same;
+mod exec;
 mod house;
 mod lab;
+mod logs;
 mod support;

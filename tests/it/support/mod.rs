@@ -158,3 +158,47 @@ pub(crate) fn docker(ground: &Path, engine: &str, arguments: &[&str]) -> Output 
         .stdin(Stdio::null());
     Output::of(&mut command)
 }
+
+/// An image with a static busybox and nothing else, in one of the ground's engines.
+pub(crate) fn busybox_image(ground: &Path, engine: &str) -> String {
+    let name = "devnet-test/busybox:latest";
+    if docker(ground, engine, &["image", "inspect", name]).code == 0 {
+        return name.into();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["bin", "etc", "tmp", "proc"] {
+        std::fs::create_dir(folder.path().join(path)).unwrap();
+    }
+    for place in ["/bin/busybox", "/usr/bin/busybox"] {
+        if Path::new(place).exists() {
+            std::fs::copy(place, folder.path().join("bin/busybox")).unwrap();
+            break;
+        }
+    }
+    std::os::unix::fs::symlink("busybox", folder.path().join("bin/sh")).unwrap();
+    let archive = folder.path().join("busybox.tar");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where tests start programs"
+    )]
+    let mut tar = Command::new("tar");
+    tar.arg("-C")
+        .arg(folder.path())
+        .arg("-cf")
+        .arg(&archive)
+        .args(["bin", "etc", "tmp", "proc"]);
+    Output::of(&mut tar).ok();
+    docker(
+        ground,
+        engine,
+        &[
+            "import",
+            "--change",
+            "ENV PATH=/bin",
+            &archive.display().to_string(),
+            name,
+        ],
+    )
+    .ok();
+    name.into()
+}

@@ -1,0 +1,174 @@
+//! `devnet exec`: the command's streams and exit code, by pod and container.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::support::{Output, Sandbox, docker, ground};
+
+/// A pod of two plain containers, the second in the first one's network, with busybox inside.
+struct Pair<'a> {
+    ground: &'a std::path::Path,
+    name: String,
+}
+
+impl<'a> Pair<'a> {
+    fn up(ground: &'a std::path::Path, name: &str) -> Self {
+        let image = crate::support::busybox_image(ground, "node");
+        let run = |arguments: &[&str]| docker(ground, "node", arguments).ok();
+        let pause = format!("{name}-pause");
+        let (app, join) = (format!("{name}-app"), format!("container:{pause}"));
+        run(&[
+            "run",
+            "-d",
+            "--name",
+            &pause,
+            "--network",
+            "none",
+            &image,
+            "/bin/busybox",
+            "sleep",
+            "600",
+        ]);
+        run(&[
+            "run",
+            "-d",
+            "--name",
+            &app,
+            "--network",
+            &join,
+            &image,
+            "/bin/busybox",
+            "sleep",
+            "600",
+        ]);
+        Self {
+            ground,
+            name: name.into(),
+        }
+    }
+
+    fn app(&self) -> String {
+        format!("{}-app", self.name)
+    }
+
+    /// The pod is called as the container that holds its network.
+    fn pod(&self) -> String {
+        format!("{}-pause", self.name)
+    }
+}
+
+impl Drop for Pair<'_> {
+    fn drop(&mut self) {
+        let pause = format!("{}-pause", self.name);
+        drop(docker(
+            self.ground,
+            "node",
+            &["rm", "-f", &self.app(), &pause],
+        ));
+    }
+}
+
+#[test]
+fn the_exit_code_of_the_command_is_devnets() {
+    let Some(ground) = ground() else { return };
+    let pair = Pair::up(&ground, "codes");
+    let sandbox = Sandbox::with_minikube(&ground);
+    let exec = |command: &[&str]| {
+        let (pod, app) = (pair.pod(), pair.app());
+        let mut arguments = vec!["exec", pod.as_str(), "-c", app.as_str(), "--"];
+        arguments.extend_from_slice(command);
+        sandbox.devnet(&arguments)
+    };
+    assert_eq!(exec(&["/bin/busybox", "echo", "a  b"]).ok(), "a  b\n");
+    exec(&["/bin/busybox", "sh", "-c", "exit 7"]).fails(7);
+    exec(&["/bin/busybox", "sh", "-c", "kill -9 $$"]).fails(137);
+    exec(&["/no/such/program"]).fails(127);
+    exec(&["/etc"]).fails(126);
+    let out = exec(&["/bin/busybox", "sh", "-c", "echo out; echo err >&2"]);
+    assert_eq!(
+        (out.stdout.as_str(), out.stderr.as_str()),
+        ("out\n", "err\n")
+    );
+    sandbox
+        .devnet(&["exec", "no-such-pod", "--", "true"])
+        .fails(125);
+}
+
+#[test]
+fn stdin_ends_where_the_persons_ends_and_bytes_arrive_as_they_are() {
+    let Some(ground) = ground() else { return };
+    let pair = Pair::up(&ground, "bytes");
+    let sandbox = Sandbox::with_minikube(&ground);
+    let (pod, app) = (pair.pod(), pair.app());
+    let mut command =
+        sandbox.devnet_command(&["exec", "-i", &pod, "-c", &app, "--", "/bin/busybox", "cat"]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let sent: Vec<u8> = (0..3_000_000_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let mut input = child.stdin.take().unwrap();
+    let bytes = sent.clone();
+    let writer = std::thread::spawn(move || input.write_all(&bytes));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.stdout == sent,
+        "{} of {} bytes came back",
+        output.stdout.len(),
+        sent.len()
+    );
+}
+
+#[test]
+fn a_real_terminal_has_its_size_its_keys_and_comes_back_as_it_was() {
+    let Some(ground) = ground() else { return };
+    let pair = Pair::up(&ground, "tty");
+    let sandbox = Sandbox::with_minikube(&ground);
+    let person = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/person.py");
+    let (pod, app) = (pair.pod(), pair.app());
+    let mut command = sandbox.command("python3");
+    command.env("TERM", "xterm").args([
+        person,
+        env!("CARGO_BIN_EXE_devnet"),
+        "exec",
+        "-it",
+        &pod,
+        "-c",
+        &app,
+        "--",
+        "/bin/busybox",
+        "sh",
+    ]);
+    assert_eq!(Output::of(&mut command).ok().trim(), "same 5");
+}
+
+#[test]
+fn without_a_command_the_best_shell_is_taken() {
+    let Some(ground) = ground() else { return };
+    let pair = Pair::up(&ground, "shell");
+    let sandbox = Sandbox::with_minikube(&ground);
+    let (pod, app) = (pair.pod(), pair.app());
+    let mut command = sandbox.devnet_command(&["exec", "-i", &pod, "-c", &app]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"echo from a shell; exit 3\n")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(3), &b"from a shell\n"[..])
+    );
+}

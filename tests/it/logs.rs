@@ -1,0 +1,87 @@
+//! `devnet logs`: all containers of a pod, merged in time order.
+
+use crate::support::{Sandbox, busybox_image, docker, ground};
+
+#[test]
+fn logs_of_all_containers_are_a_sort_by_time_of_each() {
+    let Some(ground) = ground() else { return };
+    let image = busybox_image(&ground, "node");
+    let run = |arguments: &[&str]| docker(&ground, "node", arguments).ok();
+    let script = |word: &str| {
+        format!(
+            "i=0; while [ $i -lt 40 ]; do echo {word} $i; echo {word} err $i >&2; i=$((i+1)); done; exec /bin/busybox sleep 600"
+        )
+    };
+    run(&[
+        "run",
+        "-d",
+        "--name",
+        "logs-pause",
+        "--network",
+        "none",
+        &image,
+        "/bin/busybox",
+        "sleep",
+        "600",
+    ]);
+    for name in ["logs-one", "logs-two"] {
+        run(&[
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--network",
+            "container:logs-pause",
+            &image,
+            "/bin/busybox",
+            "sh",
+            "-c",
+            &script(name),
+        ]);
+    }
+    // the containers have written all they will when their last lines are there
+    let wait = |name: &str| {
+        while !docker(&ground, "node", &["logs", name])
+            .stderr
+            .contains("err 39")
+        {}
+    };
+    wait("logs-one");
+    wait("logs-two");
+    let sandbox = Sandbox::with_minikube(&ground);
+    let ours = sandbox.devnet(&["logs", "logs-pause", "--timestamps"]).ok();
+    let mut expected = Vec::new();
+    for name in ["logs-one", "logs-two"] {
+        let theirs = docker(&ground, "node", &["logs", "-t", name]);
+        for line in theirs.stdout.lines().chain(theirs.stderr.lines()) {
+            // `logs-pause` is the longest name
+            expected.push(format!("{name:<10} | {line}"));
+        }
+    }
+    let time = |line: &str| line.split(" | ").nth(1).map(|rest| rest[..30].to_owned());
+    let mut seen: Vec<&str> = ours
+        .lines()
+        .filter(|line| !line.starts_with("logs-pause"))
+        .collect();
+    let times: Vec<_> = seen.iter().map(|line| time(line)).collect();
+    assert!(times.is_sorted(), "{ours}");
+    seen.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+
+    let tail = sandbox
+        .devnet(&["logs", "logs-pause", "logs-two", "--tail", "1"])
+        .ok();
+    assert_eq!(tail.lines().count(), 1, "{tail}");
+    sandbox
+        .devnet(&["logs", "logs-pause", "-c", "nobody"])
+        .fails(4);
+    sandbox
+        .devnet(&["logs", "logs-pause", "--previous"])
+        .fails(4);
+    drop(docker(
+        &ground,
+        "node",
+        &["rm", "-f", "logs-one", "logs-two", "logs-pause"],
+    ));
+}
