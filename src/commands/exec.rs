@@ -153,14 +153,23 @@ async fn shell(engine: &Engine, container: &Container) -> Result<Vec<String>> {
     .hint("name a program that it has: `devnet exec POD -- PROGRAM`"))
 }
 
-/// Carries the streams between the person and the command until it ends.
+/// How engines up to 26 begin to tell, in the command's own output, that it could not be started.
+const COULD_NOT_START: &str = "OCI runtime exec failed: ";
+
+fn write(context: &Context, bytes: &[u8]) -> Result<()> {
+    let outcome = context.ui.data_bytes(bytes);
+    outcome.map_err(|error| Error::failed("could not write to stdout").because(error))
+}
+
+/// Carries the streams between the person and the command until it ends. Gives what the engine
+/// itself seems to have said in place of the command: the exit code tells whether it did.
 async fn attend(
     context: &Context,
     engine: &Engine,
     running: Running,
     stdin: bool,
     tty: bool,
-) -> Result<()> {
+) -> Result<Option<bytes::Bytes>> {
     let Running {
         id,
         mut output,
@@ -212,7 +221,7 @@ async fn attend(
             }
             match piece? {
                 Output::Stdout(bytes) if first && bytes.starts_with(COULD_NOT_START.as_bytes()) => {
-                    held_back = Some(bytes)
+                    held_back = Some(bytes);
                 }
                 Output::Stdout(bytes) => write(context, &bytes)?,
                 Output::Stderr(bytes) => context.ui.talk_bytes(&bytes),
