@@ -1,11 +1,142 @@
 //! What commands on pods share: asking the engines and making pods of the answers.
 
+use jiff::Timestamp;
+
+use crate::commands::Context;
+use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::Engine;
-use crate::error::Result;
-use crate::pod::{self, Lone, Pod};
+use crate::error::{Error, Kind, Result};
+use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
+
+/// How closely to look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    pub(crate) lone: Lone,
+}
+
+/// What a look at all nodes found.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) snapshot: Snapshot,
+    /// Each node's clock at that moment: containers carry its times.
+    pub(crate) clocks: Vec<(String, Timestamp)>,
+    /// Nodes that did not answer, when others did.
+    pub(crate) lost: Vec<Error>,
+}
+
+impl Gathered {
+    /// The time on a node when it was looked at.
+    pub(crate) fn now(&self, node: &str) -> Option<Timestamp> {
+        self.clocks
+            .iter()
+            .find(|(name, _)| name == node)
+            .map(|(_, now)| *now)
+    }
+
+    /// Done, or partly: some nodes did not answer.
+    ///
+    /// # Errors
+    /// Partly (exit 5) with the first reason.
+    pub(crate) fn outcome(self) -> Result<()> {
+        match self.lost.into_iter().next() {
+            None => Ok(()),
+            Some(error) => Err(error.with_kind(Kind::Partly)),
+        }
+    }
+}
 
 /// The pods of one engine, from what its API says.
 pub(crate) async fn pods_of(engine: &Engine, node: &str) -> Result<Vec<Pod>> {
     let containers = engine.containers().await?;
     Ok(pod::pods(node, &containers, Lone::Leave))
+}
+
+/// Looks at every node of the target.
+///
+/// # Errors
+/// When no node answers.
+pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> {
+    let target = context.target(Need::Pods).await?;
+    let looks = target
+        .nodes
+        .iter()
+        .map(|node| look(context, &target, node, depth));
+    let mut gathered = Gathered {
+        snapshot: Snapshot {
+            schema: 1,
+            ..Snapshot::default()
+        },
+        clocks: Vec::new(),
+        lost: Vec::new(),
+    };
+    let mut facts = Vec::new();
+    for outcome in futures_util::future::join_all(looks).await {
+        match outcome {
+            Ok(seen) => {
+                gathered
+                    .clocks
+                    .extend(seen.now.map(|now| (seen.node.name.clone(), now)));
+                gathered.snapshot.nodes.push(seen.node);
+                gathered.snapshot.pods.extend(seen.pods);
+                gathered.snapshot.findings.extend(seen.findings);
+                facts.extend(seen.facts);
+            }
+            Err(error) => gathered.lost.push(error),
+        }
+    }
+    if gathered.snapshot.nodes.is_empty()
+        && let Some(error) = gathered.lost.pop()
+    {
+        return Err(error);
+    }
+    for error in &gathered.lost {
+        context.ui.warn(&error.to_string());
+    }
+    let clocks = gathered.clocks.clone();
+    let now = |node: &str| {
+        clocks
+            .iter()
+            .find(|(name, _)| name == node)
+            .map(|(_, t)| *t)
+    };
+    let of_several = pod::judge(&mut gathered.snapshot.pods, &facts, now);
+    gathered.snapshot.findings.extend(of_several);
+    Ok(gathered)
+}
+
+/// What was seen on one node.
+struct Seen {
+    node: Node,
+    now: Option<Timestamp>,
+    pods: Vec<Pod>,
+    findings: Vec<Finding>,
+    facts: Vec<pod::ContainerFacts>,
+}
+
+async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
+    let engine = context.connect(node).await?;
+    let (facts, info) = futures_util::try_join!(engine.containers(), engine.info())?;
+    // an engine that belongs to no profile is called as its machine calls itself
+    let name = match (&target.profile, info.name) {
+        (None, Some(name)) => name,
+        _ => node.name.clone(),
+    };
+    let about = engine.about();
+    let mut pods = pod::pods(&name, &facts, depth.lone);
+    engine.ips_from_hosts_files(&mut pods, &facts).await;
+    Ok(Seen {
+        node: Node {
+            name,
+            runtime: "docker".into(),
+            version: about.version.clone(),
+            api_version: about.api_version.clone(),
+            os: about.os.clone(),
+            arch: about.arch.clone(),
+            namespaces: None,
+        },
+        now: pod::timestamp(info.system_time.as_deref()),
+        pods,
+        findings: Vec::new(),
+        facts,
+    })
 }

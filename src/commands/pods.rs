@@ -1,12 +1,134 @@
-//! `devnet pods`.
+//! `devnet pods`: every pod with its sandbox, and what is wrong.
 
 use crate::commands::Context;
+use crate::commands::gather::{self, Depth, Gathered};
 use crate::error::{Error, Result};
+use crate::pod::{self, Lone, Pod};
+use crate::render::pods::Width;
+use crate::render::{self, Style};
 
-/// List pods with their pause containers
+/// List pods with their pause containers, and what is wrong with them
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "Examples:
+  devnet pods                    every pod of every node
+  devnet pods -n kube-system     those of one namespace
+  devnet pods -l app=web         those with a label
+  devnet pods web -o json        one pod, as a document")]
+pub(crate) struct Args {
+    /// Only these: a name, namespace/name, a UID, a container's ID; a unique part is enough
+    #[arg(value_name = "POD")]
+    pods: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Also plain containers that share nothing with another
+    #[arg(long)]
+    all: bool,
+    /// How to show them: wide, json, yaml, tsv or name
+    #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
+    output: Option<Form>,
+}
 
-pub(crate) async fn run(_args: Args, _context: &Context) -> Result<()> {
-    Err(Error::failed("`devnet pods` is not built yet"))
+/// Which pods: shared by the verbs that list some.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Choice {
+    /// Only this namespace
+    #[arg(short, long, value_name = "NS", conflicts_with = "all_namespaces")]
+    pub(crate) namespace: Option<String>,
+    /// All namespaces (so it is without -n)
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Ask the engine only: nothing is run on the nodes, and what only their kernels know is unknown
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+    /// Only pods with these labels, as kubectl takes them
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub(crate) selector: Option<String>,
+}
+
+/// Forms of output for snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    Json,
+    Name,
+    Tsv,
+    Wide,
+    Yaml,
+}
+
+impl Choice {
+    /// Keeps the pods that are asked for; with names, those, in the order of the names.
+    ///
+    /// # Errors
+    /// A selector that can't be read; a name that fits no pod, or several.
+    pub(crate) fn apply(&self, pods: &mut Vec<Pod>, names: &[String]) -> Result<()> {
+        if let Some(namespace) = &self.namespace {
+            pods.retain(|pod| pod.namespace == *namespace);
+        }
+        if let Some(selector) = &self.selector {
+            let selector = pod::Selector::parse(selector)?;
+            pods.retain(|pod| selector.fits(&pod.labels));
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut chosen: Vec<Pod> = Vec::new();
+        for name in names {
+            let one = pod::select(pods, name)?;
+            if !chosen
+                .iter()
+                .any(|pod| pod.uid == one.uid && pod.node == one.node)
+            {
+                chosen.push(one.clone());
+            }
+        }
+        *pods = chosen;
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let depth = Depth {
+        lone: if args.all { Lone::Show } else { Lone::Leave },
+    };
+    let mut gathered = gather::gather(context, depth).await?;
+    args.choice.apply(&mut gathered.snapshot.pods, &args.pods)?;
+    show(context, &gathered, args.output)?;
+    if gathered.snapshot.pods.is_empty() && args.output.is_none() {
+        context.ui.say("no pods");
+    }
+    gathered.outcome()
+}
+
+fn show(context: &Context, gathered: &Gathered, form: Option<Form>) -> Result<()> {
+    let snapshot = &gathered.snapshot;
+    let tree = |width| {
+        let now = |node: &str| gathered.now(node);
+        render::pods::tree(snapshot, &now, width, style(context))
+    };
+    let text = match form {
+        None => tree(Width::Normal),
+        Some(Form::Wide) => tree(Width::Wide),
+        Some(Form::Json) => render::document::json(snapshot)?,
+        Some(Form::Yaml) => render::document::yaml(snapshot)?,
+        Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
+        Some(Form::Name) => render::document::names(&snapshot.pods),
+    };
+    write(context, &text)
+}
+
+/// How stdout may look.
+pub(crate) fn style(context: &Context) -> Style {
+    Style {
+        color: context.ui.color_stdout(),
+        unicode: context.ui.unicode(),
+        columns: context.ui.columns(),
+    }
+}
+
+/// Writes data to stdout.
+pub(crate) fn write(context: &Context, text: &str) -> Result<()> {
+    context
+        .ui
+        .data(text)
+        .map_err(|error| Error::failed("could not write to stdout").because(error))
 }

@@ -1,20 +1,24 @@
 //! The containers of a Docker engine as facts: listed once, then each inspected, many at a time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
 
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptions,
+    DownloadFromContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    ListImagesOptions,
 };
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::error::Result;
-use crate::pod::ContainerFacts;
+use crate::pod::{ContainerFacts, Pod};
 
 /// How many questions are on their way at once.
 const IN_FLIGHT: usize = 16;
+/// An `/etc/hosts` that is longer than this (in bytes, as an archive) is not the kubelet's.
+const HOSTS_LIMIT: usize = 1 << 20;
 
 impl Engine {
     /// Every container of the engine, running or not, newest first.
@@ -26,6 +30,52 @@ impl Engine {
         let Self::Docker(docker) = self;
         docker.containers().await
     }
+
+    /// Fills in the addresses of pods whose network a plugin made: the engine does not know them,
+    /// the `/etc/hosts` that the kubelet gave to their containers does. What can't be read stays
+    /// unknown.
+    pub(crate) async fn ips_from_hosts_files(&self, pods: &mut [Pod], facts: &[ContainerFacts]) {
+        let Self::Docker(docker) = self;
+        let wanted: Vec<(usize, String)> = pods
+            .iter()
+            .enumerate()
+            .filter_map(|(index, pod)| Some((index, writer_of_hosts(pod, facts)?)))
+            .collect();
+        let mut read = stream::iter(wanted)
+            .map(|(index, id)| async move { (index, docker.hosts_file(&id).await) })
+            .buffer_unordered(IN_FLIGHT);
+        while let Some((index, text)) = read.next().await {
+            if let (Some(text), Some(pod)) = (text, pods.get_mut(index)) {
+                pod.ips = crate::pod::addresses_in_hosts(&text);
+            }
+        }
+    }
+}
+
+/// A container whose `/etc/hosts` tells the address that its pod has now.
+fn writer_of_hosts(pod: &Pod, facts: &[ContainerFacts]) -> Option<String> {
+    let sandbox = pod.sandbox.as_ref()?;
+    if !pod.ips.is_empty() || pod.host_network || !crate::pod::is_up(&sandbox.state) {
+        return None;
+    }
+    let started = crate::pod::timestamp(sandbox.started_at.as_deref());
+    facts
+        .iter()
+        .filter(|facts| {
+            facts
+                .hosts_path
+                .as_deref()
+                .is_some_and(|p| p.ends_with("/etc-hosts"))
+        })
+        .find(|facts| {
+            pod.containers.iter().any(|container| {
+                container.id == facts.id
+                    // an older sandbox had another address
+                    && container.sandbox_id.as_ref() == Some(&sandbox.id)
+                    && crate::pod::timestamp(facts.created_at.as_deref()) >= started
+            })
+        })
+        .map(|facts| facts.id.clone())
 }
 
 impl Docker {
@@ -67,6 +117,25 @@ impl Docker {
                 Some((image.id, tag))
             })
             .collect())
+    }
+
+    async fn hosts_file(&self, id: &str) -> Option<String> {
+        let options = DownloadFromContainerOptionsBuilder::default()
+            .path("/etc/hosts")
+            .build();
+        let mut archive = Vec::new();
+        let mut parts = std::pin::pin!(self.api.download_from_container(id, Some(options)));
+        while let Some(part) = parts.next().await {
+            archive.extend_from_slice(&part.ok()?);
+            if archive.len() > HOSTS_LIMIT {
+                return None;
+            }
+        }
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let mut file = archive.entries().ok()?.next()?.ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        Some(text)
     }
 
     /// A container's description; `None` when it has vanished since it was listed.

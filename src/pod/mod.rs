@@ -2,17 +2,23 @@
 //!
 //! The field names are those of the contract's JSON; unknown is `None`, never guessed.
 
+mod findings;
 mod group;
+mod hosts;
 mod kind;
 mod membership;
 mod select;
+mod selector;
 mod state;
 
 use serde::Serialize;
 
+pub(crate) use findings::{how_it_ended, judge, short};
 pub(crate) use group::{Lone, pods};
+pub(crate) use hosts::addresses_in_hosts;
 pub(crate) use select::select;
-pub(crate) use state::is_up;
+pub(crate) use selector::Selector;
+pub(crate) use state::{is_up, timestamp};
 
 /// What one look at one or more nodes found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -90,6 +96,17 @@ pub(crate) struct Pod {
     /// `None` where nobody looked (no probe).
     pub(crate) sockets: Option<Vec<Socket>>,
     pub(crate) findings: Vec<Finding>,
+}
+
+impl Pod {
+    /// The IDs of its sandboxes and containers, those of the past too.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
+        let sandboxes = self.sandbox.iter().map(|sandbox| &sandbox.id);
+        let containers = self.containers.iter().chain(&self.containers_before);
+        sandboxes
+            .chain(self.sandboxes_before.iter().map(|sandbox| &sandbox.id))
+            .chain(containers.map(|container| &container.id))
+    }
 }
 
 /// A pod's pause container: what holds its network namespace.
@@ -171,6 +188,17 @@ pub(crate) struct Socket {
     pub(crate) state: String,
     pub(crate) inode: Option<u64>,
     pub(crate) owners: Vec<Owner>,
+}
+
+impl Socket {
+    /// Whether it waits for others to begin: a TCP listener, or a UDP socket with no peer.
+    pub(crate) fn is_listening(&self) -> bool {
+        match self.state.as_str() {
+            "LISTEN" => true,
+            "UNCONN" => self.remote.is_none(),
+            _ => false,
+        }
+    }
 }
 
 /// A process that holds a socket.

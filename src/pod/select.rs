@@ -1,6 +1,6 @@
 //! What a person typed for POD, and the one pod that is meant.
 
-use super::Pod;
+use super::{Pod, short};
 use crate::error::{Error, Result};
 
 /// How well an argument fits a pod; better is smaller.
@@ -59,15 +59,7 @@ pub(crate) fn select<'a>(pods: &'a [Pod], wanted: &str) -> Result<&'a Pod> {
 }
 
 fn fit(pod: &Pod, wanted: &str) -> Option<Fit> {
-    let ids = || {
-        pod.sandbox
-            .iter()
-            .map(|sandbox| &sandbox.id)
-            .chain(pod.sandboxes_before.iter().map(|sandbox| &sandbox.id))
-            .chain(pod.containers.iter().map(|container| &container.id))
-            .chain(pod.containers_before.iter().map(|container| &container.id))
-            .chain([&pod.uid])
-    };
+    let ids = || pod.ids().chain([&pod.uid]);
     if pod.name == wanted || ids().any(|id| id == wanted) {
         Some(Fit::Exact)
     } else if pod.name.starts_with(wanted)
@@ -145,10 +137,6 @@ fn none(pods: &[Pod], wanted: &str, name: &str) -> Error {
 
 fn title(pod: &Pod) -> String {
     format!("{}/{}", pod.namespace, pod.name)
-}
-
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
 }
 
 fn is_other_kind(word: &str) -> bool {

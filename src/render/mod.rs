@@ -1,7 +1,127 @@
-//! Presentation: from values to text. Pure; nothing here asks an engine or prints.
+//! Presentation: values in, text out. Pure: no engine, no terminal, no clock.
 
 pub(crate) mod build;
 mod build_graph;
 mod build_plain;
 mod build_tty;
+pub(crate) mod document;
+pub(crate) mod inspect;
 pub(crate) mod logs;
+pub(crate) mod pods;
+pub(crate) mod table;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How text may look where it will be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    pub(crate) color: bool,
+    /// Whether more than ASCII can be shown.
+    pub(crate) unicode: bool,
+    pub(crate) columns: usize,
+}
+
+/// What a colour means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tone {
+    #[default]
+    Plain,
+    Bad,
+    Dim,
+    Good,
+    Head,
+    Odd,
+}
+
+impl Style {
+    pub(crate) fn paint(self, text: &str, tone: Tone) -> String {
+        let code = match tone {
+            Tone::Plain => "",
+            Tone::Bad => "31",
+            Tone::Dim => "2",
+            Tone::Good => "32",
+            Tone::Head => "1",
+            Tone::Odd => "33",
+        };
+        if self.color && !code.is_empty() && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.into()
+        }
+    }
+
+    /// The first where it can be shown, else the second.
+    pub(crate) fn glyph(self, unicode: &'static str, ascii: &'static str) -> &'static str {
+        if self.unicode { unicode } else { ascii }
+    }
+
+    /// Text from an engine, made safe to show and, where it must be, plain ASCII.
+    pub(crate) fn text(self, text: &str) -> String {
+        let text = crate::ui::visible(text).replace(['\n', '\t'], " ");
+        if self.unicode {
+            return text;
+        }
+        text.chars()
+            .map(|c| match c {
+                '\u{2260}' => "!=".into(),
+                '\u{2026}' => "...".into(),
+                c if c.is_ascii() => c.to_string(),
+                c => c.escape_unicode().to_string(),
+            })
+            .collect()
+    }
+}
+
+/// How many columns of a terminal a text takes, colours aside.
+pub(crate) fn width(text: &str) -> usize {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("\x1b[") {
+        plain.push_str(&rest[..start]);
+        rest = rest[start..]
+            .find('m')
+            .map_or("", |end| &rest[start + end + 1..]);
+    }
+    plain.push_str(rest);
+    unicode_width::UnicodeWidthStr::width(plain.as_str())
+}
+
+/// A time's distance from now, in one unit: `12s`, `40m`, `3h`, `9d`.
+pub(crate) fn age(of: Option<Timestamp>, now: Option<Timestamp>) -> String {
+    let (Some(of), Some(now)) = (of, now) else {
+        return String::new();
+    };
+    short_duration(now.duration_since(of))
+}
+
+/// A duration in its largest fitting unit; what is under 0 (a clock that was set) counts as 0.
+pub(crate) fn short_duration(duration: SignedDuration) -> String {
+    match duration.as_secs().max(0) {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_one_unit() {
+        let age = |seconds| short_duration(SignedDuration::from_secs(seconds));
+        let all = [-5, 0, 119, 120, 7199, 7200, 172_799, 172_800].map(age);
+        assert_eq!(all, ["0s", "0s", "119s", "2m", "119m", "2h", "47h", "2d"]);
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let style = Style {
+            color: true,
+            unicode: true,
+            columns: 80,
+        };
+        assert_eq!(width(&style.paint("● 2/2", Tone::Good)), 5);
+    }
+}

@@ -13,4 +13,5 @@ mod exec;
 mod house;
 mod lab;
 mod logs;
+mod pods;
 mod support;

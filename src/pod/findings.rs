@@ -1,0 +1,361 @@
+//! What is wrong with a pod, from its own facts: each finding with its evidence and its fix. What
+//! needs sockets stands in `netns/`.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::state::{is_up, timestamp};
+use super::{Container, ContainerFacts, Finding, Origin, Pod, PodState, Sandbox};
+
+/// A sandbox without containers is no finding while its images may still be on their way.
+const EMPTY_AFTER: SignedDuration = SignedDuration::from_mins(2);
+const LOOP_RESTARTS: u32 = 3;
+const LOOP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Adds to every pod what is wrong with it, and gives what concerns several of them. `now` is the
+/// clock of a pod's node: containers carry its times, and this computer's clock may differ.
+pub(crate) fn judge(
+    pods: &mut [Pod],
+    facts: &[ContainerFacts],
+    now: impl Fn(&str) -> Option<Timestamp>,
+) -> Vec<Finding> {
+    let facts: BTreeMap<&str, &ContainerFacts> = facts
+        .iter()
+        .map(|facts| (facts.id.as_str(), facts))
+        .collect();
+    for pod in &mut *pods {
+        let now = now(&pod.node);
+        let mut found = Vec::new();
+        found.extend(orphans(pod));
+        found.extend(split(pod));
+        found.extend(duplicate_sandboxes(pod));
+        if found.iter().any(|finding| finding.severity == "error") {
+            pod.state = PodState::Degraded;
+        }
+        found.extend(empty_sandbox(pod, now));
+        found.extend(crash_loops(pod, &facts, now));
+        found.extend(frozen(pod));
+        pod.findings.extend(found);
+    }
+    duplicate_ips(pods)
+}
+
+fn orphans(pod: &Pod) -> Vec<Finding> {
+    up(pod)
+        .filter_map(|container| {
+            let id = container.sandbox_id.as_ref()?;
+            let state = sandbox_state(pod, id);
+            if state.is_some_and(is_up) {
+                return None;
+            }
+            Some(Finding {
+                code: "orphan-container",
+                severity: "error",
+                message: format!(
+                    "`{}` runs on in the network of sandbox {}, which {}",
+                    container.name,
+                    short(id),
+                    state.map_or("is gone".into(), |state| format!("has ended ({state})")),
+                ),
+                hint: Some(renew(pod, container)),
+                subjects: vec![container.id.clone(), id.clone()],
+            })
+        })
+        .collect()
+}
+
+/// What the configuration says is shared and the kernel says is not. Without inode numbers the
+/// times tell: a sandbox that started after a container has a network that it never joined.
+fn split(pod: &Pod) -> Vec<Finding> {
+    let Some(sandbox) = pod.sandbox.as_ref().filter(|sandbox| is_up(&sandbox.state)) else {
+        return Vec::new();
+    };
+    up(pod)
+        .filter(|container| container.sandbox_id.as_ref() == Some(&sandbox.id))
+        .filter_map(|container| {
+            let evidence = match container.shares.net {
+                Some(true) => return None,
+                Some(false) => format!(
+                    "`{}` is in net:[{}], its sandbox in net:[{}]",
+                    container.name,
+                    net(container.namespaces)?,
+                    net(sandbox.namespaces)?,
+                ),
+                None if began_before(container, sandbox) => format!(
+                    "`{}` started before its sandbox did, so it is in the network that the sandbox had before",
+                    container.name,
+                ),
+                None => return None,
+            };
+            Some(Finding {
+                code: "split-pod",
+                severity: "error",
+                message: format!("{evidence}: the sandbox was restarted alone"),
+                hint: Some(renew(pod, container)),
+                subjects: vec![container.id.clone(), sandbox.id.clone()],
+            })
+        })
+        .collect()
+}
+
+fn net(namespaces: Option<super::Namespaces>) -> Option<u64> {
+    namespaces.and_then(|namespaces| namespaces.net)
+}
+
+fn began_before(container: &Container, sandbox: &Sandbox) -> bool {
+    let container = timestamp(container.started_at.as_deref());
+    let sandbox = timestamp(sandbox.started_at.as_deref());
+    matches!((container, sandbox), (Some(container), Some(sandbox)) if container < sandbox)
+}
+
+fn duplicate_sandboxes(pod: &Pod) -> Vec<Finding> {
+    let Some(sandbox) = pod.sandbox.as_ref().filter(|sandbox| is_up(&sandbox.state)) else {
+        return Vec::new();
+    };
+    pod.sandboxes_before
+        .iter()
+        .filter(|other| is_up(&other.state))
+        .map(|other| Finding {
+            code: "duplicate-sandbox",
+            severity: "error",
+            message: format!(
+                "two sandboxes run for this pod: {} and {}",
+                short(&sandbox.id),
+                short(&other.id)
+            ),
+            hint: Some(match pod.origin {
+                Origin::Kubernetes => {
+                    "the kubelet keeps one when it next looks: is it running?".into()
+                }
+                Origin::Lab | Origin::Docker => {
+                    format!("remove the older one: `docker rm -f {}`", short(&other.id))
+                }
+            }),
+            subjects: vec![sandbox.id.clone(), other.id.clone()],
+        })
+        .collect()
+}
+
+fn empty_sandbox(pod: &Pod, now: Option<Timestamp>) -> Option<Finding> {
+    let sandbox = pod.sandbox.as_ref()?;
+    let age = now?.duration_since(timestamp(sandbox.started_at.as_deref())?);
+    if sandbox.state != "running" || !pod.containers.is_empty() || age <= EMPTY_AFTER {
+        return None;
+    }
+    Some(Finding {
+        code: "empty-sandbox",
+        severity: "warning",
+        message: format!(
+            "its sandbox has run for {} min without a container",
+            age.as_mins()
+        ),
+        hint: Some(match pod.origin {
+            Origin::Kubernetes => format!(
+                "an image may be missing: `kubectl -n {} describe pod {}`",
+                pod.namespace, pod.name
+            ),
+            _ => format!("remove it: `devnet lab down {}`", pod.name),
+        }),
+        subjects: vec![sandbox.id.clone()],
+    })
+}
+
+fn crash_loops(
+    pod: &Pod,
+    facts: &BTreeMap<&str, &ContainerFacts>,
+    now: Option<Timestamp>,
+) -> Vec<Finding> {
+    let Some(now) = now else {
+        return Vec::new();
+    };
+    let one = |container: &Container| {
+        let restarts = container.restarts.filter(|count| *count >= LOOP_RESTARTS)?;
+        let lives = [container].into_iter().chain(
+            pod.containers_before
+                .iter()
+                .filter(|c| c.name == container.name),
+        );
+        let (ended, last) = lives
+            .filter(|life| !is_up(&life.state))
+            .filter_map(|life| Some((ended(life, facts)?, life)))
+            .max_by_key(|(ended, _)| *ended)?;
+        if now.duration_since(ended) >= LOOP_WITHIN {
+            return None;
+        }
+        let why = facts
+            .get(last.id.as_str())
+            .and_then(|facts| facts.error.as_deref())
+            .map_or(String::new(), |error| format!(" ({error})"));
+        Some(Finding {
+            code: "crash-loop",
+            severity: "error",
+            message: format!(
+                "`{}` was restarted {restarts} times; last it {}{why}",
+                container.name,
+                how_it_ended(last)
+            ),
+            hint: Some(format!(
+                "devnet logs {}/{} {} --previous",
+                pod.namespace, pod.name, container.name
+            )),
+            subjects: vec![container.id.clone()],
+        })
+    };
+    pod.containers.iter().filter_map(one).collect()
+}
+
+/// When a life of a container ended; one that could not be started ended when it was made.
+fn ended(life: &Container, facts: &BTreeMap<&str, &ContainerFacts>) -> Option<Timestamp> {
+    timestamp(life.finished_at.as_deref()).or_else(|| {
+        let facts = facts.get(life.id.as_str())?;
+        timestamp(facts.created_at.as_deref()).filter(|_| life.exit_code.is_some())
+    })
+}
+
+/// The end of a container's life, in words.
+pub(crate) fn how_it_ended(container: &Container) -> String {
+    match (
+        container.oom_killed,
+        container.state.as_str(),
+        container.exit_code,
+    ) {
+        (Some(true), _, Some(code)) => format!("ran out of memory (exit {code})"),
+        (_, "created", Some(code)) => format!("could not be started ({code})"),
+        (_, _, Some(code)) => format!("ended with exit {code}"),
+        (_, state, None) => format!("is {state}"),
+    }
+}
+
+fn frozen(pod: &Pod) -> Option<Finding> {
+    let sandbox = pod
+        .sandbox
+        .iter()
+        .filter(|sandbox| sandbox.state == "paused")
+        .map(|sandbox| ("its sandbox".to_owned(), sandbox.id.clone()));
+    let containers = pod
+        .containers
+        .iter()
+        .filter(|container| container.state == "paused")
+        .map(|container| (format!("`{}`", container.name), container.id.clone()));
+    let mut all: Vec<_> = sandbox.chain(containers).collect();
+    // a plain container that holds the network is its own sandbox
+    all.dedup_by(|a, b| a.1 == b.1);
+    let (names, subjects): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    if subjects.is_empty() {
+        return None;
+    }
+    Some(Finding {
+        code: "frozen",
+        severity: "warning",
+        message: format!(
+            "{} {} frozen: connections are accepted and never answered",
+            names.join(", "),
+            if subjects.len() == 1 { "is" } else { "are" }
+        ),
+        hint: Some(match pod.origin {
+            Origin::Kubernetes => format!(
+                "`minikube unpause`, or `docker unpause {}`",
+                subjects
+                    .iter()
+                    .map(|id| short(id))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+            _ => format!(
+                "docker unpause {}",
+                subjects
+                    .iter()
+                    .map(|id| short(id))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+        }),
+        subjects,
+    })
+}
+
+fn duplicate_ips(pods: &[Pod]) -> Vec<Finding> {
+    let mut owners: BTreeMap<(&str, &str), Vec<&Pod>> = BTreeMap::new();
+    for pod in pods {
+        let alive = pod
+            .sandbox
+            .as_ref()
+            .is_some_and(|sandbox| is_up(&sandbox.state));
+        if !alive || pod.host_network {
+            continue;
+        }
+        // an address of a cluster is one whatever the node; Docker's networks end at their node
+        let scope = match pod.origin {
+            Origin::Kubernetes => "",
+            Origin::Lab | Origin::Docker => pod.node.as_str(),
+        };
+        for ip in &pod.ips {
+            owners.entry((scope, ip)).or_default().push(pod);
+        }
+    }
+    owners
+        .into_iter()
+        .filter(|(_, pods)| pods.len() > 1)
+        .map(|((_, ip), pods)| Finding {
+            code: "duplicate-ip",
+            severity: "error",
+            message: format!(
+                "{ip} belongs to {} pods: {}",
+                pods.len(),
+                pods.iter()
+                    .map(|pod| format!("{}/{}", pod.namespace, pod.name))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            hint: Some(
+                "delete all but one of them: each new pod gets an address of its own".into(),
+            ),
+            subjects: pods
+                .iter()
+                .filter_map(|pod| pod.sandbox.as_ref().map(|sandbox| sandbox.id.clone()))
+                .collect(),
+        })
+        .collect()
+}
+
+fn up(pod: &Pod) -> impl Iterator<Item = &Container> {
+    pod.containers
+        .iter()
+        .filter(|container| is_up(&container.state))
+}
+
+fn sandbox_state<'a>(pod: &'a Pod, id: &str) -> Option<&'a str> {
+    let now = pod
+        .sandbox
+        .iter()
+        .map(|s| (s.id.as_str(), s.state.as_str()));
+    let before = pod
+        .sandboxes_before
+        .iter()
+        .map(|s| (s.id.as_str(), s.state.as_str()));
+    now.chain(before)
+        .find(|(other, _)| *other == id)
+        .map(|(_, state)| state)
+}
+
+/// How to give a container the network of a sandbox that lives.
+fn renew(pod: &Pod, container: &Container) -> String {
+    match pod.origin {
+        // any end of one container makes the kubelet look at the sandbox again
+        Origin::Kubernetes => format!(
+            "`docker kill {}`: the kubelet then makes the pod anew, with another IP",
+            short(&container.id)
+        ),
+        Origin::Lab => format!("devnet lab restart {}", pod.name),
+        Origin::Docker => format!("docker restart {}", short(&container.id)),
+    }
+}
+
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+#[cfg(test)]
+#[path = "findings_tests.rs"]
+mod tests;

@@ -1,0 +1,101 @@
+//! A snapshot for programs: JSON, YAML, tab-separated lines, names.
+
+use std::fmt::Write as _;
+
+use crate::error::{Error, Result};
+use crate::pod::{Pod, Snapshot};
+
+/// The contract's document, as JSON.
+///
+/// # Errors
+/// Never for a snapshot; kept because serde may fail.
+pub(crate) fn json(snapshot: &Snapshot) -> Result<String> {
+    serde_json::to_string_pretty(snapshot)
+        .map(|text| text + "\n")
+        .map_err(|error| Error::failed("could not write JSON").because(error))
+}
+
+/// The contract's document, as YAML.
+///
+/// # Errors
+/// Never for a snapshot; kept because serde may fail.
+pub(crate) fn yaml(snapshot: &Snapshot) -> Result<String> {
+    crate::yaml::write(snapshot)
+}
+
+/// `namespace/name`, a line for each pod.
+pub(crate) fn names(pods: &[Pod]) -> String {
+    let mut text = String::new();
+    for pod in pods {
+        // a name can't carry a line break into the list
+        let _infallible = writeln!(text, "{}/{}", field(&pod.namespace), field(&pod.name));
+    }
+    text
+}
+
+/// A line for each container, with a head; empty fields are unknown.
+pub(crate) fn tsv(pods: &[Pod]) -> String {
+    let mut text = String::from(
+        "node\tnamespace\tpod\tcontainer\tkind\tstate\tip\trestarts\tpid\tnet\tsandbox\tid\timage\n",
+    );
+    for pod in pods {
+        let ip = pod.ips.first().map(String::as_str).unwrap_or_default();
+        let sandbox = pod.sandbox.as_ref();
+        let mut line = |cells: [&str; 8]| {
+            let [container, kind, state, restarts, pid, net, id, image] = cells;
+            let all = [
+                &pod.node,
+                &pod.namespace,
+                &pod.name,
+                container,
+                kind,
+                state,
+                ip,
+                restarts,
+                pid,
+                net,
+                sandbox.map(|s| s.id.as_str()).unwrap_or_default(),
+                id,
+                image,
+            ];
+            text.push_str(&all.map(field).join("\t"));
+            text.push('\n');
+        };
+        if let Some(sandbox) = sandbox {
+            line([
+                "",
+                "sandbox",
+                &sandbox.state,
+                "",
+                &number(sandbox.pid),
+                &number(sandbox.namespaces.and_then(|n| n.net)),
+                &sandbox.id,
+                &sandbox.image,
+            ]);
+        }
+        for container in &pod.containers {
+            line([
+                &container.name,
+                &container.kind,
+                &container.state,
+                &number(container.restarts),
+                &number(container.pid),
+                &number(container.namespaces.and_then(|n| n.net)),
+                &container.id,
+                &container.image,
+            ]);
+        }
+    }
+    text
+}
+
+fn number(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// A field holds no tab and no line break.
+fn field(text: &str) -> String {
+    crate::ui::visible(text)
+        .replace('\t', "\\t")
+        .replace('\n', "\\n")
+}

@@ -1,0 +1,348 @@
+//! `devnet inspect`: a card for one pod.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::pods::{container_state, findings};
+use super::table::{Cell, lay_out};
+use super::{Style, Tone, age};
+use crate::pod::{
+    Container, Pod, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up, short, timestamp,
+};
+
+/// A card for each pod, then what was found.
+pub(crate) fn cards(
+    snapshot: &Snapshot,
+    now: &dyn Fn(&str) -> Option<Timestamp>,
+    style: Style,
+) -> String {
+    let cards: Vec<String> = snapshot
+        .pods
+        .iter()
+        .map(|pod| card(pod, now(&pod.node), style))
+        .collect();
+    cards.join("\n") + &findings(snapshot, style)
+}
+
+fn card(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
+    let mut text = String::new();
+    let title = style.text(&format!("{}/{}", pod.namespace, pod.name));
+    let dot = style.glyph(" · ", ", ");
+    let state = serde_json::to_string(&pod.state).unwrap_or_default();
+    let age = age(
+        pod.sandbox
+            .as_ref()
+            .and_then(|s| timestamp(s.started_at.as_deref())),
+        now,
+    );
+    line(
+        &mut text,
+        &format!(
+            "{}  {} {age}{dot}{}{dot}uid {}",
+            style.paint(&title, Tone::Head),
+            state.trim_matches('"'),
+            style.text(&pod.node),
+            style.text(short(&pod.uid)),
+        ),
+    );
+    let mut fact = |name: &str, value: &str| {
+        if !value.is_empty() {
+            line(
+                &mut text,
+                &format!(
+                    "  {}{value}",
+                    style.paint(&format!("{name:<10}"), Tone::Dim)
+                ),
+            );
+        }
+    };
+    let ips: Vec<String> = pod.ips.iter().map(|ip| style.text(ip)).collect();
+    fact(
+        "ip",
+        &match (pod.host_network, ips.is_empty()) {
+            (true, true) => "the node's".into(),
+            (true, false) => format!("{} (the node's)", ips.join("  ")),
+            (false, true) => "unknown".into(),
+            (false, false) => ips.join("  "),
+        },
+    );
+    let labels: Vec<String> = pod
+        .labels
+        .iter()
+        .map(|(name, value)| style.text(&format!("{name}={value}")))
+        .collect();
+    fact("labels", &labels.join(" "));
+    match &pod.sandbox {
+        None => fact("sandbox", "none"),
+        Some(sandbox) => {
+            fact("sandbox", &sandbox_line(sandbox, style));
+            fact("netns", &netns_line(sandbox, style));
+        }
+    }
+    fact("shares", &shares_line(pod, style));
+    text.push('\n');
+    text.push_str(&containers(pod, now, style));
+    if let Some(sockets) = &pod.sockets {
+        text.push_str(&listeners(pod, sockets, style));
+    }
+    text.push_str(&history(pod, style));
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+fn sandbox_line(sandbox: &Sandbox, style: Style) -> String {
+    let mut line = short(&sandbox.id).to_owned();
+    if let Some(attempt) = sandbox.attempt {
+        let _infallible = write!(line, "  attempt {attempt}");
+    }
+    let _infallible = write!(
+        line,
+        "  {}  network {}",
+        style.text(&sandbox.state),
+        style.text(&sandbox.network_mode)
+    );
+    line
+}
+
+fn netns_line(sandbox: &Sandbox, style: Style) -> String {
+    let inode = sandbox.netns.inode.map(|inode| inode.to_string());
+    let path = sandbox.netns.path.as_ref().map(|path| style.text(path));
+    inode.into_iter().chain(path).collect::<Vec<_>>().join("  ")
+}
+
+/// What all running containers share with the sandbox, and what each has for itself.
+fn shares_line(pod: &Pod, style: Style) -> String {
+    let all: Vec<Shares> = pod
+        .containers
+        .iter()
+        .filter(|container| is_up(&container.state) && container.sandbox_id.is_some())
+        .map(|container| container.shares)
+        .collect();
+    if all.is_empty() || all.iter().any(|shares| shares.net.is_none()) {
+        return String::new();
+    }
+    let (mut shared, mut own, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
+    let kinds: [(&str, fn(&Shares) -> Option<bool>); 4] = [
+        ("net", |shares| shares.net),
+        ("ipc", |shares| shares.ipc),
+        ("uts", |shares| shares.uts),
+        ("pid", |shares| shares.pid),
+    ];
+    for (name, pick) in kinds {
+        let yes = all
+            .iter()
+            .filter(|shares| pick(shares) == Some(true))
+            .count();
+        let no = all
+            .iter()
+            .filter(|shares| pick(shares) == Some(false))
+            .count();
+        match (yes, no) {
+            (0, 0) => {}
+            (_, 0) => shared.push(name),
+            (0, _) => own.push(name),
+            _ => mixed.push(name),
+        }
+    }
+    let dash = style.glyph("–", "-");
+    let mut line = shared.join(" ");
+    if !own.is_empty() {
+        let _infallible = write!(line, "  (own: {})", own.join(" "));
+    }
+    if !mixed.is_empty() {
+        let _infallible = write!(line, "  (some: {})", mixed.join(" "));
+    }
+    let _infallible = write!(line, " {dash} proven by inode");
+    line.trim_start().to_owned()
+}
+
+fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
+    let mut rows = Vec::new();
+    if let Some(sandbox) = pod
+        .sandbox
+        .as_ref()
+        .filter(|sandbox| pod.containers.iter().all(|c| c.id != sandbox.id))
+    {
+        rows.push(vec![
+            Cell::new("pause", Tone::Dim),
+            Cell::new(short(&sandbox.id), Tone::Dim),
+            Cell::number(number(sandbox.pid)),
+            Cell::new(style.text(&sandbox.state), Tone::Dim),
+            Cell::number(age(timestamp(sandbox.started_at.as_deref()), now)),
+            Cell::empty(),
+            Cell::empty(),
+            Cell::new(style.text(&sandbox.image), Tone::Dim),
+        ]);
+    }
+    for container in &pod.containers {
+        let kind = if container.kind == "app" {
+            String::new()
+        } else {
+            format!(" ({})", container.kind)
+        };
+        let ended = timestamp(container.finished_at.as_deref());
+        let began = timestamp(container.started_at.as_deref());
+        rows.push(vec![
+            Cell::plain(style.text(&format!("{}{kind}", container.name))),
+            Cell::plain(short(&container.id)),
+            Cell::number(number(container.pid)),
+            container_state(container, style),
+            Cell::number(age(ended.or(began), now)),
+            Cell::number(number(container.restarts)),
+            Cell::plain(last_end(pod, container, now)),
+            Cell::new(style.text(&container.image), Tone::Dim),
+        ]);
+    }
+    lay_out(
+        &[
+            "CONTAINER",
+            "ID",
+            "PID",
+            "STATE",
+            "SINCE",
+            "RST",
+            "LAST END",
+            "IMAGE",
+        ],
+        &rows,
+        style,
+    )
+}
+
+/// How the life before this one ended.
+fn last_end(pod: &Pod, container: &Container, now: Option<Timestamp>) -> String {
+    let before = pod
+        .containers_before
+        .iter()
+        .find(|before| before.name == container.name);
+    let Some(before) = before else {
+        return String::new();
+    };
+    let ago = age(timestamp(before.finished_at.as_deref()), now);
+    match before.exit_code {
+        Some(code) if ago.is_empty() => format!("exit {code}"),
+        Some(code) => format!("exit {code} ({ago} ago)"),
+        None => String::new(),
+    }
+}
+
+fn listeners(pod: &Pod, sockets: &[Socket], style: Style) -> String {
+    let rows: Vec<Vec<Cell>> = sockets
+        .iter()
+        .filter(|socket| socket.is_listening())
+        .map(|socket| {
+            vec![
+                Cell::plain(format!("{}/{}", socket.port, socket.proto)),
+                Cell::plain(style.text(&bind(socket))),
+                Cell::plain(style.text(&owners(socket))),
+                Cell::plain(reach(pod, socket)),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\n{}",
+        lay_out(&["PORT", "BIND", "OWNER", "REACHABLE FROM"], &rows, style)
+    )
+}
+
+pub(crate) fn bind(socket: &Socket) -> String {
+    if socket.family == 6 {
+        format!("[{}]", socket.address)
+    } else {
+        socket.address.clone()
+    }
+}
+
+/// `web httpd 3431 +4`: the container, the first process, and how many more hold it.
+pub(crate) fn owners(socket: &Socket) -> String {
+    let Some(first) = socket.owners.first() else {
+        return "?".into();
+    };
+    let mut names: Vec<&str> = socket
+        .owners
+        .iter()
+        .filter_map(|owner| owner.container.as_deref())
+        .collect();
+    names.dedup();
+    let mut text = names.join("+");
+    let _infallible = write!(text, " {} {}", first.command, first.pid);
+    if socket.owners.len() > 1 {
+        let _infallible = write!(text, " +{}", socket.owners.len() - 1);
+    }
+    text.trim_start().to_owned()
+}
+
+/// Who can reach a listener, as far as its address tells.
+pub(crate) fn reach(pod: &Pod, socket: &Socket) -> &'static str {
+    let loopback = socket
+        .address
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.to_canonical().is_loopback());
+    match (loopback, pod.host_network) {
+        (true, false) => "pod only",
+        (true, true) => "node only",
+        (false, _) => "pod, cluster",
+    }
+}
+
+fn number(value: Option<u32>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// The lives that are known, oldest first.
+fn history(pod: &Pod, style: Style) -> String {
+    let mut events: Vec<(&str, String)> = Vec::new();
+    for sandbox in &pod.sandboxes_before {
+        if let Some(at) = &sandbox.started_at {
+            let ip = sandbox
+                .ip
+                .as_ref()
+                .map_or(String::new(), |ip| format!("  {ip}"));
+            events.push((at, format!("sandbox{}{ip}", attempt(sandbox.attempt))));
+        }
+        if let Some(at) = &sandbox.finished_at {
+            events.push((at, format!("sandbox{} ended", attempt(sandbox.attempt))));
+        }
+    }
+    if let Some(sandbox) = &pod.sandbox
+        && let Some(at) = &sandbox.started_at
+    {
+        let ip = pod
+            .ips
+            .first()
+            .map_or(String::new(), |ip| format!("  {ip}"));
+        events.push((at, format!("sandbox{}{ip}", attempt(sandbox.attempt))));
+    }
+    for container in pod.containers.iter().chain(&pod.containers_before) {
+        let name = format!("{}{}", container.name, attempt(container.attempt));
+        if let Some(at) = &container.started_at {
+            events.push((at, format!("{name} started")));
+        }
+        if let Some(at) = &container.finished_at {
+            events.push((at, format!("{name} {}", how_it_ended(container))));
+        }
+    }
+    events.sort();
+    if events.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", style.paint("HISTORY", Tone::Dim));
+    for (at, what) in events {
+        // seconds are enough for a person: 2026-01-01T00:00:00
+        let at = at.get(..19).unwrap_or(at).replace('T', " ");
+        line(&mut text, &format!("  {at}  {}", style.text(&what)));
+    }
+    text
+}
+
+fn attempt(attempt: Option<u32>) -> String {
+    attempt.map_or(String::new(), |attempt| format!(" #{attempt}"))
+}

@@ -1,0 +1,346 @@
+//! `devnet pods`: a tree in a table. A pod with one container folds to one line.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::table::{Cell, lay_out};
+use super::{Style, Tone, age};
+use crate::pod::{Container, Finding, Node, Pod, PodState, Snapshot, Socket, is_up, timestamp};
+
+/// How much to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    Normal,
+    Wide,
+}
+
+/// The whole view: a head for each node, its pods, then what was found.
+pub(crate) fn tree(
+    snapshot: &Snapshot,
+    now: &dyn Fn(&str) -> Option<Timestamp>,
+    wide: Width,
+    style: Style,
+) -> String {
+    let mut text = String::new();
+    for node in &snapshot.nodes {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let pods: Vec<&Pod> = snapshot
+            .pods
+            .iter()
+            .filter(|pod| pod.node == node.name)
+            .collect();
+        text.push_str(&head(node, &pods, snapshot, style));
+        if pods.is_empty() {
+            continue;
+        }
+        let mut heads = vec!["POD / CONTAINER", "IP", "STATE", "AGE", "RST", "LISTENS"];
+        if wide == Width::Wide {
+            heads.extend(["ID", "IMAGE"]);
+        }
+        let rows: Vec<Vec<Cell>> = pods
+            .iter()
+            .flat_map(|pod| rows_of(pod, now(&pod.node), wide, style))
+            .collect();
+        text.push('\n');
+        text.push_str(&lay_out(&heads, &rows, style));
+    }
+    text.push_str(&findings(snapshot, style));
+    text
+}
+
+fn head(node: &Node, pods: &[&Pod], snapshot: &Snapshot, style: Style) -> String {
+    let dot = style.glyph(" · ", ", ");
+    let containers: usize = pods.iter().map(|pod| pod.containers.len()).sum();
+    let found = snapshot.findings.len() + pods.iter().map(|pod| pod.findings.len()).sum::<usize>();
+    let mut parts = vec![
+        format!(
+            "{} {}",
+            node.runtime,
+            node.version.as_deref().unwrap_or("?")
+        ),
+        count(pods.len(), "pod"),
+        count(containers, "container"),
+    ];
+    if found > 0 {
+        parts.push(count(found, "finding"));
+    }
+    format!(
+        "{}  {}\n",
+        style.paint(&style.text(&node.name), Tone::Head),
+        parts
+            .iter()
+            .map(|part| style.text(part))
+            .collect::<Vec<_>>()
+            .join(dot)
+    )
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<Vec<Cell>> {
+    let fold = matches!(pod.containers.as_slice(), [one] if *one.name == *pod.name)
+        || pod.containers.len() <= 1;
+    let name = style.text(&format!("{}/{}", pod.namespace, pod.name));
+    let listens = |container: Option<&str>| Cell::plain(listening(pod, container, style));
+    let mut rows = vec![vec![
+        Cell::new(name, Tone::Head),
+        Cell::plain(addresses(pod, style)),
+        pod_state(pod, style),
+        Cell::number(age(pod_start(pod), now)),
+        Cell::number(restarts(pod)),
+        if fold { listens(None) } else { Cell::empty() },
+    ]];
+    if wide == Width::Wide {
+        let sandbox = pod.sandbox.as_ref();
+        let image = match pod.containers.as_slice() {
+            [one] => one.image.as_str(),
+            _ => sandbox.map(|s| s.image.as_str()).unwrap_or_default(),
+        };
+        rows[0].push(Cell::plain(
+            sandbox.map(|s| short(&s.id)).unwrap_or_default(),
+        ));
+        rows[0].push(Cell::new(style.text(image), Tone::Dim));
+    }
+    if fold {
+        return rows;
+    }
+    let last = pod.containers.len() - 1;
+    for (place, container) in pod.containers.iter().enumerate() {
+        let branch = if place == last {
+            style.glyph("└─ ", "`- ")
+        } else {
+            style.glyph("├─ ", "|- ")
+        };
+        let began = timestamp(container.started_at.as_deref());
+        let ended = timestamp(container.finished_at.as_deref());
+        let mut row = vec![
+            Cell::plain(format!("{branch}{}", style.text(&container.name))),
+            own_network(container, style),
+            container_state(container, style),
+            Cell::number(age(ended.or(began), now)),
+            Cell::number(
+                container
+                    .restarts
+                    .map(|n| n.to_string())
+                    .unwrap_or_default(),
+            ),
+            listens(Some(&container.name)),
+        ];
+        if wide == Width::Wide {
+            row.push(Cell::plain(short(&container.id)));
+            row.push(Cell::new(style.text(&container.image), Tone::Dim));
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+fn short(id: &str) -> String {
+    crate::pod::short(id).to_owned()
+}
+
+fn addresses(pod: &Pod, style: Style) -> String {
+    if pod.host_network {
+        return "host".into();
+    }
+    let mut text = pod.ips.first().map(|ip| style.text(ip)).unwrap_or_default();
+    if pod
+        .findings
+        .iter()
+        .any(|finding| finding.code == "split-pod")
+    {
+        text.push_str(" ?");
+    }
+    text
+}
+
+fn pod_start(pod: &Pod) -> Option<Timestamp> {
+    let sandbox = pod
+        .sandbox
+        .as_ref()
+        .and_then(|s| timestamp(s.started_at.as_deref()));
+    let containers = || {
+        pod.containers
+            .iter()
+            .filter_map(|c| timestamp(c.started_at.as_deref()))
+            .min()
+    };
+    sandbox.or_else(containers)
+}
+
+fn restarts(pod: &Pod) -> String {
+    let known: Vec<u32> = pod.containers.iter().filter_map(|c| c.restarts).collect();
+    if known.is_empty() {
+        String::new()
+    } else {
+        known.iter().sum::<u32>().to_string()
+    }
+}
+
+/// `● 2/2`: containers that run, of those that should.
+fn pod_state(pod: &Pod, style: Style) -> Cell {
+    let all: Vec<&Container> = pod
+        .containers
+        .iter()
+        .filter(|c| c.kind != "init?")
+        .collect();
+    let up = all.iter().filter(|c| is_up(&c.state)).count();
+    let ratio = format!("{up}/{}", all.len());
+    let (glyph, tone, word) = match pod.state {
+        PodState::Running => (style.glyph("●", "*"), Tone::Good, ""),
+        PodState::Paused => (style.glyph("❄", "="), Tone::Odd, " paused"),
+        PodState::Completed => (style.glyph("○", "o"), Tone::Dim, " completed"),
+        PodState::Failed => (style.glyph("✗", "x"), Tone::Bad, " failed"),
+        PodState::Pending => (style.glyph("◌", "."), Tone::Odd, " pending"),
+        PodState::Degraded if up == all.len() => (style.glyph("⚠", "!"), Tone::Bad, ""),
+        PodState::Degraded => (style.glyph("✗", "x"), Tone::Bad, ""),
+    };
+    Cell::new(format!("{glyph} {ratio}{word}"), tone)
+}
+
+/// A container's state in a word or two.
+pub(crate) fn container_state(container: &Container, style: Style) -> Cell {
+    let failed = |text: String| Cell::new(format!("{} {text}", style.glyph("✗", "x")), Tone::Bad);
+    match (container.state.as_str(), container.exit_code) {
+        ("running", _) => Cell::new(format!("{} up", style.glyph("●", "*")), Tone::Good),
+        ("paused", _) => Cell::new(format!("{} paused", style.glyph("❄", "=")), Tone::Odd),
+        ("exited", Some(0)) if container.kind == "init?" => {
+            Cell::new(format!("{} init done", style.glyph("○", "o")), Tone::Dim)
+        }
+        ("exited", Some(0)) => Cell::new(format!("{} done", style.glyph("○", "o")), Tone::Dim),
+        (_, Some(_)) if container.oom_killed == Some(true) => failed("out of memory".into()),
+        ("created", Some(_)) => failed("can't start".into()),
+        (_, Some(code)) => failed(format!("exit {code}")),
+        (state, None) => Cell::new(
+            format!("{} {}", style.glyph("◌", "."), style.text(state)),
+            Tone::Odd,
+        ),
+    }
+}
+
+/// Said only where the kernel disagrees with the configuration.
+fn own_network(container: &Container, style: Style) -> Cell {
+    if container.shares.net == Some(false) && container.sandbox_id.is_some() {
+        return Cell::new(format!("{} own netns", style.glyph("≠", "!=")), Tone::Bad);
+    }
+    Cell::empty()
+}
+
+/// What a container (or the whole pod) listens on: `80`, `53/udp`, `9090 lo`.
+fn listening(pod: &Pod, container: Option<&str>, style: Style) -> String {
+    let Some(sockets) = &pod.sockets else {
+        return String::new();
+    };
+    let mut ports: BTreeMap<(u16, &str), bool> = BTreeMap::new();
+    for socket in sockets.iter().filter(|socket| socket.is_listening()) {
+        let owned = container.is_none_or(|name| {
+            socket
+                .owners
+                .iter()
+                .any(|owner| owner.container.as_deref() == Some(name))
+        });
+        if owned {
+            let everywhere = ports.entry((socket.port, &socket.proto)).or_default();
+            *everywhere |= !is_loopback(socket);
+        }
+    }
+    let mut texts: Vec<String> = ports
+        .iter()
+        .map(|((port, proto), everywhere)| {
+            let proto = if *proto == "tcp" {
+                String::new()
+            } else {
+                format!("/{proto}")
+            };
+            let scope = if *everywhere { "" } else { " lo" };
+            format!("{port}{proto}{scope}")
+        })
+        .collect();
+    texts.extend(lost_ports(pod, container, style));
+    texts.join(" ")
+}
+
+/// Ports that a container wanted and another holds.
+fn lost_ports(pod: &Pod, container: Option<&str>, style: Style) -> Option<String> {
+    let lost = pod.findings.iter().find(|finding| {
+        finding.code == "port-conflict"
+            && container.is_none_or(|name| {
+                pod.containers
+                    .iter()
+                    .any(|c| c.name == name && finding.subjects.get(1) == Some(&c.id))
+            })
+    })?;
+    let port = lost.message.split_whitespace().next()?;
+    Some(format!("{} {}", style.glyph("✗", "x"), style.text(port)))
+}
+
+fn is_loopback(socket: &Socket) -> bool {
+    socket
+        .address
+        .parse::<std::net::IpAddr>()
+        .is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// What was found, worst first, each with its fix.
+pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
+    let of_pods = snapshot.pods.iter().flat_map(|pod| {
+        pod.findings
+            .iter()
+            .map(move |finding| (Some(format!("{}/{}", pod.namespace, pod.name)), finding))
+    });
+    let of_none = snapshot.findings.iter().map(|finding| (None, finding));
+    let mut all: Vec<(Option<String>, &Finding)> = of_pods.chain(of_none).collect();
+    all.sort_by_key(|(_, finding)| match finding.severity {
+        "error" => 0,
+        "warning" => 1,
+        _ => 2,
+    });
+    let mut text = String::new();
+    for (title, finding) in all {
+        if text.is_empty() {
+            text.push('\n');
+        }
+        let (glyph, tone) = match finding.severity {
+            "error" => (style.glyph("✗", "x"), Tone::Bad),
+            "warning" => (style.glyph("⚠", "!"), Tone::Odd),
+            _ => (style.glyph("ℹ", "i"), Tone::Dim),
+        };
+        let title = title
+            .map(|title| style.text(&title) + "  ")
+            .unwrap_or_default();
+        let message = style.text(&finding.message);
+        text.push_str(&wrapped(
+            &format!("{} {title}{message}", style.paint(glyph, tone)),
+            2,
+            style,
+        ));
+        if let Some(hint) = &finding.hint {
+            text.push_str(&wrapped(&format!("  fix: {}", style.text(hint)), 7, style));
+        }
+    }
+    text
+}
+
+/// Text broken at blanks; lines after the first are indented.
+fn wrapped(text: &str, indent: usize, style: Style) -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if super::width(&line) + 1 + super::width(word) > style.columns && !line.trim().is_empty() {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            line = " ".repeat(indent);
+        } else if !line.is_empty() || text.starts_with(' ') {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+    out
+}

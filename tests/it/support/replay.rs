@@ -1,0 +1,150 @@
+//! A recorded node, served: a small HTTP server that answers as the node's engine did at the
+//! moment of the recording, and refuses, by name, what was not recorded.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+/// The folder of a recording, as JSON files.
+pub(crate) fn recorded(file: &str) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/kubelet-node")
+        .join(file);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A server for one test; it ends with it.
+pub(crate) struct Replay {
+    pub(crate) host: String,
+    refused: Arc<Mutex<Vec<String>>>,
+}
+
+impl Replay {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = format!("tcp://{}", listener.local_addr().unwrap());
+        let refused = Arc::new(Mutex::new(Vec::new()));
+        let node = Arc::new(Node::read());
+        let seen = refused.clone();
+        // the threads end with the test's process
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (node, seen) = (node.clone(), seen.clone());
+                std::thread::spawn(move || serve(stream, &node, &seen));
+            }
+        });
+        Self { host, refused }
+    }
+
+    /// What was asked for and is not in the recording.
+    pub(crate) fn refused(&self) -> Vec<String> {
+        let mut all = self.refused.lock().unwrap().clone();
+        all.sort();
+        all
+    }
+}
+
+struct Node {
+    info: Value,
+    containers: Value,
+    inspects: Value,
+    images: Value,
+    networks: Value,
+}
+
+impl Node {
+    fn read() -> Self {
+        Self {
+            info: recorded("info.json"),
+            containers: recorded("containers.json"),
+            inspects: recorded("inspect.json"),
+            images: recorded("image_inspect.json"),
+            networks: recorded("network_inspect.json"),
+        }
+    }
+
+    fn answer(&self, method: &str, path: &str) -> Option<Value> {
+        let path = path.split('?').next()?;
+        // /v1.41/containers/json and /containers/json are one
+        let path = match path
+            .strip_prefix("/v1.")
+            .and_then(|rest| rest.split_once('/'))
+        {
+            Some((_, rest)) => format!("/{rest}"),
+            None => path.to_owned(),
+        };
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        match (method, parts.as_slice()) {
+            ("GET" | "HEAD", ["_ping"]) => Some(json!("OK")),
+            // not recorded as a file: what the recording's README says of its engine
+            ("GET", ["version"]) => Some(json!({
+                "Version": self.info["ServerVersion"], "ApiVersion": "1.41", "MinAPIVersion": "1.12",
+                "Os": self.info["OSType"], "Arch": "amd64",
+            })),
+            ("GET", ["info"]) => Some(self.info.clone()),
+            ("GET", ["containers", "json"]) => Some(self.containers.clone()),
+            ("GET", ["containers", id, "json"]) => by_id(&self.inspects, id),
+            ("GET", ["images", "json"]) => Some(summaries(&self.images)),
+            ("GET", ["images", id, "json"]) => by_id(&self.images, id),
+            ("GET", ["networks"]) => Some(self.networks.clone()),
+            ("GET", ["networks", id]) => by_id(&self.networks, id),
+            _ => None,
+        }
+    }
+}
+
+fn by_id(all: &Value, id: &str) -> Option<Value> {
+    let all = all.as_array()?;
+    all.iter().find(|one| one["Id"] == id).cloned()
+}
+
+/// `/images/json` from the images' own descriptions.
+fn summaries(images: &Value) -> Value {
+    let one = |image: &Value| {
+        json!({
+            "Id": image["Id"], "ParentId": image["Parent"], "RepoTags": image["RepoTags"],
+            "RepoDigests": image["RepoDigests"], "Created": 0, "Size": image["Size"],
+            "SharedSize": -1, "Labels": image["Config"]["Labels"], "Containers": -1,
+        })
+    };
+    images.as_array().unwrap().iter().map(one).collect()
+}
+
+fn serve(stream: TcpStream, node: &Node, refused: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    loop {
+        let mut request = String::new();
+        if !matches!(reader.read_line(&mut request), Ok(1..)) {
+            return;
+        }
+        let mut header = String::new();
+        while matches!(reader.read_line(&mut header), Ok(1..)) && header.trim() != "" {
+            header.clear();
+        }
+        let mut words = request.split_whitespace();
+        let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        let (status, body) = match node.answer(method, path) {
+            Some(body) => ("200 OK", body),
+            None => {
+                refused.lock().unwrap().push(format!("{method} {path}"));
+                let message = format!("the recording does not hold {method} {path}");
+                ("404 Not Found", json!({ "message": message }))
+            }
+        };
+        let body = body.to_string();
+        let sent = write!(
+            writer,
+            "HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+            body.len(),
+            if method == "HEAD" { "" } else { &body },
+        );
+        // a request with a body is none of the recorded ones: its body is not read
+        if sent.is_err() || !matches!(method, "GET" | "HEAD") {
+            return;
+        }
+    }
+}
