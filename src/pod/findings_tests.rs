@@ -1,3 +1,5 @@
+//! Tests of `findings.rs`, which would be too long with them.
+
 use super::*;
 use crate::pod::{Lone, pods};
 
