@@ -218,7 +218,7 @@ fn request(solve: Solve, session: &str, reference: &str) -> SolveRequest {
 /// A gRPC client on one upgraded stream.
 async fn channel(dialer: &Dialer) -> Result<Channel> {
     let stream = transport::upgrade(dialer, "/grpc", &[]).await?;
-    let once = Arc::new(std::sync::Mutex::new(Some(Io(stream))));
+    let once = Arc::new(std::sync::Mutex::new(Some(Io::new(stream))));
     let connector = tower::service_fn(move |_: http::Uri| {
         let taken = once.lock().ok().and_then(|mut io| io.take());
         async move {

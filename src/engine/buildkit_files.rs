@@ -180,25 +180,32 @@ impl Folders {
         offered: Offered,
         pieces: Pieces,
     ) {
-        let readers = Arc::new(tokio::sync::Semaphore::new(READERS));
+        // questions are taken off the wire at once: h2 closes a connection on which too many wait
+        let (queue, waiting) = std::sync::mpsc::channel::<(u32, String)>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..READERS {
+            let (this, folder) = (self.clone(), folder.clone());
+            let (pieces, waiting) = (pieces.clone(), waiting.clone());
+            tokio::task::spawn_blocking(move || {
+                loop {
+                    let next = locked(&waiting).recv();
+                    let Ok((id, path)) = next else { return };
+                    this.send_file(&folder, &path, id, &pieces);
+                }
+            });
+        }
         while let Ok(Some(message)) = asked.message().await {
             match PacketType::try_from(message.r#type) {
                 Ok(PacketType::PacketReq) => {
-                    let path = locked(&offered).remove(&message.id);
+                    let path: Option<String> = locked(&offered).remove(&message.id);
                     let Some(path) = path else {
                         let status = Status::invalid_argument("no such file was offered");
                         let _left = pieces.send(Err(status)).await;
                         return;
                     };
-                    let Ok(permit) = readers.clone().acquire_owned().await else {
+                    if queue.send((message.id, path)).is_err() {
                         return;
-                    };
-                    let (this, pieces) = (self.clone(), pieces.clone());
-                    let folder = folder.clone();
-                    tokio::task::spawn_blocking(move || {
-                        this.send_file(&folder, &path, message.id, &pieces);
-                        drop(permit);
-                    });
+                    }
                 }
                 Ok(PacketType::PacketFin) => {
                     let fin = packet(PacketType::PacketFin, 0, Vec::new());

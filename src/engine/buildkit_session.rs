@@ -17,7 +17,9 @@ use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
+use futures_util::{StreamExt as _, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, oneshot};
 use tonic::{Request, Response, Status};
 
 use crate::engine::buildkit::{LONGEST_MESSAGE, Provide, Sent};
@@ -34,8 +36,9 @@ use crate::progress::Sender;
 pub(crate) struct Session {
     id: String,
     folders: Folders,
-    server: tokio::task::JoinHandle<()>,
-    ended: Arc<tokio::sync::Notify>,
+    ended: Arc<Notify>,
+    /// Dropping it closes the connection.
+    _open: oneshot::Sender<()>,
 }
 
 impl Session {
@@ -79,6 +82,10 @@ impl Session {
         let stream = transport::upgrade(dialer, "/session", &headers).await?;
         let folders = Folders::new(provide.folders, events);
         let router = tonic::transport::Server::builder()
+            // h2 takes many small messages that wait to be read for an attack, and allows as many as
+            // half of this window could hold; an engine asks for thousands of files at once
+            .initial_connection_window_size(64 << 20)
+            .initial_stream_window_size(1 << 20)
             // the engine pings only through the Health service; this notices a dead network
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -92,19 +99,22 @@ impl Session {
                 FileSendServer::new(Receiver(Mutex::new(provide.result)))
                     .max_decoding_message_size(LONGEST_MESSAGE),
             );
-        let ended = Arc::new(tokio::sync::Notify::new());
-        let tell = ended.clone();
-        let server = tokio::spawn(async move {
-            let incoming = tokio_stream::once(Ok::<_, io::Error>(Io(stream)));
-            // how it ended shows in the outcome of the solve
-            let _ended = router.serve_with_incoming(incoming).await;
-            tell.notify_one();
-        });
+        let ended = Arc::new(Notify::new());
+        let (open, close) = oneshot::channel::<()>();
+        let io = Io {
+            stream,
+            tell: Some(Told(ended.clone())),
+        };
+        // an end of the list of connections would end the server
+        let incoming = tokio_stream::once(Ok::<_, io::Error>(io)).chain(stream::pending());
+        tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
+            let _dropped = close.await;
+        }));
         Ok(Self {
             id,
             folders,
-            server,
             ended,
+            _open: open,
         })
     }
 
@@ -124,12 +134,6 @@ impl Session {
     /// Why we could not serve what the engine asked for.
     pub(crate) fn complaint(&self) -> Option<Error> {
         self.folders.complaint()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -178,8 +182,26 @@ impl Health for Alive {
     }
 }
 
-/// An upgraded stream as tonic's server takes it.
-pub(crate) struct Io(pub(crate) Upgraded);
+/// An upgraded stream as tonic takes it.
+pub(crate) struct Io {
+    stream: Upgraded,
+    /// Tells when nobody uses the stream any more.
+    tell: Option<Told>,
+}
+
+struct Told(Arc<Notify>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Io {
+    pub(crate) fn new(stream: Upgraded) -> Self {
+        Self { stream, tell: None }
+    }
+}
 
 impl tonic::transport::server::Connected for Io {
     type ConnectInfo = ();
@@ -192,7 +214,7 @@ impl AsyncRead for Io {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -202,14 +224,14 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -177,3 +177,20 @@ fn an_interrupted_build_is_cancelled_in_the_engine() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     until("the step ends", &|| !sleeps());
 }
+
+#[test]
+fn a_long_step_and_thousands_of_files_are_no_trouble() {
+    let dockerfile = "FROM scratch\nCOPY bin /bin\nCOPY many /many\n\
+                      RUN [\"/bin/busybox\", \"sleep\", \"5\"]\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile)]) else {
+        return;
+    };
+    let build = build.with_busybox();
+    for number in 0..6000 {
+        build.write(&format!("many/{}/{number}", number % 7), "x");
+    }
+    let output = build.run(&["-v", "--network", "none", "--progress", "plain"]);
+    assert_eq!(output.code, 0, "{output}");
+    let (files, entries, _bytes) = sent(&output.stderr);
+    assert!(files >= 6001 && entries >= 6010, "{output}");
+}
