@@ -16,6 +16,9 @@ mod connect;
 #[path = "../probe/http.rs"]
 mod http;
 #[cfg(target_os = "linux")]
+#[path = "../probe/namespaces.rs"]
+mod namespaces;
+#[cfg(target_os = "linux")]
 #[path = "../probe/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]
@@ -40,10 +43,15 @@ fn main() -> std::process::ExitCode {
             Err(_) => Err(format!("`{seconds}` is no number of seconds")),
         },
         ["udp-echo", port] => number(port).and_then(udp::echo),
+        ["ask", urls @ ..] if !urls.is_empty() => http::ask_all(urls),
         ["connect", targets @ ..] if !targets.is_empty() => connect::all(targets),
+        ["namespaces"] => {
+            namespaces::announce();
+            Ok(())
+        }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | connect ADDRESS:PORT...",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect ADDRESS:PORT... | namespaces",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

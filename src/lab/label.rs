@@ -19,6 +19,7 @@ pub(crate) const ATTEMPT: &str = "dev.devnet.attempt";
 
 pub(crate) const SANDBOX: &str = "lab-sandbox";
 pub(crate) const CONTAINER: &str = "lab-container";
-pub(crate) const FILLER: &str = "lab-filler";
+/// A container of devnet's own that serves a pod without being a part of it.
+pub(crate) const HELPER: &str = "helper";
 pub(crate) const NETWORK: &str = "lab-network";
 pub(crate) const VOLUME: &str = "lab-volume";

@@ -73,13 +73,6 @@ impl LabPod {
             .filter_map(|(name, attempts)| Some((name.as_str(), attempts.first()?)))
     }
 
-    /// Everything of it that is in the engine.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Found> {
-        self.sandboxes
-            .iter()
-            .chain(self.containers.values().flatten())
-    }
-
     /// Whether the sandbox and every container that should stay are alive.
     pub(crate) fn is_whole(&self) -> bool {
         let Some(spec) = self.spec() else {
@@ -186,7 +179,7 @@ mod tests {
         assert_eq!(pods.len(), 1);
         assert_eq!(pods[0].sandbox().unwrap().id, "s10");
         assert_eq!(pods[0].current().next().unwrap().1.id, "c1");
-        assert_eq!(pods[0].all().count(), 4);
+        assert_eq!(pods[0].containers["app"].len(), 2);
     }
 
     #[test]

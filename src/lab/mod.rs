@@ -3,6 +3,7 @@
 //! labels (`member.rs`). Nothing here talks to an engine.
 
 pub(crate) mod address;
+pub(crate) mod claim;
 pub(crate) mod label;
 pub(crate) mod manifest;
 pub(crate) mod member;

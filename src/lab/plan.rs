@@ -218,7 +218,7 @@ pub(crate) fn filler(volumes: &[&VolumeSpec], uid: &str, probe: &str) -> Contain
     ContainerSpec {
         name: format!("devnet_filler_{}", short(uid)),
         image: probe.into(),
-        labels: [(label::ROLE, label::FILLER), (label::POD_UID, uid)]
+        labels: [(label::ROLE, label::HELPER), (label::POD_UID, uid)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         mounts: volumes
@@ -229,6 +229,20 @@ pub(crate) fn filler(volumes: &[&VolumeSpec], uid: &str, probe: &str) -> Contain
                 read_only: false,
             })
             .collect(),
+        ..ContainerSpec::default()
+    }
+}
+
+/// A container in a sandbox's network that is no part of the pod.
+pub(crate) fn holder(uid: &str, sandbox: &str, probe: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: format!("devnet_holder_{}", short(uid)),
+        image: probe.into(),
+        command: vec!["pause".into()],
+        labels: [(label::ROLE, label::HELPER), (label::POD_UID, uid)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        network: Network::Container(sandbox.into()),
         ..ContainerSpec::default()
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn serve(port: u16) -> Result<(), String> {
     // "[::]" would need IPv6, which a pod may not have
     let listener = TcpListener::bind(("0.0.0.0", port))
         .map_err(|error| format!("bind 0.0.0.0:{port}: {error}"))?;
+    crate::namespaces::announce();
     println!("serve: listening on 0.0.0.0:{port} in {}", hostname());
     for stream in listener.incoming().flatten() {
         std::thread::spawn(move || {
@@ -88,21 +89,12 @@ fn hostname() -> String {
 pub(crate) fn client(url: &str, seconds: f64) -> Result<(), String> {
     let pause = Duration::try_from_secs_f64(seconds)
         .map_err(|_| format!("`{seconds}` is no number of seconds"))?;
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or_else(|| format!("`{url}` does not begin with http://"))?;
-    let (authority, path) = rest
-        .find('/')
-        .map_or((rest, "/"), |slash| rest.split_at(slash));
-    let address = if authority.rsplit_once(':').is_some() {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
+    let place = Place::of(url)?;
     crate::signals::end_when_told();
+    crate::namespaces::announce();
     loop {
         let begun = Instant::now();
-        match ask(&address, authority, path) {
+        match place.ask() {
             Ok(body) => println!(
                 "{url} answered in {:.1} ms: {}",
                 begun.elapsed().as_secs_f64() * 1000.0,
@@ -114,20 +106,77 @@ pub(crate) fn client(url: &str, seconds: f64) -> Result<(), String> {
     }
 }
 
-fn ask(address: &str, authority: &str, path: &str) -> io::Result<String> {
-    let address = resolve(address)?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = Vec::new();
-    stream.take(LIMIT).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    Ok(answer
-        .split_once("\r\n\r\n")
-        .map_or_else(|| answer.to_string(), |(_, body)| body.to_owned()))
+/// Asks each URL once, all at the same time; a line for each, in their order:
+/// `URL ok MILLISECONDS BODY` or `URL failed REASON`.
+pub(crate) fn ask_all(urls: &[&str]) -> Result<(), String> {
+    let tries = urls
+        .iter()
+        .map(|url| {
+            let place = Place::of(url)?;
+            let ask = move || {
+                let begun = Instant::now();
+                (place.ask(), begun.elapsed())
+            };
+            Ok(((*url).to_owned(), std::thread::spawn(ask)))
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    for (url, asking) in tries {
+        match asking.join() {
+            Ok((Ok(body), took)) => println!(
+                "{url} ok {:.3} {}",
+                took.as_secs_f64() * 1000.0,
+                body.trim_end()
+            ),
+            Ok((Err(error), _)) => println!("{url} failed {error}"),
+            Err(_) => println!("{url} failed the try did not end"),
+        }
+    }
+    Ok(())
+}
+
+/// What a URL names.
+struct Place {
+    address: String,
+    authority: String,
+    path: String,
+}
+
+impl Place {
+    fn of(url: &str) -> Result<Self, String> {
+        let rest = url
+            .strip_prefix("http://")
+            .ok_or_else(|| format!("`{url}` does not begin with http://"))?;
+        let (authority, path) = rest
+            .find('/')
+            .map_or((rest, "/"), |slash| rest.split_at(slash));
+        let address = if authority.rsplit_once(':').is_some() {
+            authority.to_owned()
+        } else {
+            format!("{authority}:80")
+        };
+        Ok(Self {
+            address,
+            authority: authority.into(),
+            path: path.into(),
+        })
+    }
+
+    fn ask(&self) -> io::Result<String> {
+        let address = resolve(&self.address)?;
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.path, self.authority
+        )?;
+        let mut answer = Vec::new();
+        stream.take(LIMIT).read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        Ok(answer
+            .split_once("\r\n\r\n")
+            .map_or_else(|| answer.to_string(), |(_, body)| body.to_owned()))
+    }
 }
 
 /// `localhost` is 127.0.0.1 here: an image from scratch has no /etc/hosts of its own, and the

@@ -50,6 +50,7 @@ fn next(set: &SignalSet) -> c_int {
 /// Holds a pod's namespaces: does nothing, buries the dead, ends on SIGTERM or SIGINT.
 pub(crate) fn pause() -> Result<(), String> {
     let set = hold(&[SIGINT, SIGTERM, SIGCHLD]);
+    crate::namespaces::announce();
     loop {
         match next(&set) {
             SIGCHLD => {

@@ -392,3 +392,33 @@ spec:
     assert_clean(&lab.ground);
     lab.docker(&["rmi", "lab-busybox:1"]);
 }
+
+#[test]
+fn the_claims_are_proved_and_each_experiment_notices_a_broken_one() {
+    let Some(lab) = Lab::new() else { return };
+    let proved: Value = serde_json::from_str(&lab.run(&["prove", "-o", "json"]).ok()).unwrap();
+    let claims = proved["claims"].as_array().unwrap();
+    assert_eq!(claims.len(), 13);
+    for claim in claims {
+        // Docker has no shared UTS namespace
+        assert_eq!(claim["holds"], claim["id"] != "shares-uts", "{claim:#}");
+        assert!(!claim["evidence"].as_array().unwrap().is_empty());
+    }
+    for claim in [
+        "unique-ip",
+        "reachable",
+        "same-port-two-pods",
+        "localhost",
+        "same-port-one-pod",
+        "container-death",
+        "pause-holds",
+        "sandbox-death",
+        "shares-net",
+    ] {
+        let said = lab.run(&["prove", claim, "--sabotage", claim]).fails(1);
+        assert!(said.contains(&format!("engine: {claim}")), "{said}");
+    }
+    let said = lab.run(&["prove", "nonsense"]).fails(2);
+    assert!(said.contains("there are: unique-ip"), "{said}");
+    assert_clean(&lab.ground);
+}

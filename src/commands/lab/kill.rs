@@ -1,6 +1,7 @@
 //! `devnet lab kill` and `devnet lab restart`: what the kubelet does when a part of a pod dies.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -30,7 +31,18 @@ pub(super) async fn container(
     container: &str,
 ) -> Result<()> {
     let there = find(engine, wanted).await?;
-    let spec = spec(&there)?;
+    let attempt = replace(engine, &there, container).await?;
+    let line = format!(
+        "container {container} of pod/{} killed; attempt {attempt} runs in the same sandbox{}\n",
+        there.full_name(),
+        at(there.sandbox().and_then(Found::address)),
+    );
+    context.ui.data(&line).map_err(Error::stdout)
+}
+
+/// Kills a container of a pod and puts the next attempt in its place; gives which that is.
+pub(super) async fn replace(engine: &Engine, there: &LabPod, container: &str) -> Result<u32> {
+    let spec = spec(there)?;
     let Some(attempts) = there.containers.get(container) else {
         let names: Vec<&str> = there.current().map(|(name, _)| name).collect();
         return Err(Error::not_found(format!(
@@ -45,14 +57,9 @@ pub(super) async fn container(
         end(engine, one).await?;
     }
     let attempt = next(attempts);
-    stage.replace(&spec, &there, container, attempt).await?;
+    stage.replace(&spec, there, container, attempt).await?;
     forget_older(engine, attempts).await?;
-    let line = format!(
-        "container {container} of pod/{} killed; attempt {attempt} runs in the same sandbox{}\n",
-        there.full_name(),
-        at(there.sandbox().and_then(Found::address)),
-    );
-    context.ui.data(&line).map_err(Error::stdout)
+    Ok(attempt)
 }
 
 /// Ends the sandbox and makes the pod again in a new one, at the next address.
@@ -63,7 +70,29 @@ pub(super) async fn sandbox(
     how: How,
 ) -> Result<()> {
     let there = find(engine, wanted).await?;
-    let spec = spec(&there)?;
+    let (attempt, address) = renew(engine, &there, how).await?;
+    let before = there.sandbox().and_then(Found::address);
+    let line = format!(
+        "pod/{} {}; sandbox attempt {attempt} is up{}{}\n",
+        there.full_name(),
+        if how == How::Kill {
+            "killed"
+        } else {
+            "stopped"
+        },
+        at(address),
+        before.map_or(String::new(), |before| format!(" (it was at {before})")),
+    );
+    context.ui.data(&line).map_err(Error::stdout)
+}
+
+/// Ends a pod's sandbox and makes the pod again; gives the sandbox's attempt and address.
+pub(super) async fn renew(
+    engine: &Engine,
+    there: &LabPod,
+    how: How,
+) -> Result<(u32, Option<Ipv4Addr>)> {
+    let spec = spec(there)?;
     let all = pods(engine).await?;
     let stage = Stage::ready(engine, &all).await?;
     let alive: Vec<&Found> = there
@@ -105,19 +134,7 @@ pub(super) async fn sandbox(
     for attempts in there.containers.values() {
         forget_older(engine, attempts).await?;
     }
-    let before = there.sandbox().and_then(Found::address);
-    let line = format!(
-        "pod/{} {}; sandbox attempt {attempt} is up{}{}\n",
-        there.full_name(),
-        if how == How::Kill {
-            "killed"
-        } else {
-            "stopped"
-        },
-        at(address),
-        before.map_or(String::new(), |before| format!(" (it was at {before})")),
-    );
-    context.ui.data(&line).map_err(Error::stdout)
+    Ok((attempt, address))
 }
 
 /// Kills it, frozen or not.

@@ -4,6 +4,7 @@ mod breaking;
 mod down;
 mod kill;
 mod list;
+mod prove;
 mod stage;
 mod up;
 
@@ -26,6 +27,7 @@ use crate::lab::member::{self, LabPod};
   devnet lab ps                    what is up, and at which address
   devnet lab kill demo -c web      the container dies: a new one, the same sandbox, the same IP
   devnet lab kill demo             the sandbox dies: a new one, a new IP
+  devnet lab prove                 what a course says of pods, tried out here
   devnet lab break split demo      the sandbox gets a new network, its containers stay in the old one
   devnet lab down                  remove it all")]
 pub(crate) struct Args {
@@ -41,6 +43,8 @@ enum Verb {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Show what holds for pods on this engine: each claim an experiment, with its evidence
+    Prove(prove::Args),
     /// List the lab's pods
     Ps {
         /// How to print: wide, json or name
@@ -83,6 +87,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             container: None,
         } => kill::sandbox(context, &engine, &pod, kill::How::Kill).await,
         Verb::Ps { output } => list::run(context, &engine, output).await,
+        Verb::Prove(args) => Box::pin(prove::run(context, &engine, &args)).await,
         Verb::Restart { pod } => kill::sandbox(context, &engine, &pod, kill::How::Stop).await,
         Verb::Up { files } => Box::pin(up::run(context, &engine, &files)).await,
     }

@@ -24,7 +24,7 @@ pub(super) struct Stage<'e> {
     node: String,
     network: String,
     subnet: Subnet,
-    gateway: Ipv4Addr,
+    pub(super) gateway: Ipv4Addr,
     taken: Mutex<BTreeSet<Ipv4Addr>>,
 }
 
@@ -112,6 +112,13 @@ impl<'e> Stage<'e> {
             })?;
         let spec = plan::container(pod, planned, &place, &sandbox.id, attempt);
         self.run(&spec).await.map(drop)
+    }
+
+    /// Keeps a sandbox's network namespace alive beyond it, by a container that is no part of the
+    /// pod; it goes with the pod's other remains.
+    pub(super) async fn hold(&self, uid: &str, sandbox: &str) -> Result<()> {
+        let holder = plan::holder(uid, sandbox, &self.probe);
+        self.run(&holder).await.map(drop)
     }
 
     /// Puts one more container into a pod's sandbox and gives its ID.

@@ -124,6 +124,13 @@ fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Tas
     Ok(tasks)
 }
 
+/// The pod of two containers that devnet carries.
+pub(super) fn built_in() -> Result<Pod> {
+    let text = [("the built-in pod".to_owned(), BUILT_IN.to_owned())];
+    let pod = manifest::read(&text)?.pods.into_iter().next();
+    pod.ok_or_else(|| Error::failed("the built-in manifest has no pod"))
+}
+
 pub(super) fn at(address: Option<std::net::Ipv4Addr>) -> String {
     address.map_or(String::new(), |address| format!(" at {address}"))
 }

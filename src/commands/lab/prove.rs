@@ -1,0 +1,426 @@
+//! `devnet lab prove`: the claims as experiments on pods of its own, which are removed afterwards.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use serde_json::json;
+
+use super::stage::{self, Stage};
+use super::{down, kill, pods, up};
+use crate::commands::Context;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::lab::claim::{self, Asked, Inodes, Moment, Proof};
+use crate::lab::member::{Found, LabPod};
+use crate::lab::{BUILT_IN_IMAGE, Container, Pod};
+use crate::ui::visible;
+
+/// Where the pods of the experiments live, apart from the user's.
+const NAMESPACE: &str = "devnet-prove";
+const PODS: [&str; 3] = ["one", "two", "three"];
+const PORT: u16 = 8080;
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    Json,
+    #[default]
+    Text,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only these claims
+    #[arg(value_name = "CLAIM")]
+    claims: Vec<String>,
+    /// How to print: text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// Break this claim on purpose, to see that the experiment notices
+    #[arg(long, value_name = "CLAIM", hide = true)]
+    sabotage: Option<String>,
+}
+
+impl Args {
+    fn wants(&self, ids: &[&str]) -> bool {
+        self.claims.is_empty()
+            || self
+                .claims
+                .iter()
+                .any(|claim| ids.contains(&claim.as_str()))
+    }
+}
+
+pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Result<()> {
+    let known = |claim: &&String| !claim::IDS.contains(&claim.as_str());
+    if let Some(unknown) = args.claims.iter().chain(&args.sabotage).find(known) {
+        return Err(Error::usage(format!("there is no claim `{unknown}`"))
+            .hint(format!("there are: {}", claim::IDS.join(", "))));
+    }
+    let there = pods(engine).await?;
+    let left: Vec<String> = there
+        .iter()
+        .filter(|pod| pod.namespace == NAMESPACE)
+        .map(|pod| pod.uid.clone())
+        .collect();
+    if !left.is_empty() {
+        // of a run that was killed
+        down::forget(engine, &left).await?;
+    }
+    let uids: Vec<String> = PODS.iter().map(|_| stage::new_uid()).collect();
+    let clean = async {
+        if let Err(error) = down::forget(engine, &uids).await {
+            context.ui.error(&error);
+            context.ui.hint("`devnet lab down` removes what is left");
+        }
+    };
+    let sabotage = args.sabotage.as_deref().unwrap_or_default();
+    let work = experiments(context, engine, &uids, args, sabotage);
+    let mut proofs = context.or_undo(Box::pin(work), clean).await?;
+    proofs.retain(|proof| args.wants(&[proof.id]));
+    down::forget(engine, &uids).await?;
+    let text = match args.output {
+        Format::Json => document(engine, &proofs),
+        Format::Text => text(&proofs),
+    };
+    context.ui.data(&text).map_err(Error::stdout)?;
+    let wrong: Vec<&str> = proofs
+        .iter()
+        .filter(|proof| !proof.is_as_expected())
+        .map(|proof| proof.id)
+        .collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "not as expected on this engine: {}",
+        wrong.join(", ")
+    )))
+}
+
+struct Experiment<'a> {
+    engine: &'a Engine,
+    stage: Stage<'a>,
+    pod: Pod,
+    sabotage: &'a str,
+}
+
+async fn experiments(
+    context: &Context,
+    engine: &Engine,
+    uids: &[String],
+    args: &Args,
+    sabotage: &str,
+) -> Result<Vec<Proof>> {
+    let all = pods(engine).await?;
+    let stage = Stage::ready(engine, &all).await?;
+    let pod = up::built_in()?;
+    let named = |name: &str| Pod {
+        namespace: NAMESPACE.into(),
+        name: name.into(),
+        // all that are on the host's network have the host's one address
+        host_network: sabotage == "unique-ip" && name != PODS[0],
+        ..pod.clone()
+    };
+    let none = BTreeMap::new();
+    let raised = PODS.iter().zip(uids).map(|(name, uid)| {
+        let (pod, stage, none) = (named(name), &stage, &none);
+        async move { stage.raise(&pod, uid, 0, none).await }
+    });
+    context
+        .ui
+        .say("three pods come up, are asked, killed and asked again");
+    try_join_all(raised).await?;
+    let it = Experiment {
+        engine,
+        stage,
+        pod: named(PODS[0]),
+        sabotage,
+    };
+    let mut proofs = Vec::new();
+    if args.wants(&["unique-ip", "reachable", "same-port-two-pods"]) {
+        proofs.extend(it.network().await?);
+    }
+    if args.wants(&["localhost"]) {
+        proofs.push(it.localhost().await?);
+    }
+    if args.wants(&["same-port-one-pod"]) {
+        proofs.push(it.collision().await?);
+    }
+    if args.wants(&["container-death"]) {
+        proofs.push(it.container_death().await?);
+    }
+    if args.wants(&["pause-holds"]) {
+        proofs.push(it.pause_holds().await?);
+    }
+    if args.wants(&["sandbox-death"]) {
+        proofs.push(it.sandbox_death().await?);
+    }
+    if args.wants(&[
+        "shares-net",
+        "shares-ipc",
+        "shares-uts",
+        "own-pid",
+        "own-mnt",
+    ]) {
+        proofs.extend(it.shares().await?);
+    }
+    Ok(proofs)
+}
+
+impl Experiment<'_> {
+    fn breaks(&self, claim: &str) -> bool {
+        self.sabotage == claim
+    }
+
+    /// Where a pod is asked: one on the host's network at the host's address.
+    fn ip(&self, pod: &LabPod) -> Ipv4Addr {
+        pod.sandbox()
+            .and_then(Found::address)
+            .unwrap_or(self.stage.gateway)
+    }
+
+    async fn there(&self, name: &str) -> Result<LabPod> {
+        pods(self.engine)
+            .await?
+            .into_iter()
+            .find(|pod| pod.namespace == NAMESPACE && pod.name == name)
+            .ok_or_else(|| Error::failed(format!("pod {name} of the experiment is gone")))
+    }
+
+    /// Runs the probe in a pod's sandbox to its end; gives its exit code and what it printed.
+    /// `None` for one that still runs after a while.
+    async fn try_in(&self, there: &LabPod, args: &[&str]) -> Result<(Option<i64>, String)> {
+        let container = Container {
+            name: format!("try-{}", args[0]),
+            image: BUILT_IN_IMAGE.into(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            ..Container::default()
+        };
+        let id = self.stage.join(&self.pod, there, &container).await?;
+        let ended = tokio::time::timeout(Duration::from_secs(3), self.engine.wait(&id)).await;
+        let said = self.engine.printed(&id, 100).await;
+        self.engine.remove(&id).await?;
+        let code = match ended {
+            Ok(code) => Some(code?),
+            Err(_still_running) => None,
+        };
+        Ok((code, said?))
+    }
+
+    async fn ask(&self, from: &LabPod, urls: &[String]) -> Result<Vec<Asked>> {
+        let mut args = vec!["ask"];
+        args.extend(urls.iter().map(String::as_str));
+        let (_, said) = self.try_in(from, &args).await?;
+        Ok(Asked::lines(&from.name, &said))
+    }
+
+    async fn kill(&self, there: &LabPod, container: &str) -> Result<()> {
+        match there.containers.get(container).and_then(|all| all.first()) {
+            Some(one) => self.engine.kill(&one.id).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn network(&self) -> Result<Vec<Proof>> {
+        let mut there = Vec::new();
+        for name in PODS {
+            there.push(self.there(name).await?);
+        }
+        for claim in ["reachable", "same-port-two-pods"] {
+            if self.breaks(claim) {
+                for one in &there[1..] {
+                    self.kill(one, "web").await?;
+                }
+            }
+        }
+        let urls: Vec<(String, String)> = there
+            .iter()
+            .map(|pod| (pod.name.clone(), format!("http://{}:{PORT}/", self.ip(pod))))
+            .collect();
+        let asked = there.iter().map(|from| {
+            let others: Vec<String> = urls
+                .iter()
+                .filter(|(name, _)| *name != from.name)
+                .map(|(_, url)| url.clone())
+                .collect();
+            async move { self.ask(from, &others).await }
+        });
+        let asked: Vec<Asked> = try_join_all(asked).await?.into_iter().flatten().collect();
+        let names = PODS.map(str::to_owned);
+        Ok(vec![
+            claim::unique_ip(&names, &asked),
+            claim::reachable(&names, &asked),
+            claim::same_port_two_pods(PORT, &asked),
+        ])
+    }
+
+    async fn localhost(&self) -> Result<Proof> {
+        let there = self.there(PODS[0]).await?;
+        if self.breaks("localhost") {
+            self.kill(&there, "web").await?;
+        }
+        let asked = self
+            .ask(&there, &[format!("http://127.0.0.1:{PORT}/")])
+            .await?;
+        Ok(claim::localhost(PODS[0], &asked))
+    }
+
+    async fn collision(&self) -> Result<Proof> {
+        let there = self.there(PODS[0]).await?;
+        if self.breaks("same-port-one-pod") {
+            self.kill(&there, "web").await?;
+        }
+        let port = PORT.to_string();
+        let (code, said) = self.try_in(&there, &["serve", &port]).await?;
+        let last = said.lines().last().unwrap_or_default();
+        Ok(claim::same_port_one_pod(PORT, code, last))
+    }
+
+    /// A pod now: its address as it is, and its network namespace as a process in it says.
+    async fn moment(&self, name: &str, container: Option<&str>) -> Result<Moment> {
+        let there = self.there(name).await?;
+        let net = match container {
+            Some(container) => self.announced(&there, container).await?,
+            None => claim::inodes(&self.try_in(&there, &["namespaces"]).await?.1),
+        };
+        // another process of the pod is asked under the address; what it saw is the pod's
+        let asked = self.source(&there).await?;
+        Ok(Moment {
+            sandbox: there
+                .sandbox()
+                .map(|one| one.id.clone())
+                .unwrap_or_default(),
+            ip: asked.unwrap_or_default(),
+            net: net.get("net").copied(),
+        })
+    }
+
+    /// The address under which another pod sees this one.
+    async fn source(&self, there: &LabPod) -> Result<Option<String>> {
+        let mut witness = self.there(PODS[0]).await?;
+        if witness.name == there.name {
+            witness = self.there(PODS[1]).await?;
+        }
+        let asked = self
+            .ask(there, &[format!("http://{}:{PORT}/", self.ip(&witness))])
+            .await?;
+        Ok(asked
+            .first()
+            .and_then(|one| one.source().map(str::to_owned)))
+    }
+
+    async fn announced(&self, there: &LabPod, container: &str) -> Result<Inodes> {
+        let found = if container == "POD" {
+            there.sandbox()
+        } else {
+            there.containers.get(container).and_then(|all| all.first())
+        };
+        let Some(found) = found else {
+            return Ok(Inodes::new());
+        };
+        // it announces itself right after its start
+        for _ in 0..100 {
+            let inodes = claim::inodes(&self.engine.printed(&found.id, 1000).await?);
+            if !inodes.is_empty() {
+                return Ok(inodes);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Inodes::new())
+    }
+
+    async fn container_death(&self) -> Result<Proof> {
+        let before = self.moment(PODS[0], Some("web")).await?;
+        let there = self.there(PODS[0]).await?;
+        if self.breaks("container-death") {
+            kill::renew(self.engine, &there, kill::How::Kill).await?;
+        } else {
+            kill::replace(self.engine, &there, "web").await?;
+        }
+        let after = self.moment(PODS[0], Some("web")).await?;
+        Ok(claim::container_death(&before, &after))
+    }
+
+    async fn pause_holds(&self) -> Result<Proof> {
+        let before = self.moment(PODS[1], Some("web")).await?;
+        let there = self.there(PODS[1]).await?;
+        for container in ["client", "web"] {
+            self.kill(&there, container).await?;
+        }
+        if self.breaks("pause-holds") {
+            kill::renew(self.engine, &there, kill::How::Kill).await?;
+        }
+        let after = self.moment(PODS[1], None).await?;
+        Ok(claim::pause_holds(&before, &after))
+    }
+
+    async fn sandbox_death(&self) -> Result<Proof> {
+        let before = self.moment(PODS[2], Some("web")).await?;
+        let there = self.there(PODS[2]).await?;
+        // the kernel gives a namespace's number out again at once: while this one holds the old
+        // namespace, another number means another namespace
+        if let Some(sandbox) = there.sandbox() {
+            self.stage.hold(&there.uid, &sandbox.id).await?;
+        }
+        if self.breaks("sandbox-death") {
+            kill::replace(self.engine, &there, "web").await?;
+        } else {
+            kill::renew(self.engine, &there, kill::How::Kill).await?;
+        }
+        let after = self.moment(PODS[2], Some("web")).await?;
+        Ok(claim::sandbox_death(&before, &after))
+    }
+
+    async fn shares(&self) -> Result<Vec<Proof>> {
+        let there = self.there(PODS[2]).await?;
+        if self.breaks("shares-net") {
+            // what joins from now on is in another network than what was there
+            if let Some(sandbox) = there.sandbox() {
+                self.engine.restart(&sandbox.id).await?;
+            }
+            kill::replace(self.engine, &there, "web").await?;
+        }
+        let there = self.there(PODS[2]).await?;
+        let sandbox = self.announced(&there, "POD").await?;
+        let mut containers = BTreeMap::new();
+        for name in ["client", "web"] {
+            containers.insert(name.to_owned(), self.announced(&there, name).await?);
+        }
+        Ok(claim::shares(&sandbox, &containers))
+    }
+}
+
+fn document(engine: &Engine, proofs: &[Proof]) -> String {
+    let about = engine.about();
+    let document = json!({
+        "schema": 1,
+        "engine": { "version": about.version, "api_version": about.api_version },
+        "as_expected": proofs.iter().all(Proof::is_as_expected),
+        "claims": proofs,
+    });
+    format!("{document:#}\n")
+}
+
+fn text(proofs: &[Proof]) -> String {
+    let mut lines = Vec::new();
+    for proof in proofs {
+        let word = match (proof.holds, proof.expected) {
+            (true, _) => "holds",
+            (false, true) => "FAILS",
+            (false, false) => "not on Docker",
+        };
+        lines.push(format!("{word}: {}\n", proof.claim));
+        lines.extend(
+            proof
+                .evidence
+                .iter()
+                .map(|seen| format!("    {}\n", visible(seen))),
+        );
+    }
+    let held = proofs.iter().filter(|proof| proof.holds).count();
+    lines.push(format!("{held} of {} claims hold\n", proofs.len()));
+    lines.concat()
+}
