@@ -24,6 +24,7 @@ mod probe;
 mod progress;
 mod render;
 mod settings;
+mod shell;
 mod terminal;
 mod ui;
 mod yaml;

@@ -14,6 +14,7 @@ mod build_show;
 mod build_source;
 pub(crate) mod clean;
 pub(crate) mod env;
+pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod gather;
 pub(crate) mod inspect;

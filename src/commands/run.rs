@@ -1,12 +1,60 @@
-//! `devnet run`.
+//! `devnet run`: one command with the environment of the cluster's engine.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use crate::commands::Context;
+use crate::docker_env::plan::Change;
 use crate::error::{Error, Result};
+use crate::host::process;
 
 /// Run a command with the environment of the cluster's engine
+///
+/// The command sees what `eval $(devnet env)` would set; your shell stays as it is.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "Examples:
+  devnet run -- docker ps
+  devnet -p other run -- make images")]
+pub(crate) struct Args {
+    /// The command and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    command: Vec<OsString>,
+}
 
-pub(crate) async fn run(_args: Args, _context: &Context) -> Result<()> {
-    Err(Error::failed("`devnet run` is not built yet"))
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let changes = context.environment_changes().await?;
+    let mut environment: BTreeMap<OsString, OsString> = context
+        .settings
+        .environment
+        .all()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    for Change { name, value } in changes {
+        match value {
+            Some(value) => environment.insert(name.into(), value.into()),
+            None => environment.remove(&OsString::from(name)),
+        };
+    }
+    let environment: Vec<_> = environment.into_iter().collect();
+    process::stand_in(&args.command, &environment)
+        .await
+        .map_err(|error| hint_at_images(error, &args.command[0]))
+}
+
+/// `docker run` takes an image's name; `devnet run` takes a command.
+fn hint_at_images(error: Error, program: &OsString) -> Error {
+    let text = program.to_string_lossy();
+    let looks_like_an_image =
+        text.contains(':') || (text.contains('/') && !text.starts_with(['.', '/']));
+    if looks_like_an_image && error.kind().exit_code() == 127 {
+        return error.hint(format!(
+            "to run an image: `devnet run -- docker run {text}`"
+        ));
+    }
+    error
 }

@@ -249,6 +249,61 @@ impl Context {
         ))
     }
 
+    /// The name of the profile that is meant, whether or not it is there.
+    ///
+    /// # Errors
+    /// When the config file or a variable can't be read.
+    pub(crate) fn profile_name(&self) -> Result<String> {
+        if let Some(name) = &self.settings.global.profile {
+            return Ok(name.clone());
+        }
+        if let Some(name) = self.settings.environment.text("DEVNET_PROFILE")? {
+            return Ok(name.into());
+        }
+        Ok(self.default_profile()?.profile)
+    }
+
+    /// The ssh login of a node, as `minikube docker-env --ssh-host` says it.
+    ///
+    /// # Errors
+    /// When minikube's records do not say, or the node's container does not run.
+    pub(crate) async fn ssh_address(&self, profile: &str, machine: &str) -> Result<Address> {
+        let home = self.minikube()?;
+        let driver = home.machine(machine)?.driver;
+        let user = if driver.ssh_user.is_empty() {
+            "docker".into()
+        } else {
+            driver.ssh_user
+        };
+        let (host, port) = if home.profile(profile)?.in_container() {
+            match self.forwarded(profile, machine, 22).await? {
+                Address::Tcp { host, port } => (host, port),
+                other => return Err(Error::failed(format!("{other} is no ssh login"))),
+            }
+        } else {
+            (
+                driver.ip_address,
+                if driver.ssh_port == 0 {
+                    22
+                } else {
+                    driver.ssh_port
+                },
+            )
+        };
+        if host.is_empty() {
+            return Err(Error::failed(format!(
+                "minikube's record of the machine `{machine}` names no address"
+            ))
+            .hint(format!("`minikube start -p {profile}` writes it anew")));
+        }
+        Ok(Address::Ssh {
+            user: Some(user),
+            host,
+            port,
+            socket: "/var/run/docker.sock".into(),
+        })
+    }
+
     /// The nodes of a profile, from minikube's own files.
     async fn profile_target(&self, named: &Named) -> Result<Target> {
         let home = self.minikube()?;
@@ -275,7 +330,7 @@ impl Context {
             };
             let address = match profile.route(node, machine.as_ref(), containers_reachable)? {
                 Route::Direct(address) => address,
-                Route::Forwarded => self.forwarded(&named.profile, &name).await?,
+                Route::Forwarded => self.forwarded(&named.profile, &name, 2376).await?,
             };
             nodes.push(NodeTarget {
                 endpoint: Endpoint {
@@ -295,7 +350,7 @@ impl Context {
 
     /// The port of this computer that leads to the engine in a node's container: one question to
     /// the engine that runs it.
-    async fn forwarded(&self, profile: &str, machine: &str) -> Result<Address> {
+    async fn forwarded(&self, profile: &str, machine: &str, port: u16) -> Result<Address> {
         let endpoint = self.host_endpoint().await?;
         let engine = Engine::connect(&endpoint, &self.settings).await?;
         let stopped = |state: &str| {
@@ -303,7 +358,7 @@ impl Context {
                 .hint(format!("start it with `minikube start -p {profile}`"))
         };
         let published = engine
-            .published_port(machine, 2376)
+            .published_port(machine, port)
             .await
             .map_err(|error| match error.kind() {
                 Kind::NotFound => {
@@ -317,7 +372,7 @@ impl Context {
         }
         let port = published.port.ok_or_else(|| {
             Error::unreachable(format!(
-                "the container `{machine}` publishes no port for its engine"
+                "the container `{machine}` does not publish its port {port}"
             ))
             .hint(format!(
                 "`minikube delete -p {profile}` and `minikube start -p {profile}` make it anew"

@@ -1,5 +1,6 @@
 //! Adapter: this computer: minikube's files, docker's contexts, programs that devnet starts.
 
+pub(crate) mod calling_shell;
 pub(crate) mod docker_context;
 pub(crate) mod minikube;
 pub(crate) mod process;

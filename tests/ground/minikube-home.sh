@@ -7,6 +7,7 @@
 set -euo pipefail
 home=$1/minikube/.minikube
 mkdir -p "$home"/{config,certs,machines,profiles,logs} "$1/fake-bin"
+cp "$(dirname "$0")/minikube-stand-in.sh" "$1/fake-bin/minikube"
 
 # one CA and one client for all profiles, RSA-2048, PKCS#1 keys, subjects that are only an O
 tls() {

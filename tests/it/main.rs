@@ -9,6 +9,7 @@
 mod build;
 mod build_inputs;
 mod build_same;
+mod env;
 mod exec;
 mod house;
 mod lab;

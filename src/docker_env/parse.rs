@@ -1,0 +1,224 @@
+//! Reads what `minikube docker-env` prints, in any of its forms: every shell's, text, json, yaml;
+//! set and unset; TCP and ssh; and the line by which it tells a shell that it failed.
+
+use std::collections::BTreeMap;
+
+use crate::docker_env::DockerEnv;
+use crate::error::{Error, Kind, Result};
+
+/// Reads one output of `minikube docker-env`.
+///
+/// # Errors
+/// When minikube says that it failed (with what its exit code stands for), when the text sets
+/// nothing (an unset script, say), or when it is none of minikube's forms.
+pub(crate) fn parse(text: &str) -> Result<DockerEnv> {
+    let text = text.trim_start_matches('\u{feff}');
+    if let Some(code) = failure(text) {
+        return Err(of_exit_code(code));
+    }
+    let variables = if text.trim_start().starts_with('{') {
+        let values: BTreeMap<String, String> = serde_json::from_str(text.trim())
+            .map_err(|error| nothing("its JSON can't be read").because(error))?;
+        values
+    } else {
+        text.lines().filter_map(line).collect()
+    };
+    let get = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+    let host = get("DOCKER_HOST").ok_or_else(|| nothing("it sets no `DOCKER_HOST`"))?;
+    let profile = get("MINIKUBE_ACTIVE_DOCKERD")
+        .ok_or_else(|| nothing("it sets no `MINIKUBE_ACTIVE_DOCKERD`"))?;
+    crate::docker_env::endpoint::Address::parse(host)?;
+    Ok(DockerEnv {
+        host: host.clone(),
+        cert_path: get("DOCKER_CERT_PATH").map(Into::into),
+        profile: profile.clone(),
+    })
+}
+
+fn nothing(why: &str) -> Error {
+    Error::failed(format!(
+        "this is no output of `minikube docker-env` that sets anything: {why}"
+    ))
+    .hint("pipe in what `minikube docker-env` prints, without `--unset`")
+}
+
+/// `false exit code N`: what minikube prints into an `eval` when it fails.
+fn failure(text: &str) -> Option<u8> {
+    text.lines().find_map(|line| {
+        line.trim()
+            .strip_prefix("false exit code ")?
+            .trim()
+            .parse()
+            .ok()
+    })
+}
+
+/// One line of any shell's form.
+fn line(line: &str) -> Option<(String, String)> {
+    let line = line.trim_end_matches('\r').trim();
+    let (name, value) = if let Some(rest) = line.strip_prefix("export ") {
+        rest.split_once('=')?
+    } else if let Some(rest) = line.strip_prefix("set -gx ") {
+        rest.trim_end_matches(';').split_once(' ')?
+    } else if let Some(rest) = line.strip_prefix("$Env:") {
+        rest.split_once(" = ")?
+    } else if let Some(rest) = line.strip_prefix("SET ") {
+        rest.split_once('=')?
+    } else if let Some(rest) = line.strip_prefix("setenv ") {
+        rest.trim_end_matches(';').split_once(' ')?
+    } else if let Some(rest) = line.strip_prefix("(setenv ") {
+        let (name, value) = rest.trim_end_matches(')').split_once(' ')?;
+        (name.trim_matches('"'), value)
+    } else if let Some((name, value)) = line.split_once('=') {
+        (name, value)
+    } else {
+        line.split_once(": ")?
+    };
+    // hints (`# eval $(...)`, `REM ...`) have no name of a variable
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_name.then(|| (name.to_owned(), unquoted(value).to_owned()))
+}
+
+/// minikube puts quotes round values and escapes nothing inside them.
+fn unquoted(value: &str) -> &str {
+    let value = value.trim();
+    for quote in ['"', '\''] {
+        if let Some(inner) = value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+        {
+            return inner;
+        }
+    }
+    value
+}
+
+/// What an exit code of `minikube docker-env` stands for; minikube hides the reason when its
+/// output is not a terminal.
+pub(crate) fn of_exit_code(code: u8) -> Error {
+    let (kind, why, hint) = match code {
+        14 => (
+            Kind::Unreachable,
+            "this cluster's runtime or driver has no Docker engine for the host",
+            "minikube start --container-runtime=docker",
+        ),
+        50 => (
+            Kind::Unreachable,
+            "the node's container publishes no port for its engine",
+            "start the cluster again: `minikube stop` and `minikube start`",
+        ),
+        51 => (
+            Kind::Unreachable,
+            "the driver `none` uses this computer's own engine",
+            "use docker as it is",
+        ),
+        70 => (
+            Kind::Unreachable,
+            "the node's ssh login does not answer",
+            "`minikube status` tells more",
+        ),
+        80 => (
+            Kind::Unreachable,
+            "the node is gone, or the engine that runs it does not answer",
+            "`minikube start` makes it anew",
+        ),
+        81 => (
+            Kind::Unreachable,
+            "minikube's docker-env refuses clusters of several nodes",
+            "devnet does not: `devnet env --from files`",
+        ),
+        83 => (
+            Kind::Unreachable,
+            "the cluster is not running",
+            "`minikube start` starts it",
+        ),
+        85 => (
+            Kind::NotFound,
+            "there is no such profile or machine",
+            "`minikube profile list` lists them",
+        ),
+        90 => (
+            Kind::Unreachable,
+            "minikube can't start an ssh agent on Windows",
+            "minikube start --container-runtime=docker",
+        ),
+        _ => (
+            Kind::Failed,
+            "minikube did not say why",
+            "`minikube docker-env` at a terminal may tell",
+        ),
+    };
+    Error::new(
+        kind,
+        format!("`minikube docker-env` failed with exit code {code}"),
+    )
+    .because(why)
+    .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn expected() -> DockerEnv {
+        DockerEnv {
+            host: "tcp://127.0.0.1:32842".into(),
+            cert_path: Some("/home/u/.minikube/certs".into()),
+            profile: "minikube".into(),
+        }
+    }
+
+    #[test]
+    fn every_form_says_the_same() {
+        let pairs = [
+            ("DOCKER_TLS_VERIFY", "1"),
+            ("DOCKER_HOST", "tcp://127.0.0.1:32842"),
+            ("DOCKER_CERT_PATH", "/home/u/.minikube/certs"),
+            ("MINIKUBE_ACTIVE_DOCKERD", "minikube"),
+        ];
+        let forms: [fn(&str, &str) -> String; 8] = [
+            |k, v| format!("export {k}=\"{v}\"\n"),
+            |k, v| format!("set -gx {k} \"{v}\";\n"),
+            |k, v| format!("$Env:{k} = \"{v}\"\r\n"),
+            |k, v| format!("SET {k}={v}\r\n"),
+            |k, v| format!("setenv {k} \"{v}\";\n"),
+            |k, v| format!("(setenv \"{k}\" \"{v}\")\n"),
+            |k, v| format!("{k}={v}\n"),
+            |k, v| format!("{k}: {v}\n"),
+        ];
+        for form in forms {
+            let mut text: String = pairs.iter().map(|(k, v)| form(k, v)).collect();
+            text += "\n# To point your shell to minikube's docker-daemon, run:\n# eval $(minikube -p minikube docker-env)\n";
+            assert_eq!(parse(&text).unwrap(), expected(), "{text}");
+        }
+        let json = r#"{"DOCKER_CERT_PATH":"/home/u/.minikube/certs","DOCKER_HOST":"tcp://127.0.0.1:32842","DOCKER_TLS_VERIFY":"1","MINIKUBE_ACTIVE_DOCKERD":"minikube","SSH_AGENT_PID":"","SSH_AUTH_SOCK":""}"#;
+        assert_eq!(parse(json).unwrap(), expected());
+    }
+
+    #[test]
+    fn a_failure_that_minikube_hides_is_named() {
+        let error = parse("false exit code 83\n").unwrap_err();
+        assert_eq!(error.kind(), Kind::Unreachable);
+        assert!(error.causes()[0].contains("not running"));
+        assert_eq!(
+            parse("false exit code 85\n").unwrap_err().kind(),
+            Kind::NotFound
+        );
+    }
+
+    #[test]
+    fn an_unset_script_sets_nothing() {
+        assert!(parse("unset DOCKER_HOST;\nunset MINIKUBE_ACTIVE_DOCKERD;\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+            let _outcome = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Which shell called devnet, from the process tree; no process is started to find out.
+
+use crate::settings::Environment;
+use crate::shell::Shell;
+
+/// How far up to look: `sudo`, `make`, `env` and the like stand in between.
+#[cfg(target_os = "linux")]
+const GENERATIONS: usize = 12;
+
+/// The nearest shell among devnet's ancestors, else the login shell (`$SHELL`).
+pub(crate) fn find(environment: &Environment) -> Option<Shell> {
+    ancestors().or_else(|| Shell::of_program(&environment.os("SHELL")?.to_string_lossy()))
+}
+
+#[cfg(target_os = "linux")]
+fn ancestors() -> Option<Shell> {
+    let mut pid = std::os::unix::process::parent_id();
+    for _ in 0..GENERATIONS {
+        if pid <= 1 {
+            return None;
+        }
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // the name stands in parentheses and may hold any character
+        let (before, after) = stat.rsplit_once(')')?;
+        let name = before.split_once('(')?.1;
+        // a script's interpreter (python for xonsh) is told by its arguments, not by its name
+        if let Some(shell) = Shell::of_program(name).or_else(|| script_of(pid)) {
+            return Some(shell);
+        }
+        pid = after.split_whitespace().nth(1)?.parse().ok()?;
+    }
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn script_of(pid: u32) -> Option<Shell> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let interpreter = words.next()?;
+    let script = words.next()?;
+    (interpreter.contains("python") && Shell::of_program(&script) == Some(Shell::Xonsh))
+        .then_some(Shell::Xonsh)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ancestors() -> Option<Shell> {
+    None
+}

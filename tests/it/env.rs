@@ -1,0 +1,394 @@
+//! `devnet env` in the real shells: every value arrives byte for byte, and the shell ends as it began.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Output, Sandbox, ground, missing};
+
+/// How a shell takes what devnet prints, and how it shows its environment byte for byte.
+struct Shell {
+    program: &'static str,
+    /// Arguments before the script.
+    arguments: &'static [&'static str],
+    /// `{}` is devnet's call; several ways must give the same.
+    take: &'static [&'static str],
+    /// A value with a line end can be carried.
+    line_ends: bool,
+}
+
+const DUMP: &str = "python3 -c 'import os,sys;sys.stdout.buffer.write(b\"\\0\".join(sorted(k+b\"=\"+v for k,v in os.environb.items() if k.startswith((b\"DOCKER\",b\"MINIKUBE\",b\"DEVNET_E\",b\"NO_PROXY\",b\"no_proxy\",b\"SSH_\",b\"export\")))))' > ";
+
+const SHELLS: [Shell; 9] = [
+    Shell {
+        program: "bash",
+        arguments: &["-c"],
+        take: &["eval $({})", "eval \"$({})\""],
+        line_ends: true,
+    },
+    Shell {
+        program: "zsh",
+        arguments: &["-f", "-c"],
+        take: &["eval $({})", "eval \"$({})\""],
+        line_ends: true,
+    },
+    Shell {
+        program: "dash",
+        arguments: &["-c"],
+        take: &["eval $({})", "eval \"$({})\""],
+        line_ends: true,
+    },
+    Shell {
+        program: "ksh",
+        arguments: &["-c"],
+        take: &["eval $({})", "eval \"$({})\""],
+        line_ends: true,
+    },
+    Shell {
+        program: "fish",
+        arguments: &["--no-config", "-c"],
+        take: &["{} | source"],
+        line_ends: true,
+    },
+    Shell {
+        program: "tcsh",
+        arguments: &["-f", "-c"],
+        take: &["eval \"`{}`\""],
+        line_ends: false,
+    },
+    Shell {
+        program: "bsd-csh",
+        arguments: &["-f", "-c"],
+        take: &["eval \"`{}`\""],
+        line_ends: false,
+    },
+    Shell {
+        program: "elvish",
+        arguments: &["-norc", "-c"],
+        take: &["eval ({} | slurp)"],
+        line_ends: true,
+    },
+    Shell {
+        program: "xonsh",
+        arguments: &["--no-rc", "-c"],
+        take: &["execx($({}))"],
+        line_ends: true,
+    },
+];
+
+fn here(program: &str) -> bool {
+    let found = ["/bin", "/usr/bin", "/usr/local/bin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists());
+    if !found {
+        missing(program);
+    }
+    found
+}
+
+/// A script of steps, each a call of devnet that the shell takes, with a dump after each.
+fn run(
+    sandbox: &Sandbox,
+    shell: &Shell,
+    take: &str,
+    steps: &[&str],
+    extra: &[(&str, &str)],
+) -> Vec<String> {
+    let devnet = env!("CARGO_BIN_EXE_devnet");
+    let dump = |index: usize| sandbox.home().join(format!("dump{index}"));
+    let mut script = format!("{DUMP}{}\n", dump(0).display());
+    for (index, step) in steps.iter().enumerate() {
+        let step = step.replace("SHELL", shell.program.trim_start_matches("bsd-"));
+        script += &take.replace("{}", &format!("{devnet} {step}"));
+        script += &format!("\n{DUMP}{}\n", dump(index + 1).display());
+    }
+    let mut command: Command = sandbox.command(shell.program);
+    command
+        .args(shell.arguments)
+        .arg(&script)
+        .envs(extra.iter().copied());
+    let output = Output::of(&mut command);
+    (0..=steps.len())
+        .map(|index| {
+            std::fs::read(dump(index))
+                .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', "\n\0"))
+                .unwrap_or_else(|error| {
+                    panic!(
+                        "{} {take}: step {index}: {error}\n{script}\n{output}",
+                        shell.program
+                    )
+                })
+        })
+        .collect()
+}
+
+#[test]
+fn every_shell_gets_every_value_and_ends_as_it_began() {
+    let Some(ground) = ground() else { return };
+    let hostile =
+        "/a  b\t'q' \"d\" $HOME `id` \\ \\n !x %PATH% & ; | * ? [a-z] ~ # é 漢 (x) {y} <z>";
+    for shell in &SHELLS {
+        if !here(shell.program) {
+            continue;
+        }
+        for take in shell.take {
+            let with_line_ends = format!("{hostile}\nnew\n\nlines\n");
+            let old_certs = if shell.line_ends {
+                with_line_ends.as_str()
+            } else {
+                hostile
+            };
+            let sandbox = Sandbox::with_minikube(&ground);
+            let extra = [
+                ("DOCKER_HOST", "ssh://me@old  host"),
+                ("DOCKER_CERT_PATH", old_certs),
+                ("DOCKER_TLS_VERIFY", ""),
+                ("NO_PROXY", "127.0.0.20,*.local"),
+                ("SSH_AUTH_SOCK", "/run/agent"),
+            ];
+            let dumps = run(
+                &sandbox,
+                shell,
+                take,
+                &[
+                    "env --shell SHELL",
+                    "-p kic env --shell SHELL --no-proxy",
+                    "-p minikube env --shell SHELL --ssh-host",
+                    "env --shell SHELL --unset",
+                    "env --shell SHELL --unset",
+                ],
+                &extra,
+            );
+            let name = format!("{} with {take}", shell.program);
+            let first = &dumps[1];
+            assert!(
+                first.contains("DOCKER_HOST=tcp://127.0.0.2:2376\n"),
+                "{name}: {first}"
+            );
+            assert!(
+                first.contains(&format!("MINIKUBE_EXISTING_DOCKER_CERT_PATH={old_certs}\n")),
+                "{name}: {first}"
+            );
+            assert!(
+                first.contains("MINIKUBE_EXISTING_DOCKER_HOST=ssh://me@old  host\n"),
+                "{name}: {first}"
+            );
+            assert!(
+                first.contains("MINIKUBE_ACTIVE_DOCKERD=minikube\n"),
+                "{name}: {first}"
+            );
+            assert!(
+                dumps[2].contains("NO_PROXY=127.0.0.20,*.local,127.0.0.2\n"),
+                "{name}: {}",
+                dumps[2]
+            );
+            assert!(
+                dumps[2].contains("MINIKUBE_ACTIVE_DOCKERD=kic\n"),
+                "{name}: {}",
+                dumps[2]
+            );
+            assert!(
+                dumps[3].contains("DOCKER_HOST=ssh://docker@127.0.0.2\n"),
+                "{name}: {}",
+                dumps[3]
+            );
+            assert!(
+                !dumps[3].contains("\0DOCKER_CERT_PATH"),
+                "{name}: {}",
+                dumps[3]
+            );
+            assert_eq!(dumps[4], dumps[0], "{name}: unset gives back what was");
+            assert_eq!(dumps[5], dumps[0], "{name}: a second unset touches nothing");
+        }
+    }
+}
+
+#[test]
+fn a_home_with_a_hostile_name_arrives_as_it_is() {
+    let Some(ground) = ground() else { return };
+    for shell in &SHELLS {
+        if !here(shell.program) {
+            continue;
+        }
+        let sandbox = Sandbox::bare();
+        let home = sandbox.home().join("it's $5  `x` !1 & 100% \"é\" *");
+        std::fs::create_dir(&home).unwrap();
+        std::os::unix::fs::symlink(ground.join("minikube/.minikube"), home.join(".minikube"))
+            .unwrap();
+        let home = home.display().to_string();
+        for take in shell.take {
+            let dumps = run(
+                &sandbox,
+                shell,
+                take,
+                &["env --shell SHELL"],
+                &[("MINIKUBE_HOME", home.as_str())],
+            );
+            let wanted = format!("DOCKER_CERT_PATH={home}/.minikube/certs\n");
+            assert!(
+                dumps[1].contains(&wanted),
+                "{}: {}",
+                shell.program,
+                dumps[1]
+            );
+        }
+    }
+}
+
+#[test]
+fn the_calling_shell_is_found_without_being_told() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground).env("SHELL", "/bin/nonsense");
+    for (program, sign) in [
+        ("bash", "export "),
+        ("zsh", "export "),
+        ("fish", "set -gx "),
+        ("tcsh", "setenv "),
+        ("elvish", "set-env "),
+    ] {
+        if !here(program) {
+            continue;
+        }
+        // a program in between, as make or sudo would be, must not hide the shell
+        let call = format!("/usr/bin/env {} env | cat", env!("CARGO_BIN_EXE_devnet"));
+        let out = Output::of(sandbox.command(program).args(["-c", &call])).ok();
+        assert!(out.starts_with(sign), "{program}: {out}");
+    }
+}
+
+#[test]
+fn a_failure_makes_eval_fail_in_every_shell() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    for shell in &SHELLS {
+        if !here(shell.program) {
+            continue;
+        }
+        let name = shell.program.trim_start_matches("bsd-");
+        let call = format!(
+            "{} -p nope env --shell {name}",
+            env!("CARGO_BIN_EXE_devnet")
+        );
+        // the shell's last command is the eval: its failure is the shell's exit code
+        let script = shell.take[0].replace("{}", &call);
+        let out = Output::of(
+            sandbox
+                .command(shell.program)
+                .args(shell.arguments)
+                .arg(&script),
+        );
+        assert_ne!(out.code, 0, "{}: {out}", shell.program);
+        assert!(
+            out.stderr.contains("there is no minikube profile `nope`"),
+            "{}: {out}",
+            shell.program
+        );
+    }
+    let out = sandbox.devnet(&["-p", "stopped", "env", "--shell", "bash"]);
+    assert_eq!((out.code, out.stdout.as_str()), (3, "false;\n"), "{out}");
+    let out = sandbox.devnet(&["-p", "containerd", "env", "--shell", "bash"]);
+    assert_eq!((out.code, out.stdout.as_str()), (3, "false;\n"), "{out}");
+    assert!(
+        out.stderr
+            .contains("minikube start -p containerd --container-runtime=docker"),
+        "{out}"
+    );
+}
+
+#[test]
+fn files_are_enough_no_program_is_run() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let trap = sandbox.home().join("trap");
+    std::fs::create_dir(&trap).unwrap();
+    for program in ["minikube", "docker", "ssh", "sh"] {
+        let file = trap.join(program);
+        std::fs::write(&file, "#!/bin/sh\ntouch \"$0.ran\"\nexit 1\n").unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+    }
+    let sandbox = sandbox.env("PATH", &trap.display().to_string());
+    for arguments in [
+        &["env", "--shell", "bash"][..],
+        &["env"],
+        &["-p", "stopped", "env"],
+        &["env", "-o", "json"],
+    ] {
+        let _outcome = sandbox.devnet(arguments);
+    }
+    let ran: Vec<_> = std::fs::read_dir(&trap)
+        .unwrap()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().extension().is_some())
+        .collect();
+    assert!(ran.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn minikubes_own_answer_is_read_from_it_or_from_stdin() {
+    let Some(ground) = ground() else { return };
+    let path = format!("{}:/usr/bin:/bin", ground.join("fake-bin").display());
+    let sandbox = Sandbox::with_minikube(&ground).env("PATH", &path);
+    let files = sandbox
+        .devnet(&["env", "-o", "json", "--from", "files"])
+        .ok();
+    assert_eq!(
+        sandbox
+            .devnet(&["env", "-o", "json", "--from", "minikube"])
+            .ok(),
+        files
+    );
+    assert_eq!(
+        files.trim(),
+        format!(
+            "{{\"DOCKER_CERT_PATH\":\"{}/minikube/.minikube/certs\",\"DOCKER_HOST\":\"tcp://127.0.0.2:2376\",\"DOCKER_TLS_VERIFY\":\"1\",\"MINIKUBE_ACTIVE_DOCKERD\":\"minikube\"}}",
+            ground.display()
+        )
+    );
+    let said = sandbox
+        .devnet(&[
+            "-p", "stopped", "env", "--from", "minikube", "--shell", "bash",
+        ])
+        .fails(3);
+    assert!(said.contains("the cluster is not running"), "{said}");
+    let out = Output::of(sandbox.command("sh").args([
+        "-c",
+        "minikube docker-env -p minikube --shell fish | \"$0\" env --from - --shell bash",
+        env!("CARGO_BIN_EXE_devnet"),
+    ]))
+    .ok();
+    assert!(
+        out.contains("export DOCKER_HOST=tcp://127.0.0.2:2376;"),
+        "{out}"
+    );
+}
+
+#[test]
+fn run_gives_one_command_the_environment_and_passes_on_its_exit_code() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let out = sandbox.devnet(&["run", "--", "sh", "-c", "echo $DOCKER_HOST; exit 7"]);
+    assert_eq!(
+        (out.code, out.stdout.as_str()),
+        (7, "tcp://127.0.0.2:2376\n"),
+        "{out}"
+    );
+    let said = sandbox.devnet(&["run", "nginx:latest"]).fails(127);
+    assert!(said.contains("docker run nginx:latest"), "{said}");
+    sandbox
+        .devnet(&["run", "--", "sh", "-c", "kill -9 $$"])
+        .fails(137);
+    sandbox.devnet(&["run", "--", "/etc"]).fails(126);
+    assert_eq!(
+        sandbox
+            .devnet(&[
+                "run",
+                "--",
+                "docker",
+                "version",
+                "--format",
+                "{{.Server.Os}}"
+            ])
+            .ok(),
+        "linux\n"
+    );
+}
