@@ -99,6 +99,13 @@ impl Shell {
             Self::Csh | Self::Tcsh => format!("setenv {name} {};", quote::csh(value)),
             Self::Elvish => format!("set-env {name} {};", quote::elvish(value)),
             Self::Nu => format!("$env.{name} = {}", quote::double(value)),
+            // xonsh would take what ends in PATH for a list of folders and expand variables in it
+            Self::Xonsh if name.ends_with("PATH") => {
+                format!(
+                    "__xonsh__.env.register('{name}', type='str'); ${name} = {}",
+                    quote::double(value)
+                )
+            }
             Self::Xonsh => format!("${name} = {}", quote::double(value)),
             Self::Emacs => format!("(setenv \"{name}\" {})", quote::emacs(value)),
             Self::None if value.contains(['\n', '\r']) => return Err(refuse("a line end")),
