@@ -316,31 +316,35 @@ pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
         let message = style.text(&finding.message);
         text.push_str(&wrapped(
             &format!("{} {title}{message}", style.paint(glyph, tone)),
-            2,
+            0,
             style,
         ));
         if let Some(hint) = &finding.hint {
-            text.push_str(&wrapped(&format!("  fix: {}", style.text(hint)), 7, style));
+            text.push_str(&wrapped(&format!("fix: {}", style.text(hint)), 2, style));
         }
     }
     text
 }
 
-/// Text broken at blanks; lines after the first are indented.
+/// Text broken at blanks and indented; lines after the first two columns more.
 fn wrapped(text: &str, indent: usize, style: Style) -> String {
     let mut out = String::new();
-    let mut line = String::new();
+    let mut line = " ".repeat(indent);
+    let mut empty = true;
     for word in text.split(' ') {
-        if super::width(&line) + 1 + super::width(word) > style.columns && !line.trim().is_empty() {
-            out.push_str(line.trim_end());
+        if !empty && super::width(&line) + 1 + super::width(word) > style.columns {
+            out.push_str(&line);
             out.push('\n');
-            line = " ".repeat(indent);
-        } else if !line.is_empty() || text.starts_with(' ') {
+            line = " ".repeat(indent + 2);
+            empty = true;
+        }
+        if !empty {
             line.push(' ');
         }
         line.push_str(word);
+        empty = false;
     }
-    out.push_str(line.trim_end());
+    out.push_str(&line);
     out.push('\n');
     out
 }

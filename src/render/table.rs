@@ -64,9 +64,16 @@ pub(crate) fn lay_out(heads: &[&str], rows: &[Vec<Cell>], style: Style) -> Strin
                 .unwrap_or(0)
         })
         .collect();
-    let rest: usize = widths.iter().skip(1).map(|width| width + GAP).sum();
-    if let Some(first) = widths.first_mut() {
-        *first = (*first).min(style.columns.saturating_sub(rest).max(24));
+    if let (Some(first), Some(column)) = (widths.first_mut(), used.first()) {
+        // one very long name must not push the others' columns away: it gets a line of its own
+        *first = rows
+            .iter()
+            .chain([&head])
+            .filter_map(|row| row.get(*column))
+            .map(|cell| width(&cell.text))
+            .filter(|width| *width <= style.columns / 2)
+            .max()
+            .unwrap_or(0);
     }
     let mut text = String::new();
     for row in [&head].into_iter().chain(rows) {
