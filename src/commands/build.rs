@@ -1,19 +1,26 @@
 //! `devnet build`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::commands::Context;
 use crate::commands::build_result::{self, Export};
-use crate::commands::build_show;
+use crate::commands::build_show::{self, Work};
 use crate::commands::build_source::{self, Source};
 use crate::commands::target::{Need, NodeTarget};
 use crate::engine::buildkit::{Provide, Solve};
+use crate::engine::buildkit_auth::Logins;
+use crate::engine::buildkit_files::Folder;
+use crate::engine::buildkit_streams::Pump;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
+use crate::host::registry_login;
 use crate::image::build::{self, Options};
 use crate::image::build_flags::{self, Attributed, Output, Secret, Ssh};
 use crate::image::credentials::DockerConfig;
+use crate::image::{context_tar, ignore};
 use crate::render::build::Progress;
 
 /// Build an image in the cluster's engine
@@ -92,6 +99,18 @@ pub(crate) struct Args {
     /// Where the result goes: a folder, - for a tar, or type=local|tar|docker|oci|image,dest=FILE
     #[arg(short, long, value_name = "DEST|SPEC")]
     output: Vec<String>,
+    /// Push the result to its registry
+    #[arg(long)]
+    push: bool,
+    /// Attach how the image was made: true, false or mode=min|max (containerd's image store only)
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    provenance: Option<String>,
+    /// Attach a list of what is in the image (containerd's image store only)
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sbom: Option<String>,
+    /// Build on this node of the profile, and leave the others alone
+    #[arg(short, long, value_name = "NAME")]
+    node: Option<String>,
     /// Accepted: the result is in the engine anyway
     #[arg(long)]
     load: bool,
@@ -118,21 +137,25 @@ struct Wanted {
     annotations: BTreeMap<String, String>,
     cache_from: Vec<Attributed>,
     cache_to: Vec<Attributed>,
+    push: bool,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let progress = build_show::progress(args.progress, context)?;
-    let config = docker_config(context);
+    let config = Arc::new(docker_config(context));
     let mut wanted = wanted(&args, &config, context)?;
     let mut source = Source::find(&args.place, args.file.as_deref(), &mut wanted.options).await?;
     source.named(&args.build_context, &mut wanted.options)?;
-    let target = context.target(Need::Image).await?;
-    let Some(node) = target.nodes.first() else {
+    let target = context
+        .target(Need::Image)
+        .await?
+        .only(args.node.as_deref())?;
+    let Some((node, others)) = target.nodes.split_first() else {
         return Err(Error::not_found("no node to build on"));
     };
     let shared_key = source.shared_key(&node.name, wanted.options.target.as_deref());
     if args.dry_run {
-        return dry_run(&wanted, &source, node, &shared_key, context);
+        return dry_run(&wanted, &source, &target.nodes, &shared_key, context);
     }
     let secrets = build_source::secrets(&wanted.secrets, context)?;
     let agents = build_source::agents(&wanted.ssh, context).await?;
@@ -140,51 +163,68 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         build_result::remove(file)?;
     }
     let engine = context.connect(node).await?;
+    // an image that leaves the engine is for nobody else's engine
+    let others = if wanted.output.is_none() { others } else { &[] };
+    let others = build_result::connect(others, &engine, context).await?;
+    can_it(&engine, &wanted)?;
     // one question less where the answer changes nothing
-    let info = if wanted.output.is_some() || !wanted.annotations.is_empty() {
+    let info = if wanted.output.is_some()
+        || !wanted.annotations.is_empty()
+        || !wanted.options.attestations.is_empty()
+    {
         engine.info().await?
     } else {
         Info::default()
     };
-    can_it(&engine, &wanted)?;
     let Export {
         exporter,
         sink,
         save_to,
     } = build_result::export(
         wanted.output.as_ref(),
-        &wanted.options.tags,
+        &wanted.options,
         &wanted.annotations,
         &info,
         context,
     )?;
     let dockerfile = source.dockerfile.take();
+    let classic = classic(&source, dockerfile.as_deref());
     let solve = Solve {
         attributes: wanted.options.attributes(),
         shared_key,
         exporter,
-        cache_from: wanted.cache_from,
-        cache_to: wanted.cache_to,
+        cache_from: std::mem::take(&mut wanted.cache_from),
+        cache_to: wanted.cache_to.clone(),
         entitlements: entitlements(&wanted.options),
         provide: Provide {
             folders: source.folders,
             upload: source.upload,
             secrets,
             agents,
-            logins: None,
+            logins: Some(logins(&config, context)),
             result: sink,
         },
     };
-    let built = build_show::run(&engine, solve, progress, dockerfile.as_deref(), context).await?;
+    let work = Work::BuildKit(Box::new(solve));
+    let built = build_show::run(&engine, work, progress, dockerfile.as_deref(), context).await?;
+    let built = if let Some(built) = built {
+        built
+    } else {
+        let (pump, filename) = classic_or_why(classic, &wanted, &engine)?;
+        wanted.options.filename = filename;
+        let work = Work::Classic(&wanted.options, pump);
+        context.ui.note(&format!(
+            "the engine at {} has no BuildKit: its classic builder is used, which is sent the whole context",
+            engine.address()
+        ));
+        build_show::run(&engine, work, progress, dockerfile.as_deref(), context)
+            .await?
+            .ok_or_else(|| Error::failed("the engine built no image"))?
+    };
     let id = built.image_id();
     if let (Some(file), Some(id)) = (&save_to, id) {
-        engine
-            .save_image(
-                id,
-                &wanted.options.tags,
-                build_result::write_to(file, context)?,
-            )
-            .await?;
+        let sink = build_result::write_to(file, context)?;
+        engine.save_image(id, &wanted.options.tags, sink).await?;
     }
     if let (Some(file), Some(id)) = (&args.iidfile, id) {
         build_result::write(file, id)?;
@@ -198,7 +238,106 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             .data(&format!("{id}\n"))
             .map_err(|error| Error::failed("stdout can't be written").because(error))?;
     }
-    Ok(())
+    if wanted.push {
+        for name in &wanted.options.tags {
+            let login = logins(&config, context)(build_flags::registry(name).to_owned()).await;
+            engine.push_image(name, login).await?;
+            context.ui.detail(&format!("pushed {name}"));
+        }
+    }
+    match id {
+        Some(id) => {
+            build_result::hand_over(&engine, id, &wanted.options.tags, others, context).await
+        }
+        None => Ok(()),
+    }
+}
+
+/// The context as the classic builder takes it, and the Dockerfile's name in it; the reason where
+/// that is not possible.
+fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pump, String)> {
+    let needs_buildkit = |what: &str| Error::failed(format!("{what} needs BuildKit"));
+    let root = match source.folders.get("context") {
+        Some(Folder::Path(root)) => Some(root.clone()),
+        Some(Folder::Memory(_)) => None,
+        None => return Err(needs_buildkit("a context that is no folder")),
+    };
+    let text = match (dockerfile, source.folders.get("dockerfile")) {
+        (Some(file), _) => std::fs::read(file).map_err(|error| {
+            Error::failed(format!("`{}` can't be read", file.display())).because(error)
+        })?,
+        (None, Some(Folder::Memory(files))) => files.values().next().cloned().unwrap_or_default(),
+        (None, _) => return Err(needs_buildkit("a Dockerfile that is no file")),
+    };
+    let own = dockerfile.map(|file| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    let common = root.as_ref().map(|root| root.join(".dockerignore"));
+    let read = |file: &PathBuf| std::fs::read_to_string(file).ok();
+    let ignored = own.iter().chain(&common).find_map(read);
+    let exclude = ignored.map(|text| ignore::lines(&text)).unwrap_or_default();
+    let matcher = ignore::Matcher::new(&exclude)
+        .map_err(|error| Error::failed("the build context can't be filtered").because(error))?;
+    let within = root
+        .as_deref()
+        .and_then(|root| dockerfile?.strip_prefix(root).ok()?.to_str())
+        .map(|path| path.replace('\\', "/"))
+        .filter(|path| !matcher.matches(path, None).0);
+    let apart = within.is_none().then(|| context_tar::Apart {
+        text,
+        visible_ignore: common
+            .as_ref()
+            .filter(|_| !matcher.matches(".dockerignore", None).0)
+            .and_then(read),
+    });
+    let name = within.unwrap_or_else(|| context_tar::DOCKERFILE.to_owned());
+    let pump = Box::new(move |to: &mut dyn std::io::Write| {
+        context_tar::write(root.as_deref(), &exclude, apart.as_ref(), to)
+    });
+    Ok((pump, name))
+}
+
+/// Refuses what the classic builder would silently leave out.
+fn classic_or_why(
+    classic: Result<(Pump, String)>,
+    wanted: &Wanted,
+    engine: &Engine,
+) -> Result<(Pump, String)> {
+    let options = &wanted.options;
+    let flags = [
+        ("--secret", !wanted.secrets.is_empty()),
+        ("--ssh", !wanted.ssh.is_empty()),
+        ("--output", wanted.output.is_some()),
+        ("--build-context", !options.contexts.is_empty()),
+        ("--cache-to", !wanted.cache_to.is_empty()),
+        ("--no-cache-filter", !options.no_cache_filter.is_empty()),
+        ("--ulimit", !options.ulimits.is_empty()),
+    ];
+    if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+        return Err(Error::failed(format!(
+            "`{flag}` needs BuildKit, which the engine at {} does not have",
+            engine.address()
+        )));
+    }
+    classic
+}
+
+fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
+    let environment: Arc<Vec<(OsString, OsString)>> = Arc::new(
+        context
+            .settings
+            .environment
+            .all()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    );
+    let config = config.clone();
+    Arc::new(move |host| {
+        let (config, environment) = (config.clone(), environment.clone());
+        Box::pin(async move { registry_login::login(&config, &host, &environment).await })
+    })
 }
 
 fn wanted(args: &Args, config: &DockerConfig, context: &Context) -> Result<Wanted> {
@@ -212,9 +351,6 @@ fn wanted(args: &Args, config: &DockerConfig, context: &Context) -> Result<Wante
         build_args.insert("SOURCE_DATE_EPOCH".into(), epoch);
     }
     build_args.extend(build::build_args(&args.build_arg, &environment)?);
-    for tag in &args.tags {
-        build_flags::image_name(tag)?;
-    }
     let each = |texts: &[String], read: &dyn Fn(&str) -> Result<Attributed>| {
         texts
             .iter()
@@ -229,9 +365,46 @@ fn wanted(args: &Args, config: &DockerConfig, context: &Context) -> Result<Wante
                 .hint("build again for the other: all steps are cached then"));
         }
     };
+    let wants_push = |output: &Output| {
+        output.what.kind == "registry"
+            || output
+                .what
+                .attributes
+                .get("push")
+                .is_some_and(|push| push == "true")
+    };
+    let push = args.push || output.as_ref().is_some_and(wants_push);
+    let mut tags = args.tags.clone();
+    if let Some(names) = output
+        .as_ref()
+        .and_then(|output| output.what.attributes.get("name"))
+    {
+        tags.extend(names.split(',').map(ToOwned::to_owned));
+    }
+    for tag in &tags {
+        build_flags::image_name(tag)?;
+    }
+    if push && tags.is_empty() {
+        return Err(Error::usage("there is no name to push to").hint("give one with `-t`"));
+    }
+    let attestations = [("provenance", &args.provenance), ("sbom", &args.sbom)]
+        .into_iter()
+        .filter_map(|(kind, how)| Some((kind, how.as_deref()?)))
+        .filter(|(_, how)| *how != "false")
+        .map(|(kind, how)| {
+            let how = match (kind, how) {
+                ("provenance", "true") => "mode=min",
+                (_, "true") => "",
+                (_, how) => how,
+            };
+            (kind.to_owned(), how.to_owned())
+        })
+        .collect();
     Ok(Wanted {
+        push,
         options: Options {
-            tags: args.tags.clone(),
+            tags,
+            attestations,
             build_args,
             labels: build::labels(&args.label)?,
             target: args.target.clone(),
@@ -327,19 +500,23 @@ fn docker_config(context: &Context) -> DockerConfig {
 fn dry_run(
     wanted: &Wanted,
     source: &Source,
-    node: &NodeTarget,
+    nodes: &[NodeTarget],
     shared_key: &str,
     context: &Context,
 ) -> Result<()> {
+    let nodes: Vec<serde_json::Value> = nodes
+        .iter()
+        .map(|node| serde_json::json!({"name": node.name, "engine": node.endpoint.to_string()}))
+        .collect();
     let plan = serde_json::json!({
-        "node": node.name,
-        "engine": node.endpoint.to_string(),
+        "nodes": nodes,
         "context": source.context,
         "dockerfile": source.dockerfile,
         "shared_key": shared_key,
         "options": wanted.options,
         "frontend_attributes": wanted.options.attributes(),
         "output": wanted.output,
+        "push": wanted.push,
         "annotations": wanted.annotations,
         "secrets": wanted.secrets,
         "ssh": wanted.ssh,

@@ -6,10 +6,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::commands::Context;
-use crate::engine::Info;
+use crate::commands::target::NodeTarget;
 use crate::engine::buildkit::Built;
 use crate::engine::buildkit_streams::Sink;
-use crate::error::{Error, Result};
+use crate::engine::{Engine, Info};
+use crate::error::{Error, Kind, Result};
+use crate::image::build::Options;
 use crate::image::build_flags::{Attributed, Output};
 
 /// What is asked of the engine's exporter, and what is done with what it sends.
@@ -26,7 +28,7 @@ pub(super) struct Export {
 /// When this engine can't make it.
 pub(super) fn export(
     output: Option<&Output>,
-    names: &[String],
+    options: &Options,
     annotations: &BTreeMap<String, String>,
     engine: &Info,
     context: &Context,
@@ -39,9 +41,15 @@ pub(super) fn export(
                 .hint("`--label` puts a name and a value into the image itself"),
         );
     }
+    if let (false, Some(kind)) = (native, options.attestations.keys().next()) {
+        return Err(Error::failed(format!(
+            "`--{kind}` needs an engine with containerd's image store"
+        ))
+        .because("an image in a graph driver's store has no place for it"));
+    }
     let mut image = annotations.clone();
-    if !names.is_empty() {
-        image.insert("name".to_owned(), names.join(","));
+    if !options.tags.is_empty() {
+        image.insert("name".to_owned(), options.tags.join(","));
     }
     let here = |kind: &str, attributes: BTreeMap<String, String>| {
         Some(Attributed {
@@ -93,6 +101,7 @@ pub(super) fn export(
         // an image in the engine
         _ => {
             attributes.remove("push");
+            attributes.remove("name");
             image.append(&mut attributes);
             plain(here("moby", image))
         }
@@ -148,6 +157,83 @@ impl Drop for Part {
         // after the renaming there is nothing under this name
         let _gone = std::fs::remove_file(&self.0);
     }
+}
+
+/// Another node that gets the image, or why it can't.
+pub(super) type Other = (String, Result<Engine>);
+
+/// Connects to the nodes that the image is handed over to.
+///
+/// # Errors
+/// When one has another kind of processor: one image can't serve both.
+pub(super) async fn connect(
+    others: &[NodeTarget],
+    builder: &Engine,
+    context: &Context,
+) -> Result<Vec<Other>> {
+    let mut connected = Vec::new();
+    for node in others {
+        let engine = context.connect(node).await;
+        if let Ok(engine) = &engine
+            && engine.about().arch != builder.about().arch
+        {
+            let arch = |engine: &Engine| engine.about().arch.clone().unwrap_or_default();
+            return Err(Error::failed(format!(
+                "node `{}` is {}, the one that builds is {}",
+                node.name,
+                arch(engine),
+                arch(builder)
+            ))
+            .hint("`--node NAME` builds on one node alone"));
+        }
+        connected.push((node.name.clone(), engine));
+    }
+    Ok(connected)
+}
+
+/// Brings the image to the other nodes.
+///
+/// # Errors
+/// Partly, when some do not have it.
+pub(super) async fn hand_over(
+    from: &Engine,
+    id: &str,
+    names: &[String],
+    others: Vec<Other>,
+    context: &Context,
+) -> Result<()> {
+    let mut missing = Vec::new();
+    for (node, engine) in others {
+        let outcome = match engine {
+            Ok(engine) => from.hand_over(id, names, &engine).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(true) => context
+                .ui
+                .detail(&format!("node {node}: the image was sent")),
+            Ok(false) => context
+                .ui
+                .detail(&format!("node {node}: the image was there")),
+            Err(error) => {
+                context.ui.warn(&format!(
+                    "node `{node}` does not have the image: {}",
+                    crate::ui::visible(&error.to_string())
+                ));
+                missing.push(node);
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Partly,
+        format!(
+            "the image was built, but not every node has it: {}",
+            missing.join(", ")
+        ),
+    ))
 }
 
 /// Removes what an earlier build left: an old ID must not pass for this build's.

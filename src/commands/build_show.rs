@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::commands::Context;
 use crate::engine::Engine;
 use crate::engine::buildkit::{Built, Failure, Sent, Solve};
+use crate::engine::buildkit_streams::Pump;
 use crate::error::{Error, Result};
+use crate::image::build::Options;
 use crate::image::dockerfile;
 use crate::progress::{Event, Lines, Position, Source};
 use crate::render::build::{Display, Progress, Size};
@@ -38,14 +40,20 @@ pub(super) fn progress(flag: Option<Progress>, context: &Context) -> Result<Prog
     })
 }
 
-/// Builds and shows it. `dockerfile` is looked into when the engine does not say where it failed.
+/// How to build.
+pub(super) enum Work<'a> {
+    BuildKit(Box<Solve>),
+    Classic(&'a Options, Pump),
+}
+
+/// Builds and shows it; `None` when the engine has no BuildKit. `dockerfile` is looked into when the engine does not say where it failed.
 pub(super) async fn run(
     engine: &Engine,
-    solve: Solve,
+    work: Work<'_>,
     progress: Progress,
     dockerfile: Option<&Path>,
     context: &Context,
-) -> Result<Built> {
+) -> Result<Option<Built>> {
     let ui = &context.ui;
     let mut display = Display::new(progress, ui.color_stderr());
     let (events, mut news) = tokio::sync::mpsc::unbounded_channel();
@@ -60,7 +68,12 @@ pub(super) async fn run(
         rows: ui.rows(),
     };
     let outcome = {
-        let building = engine.build(solve, &events);
+        let building = async {
+            match work {
+                Work::BuildKit(solve) => engine.build(*solve, &events).await,
+                Work::Classic(options, pump) => engine.build_classic(options, pump, &events).await,
+            }
+        };
         tokio::pin!(building);
         let mut frames = tokio::time::interval(FRAME);
         frames.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -74,6 +87,12 @@ pub(super) async fn run(
             }
         }
     };
+    if let Err(Failure {
+        no_buildkit: true, ..
+    }) = outcome
+    {
+        return Ok(None);
+    }
     while let Ok(event) = news.try_recv() {
         take(&mut display, event);
     }
@@ -87,9 +106,11 @@ pub(super) async fn run(
     match outcome {
         Ok(built) => {
             ui.detail(&transferred(built.sent));
-            Ok(built)
+            Ok(Some(built))
         }
-        Err(Failure { error, mut places }) => {
+        Err(Failure {
+            error, mut places, ..
+        }) => {
             if places.is_empty() {
                 places.extend(
                     dockerfile.and_then(|file| place(file, &error, &display.failed_steps())),

@@ -43,7 +43,7 @@ pub(crate) struct Solve {
     pub(crate) provide: Provide,
 }
 
-/// What the engine may ask of this computer.
+/// What the engine may ask of this computer while it builds.
 #[derive(Default)]
 pub(crate) struct Provide {
     /// Folders, by the name under which the engine asks.
@@ -90,13 +90,18 @@ pub(crate) struct Sent {
 pub(crate) struct Failure {
     pub(crate) error: Error,
     pub(crate) places: Vec<(Source, Vec<Lines>)>,
+    /// The engine has no BuildKit; nothing was begun.
+    pub(crate) no_buildkit: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let no_buildkit = std::error::Error::source(&error)
+            .is_some_and(<dyn std::error::Error>::is::<transport::NotUpgraded>);
         Self {
             error,
             places: Vec::new(),
+            no_buildkit,
         }
     }
 }
@@ -123,9 +128,10 @@ async fn build(
 ) -> std::result::Result<Built, Failure> {
     let mut solve = solve;
     let provide = std::mem::take(&mut solve.provide);
-    let session = Session::open(dialer, &solve.shared_key, provide, events.clone()).await?;
+    // before the session: an engine without it has asked for nothing yet
     let control =
         ControlClient::new(channel(dialer).await?).max_decoding_message_size(LONGEST_MESSAGE);
+    let session = Session::open(dialer, &solve.shared_key, provide, events.clone()).await?;
     let reference = crate::engine::buildkit_session::token();
     let request = request(solve, session.id(), &reference);
     let news = news(control.clone(), reference, events);
@@ -251,7 +257,7 @@ fn failure(dialer: &Dialer, status: &tonic::Status, complaint: Option<Error>) ->
     let error = complaint
         .unwrap_or_else(|| Error::failed("the build failed").because(status.message().to_owned()));
     Failure {
-        error,
         places: buildkit_status::places(status.details()),
+        ..Failure::from(error)
     }
 }

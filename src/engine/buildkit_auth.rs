@@ -1,5 +1,6 @@
 //! What BuildKit may know of our registry logins while it pulls or pushes.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::Auth;
@@ -12,8 +13,9 @@ use tonic::{Request, Response, Status};
 
 use crate::image::credentials::Login;
 
-/// Finds the login for a registry's host; it may ask a credential helper, which takes its time.
-pub(crate) type Logins = Arc<dyn Fn(&str) -> Option<Login> + Send + Sync>;
+/// Finds the login for a registry's host.
+pub(crate) type Logins =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<Login>> + Send>> + Send + Sync>;
 
 /// Logins by registry.
 pub(crate) struct Registries(pub(crate) Option<Logins>);
@@ -25,11 +27,9 @@ impl Auth for Registries {
         request: Request<CredentialsRequest>,
     ) -> Result<Response<CredentialsResponse>, Status> {
         let host = request.into_inner().host;
-        let login = match self.0.clone() {
+        let login = match &self.0 {
             None => None,
-            Some(logins) => tokio::task::spawn_blocking(move || logins(&host))
-                .await
-                .map_err(|_panicked| Status::internal("no login could be looked up"))?,
+            Some(logins) => logins(host).await,
         };
         // without a login the engine goes on as anybody
         let login = login.unwrap_or_default();

@@ -103,7 +103,7 @@ impl Session {
         let (open, close) = oneshot::channel::<()>();
         let io = Io {
             stream,
-            tell: Some(Told(ended.clone())),
+            _tell: Some(Told(ended.clone())),
         };
         // an end of the list of connections would end the server
         let incoming = tokio_stream::once(Ok::<_, io::Error>(io)).chain(stream::pending());
@@ -186,7 +186,7 @@ impl Health for Alive {
 pub(crate) struct Io {
     stream: Upgraded,
     /// Tells when nobody uses the stream any more.
-    tell: Option<Told>,
+    _tell: Option<Told>,
 }
 
 struct Told(Arc<Notify>);
@@ -199,7 +199,10 @@ impl Drop for Told {
 
 impl Io {
     pub(crate) fn new(stream: Upgraded) -> Self {
-        Self { stream, tell: None }
+        Self {
+            stream,
+            _tell: None,
+        }
     }
 }
 

@@ -112,6 +112,45 @@ impl FileSend for Receiver {
     }
 }
 
+/// Writes a stream for the engine, on a thread of its own.
+pub(crate) type Pump = Box<dyn FnOnce(&mut dyn io::Write) -> crate::error::Result<()> + Send>;
+
+/// What a pump writes, and how it ended.
+pub(crate) fn pumped(
+    pump: Pump,
+) -> (
+    ReceiverStream<io::Result<Vec<u8>>>,
+    tokio::task::JoinHandle<crate::error::Result<()>>,
+) {
+    let (to, from) = mpsc::channel(WAITING);
+    let writing = tokio::task::spawn_blocking(move || {
+        let cut = to.clone();
+        let mut writer = io::BufWriter::with_capacity(CHUNK, Writer(to));
+        let outcome = pump(&mut writer);
+        if outcome.is_err() {
+            // a stream that just ended would look whole
+            let _left = cut.blocking_send(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        outcome
+    });
+    (ReceiverStream::new(from), writing)
+}
+
+struct Writer(mpsc::Sender<io::Result<Vec<u8>>>);
+
+impl io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .blocking_send(Ok(bytes.to_vec()))
+            .map_err(|_left| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Which side of a transfer broke.
 pub(crate) enum Broken<E> {
     From(E),

@@ -259,6 +259,18 @@ where
 /// A dialled stream that has been upgraded from HTTP/1.1 to another protocol.
 pub(crate) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
 
+/// The engine answers, but knows no such protocol.
+#[derive(Debug)]
+pub(crate) struct NotUpgraded(http::StatusCode);
+
+impl fmt::Display for NotUpgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it answered {}", self.0)
+    }
+}
+
+impl std::error::Error for NotUpgraded {}
+
 /// Opens one stream and upgrades it, as `POST /session` with `Upgrade: h2c` does.
 ///
 /// # Errors
@@ -294,7 +306,7 @@ pub(crate) async fn upgrade(
         .await
         .map_err(|error| failed(error.into()))?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-        return Err(failed(format!("it answered {}", response.status()).into()));
+        return Err(failed(Box::new(NotUpgraded(response.status()))));
     }
     let upgraded = hyper::upgrade::on(response)
         .await

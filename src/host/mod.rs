@@ -4,3 +4,4 @@ pub(crate) mod calling_shell;
 pub(crate) mod docker_context;
 pub(crate) mod minikube;
 pub(crate) mod process;
+pub(crate) mod registry_login;

@@ -45,6 +45,46 @@ pub(crate) async fn catch(
     })
 }
 
+/// Runs a program to its end with this input, its output caught.
+///
+/// # Errors
+/// When it can't be started, or is lost.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that spawns"
+)]
+pub(crate) async fn catch_fed(
+    program: &OsStr,
+    arguments: &[&str],
+    input: &[u8],
+    environment: &[(OsString, OsString)],
+) -> Result<Caught> {
+    use tokio::io::AsyncWriteExt as _;
+    let failed = |error: std::io::Error| {
+        Error::failed(format!("`{}` could not be started", program.display())).because(error)
+    };
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // a program that does not want its input is no failure
+        let _closed = stdin.write_all(input).await;
+    }
+    let output = child.wait_with_output().await.map_err(failed)?;
+    Ok(Caught {
+        code: exit_code(output.status),
+        stdout: output.stdout,
+        stderr: output.stderr,
+    })
+}
+
 /// Runs a program in devnet's place: its streams are the person's, its exit code is devnet's.
 /// Ctrl-C reaches it through the terminal; devnet waits for what it makes of it.
 ///

@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) contexts: BTreeMap<String, String>,
     /// The context when it is no folder: a Git or tar URL.
     pub(crate) remote_context: Option<String>,
+    /// `provenance` and `sbom`, and how.
+    pub(crate) attestations: BTreeMap<String, String>,
     /// The Dockerfile does not come from the context.
     pub(crate) dockerfile_apart: bool,
 }
@@ -82,6 +84,9 @@ impl Options {
         }
         for (name, place) in &self.contexts {
             set(&format!("context:{name}"), place.clone());
+        }
+        for (kind, how) in &self.attestations {
+            set(&format!("attest:{kind}"), how.clone());
         }
         if let Some(place) = &self.remote_context {
             set("context", place.clone());

@@ -349,6 +349,14 @@ pub(crate) fn image_name(text: &str) -> Result<()> {
     })
 }
 
+/// The registry of a name: its first part where that can only be a host, else Docker Hub.
+pub(crate) fn registry(name: &str) -> &str {
+    match name.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        _ => "docker.io",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -436,6 +444,15 @@ mod tests {
         ] {
             assert!(image_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_registry_is_told_from_a_folder_on_docker_hub() {
+        assert_eq!(registry("reg.example/a:1"), "reg.example");
+        assert_eq!(registry("localhost/a"), "localhost");
+        assert_eq!(registry("127.0.0.1:5000/a"), "127.0.0.1:5000");
+        assert_eq!(registry("team/a"), "docker.io");
+        assert_eq!(registry("a"), "docker.io");
     }
 
     #[test]

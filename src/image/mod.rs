@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod build_flags;
 pub(crate) mod context;
+pub(crate) mod context_tar;
 pub(crate) mod credentials;
 pub(crate) mod dockerfile;
 mod follow;

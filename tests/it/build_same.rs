@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::process::Command;
 
 use crate::support::Output;
 use crate::support::build::Build;
@@ -68,7 +67,7 @@ fn a_context_with_every_kind_of_file_gives_dockers_layers() {
     fs::hard_link(at("dir/z-hard"), at("a-hard")).unwrap();
     fs::hard_link(at("dir/z-hard"), at("dir/hard")).unwrap();
     fs::create_dir(at("nothing-in-it")).unwrap();
-    Output::of(Command::new("mkfifo").arg(at("fifo"))).ok();
+    Output::of(build.sandbox.command("mkfifo").arg(at("fifo"))).ok();
     for (name, mode) in [
         ("empty", 0o4711),
         ("dir/inner", 0o000),
@@ -78,7 +77,9 @@ fn a_context_with_every_kind_of_file_gives_dockers_layers() {
         fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     // not every file system has user attributes
-    let _unsupported = Command::new("setfattr")
+    let _unsupported = build
+        .sandbox
+        .command("setfattr")
         .args(["-n", "user.devnet", "-v", "x"])
         .arg(at("a/x"))
         .status();

@@ -55,7 +55,8 @@ impl Build {
 
     /// The files of an image, as `path` lines.
     pub(crate) fn files(&self, image: &str) -> Vec<String> {
-        let name = format!("files-{}", std::process::id());
+        let own = self.sandbox.home().file_name().unwrap().to_string_lossy();
+        let name = format!("files-{}", own.trim_start_matches('.'));
         let _gone = self.docker(&["rm", &name]);
         self.docker(&["create", "--name", &name, image, "x"]).ok();
         let tar = self.sandbox.home().join("export.tar");

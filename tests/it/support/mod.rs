@@ -1,6 +1,7 @@
 //! Where tests start devnet: a clean environment, a home of its own, the ground's engines.
 
 pub(crate) mod build;
+pub(crate) mod proxy;
 pub(crate) mod replay;
 
 use std::ffi::OsStr;

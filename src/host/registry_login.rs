@@ -1,0 +1,34 @@
+//! The person's login at a registry, as the docker tools keep it.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::host::process;
+use crate::image::credentials::{self, DockerConfig, Login, Place};
+
+/// Finds the login for a registry's host: in docker's `config.json`, or by asking the credential
+/// helper that it names. A helper that fails means no login, as for docker.
+pub(crate) async fn login(
+    config: &DockerConfig,
+    host: &str,
+    environment: &[(OsString, OsString)],
+) -> Option<Login> {
+    match config.place(host) {
+        Place::Nowhere => None,
+        Place::Here(login) => Some(login),
+        Place::Helper { name, server } => {
+            // it comes from a file, and becomes part of a program's name
+            if name.contains(['/', '\\']) {
+                return None;
+            }
+            let program = format!("docker-credential-{name}");
+            let asked = process::catch_fed(
+                OsStr::new(&program),
+                &["get"],
+                server.as_bytes(),
+                environment,
+            );
+            let answer = asked.await.ok().filter(|answer| answer.code == 0)?;
+            credentials::helper_answer(&String::from_utf8_lossy(&answer.stdout))
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What goes wrong around a build: an engine without BuildKit, one that is lost, a node that is
+//! not there, a file that can't be read.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+
+use crate::support::build::{Build, exists};
+use crate::support::proxy::Proxy;
+use crate::support::{Output, docker};
+
+#[test]
+fn an_engine_without_buildkit_builds_with_its_classic_builder_and_says_so() {
+    let Some(build) = Build::new(&[
+        (
+            "Dockerfile",
+            "FROM scratch AS one\nARG W\nCOPY . /all\nLABEL w=$W\nFROM one\nCMD [\"x\"]\n",
+        ),
+        (
+            "Dockerfile.dockerignore",
+            "drop\n*.dockerignore\nDockerfile\n",
+        ),
+        ("keep/a", "a"),
+        ("drop", "d"),
+    ]) else {
+        return;
+    };
+    symlink("keep/a", build.context().join("link")).unwrap();
+    fs::hard_link(build.context().join("keep/a"), build.context().join("hard")).unwrap();
+    let engine = build.ground.join("node.sock");
+    let proxy = Proxy::new(build.sandbox.home(), engine, &["/session", "/grpc"]);
+    let run = |arguments: &[&str]| Output::of(&mut build.command_at(&proxy.url(), arguments));
+    let output = run(&[
+        "-t",
+        "classic:1",
+        "-t",
+        "classic:2",
+        "--build-arg",
+        "W=x",
+        "--progress",
+        "plain",
+    ]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(output.stderr.contains("has no BuildKit"), "{output}");
+    assert!(output.stderr.contains("COPY . /all"), "{output}");
+    assert_eq!(
+        build.files("classic:2"),
+        ["all/", "all/hard", "all/keep/", "all/keep/a", "all/link"]
+    );
+    // a Dockerfile that is in the context is there
+    fs::remove_file(build.context().join("Dockerfile.dockerignore")).unwrap();
+    run(&["-t", "classic:4"]).ok();
+    assert!(
+        build
+            .files("classic:4")
+            .contains(&"all/Dockerfile".to_owned())
+    );
+    let id = run(&["-q", "-t", "classic:1", "--build-arg", "W=x"]).ok();
+    let inspected = build.docker(&[
+        "image",
+        "inspect",
+        "-f",
+        "{{.Id}} {{.Config.Labels.w}}",
+        "classic:1",
+    ]);
+    assert_eq!(inspected.ok().trim(), format!("{} x", id.trim()));
+    let stderr = run(&["--secret", "id=a,src=context/drop"]).fails(1);
+    assert!(stderr.contains("`--secret` needs BuildKit"), "{stderr}");
+    build.write("Dockerfile", "FROM scratch\nCOPY nope /\n");
+    let stderr = run(&["-q", "-t", "classic:3"]).fails(1);
+    assert!(stderr.contains("nope"), "{stderr}");
+    build.docker(&["image", "inspect", "classic:3"]).fails(1);
+}
+
+#[test]
+fn an_engine_that_is_lost_half_way_is_a_failed_build() {
+    let Some(build) = Build::new(&[(
+        "Dockerfile",
+        "FROM scratch\nCOPY bin /bin\nRUN [\"/bin/busybox\", \"sleep\", \"66\"]\n",
+    )]) else {
+        return;
+    };
+    let build = build.with_busybox();
+    let proxy = Proxy::new(build.sandbox.home(), build.ground.join("node.sock"), &[]);
+    let mut command = build.command_at(
+        &proxy.url(),
+        &[
+            "--network",
+            "none",
+            "--progress",
+            "plain",
+            "--iidfile",
+            "id",
+        ],
+    );
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let runs = || {
+        fs::read_dir("/proc").unwrap().flatten().any(|process| {
+            fs::read(process.path().join("cmdline"))
+                .is_ok_and(|line| line.starts_with(b"/bin/busybox\0sleep\x0066\0"))
+        })
+    };
+    while !runs() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    proxy.cut();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("was lost during the build"), "{stderr}");
+    assert!(!exists(&build.sandbox.home().join("id")));
+}
+
+#[test]
+fn a_file_or_name_that_can_not_be_sent_fails_the_build_by_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY . /\n"), ("a", "a")]) else {
+        return;
+    };
+    let odd = build
+        .context()
+        .join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+    fs::write(&odd, "").unwrap();
+    let stderr = build.run(&["-q", "-t", "unsent:1"]).fails(1);
+    assert!(stderr.contains("not UTF-8"), "{stderr}");
+    fs::remove_file(odd).unwrap();
+    // root reads everything, except what the kernel itself refuses to read
+    if exists("/proc/self/mem".as_ref()) {
+        build.write(".dockerignore", "");
+        let target = build.context().join("unreadable");
+        fs::write(&target, "").unwrap();
+        let mounted = build
+            .sandbox
+            .command("mount")
+            .args(["--bind", "/proc/self/mem"])
+            .arg(&target)
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            let output = build.run(&["-q", "-t", "unsent:1"]);
+            Output::of(build.sandbox.command("umount").arg(&target)).ok();
+            assert!(
+                output
+                    .fails(1)
+                    .contains("`unreadable` in the build context can't be read")
+            );
+        }
+    }
+    build.docker(&["image", "inspect", "unsent:1"]).fails(1);
+}
+
+#[test]
+fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_done() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")]) else {
+        return;
+    };
+    let home = build
+        .ground
+        .join("minikube/.minikube")
+        .display()
+        .to_string();
+    let sandbox = crate::support::Sandbox::bare().env("MINIKUBE_HOME", &home);
+    // the same profile, but nobody listens at its second node's address
+    let away = build.sandbox.home().join(".minikube");
+    Output::of(build.sandbox.command("cp").args(["-r", &home]).arg(&away)).ok();
+    for file in [
+        "profiles/multi/config.json",
+        "machines/multi-m02/config.json",
+    ] {
+        let file = away.join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("127.0.0.3"), "{text}");
+        fs::write(file, text.replace("127.0.0.3", "127.0.0.9")).unwrap();
+    }
+    let lonely = crate::support::Sandbox::bare().env("MINIKUBE_HOME", &away.display().to_string());
+    let mut command = lonely.devnet_command(&["-p", "multi", "build", "-q", "-t", "spread:2"]);
+    let stderr = Output::of(command.arg(build.context())).fails(5);
+    assert!(
+        stderr.contains("not every node has it: multi-m02"),
+        "{stderr}"
+    );
+    docker(&build.ground, "node", &["image", "inspect", "spread:2"]).ok();
+    let run = |arguments: &[&str]| {
+        let mut command = sandbox.devnet_command(&["-p", "multi", "build"]);
+        Output::of(command.args(arguments).arg(build.context()))
+    };
+    let engine = |verb: &str| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ground/engine.sh");
+        let mut command = build.sandbox.command(script);
+        Output::of(
+            command
+                .args([verb, "node2"])
+                .env("DEVNET_GROUND", &build.ground),
+        )
+        .ok();
+    };
+    let id = |node: &str| {
+        docker(
+            &build.ground,
+            node,
+            &["image", "inspect", "-f", "{{.Id}}", "spread:1"],
+        )
+    };
+    engine("start");
+    let built = run(&["-q", "-t", "spread:1"]).ok();
+    assert_eq!(id("node").ok(), built);
+    assert_eq!(id("node2").ok(), built);
+    let again = run(&["-v", "-t", "spread:1"]);
+    assert!(again.stderr.contains("the image was there"), "{again}");
+    docker(&build.ground, "node2", &["rmi", "spread:1"]).ok();
+    run(&["-q", "-t", "spread:1", "--node", "multi"]).ok();
+    id("node2").fails(1);
+}
