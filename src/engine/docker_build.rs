@@ -90,8 +90,10 @@ impl Engine {
         };
         let ((), loaded) = tokio::join!(sending, loading);
         loaded.map_err(|error| to.failed("loading the image", error))?;
+        // an engine with another kind of store gives it another ID
+        let known_as = names.first().map_or(id, String::as_str);
         to.api
-            .inspect_image(id)
+            .inspect_image(known_as)
             .await
             .map_err(|error| to.failed("the image that was handed over", error))?;
         Ok(true)

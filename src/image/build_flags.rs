@@ -365,7 +365,7 @@ mod tests {
     fn a_secret_comes_from_a_file_or_a_variable() {
         let from = |text: &str| secret(text).unwrap().from;
         assert_eq!(from("id=a,src=b"), SecretSource::Src("b".into()));
-        assert_eq!(from("id=a,source=\"b,c\""), SecretSource::Src("b,c".into()));
+        assert_eq!(from("id=a,\"source=b,c\""), SecretSource::Src("b,c".into()));
         assert_eq!(from("id=a,env=B"), SecretSource::Env("B".into()));
         assert_eq!(from("type=env,id=a"), SecretSource::Env("a".into()));
         assert_eq!(from("type=env,id=a,src=B"), SecretSource::Env("B".into()));
