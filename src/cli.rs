@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Exec(commands::exec::Args),
     Logs(commands::logs::Args),
     Lab(commands::lab::Args),
+    New(commands::new::Args),
     Clean(commands::clean::Args),
 }
 

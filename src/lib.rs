@@ -25,6 +25,7 @@ mod progress;
 mod render;
 mod settings;
 mod shell;
+mod template;
 mod terminal;
 mod ui;
 mod yaml;

@@ -22,6 +22,7 @@ pub(crate) mod interruption;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod new;
 pub(crate) mod one_pod;
 pub(crate) mod pods;
 pub(crate) mod run;
@@ -59,6 +60,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Lab(args) => lab::run(args, context).await,
         Command::Load(args) => load::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
+        Command::New(args) => new::run(&args, context),
         Command::Pods(args) => pods::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,

@@ -7,16 +7,16 @@ use serde_json::Value;
 use crate::support::{Output, Sandbox, docker, ground};
 
 /// One engine of the ground for one test after another: they all use the lab's one network.
-struct Lab {
-    ground: PathBuf,
-    sandbox: Sandbox,
+pub(crate) struct Lab {
+    pub(crate) ground: PathBuf,
+    pub(crate) sandbox: Sandbox,
     _alone: std::sync::MutexGuard<'static, ()>,
 }
 
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 impl Lab {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let ground = ground()?;
         let alone = ALONE
             .lock()
@@ -34,7 +34,7 @@ impl Lab {
         format!("unix://{}", self.ground.join("node.sock").display())
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let host = self.host();
         let mut all = vec!["-H", &host, "lab"];
         all.extend(arguments);
@@ -45,13 +45,13 @@ impl Lab {
         docker(&self.ground, "node", arguments).ok()
     }
 
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.sandbox.home().join(name);
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     }
 
-    fn pod(&self, name: &str) -> Value {
+    pub(crate) fn pod(&self, name: &str) -> Value {
         let all: Value = serde_json::from_str(&self.run(&["ps", "-o", "json"]).ok()).unwrap();
         all.as_array()
             .unwrap()
@@ -68,9 +68,10 @@ impl Lab {
     }
 
     /// Waits until a container has printed a line with `wanted` in it.
-    fn until_it_says(&self, id: &Value, wanted: &str) -> String {
+    pub(crate) fn until_it_says(&self, id: &Value, wanted: &str) -> String {
         for _ in 0..200 {
-            let said = self.docker(&["logs", id.as_str().unwrap()]);
+            let both = docker(&self.ground, "node", &["logs", id.as_str().unwrap()]);
+            let said = both.stdout + &both.stderr;
             if said.contains(wanted) {
                 return said;
             }
@@ -86,7 +87,7 @@ impl Drop for Lab {
     }
 }
 
-fn container<'v>(pod: &'v Value, name: &str) -> &'v Value {
+pub(crate) fn container<'v>(pod: &'v Value, name: &str) -> &'v Value {
     pod["containers"]
         .as_array()
         .unwrap()
@@ -112,7 +113,7 @@ fn assert_clean(ground: &Path) {
 fn the_built_in_pod_talks_over_localhost_and_leaves_nothing_behind() {
     let Some(lab) = Lab::new() else { return };
     lab.run(&["up"]).ok();
-    let pod = lab.pod("demo");
+    let pod = lab.pod("web");
     assert_eq!(pod["ready"], true, "{pod:#}");
     let ip = pod["ip"].as_str().unwrap();
     let sandbox = lab.inspect(&pod["sandbox"]["id"]);
@@ -122,14 +123,14 @@ fn the_built_in_pod_talks_over_localhost_and_leaves_nothing_behind() {
         ip
     );
     let joined = format!("container:{}", pod["sandbox"]["id"].as_str().unwrap());
-    for name in ["web", "client"] {
+    for name in ["server", "client"] {
         let app = lab.inspect(&container(&pod, name)["id"]);
         assert_eq!(app["HostConfig"]["NetworkMode"], joined);
         assert_eq!(app["HostConfig"]["IpcMode"], joined);
     }
     let said = lab.until_it_says(&container(&pod, "client")["id"], "answered in");
     assert!(
-        said.contains(&format!("hello from pod demo container web ip {ip}")),
+        said.contains(&format!("hello from pod web container server ip {ip}")),
         "{said}"
     );
     // a second time there is nothing to do
@@ -143,21 +144,21 @@ fn the_built_in_pod_talks_over_localhost_and_leaves_nothing_behind() {
 fn a_killed_container_keeps_the_pods_address_and_a_killed_sandbox_gets_the_next() {
     let Some(lab) = Lab::new() else { return };
     lab.run(&["up"]).ok();
-    let before = lab.pod("demo");
-    lab.run(&["kill", "demo", "-c", "web"]).ok();
-    let after = lab.pod("demo");
+    let before = lab.pod("web");
+    lab.run(&["kill", "web", "-c", "server"]).ok();
+    let after = lab.pod("web");
     assert_eq!(after["sandbox"], before["sandbox"]);
     assert_eq!(after["ip"], before["ip"]);
-    assert_eq!(container(&after, "web")["attempt"], 1);
+    assert_eq!(container(&after, "server")["attempt"], 1);
     assert_eq!(container(&after, "client"), container(&before, "client"));
-    let old = lab.inspect(&container(&before, "web")["id"]);
+    let old = lab.inspect(&container(&before, "server")["id"]);
     assert_eq!(old["State"]["ExitCode"], 137, "the dead one is kept");
-    lab.until_it_says(&container(&after, "web")["id"], "GET / HTTP/1.1");
+    lab.until_it_says(&container(&after, "server")["id"], "GET / HTTP/1.1");
 
     let mut addresses = vec![before["ip"].clone()];
     for attempt in 1..=3 {
-        lab.run(&["kill", "demo"]).ok();
-        let pod = lab.pod("demo");
+        lab.run(&["kill", "web"]).ok();
+        let pod = lab.pod("web");
         assert_eq!(pod["sandbox"]["attempt"], attempt);
         assert_eq!(pod["ready"], true);
         assert!(!addresses.contains(&pod["ip"]), "an address came back");
@@ -270,36 +271,36 @@ fn every_way_to_break_a_pod_shows_and_a_restart_repairs_it() {
     lab.run(&["up"]).ok();
     let state = |id: &Value| lab.inspect(id)["State"]["Status"].clone();
 
-    let said = lab.run(&["break", "conflict", "demo"]).ok();
+    let said = lab.run(&["break", "conflict", "web"]).ok();
     assert!(
         said.contains("wanted 8080 and ended with code 1") && said.contains("Address in use"),
         "{said}"
     );
-    lab.run(&["restart", "demo"]).ok();
-    let pod = lab.pod("demo");
+    lab.run(&["restart", "web"]).ok();
+    let pod = lab.pod("web");
     assert_eq!(pod["containers"].as_array().unwrap().len(), 2, "{pod:#}");
 
-    lab.run(&["break", "freeze", "demo"]).ok();
-    assert_eq!(state(&container(&pod, "web")["id"]), "paused");
-    lab.run(&["restart", "demo"]).ok();
+    lab.run(&["break", "freeze", "web"]).ok();
+    assert_eq!(state(&container(&pod, "server")["id"]), "paused");
+    lab.run(&["restart", "web"]).ok();
 
-    let pod = lab.pod("demo");
-    lab.run(&["break", "split", "demo"]).ok();
+    let pod = lab.pod("web");
+    lab.run(&["break", "split", "web"]).ok();
     let started = |id: &Value| lab.inspect(id)["State"]["StartedAt"].clone();
-    let (sandbox, web) = (&pod["sandbox"]["id"], &container(&pod, "web")["id"]);
+    let (sandbox, web) = (&pod["sandbox"]["id"], &container(&pod, "server")["id"]);
     assert!(started(sandbox).as_str() > started(web).as_str());
-    lab.run(&["restart", "demo"]).ok();
+    lab.run(&["restart", "web"]).ok();
 
-    let pod = lab.pod("demo");
-    lab.run(&["break", "orphan", "demo"]).ok();
+    let pod = lab.pod("web");
+    lab.run(&["break", "orphan", "web"]).ok();
     assert_eq!(state(&pod["sandbox"]["id"]), "exited");
-    assert_eq!(state(&container(&pod, "web")["id"]), "running");
+    assert_eq!(state(&container(&pod, "server")["id"]), "running");
     // nothing is left to break
-    let said = lab.run(&["break", "split", "demo"]).fails(1);
+    let said = lab.run(&["break", "split", "web"]).fails(1);
     assert!(said.contains("lab restart"), "{said}");
-    lab.run(&["restart", "demo"]).ok();
-    assert_eq!(lab.pod("demo")["ready"], true);
-    assert_eq!(state(&container(&pod, "web")["id"]), "exited");
+    lab.run(&["restart", "web"]).ok();
+    assert_eq!(lab.pod("web")["ready"], true);
+    assert_eq!(state(&container(&pod, "server")["id"]), "exited");
 }
 
 #[test]
@@ -356,7 +357,7 @@ spec:
     - {name: memory, mountPath: /memory}
     - {name: conf, mountPath: /conf}
     ports: [{containerPort: 8080, hostPort: 18087}]
-  - {name: web, image: devnet-probe, args: [serve, "8080"]}
+  - {name: server, image: devnet-probe, args: [serve, "8080"]}
   volumes:
   - {name: disk, emptyDir: {}}
   - {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}

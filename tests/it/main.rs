@@ -15,5 +15,6 @@ mod exec;
 mod house;
 mod lab;
 mod logs;
+mod new;
 mod pods;
 mod support;

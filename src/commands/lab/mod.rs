@@ -25,10 +25,10 @@ use crate::lab::member::{self, LabPod};
   devnet lab up                    a pod of two containers that talk over localhost
   devnet lab up pod.yaml           the pods of a manifest (- reads stdin)
   devnet lab ps                    what is up, and at which address
-  devnet lab kill demo -c web      the container dies: a new one, the same sandbox, the same IP
-  devnet lab kill demo             the sandbox dies: a new one, a new IP
+  devnet lab kill web -c client    the container dies: a new one, the same sandbox, the same IP
+  devnet lab kill web              the sandbox dies: a new one, a new IP
   devnet lab prove                 what a course says of pods, tried out here
-  devnet lab break split demo      the sandbox gets a new network, its containers stay in the old one
+  devnet lab break split web       the sandbox gets a new network, its containers stay in the old one
   devnet lab down                  remove it all")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -20,6 +20,9 @@ use crate::ui::visible;
 /// Where the pods of the experiments live, apart from the user's.
 const NAMESPACE: &str = "devnet-prove";
 const PODS: [&str; 3] = ["one", "two", "three"];
+/// The containers of the built-in pod.
+const SERVER: &str = "server";
+const CLIENT: &str = "client";
 const PORT: u16 = 8080;
 
 /// How to print.
@@ -232,7 +235,7 @@ impl Experiment<'_> {
         for claim in ["reachable", "same-port-two-pods"] {
             if self.breaks(claim) {
                 for one in &there[1..] {
-                    self.kill(one, "web").await?;
+                    self.kill(one, SERVER).await?;
                 }
             }
         }
@@ -260,7 +263,7 @@ impl Experiment<'_> {
     async fn localhost(&self) -> Result<Proof> {
         let there = self.there(PODS[0]).await?;
         if self.breaks("localhost") {
-            self.kill(&there, "web").await?;
+            self.kill(&there, SERVER).await?;
         }
         let asked = self
             .ask(&there, &[format!("http://127.0.0.1:{PORT}/")])
@@ -271,7 +274,7 @@ impl Experiment<'_> {
     async fn collision(&self) -> Result<Proof> {
         let there = self.there(PODS[0]).await?;
         if self.breaks("same-port-one-pod") {
-            self.kill(&there, "web").await?;
+            self.kill(&there, SERVER).await?;
         }
         let port = PORT.to_string();
         let (code, said) = self.try_in(&there, &["serve", &port]).await?;
@@ -333,21 +336,21 @@ impl Experiment<'_> {
     }
 
     async fn container_death(&self) -> Result<Proof> {
-        let before = self.moment(PODS[0], Some("web")).await?;
+        let before = self.moment(PODS[0], Some(SERVER)).await?;
         let there = self.there(PODS[0]).await?;
         if self.breaks("container-death") {
             kill::renew(self.engine, &there, kill::How::Kill).await?;
         } else {
-            kill::replace(self.engine, &there, "web").await?;
+            kill::replace(self.engine, &there, SERVER).await?;
         }
-        let after = self.moment(PODS[0], Some("web")).await?;
+        let after = self.moment(PODS[0], Some(SERVER)).await?;
         Ok(claim::container_death(&before, &after))
     }
 
     async fn pause_holds(&self) -> Result<Proof> {
-        let before = self.moment(PODS[1], Some("web")).await?;
+        let before = self.moment(PODS[1], Some(SERVER)).await?;
         let there = self.there(PODS[1]).await?;
-        for container in ["client", "web"] {
+        for container in [CLIENT, SERVER] {
             self.kill(&there, container).await?;
         }
         if self.breaks("pause-holds") {
@@ -358,7 +361,7 @@ impl Experiment<'_> {
     }
 
     async fn sandbox_death(&self) -> Result<Proof> {
-        let before = self.moment(PODS[2], Some("web")).await?;
+        let before = self.moment(PODS[2], Some(SERVER)).await?;
         let there = self.there(PODS[2]).await?;
         // the kernel gives a namespace's number out again at once: while this one holds the old
         // namespace, another number means another namespace
@@ -366,11 +369,11 @@ impl Experiment<'_> {
             self.stage.hold(&there.uid, &sandbox.id).await?;
         }
         if self.breaks("sandbox-death") {
-            kill::replace(self.engine, &there, "web").await?;
+            kill::replace(self.engine, &there, SERVER).await?;
         } else {
             kill::renew(self.engine, &there, kill::How::Kill).await?;
         }
-        let after = self.moment(PODS[2], Some("web")).await?;
+        let after = self.moment(PODS[2], Some(SERVER)).await?;
         Ok(claim::sandbox_death(&before, &after))
     }
 
@@ -381,12 +384,12 @@ impl Experiment<'_> {
             if let Some(sandbox) = there.sandbox() {
                 self.engine.restart(&sandbox.id).await?;
             }
-            kill::replace(self.engine, &there, "web").await?;
+            kill::replace(self.engine, &there, SERVER).await?;
         }
         let there = self.there(PODS[2]).await?;
         let sandbox = self.announced(&there, "POD").await?;
         let mut containers = BTreeMap::new();
-        for name in ["client", "web"] {
+        for name in [CLIENT, SERVER] {
             containers.insert(name.to_owned(), self.announced(&there, name).await?);
         }
         Ok(claim::shares(&sandbox, &containers))

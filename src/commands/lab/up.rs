@@ -13,12 +13,10 @@ use crate::error::{Error, Result};
 use crate::lab::manifest;
 use crate::lab::member::LabPod;
 use crate::lab::{BUILT_IN_IMAGE, Pod, Pull};
+use crate::template;
 
 /// How many pods are made at once. More would only wait in the engine.
 const AT_ONCE: usize = 8;
-
-/// The pod that comes up when none is named.
-const BUILT_IN: &str = include_str!("../../../templates/pods/two-containers.yaml");
 
 pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -> Result<()> {
     let wanted = wanted(context, files)?;
@@ -61,7 +59,7 @@ fn wanted(context: &Context, files: &[PathBuf]) -> Result<Vec<Pod>> {
         texts.push((if name == "-" { "stdin".into() } else { name }, text));
     }
     if texts.is_empty() {
-        texts.push(("the built-in pod".into(), BUILT_IN.into()));
+        return Ok(vec![built_in()?]);
     }
     let manifests = manifest::read(&texts)?;
     for note in &manifests.notes {
@@ -126,7 +124,7 @@ fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Tas
 
 /// The pod of two containers that devnet carries.
 pub(super) fn built_in() -> Result<Pod> {
-    let text = [("the built-in pod".to_owned(), BUILT_IN.to_owned())];
+    let text = [("the built-in pod".to_owned(), template::PODS[0].fill(&[])?)];
     let pod = manifest::read(&text)?.pods.into_iter().next();
     pod.ok_or_else(|| Error::failed("the built-in manifest has no pod"))
 }
