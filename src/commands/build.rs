@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commands::Context;
-use crate::commands::build_result::{self, Export};
+use crate::commands::build_result::{self, Export, Part};
 use crate::commands::build_show::{self, Work};
 use crate::commands::build_source::{self, Source};
 use crate::commands::target::{Need, NodeTarget};
@@ -166,7 +166,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     // an image that leaves the engine is for nobody else's engine
     let others = if wanted.output.is_none() { others } else { &[] };
     let others = build_result::connect(others, &engine, context).await?;
-    can_it(&engine, &wanted)?;
+    can_it(&engine, &wanted, context)?;
     // one question less where the answer changes nothing
     let info = if wanted.output.is_some()
         || !wanted.annotations.is_empty()
@@ -179,6 +179,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let Export {
         exporter,
         sink,
+        part,
         save_to,
     } = build_result::export(
         wanted.output.as_ref(),
@@ -223,9 +224,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let id = built.image_id();
     if let (Some(file), Some(id)) = (&save_to, id) {
-        let sink = build_result::write_to(file, context)?;
+        let (sink, part) = build_result::write_to(file, context)?;
         engine.save_image(id, &wanted.options.tags, sink).await?;
+        part.map_or(Ok(()), Part::finish)?;
     }
+    part.map_or(Ok(()), Part::finish)?;
     if let (Some(file), Some(id)) = (&args.iidfile, id) {
         build_result::write(file, id)?;
     }
@@ -451,19 +454,30 @@ fn wanted(args: &Args, config: &DockerConfig, context: &Context) -> Result<Wante
     })
 }
 
-/// Refuses what an engine would silently leave out.
-fn can_it(engine: &Engine, wanted: &Wanted) -> Result<()> {
+/// Says what an old engine would silently leave out.
+fn can_it(engine: &Engine, wanted: &Wanted, context: &Context) -> Result<()> {
     let version = engine.about().version.clone().unwrap_or_default();
     let major = version
         .split('.')
         .next()
         .and_then(|major| major.parse::<u32>().ok());
-    if !wanted.options.contexts.is_empty() && major.is_some_and(|major| major < 23) {
-        return Err(Error::failed(format!(
-            "the engine at {} (version {version}) knows no named contexts",
-            engine.address()
-        ))
-        .hint("Docker Engine 23 and newer do"));
+    if major.is_none_or(|major| major >= 23) {
+        return Ok(());
+    }
+    let who = format!("the engine at {} (version {version})", engine.address());
+    if !wanted.options.contexts.is_empty() {
+        return Err(Error::failed(format!("{who} knows no named contexts"))
+            .hint("Docker Engine 23 and newer do"));
+    }
+    for (flag, given) in [
+        ("--ulimit", !wanted.options.ulimits.is_empty()),
+        ("--shm-size", wanted.options.shm_size.is_some()),
+    ] {
+        if given {
+            context
+                .ui
+                .warn(&format!("{who} knows no `{flag}` and builds without it"));
+        }
     }
     Ok(())
 }

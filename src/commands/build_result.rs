@@ -18,6 +18,8 @@ use crate::image::build_flags::{Attributed, Output};
 pub(super) struct Export {
     pub(super) exporter: Option<Attributed>,
     pub(super) sink: Option<Sink>,
+    /// The file that the sink writes.
+    pub(super) part: Option<Part>,
     /// The engine has no such exporter: its image is saved afterwards, to here.
     pub(super) save_to: Option<PathBuf>,
 }
@@ -60,6 +62,7 @@ pub(super) fn export(
     let plain = |exporter| Export {
         exporter,
         sink: None,
+        part: None,
         save_to: None,
     };
     let Some(Output { what, dest }) = output else {
@@ -72,18 +75,25 @@ pub(super) fn export(
             // the engine's own way into a folder needs a receiver of its own; a tar carries the same
             exporter: here("tar", attributes),
             sink: Some(unpack_to(folder)?),
+            part: None,
             save_to: None,
         },
-        ("tar", Some(file)) => Export {
-            exporter: here("tar", attributes),
-            sink: Some(write_to(file, context)?),
-            save_to: None,
-        },
+        ("tar", Some(file)) => {
+            let (sink, part) = write_to(file, context)?;
+            Export {
+                exporter: here("tar", attributes),
+                sink: Some(sink),
+                part,
+                save_to: None,
+            }
+        }
         ("oci" | "docker", Some(file)) if native => {
             image.append(&mut attributes);
+            let (sink, part) = write_to(file, context)?;
             Export {
                 exporter: here(&what.kind, image),
-                sink: Some(write_to(file, context)?),
+                sink: Some(sink),
+                part,
                 save_to: None,
             }
         }
@@ -96,6 +106,7 @@ pub(super) fn export(
         ("docker", Some(file)) => Export {
             exporter: here("moby", image),
             sink: None,
+            part: None,
             save_to: Some(file.clone()),
         },
         // an image in the engine
@@ -124,38 +135,50 @@ fn unpack_to(folder: &Path) -> Result<Sink> {
     }))
 }
 
-/// Writes a stream to a file, which has its name only when it is whole; `-` is stdout.
-pub(super) fn write_to(file: &Path, context: &Context) -> Result<Sink> {
+/// Writes a stream to a file, which gets its name by [`Part::finish`]; `-` is stdout.
+pub(super) fn write_to(file: &Path, context: &Context) -> Result<(Sink, Option<Part>)> {
     if file == Path::new("-") {
         if context.ui.stdout_is_terminal() {
             return Err(
                 Error::usage("an archive is nothing for a terminal").hint("redirect stdout")
             );
         }
-        return Ok(Box::new(|stream: &mut dyn Read| {
+        let sink = Box::new(|stream: &mut dyn Read| {
             let mut stdout = crate::ui::data_writer();
             io::copy(stream, &mut stdout).map(|_length| ())
-        }));
+        });
+        return Ok((sink, None));
     }
-    let mut part = file.as_os_str().to_owned();
-    part.push(".devnet-part");
-    let part = Part(PathBuf::from(part));
-    let mut to = File::create(&part.0).map_err(|error| cannot_write(file).because(error))?;
-    let file = file.to_owned();
-    Ok(Box::new(move |stream: &mut dyn Read| {
-        io::copy(stream, &mut to)?;
-        drop(to);
-        std::fs::rename(&part.0, &file)
-    }))
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(".devnet-part");
+    let part = Part {
+        temporary: PathBuf::from(temporary),
+        file: file.to_owned(),
+    };
+    let mut to =
+        File::create(&part.temporary).map_err(|error| cannot_write(file).because(error))?;
+    let sink = Box::new(move |stream: &mut dyn Read| io::copy(stream, &mut to).map(|_length| ()));
+    Ok((sink, Some(part)))
 }
 
-/// A file that goes away unless it was given its name.
-struct Part(PathBuf);
+/// A file on its way: gone when this is dropped before it is finished, as by Ctrl-C.
+pub(super) struct Part {
+    temporary: PathBuf,
+    file: PathBuf,
+}
+
+impl Part {
+    /// Gives the file its name; it is whole.
+    pub(super) fn finish(self) -> Result<()> {
+        std::fs::rename(&self.temporary, &self.file)
+            .map_err(|error| cannot_write(&self.file).because(error))
+    }
+}
 
 impl Drop for Part {
     fn drop(&mut self) {
         // after the renaming there is nothing under this name
-        let _gone = std::fs::remove_file(&self.0);
+        let _gone = std::fs::remove_file(&self.temporary);
     }
 }
 

@@ -85,22 +85,20 @@ impl FileSend for Receiver {
         tokio::spawn(async move {
             loop {
                 let piece = match from.message().await {
+                    Ok(Some(message)) if message.data.is_empty() => continue,
                     Ok(Some(message)) => Ok(message.data),
-                    Ok(None) => return,
+                    // an end that is not said is a connection that was cut
+                    Ok(None) => Ok(Vec::new()),
                     Err(status) => Err(io::Error::other(status.message().to_owned())),
                 };
-                let broken = piece.is_err();
-                if pieces.send(piece).await.is_err() || broken {
+                let last = piece.as_ref().map_or(true, Vec::is_empty);
+                if pieces.send(piece).await.is_err() || last {
                     return;
                 }
             }
         });
         tokio::task::spawn_blocking(move || {
-            let mut reader = Pieces {
-                from: reader,
-                piece: Vec::new(),
-                at: 0,
-            };
+            let mut reader = Pieces::new(reader);
             let outcome = sink(&mut reader)
                 .and_then(|()| io::copy(&mut reader, &mut io::sink()).map(|_rest| ()));
             if let Err(error) = outcome {
@@ -163,14 +161,7 @@ pub(crate) async fn into_sink<E>(
     sink: Sink,
 ) -> Result<(), Broken<E>> {
     let (pieces, from) = mpsc::channel(WAITING);
-    let writing = tokio::task::spawn_blocking(move || {
-        let mut reader = Pieces {
-            from,
-            piece: Vec::new(),
-            at: 0,
-        };
-        sink(&mut reader)
-    });
+    let writing = tokio::task::spawn_blocking(move || sink(&mut Pieces::new(from)));
     tokio::pin!(stream);
     while let Some(piece) = stream.next().await {
         match piece {
@@ -188,7 +179,7 @@ pub(crate) async fn into_sink<E>(
             }
         }
     }
-    drop(pieces);
+    let _the_sink_may_have_ended = pieces.send(Ok(Vec::new())).await;
     writing
         .await
         .map_err(io::Error::from)
@@ -200,25 +191,66 @@ fn taken<T>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Messages as something that a blocking reader reads.
+/// Messages as something that a blocking reader reads; an empty one is the end.
 struct Pieces {
     from: mpsc::Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
     at: usize,
+    ended: bool,
+}
+
+impl Pieces {
+    fn new(from: mpsc::Receiver<io::Result<Vec<u8>>>) -> Self {
+        Self {
+            from,
+            piece: Vec::new(),
+            at: 0,
+            ended: false,
+        }
+    }
 }
 
 impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.piece.len() {
-            match self.from.blocking_recv() {
-                None => return Ok(0),
-                Some(piece) => self.piece = piece?,
+            if self.ended {
+                return Ok(0);
             }
+            self.piece = match self.from.blocking_recv() {
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(piece) => piece?,
+            };
+            self.ended = self.piece.is_empty();
             self.at = 0;
         }
         let length = buffer.len().min(self.piece.len() - self.at);
         buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
         self.at += length;
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_cut_is_not_taken_for_a_whole_one() {
+        let read = |pieces: &[&str]| {
+            let (to, from) = mpsc::channel(8);
+            for piece in pieces {
+                to.try_send(Ok(piece.as_bytes().to_vec())).unwrap();
+            }
+            drop(to);
+            let mut text = String::new();
+            Pieces::new(from)
+                .read_to_string(&mut text)
+                .map(|_length| text)
+        };
+        assert_eq!(read(&["a", "bc", ""]).unwrap(), "abc");
+        assert_eq!(
+            read(&["a", "bc"]).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
     }
 }

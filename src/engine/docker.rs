@@ -155,6 +155,11 @@ impl Docker {
                 self.endpoint(),
                 message.trim()
             )),
+            Why::DockerStreamError { error } => Error::failed(format!(
+                "{what}: the engine at {} said: {}",
+                self.endpoint(),
+                error.trim()
+            )),
             other => Error::failed(format!(
                 "{what}: the engine at {} was lost",
                 self.endpoint()

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 
 use crate::support::build::{Build, exists};
+use crate::support::registry::Registry;
 use crate::support::{Output, missing};
 
 #[test]
@@ -328,4 +329,124 @@ fn json_progress_is_one_object_a_line_and_warnings_are_told() {
         let stderr = build.run(&[]).stderr;
         assert!(stderr.contains("warning: LegacyKeyValueFormat"), "{stderr}");
     }
+}
+
+/// A base image's layer: a tar with one file.
+fn layer(build: &Build) -> Vec<u8> {
+    let folder = build.sandbox.home().join("base");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("from-base"), "b").unwrap();
+    let mut tar = build.sandbox.command("tar");
+    tar.args(["-cf", "-", "-C"]).arg(folder).arg("from-base");
+    tar.output().unwrap().stdout
+}
+
+#[test]
+fn a_private_registry_is_pulled_from_and_pushed_to_with_the_persons_login() {
+    use base64::Engine as _;
+    let Some(mut build) = Build::new(&[("a", "a")]) else {
+        return;
+    };
+    let registry = Registry::new("me:pa:ss");
+    registry.put_image("base", "1", &layer(&build));
+    let address = registry.address;
+    build.write(
+        "Dockerfile",
+        &format!("FROM {address}/base:1\nCOPY a /\nCMD [\"x\"]\n"),
+    );
+    let name = format!("{address}/team/app:1");
+    let stderr = build.run(&["-q", "-t", &name]).fails(1);
+    assert!(
+        stderr.contains("401") || stderr.contains("uthoriz"),
+        "{stderr}"
+    );
+    let config = build.sandbox.home().join("docker");
+    fs::create_dir(&config).unwrap();
+    let auth = base64::engine::general_purpose::STANDARD.encode("me:pa:ss");
+    let text = serde_json::json!({"auths": {address.to_string(): {"auth": auth}}}).to_string();
+    fs::write(config.join("config.json"), text).unwrap();
+    build.sandbox = build.sandbox.env("DOCKER_CONFIG", config.to_str().unwrap());
+    build.run(&["-q", "--pull", "-t", &name, "--push"]).ok();
+    assert_eq!(build.files(&name), ["a", "from-base"]);
+    assert!(registry.has("team/app/manifests/1"), "it was not pushed");
+    // the same by a credential helper
+    let bin = build.sandbox.home().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let helper = bin.join("docker-credential-devnettest");
+    let script = format!(
+        "#!/bin/sh\ntest \"$1\" = get && test \"$(cat)\" = {address} && echo '{{\"Username\":\"me\",\"Secret\":\"pa:ss\"}}'\n"
+    );
+    fs::write(&helper, script).unwrap();
+    fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(
+        config.join("config.json"),
+        "{\"credsStore\": \"devnettest\"}",
+    )
+    .unwrap();
+    build.sandbox = build
+        .sandbox
+        .env("PATH", &format!("{}:/usr/bin:/bin", bin.display()));
+    let again = format!("{address}/team/app:2");
+    build
+        .run(&["-q", "--pull", "--no-cache", "-t", &again, "--push"])
+        .ok();
+    assert!(registry.has("team/app/manifests/2"), "it was not pushed");
+    build.docker(&["rmi", "-f", &name, &again]).ok();
+    let stderr = build.run(&["--push"]).fails(2);
+    assert!(stderr.contains("no name to push to"), "{stderr}");
+}
+
+#[test]
+fn what_needs_the_other_image_store_is_refused_by_name_or_done() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")]) else {
+        return;
+    };
+    for flag in ["--provenance", "--annotation=a=b"] {
+        let output = build.run(&["-q", "-t", "attested:1", flag]);
+        if build.containerd_store() {
+            output.ok();
+        } else {
+            let stderr = output.fails(1);
+            assert!(
+                stderr.contains("needs an engine with containerd's image store"),
+                "{stderr}"
+            );
+        }
+    }
+    build
+        .run(&["-q", "--provenance=false", "--sbom=false"])
+        .ok();
+}
+
+#[test]
+fn steps_get_their_hosts_and_limits() {
+    let dockerfile = "FROM scratch\nCOPY bin /bin\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \
+        \"/bin/busybox cat /etc/hosts; ulimit -n; /bin/busybox df -k /dev/shm\"]\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile)]) else {
+        return;
+    };
+    let build = build.with_busybox();
+    let output = build.run(&[
+        "--progress",
+        "plain",
+        "--network",
+        "none",
+        "--add-host",
+        "a.test:1.2.3.4",
+        "--ulimit",
+        "nofile=77:88",
+        "--shm-size",
+        "5m",
+    ]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(output.stderr.contains("1.2.3.4\ta.test"), "{output}");
+    if build.major() < 23 {
+        assert!(output.stderr.contains("knows no `--ulimit`"), "{output}");
+        return;
+    }
+    assert!(
+        output.stderr.lines().any(|line| line.ends_with(" 77")),
+        "{output}"
+    );
+    assert!(output.stderr.contains(" 5120 "), "{output}");
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod proxy;
+pub(crate) mod registry;
 pub(crate) mod replay;
 
 use std::ffi::OsStr;
