@@ -19,6 +19,7 @@ mod error;
 mod host;
 mod image;
 mod lab;
+mod netns;
 mod pod;
 mod probe;
 mod progress;

@@ -22,6 +22,9 @@ mod namespaces;
 #[path = "../probe/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]
+#[path = "../probe/snap.rs"]
+mod snap;
+#[cfg(target_os = "linux")]
 #[path = "../probe/udp.rs"]
 mod udp;
 
@@ -49,9 +52,13 @@ fn main() -> std::process::ExitCode {
             namespaces::announce();
             Ok(())
         }
+        ["snap"] => {
+            snap::snap();
+            Ok(())
+        }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect ADDRESS:PORT... | namespaces",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect ADDRESS:PORT... | namespaces | snap",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

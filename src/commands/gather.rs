@@ -6,12 +6,15 @@ use crate::commands::Context;
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::netns::{self, View};
 use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depth {
     pub(crate) lone: Lone,
+    /// Whether the nodes' kernels are asked too.
+    pub(crate) probe: bool,
 }
 
 /// What a look at all nodes found.
@@ -123,20 +126,84 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     };
     let about = engine.about();
     let mut pods = pod::pods(&name, &facts, depth.lone);
-    engine.ips_from_hosts_files(&mut pods, &facts).await;
+    let mut node = Node {
+        name,
+        runtime: "docker".into(),
+        version: about.version.clone(),
+        api_version: about.api_version.clone(),
+        os: about.os.clone(),
+        arch: about.arch.clone(),
+        namespaces: None,
+    };
+    let now = pod::timestamp(info.system_time.as_deref());
+    engine.sweep_looks(&facts, now).await;
+    let mut findings = Vec::new();
+    let view = if depth.probe {
+        match engine
+            .look(&facts)
+            .await
+            .and_then(|text| View::parse(&text))
+        {
+            Ok(view) => Some(view),
+            Err(error) => {
+                let why = error
+                    .causes()
+                    .into_iter()
+                    .next()
+                    .map_or(String::new(), |why| format!(" ({why})"));
+                context.ui.note(&format!(
+                    "what only the kernel of `{}` knows is left out: {error}{why}",
+                    node.name
+                ));
+                None
+            }
+        }
+    } else {
+        None
+    };
+    if let Some(view) = &view {
+        findings = netns::join(&mut pods, &mut node, view, &facts);
+        for pod in &mut pods {
+            let found = netns::listeners(pod, &facts);
+            pod.findings.extend(found);
+            conflicts(&engine, pod, &facts).await;
+        }
+    } else {
+        engine.ips_from_hosts_files(&mut pods, &facts).await;
+    }
     Ok(Seen {
-        node: Node {
-            name,
-            runtime: "docker".into(),
-            version: about.version.clone(),
-            api_version: about.api_version.clone(),
-            os: about.os.clone(),
-            arch: about.arch.clone(),
-            namespaces: None,
-        },
-        now: pod::timestamp(info.system_time.as_deref()),
+        node,
+        now,
         pods,
-        findings: Vec::new(),
+        findings,
         facts,
     })
+}
+
+/// Finds containers that lost their port to another of the pod: their last words say so.
+async fn conflicts(engine: &Engine, pod: &mut Pod, facts: &[pod::ContainerFacts]) {
+    const LAST_LINES: usize = 20;
+    let failed = |life: &&pod::Container| {
+        // codes from 125 on are the runtime's own, or a signal's
+        life.state == "exited" && life.exit_code.is_some_and(|code| (1..125).contains(&code))
+    };
+    let mut found = Vec::new();
+    for container in &pod.containers {
+        let lives = [container].into_iter().chain(
+            pod.containers_before
+                .iter()
+                .filter(|life| life.name == container.name),
+        );
+        let Some(life) = lives.take(2).find(failed) else {
+            continue;
+        };
+        let Some(facts) = facts.iter().find(|facts| facts.id == life.id) else {
+            continue;
+        };
+        // a container that has vanished, or whose logs can't be read, tells nothing
+        if let Ok(log) = engine.printed(&life.id, LAST_LINES).await {
+            found.extend(netns::conflict(pod, container, facts, &log));
+        }
+    }
+    pod.findings.extend(found);
 }

@@ -25,7 +25,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let depth = Depth { lone: Lone::Show };
+    let depth = Depth {
+        lone: Lone::Show,
+        probe: !args.choice.no_probe,
+    };
     let mut gathered = gather::gather(context, depth).await?;
     let snapshot = &mut gathered.snapshot;
     args.choice.apply(&mut snapshot.pods, &[args.pod])?;

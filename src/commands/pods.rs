@@ -89,6 +89,7 @@ impl Choice {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let depth = Depth {
         lone: if args.all { Lone::Show } else { Lone::Leave },
+        probe: !args.choice.no_probe,
     };
     let mut gathered = gather::gather(context, depth).await?;
     args.choice.apply(&mut gathered.snapshot.pods, &args.pods)?;

@@ -20,6 +20,7 @@ pub(crate) mod docker_logs;
 mod docker_networks;
 pub(crate) mod docker_pods;
 mod docker_probe;
+mod docker_snap;
 pub(crate) mod ssh;
 pub(crate) mod tls;
 pub(crate) mod transport;

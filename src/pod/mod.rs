@@ -11,7 +11,7 @@ mod select;
 mod selector;
 mod state;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use findings::{how_it_ended, judge, short};
 pub(crate) use group::{Lone, pods};
@@ -44,7 +44,7 @@ pub(crate) struct Node {
 }
 
 /// Kernel inode numbers of a process's namespaces; they compare only within one node and boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Namespaces {
     pub(crate) net: Option<u64>,
     pub(crate) ipc: Option<u64>,

@@ -24,7 +24,7 @@ impl ProbeImage {
     /// # Errors
     /// When an archive can't be written to memory, which does not happen.
     pub(crate) fn new(program: &[u8], architecture: &str) -> io::Result<Self> {
-        let layer = archive(&[("devnet-probe", program, 0o755)])?;
+        let layer = program_archive(program)?;
         let config = json!({
             "architecture": architecture,
             "os": "linux",
@@ -53,6 +53,14 @@ impl ProbeImage {
         ])?;
         Ok(Self { reference, archive })
     }
+}
+
+/// The program alone, for `PUT /containers/{id}/archive`.
+///
+/// # Errors
+/// When an archive can't be written to memory, which does not happen.
+pub(crate) fn program_archive(program: &[u8]) -> io::Result<Vec<u8>> {
+    archive(&[("devnet-probe", program, 0o755)])
 }
 
 fn archive(files: &[(&str, &[u8], u32)]) -> io::Result<Vec<u8>> {

@@ -1,0 +1,64 @@
+//! Network namespaces that nobody uses and a mount keeps alive.
+
+use std::collections::BTreeSet;
+
+use super::View;
+use crate::pod::{ContainerFacts, Finding, Namespaces};
+
+/// Seconds; younger ones may be on their way to their container, or away from it.
+const OLD: u64 = 60;
+
+pub(super) fn findings(
+    view: &View,
+    facts: &[ContainerFacts],
+    node: Option<Namespaces>,
+) -> Vec<Finding> {
+    let used: BTreeSet<u64> = view
+        .processes
+        .iter()
+        .filter_map(|process| process.namespaces.net)
+        .chain(node.and_then(|node| node.net))
+        .collect();
+    let kept: BTreeSet<&str> = facts
+        .iter()
+        .filter_map(|facts| facts.sandbox_key.as_deref())
+        .collect();
+    let mut seen = BTreeSet::new();
+    view.pinned
+        .iter()
+        .filter(|pinned| !used.contains(&pinned.inode) && pinned.age.is_some_and(|age| age > OLD))
+        .filter(|pinned| !kept.iter().any(|path| same_file(path, &pinned.path)))
+        .filter(|pinned| !is_engines_own(&pinned.path))
+        .filter(|pinned| seen.insert(pinned.inode))
+        .map(|pinned| Finding {
+            code: "leaked-netns",
+            severity: "warning",
+            message: format!(
+                "net:[{}] has no process and no container; {} has kept it for {} min",
+                pinned.inode,
+                pinned.path,
+                pinned.age.unwrap_or_default() / 60
+            ),
+            hint: Some(format!("on the node: umount {0} && rm {0}", pinned.path)),
+            subjects: vec![pinned.path.clone()],
+        })
+        .collect()
+}
+
+/// `/var/run` is `/run` on most machines.
+fn same_file(one: &str, other: &str) -> bool {
+    let plain = |path: &str| path.strip_prefix("/var").unwrap_or(path).to_owned();
+    plain(one) == plain(other)
+}
+
+/// Docker pins the node's own network as `default`; swarm keeps some that no container is in.
+fn is_engines_own(path: &str) -> bool {
+    let Some((folder, name)) = path.rsplit_once('/') else {
+        return false;
+    };
+    folder.ends_with("/netns")
+        && (name == "default"
+            || name == "ingress_sbox"
+            || name.starts_with("lb_")
+            || name.starts_with("1-"))
+}

@@ -1,0 +1,239 @@
+//! One look at a whole node, as one JSON document: every process's namespaces and sockets, every
+//! network namespace's addresses and sockets, and the namespaces that are pinned by a mount.
+//!
+//! All of it is read from procfs; nothing is entered, traced or changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[path = "snap_sockets.rs"]
+mod sockets;
+
+/// A look that lasts longer is abandoned: the program must not outlive who asked for it.
+const LIMIT: Duration = Duration::from_secs(50);
+
+/// Prints the document.
+pub(crate) fn snap() {
+    std::thread::spawn(|| {
+        std::thread::sleep(LIMIT);
+        eprintln!("snap: not done in {} s", LIMIT.as_secs());
+        std::process::exit(1);
+    });
+    let mut processes: Vec<Process> = pids().into_iter().filter_map(read).collect();
+    // of several processes that see one network any will do, unless it has ended meanwhile
+    let mut viewers: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    for process in &processes {
+        if let Some(net) = process.namespaces[0] {
+            viewers.entry(net).or_default().push(process.pid);
+        }
+    }
+    let networks: Vec<String> = viewers
+        .into_iter()
+        .filter_map(|(inode, pids)| sockets::network(inode, &pids))
+        .collect();
+    let pinned = pinned(&processes);
+    // a number that was given to another process meanwhile proves nothing
+    processes.retain(|process| stat(process.pid).is_some_and(|now| now.start == process.start));
+    println!(
+        "{{\"schema\":1,\"processes\":[{}],\"networks\":[{}],\"pinned\":[{}]}}",
+        joined(processes.iter().map(Process::json)),
+        joined(networks),
+        joined(pinned),
+    );
+}
+
+/// The kinds of namespaces, in the order in which they are told.
+const KINDS: [&str; 6] = ["net", "ipc", "uts", "pid", "mnt", "user"];
+
+struct Process {
+    pid: u32,
+    parent: u32,
+    start: u64,
+    state: char,
+    command: String,
+    containers: BTreeSet<String>,
+    namespaces: [Option<u64>; 6],
+    /// Inodes of the sockets that it holds; `None` where that could not be read.
+    sockets: Option<BTreeSet<u64>>,
+}
+
+impl Process {
+    fn json(&self) -> String {
+        let namespaces = KINDS.iter().zip(self.namespaces).map(|(kind, inode)| {
+            format!(
+                "\"{kind}\":{}",
+                inode.map_or("null".into(), |inode| inode.to_string())
+            )
+        });
+        format!(
+            "{{\"pid\":{},\"parent\":{},\"state\":{},\"command\":{},\"containers\":[{}],\"namespaces\":{{{}}},\"sockets\":{}}}",
+            self.pid,
+            self.parent,
+            quoted(&self.state.to_string()),
+            quoted(&self.command),
+            joined(self.containers.iter().map(|id| quoted(id))),
+            joined(namespaces),
+            self.sockets.as_ref().map_or("null".into(), |sockets| {
+                format!("[{}]", joined(sockets.iter().map(u64::to_string)))
+            }),
+        )
+    }
+}
+
+fn pids() -> Vec<u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// A process, unless it has ended or is one of the kernel's own.
+fn read(pid: u32) -> Option<Process> {
+    const KTHREADD: u32 = 2;
+    let stat = stat(pid)?;
+    if pid == std::process::id() {
+        return None;
+    }
+    let no_command = fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty());
+    if no_command && (pid == KTHREADD || stat.parent == KTHREADD) {
+        return None;
+    }
+    Some(Process {
+        pid,
+        parent: stat.parent,
+        start: stat.start,
+        state: stat.state,
+        command: stat.command,
+        containers: container_ids(
+            &fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default(),
+        ),
+        namespaces: KINDS.map(|kind| link_inode(&format!("/proc/{pid}/ns/{kind}"))),
+        sockets: held_sockets(pid),
+    })
+}
+
+struct Stat {
+    command: String,
+    state: char,
+    parent: u32,
+    /// Field 22: clock ticks after boot; with the number it names one process for ever.
+    start: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    // the command may hold blanks and parentheses
+    let (head, tail) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = tail.split_whitespace().collect();
+    Some(Stat {
+        command: head.split_once('(')?.1.to_owned(),
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        start: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// What stands between the brackets of `net:[4026531840]`.
+fn link_inode(path: &str) -> Option<u64> {
+    bracketed(&fs::read_link(path).ok()?.to_string_lossy())
+}
+
+fn bracketed(text: &str) -> Option<u64> {
+    text.split_once('[')?.1.strip_suffix(']')?.parse().ok()
+}
+
+fn held_sockets(pid: u32) -> Option<BTreeSet<u64>> {
+    let inodes = fs::read_dir(format!("/proc/{pid}/fd"))
+        .ok()?
+        .flatten()
+        .filter_map(|entry| {
+            let target = fs::read_link(entry.path()).ok()?;
+            let target = target.to_string_lossy();
+            target.starts_with("socket:").then(|| bracketed(&target))?
+        });
+    Some(inodes.collect())
+}
+
+/// Container IDs are 64 hexadecimal digits, whatever stands around them in a cgroup's path.
+fn container_ids(cgroups: &str) -> BTreeSet<String> {
+    cgroups
+        .split(|c: char| !c.is_ascii_hexdigit())
+        .filter(|word| word.len() == 64)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Network namespaces that a mount keeps alive, as the node's first process and the engine's own
+/// see them.
+fn pinned(processes: &[Process]) -> Vec<String> {
+    let keeps_mounts = |process: &&Process| {
+        process.pid == 1 || matches!(process.command.as_str(), "dockerd" | "containerd")
+    };
+    let mut views = BTreeSet::new();
+    let mut found = BTreeMap::new();
+    for process in processes.iter().filter(keeps_mounts) {
+        if process.namespaces[4].is_some_and(|mnt| !views.insert(mnt)) {
+            continue;
+        }
+        let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", process.pid));
+        for line in mounts.unwrap_or_default().lines() {
+            let mut fields = line.split(' ').skip(3);
+            let (Some(root), Some(path)) = (fields.next(), fields.next()) else {
+                continue;
+            };
+            if let Some(inode) = bracketed(root).filter(|_| root.starts_with("net:")) {
+                let path = unescaped(path);
+                let age = age(&format!("/proc/{}/root{path}", process.pid));
+                found.insert((inode, path), age);
+            }
+        }
+    }
+    found
+        .into_iter()
+        .map(|((inode, path), age)| {
+            format!(
+                "{{\"inode\":{inode},\"path\":{},\"age\":{}}}",
+                quoted(&path),
+                age.map_or("null".into(), |age| age.to_string())
+            )
+        })
+        .collect()
+}
+
+/// The kernel writes a blank in a path as `\040`.
+fn unescaped(path: &str) -> String {
+    path.replace("\\040", " ")
+        .replace("\\011", "\t")
+        .replace("\\012", "\n")
+        .replace("\\134", "\\")
+}
+
+/// For how many seconds a pinned namespace is there.
+fn age(path: &str) -> Option<u64> {
+    let since = u64::try_from(fs::metadata(path).ok()?.ctime()).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    now.checked_sub(since)
+}
+
+fn joined(parts: impl IntoIterator<Item = String>) -> String {
+    parts.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
