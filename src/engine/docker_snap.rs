@@ -69,13 +69,18 @@ impl Engine {
     }
 
     async fn source(&self, facts: &[ContainerFacts]) -> Result<Source> {
-        let own = self.images_where("label", &format!("{ROLE}=probe-image")).await?;
+        let own = self
+            .images_where("label", &format!("{ROLE}=probe-image"))
+            .await?;
         let current = self.probe_reference()?;
         if own.iter().any(|(_, names)| names.contains(&current)) {
             return Ok(Source::Own(current));
         }
         let sandbox = facts.iter().find(|facts| {
-            facts.labels.get("io.kubernetes.docker.type").is_some_and(|kind| kind == "podsandbox")
+            facts
+                .labels
+                .get("io.kubernetes.docker.type")
+                .is_some_and(|kind| kind == "podsandbox")
                 && crate::pod::is_up(&facts.state)
         });
         match sandbox.and_then(|facts| facts.image_id.clone()) {
@@ -93,7 +98,10 @@ impl Docker {
             .create_container(None::<CreateContainerOptions>, body(source))
             .await
             .map_err(failed)?;
-        let guard = Abandoned { docker: self.clone(), id: Some(made.id.clone()) };
+        let guard = Abandoned {
+            docker: self.clone(),
+            id: Some(made.id.clone()),
+        };
         let outcome = self.run_look(&made.id, source).await;
         match &outcome {
             // it ran to its end, and its engine removes it
@@ -123,7 +131,11 @@ impl Docker {
             .stderr(true)
             .stream(true)
             .build();
-        let mut attached = self.api.attach_container(id, Some(options)).await.map_err(failed)?;
+        let mut attached = self
+            .api
+            .attach_container(id, Some(options))
+            .await
+            .map_err(failed)?;
         self.api
             .start_container(id, None::<StartContainerOptions>)
             .await
@@ -221,7 +233,10 @@ fn body(source: &Source) -> ContainerCreateBody {
             cap_drop: Some(vec!["ALL".into()]),
             // the links in /proc/PID/ns, and those in /proc/PID/fd of other users
             cap_add: Some(vec!["SYS_PTRACE".into(), "DAC_READ_SEARCH".into()]),
-            security_opt: Some(vec!["apparmor=unconfined".into(), "no-new-privileges".into()]),
+            security_opt: Some(vec![
+                "apparmor=unconfined".into(),
+                "no-new-privileges".into(),
+            ]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("none".into()),
                 config: None,
