@@ -65,8 +65,8 @@ impl Engine {
         docker.pull(name).await
     }
 
-    /// The images that match: by label (`name` or `name=value`) or by reference pattern. Each is
-    /// its ID and its names.
+    /// The images that match, as by `label` (`name` or `name=value`) or `dangling`. Each is its ID
+    /// and its names.
     pub(crate) async fn images_where(
         &self,
         filter: &str,

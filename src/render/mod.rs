@@ -6,6 +6,7 @@ mod build_plain;
 mod build_tty;
 pub(crate) mod document;
 pub(crate) mod inspect;
+pub(crate) mod lab;
 pub(crate) mod logs;
 pub(crate) mod pods;
 pub(crate) mod table;

@@ -423,3 +423,48 @@ fn the_claims_are_proved_and_each_experiment_notices_a_broken_one() {
     assert!(said.contains("there are: unique-ip"), "{said}");
     assert_clean(&lab.ground);
 }
+
+#[test]
+fn clean_removes_what_a_killed_devnet_left_and_nothing_of_others() {
+    let Some(lab) = Lab::new() else { return };
+    let file = lab.write(
+        "slow.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: slow}\nspec:\n  initContainers:\n  \
+         - {name: wait, image: devnet-probe, args: [pause]}\n  containers:\n  \
+         - {name: app, image: devnet-probe, args: [serve, \"80\"]}\n  volumes:\n  \
+         - {name: v, emptyDir: {}}\n",
+    );
+    let mut child = lab
+        .sandbox
+        .devnet_command(&["-H", &lab.host(), "lab", "up", &file])
+        .spawn()
+        .unwrap();
+    let waiting = "label=dev.devnet.container.name=wait";
+    for _ in 0..200 {
+        if !lab.docker(&["ps", "-q", "--filter", waiting]).is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let probe = lab.docker(&["images", "-q", "--filter", "label=dev.devnet.role"]);
+    let transfer = "127.0.0.1:4711/devnet-transfer/shop/app:1";
+    lab.docker(&["tag", probe.trim(), "clean-other:1"]);
+    lab.docker(&["network", "create", "clean-other"]);
+    let archive = lab.write("empty.tar", "");
+    std::fs::write(&archive, [0; 1024]).unwrap();
+    lab.docker(&["import", &archive, "clean-mine:1"]);
+    lab.docker(&["tag", "clean-mine:1", transfer]);
+    lab.docker(&["rmi", "clean-other:1"]);
+
+    let said = lab.sandbox.devnet(&["-H", &lab.host(), "clean"]).ok();
+    assert!(said.contains("removed"), "{said}");
+    assert_clean(&lab.ground);
+    let images = lab.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    assert!(images.contains("clean-mine:1") && !images.contains("devnet-transfer"));
+    lab.docker(&["network", "rm", "clean-other"]);
+    lab.docker(&["rmi", "clean-mine:1"]);
+    let said = lab.sandbox.devnet(&["-H", &lab.host(), "clean"]).ok();
+    assert!(said.contains("nothing of devnet's"), "{said}");
+}

@@ -30,7 +30,10 @@ pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -
             .map_err(Error::stdout)?;
     }
     if wanted.is_empty() {
-        // also what a crash left without a pod
+        // also what a killed devnet left that is no pod yet
+        let found = engine.labelled(&[label::POD_UID]).await?;
+        let ids: Vec<&str> = found.iter().map(|one| one.id.as_str()).collect();
+        containers(engine, &ids).await?;
         tidy(engine).await?;
     }
     if chosen.is_empty() {
@@ -127,13 +130,15 @@ pub(crate) async fn sweep(engine: &Engine) -> Result<usize> {
         engine.remove_image(&id).await?;
         count += 1;
     }
-    let transferred = engine
-        .images_where("reference", "127.0.0.1:*/devnet-transfer/*")
-        .await?;
-    let is_transfer = |name: &String| name.contains("/devnet-transfer/");
-    for name in transferred.iter().flat_map(|(_, names)| names) {
-        // by name: an image that has other names stays under those
-        if is_transfer(name) {
+    // the engine's own patterns stop at slashes: every name is looked at
+    let all = engine.images_where("dangling", "false").await?;
+    for name in all.iter().flat_map(|(_, names)| names) {
+        let transfer = name
+            .strip_prefix("127.0.0.1:")
+            .and_then(|rest| rest.split_once('/'))
+            .is_some_and(|(_, rest)| rest.starts_with("devnet-transfer/"));
+        if transfer {
+            // by name: an image that has other names stays under those
             engine.remove_image(name).await?;
             count += 1;
         }

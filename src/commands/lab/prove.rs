@@ -10,12 +10,13 @@ use serde_json::json;
 use super::stage::{self, Stage};
 use super::{down, kill, pods, up};
 use crate::commands::Context;
+use crate::commands::pods::style;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::claim::{self, Asked, Inodes, Moment, Proof};
 use crate::lab::member::{Found, LabPod};
 use crate::lab::{BUILT_IN_IMAGE, Container, Pod};
-use crate::ui::visible;
+use crate::render;
 
 /// Where the pods of the experiments live, apart from the user's.
 const NAMESPACE: &str = "devnet-prove";
@@ -86,7 +87,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
     down::forget(engine, &uids).await?;
     let text = match args.output {
         Format::Json => document(engine, &proofs),
-        Format::Text => text(&proofs),
+        Format::Text => render::lab::proofs(&proofs, style(context)),
     };
     context.ui.data(&text).map_err(Error::stdout)?;
     let wrong: Vec<&str> = proofs
@@ -405,25 +406,4 @@ fn document(engine: &Engine, proofs: &[Proof]) -> String {
         "claims": proofs,
     });
     format!("{document:#}\n")
-}
-
-fn text(proofs: &[Proof]) -> String {
-    let mut lines = Vec::new();
-    for proof in proofs {
-        let word = match (proof.holds, proof.expected) {
-            (true, _) => "holds",
-            (false, true) => "FAILS",
-            (false, false) => "not on Docker",
-        };
-        lines.push(format!("{word}: {}\n", proof.claim));
-        lines.extend(
-            proof
-                .evidence
-                .iter()
-                .map(|seen| format!("    {}\n", visible(seen))),
-        );
-    }
-    let held = proofs.iter().filter(|proof| proof.holds).count();
-    lines.push(format!("{held} of {} claims hold\n", proofs.len()));
-    lines.concat()
 }

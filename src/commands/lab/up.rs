@@ -92,7 +92,18 @@ fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Tas
             });
             continue;
         };
-        if before.spec().as_ref() != Some(&pod) {
+        let spec = before.spec();
+        if spec.is_none() {
+            return Err(Error::failed(format!(
+                "{} is in the lab already, but its sandbox is gone",
+                pod.full_name()
+            ))
+            .hint(format!(
+                "`devnet lab down {}` removes the rest",
+                pod.full_name()
+            )));
+        }
+        if spec.as_ref() != Some(&pod) {
             return Err(Error::usage(format!(
                 "{} is in the lab already, from another manifest",
                 pod.full_name()
