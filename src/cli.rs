@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Build(commands::build::Args),
     Load(commands::load::Args),
     Pods(commands::pods::Args),
+    #[command(visible_alias = "netstat")]
+    Ports(commands::ports::Args),
     Inspect(commands::inspect::Args),
     Exec(commands::exec::Args),
     Logs(commands::logs::Args),

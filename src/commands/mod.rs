@@ -25,6 +25,7 @@ pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod one_pod;
 pub(crate) mod pods;
+pub(crate) mod ports;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod target;
@@ -62,6 +63,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Logs(args) => logs::run(args, context).await,
         Command::New(args) => new::run(&args, context),
         Command::Pods(args) => pods::run(args, context).await,
+        Command::Ports(args) => ports::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
     }

@@ -20,6 +20,9 @@ pub(crate) struct Args {
     pods: Vec<String>,
     #[command(flatten)]
     choice: Choice,
+    /// Which namespaces are shared, by the kernel's numbers
+    #[arg(long, conflicts_with = "no_probe")]
+    ns: bool,
     /// Also plain containers that share nothing with another
     #[arg(long)]
     all: bool,
@@ -93,7 +96,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let mut gathered = gather::gather(context, depth).await?;
     args.choice.apply(&mut gathered.snapshot.pods, &args.pods)?;
-    show(context, &gathered, args.output)?;
+    if args.ns && args.output.is_none() {
+        let table = render::namespaces::table(&gathered.snapshot, style(context));
+        write(context, &table)?;
+    } else {
+        show(context, &gathered, args.output)?;
+    }
     if gathered.snapshot.pods.is_empty() && args.output.is_none() {
         context.ui.say("no pods");
     }

@@ -7,7 +7,7 @@ use bollard::models::{
     MountType, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, StartContainerOptions,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt as _;
 
@@ -93,9 +93,14 @@ impl Engine {
 impl Docker {
     async fn look(&self, source: &Source) -> Result<String> {
         let failed = |error| self.failed("the probe", error);
+        // a name says whose it is; the time tells it from those of other devnets
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&format!("devnet-look-{now:x}"))
+            .build();
         let made = self
             .api
-            .create_container(None::<CreateContainerOptions>, body(source))
+            .create_container(Some(options), body(source))
             .await
             .map_err(failed)?;
         let guard = Abandoned {

@@ -94,7 +94,7 @@ fn number(value: Option<impl ToString>) -> String {
 }
 
 /// A field holds no tab and no line break.
-fn field(text: &str) -> String {
+pub(super) fn field(text: &str) -> String {
     crate::ui::visible(text)
         .replace('\t', "\\t")
         .replace('\n', "\\n")

@@ -8,7 +8,9 @@ pub(crate) mod document;
 pub(crate) mod inspect;
 pub(crate) mod lab;
 pub(crate) mod logs;
+pub(crate) mod namespaces;
 pub(crate) mod pods;
+pub(crate) mod ports;
 pub(crate) mod table;
 
 use jiff::{SignedDuration, Timestamp};

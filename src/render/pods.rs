@@ -327,7 +327,7 @@ pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
 }
 
 /// Text broken at blanks and indented; lines after the first two columns more.
-fn wrapped(text: &str, indent: usize, style: Style) -> String {
+pub(crate) fn wrapped(text: &str, indent: usize, style: Style) -> String {
     let mut out = String::new();
     let mut line = " ".repeat(indent);
     let mut empty = true;

@@ -1,0 +1,54 @@
+//! `devnet ports`: which process of which container listens on what.
+
+use crate::commands::Context;
+use crate::commands::gather::{self, Depth};
+use crate::commands::pods::{Choice, Form, style, write};
+use crate::error::{Error, Result};
+use crate::pod::Lone;
+use crate::render;
+
+/// Show who listens on which port, down to the process
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet ports                 every listener of every pod
+  devnet ports web             those of one pod
+  devnet ports -o json         with all other sockets, as a document")]
+pub(crate) struct Args {
+    /// Only these: a name, namespace/name, a UID, a container's ID; a unique part is enough
+    #[arg(value_name = "POD")]
+    pods: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// How to show them: json, yaml, tsv or name
+    #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
+    output: Option<Form>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    if args.choice.no_probe {
+        return Err(
+            Error::usage("only the kernel knows who listens").hint("leave `--no-probe` out")
+        );
+    }
+    let depth = Depth {
+        lone: Lone::Leave,
+        probe: true,
+    };
+    let mut gathered = gather::gather(context, depth).await?;
+    args.choice.apply(&mut gathered.snapshot.pods, &args.pods)?;
+    let snapshot = &gathered.snapshot;
+    let unknown = snapshot.pods.iter().any(|pod| pod.sockets.is_none());
+    if unknown && snapshot.pods.iter().all(|pod| pod.sockets.is_none()) {
+        return Err(Error::failed("nobody could look at the pods' sockets")
+            .hint("the note above says why the probe did not run"));
+    }
+    let text = match args.output {
+        None | Some(Form::Wide) => render::ports::table(snapshot, style(context)),
+        Some(Form::Json) => render::document::json(snapshot)?,
+        Some(Form::Yaml) => render::document::yaml(snapshot)?,
+        Some(Form::Tsv) => render::ports::tsv(&snapshot.pods),
+        Some(Form::Name) => render::document::names(&snapshot.pods),
+    };
+    write(context, &text)?;
+    gathered.outcome()
+}
