@@ -123,6 +123,9 @@ pub(crate) struct Args {
     /// Write what the engine says of the result to this file, as JSON
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
+    /// Check the Dockerfile, and build nothing
+    #[arg(long)]
+    check: bool,
     /// Print the resolved build as JSON, and send nothing
     #[arg(long)]
     dry_run: bool,
@@ -206,6 +209,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             result: sink,
         },
     };
+    if args.check {
+        return build_show::check(&engine, solve, dockerfile.as_deref(), context).await;
+    }
     let work = Work::BuildKit(Box::new(solve));
     let built = build_show::run(&engine, work, progress, dockerfile.as_deref(), context).await?;
     let built = if let Some(built) = built {

@@ -122,6 +122,58 @@ pub(super) async fn run(
     }
 }
 
+/// Has the Dockerfile checked: what is found goes to stdout.
+///
+/// # Errors
+/// When something was found.
+pub(super) async fn check(
+    engine: &Engine,
+    solve: Solve,
+    dockerfile: Option<&Path>,
+    context: &Context,
+) -> Result<()> {
+    let version = engine.about().version.clone().unwrap_or_default();
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major < 27) {
+        return Err(Error::failed(format!(
+            "the engine at {} (version {version}) can't check Dockerfiles",
+            engine.address()
+        ))
+        .hint("Docker Engine 27 and newer can"));
+    }
+    let (events, _nobody) = tokio::sync::mpsc::unbounded_channel();
+    let outcome = engine.check_dockerfile(solve, &events).await;
+    let Failure {
+        error, mut places, ..
+    } = match outcome {
+        Ok(checked) => {
+            context
+                .ui
+                .data(&crate::ui::visible(&checked.text))
+                .map_err(|error| Error::failed("stdout can't be written").because(error))?;
+            if checked.clean {
+                context.ui.say("check complete, no warnings found");
+                return Ok(());
+            }
+            let found = Error::failed("the check found something to mend");
+            match checked.broken {
+                None => return Err(found),
+                Some(why) => Failure::from(found.because(why)),
+            }
+        }
+        Err(failure) => failure,
+    };
+    if places.is_empty() {
+        places.extend(dockerfile.and_then(|file| place(file, &error, &[])));
+    }
+    let display = Display::new(Progress::Quiet, context.ui.color_stderr());
+    context.ui.talk_bytes(display.failure(&places).as_bytes());
+    Err(error)
+}
+
 /// Where a build failed, found in the Dockerfile itself: engines up to 20.10 do not say.
 fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(Source, Vec<Lines>)> {
     let data = std::fs::read(file).ok()?;

@@ -126,14 +126,11 @@ async fn build(
     solve: Solve,
     events: &Sender,
 ) -> std::result::Result<Built, Failure> {
-    let mut solve = solve;
-    let provide = std::mem::take(&mut solve.provide);
     // before the session: an engine without it has asked for nothing yet
     let control =
         ControlClient::new(channel(dialer).await?).max_decoding_message_size(LONGEST_MESSAGE);
-    let session = Session::open(dialer, &solve.shared_key, provide, events.clone()).await?;
-    let reference = crate::engine::buildkit_session::token();
-    let request = request(solve, session.id(), &reference);
+    let (session, request) = prepare(dialer, solve, "dockerfile.v0", events).await?;
+    let reference = request.r#ref.clone();
     let news = news(control.clone(), reference, events);
     tokio::pin!(news);
     let mut solving = control;
@@ -170,6 +167,21 @@ async fn build(
     }
 }
 
+/// Opens the session of a solve, and writes its request.
+pub(super) async fn prepare(
+    dialer: &Dialer,
+    mut solve: Solve,
+    frontend: &str,
+    events: &Sender,
+) -> Result<(Session, SolveRequest)> {
+    let provide = std::mem::take(&mut solve.provide);
+    let session = Session::open(dialer, &solve.shared_key, provide, events.clone()).await?;
+    let reference = crate::engine::buildkit_session::token();
+    let mut request = request(solve, session.id(), &reference);
+    frontend.clone_into(&mut request.frontend);
+    Ok((session, request))
+}
+
 /// Tells what the engine says about a build until it says no more.
 async fn news(mut control: ControlClient<Channel>, reference: String, events: &Sender) {
     let Ok(response) = control.status(StatusRequest { r#ref: reference }).await else {
@@ -202,7 +214,6 @@ fn request(solve: Solve, session: &str, reference: &str) -> SolveRequest {
     SolveRequest {
         r#ref: reference.to_owned(),
         session: session.to_owned(),
-        frontend: "dockerfile.v0".to_owned(),
         frontend_attrs: solve.attributes.into_iter().collect(),
         // engines up to 24 read only these two, newer ones only the list
         exporter_deprecated: exporter.kind.clone(),
@@ -222,7 +233,7 @@ fn request(solve: Solve, session: &str, reference: &str) -> SolveRequest {
 }
 
 /// A gRPC client on one upgraded stream.
-async fn channel(dialer: &Dialer) -> Result<Channel> {
+pub(super) async fn channel(dialer: &Dialer) -> Result<Channel> {
     let stream = transport::upgrade(dialer, "/grpc", &[]).await?;
     let once = Arc::new(std::sync::Mutex::new(Some(Io::new(stream))));
     let connector = tower::service_fn(move |_: http::Uri| {
@@ -249,7 +260,11 @@ fn lost(dialer: &Dialer) -> Error {
 }
 
 /// `complaint` is what we ourselves could not serve: it says more than the engine's echo of it.
-fn failure(dialer: &Dialer, status: &tonic::Status, complaint: Option<Error>) -> Failure {
+pub(super) fn failure(
+    dialer: &Dialer,
+    status: &tonic::Status,
+    complaint: Option<Error>,
+) -> Failure {
     // only a transport's failure has a source; what the engine says has none
     if std::error::Error::source(status).is_some() {
         return Failure::from(lost(dialer).because(status.message().to_owned()));

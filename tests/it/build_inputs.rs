@@ -450,3 +450,30 @@ fn steps_get_their_hosts_and_limits() {
     );
     assert!(output.stderr.contains(" 5120 "), "{output}");
 }
+
+#[test]
+fn a_check_tells_the_linters_findings_and_builds_nothing() {
+    let Some(build) = Build::new(&[
+        ("Dockerfile", "FROM scratch\nENV a b\nCOPY a /\n"),
+        ("a", ""),
+    ]) else {
+        return;
+    };
+    let output = build.run(&["--check", "-t", "checked:1"]);
+    if build.major() < 27 {
+        assert!(output.fails(1).contains("can't check Dockerfiles"));
+        return;
+    }
+    assert_eq!(output.code, 1, "{output}");
+    assert!(output.stdout.contains("LegacyKeyValueFormat"), "{output}");
+    assert!(output.stdout.contains("Dockerfile:2"), "{output}");
+    build.write("Dockerfile", "FROM scratch\nENV a=b\nCOPY a /\n");
+    let output = build.run(&["--check", "-t", "checked:1"]);
+    assert!(output.stderr.contains("no warnings found"), "{output}");
+    assert_eq!(output.ok(), "");
+    build.write("Dockerfile", "FROM scratch\nCOPPY a /\n");
+    let output = build.run(&["--check"]);
+    assert_eq!(output.code, 1, "{output}");
+    assert!(format!("{output}").contains("COPPY"), "{output}");
+    build.docker(&["image", "inspect", "checked:1"]).fails(1);
+}
