@@ -47,10 +47,6 @@ struct Return {
     result: Option<Outcome>,
 }
 
-/// `moby.buildkit.v1.frontend.ReturnResponse`
-#[derive(Clone, PartialEq, prost::Message)]
-struct Returned;
-
 /// What the linter found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checked {
@@ -121,7 +117,7 @@ async fn ask(
         result: Some(Outcome::default()),
     };
     // the answer is here; how the waiting solve ends changes nothing
-    let _ended: Result<Returned, _> = call(&channel, &reference, "Return", end).await;
+    let _ended: Result<(), _> = call(&channel, &reference, "Return", end).await;
     let text = |key: &str| {
         metadata
             .get(key)
