@@ -14,6 +14,7 @@ mod env;
 mod exec;
 mod house;
 mod lab;
+mod lab_manifests;
 mod logs;
 mod new;
 mod pods;

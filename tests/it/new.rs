@@ -48,7 +48,13 @@ fn root(folder: &Path, scripts: &[(&str, &str)]) {
     }
 }
 
-fn import(sandbox: &Sandbox, ground: &Path, engine: &str, name: &str, scripts: &[(&str, &str)]) {
+pub(crate) fn import(
+    sandbox: &Sandbox,
+    ground: &Path,
+    engine: &str,
+    name: &str,
+    scripts: &[(&str, &str)],
+) {
     let folder = sandbox.home().join("root");
     root(&folder, scripts);
     let archive = sandbox.home().join("root.tar").display().to_string();

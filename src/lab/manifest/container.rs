@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use super::ConfigMaps;
 use super::reader::{At, Reader};
+use super::{ConfigMaps, Holder, volume};
 use crate::lab::plan::{self, Place};
 use crate::lab::{Container, Mount, Pod, Port, Pull, Text, quantity};
 
@@ -128,7 +128,12 @@ fn value_from(reader: &mut Reader, at: &At<'_>, pod: &Pod, maps: &ConfigMaps) ->
             }
             path.map(Text::Field)
         }
-        "configMapKeyRef" => {
+        "configMapKeyRef" | "secretKeyRef" => {
+            let holder = if source == "secretKeyRef" {
+                Holder::Secret
+            } else {
+                Holder::ConfigMap
+            };
             let (mut map, mut key, mut optional) = (None, None, false);
             for (name, at) in reader.fields(&at)? {
                 match name {
@@ -140,10 +145,11 @@ fn value_from(reader: &mut Reader, at: &At<'_>, pod: &Pod, maps: &ConfigMaps) ->
             }
             let (map, key) = (map?, key?);
             let value = maps
-                .get(&(pod.namespace.clone(), map.clone()))
+                .get(&(holder, pod.namespace.clone(), map.clone()))
                 .and_then(|values| values.get(&key));
             if value.is_none() && !optional {
-                let why = format!("no key `{key}` in a ConfigMap `{map}` of these files");
+                let kind = holder.kind();
+                let why = format!("no key `{key}` in a {kind} `{map}` of these files");
                 reader.refuse(&at, &why);
             }
             value.map(|value| verbatim(value))
@@ -177,7 +183,12 @@ fn variables_from(
     let (mut prefix, mut map) = (String::new(), None);
     for (name, at) in reader.fields(at).unwrap_or_default() {
         match name {
-            "configMapRef" => map = super::volume::reference(reader, &at, &pod.namespace, maps),
+            "configMapRef" => {
+                map = volume::reference(reader, &at, Holder::ConfigMap, &pod.namespace, maps);
+            }
+            "secretRef" => {
+                map = volume::reference(reader, &at, Holder::Secret, &pod.namespace, maps);
+            }
             "prefix" => prefix = reader.text(&at).unwrap_or_default(),
             _ => reader.unknown(&at),
         }

@@ -1,4 +1,4 @@
-//! Pod manifests (`v1/Pod`, and `v1/ConfigMap` for their volumes) to pods. What the lab can't do
+//! Pod manifests (`v1/Pod`; `v1/ConfigMap` and `v1/Secret` for their volumes) to pods. What the lab can't do
 //! is named with file, line and field before anything starts: refused where it changes what runs,
 //! noted where it does not.
 
@@ -24,8 +24,24 @@ pub(crate) struct Manifests {
     pub(crate) notes: Vec<String>,
 }
 
-/// The texts of the `ConfigMap`s, by namespace and name.
-type ConfigMaps = BTreeMap<(String, String), BTreeMap<String, String>>;
+/// Which kind of object holds texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    ConfigMap,
+    Secret,
+}
+
+impl Holder {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
+/// The texts of `ConfigMap`s and `Secret`s, by namespace and name.
+type ConfigMaps = BTreeMap<(Holder, String, String), BTreeMap<String, String>>;
 
 /// Reads manifests; each file is its name and its text.
 ///
@@ -82,7 +98,11 @@ fn sort<'a>(reader: &mut Reader, at: At<'a>, pods: &mut Vec<At<'a>>, maps: &mut 
     let (version, kind) = (text("apiVersion"), text("kind"));
     match (version.as_deref(), kind.as_deref()) {
         (Some("v1"), Some("Pod")) => pods.push(at),
-        (Some("v1"), Some("ConfigMap")) => volume::config_map(reader, &at, maps),
+        (Some("v1"), Some("ConfigMap")) => volume::keep(reader, &at, Holder::ConfigMap, maps),
+        (Some("v1"), Some("Secret")) => {
+            reader.note(&at, "whoever may ask the engine can read it there");
+            volume::keep(reader, &at, Holder::Secret, maps);
+        }
         (Some("v1"), Some("List")) => {
             if let Some((_, items)) = fields.iter().find(|(key, _)| *key == "items") {
                 for item in reader.list(items) {
@@ -92,7 +112,7 @@ fn sort<'a>(reader: &mut Reader, at: At<'a>, pods: &mut Vec<At<'a>>, maps: &mut 
         }
         (Some(version), Some(kind)) => reader.refuse(
             &at,
-            &format!("the lab runs v1/Pod and v1/ConfigMap, not {version}/{kind}"),
+            &format!("the lab runs v1/Pod (with v1/ConfigMap and v1/Secret), not {version}/{kind}"),
         ),
         _ => reader.refuse(
             &at,

@@ -173,7 +173,7 @@ fn what_would_change_what_runs_is_refused_with_file_line_and_field() {
 fn other_kinds_and_what_is_no_manifest_are_refused() {
     assert_eq!(
         refusal("apiVersion: apps/v1\nkind: Deployment\n"),
-        "pod.yaml:1: the lab runs v1/Pod and v1/ConfigMap, not apps/v1/Deployment"
+        "pod.yaml:1: the lab runs v1/Pod (with v1/ConfigMap and v1/Secret), not apps/v1/Deployment"
     );
     assert_eq!(
         refusal("hello: world\n"),
@@ -201,4 +201,47 @@ fn everything_that_is_wrong_is_said_at_once() {
 fn two_pods_of_one_name_are_refused() {
     let said = refusal(&format!("{SMALL}---\n{SMALL}"));
     assert_eq!(said, "pod.yaml:1: two pods are called default/web");
+}
+
+#[test]
+fn secrets_are_decoded_and_said_to_be_readable() {
+    let text = r#"
+apiVersion: v1
+kind: Secret
+metadata: {name: login}
+type: Opaque
+data: {user: YWRtaW4=}
+stringData: {password: "s3c$(x)"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+  - name: app
+    image: a
+    env: [{name: U, valueFrom: {secretKeyRef: {name: login, key: user}}}]
+    envFrom: [{secretRef: {name: login}}]
+    volumeMounts: [{name: v, mountPath: /etc/login}]
+  volumes:
+  - {name: v, secret: {secretName: login, defaultMode: 0400}}
+"#;
+    let read = read_one(text).unwrap();
+    let files = |name: &str, text: &str| (name.to_owned(), text.to_owned(), 0o400);
+    assert_eq!(
+        read.pods[0].volumes[0].source,
+        Source::Files(vec![files("password", "s3c$(x)"), files("user", "admin")])
+    );
+    let last = read.pods[0].containers[0].environment.last().unwrap();
+    assert_eq!(*last, ("U".to_owned(), Text::Literal("admin".into())));
+    assert!(
+        read.notes[0].contains("can read it there"),
+        "{:?}",
+        read.notes
+    );
+    let broken = text.replace("YWRtaW4=", "not base64!");
+    assert_eq!(
+        refusal(&broken),
+        "pod.yaml:6: data: `user` is not the base64 of a text"
+    );
 }

@@ -1,9 +1,9 @@
-//! A pod's volumes, and the `ConfigMap`s from which some are filled.
+//! A pod's volumes, and the `ConfigMap`s and `Secret`s from which some are filled.
 
 use std::collections::BTreeMap;
 
-use super::ConfigMaps;
 use super::reader::{At, Reader};
+use super::{ConfigMaps, Holder};
 use crate::lab::{Source, Volume, quantity};
 
 pub(super) fn read(
@@ -17,12 +17,20 @@ pub(super) fn read(
         let (mut name, mut source) = (None, None);
         for (field, at) in reader.fields(&item).unwrap_or_default() {
             match field {
-                "configMap" => source = Some(files(reader, &at, namespace, maps)),
+                "configMap" => {
+                    source = Some(files(reader, &at, Holder::ConfigMap, namespace, maps));
+                }
+                "secret" => {
+                    source = Some(files(reader, &at, Holder::Secret, namespace, maps));
+                }
                 "emptyDir" => source = Some(empty(reader, &at)),
                 "hostPath" => source = Some(host(reader, &at)),
                 "name" => name = reader.name(&at, false),
                 _ => {
-                    reader.refuse(&at, "the lab has emptyDir, hostPath and configMap volumes");
+                    reader.refuse(
+                        &at,
+                        "the lab has emptyDir, hostPath, configMap and secret volumes",
+                    );
                     source = Some(Source::Scratch);
                 }
             }
@@ -94,7 +102,13 @@ fn host(reader: &mut Reader, at: &At<'_>) -> Source {
     Source::Host(path.unwrap_or_default())
 }
 
-fn files(reader: &mut Reader, at: &At<'_>, namespace: &str, maps: &ConfigMaps) -> Source {
+fn files(
+    reader: &mut Reader,
+    at: &At<'_>,
+    holder: Holder,
+    namespace: &str,
+    maps: &ConfigMaps,
+) -> Source {
     let mut mode = 0o644;
     let mut items: Option<Vec<(String, String, Option<u32>)>> = None;
     for (name, at) in reader.fields(at).unwrap_or_default() {
@@ -104,11 +118,11 @@ fn files(reader: &mut Reader, at: &At<'_>, namespace: &str, maps: &ConfigMaps) -
                 let list = reader.list(&at);
                 items = Some(list.iter().filter_map(|at| item(reader, at)).collect());
             }
-            "name" | "optional" => {}
+            "name" | "secretName" | "optional" => {}
             _ => reader.unknown(&at),
         }
     }
-    let Some(map) = named(reader, at, namespace, maps) else {
+    let Some(map) = named(reader, at, holder, namespace, maps) else {
         return Source::Files(Vec::new());
     };
     let files = match items {
@@ -120,7 +134,7 @@ fn files(reader: &mut Reader, at: &At<'_>, namespace: &str, maps: &ConfigMaps) -
             .into_iter()
             .filter_map(|(key, path, own)| {
                 let Some(text) = map.get(&key) else {
-                    reader.refuse(at, &format!("the ConfigMap has no key `{key}`"));
+                    reader.refuse(at, &format!("the {} has no key `{key}`", holder.kind()));
                     return None;
                 };
                 Some((path, text.clone(), own.unwrap_or(mode)))
@@ -165,6 +179,7 @@ fn permissions(reader: &mut Reader, at: &At<'_>) -> Option<u32> {
 pub(super) fn reference<'m>(
     reader: &mut Reader,
     at: &At<'_>,
+    holder: Holder,
     namespace: &str,
     maps: &'m ConfigMaps,
 ) -> Option<&'m BTreeMap<String, String>> {
@@ -173,41 +188,53 @@ pub(super) fn reference<'m>(
             reader.unknown(&at);
         }
     }
-    named(reader, at, namespace, maps)
+    named(reader, at, holder, namespace, maps)
 }
 
 fn named<'m>(
     reader: &mut Reader,
     at: &At<'_>,
+    holder: Holder,
     namespace: &str,
     maps: &'m ConfigMaps,
 ) -> Option<&'m BTreeMap<String, String>> {
     let fields = reader.fields(at)?;
     let find = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted);
     let optional = find("optional").is_some_and(|(_, at)| reader.boolean(at) == Some(true));
-    let Some((_, at)) = find("name") else {
-        reader.refuse(at, "a ConfigMap is named here");
+    // a volume says `secretName` where a variable says `name`
+    let Some((_, at)) = find("name").or_else(|| find("secretName")) else {
+        reader.refuse(at, &format!("a {} is named here", holder.kind()));
         return None;
     };
     let name = reader.text(at)?;
-    let map = maps.get(&(namespace.to_owned(), name.clone()));
+    let map = maps.get(&(holder, namespace.to_owned(), name.clone()));
     if map.is_none() && !optional {
-        let why = format!("no ConfigMap `{name}` in namespace {namespace} of these files");
+        let kind = holder.kind();
+        let why = format!("no {kind} `{name}` in namespace {namespace} of these files");
         reader.refuse(at, &why);
     }
     map
 }
 
-/// Keeps a `v1/ConfigMap`.
-pub(super) fn config_map(reader: &mut Reader, at: &At<'_>, maps: &mut ConfigMaps) {
+/// Keeps a `v1/ConfigMap` or `v1/Secret`.
+pub(super) fn keep(reader: &mut Reader, at: &At<'_>, holder: Holder, maps: &mut ConfigMaps) {
     let (mut namespace, mut own_name) = ("default".to_owned(), None);
     let mut data = BTreeMap::new();
+    let mut plain = BTreeMap::new();
     for (field, at) in reader.fields(at).unwrap_or_default() {
         match field {
             "apiVersion" | "immutable" | "kind" => {}
             "binaryData" => reader.refuse(&at, "the lab takes text only"),
+            "stringData" if holder == Holder::Secret => {
+                plain.extend(reader.text_map(&at));
+            }
+            "type" if holder == Holder::Secret => {}
             "data" => {
                 for (key, text) in reader.text_map(&at) {
+                    let text = match holder {
+                        Holder::ConfigMap => text,
+                        Holder::Secret => decode(reader, &at, &key, &text),
+                    };
                     let fits = !key.is_empty()
                         && !matches!(&*key, "." | "..")
                         && key
@@ -235,10 +262,24 @@ pub(super) fn config_map(reader: &mut Reader, at: &At<'_>, maps: &mut ConfigMaps
             _ => reader.unknown(&at),
         }
     }
+    data.extend(plain);
     match own_name {
         Some(name) => {
-            maps.insert((namespace, name), data);
+            maps.insert((holder, namespace, name), data);
         }
-        None => reader.refuse(at, "the ConfigMap has no `name`"),
+        None => reader.refuse(at, &format!("the {} has no `name`", holder.kind())),
     }
+}
+
+/// A secret's base64, as text.
+fn decode(reader: &mut Reader, at: &At<'_>, key: &str, text: &str) -> String {
+    use base64::Engine as _;
+
+    let packed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(packed);
+    let decoded = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    if decoded.is_none() {
+        reader.refuse(at, &format!("`{key}` is not the base64 of a text"));
+    }
+    decoded.unwrap_or_default()
 }
