@@ -18,4 +18,5 @@ mod lab_manifests;
 mod logs;
 mod new;
 mod pods;
+mod pods_live;
 mod support;
