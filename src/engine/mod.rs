@@ -17,13 +17,16 @@ pub(crate) mod docker;
 mod docker_build;
 mod docker_containers;
 pub(crate) mod docker_exec;
+pub(crate) mod docker_images;
 pub(crate) mod docker_logs;
 mod docker_networks;
 pub(crate) mod docker_pods;
 mod docker_probe;
 mod docker_snap;
+pub(crate) mod registry;
 pub(crate) mod ssh;
 pub(crate) mod tls;
+pub(crate) mod transfer;
 pub(crate) mod transport;
 
 use crate::docker_env::endpoint::Endpoint;

@@ -1,0 +1,204 @@
+//! An engine's images: what is there, names, and archives in and out.
+
+use std::collections::{BTreeSet, HashSet};
+
+use bollard::query_parameters::{
+    ImportImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::image::digest::{ChainId, DiffId, chain_ids};
+
+/// How many questions are in flight at once.
+const IN_FLIGHT: usize = 16;
+
+/// An image in an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// On a graph driver the digest of its configuration, on containerd's store that of its manifest.
+    pub(crate) id: String,
+    /// The base first.
+    pub(crate) layers: Vec<DiffId>,
+    /// Bytes, unpacked.
+    pub(crate) size: u64,
+    pub(crate) tags: Vec<String>,
+}
+
+impl Engine {
+    /// One image by name or ID.
+    ///
+    /// # Errors
+    /// Not found when the engine does not have it.
+    pub(crate) async fn image(&self, name: &str) -> Result<Image> {
+        let Self::Docker(docker) = self;
+        let found = docker
+            .api
+            .inspect_image(name)
+            .await
+            .map_err(|error| docker.failed(&format!("image `{name}`"), error))?;
+        Ok(Image {
+            id: found.id.unwrap_or_default(),
+            layers: found
+                .root_fs
+                .and_then(|fs| fs.layers)
+                .unwrap_or_default()
+                .into_iter()
+                .map(DiffId)
+                .collect(),
+            size: found
+                .size
+                .and_then(|size| u64::try_from(size).ok())
+                .unwrap_or(0),
+            tags: found.repo_tags.unwrap_or_default(),
+        })
+    }
+
+    /// The IDs and names of all images.
+    pub(crate) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
+        let Self::Docker(docker) = self;
+        let listed = docker
+            .api
+            .list_images(None::<ListImagesOptions>)
+            .await
+            .map_err(|error| docker.failed("the list of images", error))?;
+        Ok(listed
+            .into_iter()
+            .map(|image| (image.id, image.repo_tags))
+            .collect())
+    }
+
+    /// The chain IDs of all layers that belong to an image of this engine.
+    pub(crate) async fn present_layers(&self) -> Result<HashSet<ChainId>> {
+        let ids: BTreeSet<String> = self
+            .image_names()
+            .await?
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        let mut answers = stream::iter(ids)
+            .map(|id| async move { self.image(&id).await })
+            .buffer_unordered(IN_FLIGHT);
+        let mut present = HashSet::new();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(image) => present.extend(chain_ids(&image.layers)),
+                // removed in between
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(present)
+    }
+
+    /// The sizes of an image's layers, the base first, as its history tells them: about right, and
+    /// `None` when history and layers do not match.
+    pub(crate) async fn layer_sizes(&self, image: &Image) -> Option<Vec<u64>> {
+        let Self::Docker(docker) = self;
+        let history = docker.api.image_history(&image.id).await.ok()?;
+        let sizes: Vec<u64> = history
+            .iter()
+            .rev()
+            .map(|entry| u64::try_from(entry.size).unwrap_or(0))
+            .collect();
+        if sizes.len() == image.layers.len() {
+            return Some(sizes);
+        }
+        // entries that made no layer have no size; an empty layer can't be told from them
+        let sized: Vec<u64> = sizes.into_iter().filter(|size| *size > 0).collect();
+        (sized.len() == image.layers.len()).then_some(sized)
+    }
+
+    /// Gives an image one more name.
+    pub(crate) async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        let options = TagImageOptions {
+            repo: Some(repository.into()),
+            tag: Some(tag.into()),
+        };
+        docker
+            .api
+            .tag_image(image, Some(options))
+            .await
+            .map_err(|error| docker.failed(&format!("naming `{repository}:{tag}`"), error))
+    }
+
+    /// Takes a name away from an image (and the image, if that was its last); it may be gone already.
+    pub(crate) async fn untag(&self, name: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        let options = RemoveImageOptions {
+            force: false,
+            noprune: false,
+            platforms: None,
+        };
+        match docker.api.remove_image(name, Some(options), None).await {
+            Ok(_removed) => Ok(()),
+            Err(error) => {
+                let error = docker.failed(&format!("removing the name `{name}`"), error);
+                if error.kind() == Kind::NotFound {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// The archive that `docker save` writes, as it comes.
+    pub(crate) fn save(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+        let Self::Docker(docker) = self;
+        let what = format!("reading image `{name}`");
+        let docker = docker.clone();
+        docker
+            .slow
+            .export_image(name)
+            .map(move |piece| piece.map_err(|error| docker.failed(&what, error)))
+    }
+
+    /// Loads an archive. What the engine says while it works is read to its end: containerd's
+    /// store tells a layer that could not be unpacked only there.
+    ///
+    /// # Errors
+    /// What the engine says against it.
+    pub(crate) async fn load<S>(&self, archive: S) -> Result<()>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    {
+        let Self::Docker(docker) = self;
+        let mut said = docker
+            .slow
+            .import_image_stream(ImportImageOptions::default(), archive, None)
+            .boxed();
+        let mut complaint = None;
+        while let Some(line) = said.next().await {
+            let line = line.map_err(|error| docker.failed("loading", error))?;
+            if let Some(text) = line.stream.filter(|text| text.contains("rror unpacking")) {
+                complaint = Some(text);
+            }
+        }
+        match complaint {
+            None => Ok(()),
+            Some(text) => Err(Error::failed("the engine could not unpack the image")
+                .because(text.trim().to_owned())),
+        }
+    }
+
+    /// Pushes a name to the registry that it begins with.
+    pub(crate) async fn push(&self, repository: &str, tag: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        let options = PushImageOptions {
+            tag: Some(tag.into()),
+            platform: None,
+        };
+        let mut said = docker
+            .slow
+            .push_image(repository, Some(options), None)
+            .boxed();
+        while let Some(line) = said.next().await {
+            line.map_err(|error| docker.failed("pushing", error))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,345 @@
+//! Bringing an image from one engine to several others, each of which gets only the layers it
+//! lacks. Nothing is written to disk on the way.
+//!
+//! Small changes leave the source through a registry of our own on loopback (`registry.rs`);
+//! large ones, and sources elsewhere, through the archive that the engine streams. A node loads
+//! under a name of ours; the real name moves only after the layers there have been compared.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::mpsc;
+
+use crate::engine::Engine;
+use crate::engine::docker_images::Image;
+use crate::engine::registry::Registry;
+use crate::error::{Error, Result};
+use crate::image::archive;
+use crate::image::digest::{Digest, missing};
+use crate::image::repack::{Piece, Repack};
+
+/// What a registry holds in memory at most; more goes through the engine's own archive.
+const SMALL: u64 = 32 << 20;
+/// Pieces that wait for a node that is slower than the source.
+const WAITING: usize = 32;
+/// The tag of transfer names.
+const TAG: &str = "transfer";
+
+/// What is known of blobs that an engine pushed before: the layer inside and its packed size.
+/// Kept between runs, so that the engine need not pack a layer again that nobody lacks.
+pub(crate) type KnownBlobs = HashMap<String, (String, u64)>;
+
+/// One image on its way.
+#[derive(Debug)]
+pub(crate) struct Transfer<'a> {
+    pub(crate) source: &'a Engine,
+    pub(crate) image: Image,
+    /// The name by which the source has it.
+    pub(crate) name: String,
+    /// `127.0.0.1:PORT/devnet-transfer/<token>`: what nodes call it at first.
+    pub(crate) token: String,
+    /// Whether the source can reach this computer's loopback.
+    pub(crate) shares_loopback: bool,
+}
+
+/// A node and what it lacks.
+#[derive(Debug)]
+pub(crate) struct Needs<'a> {
+    pub(crate) engine: &'a Engine,
+    /// Places of layers in the image, the base being 0.
+    pub(crate) missing: Vec<usize>,
+}
+
+/// What happened on one node.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) bytes: u64,
+    pub(crate) outcome: Result<()>,
+}
+
+impl<'a> Needs<'a> {
+    /// Asks a node which layers it lacks.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn of(engine: &'a Engine, image: &Image) -> Result<Self> {
+        let present = engine.present_layers().await?;
+        Ok(Self { engine, missing: missing(&image.layers, &present) })
+    }
+
+    /// Everything, whatever the node has.
+    pub(crate) fn all(engine: &'a Engine, image: &Image) -> Self {
+        Self { engine, missing: (0..image.layers.len()).collect() }
+    }
+}
+
+impl Transfer<'_> {
+    /// The name under which nodes get the image at first.
+    pub(crate) fn transfer_name(&self) -> String {
+        format!("{}:{TAG}", self.repository())
+    }
+
+    /// Port 9 is "discard": nobody can be asked for this name, which is what is wanted.
+    fn repository(&self) -> String {
+        format!("127.0.0.1:9/devnet-transfer/{}", self.token)
+    }
+
+    /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
+    pub(crate) async fn run(&self, nodes: &[Needs<'_>], blobs: &mut KnownBlobs) -> Vec<Sent> {
+        let mut wanted: HashSet<usize> = HashSet::new();
+        nodes.iter().for_each(|node| wanted.extend(&node.missing));
+        if self.shares_loopback
+            && self.is_small(&wanted).await
+            && let Ok(pushed) = self.push(&wanted, blobs).await
+        {
+            return self.send_pushed(&pushed, nodes).await;
+        }
+        self.send_saved(nodes).await
+    }
+
+    async fn is_small(&self, wanted: &HashSet<usize>) -> bool {
+        match self.source.layer_sizes(&self.image).await {
+            Some(sizes) => wanted.iter().map(|place| sizes[*place]).sum::<u64>() <= SMALL,
+            None => wanted.is_empty(),
+        }
+    }
+
+    /// Lets the source push to a registry of ours.
+    ///
+    /// # Errors
+    /// When the source does not get through, or a layer that is needed was too large to keep.
+    async fn push(&self, wanted: &HashSet<usize>, blobs: &mut KnownBlobs) -> Result<Pushed> {
+        let needed: HashSet<&str> = wanted.iter().map(|place| self.image.layers[*place].0.as_str()).collect();
+        let known = blobs
+            .iter()
+            .filter(|(_, (layer, _))| !needed.contains(layer.as_str()))
+            .filter_map(|(blob, (_, size))| Some((Digest::parse(blob)?, *size)))
+            .collect();
+        let registry = Registry::listen(&self.token, known).await?;
+        self.source.tag(&self.name, &registry.repository, TAG).await?;
+        let outcome = self.source.push(&registry.repository, TAG).await;
+        self.source.untag(&format!("{}:{TAG}", registry.repository)).await?;
+        outcome?;
+        let pushed = Pushed::of(&registry, &self.image)
+            .ok_or_else(|| Error::failed("the engine pushed another image than was asked for"))?;
+        for (layer, (blob, size, _)) in self.image.layers.iter().zip(&pushed.layers) {
+            blobs.insert(blob.as_str().into(), (layer.0.clone(), *size));
+        }
+        if wanted.iter().any(|place| pushed.layers[*place].2.is_none()) {
+            return Err(Error::failed("a layer was too large for this way"));
+        }
+        Ok(pushed)
+    }
+
+    async fn send_pushed(&self, pushed: &Pushed, nodes: &[Needs<'_>]) -> Vec<Sent> {
+        let sends = nodes.iter().map(|node| async move {
+            let repository = self.repository();
+            let pieces = pushed.archive(&node.missing, (&repository, TAG));
+            let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+            let loaded = node.engine.load(stream::iter(pieces.into_iter().map(Ok))).await;
+            let outcome = match loaded {
+                Ok(()) => self.compare(node.engine).await,
+                Err(error) => Err(error),
+            };
+            Sent { bytes, outcome }
+        });
+        futures_util::future::join_all(sends).await
+    }
+
+    /// Reads the source's archive once and gives each node its part of it.
+    async fn send_saved(&self, nodes: &[Needs<'_>]) -> Vec<Sent> {
+        let (mut lanes, loads): (Vec<Lane>, Vec<_>) = nodes
+            .iter()
+            .map(|node| {
+                let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(WAITING);
+                let body = stream::poll_fn(move |context| receiver.poll_recv(context));
+                let load = async move {
+                    node.engine.load(body).await?;
+                    self.compare(node.engine).await
+                };
+                (Lane::new(sender, self.leave_out(&node.missing)), load)
+            })
+            .unzip();
+        let read = async {
+            let outcome = self.read_saved(&mut lanes).await;
+            if let Err(error) = &outcome {
+                // a body that ends in an error is no archive that ends early
+                for lane in &mut lanes {
+                    lane.send(Err(io::Error::other(error.to_string()))).await;
+                }
+            }
+            let bytes: Vec<u64> = lanes.iter().map(|lane| lane.bytes).collect();
+            drop(lanes);
+            (outcome, bytes)
+        };
+        let ((read, bytes), outcomes) = futures_util::join!(read, futures_util::future::join_all(loads));
+        let failure = read.err();
+        outcomes
+            .into_iter()
+            .zip(bytes)
+            .map(|(outcome, bytes)| Sent {
+                bytes,
+                outcome: match (&failure, outcome) {
+                    // the node only tells that its archive broke off; the source tells why
+                    (Some(error), _) => Err(Error::new(error.kind(), error.to_string())),
+                    (None, outcome) => outcome,
+                },
+            })
+            .collect()
+    }
+
+    async fn read_saved(&self, lanes: &mut [Lane]) -> Result<()> {
+        let broken = |why: String| {
+            Error::failed(format!("the archive of `{}` from {} is broken", self.name, self.source.address())).because(why)
+        };
+        let mut saved = Box::pin(self.source.save(&self.name));
+        let mut repack = Repack::new((self.repository(), TAG.into()));
+        while let Some(bytes) = saved.next().await {
+            let bytes = bytes?;
+            // pieces refer to `bytes`, and lanes are waited for: they are collected in between
+            let mut pieces = Vec::new();
+            repack.take(&bytes, |piece| pieces.push(piece)).map_err(broken)?;
+            for piece in pieces {
+                for lane in lanes.iter_mut() {
+                    lane.take(&piece, &bytes).await;
+                }
+            }
+            if lanes.iter().all(|lane| lane.sender.is_none()) {
+                return Ok(());
+            }
+        }
+        if !repack.is_whole() {
+            return Err(broken("it ends in the middle of a file".into()));
+        }
+        for lane in lanes.iter_mut() {
+            lane.send(Ok(Bytes::from(archive::end()))).await;
+        }
+        Ok(())
+    }
+
+    /// The blobs that a node which lacks only `missing` can do without: such as newer engines name
+    /// by the layer's digest. Older ones name them otherwise, and then all are sent.
+    fn leave_out(&self, missing: &[usize]) -> HashSet<String> {
+        let needed: HashSet<&str> = missing.iter().map(|place| self.image.layers[*place].hex()).collect();
+        self.image.layers.iter().map(|layer| layer.hex()).filter(|hex| !needed.contains(hex)).map(str::to_owned).collect()
+    }
+
+    /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
+    /// layer is missing.
+    async fn compare(&self, engine: &Engine) -> Result<()> {
+        let arrived = engine.image(&self.transfer_name()).await?;
+        if arrived.layers == self.image.layers {
+            return Ok(());
+        }
+        Err(Error::failed("the image did not arrive whole").because(format!(
+            "{} of {} layers are there",
+            arrived.layers.len(),
+            self.image.layers.len()
+        )))
+    }
+}
+
+/// One node's part of an archive that is being read.
+struct Lane {
+    /// `None` once the node takes no more.
+    sender: Option<mpsc::Sender<io::Result<Bytes>>>,
+    leave_out: HashSet<String>,
+    wanted: bool,
+    bytes: u64,
+}
+
+impl Lane {
+    fn new(sender: mpsc::Sender<io::Result<Bytes>>, leave_out: HashSet<String>) -> Self {
+        Self { sender: Some(sender), leave_out, wanted: true, bytes: 0 }
+    }
+
+    async fn take(&mut self, piece: &Piece<'_>, whole: &Bytes) {
+        match piece {
+            Piece::Begin { header, blob } => {
+                self.wanted = blob.as_ref().is_none_or(|blob| !self.leave_out.contains(blob));
+                if self.wanted {
+                    self.send(Ok(Bytes::from(header.clone()))).await;
+                }
+            }
+            Piece::Content(bytes) if self.wanted => self.send(Ok(whole.slice_ref(bytes))).await,
+            Piece::Content(_) => {}
+            Piece::Made(bytes) => self.send(Ok(Bytes::from(bytes.clone()))).await,
+        }
+    }
+
+    async fn send(&mut self, bytes: io::Result<Bytes>) {
+        let Some(sender) = &self.sender else { return };
+        let count = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        // a node that has failed tells so itself; the others go on
+        if sender.send(bytes).await.is_err() {
+            self.sender = None;
+        } else {
+            self.bytes += count;
+        }
+    }
+}
+
+/// An image as it was pushed.
+struct Pushed {
+    manifest: Bytes,
+    config: (Digest, Bytes),
+    /// Blob, packed size, and the content where it was kept.
+    layers: Vec<(Digest, u64, Option<Bytes>)>,
+}
+
+impl Pushed {
+    /// What the registry holds, if it is this image.
+    fn of(registry: &Registry, image: &Image) -> Option<Self> {
+        registry.manifests().into_iter().find_map(|manifest| {
+            let value: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
+            let digest = |value: &serde_json::Value| Digest::parse(value.get("digest")?.as_str()?);
+            let config = digest(value.get("config")?)?;
+            let content = registry.blob(&config)?.content?;
+            let layers: Vec<_> = value
+                .get("layers")?
+                .as_array()?
+                .iter()
+                .map(|layer| {
+                    let digest = digest(layer)?;
+                    let blob = registry.blob(&digest)?;
+                    Some((digest, blob.size, blob.content))
+                })
+                .collect::<Option<_>>()?;
+            let diff_ids: serde_json::Value = serde_json::from_slice(&content).ok()?;
+            let diff_ids = diff_ids.pointer("/rootfs/diff_ids")?.as_array()?;
+            let same = diff_ids.len() == layers.len()
+                && diff_ids.iter().zip(&image.layers).all(|(a, b)| a.as_str() == Some(b.0.as_str()))
+                && layers.len() == image.layers.len();
+            same.then_some(Self { manifest, config: (config, content), layers })
+        })
+    }
+
+    /// An archive with only the layers in `places`.
+    fn archive(&self, places: &[usize], name: (&str, &str)) -> Vec<Bytes> {
+        let (config, content) = &self.config;
+        let mut pieces = vec![
+            Bytes::from(archive::small_file("oci-layout", archive::OCI_LAYOUT)),
+            Bytes::from(archive::small_file("index.json", &archive::index_json(&self.manifest, name))),
+            Bytes::from(archive::small_file(&Digest::of(&self.manifest).blob_path(), &self.manifest)),
+            Bytes::from(archive::small_file(&config.blob_path(), content)),
+        ];
+        let mut sent = HashSet::new();
+        for place in places {
+            let (blob, size, Some(content)) = &self.layers[*place] else { continue };
+            if sent.insert(blob)
+                && let Some((header, padding)) = archive::file_header(&blob.blob_path(), *size)
+            {
+                pieces.extend([Bytes::from(header), content.clone(), Bytes::from(vec![0; padding])]);
+            }
+        }
+        let layers: Vec<String> = self.layers.iter().map(|(blob, _, _)| blob.blob_path()).collect();
+        pieces.push(Bytes::from(archive::small_file(
+            "manifest.json",
+            &archive::manifest_json(&config.blob_path(), &layers, name),
+        )));
+        pieces.push(Bytes::from(archive::end()));
+        pieces
+    }
+}

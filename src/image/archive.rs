@@ -1,0 +1,232 @@
+//! Image archives: the pieces of a hybrid one (an OCI layout that also has docker's
+//! `manifest.json`), which every kind of image store loads, and reading one that an engine
+//! streams, entry by entry. Bytes in, bytes out.
+
+use serde_json::json;
+
+use crate::image::digest::Digest;
+
+/// An archive's block.
+pub(crate) const BLOCK: usize = 512;
+
+/// The header of a regular file, and how many zero bytes follow its content.
+pub(crate) fn file_header(path: &str, size: u64) -> Option<(Vec<u8>, usize)> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(path).ok()?;
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_cksum();
+    Some((header.as_bytes().to_vec(), padding(size)))
+}
+
+/// How many zero bytes fill an entry's last block.
+pub(crate) fn padding(size: u64) -> usize {
+    let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
+    if over == 0 { 0 } else { BLOCK - over }
+}
+
+/// One small file as archive bytes.
+pub(crate) fn small_file(path: &str, content: &[u8]) -> Vec<u8> {
+    let Some((mut bytes, padding)) = file_header(path, content.len() as u64) else {
+        return Vec::new();
+    };
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len() + padding, 0);
+    bytes
+}
+
+/// The two blocks that end an archive.
+pub(crate) fn end() -> Vec<u8> {
+    vec![0; 2 * BLOCK]
+}
+
+/// `oci-layout`.
+pub(crate) const OCI_LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+
+/// The one media type that matters in `index.json`.
+fn manifest_type(manifest: &[u8]) -> String {
+    serde_json::from_slice::<serde_json::Value>(manifest)
+        .ok()
+        .and_then(|value| value.get("mediaType")?.as_str().map(str::to_owned))
+        .unwrap_or_else(|| "application/vnd.oci.image.manifest.v1+json".into())
+}
+
+/// `index.json` that names one manifest `name` (repository and tag).
+pub(crate) fn index_json(manifest: &[u8], name: (&str, &str)) -> Vec<u8> {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": manifest_type(manifest),
+            "digest": Digest::of(manifest).as_str(),
+            "size": manifest.len(),
+            "annotations": {
+                "io.containerd.image.name": format!("{}:{}", name.0, name.1),
+                "org.opencontainers.image.ref.name": name.1,
+            },
+        }],
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// docker's `manifest.json`: where the configuration and the layers stand.
+pub(crate) fn manifest_json(config: &str, layers: &[String], name: (&str, &str)) -> Vec<u8> {
+    json!([{ "Config": config, "RepoTags": [format!("{}:{}", name.0, name.1)], "Layers": layers }])
+        .to_string()
+        .into_bytes()
+}
+
+/// An entry of an archive that is being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    /// The header's bytes, with those of long names before it, to be passed on as they are.
+    pub(crate) header: Vec<u8>,
+}
+
+/// Reads headers one block at a time; the caller carries the contents past.
+#[derive(Debug, Default)]
+pub(crate) struct Headers {
+    held: Vec<u8>,
+    long_path: Option<String>,
+    /// The content of a long name that is still being collected, and how much of it comes.
+    collecting: Option<(u8, usize, Vec<u8>)>,
+}
+
+/// What a block was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// The archive ends, or this block belongs to a name that follows.
+    Nothing,
+    Entry(Entry),
+}
+
+impl Headers {
+    /// Takes one block that is no content.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub(crate) fn take(&mut self, block: &[u8]) -> Result<Block, &'static str> {
+        if let Some((kind, left, mut content)) = self.collecting.take() {
+            self.held.extend_from_slice(block);
+            content.extend_from_slice(&block[..left.min(BLOCK)]);
+            if left > BLOCK {
+                self.collecting = Some((kind, left - BLOCK, content));
+            } else {
+                self.long_path = long_path(kind, &content).or(self.long_path.take());
+            }
+            return Ok(Block::Nothing);
+        }
+        if block.iter().all(|byte| *byte == 0) {
+            return Ok(Block::Nothing);
+        }
+        let bytes: &[u8; BLOCK] = block.try_into().map_err(|_| "a short block")?;
+        let header = tar::Header::from_byte_slice(bytes);
+        let sum: u32 = bytes
+            .iter()
+            .enumerate()
+            .map(|(place, byte)| {
+                if (148..156).contains(&place) {
+                    u32::from(b' ')
+                } else {
+                    u32::from(*byte)
+                }
+            })
+            .sum();
+        if header.cksum().ok() != Some(sum) {
+            return Err("a header with a wrong sum");
+        }
+        let size = header.entry_size().map_err(|_| "an entry without a size")?;
+        self.held.extend_from_slice(block);
+        let kind = header.entry_type();
+        if kind.is_pax_local_extensions() || kind.is_gnu_longname() {
+            // a name needs no megabyte
+            let size = usize::try_from(size)
+                .ok()
+                .filter(|size| *size <= 1 << 20)
+                .ok_or("a name of over 1 MB")?;
+            if size > 0 {
+                self.collecting = Some((kind.as_byte(), size, Vec::new()));
+            }
+            return Ok(Block::Nothing);
+        }
+        let own = header
+            .path()
+            .map_err(|_| "an entry whose name is no path")?
+            .display()
+            .to_string();
+        let path = self.long_path.take().unwrap_or(own);
+        let size = if kind.is_file() { size } else { 0 };
+        Ok(Block::Entry(Entry {
+            path,
+            size,
+            header: std::mem::take(&mut self.held),
+        }))
+    }
+}
+
+/// The name in a GNU long name (`L`) or in a pax header's `path` record.
+fn long_path(kind: u8, content: &[u8]) -> Option<String> {
+    if kind == b'L' {
+        return Some(
+            String::from_utf8_lossy(content)
+                .trim_end_matches('\0')
+                .to_owned(),
+        );
+    }
+    let text = String::from_utf8_lossy(content).into_owned();
+    text.lines().find_map(|record| {
+        record
+            .split_once(' ')?
+            .1
+            .strip_prefix("path=")
+            .map(str::to_owned)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let bytes = small_file("blobs/sha256/ab", b"hello");
+        assert_eq!(bytes.len(), 2 * BLOCK);
+        let mut headers = Headers::default();
+        let Block::Entry(entry) = headers.take(&bytes[..BLOCK]).unwrap() else {
+            panic!("an entry")
+        };
+        assert_eq!((entry.path.as_str(), entry.size), ("blobs/sha256/ab", 5));
+        assert_eq!(headers.take(&end()[..BLOCK]).unwrap(), Block::Nothing);
+    }
+
+    #[test]
+    fn a_long_name_belongs_to_the_entry_that_follows() {
+        let path = "d/".repeat(80) + "layer.tar";
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        builder.append_data(&mut header, &path, &b""[..]).unwrap();
+        let bytes = builder.into_inner().unwrap();
+        let mut headers = Headers::default();
+        let entries: Vec<_> = bytes
+            .chunks(BLOCK)
+            .filter_map(|block| match headers.take(block).unwrap() {
+                Block::Entry(entry) => Some(entry),
+                Block::Nothing => None,
+            })
+            .collect();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].path, path);
+        assert_eq!(entries[0].header.len(), 3 * BLOCK, "its name goes with it");
+    }
+
+    #[test]
+    fn a_broken_header_is_refused() {
+        let mut bytes = small_file("a", b"");
+        bytes[0] = b'b';
+        assert!(Headers::default().take(&bytes[..BLOCK]).is_err());
+    }
+}

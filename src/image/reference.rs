@@ -1,0 +1,69 @@
+//! Names of images, as people type them and as engines keep them.
+
+use crate::error::{Error, Result};
+
+/// Splits `repository[:tag]`; without a tag it is `latest`.
+///
+/// # Errors
+/// A usage error for an empty name, a digest, or characters that no engine takes.
+pub(crate) fn split(name: &str) -> Result<(String, String)> {
+    let wrong = |why: &str| {
+        Error::usage(format!(
+            "`{}` is no name for an image: {why}",
+            name.escape_debug()
+        ))
+    };
+    if name.contains('@') {
+        return Err(wrong("it names a digest"));
+    }
+    let (repository, tag) = match name.rsplit_once(':') {
+        // a colon before the last slash belongs to a registry's port
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
+    };
+    let part = |c: char| {
+        c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-' | '/' | ':')
+    };
+    if repository.is_empty() || repository.starts_with('/') || repository.ends_with('/') {
+        return Err(wrong("the repository is missing"));
+    }
+    // a registry's host may have upper-case letters
+    let (host, path) = repository.split_once('/').unwrap_or(("", repository));
+    let host_fits = host.chars().all(|c| part(c.to_ascii_lowercase()));
+    if !host_fits || !path.chars().all(part) {
+        return Err(wrong(
+            "only a-z, 0-9, `.`, `_`, `-` and `/` may stand in it",
+        ));
+    }
+    let tag_fits = !tag.is_empty()
+        && tag.len() <= 128
+        && tag
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if !tag_fits {
+        return Err(wrong("its tag is none"));
+    }
+    Ok((repository.into(), tag.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_as_engines_split_them() {
+        let of = |name: &str| split(name).map(|(repository, tag)| format!("{repository} {tag}"));
+        assert_eq!(of("app").unwrap(), "app latest");
+        assert_eq!(
+            of("127.0.0.1:5000/a/b:v1").unwrap(),
+            "127.0.0.1:5000/a/b v1"
+        );
+        assert_eq!(
+            of("127.0.0.1:5000/a/b").unwrap(),
+            "127.0.0.1:5000/a/b latest"
+        );
+        for wrong in ["", ":v1", "a b", "App", "a:", "a@sha256:00", "a:b c", "/a"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}
