@@ -113,6 +113,16 @@ impl Error {
         self
     }
 
+    /// The same failure once more, for another who met it: its reasons become text.
+    pub(crate) fn again(&self) -> Self {
+        let mut error = Self::new(self.kind, self.message.clone());
+        error.hints.clone_from(&self.hints);
+        match self.causes() {
+            causes if causes.is_empty() => error,
+            causes => error.because(causes.join(": ")),
+        }
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }

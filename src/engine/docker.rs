@@ -81,6 +81,7 @@ impl Docker {
             .await
             .map_err(|error| self.failed("`/info`", error))?;
         Ok(Info {
+            id: info.id,
             name: info.name,
             operating_system: info.operating_system,
             storage_driver: info.driver,

@@ -54,6 +54,8 @@ pub(crate) struct About {
 /// What an engine says of the machine it runs on (`/info`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Info {
+    /// The engine's own ID: two addresses with one ID are one engine.
+    pub(crate) id: Option<String>,
     /// The machine's host name.
     pub(crate) name: Option<String>,
     pub(crate) operating_system: Option<String>,

@@ -66,12 +66,18 @@ impl<'a> Needs<'a> {
     /// When it does not answer.
     pub(crate) async fn of(engine: &'a Engine, image: &Image) -> Result<Self> {
         let present = engine.present_layers().await?;
-        Ok(Self { engine, missing: missing(&image.layers, &present) })
+        Ok(Self {
+            engine,
+            missing: missing(&image.layers, &present),
+        })
     }
 
     /// Everything, whatever the node has.
     pub(crate) fn all(engine: &'a Engine, image: &Image) -> Self {
-        Self { engine, missing: (0..image.layers.len()).collect() }
+        Self {
+            engine,
+            missing: (0..image.layers.len()).collect(),
+        }
     }
 }
 
@@ -111,16 +117,23 @@ impl Transfer<'_> {
     /// # Errors
     /// When the source does not get through, or a layer that is needed was too large to keep.
     async fn push(&self, wanted: &HashSet<usize>, blobs: &mut KnownBlobs) -> Result<Pushed> {
-        let needed: HashSet<&str> = wanted.iter().map(|place| self.image.layers[*place].0.as_str()).collect();
+        let needed: HashSet<&str> = wanted
+            .iter()
+            .map(|place| self.image.layers[*place].0.as_str())
+            .collect();
         let known = blobs
             .iter()
             .filter(|(_, (layer, _))| !needed.contains(layer.as_str()))
             .filter_map(|(blob, (_, size))| Some((Digest::parse(blob)?, *size)))
             .collect();
         let registry = Registry::listen(&self.token, known).await?;
-        self.source.tag(&self.name, &registry.repository, TAG).await?;
+        self.source
+            .tag(&self.name, &registry.repository, TAG)
+            .await?;
         let outcome = self.source.push(&registry.repository, TAG).await;
-        self.source.untag(&format!("{}:{TAG}", registry.repository)).await?;
+        self.source
+            .untag(&format!("{}:{TAG}", registry.repository))
+            .await?;
         outcome?;
         let pushed = Pushed::of(&registry, &self.image)
             .ok_or_else(|| Error::failed("the engine pushed another image than was asked for"))?;
@@ -138,7 +151,10 @@ impl Transfer<'_> {
             let repository = self.repository();
             let pieces = pushed.archive(&node.missing, (&repository, TAG));
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-            let loaded = node.engine.load(stream::iter(pieces.into_iter().map(Ok))).await;
+            let loaded = node
+                .engine
+                .load(stream::iter(pieces.into_iter().map(Ok)))
+                .await;
             let outcome = match loaded {
                 Ok(()) => self.compare(node.engine).await,
                 Err(error) => Err(error),
@@ -174,7 +190,8 @@ impl Transfer<'_> {
             drop(lanes);
             (outcome, bytes)
         };
-        let ((read, bytes), outcomes) = futures_util::join!(read, futures_util::future::join_all(loads));
+        let ((read, bytes), outcomes) =
+            futures_util::join!(read, futures_util::future::join_all(loads));
         let failure = read.err();
         outcomes
             .into_iter()
@@ -192,7 +209,12 @@ impl Transfer<'_> {
 
     async fn read_saved(&self, lanes: &mut [Lane]) -> Result<()> {
         let broken = |why: String| {
-            Error::failed(format!("the archive of `{}` from {} is broken", self.name, self.source.address())).because(why)
+            Error::failed(format!(
+                "the archive of `{}` from {} is broken",
+                self.name,
+                self.source.address()
+            ))
+            .because(why)
         };
         let mut saved = Box::pin(self.source.save(&self.name));
         let mut repack = Repack::new((self.repository(), TAG.into()));
@@ -200,7 +222,9 @@ impl Transfer<'_> {
             let bytes = bytes?;
             // pieces refer to `bytes`, and lanes are waited for: they are collected in between
             let mut pieces = Vec::new();
-            repack.take(&bytes, |piece| pieces.push(piece)).map_err(broken)?;
+            repack
+                .take(&bytes, |piece| pieces.push(piece))
+                .map_err(broken)?;
             for piece in pieces {
                 for lane in lanes.iter_mut() {
                     lane.take(&piece, &bytes).await;
@@ -222,8 +246,17 @@ impl Transfer<'_> {
     /// The blobs that a node which lacks only `missing` can do without: such as newer engines name
     /// by the layer's digest. Older ones name them otherwise, and then all are sent.
     fn leave_out(&self, missing: &[usize]) -> HashSet<String> {
-        let needed: HashSet<&str> = missing.iter().map(|place| self.image.layers[*place].hex()).collect();
-        self.image.layers.iter().map(|layer| layer.hex()).filter(|hex| !needed.contains(hex)).map(str::to_owned).collect()
+        let needed: HashSet<&str> = missing
+            .iter()
+            .map(|place| self.image.layers[*place].hex())
+            .collect();
+        self.image
+            .layers
+            .iter()
+            .map(|layer| layer.hex())
+            .filter(|hex| !needed.contains(hex))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
@@ -233,11 +266,13 @@ impl Transfer<'_> {
         if arrived.layers == self.image.layers {
             return Ok(());
         }
-        Err(Error::failed("the image did not arrive whole").because(format!(
-            "{} of {} layers are there",
-            arrived.layers.len(),
-            self.image.layers.len()
-        )))
+        Err(
+            Error::failed("the image did not arrive whole").because(format!(
+                "{} of {} layers are there",
+                arrived.layers.len(),
+                self.image.layers.len()
+            )),
+        )
     }
 }
 
@@ -252,13 +287,20 @@ struct Lane {
 
 impl Lane {
     fn new(sender: mpsc::Sender<io::Result<Bytes>>, leave_out: HashSet<String>) -> Self {
-        Self { sender: Some(sender), leave_out, wanted: true, bytes: 0 }
+        Self {
+            sender: Some(sender),
+            leave_out,
+            wanted: true,
+            bytes: 0,
+        }
     }
 
     async fn take(&mut self, piece: &Piece<'_>, whole: &Bytes) {
         match piece {
             Piece::Begin { header, blob } => {
-                self.wanted = blob.as_ref().is_none_or(|blob| !self.leave_out.contains(blob));
+                self.wanted = blob
+                    .as_ref()
+                    .is_none_or(|blob| !self.leave_out.contains(blob));
                 if self.wanted {
                     self.send(Ok(Bytes::from(header.clone()))).await;
                 }
@@ -310,9 +352,16 @@ impl Pushed {
             let diff_ids: serde_json::Value = serde_json::from_slice(&content).ok()?;
             let diff_ids = diff_ids.pointer("/rootfs/diff_ids")?.as_array()?;
             let same = diff_ids.len() == layers.len()
-                && diff_ids.iter().zip(&image.layers).all(|(a, b)| a.as_str() == Some(b.0.as_str()))
+                && diff_ids
+                    .iter()
+                    .zip(&image.layers)
+                    .all(|(a, b)| a.as_str() == Some(b.0.as_str()))
                 && layers.len() == image.layers.len();
-            same.then_some(Self { manifest, config: (config, content), layers })
+            same.then_some(Self {
+                manifest,
+                config: (config, content),
+                layers,
+            })
         })
     }
 
@@ -321,20 +370,36 @@ impl Pushed {
         let (config, content) = &self.config;
         let mut pieces = vec![
             Bytes::from(archive::small_file("oci-layout", archive::OCI_LAYOUT)),
-            Bytes::from(archive::small_file("index.json", &archive::index_json(&self.manifest, name))),
-            Bytes::from(archive::small_file(&Digest::of(&self.manifest).blob_path(), &self.manifest)),
+            Bytes::from(archive::small_file(
+                "index.json",
+                &archive::index_json(&self.manifest, name),
+            )),
+            Bytes::from(archive::small_file(
+                &Digest::of(&self.manifest).blob_path(),
+                &self.manifest,
+            )),
             Bytes::from(archive::small_file(&config.blob_path(), content)),
         ];
         let mut sent = HashSet::new();
         for place in places {
-            let (blob, size, Some(content)) = &self.layers[*place] else { continue };
+            let (blob, size, Some(content)) = &self.layers[*place] else {
+                continue;
+            };
             if sent.insert(blob)
                 && let Some((header, padding)) = archive::file_header(&blob.blob_path(), *size)
             {
-                pieces.extend([Bytes::from(header), content.clone(), Bytes::from(vec![0; padding])]);
+                pieces.extend([
+                    Bytes::from(header),
+                    content.clone(),
+                    Bytes::from(vec![0; padding]),
+                ]);
             }
         }
-        let layers: Vec<String> = self.layers.iter().map(|(blob, _, _)| blob.blob_path()).collect();
+        let layers: Vec<String> = self
+            .layers
+            .iter()
+            .map(|(blob, _, _)| blob.blob_path())
+            .collect();
         pieces.push(Bytes::from(archive::small_file(
             "manifest.json",
             &archive::manifest_json(&config.blob_path(), &layers, name),

@@ -10,7 +10,10 @@ use crate::image::archive::{self, BLOCK, Block, Entry, Headers};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
     /// An entry begins: its header, and the path of the blob if it is one.
-    Begin { header: Vec<u8>, blob: Option<String> },
+    Begin {
+        header: Vec<u8>,
+        blob: Option<String>,
+    },
     /// Content (or what fills its last block) of the entry that began last.
     Content(&'a [u8]),
     /// A small file that everyone gets, made anew.
@@ -54,10 +57,16 @@ impl Repack {
     ///
     /// # Errors
     /// Says what is wrong with the archive.
-    pub(crate) fn take<'a>(&mut self, mut bytes: &'a [u8], mut give: impl FnMut(Piece<'a>)) -> Result<(), String> {
+    pub(crate) fn take<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        mut give: impl FnMut(Piece<'a>),
+    ) -> Result<(), String> {
         while !bytes.is_empty() {
             if self.left > 0 {
-                let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                let count = usize::try_from(self.left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 let (content, rest) = bytes.split_at(count);
                 bytes = rest;
                 self.left -= count as u64;
@@ -112,7 +121,10 @@ impl Repack {
             self.held = Some((Entry { path, ..entry }, Vec::new()));
         } else if !self.skipping {
             let blob = path.strip_prefix("blobs/sha256/").map(str::to_owned);
-            give(Piece::Begin { header: entry.header, blob });
+            give(Piece::Begin {
+                header: entry.header,
+                blob,
+            });
         }
         Ok(())
     }
@@ -128,12 +140,20 @@ impl Repack {
                 image["RepoTags"] = json!([name]);
             }
         } else {
-            for manifest in value.get_mut("manifests").and_then(Value::as_array_mut).into_iter().flatten() {
+            for manifest in value
+                .get_mut("manifests")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
                 manifest["annotations"]["io.containerd.image.name"] = json!(name);
                 manifest["annotations"]["org.opencontainers.image.ref.name"] = json!(tag);
             }
         }
-        Ok(archive::small_file(&entry.path, &serde_json::to_vec(&value).map_err(wrong)?))
+        Ok(archive::small_file(
+            &entry.path,
+            &serde_json::to_vec(&value).map_err(wrong)?,
+        ))
     }
 }
 

@@ -7,6 +7,7 @@ mod build_tty;
 pub(crate) mod document;
 pub(crate) mod inspect;
 pub(crate) mod lab;
+pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod namespaces;
 pub(crate) mod pods;

@@ -15,6 +15,7 @@ mod exec;
 mod house;
 mod lab;
 mod lab_manifests;
+mod load;
 mod logs;
 mod new;
 mod pods;

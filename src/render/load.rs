@@ -1,0 +1,155 @@
+//! What `devnet load` says: the plan, and what was sent.
+
+use serde::Serialize;
+
+use crate::error::Kind;
+
+/// What became of one image on one node; the contract's JSON.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Row {
+    pub(crate) node: String,
+    pub(crate) image: String,
+    pub(crate) id: String,
+    pub(crate) layers_total: usize,
+    pub(crate) layers_sent: usize,
+    pub(crate) bytes_total: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// Source and node are one engine.
+    #[serde(skip)]
+    pub(crate) same_engine: bool,
+    #[serde(skip)]
+    pub(crate) hints: Vec<String>,
+    #[serde(skip)]
+    pub(crate) kind: Option<Kind>,
+}
+
+/// The plan of `--dry-run`, a line for each image and node.
+pub(crate) fn plan(rows: &[Row]) -> String {
+    rows.iter()
+        .map(|row| {
+            let what = if row.same_engine {
+                "the same engine: nothing to do".into()
+            } else if let Some(error) = &row.error {
+                crate::ui::visible(error)
+            } else if row.layers_sent == 0 {
+                "has all layers".into()
+            } else {
+                format!("lacks {} of {} layers", row.layers_sent, row.layers_total)
+            };
+            format!("{}  {}  {what}\n", row.node, row.image)
+        })
+        .collect()
+}
+
+/// A line for each image, or for each node on which it failed.
+pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut images: Vec<&str> = rows.iter().map(|row| row.image.as_str()).collect();
+    images.dedup();
+    for image in images {
+        let of_image = || rows.iter().filter(move |row| row.image == image);
+        for row in of_image() {
+            if let Some(error) = &row.error {
+                lines.push(format!(
+                    "{}: {image}: {}",
+                    row.node,
+                    crate::ui::visible(error)
+                ));
+            } else if row.same_engine {
+                lines.push(format!(
+                    "{}: {image}: the host engine is this node's engine: nothing to do",
+                    row.node
+                ));
+            }
+        }
+        let done: Vec<&Row> = of_image()
+            .filter(|row| row.error.is_none() && !row.same_engine)
+            .collect();
+        let Some(first) = done.first() else { continue };
+        let sent: u64 = done.iter().map(|row| row.bytes_sent).sum();
+        let where_to = match done.as_slice() {
+            [one] => one.node.clone(),
+            several => format!("{} nodes", several.len()),
+        };
+        lines.push(if sent == 0 {
+            format!("{image}: already on {where_to}, nothing sent")
+        } else {
+            let seconds = done.iter().map(|row| row.seconds).fold(0.0, f64::max);
+            format!(
+                "{image}: sent {} of {} to {where_to} in {seconds:.2} s",
+                bytes(sent),
+                bytes(first.bytes_total)
+            )
+        });
+    }
+    lines
+}
+
+/// Bytes in the unit that fits, as docker writes them: powers of ten.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = count as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if value < 9.95 {
+        format!("{value:.1} {}", units[unit])
+    } else {
+        format!("{value:.0} {}", units[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_written_as_docker_writes_them() {
+        let all = [
+            999,
+            1000,
+            2_100_000,
+            999_499,
+            999_500,
+            506_000_000,
+            2_600_000_000,
+        ]
+        .map(bytes);
+        assert_eq!(
+            all,
+            [
+                "999 B", "1.0 kB", "2.1 MB", "999 kB", "1.0 MB", "506 MB", "2.6 GB"
+            ]
+        );
+    }
+
+    #[test]
+    fn several_nodes_are_one_line() {
+        let row = |node: &str, sent| Row {
+            node: node.into(),
+            image: "app:dev".into(),
+            bytes_total: 2_600_000_000,
+            bytes_sent: sent,
+            seconds: 0.25,
+            ..Row::default()
+        };
+        let rows = [row("a", 700_000), row("b", 700_000), row("c", 700_000)];
+        assert_eq!(
+            lines(&rows),
+            ["app:dev: sent 2.1 MB of 2.6 GB to 3 nodes in 0.25 s"]
+        );
+        assert_eq!(
+            lines(&[row("a", 0)]),
+            ["app:dev: already on a, nothing sent"]
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! `devnet load`: only the missing layers, and no name on anything that is not whole.
+
+use std::path::Path;
+
+use crate::support::{Sandbox, docker, ground};
+
+/// An image with a large base and a small top on one of the ground's engines.
+fn image(ground: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut noise = 1_u32;
+    let bytes: Vec<u8> = base
+        .bytes()
+        .cycle()
+        .take(3_000_000)
+        .map(|byte| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            byte ^ u8::try_from(noise >> 24).unwrap()
+        })
+        .collect();
+    std::fs::write(folder.path().join("base"), bytes).unwrap();
+    std::fs::write(folder.path().join("top"), top).unwrap();
+    std::fs::write(
+        folder.path().join("Dockerfile"),
+        "FROM devnet-test/busybox\nCOPY base /\nCOPY top /\n",
+    )
+    .unwrap();
+    crate::support::busybox_image(ground, engine);
+    let sandbox = Sandbox::bare();
+    let host = format!("unix://{}", ground.join(format!("{engine}.sock")).display());
+    let out = sandbox
+        .devnet(&[
+            "-q",
+            "-H",
+            &host,
+            "build",
+            "-t",
+            name,
+            &folder.path().display().to_string(),
+        ])
+        .ok();
+    out.trim().to_owned()
+}
+
+fn load(ground: &Path, sandbox: &Sandbox, more: &[&str]) -> crate::support::Output {
+    let from = format!("unix://{}", ground.join("host.sock").display());
+    let mut arguments = vec!["load", "--from-host", &from];
+    arguments.extend_from_slice(more);
+    sandbox.devnet(&arguments)
+}
+
+fn rows(text: &str) -> Vec<serde_json::Value> {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn layers(ground: &Path, engine: &str, name: &str) -> String {
+    docker(
+        ground,
+        engine,
+        &["image", "inspect", "-f", "{{json .RootFS.Layers}}", name],
+    )
+    .ok()
+}
+
+#[test]
+fn a_changed_top_layer_is_all_that_is_sent_and_what_arrives_runs() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    image(&ground, "host", "load-delta:v1", "delta", "one");
+    let first = rows(&load(&ground, &sandbox, &["load-delta:v1", "-o", "json"]).ok());
+    assert_eq!(first[0]["node"], "minikube");
+    assert!(
+        first[0]["bytes_sent"].as_u64().unwrap() > 3_000_000,
+        "{first:?}"
+    );
+
+    image(&ground, "host", "load-delta:v1", "delta", "two");
+    let second = rows(&load(&ground, &sandbox, &["load-delta:v1", "-o", "json"]).ok());
+    assert_eq!(second[0]["layers_sent"], 1, "{second:?}");
+    assert!(
+        second[0]["bytes_sent"].as_u64().unwrap() < 40_000,
+        "{second:?}"
+    );
+
+    let keys: Vec<_> = second[0]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "node",
+            "image",
+            "id",
+            "layers_total",
+            "layers_sent",
+            "bytes_total",
+            "bytes_sent",
+            "seconds"
+        ]
+    );
+    assert_eq!(
+        layers(&ground, "node", "load-delta:v1"),
+        layers(&ground, "host", "load-delta:v1")
+    );
+    let ran = docker(
+        &ground,
+        "node",
+        &[
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "load-delta:v1",
+            "/bin/busybox",
+            "cat",
+            "/top",
+        ],
+    );
+    assert_eq!(ran.ok(), "two");
+
+    let third = load(&ground, &sandbox, &["load-delta:v1"]);
+    assert!(
+        third.stderr.contains("already on minikube, nothing sent"),
+        "{third}"
+    );
+    for engine in ["host", "node"] {
+        let names = docker(&ground, engine, &["images", "--format", "{{.Repository}}"]).ok();
+        assert!(!names.contains("devnet-transfer"), "{engine}: {names}");
+    }
+}
+
+#[test]
+fn another_name_and_a_dry_run() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    image(&ground, "host", "load-name:v1", "name", "one");
+    let plan = load(
+        &ground,
+        &sandbox,
+        &["load-name:v1", "--dry-run", "--tag", "load-other:v2"],
+    )
+    .ok();
+    assert!(plan.contains("minikube  load-other:v2  lacks "), "{plan}");
+    docker(&ground, "node", &["image", "inspect", "load-other:v2"]).fails(1);
+    load(
+        &ground,
+        &sandbox,
+        &["load-name:v1", "--tag", "load-other:v2"],
+    )
+    .ok();
+    docker(&ground, "node", &["image", "inspect", "load-other:v2"]).ok();
+    docker(&ground, "node", &["image", "inspect", "load-name:v1"]).fails(1);
+}
+
+#[test]
+fn a_node_that_is_away_does_not_hold_the_others() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    image(&ground, "host", "load-partly:v1", "partly", "one");
+    let out = load(
+        &ground,
+        &sandbox,
+        &["-p", "multi", "load-partly:v1", "-o", "json"],
+    );
+    assert_eq!(out.code, 5, "{out}");
+    let rows = rows(&out.stdout);
+    assert!(rows[0].get("error").is_none(), "{out}");
+    assert!(
+        rows[1]["error"].as_str().unwrap().contains("multi-m02"),
+        "{out}"
+    );
+    docker(&ground, "node", &["image", "inspect", "load-partly:v1"]).ok();
+}
+
+#[test]
+fn what_is_not_there_is_exit_4_and_one_engine_is_nothing_to_do() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let said = load(&ground, &sandbox, &["no-such-image:v1"]).fails(4);
+    assert!(
+        said.contains("has no image `no-such-image:v1`") && said.contains("hint: "),
+        "{said}"
+    );
+    image(&ground, "node", "load-same:v1", "same", "one");
+    let from = format!("unix://{}", ground.join("node.sock").display());
+    let out = sandbox.devnet(&["load", "--from-host", &from, "load-same:v1"]);
+    assert!(
+        out.code == 0 && out.stderr.contains("nothing to do"),
+        "{out}"
+    );
+    load(&ground, &sandbox, &["load-same:v1", "--tag", "Not A Name"]).fails(2);
+    load(&ground, &sandbox, &["-p", "stopped", "load-same:v1"]).fails(4);
+}
