@@ -156,7 +156,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let Some((node, others)) = target.nodes.split_first() else {
         return Err(Error::not_found("no node to build on"));
     };
-    let shared_key = source.shared_key(&node.name, wanted.options.target.as_deref());
+    let computer = build_source::computer(context);
+    let shared_key = source.shared_key(&computer, &node.name, wanted.options.target.as_deref());
     if args.dry_run {
         return dry_run(&wanted, &source, &target.nodes, &shared_key, context);
     }
@@ -170,6 +171,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let others = if wanted.output.is_none() { others } else { &[] };
     let others = build_result::connect(others, &engine, context).await?;
     can_it(&engine, &wanted, context)?;
+    if wanted
+        .options
+        .hosts
+        .iter()
+        .any(|(_, address)| address == "host-gateway")
+    {
+        let gateway = engine.host_gateway().await?;
+        for (_, address) in &mut wanted.options.hosts {
+            if address == "host-gateway" {
+                address.clone_from(&gateway);
+            }
+        }
+    }
     // one question less where the answer changes nothing
     let info = if wanted.output.is_some()
         || !wanted.annotations.is_empty()

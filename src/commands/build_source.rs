@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::Digest as _;
 
 use crate::commands::Context;
+use crate::engine::buildkit::token;
 use crate::engine::buildkit_files::Folder;
 use crate::engine::buildkit_ssh::Agent;
 use crate::engine::buildkit_streams::{Supply, UPLOADED};
@@ -200,11 +201,13 @@ impl Source {
     }
 
     /// The engine keeps one copy of a context under each key. With the Dockerfile and the stage
-    /// in it, builds that need other files of the same folder do not throw away each other's.
-    pub(super) fn shared_key(&self, node: &str, stage: Option<&str>) -> String {
+    /// in it, builds that need other files of the same folder do not throw away each other's;
+    /// with the computer in it, nobody else's folder of the same name passes for this one.
+    pub(super) fn shared_key(&self, computer: &str, node: &str, stage: Option<&str>) -> String {
         let dockerfile = self.dockerfile.as_deref().unwrap_or(Path::new("-"));
         let mut hash = sha2::Sha256::new();
         for part in [
+            computer.as_bytes(),
             node.as_bytes(),
             self.context.as_bytes(),
             dockerfile.as_os_str().as_encoded_bytes(),
@@ -214,6 +217,26 @@ impl Source {
             hash.update(part);
         }
         format!("devnet-{:x}", hash.finalize())
+    }
+}
+
+/// What tells this computer's contexts from others', made up once and kept. Where it can't be kept
+/// every run is a computer of its own: slower, and never wrong.
+pub(super) fn computer(context: &Context) -> String {
+    let fresh = token();
+    let Ok(folder) = context.settings.state_folder() else {
+        return fresh;
+    };
+    let file = folder.join("build-context-id");
+    let kept = std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::File::create_new(&file))
+        .and_then(|mut file| std::io::Write::write_all(&mut file, fresh.as_bytes()));
+    match kept {
+        Ok(()) => fresh,
+        Err(_it_is_there) => std::fs::read_to_string(file)
+            .ok()
+            .filter(|known| known.len() == fresh.len())
+            .unwrap_or(fresh),
     }
 }
 

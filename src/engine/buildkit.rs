@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{
-    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest, StatusRequest,
+    CacheOptions, CacheOptionsEntry, Exporter, ListWorkersRequest, SolveRequest, StatusRequest,
 };
 use tonic::transport::Channel;
 
 use crate::engine::buildkit_auth::Logins;
 use crate::engine::buildkit_files::Folder;
+pub(crate) use crate::engine::buildkit_session::token;
 use crate::engine::buildkit_session::{Io, Session};
 use crate::engine::buildkit_ssh::Agent;
 use crate::engine::buildkit_streams::{Sink, Supply};
@@ -121,6 +122,34 @@ impl Engine {
     }
 }
 
+/// Where the engine's own machine is to be reached from a step.
+const GATEWAY_LABEL: &str = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
+
+impl Engine {
+    /// The address that `host-gateway` stands for.
+    ///
+    /// # Errors
+    /// The engine does not say, or was lost.
+    pub(crate) async fn host_gateway(&self) -> Result<String> {
+        let Self::Docker(docker) = self;
+        let unknown = || Error::failed("the engine does not say what `host-gateway` is");
+        let mut control = ControlClient::new(channel(&docker.dialer).await?);
+        let workers = control
+            .list_workers(ListWorkersRequest::default())
+            .await
+            .map_err(|status| unknown().because(status.message().to_owned()))?;
+        workers
+            .into_inner()
+            .record
+            .into_iter()
+            .find_map(|mut worker| worker.labels.remove(GATEWAY_LABEL))
+            .filter(|address| !address.is_empty())
+            .ok_or_else(|| {
+                unknown().hint("give the address itself, as `--add-host host:192.168.49.1`")
+            })
+    }
+}
+
 async fn build(
     dialer: &Dialer,
     solve: Solve,
@@ -176,7 +205,7 @@ pub(super) async fn prepare(
 ) -> Result<(Session, SolveRequest)> {
     let provide = std::mem::take(&mut solve.provide);
     let session = Session::open(dialer, &solve.shared_key, provide, events.clone()).await?;
-    let reference = crate::engine::buildkit_session::token();
+    let reference = token();
     let mut request = request(solve, session.id(), &reference);
     frontend.clone_into(&mut request.frontend);
     Ok((session, request))

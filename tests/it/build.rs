@@ -57,6 +57,8 @@ fn only_what_changed_crosses_the_wire_and_two_dockerfiles_do_not_disturb_each_ot
     assert!(bytes(&["-v"]) <= dockerfiles, "nothing changed");
     build.write("src/two", "333");
     assert!(bytes(&["-v"]) <= dockerfiles + 3, "three bytes changed");
+    let state = build.sandbox.home().join("state");
+    assert!(exists(&state), "the computer's own name is kept");
     bytes(&["-v", "-f", "context/other"]);
     assert!(
         bytes(&["-v"]) <= dockerfiles,
@@ -162,7 +164,14 @@ fn an_interrupted_build_is_cancelled_in_the_engine() {
                 .is_ok_and(|line| line.starts_with(b"/bin/busybox\0sleep\x0077\0"))
         })
     };
-    let mut child = build.command(&["--network", "none", "--progress", "plain"]);
+    let mut child = build.command(&[
+        "--network",
+        "none",
+        "--progress",
+        "plain",
+        "-o",
+        "type=tar,dest=out.tar",
+    ]);
     let mut child = child.stderr(std::process::Stdio::null()).spawn().unwrap();
     let until = |what: &str, condition: &dyn Fn() -> bool| {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -176,6 +185,12 @@ fn an_interrupted_build_is_cancelled_in_the_engine() {
     Output::of(build.sandbox.command("kill").args(["-INT", &pid])).ok();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     until("the step ends", &|| !sleeps());
+    let left: Vec<_> = fs::read_dir(build.sandbox.home())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("out.tar"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
