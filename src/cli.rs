@@ -77,6 +77,7 @@ pub(crate) enum Command {
     Exec(commands::exec::Args),
     Logs(commands::logs::Args),
     Lab(commands::lab::Args),
+    Prove(commands::prove::Args),
     New(commands::new::Args),
     Clean(commands::clean::Args),
 }

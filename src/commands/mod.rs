@@ -26,6 +26,7 @@ pub(crate) mod new;
 pub(crate) mod one_pod;
 pub(crate) mod pods;
 pub(crate) mod ports;
+pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod target;
@@ -64,6 +65,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::New(args) => new::run(&args, context),
         Command::Pods(args) => pods::run(args, context).await,
         Command::Ports(args) => ports::run(args, context).await,
+        Command::Prove(args) => Box::pin(prove::run(args, context)).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
     }

@@ -28,7 +28,8 @@ pub(crate) struct Proof {
     /// As `unique-ip`.
     pub(crate) id: &'static str,
     pub(crate) claim: &'static str,
-    pub(crate) holds: bool,
+    /// `None` where nothing was there to decide it.
+    pub(crate) holds: Option<bool>,
     /// Whether it should hold on this kind of engine.
     pub(crate) expected: bool,
     /// What was seen, in short sentences.
@@ -36,19 +37,24 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    fn new(id: &'static str, claim: &'static str, holds: bool, evidence: Vec<String>) -> Self {
+    pub(super) fn new(
+        id: &'static str,
+        claim: &'static str,
+        holds: impl Into<Option<bool>>,
+        evidence: Vec<String>,
+    ) -> Self {
         Self {
             id,
             claim,
-            holds,
+            holds: holds.into(),
             expected: true,
             evidence,
         }
     }
 
-    /// Whether it came out as it should.
+    /// Whether it came out as it should, or could not be decided.
     pub(crate) fn is_as_expected(&self) -> bool {
-        self.holds == self.expected
+        self.holds.is_none_or(|holds| holds == self.expected)
     }
 }
 
@@ -394,11 +400,11 @@ mod tests {
     #[test]
     fn a_healthy_network_proves_its_claims() {
         let pods = names(&["a", "b"]);
-        assert!(unique_ip(&pods, &healthy()).holds);
-        assert!(reachable(&pods, &healthy()).holds);
-        assert!(same_port_two_pods(8080, &healthy()).holds);
+        assert!(unique_ip(&pods, &healthy()).holds == Some(true));
+        assert!(reachable(&pods, &healthy()).holds == Some(true));
+        assert!(same_port_two_pods(8080, &healthy()).holds == Some(true));
         let local = [answer("a", "a", "127.0.0.1:8080", "127.0.0.1")];
-        assert!(localhost("a", &local).holds);
+        assert!(localhost("a", &local).holds == Some(true));
     }
 
     #[test]
@@ -408,13 +414,13 @@ mod tests {
             answer("a", "b", "10.0.0.2:8080", "10.0.0.2"),
             answer("b", "a", "10.0.0.2:8080", "10.0.0.2"),
         ];
-        assert!(!unique_ip(&pods, &same).holds);
+        assert!(unique_ip(&pods, &same).holds == Some(false));
         // and one that shows another address than it has, as behind NAT
         let translated = [
             answer("a", "b", "10.0.0.3:8080", "10.0.0.1"),
             answer("b", "a", "10.0.0.2:8080", "10.0.0.3"),
         ];
-        assert!(!unique_ip(&pods, &translated).holds);
+        assert!(unique_ip(&pods, &translated).holds == Some(false));
     }
 
     #[test]
@@ -423,19 +429,19 @@ mod tests {
         let mut asked = healthy();
         asked[0].answer = Err("Connection refused".into());
         let proof = reachable(&pods, &asked);
-        assert!(!proof.holds);
+        assert!(proof.holds == Some(false));
         assert!(proof.evidence[0].contains("Connection refused"));
-        assert!(!same_port_two_pods(8080, &asked).holds);
-        assert!(!localhost("a", &asked).holds);
-        assert!(!unique_ip(&pods, &asked[..1]).holds);
+        assert!(same_port_two_pods(8080, &asked).holds == Some(false));
+        assert!(localhost("a", &asked).holds == Some(false));
+        assert!(unique_ip(&pods, &asked[..1]).holds == Some(false));
     }
 
     #[test]
     fn two_servers_on_one_port_of_a_pod_must_collide() {
-        assert!(same_port_one_pod(80, Some(1), "bind: Address in use").holds);
-        assert!(!same_port_one_pod(80, None, "").holds);
-        assert!(!same_port_one_pod(80, Some(1), "no such program").holds);
-        assert!(!same_port_one_pod(80, Some(0), "Address in use").holds);
+        assert!(same_port_one_pod(80, Some(1), "bind: Address in use").holds == Some(true));
+        assert!(same_port_one_pod(80, None, "").holds == Some(false));
+        assert!(same_port_one_pod(80, Some(1), "no such program").holds == Some(false));
+        assert!(same_port_one_pod(80, Some(0), "Address in use").holds == Some(false));
     }
 
     #[test]
@@ -450,18 +456,18 @@ mod tests {
             ip: "10.0.0.3".into(),
             net: Some(8),
         };
-        assert!(container_death(&before, &before).holds);
-        assert!(!container_death(&before, &other).holds);
-        assert!(pause_holds(&before, &before).holds);
-        assert!(!pause_holds(&before, &other).holds);
-        assert!(sandbox_death(&before, &other).holds);
-        assert!(!sandbox_death(&before, &before).holds);
+        assert!(container_death(&before, &before).holds == Some(true));
+        assert!(container_death(&before, &other).holds == Some(false));
+        assert!(pause_holds(&before, &before).holds == Some(true));
+        assert!(pause_holds(&before, &other).holds == Some(false));
+        assert!(sandbox_death(&before, &other).holds == Some(true));
+        assert!(sandbox_death(&before, &before).holds == Some(false));
         let unknown = Moment::default();
         assert!(
-            !container_death(&unknown, &unknown).holds,
+            container_death(&unknown, &unknown).holds == Some(false),
             "nothing was seen"
         );
-        assert!(!sandbox_death(&before, &unknown).holds);
+        assert!(sandbox_death(&before, &unknown).holds == Some(false));
     }
 
     #[test]
@@ -472,15 +478,19 @@ mod tests {
         let pod = BTreeMap::from([("app".to_owned(), app.clone()), ("side".to_owned(), side)]);
         let proofs = shares(&pause, &pod);
         assert!(proofs.iter().all(Proof::is_as_expected), "{proofs:#?}");
-        assert!(!proofs.iter().find(|p| p.id == "shares-uts").unwrap().holds);
+        assert!(proofs.iter().find(|p| p.id == "shares-uts").unwrap().holds == Some(false));
 
         let mut split = pod.clone();
         split.get_mut("app").unwrap().insert("net".into(), 99);
         let proofs = shares(&pause, &split);
-        assert!(!proofs.iter().find(|p| p.id == "shares-net").unwrap().holds);
+        assert!(proofs.iter().find(|p| p.id == "shares-net").unwrap().holds == Some(false));
         let joined = BTreeMap::from([("a".to_owned(), app.clone()), ("b".to_owned(), app)]);
         let proofs = shares(&pause, &joined);
-        assert!(!proofs.iter().find(|p| p.id == "own-pid").unwrap().holds);
-        assert!(shares(&Inodes::new(), &pod).iter().all(|p| !p.holds));
+        assert!(proofs.iter().find(|p| p.id == "own-pid").unwrap().holds == Some(false));
+        assert!(
+            shares(&Inodes::new(), &pod)
+                .iter()
+                .all(|p| p.holds == Some(false))
+        );
     }
 }

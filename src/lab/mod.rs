@@ -9,6 +9,7 @@ pub(crate) mod manifest;
 pub(crate) mod member;
 pub(crate) mod plan;
 mod quantity;
+pub(crate) mod reading;
 pub(crate) mod spec;
 
 use std::collections::BTreeMap;

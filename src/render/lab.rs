@@ -40,10 +40,11 @@ pub(crate) fn proofs(proofs: &[Proof], style: Style) -> String {
     let mut lines = Vec::new();
     for proof in proofs {
         let (word, tone) = match (proof.holds, proof.expected) {
-            (true, true) => ("holds", Tone::Good),
-            (true, false) => ("holds, unexpectedly", Tone::Odd),
-            (false, true) => ("FAILS", Tone::Bad),
-            (false, false) => ("not on Docker", Tone::Odd),
+            (None, _) => ("unknown", Tone::Odd),
+            (Some(true), true) => ("holds", Tone::Good),
+            (Some(true), false) => ("holds, unexpectedly", Tone::Odd),
+            (Some(false), true) => ("FAILS", Tone::Bad),
+            (Some(false), false) => ("not on Docker", Tone::Odd),
         };
         let word = style.paint(word, tone);
         lines.push(format!("{word}: {}\n", proof.claim));
@@ -54,7 +55,10 @@ pub(crate) fn proofs(proofs: &[Proof], style: Style) -> String {
                 .map(|seen| format!("    {}\n", style.paint(&visible(seen), Tone::Dim))),
         );
     }
-    let held = proofs.iter().filter(|proof| proof.holds).count();
+    let held = proofs
+        .iter()
+        .filter(|proof| proof.holds == Some(true))
+        .count();
     lines.push(format!("{held} of {} claims hold\n", proofs.len()));
     lines.concat()
 }

@@ -28,7 +28,7 @@ const PORT: u16 = 8080;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Json,
     #[default]
     Text,
@@ -85,9 +85,14 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
     let mut proofs = context.or_undo(Box::pin(work), clean).await?;
     proofs.retain(|proof| args.wants(&[proof.id]));
     down::forget(engine, &uids).await?;
-    let text = match args.output {
-        Format::Json => document(engine, &proofs),
-        Format::Text => render::lab::proofs(&proofs, style(context)),
+    tell(context, &proofs, args.output)
+}
+
+/// Prints the proofs; a failure if one did not come out as it should.
+pub(crate) fn tell(context: &Context, proofs: &[Proof], format: Format) -> Result<()> {
+    let text = match format {
+        Format::Json => document(proofs),
+        Format::Text => render::lab::proofs(proofs, style(context)),
     };
     context.ui.data(&text).map_err(Error::stdout)?;
     let wrong: Vec<&str> = proofs
@@ -99,7 +104,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
         return Ok(());
     }
     Err(Error::failed(format!(
-        "not as expected on this engine: {}",
+        "not as expected: {}",
         wrong.join(", ")
     )))
 }
@@ -397,11 +402,9 @@ impl Experiment<'_> {
     }
 }
 
-fn document(engine: &Engine, proofs: &[Proof]) -> String {
-    let about = engine.about();
+fn document(proofs: &[Proof]) -> String {
     let document = json!({
         "schema": 1,
-        "engine": { "version": about.version, "api_version": about.api_version },
         "as_expected": proofs.iter().all(Proof::is_as_expected),
         "claims": proofs,
     });

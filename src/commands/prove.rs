@@ -1,0 +1,38 @@
+//! `devnet prove`: which claims hold on a cluster as it is. Nothing is started, killed or asked.
+
+use crate::commands::Context;
+use crate::commands::gather::{self, Depth};
+use crate::commands::lab::{ProofFormat, tell};
+use crate::error::{Error, Result};
+use crate::lab::reading;
+use crate::pod::Lone;
+
+/// Show what holds for the pods of a cluster, by reading alone; `lab prove` experiments
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet prove             on the cluster's nodes: unique IPs, shared namespaces, ports, deaths so far
+  devnet prove -o json
+  devnet lab prove         the same and more as experiments, on pods of devnet's own")]
+pub(crate) struct Args {
+    /// How to print: text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: ProofFormat,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let depth = Depth {
+        lone: Lone::Leave,
+        probe: true,
+    };
+    let gathered = gather::gather(context, depth).await?;
+    if gathered.snapshot.pods.is_empty() {
+        return Err(Error::not_found("there is no pod to read from")
+            .hint("`devnet lab prove` brings its own"));
+    }
+    tell(
+        context,
+        &reading::claims(&gathered.snapshot.pods),
+        args.output,
+    )?;
+    gathered.outcome()
+}
