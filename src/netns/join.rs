@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Process, View, leak};
 use crate::pod::{
-    ContainerFacts, Finding, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, is_up,
+    ContainerFacts, Finding, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, is_up, short,
 };
 
 /// Fills in namespaces, shares, addresses and sockets of a node's pods, and gives what belongs to
@@ -37,6 +37,8 @@ pub(crate) fn join(
                 _ => Shares::default(),
             };
         }
+        let stopped = kernel.stopped(pod);
+        pod.findings.extend(stopped);
         kernel.addresses(pod);
         pod.sockets = kernel.sockets(pod);
     }
@@ -106,10 +108,33 @@ impl<'a> Kernel<'a> {
     }
 
     /// The networks that a pod's processes are in; of a split pod there are several.
-    fn networks(&self, pod: &Pod) -> BTreeSet<u64> {
+    fn networks(pod: &Pod) -> BTreeSet<u64> {
         let sandbox = pod.sandbox.iter().filter_map(|s| s.namespaces?.net);
         let containers = pod.containers.iter().filter_map(|c| c.namespaces?.net);
         sandbox.chain(containers).collect()
+    }
+
+    /// Containers whose first process was stopped by a signal: the engine says that they run.
+    fn stopped(&self, pod: &Pod) -> Vec<Finding> {
+        pod.containers
+            .iter()
+            .filter(|container| container.state == "running")
+            .filter_map(|container| {
+                let pid = container.pid?;
+                // a number that is another's now says nothing of this one
+                self.namespaces(&container.id, Some(pid))?;
+                (self.processes[&pid].state == "T").then(|| Finding {
+                    code: "frozen",
+                    severity: "warning",
+                    message: format!(
+                        "`{}` (pid {pid}) is stopped by a signal: connections are accepted and never answered",
+                        container.name
+                    ),
+                    hint: Some(format!("docker kill -s CONT {}", short(&container.id))),
+                    subjects: vec![container.id.clone()],
+                })
+            })
+            .collect()
     }
 
     fn addresses(&self, pod: &mut Pod) {
@@ -128,7 +153,7 @@ impl<'a> Kernel<'a> {
     }
 
     fn sockets(&self, pod: &Pod) -> Option<Vec<Socket>> {
-        let networks = self.networks(pod);
+        let networks = Self::networks(pod);
         if networks.is_empty() {
             // nothing runs, so nothing is open; else nobody could look
             let up = pod.sandbox.as_ref().is_some_and(|s| is_up(&s.state))

@@ -83,3 +83,6 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,6 @@ fn split(pod: &Pod) -> Vec<Finding> {
         .filter(|container| container.sandbox_id.as_ref() == Some(&sandbox.id))
         .filter_map(|container| {
             let evidence = match container.shares.net {
-                Some(true) => return None,
                 Some(false) => format!(
                     "`{}` is in net:[{}], its sandbox in net:[{}]",
                     container.name,
@@ -86,7 +85,7 @@ fn split(pod: &Pod) -> Vec<Finding> {
                     "`{}` started before its sandbox did, so it is in the network that the sandbox had before",
                     container.name,
                 ),
-                None => return None,
+                Some(true) | None => return None,
             };
             Some(Finding {
                 code: "split-pod",

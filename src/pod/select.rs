@@ -50,7 +50,7 @@ pub(crate) fn select<'a>(pods: &'a [Pod], wanted: &str) -> Result<&'a Pod> {
         .map(|(_, pod)| pod)
         .collect();
     if found.len() > 1 {
-        found = without_predecessors(found);
+        found = without_predecessors(&found);
     }
     match found.as_slice() {
         [one] => Ok(one),
@@ -75,7 +75,7 @@ fn fit(pod: &Pod, wanted: &str) -> Option<Fit> {
 
 /// Of pods that follow each other under one name only the one that is still there is meant: a
 /// manifest that changed makes a new pod, and the old one's remains stay for a minute.
-fn without_predecessors(found: Vec<&Pod>) -> Vec<&Pod> {
+fn without_predecessors<'a>(found: &[&'a Pod]) -> Vec<&'a Pod> {
     let alive = |pod: &Pod| {
         pod.sandbox
             .as_ref()

@@ -4,6 +4,7 @@
 //! All of it is read from procfs; nothing is entered, traced or changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,7 @@ pub(crate) fn snap() {
     std::thread::spawn(|| {
         std::thread::sleep(LIMIT);
         eprintln!("snap: not done in {} s", LIMIT.as_secs());
+        #[expect(clippy::exit, reason = "the main thread may hang in a read of procfs")]
         std::process::exit(1);
     });
     let mut processes: Vec<Process> = pids().into_iter().filter_map(read).collect();
@@ -230,7 +232,9 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => {
+                let _infallible = write!(out, "\\u{:04x}", u32::from(c));
+            }
             c => out.push(c),
         }
     }

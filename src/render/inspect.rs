@@ -127,7 +127,8 @@ fn shares_line(pod: &Pod, style: Style) -> String {
         return String::new();
     }
     let (mut shared, mut own, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
-    let kinds: [(&str, fn(&Shares) -> Option<bool>); 4] = [
+    type Pick = fn(&Shares) -> Option<bool>;
+    let kinds: [(&str, Pick); 4] = [
         ("net", |shares| shares.net),
         ("ipc", |shares| shares.ipc),
         ("uts", |shares| shares.uts),

@@ -291,3 +291,27 @@ fn the_recorded_namespaces_are_numbers() {
         }
     }
 }
+
+#[test]
+fn a_node_that_lets_no_probe_run_is_shown_as_far_as_its_engine_knows_it() {
+    let (output, refused) = replayed(&["pods", "-o", "json"]);
+    assert_eq!(
+        output.stderr.matches("note: ").count(),
+        1,
+        "{}",
+        output.stderr
+    );
+    let document: Value = serde_json::from_str(&output.ok()).unwrap();
+    assert!(
+        refused
+            .iter()
+            .any(|path| path.starts_with("POST ") && path.contains("containers/create")),
+        "{refused:?}"
+    );
+    assert_eq!(list(&document["pods"]).len(), 17);
+    assert!(
+        list(&document["pods"])
+            .iter()
+            .all(|pod| pod["sockets"].is_null())
+    );
+}

@@ -40,7 +40,10 @@ impl<'a> Made<'a> {
         ];
         arguments.extend(labels.iter().map(String::as_str));
         arguments.extend([made.image.as_str(), "/bin/busybox", "sleep", "3600"]);
-        made.sandbox = docker(ground, "node", &arguments).ok().trim().to_owned();
+        docker(ground, "node", &arguments)
+            .ok()
+            .trim()
+            .clone_into(&mut made.sandbox);
         made
     }
 
@@ -311,6 +314,12 @@ fn a_frozen_container_is_told() {
     let pod = made.finds(&["frozen"]);
     assert_eq!(pod["state"], "paused");
     made.docker(&["unpause", &app]);
+    made.finds(&[]);
+    // stopped by a signal: the engine says that it runs
+    made.docker(&["kill", "-s", "STOP", &app]);
+    let pod = made.finds(&["frozen"]);
+    assert_eq!(pod["containers"][0]["state"], "running");
+    made.docker(&["kill", "-s", "CONT", &app]);
     made.finds(&[]);
 }
 

@@ -127,13 +127,12 @@ fn serve(stream: TcpStream, node: &Node, refused: &Mutex<Vec<String>>) {
         }
         let mut words = request.split_whitespace();
         let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-        let (status, body) = match node.answer(method, path) {
-            Some(body) => ("200 OK", body),
-            None => {
-                refused.lock().unwrap().push(format!("{method} {path}"));
-                let message = format!("the recording does not hold {method} {path}");
-                ("404 Not Found", json!({ "message": message }))
-            }
+        let (status, body) = if let Some(body) = node.answer(method, path) {
+            ("200 OK", body)
+        } else {
+            refused.lock().unwrap().push(format!("{method} {path}"));
+            let message = format!("the recording does not hold {method} {path}");
+            ("404 Not Found", json!({ "message": message }))
         };
         let body = body.to_string();
         let sent = write!(

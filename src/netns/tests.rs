@@ -1,0 +1,141 @@
+use super::*;
+use crate::pod::{ContainerFacts, Lone, Node, Pod, pods};
+
+const SANDBOX: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const APP: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+fn facts() -> Vec<ContainerFacts> {
+    let one = |id: &str, container: &str, pid: u32, mode: &str| ContainerFacts {
+        id: id.into(),
+        name: format!("k8s_{container}_web_default_uid_0"),
+        state: "running".into(),
+        pid: Some(pid),
+        network_mode: mode.into(),
+        created_at: Some(format!("2026-01-01T00:00:{pid}Z")),
+        ..ContainerFacts::default()
+    };
+    vec![
+        one(SANDBOX, "POD", 10, "none"),
+        one(APP, "app", 20, &format!("container:{SANDBOX}")),
+    ]
+}
+
+fn process(pid: u32, parent: u32, containers: &str, net: u64, mnt: u64, sockets: &str) -> String {
+    format!(
+        r#"{{"pid":{pid},"parent":{parent},"state":"S","command":"c{pid}","containers":[{containers}],
+        "namespaces":{{"net":{net},"ipc":5,"uts":{pid},"pid":{pid},"mnt":{mnt},"user":1}},"sockets":{sockets}}}"#
+    )
+}
+
+const LISTENER: &str = r#"{"proto":"tcp","family":4,"address":"0.0.0.0","port":80,"remote":null,"state":"LISTEN","inode":77}"#;
+
+fn joined(processes: &[String], pinned: &str) -> (Pod, Vec<crate::pod::Finding>) {
+    let text = format!(
+        r#"{{"schema":1,"processes":[{}],"networks":[{{"inode":100,"addresses":["10.0.0.9"],"primary":[],"sockets":[{LISTENER}]}}],"pinned":[{pinned}]}}"#,
+        processes.join(",")
+    );
+    let view = View::parse(&text).unwrap();
+    let facts = facts();
+    let mut pods = pods("n", &facts, Lone::Leave);
+    let leaks = join(&mut pods, &mut Node::default(), &view, &facts);
+    (pods.remove(0), leaks)
+}
+
+fn id(of: &str) -> String {
+    format!("\"{of}\"")
+}
+
+#[test]
+fn a_socket_belongs_to_the_container_of_every_process_that_holds_it() {
+    let (pod, _) = joined(
+        &[
+            process(10, 1, &id(SANDBOX), 100, 1, "[]"),
+            process(20, 1, &id(APP), 100, 2, "[77]"),
+            process(21, 20, &id(APP), 100, 2, "[77]"),
+        ],
+        "",
+    );
+    let sockets = pod.sockets.unwrap();
+    let owners: Vec<u32> = sockets[0].owners.iter().map(|owner| owner.pid).collect();
+    assert_eq!(owners, [20, 21]);
+    assert!(
+        sockets[0]
+            .owners
+            .iter()
+            .all(|o| o.container.as_deref() == Some("app"))
+    );
+    assert_eq!(pod.ips, ["10.0.0.9"]);
+    assert_eq!(pod.containers[0].shares.net, Some(true));
+    assert_eq!(pod.containers[0].shares.uts, Some(false));
+}
+
+#[test]
+fn without_cgroups_the_mount_namespace_and_the_parent_tell_the_container() {
+    let (pod, _) = joined(
+        &[
+            process(10, 1, "", 100, 1, "[]"),
+            process(20, 1, "", 100, 2, "[]"),
+            process(21, 1, "", 100, 2, "[77]"),
+            process(22, 21, "", 100, 3, "[77]"),
+        ],
+        "",
+    );
+    let sockets = pod.sockets.unwrap();
+    assert_eq!(sockets[0].owners.len(), 2);
+    assert!(
+        sockets[0]
+            .owners
+            .iter()
+            .all(|o| o.container.as_deref() == Some("app"))
+    );
+}
+
+#[test]
+fn a_pid_that_is_another_containers_by_now_proves_nothing() {
+    let (pod, _) = joined(
+        &[
+            process(10, 1, &id(SANDBOX), 100, 1, "[]"),
+            process(20, 1, &id(&"c".repeat(64)), 555, 2, "[]"),
+        ],
+        "",
+    );
+    assert_eq!(pod.containers[0].namespaces, None);
+    assert_eq!(pod.containers[0].shares.net, None);
+}
+
+#[test]
+fn only_an_old_namespace_that_nobody_is_in_is_leaked() {
+    let processes = [process(10, 1, &id(SANDBOX), 100, 1, "[]")];
+    let codes = |pinned: &str| joined(&processes, pinned).1.len();
+    let pin = |inode: u64, path: &str, age: u64| {
+        format!(r#"{{"inode":{inode},"path":"{path}","age":{age}}}"#)
+    };
+    assert_eq!(codes(&pin(900, "/run/docker/netns/0123456789ab", 61)), 1);
+    assert_eq!(
+        codes(&pin(900, "/run/docker/netns/0123456789ab", 60)),
+        0,
+        "young"
+    );
+    assert_eq!(
+        codes(&pin(100, "/run/docker/netns/0123456789ab", 999)),
+        0,
+        "in use"
+    );
+    assert_eq!(
+        codes(&pin(900, "/run/docker/netns/default", 999)),
+        0,
+        "the node's own"
+    );
+    assert_eq!(
+        codes(r#"{"inode":900,"path":"/run/x","age":null}"#),
+        0,
+        "unknown age"
+    );
+}
+
+#[test]
+fn an_answer_that_is_cut_off_or_of_another_version_is_refused() {
+    assert!(View::parse(r#"{"schema":1,"processes":["#).is_err());
+    let other = r#"{"schema":2,"processes":[],"networks":[],"pinned":[]}"#;
+    assert!(View::parse(other).is_err());
+}
