@@ -1,17 +1,21 @@
 //! `devnet env`: what points a shell at the cluster's engine, and what gives the shell back.
 
-use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::time::Duration;
+
+use clap::ValueEnum as _;
 
 use crate::commands::target::{Need, NodeTarget};
 use crate::commands::{Context, environment};
 use crate::docker_env::endpoint::Address;
-use crate::docker_env::plan::{self, Change};
+use crate::docker_env::plan;
 use crate::docker_env::{DockerEnv, parse};
 use crate::error::{Error, Kind, Result};
 use crate::host::{calling_shell, process};
-use crate::shell::Shell;
+use crate::settings::{Environment, Settings};
+use crate::shell::{Format, Shell};
+use crate::ui::Ui;
 
 /// Print what points a shell at the cluster's engine
 ///
@@ -23,10 +27,13 @@ use crate::shell::Shell;
   fish                   devnet env | source
   tcsh csh               eval \"`devnet env`\"
   elvish                 eval (devnet env | slurp)
-  nu                     devnet env -o json | from json | load-env
+  nu                     devnet env -o json | from json | load-env   (also with --unset)
   xonsh                  execx($(devnet env))
   powershell pwsh        devnet env | Invoke-Expression
   cmd                    @FOR /f \"tokens=*\" %i IN ('devnet env --shell cmd') DO @%i
+
+With --unset, -o json and -o yaml are an object too: each variable with the value that it gets
+back, or null for one that goes. dotenv and github can only make such a one empty.
 
 Examples:
   eval $(devnet env)
@@ -43,7 +50,7 @@ pub(crate) struct Args {
     /// Write json, yaml, dotenv or github instead of a shell's lines
     #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
     output: Option<Format>,
-    /// Add the node to NO_PROXY
+    /// Add the node to `NO_PROXY`
     #[arg(long)]
     no_proxy: bool,
     /// Point docker at the node's ssh login instead of its TLS port
@@ -63,14 +70,6 @@ pub(crate) struct Args {
     /// The node of a profile with several
     #[arg(short, long, value_name = "NAME")]
     node: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Dotenv,
-    Github,
-    Json,
-    Yaml,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -113,6 +112,42 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// A command line that can't be taken must make `eval` fail too.
+pub(crate) fn fail_evaluation(arguments: &[OsString]) {
+    let value_of = |flags: [&str; 2]| {
+        let words: Vec<_> = arguments
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        words.iter().enumerate().find_map(|(at, word)| {
+            flags.iter().find_map(|flag| {
+                if word == flag {
+                    return words.get(at + 1).map(ToString::to_string);
+                }
+                let rest = word.strip_prefix(flag)?;
+                let short = !flag.starts_with("--") && !rest.is_empty();
+                rest.strip_prefix('=')
+                    .or(short.then_some(rest))
+                    .map(str::to_owned)
+            })
+        })
+    };
+    let data = value_of(["-o", "--output"]).and_then(|name| Format::from_str(&name, false).ok());
+    let named =
+        value_of(["--shell", "--shell"]).and_then(|name| Shell::from_str(&name, false).ok());
+    let environment = Environment::of_process();
+    let shell = match (named, data) {
+        (Some(shell), _) => shell,
+        // nobody evaluates data
+        (None, Some(_)) => return,
+        (None, None) => calling_shell::find(&environment).unwrap_or(Shell::Sh),
+    };
+    let ui = Ui::new(&Settings::new(crate::cli::Global::default(), environment).look());
+    if !ui.stdout_is_terminal() {
+        let _closed = ui.data(shell.failure());
+    }
+}
+
 async fn text(args: &Args, context: &Context, shell: Option<Shell>) -> Result<String> {
     let current = context.current_variables()?;
     let changes = if args.unset {
@@ -123,7 +158,8 @@ async fn text(args: &Args, context: &Context, shell: Option<Shell>) -> Result<St
     };
     match (shell, args.output) {
         (Some(shell), _) => shell.script(&changes),
-        (None, format) => formatted(format.unwrap_or(Format::Json), args.unset, &changes),
+        (None, Some(format)) if args.unset => format.unset(&changes),
+        (None, format) => format.unwrap_or(Format::Json).set(&changes),
     }
 }
 
@@ -253,48 +289,6 @@ async fn from_minikube(args: &Args, context: &Context) -> Result<DockerEnv> {
         });
     }
     parse::parse(&String::from_utf8_lossy(&caught.stdout))
-}
-
-/// The changes as data: variables that are set, or with `--unset` the names that go.
-fn formatted(format: Format, unset: bool, changes: &[Change]) -> Result<String> {
-    let failed = |error: serde_json::Error| Error::failed("could not write JSON").because(error);
-    let values: BTreeMap<&str, &str> = changes
-        .iter()
-        .filter_map(|change| Some((change.name.as_str(), change.value.as_deref()?)))
-        .filter(|(name, value)| !value.is_empty() && *name != plan::EXISTING)
-        .collect();
-    let names: Vec<&str> = changes
-        .iter()
-        .filter(|change| change.value.is_none())
-        .map(|change| change.name.as_str())
-        .collect();
-    Ok(match format {
-        Format::Json if unset => serde_json::to_string(&names).map_err(failed)? + "\n",
-        Format::Json => serde_json::to_string(&values).map_err(failed)? + "\n",
-        Format::Yaml if unset => crate::yaml::write(&names)?,
-        Format::Yaml => crate::yaml::write(&values)?,
-        Format::Dotenv if unset => names.iter().map(|name| format!("{name}=\n")).collect(),
-        Format::Dotenv => values
-            .iter()
-            .map(|(name, value)| {
-                serde_json::to_string(value)
-                    .map(|value| format!("{name}={value}\n"))
-                    .map_err(failed)
-            })
-            .collect::<Result<_>>()?,
-        // GITHUB_ENV has no way to take a variable away; an empty one is the nearest
-        Format::Github if unset => names.iter().map(|name| format!("{name}=\n")).collect(),
-        Format::Github => values
-            .iter()
-            .map(|(name, value)| {
-                if value.contains('\n') {
-                    format!("{name}<<DEVNET_END\n{value}\nDEVNET_END\n")
-                } else {
-                    format!("{name}={value}\n")
-                }
-            })
-            .collect(),
-    })
 }
 
 /// The arguments that a person gave, for the hint how to take what was printed.

@@ -21,6 +21,26 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
     }
     // a closed stdout or stderr leaves nobody to tell
     let _gone = error.print();
+    if error.use_stderr() && asks_for_env(arguments) {
+        crate::commands::env::fail_evaluation(arguments);
+    }
+}
+
+/// Whether the verb of a command line that could not be taken is `env`.
+fn asks_for_env(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        let takes_a_value = matches!(
+            &*word,
+            "-H" | "--host" | "--tls-cert-path" | "--context" | "-p" | "--profile" | "--color"
+        );
+        if takes_a_value {
+            words.next();
+        } else if !word.starts_with('-') {
+            return word == "env" || word == "docker-env";
+        }
+    }
+    false
 }
 
 /// Whether `-o json` stands among the arguments, in any of clap's spellings.
@@ -64,5 +84,27 @@ mod tests {
             );
         }
         assert!(!wants_json(&["--version".into()]));
+    }
+
+    #[test]
+    fn the_verb_is_found_behind_the_global_flags() {
+        let asks =
+            |line: &str| asks_for_env(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in [
+            "devnet env --nope",
+            "devnet -p other docker-env x",
+            "devnet -q --color=never -H tcp://a --nope env",
+            "devnet -pother env x",
+        ] {
+            assert!(asks(line), "{line}");
+        }
+        for line in [
+            "devnet",
+            "devnet -p env",
+            "devnet pods env",
+            "devnet --nope",
+        ] {
+            assert!(!asks(line), "{line}");
+        }
     }
 }

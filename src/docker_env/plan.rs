@@ -78,7 +78,7 @@ pub(crate) fn set(
         changes.push(Change {
             name: name.into(),
             value,
-        })
+        });
     };
     set(TLS_VERIFY, env.cert_path.is_some().then(|| "1".into()));
     set(HOST, Some(env.host.clone()));

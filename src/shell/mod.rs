@@ -2,8 +2,12 @@
 //!
 //! Where a form can't carry a value it is refused, never changed. `quote.rs` has the quoting.
 
+mod format;
 mod quote;
+#[cfg(test)]
+mod quote_tests;
 
+pub(crate) use self::format::Format;
 use crate::docker_env::plan::Change;
 use crate::error::{Error, Result};
 
@@ -237,6 +241,18 @@ mod tests {
         (setenv "A" "tcp://127.0.0.2:2376")
         (setenv "B" "o'n \"e\" $x`y` \\ !%&*é")
         (setenv "C" nil)
+        "#);
+        let plain = Change {
+            name: "A".into(),
+            value: Some("C:\\A & B\\100% ^x | (y) !z é".into()),
+        };
+        let gone = Change {
+            name: "C".into(),
+            value: None,
+        };
+        insta::assert_snapshot!(Shell::Cmd.script(&[plain, gone]).unwrap(), @r#"
+        SET "A=C:\A & B\100% ^x | (y) !z é"
+        SET "C="
         "#);
         insta::assert_snapshot!(script(Shell::Cmd), @"refused: the value of `B` holds a quote or a line end, which cmd can't carry");
     }

@@ -1,8 +1,9 @@
 //! Quoting, one function for each way that shells read a word.
 
-/// Bytes that mean only themselves in every POSIX shell, also after an unquoted `$(...)`.
+/// Bytes that mean only themselves in every POSIX shell, also after an unquoted `$(...)`. Not `=`:
+/// at the beginning of a value zsh takes it for the path of a program.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_@+=:,./-".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"_@+:,./-".contains(&byte)
 }
 
 /// A word for bash, zsh and ksh. What is not plain is written in octal, so that no blank and no
@@ -27,15 +28,16 @@ pub(super) fn posix_export(name: &str, value: &str) -> String {
 }
 
 fn octal(value: &str, escape: &str) -> String {
-    let mut text = String::new();
-    for byte in value.bytes() {
-        if is_plain(byte) {
-            text.push(char::from(byte));
-        } else {
-            text += &format!("{escape}{byte:03o}");
-        }
-    }
-    text
+    value
+        .bytes()
+        .map(|byte| {
+            if is_plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("{escape}{byte:03o}")
+            }
+        })
+        .collect()
 }
 
 /// fish: in single quotes only the quote and the backslash are special.
@@ -53,7 +55,8 @@ pub(super) fn powershell(value: &str) -> String {
                 text.push(c);
                 text.push(c);
             }
-            '\n' | '\r' => text += &format!("' + [char]{} + '", u32::from(c)),
+            '\n' => text += "' + [char]10 + '",
+            '\r' => text += "' + [char]13 + '",
             c => text.push(c),
         }
     }

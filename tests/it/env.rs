@@ -209,6 +209,41 @@ fn every_shell_gets_every_value_and_ends_as_it_began() {
 }
 
 #[test]
+fn what_a_shell_would_expand_at_the_beginning_arrives_as_it_is() {
+    let Some(ground) = ground() else { return };
+    for shell in &SHELLS {
+        if !here(shell.program) {
+            continue;
+        }
+        for values in [
+            ["=ls", "~root", "-n"],
+            ["~", "--help=x", "=="],
+            ["-e \\!x", "%1", "@x"],
+        ] {
+            let names = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
+            let extra: Vec<_> = names.into_iter().zip(values).collect();
+            for take in shell.take {
+                let sandbox = Sandbox::with_minikube(&ground);
+                let dumps = run(
+                    &sandbox,
+                    shell,
+                    take,
+                    &["env --shell SHELL", "env --shell SHELL --unset"],
+                    &extra,
+                );
+                let name = format!("{} with {take}", shell.program);
+                for line in dumps[0].lines().filter(|line| line.contains("DOCKER_")) {
+                    let line = line.trim_start_matches('\0');
+                    let kept = format!("\0MINIKUBE_EXISTING_{line}\n");
+                    assert!(dumps[1].contains(&kept), "{name}: {kept} {}", dumps[1]);
+                }
+                assert_eq!(dumps[2], dumps[0], "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_home_with_a_hostile_name_arrives_as_it_is() {
     let Some(ground) = ground() else { return };
     for shell in &SHELLS {
@@ -270,24 +305,27 @@ fn a_failure_makes_eval_fail_in_every_shell() {
             continue;
         }
         let name = shell.program.trim_start_matches("bsd-");
-        let call = format!(
-            "{} -p nope env --shell {name}",
-            env!("CARGO_BIN_EXE_devnet")
-        );
-        // the shell's last command is the eval: its failure is the shell's exit code
-        let script = shell.take[0].replace("{}", &call);
-        let out = Output::of(
-            sandbox
-                .command(shell.program)
-                .args(shell.arguments)
-                .arg(&script),
-        );
-        assert_ne!(out.code, 0, "{}: {out}", shell.program);
-        assert!(
-            out.stderr.contains("there is no minikube profile `nope`"),
-            "{}: {out}",
-            shell.program
-        );
+        for (call, said) in [
+            (
+                "-p nope env --shell SHELL",
+                "there is no minikube profile `nope`",
+            ),
+            ("env --shell SHELL --nope", "unexpected argument '--nope'"),
+            ("docker-env --bogus", "unexpected argument '--bogus'"),
+        ] {
+            let call = call.replace("SHELL", name);
+            let call = format!("{} {call}", env!("CARGO_BIN_EXE_devnet"));
+            // the shell's last command is the eval: its failure is the shell's exit code
+            let script = shell.take[0].replace("{}", &call);
+            let out = Output::of(
+                sandbox
+                    .command(shell.program)
+                    .args(shell.arguments)
+                    .arg(&script),
+            );
+            assert_ne!(out.code, 0, "{}: {out}", shell.program);
+            assert!(out.stderr.contains(said), "{}: {out}", shell.program);
+        }
     }
     let out = sandbox.devnet(&["-p", "stopped", "env", "--shell", "bash"]);
     assert_eq!((out.code, out.stdout.as_str()), (3, "false;\n"), "{out}");

@@ -11,6 +11,7 @@ mod build_faults;
 mod build_inputs;
 mod build_same;
 mod env;
+mod env_forms;
 mod exec;
 mod house;
 mod lab;

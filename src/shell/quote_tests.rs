@@ -1,0 +1,168 @@
+//! Random values through the quoting: read back by the real shells where they are here, else by
+//! what their manuals say about a quoted word.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::quote;
+use crate::host::process;
+
+/// What shells trip over, more often than chance would bring it.
+fn value() -> impl Strategy<Value = String> {
+    "([\\PC\t\n\r]|[ *?\\[\\]{}~=#$`'\"\\\\!%&;|<>()-]|\\$\\(id\\)|  |\n\n){0,12}"
+}
+
+/// Each value twice through a shell, as `eval "$(...)"` and as `eval $(...)` take it.
+#[cfg(unix)]
+fn through(shell: &str, statement: impl Fn(&str) -> String) {
+    let Ok(program) = which::which(shell) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let cases = proptest::collection::vec(value(), 1..60);
+    let config = Config {
+        cases: 12,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new(config)
+        .run(&cases, |values| {
+            let mut script = String::new();
+            let mut wanted = String::new();
+            for value in &values {
+                let statement = statement(value);
+                for eval in ["eval \"$(cat <<'THE END'\n", "eval $(cat <<'THE END'\n"] {
+                    let close = if eval.contains('"') { ")\"" } else { ")" };
+                    let shown = "\nprintf '%s\\0' \"$A\"\n";
+                    script.extend([eval, &statement, "\nTHE END\n", close, shown]);
+                    wanted.extend([value, "\0"]);
+                }
+            }
+            let caught = runtime
+                .block_on(process::catch_fed(
+                    program.as_os_str(),
+                    &[],
+                    script.as_bytes(),
+                    &[("PATH".into(), "/usr/bin:/bin".into())],
+                ))
+                .unwrap();
+            prop_assert_eq!(String::from_utf8_lossy(&caught.stderr), "");
+            prop_assert_eq!(String::from_utf8_lossy(&caught.stdout), wanted);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn bash_zsh_and_ksh_read_back_what_was_quoted() {
+    for shell in ["bash", "zsh", "ksh"] {
+        through(shell, |value| format!("export A={};", quote::ansi_c(value)));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_posix_shell_reads_back_what_was_quoted() {
+    for shell in ["dash", "bash", "ksh"] {
+        through(shell, |value| quote::posix_export("A", value));
+    }
+}
+
+/// Single quotes in which `escape` gives what stands for a character.
+fn single(word: &str, escape: impl Fn(&mut std::str::Chars<'_>, char) -> Option<char>) -> String {
+    let inner = &word[1..word.len() - 1];
+    let mut chars = inner.chars();
+    let mut value = String::new();
+    while let Some(c) = chars.next() {
+        value.push(escape(&mut chars, c).expect("the quote does not end early"));
+    }
+    value
+}
+
+/// A doubled quote stands for one; a lone one would end the word.
+fn doubled(quotes: &'static [char]) -> impl Fn(&mut std::str::Chars<'_>, char) -> Option<char> {
+    move |rest, c| {
+        if quotes.contains(&c) {
+            rest.next().filter(|next| quotes.contains(next))?;
+        }
+        Some(c)
+    }
+}
+
+fn behind_backslashes(word: &str) -> String {
+    single(word, |rest, c| match c {
+        '\\' => Some(match rest.next()? {
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            c => c,
+        }),
+        '"' => None,
+        c => Some(c),
+    })
+}
+
+/// All of these quote for `PowerShell`.
+const POWERSHELL: &[char] = &['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
+
+proptest! {
+    #[test]
+    fn fish_ends_at_the_last_quote_only(value in value()) {
+        let read = single(&quote::fish(&value), |rest, c| match c {
+            '\\' => rest.next().filter(|c| matches!(c, '\\' | '\'')),
+            '\'' => None,
+            c => Some(c),
+        });
+        prop_assert_eq!(read, value);
+    }
+
+    #[test]
+    fn elvish_ends_at_the_last_quote_only(value in value()) {
+        prop_assert_eq!(single(&quote::elvish(&value), doubled(&['\''])), value);
+    }
+
+    #[test]
+    fn powershell_ends_at_the_last_quote_only(value in "([\\PC]|['\u{2018}\u{2019}\u{201a}\u{201b}$`]){0,12}") {
+        prop_assert_eq!(single(&quote::powershell(&value), doubled(POWERSHELL)), value);
+    }
+
+    #[test]
+    fn powershell_gets_every_statement_on_one_line(value in value()) {
+        let quoted = quote::powershell(&value);
+        prop_assert!(!quoted.contains(['\n', '\r']));
+        let joined = quoted.replace("' + [char]10 + '", "\n").replace("' + [char]13 + '", "\r");
+        prop_assert_eq!(single(&joined, doubled(POWERSHELL)), value);
+    }
+
+    #[test]
+    fn nu_xonsh_and_emacs_end_at_the_last_quote_only(value in value()) {
+        prop_assert_eq!(behind_backslashes(&quote::double(&value)), value.as_str());
+        let read = single(&quote::emacs(&value), |rest, c| match c {
+            '\\' => rest.next().filter(|c| matches!(c, '\\' | '"')),
+            '"' => None,
+            c => Some(c),
+        });
+        prop_assert_eq!(read, value);
+    }
+
+    #[test]
+    fn csh_has_every_quote_outside_of_quotes(value in value()) {
+        let quoted = quote::csh(&value);
+        let mut read = String::new();
+        for (at, part) in quoted[1..quoted.len() - 1].split('\'').enumerate() {
+            // '...'\''...': every second piece stands outside, and is nothing but a quote's escape
+            if at % 3 == 1 {
+                prop_assert_eq!(part, "\\");
+                read.push('\'');
+            } else {
+                read += &part.replace("\\!", "!");
+            }
+        }
+        prop_assert!(!quoted.replace("\\!", "").contains('!'));
+        prop_assert_eq!(read, value);
+    }
+}
