@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::Context;
 use crate::commands::target::NodeTarget;
-use crate::engine::buildkit::Built;
+use crate::engine::buildkit::{Built, token};
 use crate::engine::buildkit_streams::Sink;
+use crate::engine::docker_images::Image;
+use crate::engine::transfer::{KnownBlobs, Needs, Transfer};
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::image::build::Options;
 use crate::image::build_flags::{Attributed, Output};
+use crate::image::reference;
 
 /// What is asked of the engine's exporter, and what is done with what it sends.
 pub(super) struct Export {
@@ -214,7 +217,7 @@ pub(super) async fn connect(
     Ok(connected)
 }
 
-/// Brings the image to the other nodes.
+/// Brings the image to the other nodes, each of which gets the layers that it lacks.
 ///
 /// # Errors
 /// Partly, when some do not have it.
@@ -225,38 +228,106 @@ pub(super) async fn hand_over(
     others: Vec<Other>,
     context: &Context,
 ) -> Result<()> {
+    // a pod can't ask for an image without a name
+    if others.is_empty() || names.is_empty() {
+        return Ok(());
+    }
+    let image = from.image(id).await?;
     let mut missing = Vec::new();
-    for (node, engine) in others {
+    let mut fail = |node: &str, error: &Error| {
+        let why = std::iter::once(error.to_string()).chain(error.causes());
+        let why = crate::ui::visible(&why.collect::<Vec<_>>().join(": "));
+        context
+            .ui
+            .warn(&format!("node `{node}` does not have the image: {why}"));
+        missing.push(node.to_owned());
+    };
+    let mut lacking = Vec::new();
+    for (node, engine) in &others {
         let outcome = match engine {
-            Ok(engine) => from.hand_over(id, names, &engine).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.again()),
+            Ok(engine) => needs(engine, &image, names).await,
         };
         match outcome {
-            Ok(true) => context
-                .ui
-                .detail(&format!("node {node}: the image was sent")),
-            Ok(false) => context
+            Ok(Some(needs)) => lacking.push((node, needs)),
+            Ok(None) => context
                 .ui
                 .detail(&format!("node {node}: the image was there")),
-            Err(error) => {
-                context.ui.warn(&format!(
-                    "node `{node}` does not have the image: {}",
-                    crate::ui::visible(&error.to_string())
-                ));
-                missing.push(node);
+            Err(error) => fail(node, &error),
+        }
+    }
+    let transfer = Transfer {
+        source: from,
+        image,
+        name: names[0].clone(),
+        token: token(),
+        // a node's engine does not see this computer's loopback
+        shares_loopback: false,
+    };
+    let (nodes, needs): (Vec<_>, Vec<_>) = lacking.into_iter().unzip();
+    let name = transfer.transfer_name();
+    let take_back = async {
+        for need in &needs {
+            if let Err(error) = need.engine.untag(&name).await {
+                context
+                    .ui
+                    .warn(&format!("{error}; `devnet clean` removes it"));
             }
+        }
+    };
+    let work = async { Ok(transfer.run(&needs, &mut KnownBlobs::default()).await) };
+    let sent = context.or_undo(work, take_back).await?;
+    for ((node, need), mut sent) in nodes.into_iter().zip(&needs).zip(sent) {
+        if sent.outcome.is_err() {
+            // its layers may have gone meanwhile: once, all are sent
+            let whole = [Needs::all(need.engine, &transfer.image)];
+            let again = transfer.run(&whole, &mut KnownBlobs::default()).await;
+            sent = again.into_iter().next().unwrap_or(sent);
+        }
+        let mut outcome = sent.outcome;
+        for wanted in names {
+            let (repository, tag) = reference::split(wanted)?;
+            if outcome.is_ok() {
+                outcome = need.engine.tag(&name, &repository, &tag).await;
+            }
+        }
+        need.engine.untag(&name).await?;
+        match outcome {
+            Ok(()) => context
+                .ui
+                .detail(&format!("node {node}: {} bytes were sent", sent.bytes)),
+            Err(error) => fail(node, &error),
         }
     }
     if missing.is_empty() {
         return Ok(());
     }
+    let message = "the image was built, but not every node has it";
     Err(Error::new(
         Kind::Partly,
-        format!(
-            "the image was built, but not every node has it: {}",
-            missing.join(", ")
-        ),
+        format!("{message}: {}", missing.join(", ")),
     ))
+}
+
+/// What a node lacks of an image; one that has it gets its names.
+async fn needs<'e>(
+    engine: &'e Engine,
+    image: &Image,
+    names: &[String],
+) -> Result<Option<Needs<'e>>> {
+    let there = match engine.image(&image.id).await {
+        Ok(there) => there.layers == image.layers,
+        Err(error) if error.kind() == Kind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if !there {
+        return Needs::of(engine, image).await.map(Some);
+    }
+    for name in names {
+        let (repository, tag) = reference::split(name)?;
+        engine.tag(&image.id, &repository, &tag).await?;
+    }
+    Ok(None)
 }
 
 /// Removes what an earlier build left: an old ID must not pass for this build's.

@@ -12,6 +12,7 @@ pub(crate) mod build;
 mod build_result;
 mod build_show;
 mod build_source;
+mod build_wanted;
 pub(crate) mod clean;
 pub(crate) mod env;
 pub(crate) mod environment;

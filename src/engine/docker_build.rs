@@ -5,7 +5,6 @@ use bollard::errors::Error as Why;
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::docker::Docker;
 use crate::engine::Engine;
@@ -49,54 +48,6 @@ impl Engine {
                     Error::failed("the archive can't be written").because(error)
                 }
             })
-    }
-
-    /// Makes an image and its names present on another engine; false when it was there already.
-    ///
-    /// # Errors
-    /// One of the engines was lost, or refused.
-    pub(crate) async fn hand_over(&self, id: &str, names: &[String], to: &Self) -> Result<bool> {
-        let (Self::Docker(from), Self::Docker(to)) = (self, to);
-        if to.api.inspect_image(id).await.is_ok() {
-            for name in names {
-                to.tag(id, name).await?;
-            }
-            return Ok(false);
-        }
-        let body = from.export(id, names).map_err(std::io::Error::other);
-        let (pieces, received) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(4);
-        let sending = async move {
-            tokio::pin!(body);
-            while let Some(piece) = body.next().await {
-                let broken = piece.is_err();
-                if pieces.send(piece).await.is_err() || broken {
-                    return;
-                }
-            }
-        };
-        let loading = async {
-            let body = bollard::body_try_stream(ReceiverStream::new(received));
-            to.slow
-                .import_image(
-                    query::ImportImageOptions {
-                        quiet: true,
-                        ..Default::default()
-                    },
-                    body,
-                    None,
-                )
-                .try_for_each(|_line| async { Ok(()) })
-                .await
-        };
-        let ((), loaded) = tokio::join!(sending, loading);
-        loaded.map_err(|error| to.failed("loading the image", error))?;
-        // an engine with another kind of store gives it another ID
-        let known_as = names.first().map_or(id, String::as_str);
-        to.api
-            .inspect_image(known_as)
-            .await
-            .map_err(|error| to.failed("the image that was handed over", error))?;
-        Ok(true)
     }
 
     /// Pushes an image to its registry.
