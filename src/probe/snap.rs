@@ -24,6 +24,19 @@ pub(crate) fn snap() {
         std::process::exit(1);
     });
     let mut processes: Vec<Process> = pids().into_iter().filter_map(read).collect();
+    let of_node: BTreeSet<u64> = processes
+        .iter()
+        .filter(|process| is_of_node(process))
+        .filter_map(|process| process.namespaces[4])
+        .collect();
+    for process in &mut processes {
+        // the node's own programs hold many files, and no socket of a container
+        if !process.containers.is_empty()
+            || process.namespaces[4].is_some_and(|mnt| !of_node.contains(&mnt))
+        {
+            process.sockets = held_sockets(process.pid);
+        }
+    }
     // of several processes that see one network any will do, unless it has ended meanwhile
     let mut viewers: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
     for process in &processes {
@@ -57,7 +70,7 @@ struct Process {
     command: String,
     containers: BTreeSet<String>,
     namespaces: [Option<u64>; 6],
-    /// Inodes of the sockets that it holds; `None` where that could not be read.
+    /// Inodes of the sockets that it holds; `None` where that could not be or was not read.
     sockets: Option<BTreeSet<u64>>,
 }
 
@@ -114,8 +127,13 @@ fn read(pid: u32) -> Option<Process> {
             &fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default(),
         ),
         namespaces: KINDS.map(|kind| link_inode(&format!("/proc/{pid}/ns/{kind}"))),
-        sockets: held_sockets(pid),
+        sockets: None,
     })
+}
+
+/// The node's first process, and those of its engine.
+fn is_of_node(process: &Process) -> bool {
+    process.pid == 1 || matches!(process.command.as_str(), "dockerd" | "containerd")
 }
 
 struct Stat {
@@ -173,12 +191,9 @@ fn container_ids(cgroups: &str) -> BTreeSet<String> {
 /// Network namespaces that a mount keeps alive, as the node's first process and the engine's own
 /// see them.
 fn pinned(processes: &[Process]) -> Vec<String> {
-    let keeps_mounts = |process: &&Process| {
-        process.pid == 1 || matches!(process.command.as_str(), "dockerd" | "containerd")
-    };
     let mut views = BTreeSet::new();
     let mut found = BTreeMap::new();
-    for process in processes.iter().filter(keeps_mounts) {
+    for process in processes.iter().filter(|process| is_of_node(process)) {
         if process.namespaces[4].is_some_and(|mnt| !views.insert(mnt)) {
             continue;
         }

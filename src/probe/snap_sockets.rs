@@ -11,16 +11,20 @@ pub(super) fn network(inode: u64, pids: &[u32]) -> Option<String> {
     pids.iter().find_map(|pid| {
         let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/net/{file}"));
         // an ended process gives nothing, which must not pass for an empty network
-        let tcp = read("tcp").ok()?;
+        let counts = read("sockstat").ok()? + &read("sockstat6").unwrap_or_default();
         let mut sockets = Vec::new();
-        for (proto, family, text) in [
-            ("tcp", 4, Ok(tcp)),
-            ("tcp", 6, read("tcp6")),
-            ("udp", 4, read("udp")),
-            ("udp", 6, read("udp6")),
+        for (proto, family, file) in [
+            ("tcp", 4, "tcp"),
+            ("tcp", 6, "tcp6"),
+            ("udp", 4, "udp"),
+            ("udp", 6, "udp6"),
         ] {
+            // to print a table the kernel walks the sockets of all networks: most have none
+            if none(&counts, file) {
+                continue;
+            }
             // a kernel without IPv6 has no such file
-            let text = text.unwrap_or_default();
+            let text = read(file).unwrap_or_default();
             sockets.extend(
                 text.lines()
                     .skip(1)
@@ -37,6 +41,24 @@ pub(super) fn network(inode: u64, pids: &[u32]) -> Option<String> {
             joined(sockets),
         ))
     })
+}
+
+/// Whether the counters of `/proc/net/sockstat` and `sockstat6` say that a table is empty.
+fn none(counts: &str, table: &str) -> bool {
+    let count = |table: &str, counter: &str| {
+        let head = format!("{}:", table.to_uppercase());
+        let line = counts.lines().find(|line| line.starts_with(&head))?;
+        let mut words = line.split_whitespace().skip_while(|word| *word != counter);
+        words.nth(1)?.parse::<u64>().ok()
+    };
+    let in_use = count(table, "inuse");
+    // ends that wait are counted once for both families
+    let waiting = if table.starts_with("tcp") {
+        count("tcp", "tw")
+    } else {
+        Some(0)
+    };
+    in_use == Some(0) && waiting == Some(0)
 }
 
 /// A line of `/proc/net/{tcp,tcp6,udp,udp6}` (proc(5)).

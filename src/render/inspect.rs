@@ -115,6 +115,8 @@ fn netns_line(sandbox: &Sandbox, style: Style) -> String {
     inode.into_iter().chain(path).collect::<Vec<_>>().join("  ")
 }
 
+type Pick = fn(&Shares) -> Option<bool>;
+
 /// What all running containers share with the sandbox, and what each has for itself.
 fn shares_line(pod: &Pod, style: Style) -> String {
     let all: Vec<Shares> = pod
@@ -127,7 +129,6 @@ fn shares_line(pod: &Pod, style: Style) -> String {
         return String::new();
     }
     let (mut shared, mut own, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
-    type Pick = fn(&Shares) -> Option<bool>;
     let kinds: [(&str, Pick); 4] = [
         ("net", |shares| shares.net),
         ("ipc", |shares| shares.ipc),
