@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # devnet beside its peers on one engine, in one run: medians and ratios. `make bench` runs this
-# inside the test ground; BENCH="env build load pods" picks parts, ROUNDS sets how often (10),
+# inside the test ground; BENCH="env build load pods lab" picks parts, ROUNDS sets how often (10),
 # SIZE the megabytes of the large context and image (480).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -38,7 +38,7 @@ subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNUL
 print(f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024:.0f} MB")
 PY
 }
-wanted() { case " ${BENCH:-env build load pods} " in *" $1 "*) ;; *) return 1 ;; esac; }
+wanted() { case " ${BENCH:-env build load pods lab} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 echo "engine $("${node[@]}" version --format '{{.Server.Version}}'), $(nproc) cores, medians of $rounds; over TLS on loopback"
 printf '%-52s %12s  %12s  %8s\n' "" devnet peer ratio
@@ -103,4 +103,26 @@ if wanted pods; then
   row "pods --no-probe, one pod" "$(median true "$devnet" "${H[@]}" pods --no-probe)" "$(median true "${all[@]}")" "docker ps + inspect"
   row "pods" "$(median true "$devnet" "${H[@]}" pods)" "" ""
   "$devnet" "${H[@]}" lab down >/dev/null 2>&1
+fi
+
+if wanted lab; then
+  lab=("$devnet" -H "unix://$DEVNET_GROUND/node.sock" lab)
+  quietly() { "$@" >/dev/null 2>&1; }
+  quietly "${lab[@]}" up
+  # the image stays while another pod does
+  "$devnet" new pod --set name=bench > pod.yaml
+  peer='' peer_name=''
+  if command -v podman >/dev/null; then
+    peer=$(median 'podman kube down pod.yaml >/dev/null 2>&1 || true' podman kube play pod.yaml) || peer=''
+    peer_name="podman kube play"
+  fi
+  row "lab up, a pod of two containers" "$(median 'quietly "${lab[@]}" down bench || true' "${lab[@]}" up pod.yaml)" "$peer" "$peer_name"
+  row "lab kill -c, a container replaced" "$(median true "${lab[@]}" kill bench -c client)" "" ""
+  row "lab kill, a sandbox replaced" "$(median true "${lab[@]}" kill bench)" "" ""
+  rounds_before=$rounds; rounds=1
+  for i in $(seq 100); do "$devnet" new pod --set "name=many-$i"; echo ---; done > many.yaml
+  row "lab up, 100 such pods" "$(median true "${lab[@]}" up many.yaml)" "" ""
+  row "lab down, all of them" "$(median true "${lab[@]}" down)" "" ""
+  row "lab prove" "$(median true "${lab[@]}" prove)" "" ""
+  rounds=$rounds_before
 fi
