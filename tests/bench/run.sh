@@ -107,16 +107,17 @@ fi
 
 if wanted lab; then
   lab=("$devnet" -H "unix://$DEVNET_GROUND/node.sock" lab)
+  gone() { quietly "${lab[@]}" down bench || true; }
   quietly() { "$@" >/dev/null 2>&1; }
   quietly "${lab[@]}" up
   # the image stays while another pod does
   "$devnet" new pod --set name=bench > pod.yaml
-  peer='' peer_name=''
+  podman='' podman_name=''
   if command -v podman >/dev/null; then
-    peer=$(median 'podman kube down pod.yaml >/dev/null 2>&1 || true' podman kube play pod.yaml) || peer=''
-    peer_name="podman kube play"
+    podman=$(median 'podman kube down pod.yaml >/dev/null 2>&1 || true' podman kube play pod.yaml) || podman=''
+    podman_name="podman kube play"
   fi
-  row "lab up, a pod of two containers" "$(median 'quietly "${lab[@]}" down bench || true' "${lab[@]}" up pod.yaml)" "$peer" "$peer_name"
+  row "lab up, a pod of two containers" "$(median gone "${lab[@]}" up pod.yaml)" "$podman" "$podman_name"
   row "lab kill -c, a container replaced" "$(median true "${lab[@]}" kill bench -c client)" "" ""
   row "lab kill, a sandbox replaced" "$(median true "${lab[@]}" kill bench)" "" ""
   rounds_before=$rounds; rounds=1
