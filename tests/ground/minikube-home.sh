@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a minikube-shaped home in $1/minikube, with the shapes and certificates that minikube writes
 # and the addresses of the private engines, so that devnet meets what a minikube user has.
-#   profiles: minikube (one VM node, 127.0.0.2), multi (127.0.0.2 and 127.0.0.3), kic (docker driver,
+#   profiles: minikube (one VM node, 127.0.0.2), multi (127.0.0.2 and 127.0.0.3), half (its second
+#   node never listens), kic (docker driver,
 #   127.0.0.2), stopped (127.0.0.9, nobody listens), containerd (another runtime), foreign (the
 #   node's address with the certificates of another CA: DEVNET tests point at foreign-certs/)
 set -euo pipefail
@@ -105,6 +106,8 @@ JSON
 profile minikube kvm2 docker false "$(node "" 127.0.0.2 true docker)"; machine minikube kvm2 127.0.0.2
 profile multi kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.3 false docker)"
 machine multi kvm2 127.0.0.2; machine multi-m02 kvm2 127.0.0.3
+profile half kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.9 false docker)"
+machine half kvm2 127.0.0.2; machine half-m02 kvm2 127.0.0.9
 profile kic docker docker false "$(node "" 127.0.0.2 true docker)"; machine kic docker ""
 profile stopped kvm2 docker false "$(node "" 127.0.0.9 true docker)"; machine stopped kvm2 127.0.0.9
 profile containerd kvm2 containerd false "$(node "" 127.0.0.2 true containerd)"; machine containerd kvm2 127.0.0.2

@@ -162,13 +162,13 @@ fn a_node_that_is_away_does_not_hold_the_others() {
     let out = load(
         &ground,
         &sandbox,
-        &["-p", "multi", "load-partly:v1", "-o", "json"],
+        &["-p", "half", "load-partly:v1", "-o", "json"],
     );
     assert_eq!(out.code, 5, "{out}");
     let rows = rows(&out.stdout);
     assert!(rows[0].get("error").is_none(), "{out}");
     assert!(
-        rows[1]["error"].as_str().unwrap().contains("multi-m02"),
+        rows[1]["error"].as_str().unwrap().contains("half-m02"),
         "{out}"
     );
     docker(&ground, "node", &["image", "inspect", "load-partly:v1"]).ok();
