@@ -66,6 +66,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     #[command(visible_alias = "docker-env")]
     Env(commands::env::Args),
+    Hook(commands::hook::Args),
     Run(commands::run::Args),
     Status(commands::status::Args),
     Build(commands::build::Args),

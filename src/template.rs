@@ -1,4 +1,4 @@
-//! The one door to `templates/`: pods and Dockerfiles to start from. Each is a valid file of its own
+//! The one door to `templates/`: prompt hooks, pods and Dockerfiles to start from. Each is a valid file of its own
 //! language; what can be set stands in its head as `# set NAME=DEFAULT: what it is`.
 
 use crate::error::{Error, Result};
@@ -35,6 +35,11 @@ pub(crate) const IGNORE_FILES: &[Template] = templates!(
     "dockerfiles", "/.dockerignore",
     "rust" "go" "node" "python" "java" "static"
 );
+
+/// The prompt hooks of `devnet hook`; `DEVNET_PROGRAM` stands for devnet's own path, quoted.
+pub(crate) const HOOK_BASH: &str = include_str!("../templates/shell/devnet.bash");
+pub(crate) const HOOK_FISH: &str = include_str!("../templates/shell/devnet.fish");
+pub(crate) const HOOK_ZSH: &str = include_str!("../templates/shell/devnet.zsh");
 
 /// Something that can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod gather;
+pub(crate) mod hook;
 pub(crate) mod inspect;
 pub(crate) mod interruption;
 pub(crate) mod lab;
@@ -59,6 +60,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Clean(args) => clean::run(args, context).await,
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,
+        Command::Hook(args) => hook::run(&args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Lab(args) => lab::run(args, context).await,
         Command::Load(args) => load::run(args, context).await,

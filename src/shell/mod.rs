@@ -72,6 +72,10 @@ impl Shell {
             script += &line;
             script.push('\n');
         }
+        if self == Self::Fish {
+            // fish's `set` leaves the exit code of whatever ran before, and so would `source`
+            script += "true;\n";
+        }
         Ok(script)
     }
 
@@ -115,6 +119,14 @@ impl Shell {
             Self::None if value.contains(['\n', '\r']) => return Err(refuse("a line end")),
             Self::None => format!("{name}={value}"),
         })
+    }
+
+    /// A value as one word of the shells that have a prompt hook.
+    pub(crate) fn word(self, value: &str) -> String {
+        match self {
+            Self::Fish => quote::fish(value),
+            _ => quote::ansi_c(value),
+        }
     }
 
     fn unset(self, name: &str) -> String {

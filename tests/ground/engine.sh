@@ -2,7 +2,7 @@
 # Starts, stops and fetches the private engines of the test ground (see run.sh).
 #
 #   engine.sh tree VERSION       prints the folder with that version's programs; fetches it if it must
-#   engine.sh start NAME         starts `host`, `node` or `node2` in $DEVNET_GROUND
+#   engine.sh start NAME         starts `host`, `node`, `node2` or `moving` in $DEVNET_GROUND
 #   engine.sh stop NAME          stops it and waits for its end
 #   engine.sh stop-all
 #   engine.sh sweep              removes what a killed run left on disk
@@ -69,6 +69,7 @@ case ${1:-} in
     case $name in
       node) address=127.0.0.2 ;;
       node2) address=127.0.0.3 ;;
+      moving) address=127.0.0.1 ;;
     esac
     if [ -n "$address" ]; then
       tls=$DEVNET_GROUND/minikube/.minikube/machines
@@ -95,7 +96,7 @@ case ${1:-} in
     for _ in $(seq 400); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
     kill -KILL "$pid" ;;
 
-  stop-all) for name in host node node2; do "$0" stop "$name"; done ;;
+  stop-all) for name in host node node2 moving; do "$0" stop "$name"; done ;;
 
   sweep)
     for left in "${TMPDIR:-/tmp}"/devnet-ground.*; do

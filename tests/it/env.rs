@@ -99,7 +99,8 @@ fn run(
     for (index, step) in steps.iter().enumerate() {
         let step = step.replace("SHELL", shell.program.trim_start_matches("bsd-"));
         script += &take.replace("{}", &format!("{devnet} {step}"));
-        script += &format!("\n{DUMP}{}\n", dump(index + 1).display());
+        let shown = dump(index + 1).display().to_string();
+        script.extend(["\n", DUMP, &shown, "\n"]);
     }
     let mut command: Command = sandbox.command(shell.program);
     command
@@ -109,14 +110,13 @@ fn run(
     let output = Output::of(&mut command);
     (0..=steps.len())
         .map(|index| {
-            std::fs::read(dump(index))
-                .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', "\n\0"))
-                .unwrap_or_else(|error| {
-                    panic!(
-                        "{} {take}: step {index}: {error}\n{script}\n{output}",
-                        shell.program
-                    )
-                })
+            let bytes = std::fs::read(dump(index)).unwrap_or_else(|error| {
+                panic!(
+                    "{} {take}: step {index}: {error}\n{script}\n{output}",
+                    shell.program
+                )
+            });
+            String::from_utf8_lossy(&bytes).replace('\0', "\n\0")
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::support::{Output, Sandbox};
+use crate::support::{Output, Sandbox, missing};
 
 const OLD: [(&str, &str); 3] = [
     ("DOCKER_HOST", "tcp://it's $5 \\ \"x\" `y`"),
@@ -192,7 +192,7 @@ fn sourced(sandbox: &Sandbox, file: &Path) -> BTreeMap<String, String> {
 #[test]
 fn dotenv_yaml_and_json_say_the_same() {
     let sandbox = Sandbox::bare();
-    let text: String = TLS.iter().map(|(k, v)| format!("{k}={v}\n")).collect();
+    let text: String = TLS.map(|(k, v)| format!("{k}={v}\n")).concat();
     let written =
         |form: &str| devnet(&sandbox, &["env", "--from", "-", "-o", form], &OLD, &text).ok();
     let mut wanted: BTreeMap<String, String> = TLS
@@ -242,6 +242,39 @@ fn taking_back_as_json_says_what_comes_back_and_what_goes() {
         devnet(&sandbox, &["env", "-u", "-o", "json"], &[], "").ok(),
         "{}\n"
     );
+}
+
+#[test]
+fn a_success_is_one_also_after_something_else_failed() {
+    let sandbox = Sandbox::bare();
+    for (shell, take) in [
+        ("bash", "false; eval \"$({})\" && echo ok"),
+        ("zsh", "false; eval \"$({})\" && echo ok"),
+        ("dash", "false; eval \"$({})\" && echo ok"),
+        ("fish", "false; {} | source; and echo ok"),
+    ] {
+        if !Path::new("/bin").join(shell).exists() {
+            missing(shell);
+            continue;
+        }
+        for now in [
+            &[][..],
+            &[("MINIKUBE_ACTIVE_DOCKERD", "q"), ("DOCKER_HOST", "tcp://a")],
+        ] {
+            let call = format!(
+                "{} env --unset --shell {shell}",
+                env!("CARGO_BIN_EXE_devnet")
+            );
+            let mut command = sandbox.command(shell);
+            command.args(["-c", &take.replace("{}", &call)]);
+            let out = Output::of(command.envs(now.iter().copied()));
+            assert_eq!(
+                (out.code, out.stdout.as_str()),
+                (0, "ok\n"),
+                "{shell}: {out}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod build_same;
 mod env;
 mod env_forms;
 mod exec;
+mod hook;
 mod house;
 mod lab;
 mod lab_manifests;

@@ -1,0 +1,90 @@
+//! `devnet hook`: a prompt hook that keeps a shell right after its cluster restarts.
+
+use std::time::Duration;
+
+use crate::commands::target::Need;
+use crate::commands::{Context, environment};
+use crate::docker_env::plan::{self, Change};
+use crate::error::{Error, Result};
+use crate::shell::Shell;
+use crate::template;
+
+/// Print a hook for a shell's prompt, with `devnet use` and `devnet off`
+///
+/// Only a shell in which `devnet use` was called is kept right: when its cluster has come back at
+/// another address, the next prompt takes it there. A `DOCKER_HOST` set by hand stays.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Put into the shell's own start file:
+  bash   eval \"$(devnet hook bash)\"
+  zsh    eval \"$(devnet hook zsh)\"
+  fish   devnet hook fish | source
+
+Then:
+  devnet use             this shell talks to minikube's Docker engine, also after a restart
+  devnet use other       to that of the profile `other`
+  devnet off             gives the shell back as it was")]
+pub(crate) struct Args {
+    shell: Hooked,
+    /// What the hook asks before each prompt
+    #[arg(long, hide = true)]
+    prompt: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Hooked {
+    Bash,
+    Fish,
+    Zsh,
+}
+
+/// A prompt waits no longer for an engine that does not answer.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
+    let (shell, hook) = match args.shell {
+        Hooked::Bash => (Shell::Bash, template::HOOK_BASH),
+        Hooked::Fish => (Shell::Fish, template::HOOK_FISH),
+        Hooked::Zsh => (Shell::Zsh, template::HOOK_ZSH),
+    };
+    let text = if args.prompt {
+        // a prompt has to come: what can't be told, or not in time, changes nothing
+        match tokio::time::timeout(PATIENCE, changes(context)).await {
+            Ok(Ok(changes)) if !changes.is_empty() => shell.script(&changes)?,
+            _ => String::new(),
+        }
+    } else {
+        hook.replace("DEVNET_PROGRAM", &shell.word(&program()?))
+    };
+    context.ui.data(&text).map_err(Error::stdout)
+}
+
+/// What must change in a shell whose cluster is at another place than the shell knows.
+async fn changes(context: &Context) -> Result<Vec<Change>> {
+    let current = context.current_variables()?;
+    let target = context.target(Need::Environment).await?;
+    let env = environment::of_target(&target)?;
+    let mut changes = plan::set(&current, &env, None)?;
+    changes.retain(|change| current.get(&change.name) != change.value.as_ref());
+    if !changes.is_empty() {
+        context.ui.say(&format!(
+            "devnet: minikube profile `{}` is now at {}",
+            env.profile, env.host
+        ));
+    }
+    Ok(changes)
+}
+
+/// This devnet, by the name on PATH where that is it: a package manager's link outlives an update.
+fn program() -> Result<String> {
+    let own = std::env::current_exe().map_err(|error| {
+        Error::failed("devnet can't tell where its own program is").because(error)
+    })?;
+    let on_path = which::which("devnet")
+        .ok()
+        .filter(|found| found.canonicalize().ok() == own.canonicalize().ok());
+    on_path
+        .unwrap_or(own)
+        .into_os_string()
+        .into_string()
+        .map_err(|_| Error::failed("devnet stands in a folder whose name is not UTF-8"))
+}
