@@ -19,7 +19,7 @@ use crate::ui::Color;
   devnet build -t app:dev .               build an image in the cluster
   devnet load app:dev                     bring an image there, sending only what is missing
   devnet pods                             pods, their pause containers, and what they share
-  devnet exec demo -c app -- sh            a shell in a pod, by name
+  devnet exec web -c server -- sh         a shell in a pod, by name
   devnet lab up                           pods on plain Docker, to try all this without a cluster")]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -46,15 +46,15 @@ fi
 say "4. A pod on plain Docker: a pause container that holds the network, and two containers that join it"
 show "devnet ${target}lab up"
 show "devnet ${target}pods"
-show "devnet ${target}inspect demo"
-show "devnet ${target}logs demo --tail 4"
+show "devnet ${target}inspect web"
+show "devnet ${target}logs web --tail 4"
 
 say "5. A container dies: its replacement joins the same sandbox, and the IP stays"
-show "devnet ${target}lab kill demo -c client"
+show "devnet ${target}lab kill web -c client"
 show "devnet ${target}pods"
 
 say "6. The pause container dies: the pod's network is gone, and a new sandbox gets a new IP"
-show "devnet ${target}lab kill demo"
+show "devnet ${target}lab kill web"
 show "devnet ${target}pods"
 
 say "7. Clean up: nothing of devnet stays"

@@ -81,10 +81,11 @@ case ${1:-} in
       --exec-root "$d/exec" --pidfile "$d/pid" -H "unix://$DEVNET_GROUND/$name.sock" \
       --bridge none --iptables=false --ip6tables=false "${flags[@]}" \
       > "$d/log" 2>&1 < /dev/null 9>&- &
-    for _ in $(seq 300); do
+    for _ in $(seq 600); do
       # the socket is there before the engine answers
       if curl -sf --unix-socket "$DEVNET_GROUND/$name.sock" http://engine/_ping >/dev/null 2>&1; then exit 0; fi
-      [ -e "$d/pid" ] && ! kill -0 "$(cat "$d/pid")" 2>/dev/null && break
+      # the pid stands in its file a moment after the file is there
+      [ -s "$d/pid" ] && ! kill -0 "$(cat "$d/pid")" 2>/dev/null && break
       sleep 0.05
     done
     say "the engine '$name' did not start:"; tail -n 5 "$d/log" >&2; exit 1 ;;
