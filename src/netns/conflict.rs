@@ -64,7 +64,10 @@ fn loopback_only(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
             .find(|facts| facts.id == container.id)
             .map(declared)
             .unwrap_or_default();
-        for (port, proto) in declared {
+        for (port, proto) in declared
+            .into_iter()
+            .chain(declared_in_lab(pod, container, facts))
+        {
             let sockets: Vec<&Socket> = listening(pod)
                 .filter(|socket| socket.port == port && socket.proto == proto)
                 .collect();
@@ -93,13 +96,9 @@ fn declared(facts: &ContainerFacts) -> Vec<(u16, String)> {
         container_port: u16,
         protocol: Option<String>,
     }
-    let written = [
-        "annotation.io.kubernetes.container.ports",
-        "dev.devnet.container.ports",
-    ];
-    written
-        .iter()
-        .find_map(|label| facts.labels.get(*label))
+    facts
+        .labels
+        .get("annotation.io.kubernetes.container.ports")
         .and_then(|json| serde_json::from_str::<Vec<Port>>(json).ok())
         .unwrap_or_default()
         .into_iter()
@@ -107,6 +106,28 @@ fn declared(facts: &ContainerFacts) -> Vec<(u16, String)> {
             let proto = port.protocol.unwrap_or_else(|| "TCP".into());
             (port.container_port, proto.to_lowercase())
         })
+        .collect()
+}
+
+/// The same for a pod of the lab, whose sandbox carries the pod's specification.
+fn declared_in_lab(
+    pod: &Pod,
+    container: &Container,
+    facts: &[ContainerFacts],
+) -> Vec<(u16, String)> {
+    let sandbox = pod.sandbox.as_ref().map(|sandbox| &sandbox.id);
+    let spec = facts
+        .iter()
+        .find(|facts| Some(&facts.id) == sandbox)
+        .and_then(|facts| facts.labels.get(crate::lab::label::POD_SPEC))
+        .and_then(|json| serde_json::from_str::<crate::lab::Pod>(json).ok())
+        .unwrap_or_default();
+    spec.init_containers
+        .into_iter()
+        .chain(spec.containers)
+        .filter(|one| one.name == container.name)
+        .flat_map(|one| one.ports)
+        .map(|port| (port.container, port.protocol))
         .collect()
 }
 

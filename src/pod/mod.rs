@@ -191,6 +191,12 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    /// Whether it is the resolver that Docker puts into networks of a user's own: its process is
+    /// the engine, outside of every container.
+    pub(crate) fn is_engines_dns(&self) -> bool {
+        self.address == "127.0.0.11" && self.owners.iter().all(|owner| owner.container.is_none())
+    }
+
     /// Whether it waits for others to begin: a TCP listener, or a UDP socket with no peer.
     pub(crate) fn is_listening(&self) -> bool {
         match self.state.as_str() {

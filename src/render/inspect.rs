@@ -266,7 +266,11 @@ pub(crate) fn bind(socket: &Socket) -> String {
 /// `web httpd 3431 +4`: the container, the first process, and how many more hold it.
 pub(crate) fn owners(socket: &Socket) -> String {
     let Some(first) = socket.owners.first() else {
-        return "?".into();
+        return if socket.is_engines_dns() {
+            "(the engine's DNS)".into()
+        } else {
+            "?".into()
+        };
     };
     let mut names: Vec<&str> = socket
         .owners

@@ -237,7 +237,10 @@ fn listening(pod: &Pod, container: Option<&str>, style: Style) -> String {
         return String::new();
     };
     let mut ports: BTreeMap<(u16, &str), bool> = BTreeMap::new();
-    for socket in sockets.iter().filter(|socket| socket.is_listening()) {
+    for socket in sockets
+        .iter()
+        .filter(|socket| socket.is_listening() && !socket.is_engines_dns())
+    {
         let owned = container.is_none_or(|name| {
             socket
                 .owners

@@ -366,8 +366,14 @@ fn a_look_leaves_nothing_in_the_engine() {
     let made = Made::new(&ground, "tidy");
     made.finds(&[]);
     // the engine removes the look's container itself, a moment after its end
-    let there = || made.docker(&["ps", "-aq", "--filter", "label=dev.devnet.role=probe"]);
-    // other tests look at the same engine: their containers come and go meanwhile
+    // other tests look at the same engine: their containers come and go meanwhile, and those
+    // whose devnet was killed before it could start them stay for a minute
+    let there = || {
+        let of_looks = "label=dev.devnet.role=probe";
+        let states = ["running", "exited", "dead"].map(|state| format!("status={state}"));
+        let [a, b, c] = states.each_ref();
+        made.docker(&["ps", "-aq", "-f", of_looks, "-f", a, "-f", b, "-f", c])
+    };
     let ours = there();
     let left = || ours.lines().any(|id| there().contains(id));
     let begun = std::time::Instant::now();
