@@ -62,6 +62,7 @@ pub(crate) struct Global {
 }
 
 /// The verbs.
+#[expect(clippy::large_enum_variant, reason = "one is made in a run")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(visible_alias = "docker-env")]

@@ -7,16 +7,6 @@ use serde::Serialize;
 /// Something that happened inside a long operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
-    /// A step began; `id` is unique within the operation.
-    Started { id: String, what: String },
-    /// A step has done so many of so many units (bytes, unless the step's name says otherwise).
-    Advanced {
-        id: String,
-        done: u64,
-        total: Option<u64>,
-    },
-    /// A step ended; `error` is `None` when it went well.
-    Finished { id: String, error: Option<String> },
     /// Something a person should know and that is no failure.
     Note(String),
     /// News of a build.

@@ -3,6 +3,7 @@
 //! Colour, quiet and the terminal's width are decided once, here. Text that comes from a daemon
 //! goes through [`visible`] before it reaches a terminal.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
@@ -106,6 +107,7 @@ impl Ui {
     }
 
     /// The height of the terminal.
+    #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn rows(&self) -> usize {
         crossterm::terminal::size()
             .ok()
@@ -120,6 +122,7 @@ impl Ui {
     }
 
     /// Writes data to stdout as it is.
+    #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn data_bytes(&self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -129,6 +132,7 @@ impl Ui {
     }
 
     /// Writes to stderr as it is: a child's own stderr, or a progress display.
+    #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn talk_bytes(&self, bytes: &[u8]) {
         let mut stderr = io::stderr().lock();
         // stderr is where a failure would be told; when it is gone there is nobody to tell
@@ -181,14 +185,10 @@ impl Ui {
             visible(&error.to_string())
         );
         for cause in error.causes() {
-            text.push_str(&format!("caused by: {}\n", visible(&cause)));
+            let _infallible = writeln!(text, "caused by: {}", visible(&cause));
         }
         for hint in error.hints() {
-            text.push_str(&format!(
-                "{} {}\n",
-                self.paint("hint:", "36"),
-                visible(hint)
-            ));
+            let _infallible = writeln!(text, "{} {}", self.paint("hint:", "36"), visible(hint));
         }
         self.talk_bytes(text.as_bytes());
     }
@@ -247,18 +247,16 @@ pub(crate) fn log_text(line: &str, color: bool) -> String {
         text.push_str(&visible(before));
         let body = &sequence[2..];
         let end = body.find(|c: char| !matches!(c, '0'..='9' | ';' | ':'));
-        match end.and_then(|end| Some((end, body[end..].chars().next()?))) {
-            Some((end, 'm')) => {
-                if color {
-                    text.push_str(&sequence[..end + 3]);
-                    colored = true;
-                }
-                rest = &body[end + 1..];
+        let last = end.and_then(|end| Some((end, body[end..].chars().next()?)));
+        if let Some((end, 'm')) = last {
+            if color {
+                text.push_str(&sequence[..end + 3]);
+                colored = true;
             }
-            _ => {
-                text.push_str(&visible("\x1b["));
-                rest = body;
-            }
+            rest = &body[end + 1..];
+        } else {
+            text.push_str(&visible("\x1b["));
+            rest = body;
         }
     }
     text.push_str(&visible(rest));

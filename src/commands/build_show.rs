@@ -61,7 +61,6 @@ pub(super) async fn run(
     let mut take = |display: &mut Display, event: Event| match event {
         Event::Build(update) => ui.talk_bytes(display.update(&update).as_bytes()),
         Event::Note(text) => notes.push(text),
-        _ => {}
     };
     let size = || Size {
         columns: ui.columns(),

@@ -203,14 +203,16 @@ async fn attend(
     };
     let follow_size = async {
         let mut resizes = terminal::Resizes::new();
-        while tty {
+        if !tty {
+            std::future::pending::<()>().await;
+        }
+        loop {
             if let Some((columns, rows)) = terminal::size() {
                 // a command that has just ended has no terminal any more
                 let _ended = engine.exec_resize(&id, columns, rows).await;
             }
             resizes.next().await;
         }
-        std::future::pending::<()>().await;
     };
     let copy_output = async {
         let mut first = true;
@@ -233,6 +235,6 @@ async fn attend(
     tokio::select! {
         outcome = copy_output => outcome,
         () = copy_input => Ok(None),
-        () = follow_size => Ok(None),
+        never = follow_size => never,
     }
 }

@@ -70,7 +70,7 @@ struct Node {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let from = match &args.from_host {
         Some(url) => Endpoint::plain(Address::parse(url)?),
-        None => context.host_endpoint().await?,
+        None => context.host_endpoint()?,
     };
     if let Some(tag) = &args.tag {
         reference::split(tag)?;
@@ -136,9 +136,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     context.ui.data(&text).map_err(Error::stdout)?;
     if !args.dry_run {
-        render::lines(&rows)
-            .iter()
-            .for_each(|line| context.ui.say(line));
+        for line in render::lines(&rows) {
+            context.ui.say(&line);
+        }
     }
     outcome(&rows)
 }
@@ -386,7 +386,7 @@ fn token(name: &str) -> String {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos());
     let digest = Digest::of(format!("{name} {now} {}", std::process::id()).as_bytes());
-    digest.as_str()["sha256:".len()..][..20].to_owned()
+    digest.hex()[..20].to_owned()
 }
 
 fn explain(error: Error, name: &str, from: &Endpoint, named: bool) -> Error {

@@ -1,5 +1,7 @@
 //! `devnet status`: which engine devnet talks to, why, and what it answers.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::commands::Context;
@@ -197,9 +199,9 @@ impl Report {
         let mut text = format!("{}\n", self.decided_by);
         for node in &self.nodes {
             let secured = if node.tls { " (TLS)" } else { "" };
-            text += &format!("{}  {}{secured}\n", node.name, node.endpoint);
+            let _infallible = writeln!(text, "{}  {}{secured}", node.name, node.endpoint);
             let mut line = |name: &str, value: &str| {
-                text += &format!("  {name:<12} {}\n", crate::ui::visible(value));
+                let _infallible = writeln!(text, "  {name:<12} {}", crate::ui::visible(value));
             };
             if let Some(error) = &node.error {
                 line("answers", &format!("no: {error}"));

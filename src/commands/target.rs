@@ -96,7 +96,7 @@ impl Context {
         let environment = &self.settings.environment;
         if let Some(host) = &global.host {
             return Ok(Target::single(
-                self.explicit(host, global.tls_cert_path.clone())?,
+                Self::explicit(host, global.tls_cert_path.clone())?,
                 "--host",
             ));
         }
@@ -109,7 +109,7 @@ impl Context {
         if let Some(name) = &global.profile {
             if name == "lab" && !self.minikube()?.profiles().contains(name) {
                 return Ok(Target::single(
-                    self.host_endpoint().await?,
+                    self.host_endpoint()?,
                     "--profile lab: this computer's engine",
                 ));
             }
@@ -121,7 +121,7 @@ impl Context {
                 .await;
         }
         if let Some(host) = environment.text("DEVNET_HOST")? {
-            let endpoint = self.explicit(host, environment.path("DEVNET_CERT_PATH"))?;
+            let endpoint = Self::explicit(host, environment.path("DEVNET_CERT_PATH"))?;
             return Ok(Target::single(endpoint, "DEVNET_HOST"));
         }
         if let Some(name) = environment.text("DEVNET_PROFILE")? {
@@ -135,11 +135,11 @@ impl Context {
         if need != Need::Environment
             && let Some(host) = environment.text("DOCKER_HOST")?
         {
-            return self.from_docker_host(host).await;
+            return self.of_docker_host(host).await;
         }
         if need == Need::Lab {
             return Ok(Target::single(
-                self.host_endpoint().await?,
+                self.host_endpoint()?,
                 "this computer's engine",
             ));
         }
@@ -150,7 +150,7 @@ impl Context {
                     && need == Need::Pods
                     && self.minikube()?.profiles().is_empty() =>
             {
-                let endpoint = self.host_endpoint().await?;
+                let endpoint = self.host_endpoint()?;
                 self.ui.note(&format!(
                     "there is no minikube profile: looking at this computer's engine, {endpoint}"
                 ));
@@ -167,7 +167,7 @@ impl Context {
     ///
     /// # Errors
     /// When `DOCKER_HOST` or a context that names it can't be read.
-    pub(crate) async fn host_endpoint(&self) -> Result<Endpoint> {
+    pub(crate) fn host_endpoint(&self) -> Result<Endpoint> {
         let environment = &self.settings.environment;
         let in_cluster_shell = environment.has("MINIKUBE_ACTIVE_DOCKERD");
         let prefix = if in_cluster_shell {
@@ -228,14 +228,6 @@ impl Context {
                 }
                 _ => error,
             })
-    }
-
-    /// Connects to the first node: the control plane.
-    ///
-    /// # Errors
-    /// As [`Self::connect`].
-    pub(crate) async fn connect_first(&self, target: &Target) -> Result<Engine> {
-        self.connect(&target.nodes[0]).await
     }
 
     /// minikube's home on this computer.
@@ -320,7 +312,7 @@ impl Context {
                 named.profile
             )));
         }
-        let containers_reachable = !profile.in_container() || self.containers_reachable().await?;
+        let containers_reachable = !profile.in_container() || self.containers_reachable()?;
         let mut nodes = Vec::new();
         for (name, node) in profile.machines() {
             let machine = if profile.needs_machine() {
@@ -351,7 +343,7 @@ impl Context {
     /// The port of this computer that leads to the engine in a node's container: one question to
     /// the engine that runs it.
     async fn forwarded(&self, profile: &str, machine: &str, port: u16) -> Result<Address> {
-        let endpoint = self.host_endpoint().await?;
+        let endpoint = self.host_endpoint()?;
         let engine = Engine::connect(&endpoint, &self.settings).await?;
         let stopped = |state: &str| {
             Error::unreachable(format!("minikube profile `{profile}` is {state}"))
@@ -389,7 +381,7 @@ impl Context {
     /// Whether addresses of this computer's containers can be reached from here: native Linux with
     /// an engine of its own, and neither a virtual machine (Docker Desktop) nor a user namespace
     /// (rootless) in between.
-    async fn containers_reachable(&self) -> Result<bool> {
+    fn containers_reachable(&self) -> Result<bool> {
         let environment = &self.settings.environment;
         if !cfg!(target_os = "linux")
             || environment.has("WSL_DISTRO_NAME")
@@ -397,7 +389,7 @@ impl Context {
         {
             return Ok(false);
         }
-        Ok(match self.host_endpoint().await?.address {
+        Ok(match self.host_endpoint()?.address {
             Address::Unix(path) => {
                 let text = path.to_string_lossy();
                 !text.contains("/.docker/desktop/") && !text.starts_with("/run/user/")
@@ -407,7 +399,7 @@ impl Context {
     }
 
     /// `DOCKER_HOST` as a shell has it that ran `eval $(devnet env)` or that a person set.
-    async fn from_docker_host(&self, host: &str) -> Result<Target> {
+    async fn of_docker_host(&self, host: &str) -> Result<Target> {
         let environment = &self.settings.environment;
         let tls = environment.has("DOCKER_TLS_VERIFY");
         let endpoint = self.docker_host(host, tls, environment.path("DOCKER_CERT_PATH"))?;
@@ -478,7 +470,7 @@ impl Context {
     }
 
     /// An endpoint that was named with its certificates, or without.
-    fn explicit(&self, host: &str, certs: Option<PathBuf>) -> Result<Endpoint> {
+    fn explicit(host: &str, certs: Option<PathBuf>) -> Result<Endpoint> {
         let address = Address::parse(host)?;
         if certs.is_some() && !matches!(address, Address::Tcp { .. }) {
             return Err(Error::usage(format!("`{host}` takes no certificates"))

@@ -83,21 +83,13 @@ impl Docker {
         Ok(Info {
             id: info.id,
             name: info.name,
-            operating_system: info.operating_system,
-            storage_driver: info.driver,
             containerd_store: info
                 .driver_status
                 .iter()
                 .flatten()
                 .flatten()
                 .any(|text| text == "io.containerd.snapshotter.v1"),
-            rootless: info
-                .security_options
-                .iter()
-                .flatten()
-                .any(|option| option.contains("name=rootless")),
             system_time: info.system_time,
-            cgroup_version: info.cgroup_version.map(|version| version.to_string()),
             root_dir: info.docker_root_dir,
         })
     }

@@ -58,15 +58,10 @@ pub(crate) struct Info {
     pub(crate) id: Option<String>,
     /// The machine's host name.
     pub(crate) name: Option<String>,
-    pub(crate) operating_system: Option<String>,
-    /// As `overlay2` or `overlayfs`.
-    pub(crate) storage_driver: Option<String>,
     /// Whether images live in containerd's store (else in the graph driver).
     pub(crate) containerd_store: bool,
-    pub(crate) rootless: bool,
     /// RFC 3339; the engine's own clock.
     pub(crate) system_time: Option<String>,
-    pub(crate) cgroup_version: Option<String>,
     pub(crate) root_dir: Option<String>,
 }
 

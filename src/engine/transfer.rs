@@ -17,7 +17,7 @@ use crate::engine::docker_images::Image;
 use crate::engine::registry::Registry;
 use crate::error::{Error, Result};
 use crate::image::archive;
-use crate::image::digest::{Digest, missing};
+use crate::image::digest::{DiffId, Digest, missing};
 use crate::image::repack::{Piece, Repack};
 
 /// What a registry holds in memory at most; more goes through the engine's own archive.
@@ -95,7 +95,9 @@ impl Transfer<'_> {
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
     pub(crate) async fn run(&self, nodes: &[Needs<'_>], blobs: &mut KnownBlobs) -> Vec<Sent> {
         let mut wanted: HashSet<usize> = HashSet::new();
-        nodes.iter().for_each(|node| wanted.extend(&node.missing));
+        for node in nodes {
+            wanted.extend(&node.missing);
+        }
         if self.shares_loopback
             && self.is_small(&wanted).await
             && let Ok(pushed) = self.push(&wanted, blobs).await
@@ -253,7 +255,7 @@ impl Transfer<'_> {
         self.image
             .layers
             .iter()
-            .map(|layer| layer.hex())
+            .map(DiffId::hex)
             .filter(|hex| !needed.contains(hex))
             .map(str::to_owned)
             .collect()

@@ -5,7 +5,6 @@
 //! 44 ms a request; over this one a request on loopback stays under a millisecond.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

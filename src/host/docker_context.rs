@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
 use crate::settings::Environment;
@@ -28,11 +26,9 @@ pub(crate) fn current(folder: &Path) -> Option<String> {
 /// # Errors
 /// Not found; or a record that can't be read or names no docker endpoint.
 pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
-    let id = Sha256::digest(name.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
-    let file = folder.join("contexts/meta").join(&id).join("meta.json");
+    let digest = crate::image::digest::Digest::of(name.as_bytes());
+    let id = digest.hex();
+    let file = folder.join("contexts/meta").join(id).join("meta.json");
     let text = std::fs::read_to_string(&file).map_err(|error| {
         Error::not_found(format!("there is no docker context `{name}`"))
             .because(error)
@@ -50,7 +46,7 @@ pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
         .pointer("/Endpoints/docker/Host")
         .and_then(serde_json::Value::as_str)
         .ok_or_else(|| unreadable().because("it names no docker endpoint"))?;
-    let tls = folder.join("contexts/tls").join(&id).join("docker");
+    let tls = folder.join("contexts/tls").join(id).join("docker");
     let address = Address::parse(host)?;
     let cert_path = (matches!(address, Address::Tcp { .. }) && tls.is_dir()).then_some(tls);
     Ok(Endpoint {

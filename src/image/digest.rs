@@ -1,6 +1,7 @@
 //! The hex strings of images, told apart: what a layer holds, what lies below it, what a file is.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -51,12 +52,11 @@ impl Digest {
     }
 
     pub(crate) fn from_hash(hash: &[u8]) -> Self {
-        Self(format!(
-            "sha256:{}",
-            hash.iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        ))
+        let mut text = String::from("sha256:");
+        for byte in hash {
+            let _infallible = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 
     /// Reads `sha256:` and 64 hex digits; anything else could lead somewhere as a path.
@@ -73,9 +73,14 @@ impl Digest {
         &self.0
     }
 
+    /// The hex digits alone.
+    pub(crate) fn hex(&self) -> &str {
+        &self.0["sha256:".len()..]
+    }
+
     /// Where it stands in an OCI layout.
     pub(crate) fn blob_path(&self) -> String {
-        format!("blobs/sha256/{}", &self.0["sha256:".len()..])
+        format!("blobs/sha256/{}", self.hex())
     }
 }
 

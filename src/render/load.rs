@@ -1,5 +1,7 @@
 //! What `devnet load` says: the plan, and what was sent.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::error::Kind;
@@ -28,20 +30,20 @@ pub(crate) struct Row {
 
 /// The plan of `--dry-run`, a line for each image and node.
 pub(crate) fn plan(rows: &[Row]) -> String {
-    rows.iter()
-        .map(|row| {
-            let what = if row.same_engine {
-                "the same engine: nothing to do".into()
-            } else if let Some(error) = &row.error {
-                crate::ui::visible(error)
-            } else if row.layers_sent == 0 {
-                "has all layers".into()
-            } else {
-                format!("lacks {} of {} layers", row.layers_sent, row.layers_total)
-            };
-            format!("{}  {}  {what}\n", row.node, row.image)
-        })
-        .collect()
+    let mut text = String::new();
+    for row in rows {
+        let what = if row.same_engine {
+            "the same engine: nothing to do".into()
+        } else if let Some(error) = &row.error {
+            crate::ui::visible(error)
+        } else if row.layers_sent == 0 {
+            "has all layers".into()
+        } else {
+            format!("lacks {} of {} layers", row.layers_sent, row.layers_total)
+        };
+        let _infallible = writeln!(text, "{}  {}  {what}", row.node, row.image);
+    }
+    text
 }
 
 /// A line for each image, or for each node on which it failed.
