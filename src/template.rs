@@ -38,7 +38,9 @@ pub(crate) const IGNORE_FILES: &[Template] = templates!(
 
 /// The prompt hooks of `devnet hook`; `DEVNET_PROGRAM` stands for devnet's own path, quoted.
 pub(crate) const HOOK_BASH: &str = include_str!("../templates/shell/devnet.bash");
+pub(crate) const HOOK_ELVISH: &str = include_str!("../templates/shell/devnet.elv");
 pub(crate) const HOOK_FISH: &str = include_str!("../templates/shell/devnet.fish");
+pub(crate) const HOOK_XONSH: &str = include_str!("../templates/shell/devnet.xsh");
 pub(crate) const HOOK_ZSH: &str = include_str!("../templates/shell/devnet.zsh");
 
 /// Something that can be set.

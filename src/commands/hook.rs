@@ -15,9 +15,11 @@ use crate::template;
 /// another address, the next prompt takes it there. A `DOCKER_HOST` set by hand stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Put into the shell's own start file:
-  bash   eval \"$(devnet hook bash)\"
-  zsh    eval \"$(devnet hook zsh)\"
-  fish   devnet hook fish | source
+  bash     eval \"$(devnet hook bash)\"
+  zsh      eval \"$(devnet hook zsh)\"
+  fish     devnet hook fish | source
+  elvish   eval (devnet hook elvish | slurp)
+  xonsh    execx($(devnet hook xonsh))
 
 Then:
   devnet use             this shell talks to minikube's Docker engine, also after a restart
@@ -33,7 +35,9 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Hooked {
     Bash,
+    Elvish,
     Fish,
+    Xonsh,
     Zsh,
 }
 
@@ -43,7 +47,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
     let (shell, hook) = match args.shell {
         Hooked::Bash => (Shell::Bash, template::HOOK_BASH),
+        Hooked::Elvish => (Shell::Elvish, template::HOOK_ELVISH),
         Hooked::Fish => (Shell::Fish, template::HOOK_FISH),
+        Hooked::Xonsh => (Shell::Xonsh, template::HOOK_XONSH),
         Hooked::Zsh => (Shell::Zsh, template::HOOK_ZSH),
     };
     let text = if args.prompt {

@@ -124,7 +124,9 @@ impl Shell {
     /// A value as one word of the shells that have a prompt hook.
     pub(crate) fn word(self, value: &str) -> String {
         match self {
+            Self::Elvish => quote::elvish(value),
             Self::Fish => quote::fish(value),
+            Self::Xonsh => quote::double(value),
             _ => quote::ansi_c(value),
         }
     }
