@@ -1,3 +1,5 @@
+//! Tests of how processes, namespaces and pods are joined.
+
 use super::*;
 use crate::pod::{ContainerFacts, Lone, Node, Pod, pods};
 

@@ -9,7 +9,11 @@ use crate::host::process;
 
 /// What shells trip over, more often than chance would bring it.
 fn value() -> impl Strategy<Value = String> {
-    "([\\PC\t\n\r]|[ *?\\[\\]{}~=#$`'\"\\\\!%&;|<>()-]|\\$\\(id\\)|  |\n\n){0,12}"
+    prop_oneof![
+        3 => "([\\PC\t\n\r]|[ *?\\[\\]{}~=#$`'\"\\\\!%&;|<>()-]|\\$\\(id\\)|  |\n\n){0,12}",
+        // what may look harmless enough to go without quotes
+        1 => "[=~+@:,./_a-]{0,5}",
+    ]
 }
 
 /// Each value twice through a shell, as `eval "$(...)"` and as `eval $(...)` take it.
