@@ -47,7 +47,7 @@ if wanted env; then
   row "env --shell bash" "$(median true "$devnet" env --shell bash)" "" ""
   row "env, shell detected" "$(median true "$devnet" env)" "" ""
   row "status (TLS, whole process)" "$(median true "$devnet" status)" "$(median true "${node[@]}" version)" "docker version"
-  "$devnet" status -o json | python3 -c 'import json,sys; r=json.load(sys.stdin).get("round_trip_ms"); print(f"one request over a kept TLS connection: {r} ms")'
+  "$devnet" status -o json | python3 -c 'import json,sys; r=json.load(sys.stdin)["nodes"][0]["round_trip_ms"]; print(f"one request over a kept TLS connection: {r} ms")'
   echo "peak memory of env: $(peak "$devnet" env --shell bash)"
 fi
 
