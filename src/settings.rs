@@ -184,4 +184,12 @@ impl Settings {
             .or_else(dirs::home_dir)
             .ok_or_else(|| Error::failed("no home folder is known").hint("set `HOME`"))
     }
+
+    /// Who works here: the user of an ssh login when the address names none.
+    pub(crate) fn login_name(&self) -> Option<String> {
+        ["USER", "LOGNAME", "USERNAME"]
+            .iter()
+            .find_map(|name| self.environment.text(name).ok().flatten())
+            .map(str::to_owned)
+    }
 }

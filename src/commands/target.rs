@@ -402,10 +402,16 @@ impl Context {
     async fn of_docker_host(&self, host: &str) -> Result<Target> {
         let environment = &self.settings.environment;
         let tls = environment.has("DOCKER_TLS_VERIFY");
-        let endpoint = self.docker_host(host, tls, environment.path("DOCKER_CERT_PATH"))?;
+        let mut endpoint = self.docker_host(host, tls, environment.path("DOCKER_CERT_PATH"))?;
         let Some(profile) = environment.text("MINIKUBE_ACTIVE_DOCKERD")? else {
             return Ok(Target::single(endpoint, "DOCKER_HOST"));
         };
+        if matches!(endpoint.address, Address::Ssh { .. })
+            && let Some((machine, key)) = self.node_login(profile, &endpoint.address).await
+        {
+            endpoint.ssh_key = Some(key);
+            endpoint.pin_as = Some(machine);
+        }
         let by = format!("DOCKER_HOST, which came from minikube profile `{profile}`");
         let resolved = self
             .profile_target(&Named {
@@ -436,6 +442,29 @@ impl Context {
             // without files (or a cluster) what the shell says is all there is
             Err(_) => Ok(Target::single(endpoint, by)),
         }
+    }
+
+    /// The machine of a profile whose ssh login this address is, and the key to it. Only such a
+    /// host may be pinned: any other must be known to ssh.
+    async fn node_login(&self, profile: &str, address: &Address) -> Option<(String, PathBuf)> {
+        let home = self.minikube().ok()?;
+        let machines = home.profile(profile).ok()?;
+        for (machine, _) in machines.machines() {
+            if self
+                .ssh_address(profile, &machine)
+                .await
+                .is_ok_and(|login| login == *address)
+            {
+                let named = home.machine(&machine).ok()?.driver.ssh_key_path;
+                let key = if named.is_empty() {
+                    home.ssh_key(&machine)
+                } else {
+                    named.into()
+                };
+                return Some((machine, key));
+            }
+        }
+        None
     }
 
     /// Whether an engine answers there and calls its machine by this name.

@@ -30,7 +30,7 @@ pub(crate) struct Docker {
 
 impl Docker {
     pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
-        let dialer = Dialer::new(endpoint, settings.state_folder().ok())?;
+        let dialer = Dialer::new(endpoint, settings)?;
         let client = Arc::new(transport::client(&dialer));
         let api = bollard::Docker::connect_with_custom_transport(
             move |request: BollardRequest| {

@@ -25,6 +25,7 @@ mod docker_probe;
 mod docker_snap;
 pub(crate) mod registry;
 pub(crate) mod ssh;
+mod ssh_hosts;
 pub(crate) mod tls;
 pub(crate) mod transfer;
 pub(crate) mod transport;

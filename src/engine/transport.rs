@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
+use crate::settings::Settings;
 
 /// How long dialling may take, TLS handshake included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,10 +47,7 @@ impl Dialer {
     ///
     /// # Errors
     /// When the certificates can't be used.
-    pub(crate) fn new(
-        endpoint: &Endpoint,
-        state_folder: Option<std::path::PathBuf>,
-    ) -> Result<Self> {
+    pub(crate) fn new(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
         let tls = match (&endpoint.address, &endpoint.cert_path) {
             (Address::Tcp { .. }, Some(folder)) => Some(crate::engine::tls::client_config(folder)?),
             _ => None,
@@ -57,7 +55,7 @@ impl Dialer {
         Ok(Self {
             endpoint: Arc::new(endpoint.clone()),
             tls,
-            ssh: crate::engine::ssh::Login::new(endpoint, state_folder),
+            ssh: crate::engine::ssh::Login::new(endpoint, settings),
         })
     }
 
@@ -100,7 +98,20 @@ impl Dialer {
                 .because("this computer has no unix sockets")),
             #[cfg(not(windows))]
             Address::Npipe(_) => Err(self.no_answer().because("only Windows has named pipes")),
-            Address::Ssh { .. } => self.ssh.dial().await,
+            Address::Ssh {
+                user,
+                host,
+                port,
+                socket,
+            } => {
+                let place = crate::engine::ssh::Place {
+                    user: user.as_deref(),
+                    host,
+                    port: *port,
+                    socket,
+                };
+                self.ssh.dial(place).await
+            }
             Address::Tcp { host, port } => {
                 let stream = tokio::net::TcpStream::connect((host.as_str(), *port))
                     .await

@@ -23,3 +23,4 @@ mod new;
 mod pods;
 mod pods_live;
 mod support;
+mod transport;

@@ -1,0 +1,246 @@
+//! The ways to an engine, and what stands in them: ssh logins, certificates, silent daemons.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Output, Sandbox, docker, ground, missing};
+
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _already_gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[track_caller]
+fn wait_for(address: &str) {
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{address}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A person's home with an ssh key, and a real sshd that accepts it.
+struct Sshd {
+    sandbox: Sandbox,
+    port: u16,
+    _running: Running,
+}
+
+impl Sshd {
+    /// `None` where sshd is missing. `key` is a type for `ssh-keygen -t`.
+    fn start(key: &str, config: &str) -> Option<Self> {
+        if !Path::new("/usr/sbin/sshd").exists() {
+            missing("sshd (openssh-server)");
+            return None;
+        }
+        // sshd wants it, whatever its config says
+        fs::create_dir_all("/run/sshd").unwrap();
+        let sandbox = Sandbox::bare();
+        let home = sandbox.home().to_owned();
+        fs::create_dir(home.join(".ssh")).unwrap();
+        keygen(&sandbox, key, &home.join(format!(".ssh/id_{key}")));
+        keygen(&sandbox, "ed25519", &home.join("host_ed25519"));
+        keygen(&sandbox, "rsa", &home.join("host_rsa"));
+        fs::copy(
+            home.join(format!(".ssh/id_{key}.pub")),
+            home.join("authorized"),
+        )
+        .unwrap();
+        let port = free_port();
+        let path = |name: &str| home.join(name).display().to_string();
+        let text = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nHostKey {}\nAuthorizedKeysFile {}\n\
+             PermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nStrictModes no\nPidFile none\n{config}\n",
+            path("host_ed25519"),
+            path("host_rsa"),
+            path("authorized"),
+        );
+        fs::write(home.join("sshd_config"), text).unwrap();
+        let running = sandbox
+            .command("/usr/sbin/sshd")
+            .args(["-D", "-e", "-f", &path("sshd_config")])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for(&format!("127.0.0.1:{port}"));
+        Some(Self {
+            sandbox,
+            port,
+            _running: Running(running),
+        })
+    }
+
+    /// Writes `known_hosts` with the public key of a file in the home folder.
+    fn knows(&self, key: &str) {
+        let home = self.sandbox.home();
+        let key = fs::read_to_string(home.join(format!("{key}.pub"))).unwrap();
+        fs::write(
+            home.join(".ssh/known_hosts"),
+            format!("[127.0.0.1]:{} {key}", self.port),
+        )
+        .unwrap();
+    }
+
+    fn url(&self, socket: &Path) -> String {
+        format!("ssh://root@127.0.0.1:{}{}", self.port, socket.display())
+    }
+
+    fn status(&self, socket: &Path) -> Output {
+        self.sandbox
+            .devnet(&["-H", &self.url(socket), "status", "-o", "json"])
+    }
+}
+
+fn keygen(sandbox: &Sandbox, kind: &str, file: &Path) {
+    let file = file.display().to_string();
+    Output::of(
+        sandbox
+            .command("ssh-keygen")
+            .args(["-q", "-N", "", "-t", kind, "-f", &file]),
+    )
+    .ok();
+}
+
+/// Exit 3, and everything that was said.
+#[track_caller]
+fn unreachable(output: Output) -> String {
+    let all = output.to_string();
+    output.fails(3);
+    all
+}
+
+#[track_caller]
+fn says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+}
+
+#[test]
+fn an_engine_answers_through_an_ssh_login() {
+    let Some(ground) = ground() else { return };
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        let Some(sshd) = Sshd::start(kind, "") else {
+            return;
+        };
+        sshd.knows("host_ed25519");
+        let report: serde_json::Value =
+            serde_json::from_str(&sshd.status(&ground.join("node.sock")).ok()).unwrap();
+        assert_eq!(report["nodes"][0]["answers"], true, "{kind}");
+        let known = docker(&ground, "node", &["version", "-f", "{{.Server.Version}}"]).ok();
+        assert_eq!(report["nodes"][0]["version"], known.trim(), "{kind}");
+    }
+}
+
+#[test]
+fn an_ssh_host_must_be_known_and_stay_the_same() {
+    let Some(ground) = ground() else { return };
+    let Some(sshd) = Sshd::start("ed25519", "") else {
+        return;
+    };
+    let socket = ground.join("node.sock");
+    let known_hosts = sshd.sandbox.home().join(".ssh/known_hosts");
+
+    let unknown = unreachable(sshd.status(&socket));
+    says(&unknown, &["is not known", "SHA256:", "ssh-keyscan -p"]);
+    assert!(!known_hosts.exists(), "devnet trusts nobody by itself");
+
+    // the person's own key is certainly not the host's
+    sshd.knows(".ssh/id_ed25519");
+    let changed = unreachable(sshd.status(&socket));
+    says(&changed, &["has changed", "ssh-keygen -R '[127.0.0.1]:"]);
+
+    // only the host's other key is known: that is the one asked for
+    sshd.knows("host_rsa");
+    sshd.status(&socket).ok();
+}
+
+#[test]
+fn the_ssh_agent_s_keys_are_tried() {
+    let Some(ground) = ground() else { return };
+    let Some(mut sshd) = Sshd::start("ed25519", "") else {
+        return;
+    };
+    sshd.knows("host_ed25519");
+    let home = sshd.sandbox.home().to_owned();
+    let agent = home.join("agent").display().to_string();
+    let _agent = Running(
+        sshd.sandbox
+            .command("ssh-agent")
+            .args(["-D", "-a", &agent])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    while !home.join("agent").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let key = home.join(".ssh/id_ed25519");
+    sshd.sandbox = sshd.sandbox.env("SSH_AUTH_SOCK", &agent);
+    Output::of(sshd.sandbox.command("ssh-add").arg(&key)).ok();
+    fs::remove_file(&key).unwrap();
+    sshd.status(&ground.join("node.sock")).ok();
+}
+
+#[test]
+fn what_stops_an_ssh_login_is_said() {
+    let Some(ground) = ground() else { return };
+    let socket = ground.join("node.sock");
+    let Some(sshd) = Sshd::start("ed25519", "") else {
+        return;
+    };
+    sshd.knows("host_ed25519");
+    let home = sshd.sandbox.home();
+
+    says(
+        &unreachable(sshd.status(Path::new("/nowhere/docker.sock"))),
+        &["`/nowhere/docker.sock`", "is the engine running there"],
+    );
+
+    fs::write(home.join("authorized"), "").unwrap();
+    says(
+        &unreachable(sshd.status(&socket)),
+        &[
+            "accepts no key for the user `root`",
+            "id_ed25519",
+            "authorized_keys",
+        ],
+    );
+
+    fs::remove_file(home.join(".ssh/id_ed25519")).unwrap();
+    says(
+        &unreachable(sshd.status(&socket)),
+        &["there is none", "ssh-keygen"],
+    );
+
+    let nobody = format!("ssh://root@127.0.0.1:{}", free_port());
+    says(
+        &unreachable(sshd.sandbox.devnet(&["-H", &nobody, "status"])),
+        &["no ssh connection", "is the machine up"],
+    );
+
+    let Some(strict) = Sshd::start("ed25519", "AllowStreamLocalForwarding no") else {
+        return;
+    };
+    strict.knows("host_ed25519");
+    says(
+        &unreachable(strict.status(&socket)),
+        &[
+            "no engine behind the ssh login",
+            "AllowStreamLocalForwarding",
+        ],
+    );
+}
