@@ -263,6 +263,7 @@ pub(super) async fn hand_over(
         token: token(),
         // a node's engine does not see this computer's loopback
         shares_loopback: false,
+        source_name: std::sync::Mutex::default(),
     };
     let (nodes, needs): (Vec<_>, Vec<_>) = lacking.into_iter().unzip();
     let name = transfer.transfer_name();

@@ -105,12 +105,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut blobs = blobs_file.as_deref().map(read_blobs).unwrap_or_default();
     let mut rows = Vec::new();
     for name in &names {
-        let image = source
-            .image(name)
-            .await
-            .map_err(|error| explain(error, name, &from, args.from_host.is_some()))?;
-        let wanted = reference::split(args.tag.as_deref().unwrap_or(name))?;
-        rows.extend(
+        let brought = async {
+            let image = source
+                .image(name)
+                .await
+                .map_err(|error| explain(error, name, &from, args.from_host.is_some()))?;
+            let wanted = name_on_nodes(&args, name, &image)?;
             bring(
                 context,
                 &args,
@@ -121,8 +121,22 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 &nodes,
                 &mut blobs,
             )
-            .await?,
-        );
+            .await
+        };
+        match brought.await {
+            Ok(of_image) => rows.extend(of_image),
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            // one image that is not there does not keep the others back
+            Err(error) => rows.extend(nodes.iter().map(|node| {
+                let mut row = Row {
+                    node: node.name.clone(),
+                    image: name.clone(),
+                    ..Row::default()
+                };
+                fail(&mut row, &error);
+                row
+            })),
+        }
     }
     if let Some(file) = &blobs_file {
         write_blobs(file, &blobs);
@@ -157,13 +171,36 @@ fn outcome(rows: &[Row]) -> Result<()> {
     let what = if failed.len() < rows.len() {
         format!("{} of {} transfers failed", failed.len(), rows.len())
     } else {
-        format!("`{}` did not reach {}", first.image, first.node)
+        format!("`{}` did not reach `{}`", first.image, first.node)
     };
     let error = Error::new(kind, what).because(first.error.clone().unwrap_or_default());
     Err(first
         .hints
         .iter()
         .fold(error, |error, hint| error.hint(hint.clone())))
+}
+
+/// The name that the nodes are to have: `--tag`, else the one that was typed.
+fn name_on_nodes(args: &Args, name: &str, image: &Image) -> Result<(String, String)> {
+    if let Some(tag) = &args.tag {
+        return reference::split(tag);
+    }
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    let is_id = image
+        .id
+        .strip_prefix("sha256:")
+        .is_some_and(|id| id.starts_with(hex));
+    let is_name = image
+        .tags
+        .iter()
+        .any(|tag| tag == name || tag.strip_suffix(":latest") == Some(name));
+    if is_id && !is_name {
+        return Err(Error::usage(format!(
+            "`{name}` is an ID, and no name for the image on the nodes"
+        ))
+        .hint("give it one with `--tag NAME`"));
+    }
+    reference::split(name)
 }
 
 async fn all_names(source: &Engine) -> Result<Vec<String>> {
@@ -257,17 +294,17 @@ async fn bring(
         token: token(name),
         shares_loopback: shares_loopback(from),
         image: image.clone(),
+        source_name: std::sync::Mutex::default(),
     };
     let (places, needs): (Vec<usize>, Vec<Needs<'_>>) = needs.into_iter().unzip();
     let transfer_name = transfer.transfer_name();
     let take_back = async {
-        for need in &needs {
-            if let Err(error) = need.engine.untag(&transfer_name).await {
-                context
-                    .ui
-                    .warn(&format!("{error}; `devnet clean` removes it"));
-            }
+        if let Err(error) = transfer.tidy_source().await {
+            context
+                .ui
+                .warn(&format!("{error}; `devnet -p lab clean` removes it"));
         }
+        tidy(context, &needs, &transfer_name).await;
     };
     let work = async {
         let mut sent = transfer.run(&needs, blobs).await;
@@ -280,8 +317,8 @@ async fn bring(
         Ok(sent)
     };
     let sent = context.or_undo(work, take_back).await?;
-    for ((place, need), sent) in places.into_iter().zip(&needs).zip(sent) {
-        need.engine.untag(&transfer_name).await?;
+    tidy(context, &needs, &transfer_name).await;
+    for (place, sent) in places.into_iter().zip(sent) {
         let row = &mut rows[place];
         row.bytes_sent = sent.bytes;
         row.seconds = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
@@ -290,6 +327,18 @@ async fn bring(
         }
     }
     Ok(rows)
+}
+
+/// Takes our name away from every node; one that is lost does not keep the others from it.
+async fn tidy(context: &Context, needs: &[Needs<'_>], name: &str) {
+    let untags = needs.iter().map(|need| async move {
+        if let Err(error) = need.engine.untag(name).await {
+            context
+                .ui
+                .warn(&format!("{error}; `devnet clean` removes it"));
+        }
+    });
+    futures_util::future::join_all(untags).await;
 }
 
 /// What a node lacks; `None` when it has this very image under the wanted name, or is the source.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use crate::commands::Context;
 use crate::docker_env::plan::Change;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::host::process;
 
 /// Run a command with the environment of the cluster's engine
@@ -27,7 +27,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let changes = context.environment_changes().await?;
+    let changes = context
+        .environment_changes()
+        .await
+        // a code of devnet's own must not be taken for one of the command
+        .map_err(|error| error.with_kind(Kind::Coded(125)))?;
     let mut environment: BTreeMap<OsString, OsString> = context
         .settings
         .environment
@@ -42,7 +46,6 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     let environment: Vec<_> = environment.into_iter().collect();
     process::stand_in(&args.command, &environment)
-        .await
         .map_err(|error| hint_at_images(error, &args.command[0]))
 }
 

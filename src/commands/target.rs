@@ -425,6 +425,24 @@ impl Context {
                 decided_by: by,
                 ..target
             }),
+            // the shell points at another of its nodes
+            Ok(target)
+                if target
+                    .nodes
+                    .iter()
+                    .any(|node| node.endpoint.address == endpoint.address) =>
+            {
+                let nodes = target
+                    .nodes
+                    .into_iter()
+                    .filter(|node| node.endpoint.address == endpoint.address)
+                    .collect();
+                Ok(Target {
+                    decided_by: by,
+                    nodes,
+                    profile: target.profile,
+                })
+            }
             Ok(target) => {
                 if self.answers_as(&endpoint, &target.nodes[0].name).await {
                     return Ok(Target {
@@ -439,8 +457,16 @@ impl Context {
                 ));
                 Ok(target)
             }
-            // without files (or a cluster) what the shell says is all there is
-            Err(_) => Ok(Target::single(endpoint, by)),
+            // a port that was that profile's may be another's now: only its own machine will do
+            Err(error) if self.answers_as(&endpoint, profile).await => {
+                self.ui.detail(&format!(
+                    "minikube's files do not say where `{profile}` is: {error}"
+                ));
+                Ok(Target::single(endpoint, by))
+            }
+            Err(error) => Err(error.hint(
+                "DOCKER_HOST points there: `eval $(devnet env --unset)` gives this shell back",
+            )),
         }
     }
 

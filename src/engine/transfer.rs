@@ -7,10 +7,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
 use crate::engine::docker_images::Image;
@@ -24,6 +25,8 @@ use crate::image::repack::{Piece, Repack};
 const SMALL: u64 = 32 << 20;
 /// Pieces that wait for a node that is slower than the source.
 const WAITING: usize = 32;
+/// How long a node may take nothing before it is given up, so that it does not hold the others.
+const STALLED: std::time::Duration = std::time::Duration::from_secs(30);
 /// The tag of transfer names.
 const TAG: &str = "transfer";
 
@@ -42,6 +45,8 @@ pub(crate) struct Transfer<'a> {
     pub(crate) token: String,
     /// Whether the source can reach this computer's loopback.
     pub(crate) shares_loopback: bool,
+    /// The name that stands in the source while it pushes.
+    pub(crate) source_name: Mutex<Option<String>>,
 }
 
 /// A node and what it lacks.
@@ -98,13 +103,35 @@ impl Transfer<'_> {
         for node in nodes {
             wanted.extend(&node.missing);
         }
+        // taking our name away again would remove an image that has no other
         if self.shares_loopback
+            && !self.image.tags.is_empty()
             && self.is_small(&wanted).await
             && let Ok(pushed) = self.push(&wanted, blobs).await
         {
             return self.send_pushed(&pushed, nodes).await;
         }
         self.send_saved(nodes).await
+    }
+
+    /// Takes the name away that the source had for the push, if it still stands there.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub(crate) async fn tidy_source(&self) -> Result<()> {
+        let name = self
+            .source_name
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(name) = name {
+            self.source.untag(&name).await?;
+            self.source_name
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+        }
+        Ok(())
     }
 
     async fn is_small(&self, wanted: &HashSet<usize>) -> bool {
@@ -173,11 +200,19 @@ impl Transfer<'_> {
             .map(|node| {
                 let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(WAITING);
                 let body = stream::poll_fn(move |context| receiver.poll_recv(context));
+                let stalled = Arc::new(Notify::new());
+                let lane = Lane::new(sender, self.leave_out(&node.missing), stalled.clone());
                 let load = async move {
-                    node.engine.load(body).await?;
+                    tokio::select! {
+                        loaded = node.engine.load(body) => loaded?,
+                        () = stalled.notified() => {
+                            return Err(Error::unreachable(format!("{} stopped reading", node.engine.address()))
+                                .because(format!("it took nothing for {} s", STALLED.as_secs())));
+                        }
+                    }
                     self.compare(node.engine).await
                 };
-                (Lane::new(sender, self.leave_out(&node.missing)), load)
+                (lane, load)
             })
             .unzip();
         let read = async {
@@ -285,15 +320,22 @@ struct Lane {
     leave_out: HashSet<String>,
     wanted: bool,
     bytes: u64,
+    /// Told when the node stopped reading.
+    stalled: Arc<Notify>,
 }
 
 impl Lane {
-    fn new(sender: mpsc::Sender<io::Result<Bytes>>, leave_out: HashSet<String>) -> Self {
+    fn new(
+        sender: mpsc::Sender<io::Result<Bytes>>,
+        leave_out: HashSet<String>,
+        stalled: Arc<Notify>,
+    ) -> Self {
         Self {
             sender: Some(sender),
             leave_out,
             wanted: true,
             bytes: 0,
+            stalled,
         }
     }
 
@@ -316,11 +358,15 @@ impl Lane {
     async fn send(&mut self, bytes: io::Result<Bytes>) {
         let Some(sender) = &self.sender else { return };
         let count = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        // a node that has failed tells so itself; the others go on
-        if sender.send(bytes).await.is_err() {
-            self.sender = None;
-        } else {
-            self.bytes += count;
+        match tokio::time::timeout(STALLED, sender.send(bytes)).await {
+            Ok(Ok(())) => self.bytes += count,
+            // a node that has failed tells so itself; the others go on
+            Ok(Err(_)) => self.sender = None,
+            // its archive breaks off here, and its load is not waited for
+            Err(_elapsed) => {
+                self.sender = None;
+                self.stalled.notify_one();
+            }
         }
     }
 }

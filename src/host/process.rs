@@ -95,10 +95,7 @@ pub(crate) async fn catch_fed(
     clippy::disallowed_methods,
     reason = "this is the one place that spawns"
 )]
-pub(crate) async fn stand_in(
-    command: &[OsString],
-    environment: &[(OsString, OsString)],
-) -> Result<()> {
+pub(crate) fn stand_in(command: &[OsString], environment: &[(OsString, OsString)]) -> Result<()> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| Error::usage("no command was given"))?;
@@ -124,31 +121,43 @@ pub(crate) async fn stand_in(
         )
         .because(error)
     })?;
-    let mut child = tokio::process::Command::new(path)
+    let mut child = std::process::Command::new(path);
+    child
         .args(arguments)
         .env_clear()
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .spawn()
-        .map_err(|error| {
-            Error::new(
-                Kind::Coded(126),
-                format!("the command `{}` can't be started", program.display()),
-            )
-            .because(error)
-        })?;
-    let status = loop {
-        tokio::select! {
-            status = child.wait() => break status.map_err(|error| Error::failed("the command was lost").because(error))?,
-            // the terminal sent it to the whole group; the child decides
-            _ = tokio::signal::ctrl_c() => {}
+        .envs(environment.iter().map(|(name, value)| (name, value)));
+    become_it(child).map_err(|error| match error {
+        Ended::NotStarted(error) => {
+            let what = format!("the command `{}` can't be started", program.display());
+            Error::new(Kind::Coded(126), what).because(error)
         }
-    };
-    match exit_code(status) {
+        #[cfg(not(unix))]
+        Ended::With(code) => Error::new(Kind::Child(code), "the command failed"),
+    })
+}
+
+/// How a command that takes devnet's place did not end well.
+enum Ended {
+    NotStarted(std::io::Error),
+    #[cfg(not(unix))]
+    With(u8),
+}
+
+/// The command takes this very process: signals, the terminal and the exit code are its own.
+#[cfg(unix)]
+fn become_it(mut command: std::process::Command) -> std::result::Result<(), Ended> {
+    Err(Ended::NotStarted(std::os::unix::process::CommandExt::exec(
+        &mut command,
+    )))
+}
+
+/// Windows can't do that: devnet waits. Ctrl-C reaches the command through the console.
+#[cfg(not(unix))]
+fn become_it(mut command: std::process::Command) -> std::result::Result<(), Ended> {
+    let status = command.status().map_err(Ended::NotStarted)?;
+    match status.code().unwrap_or(1) {
         0 => Ok(()),
-        code => Err(Error::new(
-            Kind::Child(u8::try_from(code).unwrap_or(1)),
-            "the command failed",
-        )),
+        code => Err(Ended::With(u8::try_from(code & 0xff).unwrap_or(1))),
     }
 }
 

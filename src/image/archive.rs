@@ -91,6 +91,8 @@ pub(crate) struct Entry {
 pub(crate) struct Headers {
     held: Vec<u8>,
     long_path: Option<String>,
+    /// A size of 8 GiB and more stands in a pax record.
+    long_size: Option<u64>,
     /// The content of a long name that is still being collected, and how much of it comes.
     collecting: Option<(u8, usize, Vec<u8>)>,
 }
@@ -115,6 +117,9 @@ impl Headers {
             if left > BLOCK {
                 self.collecting = Some((kind, left - BLOCK, content));
             } else {
+                self.long_size = pax(kind, &content, "size=")
+                    .and_then(|size| size.parse().ok())
+                    .or(self.long_size);
                 self.long_path = long_path(kind, &content).or(self.long_path.take());
             }
             return Ok(Block::Nothing);
@@ -158,6 +163,7 @@ impl Headers {
             .display()
             .to_string();
         let path = self.long_path.take().unwrap_or(own);
+        let size = self.long_size.take().unwrap_or(size);
         let size = if kind.is_file() { size } else { 0 };
         Ok(Block::Entry(Entry {
             path,
@@ -176,12 +182,20 @@ fn long_path(kind: u8, content: &[u8]) -> Option<String> {
                 .to_owned(),
         );
     }
+    pax(kind, content, "path=")
+}
+
+/// A record of a pax header.
+fn pax(kind: u8, content: &[u8], key: &str) -> Option<String> {
+    if kind != b'x' {
+        return None;
+    }
     let text = String::from_utf8_lossy(content).into_owned();
     text.lines().find_map(|record| {
         record
             .split_once(' ')?
             .1
-            .strip_prefix("path=")
+            .strip_prefix(key)
             .map(str::to_owned)
     })
 }

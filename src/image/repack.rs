@@ -136,18 +136,26 @@ impl Repack {
         let (repository, tag) = &self.name;
         let name = format!("{repository}:{tag}");
         if entry.path == "manifest.json" {
-            for image in value.as_array_mut().into_iter().flatten() {
-                image["RepoTags"] = json!([name]);
-            }
-        } else {
-            for manifest in value
-                .get_mut("manifests")
-                .and_then(Value::as_array_mut)
+            for image in value
+                .as_array_mut()
                 .into_iter()
                 .flatten()
+                .filter_map(Value::as_object_mut)
             {
-                manifest["annotations"]["io.containerd.image.name"] = json!(name);
-                manifest["annotations"]["org.opencontainers.image.ref.name"] = json!(tag);
+                image.insert("RepoTags".into(), json!([name]));
+            }
+        } else {
+            let manifests = value.get_mut("manifests").and_then(Value::as_array_mut);
+            for manifest in manifests
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_object_mut)
+            {
+                let annotations = json!({
+                    "io.containerd.image.name": name,
+                    "org.opencontainers.image.ref.name": tag,
+                });
+                manifest.insert("annotations".into(), annotations);
             }
         }
         Ok(archive::small_file(

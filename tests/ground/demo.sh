@@ -9,7 +9,7 @@ devnet=$root/target/release/devnet
 if [ "$(uname)" = Linux ] && [ "$(id -u)" = 0 ]; then
   exec "$here/run.sh" "$here/demo-story.sh" "$devnet"
 fi
-if "$devnet" -q -p lab status --check >/dev/null 2>&1; then
+if "$devnet" -q -p lab status >/dev/null 2>&1; then
   echo "This demo shows the lab alone, on your own engine: the whole of it wants root on Linux." >&2
   exec "$here/demo-story.sh" "$devnet" lab
 fi

@@ -7,6 +7,9 @@ out=$1; mkdir -p "$out"
 : > "$out/env.new"
 host=$(rustc -vV | sed -n 's/^host: //p')
 
+# macOS's bash is too old for ${x^^}
+upper() { printf %s "$1" | tr '[:lower:]' '[:upper:]'; }
+
 build() { # TARGET ARCH, more flags in RUSTFLAGS
   cargo build --quiet --bin devnet-probe --no-default-features --profile probe --target "$1" || return 1
   cp "target/$1/probe/devnet-probe" "$out/devnet-probe-$2.new"
@@ -16,7 +19,7 @@ build() { # TARGET ARCH, more flags in RUSTFLAGS
   else
     mv "$out/devnet-probe-$2.new" "$out/devnet-probe-$2"
   fi
-  echo "export DEVNET_PROBE_${2^^}='$out/devnet-probe-$2'" >> "$out/env.new"
+  echo "export DEVNET_PROBE_$(upper "$2")='$out/devnet-probe-$2'" >> "$out/env.new"
 }
 
 for arch in x86_64 aarch64; do
@@ -26,13 +29,13 @@ for arch in x86_64 aarch64; do
   fi
   [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || { echo "probes: no $target here" >&2; continue; }
   # rust-lld links for either machine without a cross compiler
-  upper=${target^^}; export "CARGO_TARGET_${upper//-/_}_LINKER=rust-lld"
+  upper=$(upper "$target"); export "CARGO_TARGET_${upper//-/_}_LINKER=rust-lld"
   build "$target" "$arch" || echo "probes: $target does not build here" >&2
 done
 case $host in
   x86_64-*-linux-*|aarch64-*-linux-*)
     arch=${host%%-*}
     # without musl a static glibc program does as well
-    if ! grep -q "PROBE_${arch^^}" "$out/env.new"; then RUSTFLAGS="-C target-feature=+crt-static" build "$host" "$arch"; fi ;;
+    if ! grep -q "PROBE_$(upper "$arch")" "$out/env.new"; then RUSTFLAGS="-C target-feature=+crt-static" build "$host" "$arch"; fi ;;
 esac
 mv "$out/env.new" "$out/env"

@@ -418,9 +418,20 @@ fn run_gives_one_command_the_environment_and_passes_on_its_exit_code() {
     );
     let said = sandbox.devnet(&["run", "nginx:latest"]).fails(127);
     assert!(said.contains("docker run nginx:latest"), "{said}");
+    // the command takes devnet's place: a shell sees it end as if it had been called itself
+    let script = format!(
+        "{} run -- sh -c 'kill -9 $$'; echo $?",
+        env!("CARGO_BIN_EXE_devnet")
+    );
+    let out = Output::of(sandbox.command("sh").args(["-c", &script])).ok();
+    assert_eq!(
+        out,
+        "137
+"
+    );
     sandbox
-        .devnet(&["run", "--", "sh", "-c", "kill -9 $$"])
-        .fails(137);
+        .devnet(&["-p", "nope", "run", "--", "true"])
+        .fails(125);
     sandbox.devnet(&["run", "--", "/etc"]).fails(126);
     assert_eq!(
         sandbox

@@ -193,3 +193,34 @@ fn what_is_not_there_is_exit_4_and_one_engine_is_nothing_to_do() {
     load(&ground, &sandbox, &["load-same:v1", "--tag", "Not A Name"]).fails(2);
     load(&ground, &sandbox, &["-p", "stopped", "load-same:v1"]).fails(4);
 }
+
+#[test]
+fn an_image_without_a_name_is_still_there_afterwards_and_needs_one_on_the_nodes() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let id = image(&ground, "host", "load-nameless:v1", "nameless", "one");
+    // another image takes its name
+    image(&ground, "host", "load-nameless:v1", "nameless", "two");
+    let said = load(&ground, &sandbox, &[&id]).fails(2);
+    assert!(said.contains("--tag"), "{said}");
+    load(&ground, &sandbox, &[&id, "--tag", "load-named:v1"]).ok();
+    docker(&ground, "node", &["image", "inspect", "load-named:v1"]).ok();
+    docker(&ground, "host", &["image", "inspect", &id]).ok();
+}
+
+#[test]
+fn one_image_that_is_not_there_does_not_keep_the_others_back() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    image(&ground, "host", "load-first:v1", "first", "one");
+    image(&ground, "host", "load-last:v1", "last", "one");
+    let out = load(
+        &ground,
+        &sandbox,
+        &["load-first:v1", "no-such:v1", "load-last:v1", "-o", "json"],
+    );
+    assert_eq!(out.code, 5, "{out}");
+    let rows = rows(&out.stdout);
+    let failed: Vec<bool> = rows.iter().map(|row| row.get("error").is_some()).collect();
+    assert_eq!(failed, [false, true, false], "{out}");
+}
