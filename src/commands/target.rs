@@ -226,6 +226,9 @@ impl Context {
                         "is it running? Start it with `minikube start -p {profile}`"
                     ))
                 }
+                None if error.kind() == Kind::Unreachable && error.hints().is_empty() => {
+                    error.hint("is the engine running, and does it listen at that address?")
+                }
                 _ => error,
             })
     }

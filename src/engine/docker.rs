@@ -1,10 +1,11 @@
 //! The Docker Engine API through bollard, over our own transport: connecting, and what an engine
 //! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::BollardRequest;
+use bollard::{BollardRequest, ClientVersion};
 
 use crate::docker_env::endpoint::Endpoint;
 use crate::engine::transport::{self, Dialer};
@@ -12,10 +13,19 @@ use crate::engine::{About, Info, Published};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
+/// Until the first answer begins, dialling included: a person waits for it.
+const FIRST: Duration = Duration::from_secs(8);
 /// Until an answer begins, for questions.
 const SHORT: Duration = Duration::from_secs(20);
 /// Until an answer begins, where the engine works or a body is sent first: load, stop, wait.
 const LONG: Duration = Duration::from_secs(3600);
+
+type Answer = Pin<
+    Box<
+        dyn Future<Output = Result<http::Response<hyper::body::Incoming>, bollard::errors::Error>>
+            + Send,
+    >,
+>;
 
 /// A Docker engine, connected. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -31,26 +41,33 @@ pub(crate) struct Docker {
 impl Docker {
     pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
         let dialer = Dialer::new(endpoint, settings)?;
-        let client = Arc::new(transport::client(&dialer));
-        let api = bollard::Docker::connect_with_custom_transport(
-            move |request: BollardRequest| {
-                let client = client.clone();
-                Box::pin(async move {
-                    client
-                        .request(request)
-                        .await
-                        .map_err(bollard::errors::Error::from)
-                })
-            },
+        let client = transport::client(&dialer);
+        let ask = move |request: BollardRequest| {
+            let client = client.clone();
+            Box::pin(async move {
+                client
+                    .request(request)
+                    .await
+                    .map_err(bollard::errors::Error::from)
+            }) as Answer
+        };
+        let api = |limit: Duration, version: &ClientVersion| {
             // the dialer knows where to; this only has to be a valid address
-            Some("http://engine"),
-            SHORT.as_secs(),
-            bollard::API_DEFAULT_VERSION,
-        )
-        .map_err(|error| Error::failed("the API client could not be made").because(error))?;
-        let failed = |error| unreachable(endpoint, error);
-        let api = api.negotiate_version().await.map_err(failed)?;
-        let version = api.version().await.map_err(failed)?;
+            let address = Some("http://engine");
+            bollard::Docker::connect_with_custom_transport(
+                ask.clone(),
+                address,
+                limit.as_secs(),
+                version,
+            )
+            .map_err(|error| Error::failed("the API client could not be made").because(error))
+        };
+        // one request: bollard's own negotiation would ask the same once more
+        let version = api(FIRST, bollard::API_DEFAULT_VERSION)?
+            .version()
+            .await
+            .map_err(|error| unreachable(endpoint, error))?;
+        let api = api(SHORT, &spoken(version.api_version.as_deref()))?;
         let about = About {
             version: version.version,
             api_version: version.api_version,
@@ -162,6 +179,31 @@ impl Docker {
     }
 }
 
+/// The API version that both sides speak: the engine's, or ours where that is older.
+fn spoken(engine: Option<&str>) -> ClientVersion {
+    let ours = bollard::API_DEFAULT_VERSION;
+    let numbers = engine
+        .and_then(|version| version.split_once('.'))
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    match numbers {
+        Some((major_version, minor_version))
+            if (major_version, minor_version) < (ours.major_version, ours.minor_version) =>
+        {
+            ClientVersion {
+                major_version,
+                minor_version,
+            }
+        }
+        _ => ClientVersion {
+            major_version: ours.major_version,
+            minor_version: ours.minor_version,
+        },
+    }
+}
+
+/// What answered, but not as an engine does.
+const NO_ENGINE: &str = "is it a Docker engine that listens there?";
+
 /// Why the first question to an engine had no answer. The dialer's own reason stands inside
 /// hyper's and bollard's wrappers.
 fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
@@ -182,7 +224,7 @@ fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
     let said = Error::unreachable(format!("no engine answered at {endpoint}"));
     if matches!(error, bollard::errors::Error::RequestTimeoutError) {
         return said
-            .because(format!("no answer within {} s", SHORT.as_secs()))
+            .because(format!("no answer within {} s", FIRST.as_secs()))
             .hint("the machine may be paused or overloaded");
     }
     if let bollard::errors::Error::DockerResponseServerError { message, .. } = &error {
@@ -191,8 +233,8 @@ fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
         return if message.contains("HTTP request to an HTTPS server") {
             said.hint("it listens with TLS: name its certificates with `--tls-cert-path DIR`")
         } else {
-            said
+            said.hint(NO_ENGINE)
         };
     }
-    said.because(error)
+    said.because(error).hint(NO_ENGINE)
 }

@@ -19,8 +19,9 @@ use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
-/// How long dialling may take, TLS handshake included.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long dialling may take, TLS handshake included; less than the first question may, so that
+/// it is told apart.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// A connection to an engine, whatever carries it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

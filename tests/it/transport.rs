@@ -1,6 +1,7 @@
 //! The ways to an engine, and what stands in them: ssh logins, certificates, silent daemons.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -243,4 +244,188 @@ fn what_stops_an_ssh_login_is_said() {
             "AllowStreamLocalForwarding",
         ],
     );
+}
+
+/// The node's address over TLS, with a folder of certificates.
+fn over_tls(address: &str, certs: &Path) -> Output {
+    let certs = certs.display().to_string();
+    let host = format!("tcp://{address}");
+    Sandbox::bare().devnet(&["-H", &host, "--tls-cert-path", &certs, "status"])
+}
+
+fn plainly(url: &str) -> Output {
+    Sandbox::bare().devnet(&["-H", url, "status"])
+}
+
+/// A server for one test that does the same to every connection.
+fn serve(each: impl Fn(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // the thread ends with the test's process
+    std::thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(each));
+    address
+}
+
+fn certs(ground: &Path) -> std::path::PathBuf {
+    ground.join("minikube/.minikube/certs")
+}
+
+#[test]
+fn an_engine_of_another_ca_is_refused() {
+    let Some(ground) = ground() else { return };
+    over_tls("127.0.0.2:2376", &certs(&ground)).ok();
+    let said = unreachable(over_tls("127.0.0.2:2376", &ground.join("foreign-certs")));
+    says(&said, &["no secure connection", "another CA signed"]);
+}
+
+#[test]
+fn an_expired_certificate_is_refused() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let script = "set -e
+        openssl req -new -newkey rsa:2048 -nodes -keyout key.pem -subj /O=node -out request.pem
+        echo 'subjectAltName=IP:127.0.0.4' >extensions
+        openssl x509 -req -in request.pem -CA \"$1/ca.pem\" -CAkey \"$1/ca-key.pem\" -set_serial 7 \
+          -days 0 -extfile extensions -out cert.pem
+        sleep 1.1";
+    Output::of(
+        sandbox
+            .command("sh")
+            .args(["-c", script, "sh"])
+            .arg(certs(&ground)),
+    )
+    .ok();
+    let address = format!("127.0.0.4:{}", free_port());
+    let _server = Running(
+        sandbox
+            .command("openssl")
+            .args([
+                "s_server", "-quiet", "-accept", &address, "-cert", "cert.pem", "-key", "key.pem",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    wait_for(&address);
+    let said = unreachable(over_tls(&address, &certs(&ground)));
+    says(&said, &["has expired", "minikube start"]);
+}
+
+#[test]
+fn a_certificate_for_another_address_is_refused() {
+    let Some(ground) = ground() else { return };
+    let engine = TcpStream::connect("127.0.0.2:2376").unwrap();
+    drop(engine);
+    // a forwarder stands at an address that the node's certificate does not name
+    let listener = TcpListener::bind("127.0.0.9:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut engine = TcpStream::connect("127.0.0.2:2376").unwrap();
+            let (mut from, mut to) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            std::thread::spawn(move || std::io::copy(&mut client, &mut engine));
+        }
+    });
+    let said = unreachable(over_tls(&address, &certs(&ground)));
+    says(&said, &["for another address"]);
+}
+
+#[test]
+fn a_tls_port_is_told_from_a_plain_one() {
+    let Some(ground) = ground() else { return };
+    let said = unreachable(plainly("tcp://127.0.0.2:2376"));
+    says(
+        &said,
+        &["HTTP request to an HTTPS server", "--tls-cert-path"],
+    );
+    let plain = serve(|mut stream| {
+        let _gone = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    });
+    let said = unreachable(over_tls(&plain, &certs(&ground)));
+    says(
+        &said,
+        &["no secure connection", "engine with TLS listen there"],
+    );
+}
+
+#[test]
+fn a_daemon_that_never_answers_is_given_up() {
+    let Some(ground) = ground() else { return };
+    // open streams are kept, so that nothing is ever said on them
+    let kept = std::sync::Mutex::new(Vec::new());
+    let silent = serve(move |stream| kept.lock().unwrap().push(stream));
+    let begun = Instant::now();
+    let (plain, secure) = std::thread::scope(|scope| {
+        let plain = scope.spawn(|| plainly(&format!("tcp://{silent}")));
+        let secure = scope.spawn(|| over_tls(&silent, &certs(&ground)));
+        (plain.join().unwrap(), secure.join().unwrap())
+    });
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    says(
+        &unreachable(plain),
+        &["no answer within 8 s", "paused or overloaded"],
+    );
+    says(
+        &unreachable(secure),
+        &["no connection within 7 s", "is the engine running"],
+    );
+}
+
+#[test]
+fn who_answers_nonsense_is_no_engine() {
+    if ground().is_none() {
+        return;
+    }
+    for answer in [
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a\":",
+        "",
+    ] {
+        let server = serve(move |mut stream| {
+            let _request = stream.read(&mut [0; 4096]);
+            let _gone = stream.write_all(answer.as_bytes());
+        });
+        let said = unreachable(plainly(&format!("tcp://{server}")));
+        says(&said, &["is it a Docker engine that listens there?"]);
+    }
+}
+
+#[test]
+fn where_nobody_listens_the_reason_and_a_hint_are_given() {
+    let said = unreachable(plainly(&format!("tcp://127.0.0.1:{}", free_port())));
+    says(&said, &["refused", "is the engine running"]);
+    let said = unreachable(plainly("unix:///nowhere/docker.sock"));
+    says(
+        &said,
+        &["No such file", "is the engine running, and may this user"],
+    );
+}
+
+#[test]
+fn connecting_costs_one_question() {
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let server = serve(move |mut stream| {
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap();
+        let request = String::from_utf8_lossy(&request[..length]);
+        seen.lock()
+            .unwrap()
+            .push(request.lines().next().unwrap_or_default().to_owned());
+        let body = r#"{"Version":"20.10.24","ApiVersion":"1.41"}"#;
+        let head = format!("Connection: close\r\nContent-Length: {}", body.len());
+        let _gone = stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes());
+    });
+    let _whatever = plainly(&format!("tcp://{server}"));
+    let asked = asked.lock().unwrap();
+    let versions = asked.iter().filter(|line| line.contains("/version"));
+    assert_eq!(versions.count(), 1, "{asked:?}");
 }
