@@ -56,7 +56,7 @@ impl Context {
 /// Runs one command.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
-        Command::Build(args) => build::run(args, context).await,
+        Command::Build(args) => Box::pin(build::run(args, context)).await,
         Command::Clean(args) => clean::run(args, context).await,
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,

@@ -130,8 +130,10 @@ impl Docker {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
         match self.slow.remove_image(name, Some(options), None).await {
             Ok(_)
+            // gone already; or a pod that someone else just brought up runs from it, whose own
+            // `lab down` removes it
             | Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 404, ..
+                status_code: 404 | 409, ..
             }) => Ok(()),
             Err(error) => Err(self.failed(&format!("removing image `{name}`"), error)),
         }
