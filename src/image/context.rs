@@ -218,10 +218,15 @@ impl Walk<'_> {
     fn unix_facts(&mut self, entry: &mut Entry, path: &Path, metadata: &Metadata) {
         use std::os::unix::fs::MetadataExt as _;
         if entry.mode & mode::DEVICE != 0 {
-            entry.device = (
-                rustix::fs::major(metadata.rdev()),
-                rustix::fs::minor(metadata.rdev()),
-            );
+            #[cfg(not(target_vendor = "apple"))]
+            let device = metadata.rdev();
+            #[cfg(target_vendor = "apple")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "std widened the system's 32 bits"
+            )]
+            let device = metadata.rdev() as rustix::fs::Dev;
+            entry.device = (rustix::fs::major(device), rustix::fs::minor(device));
         }
         if mode::is_regular(entry.mode) && metadata.nlink() > 1 {
             match self.first_names.entry((metadata.dev(), metadata.ino())) {
