@@ -131,6 +131,17 @@ impl Ui {
         }
     }
 
+    /// Writes a piece of a stream to stdout; `false` says that nobody reads it any more.
+    #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
+    pub(crate) fn stream_bytes(&self, bytes: &[u8]) -> io::Result<bool> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes to stderr as it is: a child's own stderr, or a progress display.
     #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn talk_bytes(&self, bytes: &[u8]) {
@@ -142,7 +153,7 @@ impl Ui {
     /// Says something to the person; silent under `-q`.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            self.talk_bytes(format!("{text}\n").as_bytes());
+            self.talk_bytes(format!("{}\n", visible(text)).as_bytes());
         }
     }
 
@@ -156,21 +167,22 @@ impl Ui {
     /// Says `note: ...` once, however often it comes.
     pub(crate) fn note(&self, text: &str) {
         if self.first_time(text) {
-            self.say(&format!("{} {text}", self.paint("note:", "36")));
+            self.labelled("note:", "36", text);
         }
     }
 
     /// Says `warning: ...` once; also under `-q`, since it may explain a later failure.
     pub(crate) fn warn(&self, text: &str) {
         if self.first_time(text) {
-            self.talk_bytes(format!("{} {text}\n", self.paint("warning:", "33")).as_bytes());
+            let line = format!("{} {}\n", self.paint("warning:", "33"), visible(text));
+            self.talk_bytes(line.as_bytes());
         }
     }
 
     /// Says `hint: ...` once.
     pub(crate) fn hint(&self, text: &str) {
         if self.first_time(text) {
-            self.say(&format!("{} {text}", self.paint("hint:", "36")));
+            self.labelled("hint:", "36", text);
         }
     }
 
@@ -191,6 +203,13 @@ impl Ui {
             let _infallible = writeln!(text, "{} {}", self.paint("hint:", "36"), visible(hint));
         }
         self.talk_bytes(text.as_bytes());
+    }
+
+    fn labelled(&self, label: &str, code: &str, text: &str) {
+        if !self.quiet {
+            let line = format!("{} {}\n", self.paint(label, code), visible(text));
+            self.talk_bytes(line.as_bytes());
+        }
     }
 
     fn first_time(&self, text: &str) -> bool {

@@ -157,8 +157,12 @@ async fn shell(engine: &Engine, container: &Container) -> Result<Vec<String>> {
 const COULD_NOT_START: &str = "OCI runtime exec failed: ";
 
 fn write(context: &Context, bytes: &[u8]) -> Result<()> {
-    let outcome = context.ui.data_bytes(bytes);
-    outcome.map_err(|error| Error::failed("could not write to stdout").because(error))
+    match context.ui.stream_bytes(bytes) {
+        Ok(true) => Ok(()),
+        // as a program in a pipe ends whose reader has gone: by SIGPIPE
+        Ok(false) => Err(Error::new(Kind::Child(141), "nobody reads any more")),
+        Err(error) => Err(Error::failed("could not write to stdout").because(error)),
+    }
 }
 
 /// Carries the streams between the person and the command until it ends. Gives what the engine

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::SelectAll;
+use futures_util::stream::{LocalBoxStream, SelectAll};
 
 use crate::commands::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::docker_exec::Output as Piece;
 use crate::engine::docker_logs::LogRange;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::pod::{Container, Pod, PodState};
 use crate::render::logs::{Assembler, Line, Merge, Prefix};
 
@@ -92,10 +92,19 @@ struct Source {
     name: String,
     assembler: Assembler,
     range: LogRange,
+    started_at: Option<String>,
 }
 
-/// What a source's stream brings; `None` is its end.
-type Arrival = (usize, Option<Result<Piece>>);
+/// What comes of a source.
+enum News {
+    Piece(Result<Piece>),
+    /// Its log has ended.
+    End,
+    /// The container that took its place; `None` when none will.
+    Successor(Option<Box<(Engine, Container)>>),
+}
+
+type Arrival = (usize, News);
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref()).await?;
@@ -122,6 +131,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             id: container.id.clone(),
             name: container.name.clone(),
             assembler: Assembler::default(),
+            started_at: container.started_at.clone(),
             range: if args.since_restart {
                 let start = container
                     .started_at
@@ -150,10 +160,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 
 /// The containers that were asked for, in the pod's order.
 fn chosen<'a>(pod: &'a Pod, wanted: Option<&str>, previous: bool) -> Result<Vec<&'a Container>> {
-    let fits = |container: &&Container| {
-        wanted.is_none_or(|wanted| container.name == wanted || container.id.starts_with(wanted))
+    let present: Vec<&Container> = match wanted {
+        None => pod.containers.iter().collect(),
+        Some(wanted) => one_pod::named(&pod.containers, wanted)
+            .into_iter()
+            .collect(),
     };
-    let present: Vec<&Container> = pod.containers.iter().filter(fits).collect();
     if present.is_empty() {
         let names: Vec<_> = pod
             .containers
@@ -198,25 +210,34 @@ struct Reader<'a> {
     merge: Merge,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     async fn read(mut self) -> Result<()> {
-        let mut streams = SelectAll::new();
+        let mut streams: SelectAll<LocalBoxStream<'a, Arrival>> = SelectAll::new();
         for place in 0..self.sources.len() {
             streams.push(self.stream(place));
         }
         let mut failure = None;
+        let mut hold_back = tokio::time::interval(HOLD_BACK);
+        hold_back.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let arrival = tokio::select! {
                 arrival = streams.next() => arrival,
-                // nothing older can be expected to come after that
-                () = tokio::time::sleep(HOLD_BACK), if self.args.follow => {
+                // a live line waits no longer for what a silent container may still bring
+                _ = hold_back.tick(), if self.args.follow => {
                     let lines = self.merge.flush();
-                    self.show(lines)?;
-                    continue;
+                    if self.show(lines)? {
+                        continue;
+                    }
+                    return Ok(());
                 }
             };
-            match arrival {
-                Some((place, Some(Ok(piece)))) => {
+            let Some((place, news)) = arrival else {
+                let lines = self.merge.flush();
+                self.show(lines)?;
+                return failure.map_or(Ok(()), Err);
+            };
+            match news {
+                News::Piece(Ok(piece)) => {
                     let (stderr, bytes) = match &piece {
                         Piece::Stderr(bytes) => (true, bytes),
                         Piece::Stdout(bytes) => (false, bytes),
@@ -225,108 +246,74 @@ impl Reader<'_> {
                         self.merge.push(place, line);
                     }
                 }
-                Some((place, Some(Err(error)))) => {
-                    let name = self.sources[place].name.clone();
-                    failure = Some(explain(error, &name));
+                News::Piece(Err(error)) => {
+                    failure = Some(explain(error, &self.sources[place].name));
                 }
-                Some((place, None)) => {
+                News::End => {
                     for line in std::mem::take(&mut self.sources[place].assembler).finish() {
                         self.merge.push(place, line);
                     }
                     self.merge.close(place);
-                }
-                None => {
-                    let lines = self.merge.flush();
-                    self.show(lines)?;
-                    if let Some(error) = failure {
-                        return Err(error);
-                    }
-                    if !self.args.follow || self.args.previous {
-                        return Ok(());
-                    }
-                    match self.successors().await? {
-                        None => return Ok(()),
-                        Some(places) => {
-                            for place in places {
-                                streams.push(self.stream(place));
-                            }
-                            continue;
-                        }
+                    if self.sources[place].range.follow && self.args.until.is_none() {
+                        streams.push(self.successor(place));
                     }
                 }
-            }
-            let lines = self.merge.ready();
-            self.show(lines)?;
-        }
-    }
-
-    /// The stream of one source, ended by a `None`.
-    fn stream(
-        &mut self,
-        place: usize,
-    ) -> std::pin::Pin<Box<dyn futures_util::Stream<Item = Arrival> + Send>> {
-        self.merge.open(place);
-        let source = &self.sources[place];
-        let pieces = self.engine.logs(&source.id, &source.range);
-        Box::pin(
-            pieces
-                .map(move |piece| (place, Some(piece)))
-                .chain(futures_util::stream::once(async move { (place, None) })),
-        )
-    }
-
-    /// Waits for the containers that replace those that ended; `None` when the pod has ended.
-    async fn successors(&mut self) -> Result<Option<Vec<usize>>> {
-        let wanted = format!("{}/{}", self.pod.namespace, self.pod.name);
-        let mut missing = 0;
-        loop {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            match one_pod::find(self.context, &wanted, None).await {
-                Ok((engine, pod)) => (self.engine, self.pod) = (engine, pod),
-                // a pod that is made anew is away for a moment
-                Err(error) if error.kind() == Kind::NotFound && missing < 10 => {
-                    missing += 1;
-                    continue;
-                }
-                Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            let names: Vec<String> = self
-                .sources
-                .iter()
-                .map(|source| source.name.clone())
-                .collect();
-            let mut places = Vec::new();
-            for (place, name) in names.iter().enumerate() {
-                let newer = self.pod.containers.iter().find(|container| {
-                    container.name == *name
-                        && container.id != self.sources[place].id
-                        && container.started_at.is_some()
-                });
-                if let Some(container) = newer {
-                    let range = LogRange {
+                News::Successor(Some(next)) => {
+                    let (engine, container) = *next;
+                    self.engine = engine;
+                    let source = &mut self.sources[place];
+                    source.id = container.id;
+                    source.started_at = container.started_at;
+                    source.range = LogRange {
                         follow: true,
                         ..LogRange::default()
                     };
-                    self.sources[place] = Source {
-                        id: container.id.clone(),
-                        name: name.clone(),
-                        assembler: Assembler::default(),
-                        range,
-                    };
-                    places.push(place);
+                    failure = None;
+                    streams.push(self.stream(place));
                 }
+                News::Successor(None) => {}
             }
-            if !places.is_empty() {
-                return Ok(Some(places));
-            }
-            if matches!(self.pod.state, PodState::Completed | PodState::Failed) {
-                return Ok(None);
+            let lines = self.merge.ready();
+            if !self.show(lines)? {
+                return Ok(());
             }
         }
     }
 
-    fn show(&self, lines: Vec<(usize, Line)>) -> Result<()> {
+    /// The log of one source.
+    fn stream(&mut self, place: usize) -> LocalBoxStream<'a, Arrival> {
+        self.merge.open(place);
+        let source = &self.sources[place];
+        let pieces = self.engine.logs(&source.id, &source.range);
+        pieces
+            .map(move |piece| (place, News::Piece(piece)))
+            .chain(futures_util::stream::once(
+                async move { (place, News::End) },
+            ))
+            .boxed_local()
+    }
+
+    /// Looks for the container that takes the place of one that ended.
+    fn successor(&self, place: usize) -> LocalBoxStream<'a, Arrival> {
+        let context = self.context;
+        let pod = format!("{}/{}", self.pod.namespace, self.pod.name);
+        let source = &self.sources[place];
+        let ended = (
+            source.name.clone(),
+            source.id.clone(),
+            source.started_at.clone(),
+        );
+        futures_util::stream::once(async move {
+            (
+                place,
+                News::Successor(wait_for_successor(context, &pod, ended).await),
+            )
+        })
+        .boxed_local()
+    }
+
+    /// `false` when nobody reads any more.
+    fn show(&self, lines: Vec<(usize, Line)>) -> Result<bool> {
         let ui = &self.context.ui;
         let width = self
             .sources
@@ -337,7 +324,7 @@ impl Reader<'_> {
         let clean = ui.stdout_is_terminal() && !self.args.raw;
         let mut text = Vec::new();
         for (place, line) in lines {
-            let name = &self.sources[place].name;
+            let name = &crate::ui::visible(&self.sources[place].name);
             if self.args.output == Format::Json {
                 let object = serde_json::json!({
                     "pod": self.pod.name, "namespace": self.pod.namespace, "container": name,
@@ -354,8 +341,47 @@ impl Reader<'_> {
             };
             text.extend_from_slice(&prefix.line(&line, self.args.timestamps, clean));
         }
-        ui.data_bytes(&text)
+        ui.stream_bytes(&text)
             .map_err(|error| Error::failed("could not write to stdout").because(error))
+    }
+}
+
+/// As often as a pod may be away while it is made anew.
+const AWAY: u32 = 10;
+
+/// Looks until the pod has a newer container of that name; `None` when the pod has ended or is gone.
+async fn wait_for_successor(
+    context: &Context,
+    pod: &str,
+    (name, id, started_at): (String, String, Option<String>),
+) -> Option<Box<(Engine, Container)>> {
+    let mut away = 0;
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let Ok((engine, pod)) = one_pod::find(context, pod, None).await else {
+            away += 1;
+            if away > AWAY {
+                return None;
+            }
+            continue;
+        };
+        away = 0;
+        let newer = pod.containers.iter().find(|container| {
+            container.name == name
+                && container.started_at.is_some()
+                && (container.id != id || container.started_at > started_at)
+        });
+        if let Some(container) = newer {
+            return Some(Box::new((engine, container.clone())));
+        }
+        // one that ended well is not started again
+        let done = pod
+            .containers
+            .iter()
+            .any(|container| container.id == id && container.exit_code == Some(0));
+        if done || matches!(pod.state, PodState::Completed | PodState::Failed) {
+            return None;
+        }
     }
 }
 

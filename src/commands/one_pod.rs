@@ -77,14 +77,10 @@ pub(crate) fn container<'a>(
             .collect::<Vec<_>>()
     };
     if let Some(wanted) = wanted {
-        return pod
-            .containers
-            .iter()
-            .find(|container| container.name == wanted || container.id.starts_with(wanted))
-            .ok_or_else(|| {
-                Error::not_found(format!("pod `{}` has no container `{wanted}`", pod.name))
-                    .hint(format!("it has: {}", names().join(", ")))
-            });
+        return named(&pod.containers, wanted).ok_or_else(|| {
+            Error::not_found(format!("pod `{}` has no container `{wanted}`", pod.name))
+                .hint(format!("it has: {}", names().join(", ")))
+        });
     }
     let annotated = DEFAULT_CONTAINER
         .iter()
@@ -114,4 +110,21 @@ pub(crate) fn container<'a>(
         ));
     }
     Ok(chosen)
+}
+
+/// An ID shorter than this may be the beginning of a name.
+const SHORTEST_ID: usize = 4;
+
+/// The container of that name, else the one whose ID begins so.
+pub(crate) fn named<'a>(containers: &'a [Container], wanted: &str) -> Option<&'a Container> {
+    let by_name = containers.iter().find(|container| container.name == wanted);
+    by_name.or_else(|| {
+        (wanted.len() >= SHORTEST_ID)
+            .then(|| {
+                containers
+                    .iter()
+                    .find(|container| container.id.starts_with(wanted))
+            })
+            .flatten()
+    })
 }

@@ -96,7 +96,7 @@ impl Merge {
 
     /// The lines that no source can precede any more.
     pub(crate) fn ready(&mut self) -> Vec<(usize, Line)> {
-        let limit = self.open.values().min().cloned();
+        let limit = self.open.values().min().map(|newest| before(newest));
         self.take_while(|time| limit.as_ref().is_none_or(|limit| time <= limit.as_str()))
     }
 
@@ -116,6 +116,19 @@ impl Merge {
         }
         lines
     }
+}
+
+/// An engine copies a container's stdout and stderr side by side: a line may stand in its log
+/// behind a newer one, by this much.
+const DISORDER: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
+
+/// The time up to which a source that has come to `newest` brings nothing more.
+fn before(newest: &str) -> String {
+    newest
+        .parse::<jiff::Timestamp>()
+        .and_then(|time| time.checked_sub(DISORDER))
+        // as engines write times, so that they compare as text
+        .map_or_else(|_| String::new(), |time| format!("{time:.9}"))
 }
 
 /// How a container's lines begin.
@@ -203,24 +216,31 @@ mod tests {
 
     #[test]
     fn sources_are_merged_by_time_and_wait_for_the_slowest() {
+        let at = |second: u32| format!("2026-11-24T09:00:{second:02}.000000001Z");
         let mut merge = Merge::default();
         merge.open(0);
         merge.open(1);
-        merge.push(0, line("2", "b"));
-        merge.push(0, line("4", "d"));
+        merge.push(0, line(&at(2), "b"));
+        merge.push(0, line(&at(4), "d"));
         assert!(
             merge.ready().is_empty(),
             "source 1 may still bring something older"
         );
-        merge.push(1, line("1", "a"));
-        merge.push(1, line("3", "c"));
+        merge.push(1, line(&at(3), "c"));
+        merge.push(1, line(&at(1), "a"));
         let texts: Vec<_> = merge
             .ready()
             .into_iter()
             .map(|(_, line)| line.text)
             .collect();
-        assert_eq!(texts, [b"a", b"b", b"c"]);
+        assert_eq!(
+            texts,
+            [b"a", b"b"],
+            "a line behind a newer one finds its place"
+        );
         merge.close(1);
+        assert_eq!(merge.ready().len(), 1);
+        merge.close(0);
         assert_eq!(merge.ready().len(), 1);
     }
 

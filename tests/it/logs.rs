@@ -1,6 +1,6 @@
 //! `devnet logs`: all containers of a pod, merged in time order.
 
-use crate::support::{Sandbox, busybox_image, docker, ground};
+use crate::support::{Output, Sandbox, busybox_image, docker, ground};
 
 #[test]
 fn logs_of_all_containers_are_a_sort_by_time_of_each() {
@@ -83,5 +83,70 @@ fn logs_of_all_containers_are_a_sort_by_time_of_each() {
         &ground,
         "node",
         &["rm", "-f", "logs-one", "logs-two", "logs-pause"],
+    ));
+}
+
+#[test]
+fn a_silent_container_holds_nothing_back_a_restart_is_followed_and_head_ends_it() {
+    let Some(ground) = ground() else { return };
+    let image = busybox_image(&ground, "node");
+    let run = |arguments: &[&str]| docker(&ground, "node", arguments).ok();
+    run(&[
+        "run",
+        "-d",
+        "--name",
+        "follow-pause",
+        "--network",
+        "none",
+        &image,
+        "/bin/busybox",
+        "sleep",
+        "600",
+    ]);
+    let chatty = "echo begun; while :; do echo tick; /bin/busybox sleep 0.05; done";
+    run(&[
+        "run",
+        "-d",
+        "--name",
+        "follow-chatty",
+        "--network",
+        "container:follow-pause",
+        &image,
+        "/bin/busybox",
+        "sh",
+        "-c",
+        chatty,
+    ]);
+    let sandbox = Sandbox::with_minikube(&ground);
+    let devnet = env!("CARGO_BIN_EXE_devnet");
+    // `head` ends when it has its lines, and devnet with it; `timeout` tells when that does not happen
+    let script = format!(
+        "timeout 60 {devnet} logs follow-pause -f | head -n 5 | grep -c chatty; echo ${{PIPESTATUS[0]}}"
+    );
+    let out = Output::of(sandbox.command("bash").args(["-c", &script])).ok();
+    assert_eq!(out, "5\n0\n");
+    let script = format!(
+        "timeout 60 {devnet} logs follow-pause follow-chatty -f | grep --line-buffered begun | head -n 2 | wc -l"
+    );
+    let mut reader = sandbox
+        .command("bash")
+        .args(["-c", &script])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    run(&["restart", "-t", "0", "follow-chatty"]);
+    let mut seen = String::new();
+    std::io::Read::read_to_string(&mut reader.stdout.take().unwrap(), &mut seen).unwrap();
+    reader.wait().unwrap();
+    assert_eq!(seen.trim(), "2");
+    // a name that begins another container's ID is that name, or none
+    let id = run(&["inspect", "-f", "{{.Id}}", "follow-chatty"]);
+    sandbox
+        .devnet(&["logs", "follow-pause", "-c", &id[..2]])
+        .fails(4);
+    drop(docker(
+        &ground,
+        "node",
+        &["rm", "-f", "follow-chatty", "follow-pause"],
     ));
 }
