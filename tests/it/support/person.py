@@ -8,7 +8,7 @@ before = termios.tcgetattr(fd)
 seen = b""
 def expect(what):
     global seen
-    end = time.time() + 15
+    end = time.time() + 60
     while what not in seen:
         if time.time() > end: print("waited for", what, "saw", seen); sys.exit(9)
         if select.select([fd], [], [], 0.1)[0]:

@@ -9,7 +9,7 @@ seen = b""
 for number, line in enumerate(lines):
     step = "step%d" % number
     os.write(fd, (line.replace("DONE", "touch " + step) + "\n").encode())
-    end = time.time() + 40
+    end = time.time() + 150
     while not os.path.exists(step):
         if select.select([fd], [], [], 0.02)[0]:
             try: seen += os.read(fd, 4096)
@@ -17,7 +17,7 @@ for number, line in enumerate(lines):
         if time.time() > end:
             print("no end of:", line, "\non the screen:", seen.decode(errors="replace")); sys.exit(9)
 os.write(fd, b"exit\n")
-end = time.time() + 10
+end = time.time() + 40
 while time.time() < end:
     if select.select([fd], [], [], 0.02)[0]:
         try: seen += os.read(fd, 4096)
