@@ -10,8 +10,17 @@ work=$(mktemp -d "$DEVNET_GROUND/bench.XXXX"); cd "$work"
 certs=$DEVNET_GROUND/minikube/.minikube/certs
 export MINIKUBE_HOME=$DEVNET_GROUND/minikube/.minikube HOME=$work
 export DOCKER_BUILDKIT=1
-node=(docker -H tcp://127.0.0.2:2376 --tlsverify --tlscacert "$certs/ca.pem" --tlscert "$certs/cert.pem" --tlskey "$certs/key.pem")
-host=(docker -H "unix://$DEVNET_GROUND/host.sock")
+# a docker command that can build on BuildKit: built in before 23, else with its buildx
+mkdir -p "$work/.docker"
+printf '{"cliPluginsExtraDirs":["%s/usr/libexec/docker/cli-plugins"]}' "${DEVNET_GROUND_TREE%/}" > "$work/.docker/config.json"
+cli=docker
+for candidate in "${DEVNET_GROUND_TREE%/}/usr/bin/docker" $(type -ap docker); do
+  [ -x "$candidate" ] || continue
+  major=$("$candidate" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+  if [ "$major" -lt 23 ] || "$candidate" buildx version >/dev/null 2>&1; then cli=$candidate; break; fi
+done
+node=("$cli" -H tcp://127.0.0.2:2376 --tlsverify --tlscacert "$certs/ca.pem" --tlscert "$certs/cert.pem" --tlskey "$certs/key.pem")
+host=("$cli" -H "unix://$DEVNET_GROUND/host.sock")
 unset DOCKER_HOST DOCKER_TLS_VERIFY DOCKER_CERT_PATH
 
 # median of seconds: BEFORE-COMMAND; then COMMAND, `rounds` times
@@ -28,7 +37,7 @@ median() { # BEFORE COMMAND...
 }
 row() { # WHAT OURS PEER PEER-NAME
   awk -v w="$1" -v a="$2" -v b="$3" -v n="$4" 'BEGIN {
-    if (b == "") printf "%-52s %9.1f ms\n", w, a * 1000
+    if (b + 0 == 0) printf "%-52s %9.1f ms\n", w, a * 1000
     else printf "%-52s %9.1f ms  %9.1f ms  %6.2f x  (%s)\n", w, a * 1000, b * 1000, a / b, n }'
 }
 peak() { # COMMAND...: peak memory in MB
@@ -76,7 +85,7 @@ if wanted load; then
   mkdir -p image
   for i in 1 2 3 4; do head -c $((size / 4))M /dev/urandom > "image/big$i"; done
   printf 'FROM scratch\nCOPY big1 /\nCOPY big2 /\nCOPY big3 /\nCOPY big4 /\nCOPY app /\n' > image/Dockerfile
-  again() { date +%N > image/app; "${host[@]}" build -q -t bench:load image >/dev/null; }
+  again() { date +%N > image/app; "$devnet" -q -H "unix://$DEVNET_GROUND/host.sock" build -t bench:load image >/dev/null; }
   # shellcheck disable=SC2016  # run by `sh -c`
   pipe=(bash -c "set -o pipefail; ${host[*]} save bench:load | ${node[*]} load")
   load=("$devnet" load --from-host "unix://$DEVNET_GROUND/host.sock" bench:load)
