@@ -201,6 +201,11 @@ fn an_image_without_a_name_is_still_there_afterwards_and_needs_one_on_the_nodes(
     let id = image(&ground, "host", "load-nameless:v1", "nameless", "one");
     // another image takes its name
     image(&ground, "host", "load-nameless:v1", "nameless", "two");
+    if docker(&ground, "host", &["image", "inspect", &id]).code != 0 {
+        // containerd's store keeps no image that has lost its name: then there is nothing to load
+        load(&ground, &sandbox, &[&id]).fails(4);
+        return;
+    }
     let said = load(&ground, &sandbox, &[&id]).fails(2);
     assert!(said.contains("--tag"), "{said}");
     load(&ground, &sandbox, &[&id, "--tag", "load-named:v1"]).ok();
