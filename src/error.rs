@@ -113,6 +113,14 @@ impl Error {
         self
     }
 
+    /// What failed and why, in one line.
+    pub(crate) fn in_one_line(&self) -> String {
+        std::iter::once(self.message.clone())
+            .chain(self.causes())
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+
     /// The same failure once more, for another who met it: its reasons become text.
     pub(crate) fn again(&self) -> Self {
         let mut error = Self::new(self.kind, self.message.clone());

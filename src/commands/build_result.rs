@@ -235,8 +235,7 @@ pub(super) async fn hand_over(
     let image = from.image(id).await?;
     let mut missing = Vec::new();
     let mut fail = |node: &str, error: &Error| {
-        let why = std::iter::once(error.to_string()).chain(error.causes());
-        let why = crate::ui::visible(&why.collect::<Vec<_>>().join(": "));
+        let why = error.in_one_line();
         context
             .ui
             .warn(&format!("node `{node}` does not have the image: {why}"));
@@ -267,15 +266,7 @@ pub(super) async fn hand_over(
     };
     let (nodes, needs): (Vec<_>, Vec<_>) = lacking.into_iter().unzip();
     let name = transfer.transfer_name();
-    let take_back = async {
-        for need in &needs {
-            if let Err(error) = need.engine.untag(&name).await {
-                context
-                    .ui
-                    .warn(&format!("{error}; `devnet clean` removes it"));
-            }
-        }
-    };
+    let take_back = context.forget_transfer(&needs, &name);
     let work = async { Ok(transfer.run(&needs, &mut KnownBlobs::default()).await) };
     let sent = context.or_undo(work, take_back).await?;
     for ((node, need), mut sent) in nodes.into_iter().zip(&needs).zip(sent) {
@@ -292,7 +283,6 @@ pub(super) async fn hand_over(
                 outcome = need.engine.tag(&name, &repository, &tag).await;
             }
         }
-        need.engine.untag(&name).await?;
         match outcome {
             Ok(()) => context
                 .ui
@@ -300,6 +290,7 @@ pub(super) async fn hand_over(
             Err(error) => fail(node, &error),
         }
     }
+    context.forget_transfer(&needs, &name).await;
     if missing.is_empty() {
         return Ok(());
     }

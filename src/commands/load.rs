@@ -7,10 +7,10 @@ use crate::commands::Context;
 use crate::commands::target::{Need, NodeTarget};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
+use crate::engine::buildkit::token;
 use crate::engine::docker_images::Image;
 use crate::engine::transfer::{KnownBlobs, Needs, Sent, Transfer};
 use crate::error::{Error, Kind, Result};
-use crate::image::digest::Digest;
 use crate::image::reference;
 use crate::render::load::{self as render, Row};
 
@@ -291,7 +291,7 @@ async fn bring(
     let transfer = Transfer {
         source,
         name: name.to_owned(),
-        token: token(name),
+        token: token(),
         shares_loopback: shares_loopback(from),
         image: image.clone(),
         source_name: std::sync::Mutex::default(),
@@ -304,7 +304,7 @@ async fn bring(
                 .ui
                 .warn(&format!("{error}; `devnet -p lab clean` removes it"));
         }
-        tidy(context, &needs, &transfer_name).await;
+        context.forget_transfer(&needs, &transfer_name).await;
     };
     let work = async {
         let mut sent = transfer.run(&needs, blobs).await;
@@ -317,7 +317,7 @@ async fn bring(
         Ok(sent)
     };
     let sent = context.or_undo(work, take_back).await?;
-    tidy(context, &needs, &transfer_name).await;
+    context.forget_transfer(&needs, &transfer_name).await;
     for (place, sent) in places.into_iter().zip(sent) {
         let row = &mut rows[place];
         row.bytes_sent = sent.bytes;
@@ -327,18 +327,6 @@ async fn bring(
         }
     }
     Ok(rows)
-}
-
-/// Takes our name away from every node; one that is lost does not keep the others from it.
-async fn tidy(context: &Context, needs: &[Needs<'_>], name: &str) {
-    let untags = needs.iter().map(|need| async move {
-        if let Err(error) = need.engine.untag(name).await {
-            context
-                .ui
-                .warn(&format!("{error}; `devnet clean` removes it"));
-        }
-    });
-    futures_util::future::join_all(untags).await;
 }
 
 /// What a node lacks; `None` when it has this very image under the wanted name, or is the source.
@@ -407,12 +395,7 @@ async fn retry(
 }
 
 fn fail(row: &mut Row, error: &Error) {
-    row.error = Some(
-        std::iter::once(error.to_string())
-            .chain(error.causes())
-            .collect::<Vec<_>>()
-            .join(": "),
-    );
+    row.error = Some(error.in_one_line());
     row.hints = error.hints().to_vec();
     row.kind = Some(error.kind());
     row.layers_sent = 0;
@@ -427,15 +410,6 @@ fn shares_loopback(from: &Endpoint) -> bool {
         }
         Address::Tcp { .. } | Address::Npipe(_) | Address::Ssh { .. } => false,
     }
-}
-
-/// A word that no other transfer has.
-fn token(name: &str) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos());
-    let digest = Digest::of(format!("{name} {now} {}", std::process::id()).as_bytes());
-    digest.hex()[..20].to_owned()
 }
 
 fn explain(error: Error, name: &str, from: &Endpoint, named: bool) -> Error {

@@ -32,6 +32,7 @@ pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod target;
+pub(crate) mod transfer_name;
 pub(crate) mod version;
 
 /// What a command is handed: the settings, the terminal, and the way to engines

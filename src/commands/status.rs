@@ -160,12 +160,7 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
         Ok(()) => report.answers = true,
         Err(error) => {
             report.hint = error.hints().first().cloned();
-            report.error = Some(
-                std::iter::once(error.to_string())
-                    .chain(error.causes())
-                    .collect::<Vec<_>>()
-                    .join(": "),
-            );
+            report.error = Some(error.in_one_line());
         }
     }
     report

@@ -41,7 +41,7 @@ pub(crate) struct Transfer<'a> {
     pub(crate) image: Image,
     /// The name by which the source has it.
     pub(crate) name: String,
-    /// `127.0.0.1:PORT/devnet-transfer/<token>`: what nodes call it at first.
+    /// A word of this transfer alone; part of the names that it uses.
     pub(crate) token: String,
     /// Whether the source can reach this computer's loopback.
     pub(crate) shares_loopback: bool,
