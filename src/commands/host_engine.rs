@@ -1,0 +1,129 @@
+//! The engine of this computer, and the endpoints that a person names: docker's own variables,
+//! contexts and sockets.
+
+use std::path::PathBuf;
+
+use crate::commands::Context;
+use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::error::{Error, Result};
+use crate::host::docker_context;
+
+impl Context {
+    /// The engine of this computer, from which images are loaded and on which the lab runs.
+    ///
+    /// # Errors
+    /// When `DOCKER_HOST` or a context that names it can't be read.
+    pub(crate) fn host_endpoint(&self) -> Result<Endpoint> {
+        let environment = &self.settings.environment;
+        let in_cluster_shell = environment.has("MINIKUBE_ACTIVE_DOCKERD");
+        let prefix = if in_cluster_shell {
+            "MINIKUBE_EXISTING_"
+        } else {
+            ""
+        };
+        if let Some(host) = environment.text(&format!("{prefix}DOCKER_HOST"))? {
+            let tls = environment.has(&format!("{prefix}DOCKER_TLS_VERIFY"));
+            let certs = environment.path(&format!("{prefix}DOCKER_CERT_PATH"));
+            return self.docker_host(host, tls, certs);
+        }
+        if let Some(name) = environment.text("DOCKER_CONTEXT")?
+            && name != "default"
+            && !name.starts_with("devnet-")
+        {
+            return self.context_endpoint(name);
+        }
+        let folder = docker_context::folder(environment, &self.settings.home()?);
+        if let Some(name) = docker_context::current(&folder)
+            && !name.starts_with("devnet-")
+        {
+            return docker_context::endpoint(&folder, &name);
+        }
+        Ok(Endpoint::plain(self.default_socket()?))
+    }
+
+    /// An endpoint that was named with its certificates, or without.
+    pub(super) fn explicit(host: &str, certs: Option<PathBuf>) -> Result<Endpoint> {
+        let address = Address::parse(host)?;
+        if certs.is_some() && !matches!(address, Address::Tcp { .. }) {
+            return Err(Error::usage(format!("`{host}` takes no certificates"))
+                .hint("only tcp:// addresses are spoken to with TLS"));
+        }
+        Ok(Endpoint {
+            cert_path: certs,
+            ..Endpoint::plain(address)
+        })
+    }
+
+    /// An endpoint as docker's own variables say it.
+    pub(super) fn docker_host(
+        &self,
+        host: &str,
+        tls: bool,
+        certs: Option<PathBuf>,
+    ) -> Result<Endpoint> {
+        let address = Address::parse(host)?;
+        let cert_path = match (&address, tls) {
+            (Address::Tcp { .. }, true) => match certs {
+                Some(folder) => Some(folder),
+                None => Some(docker_context::folder(
+                    &self.settings.environment,
+                    &self.settings.home()?,
+                )),
+            },
+            _ => None,
+        };
+        Ok(Endpoint {
+            cert_path,
+            ..Endpoint::plain(address)
+        })
+    }
+
+    pub(super) fn context_endpoint(&self, name: &str) -> Result<Endpoint> {
+        if name == "default" {
+            return Ok(Endpoint::plain(self.default_socket()?));
+        }
+        let folder = docker_context::folder(&self.settings.environment, &self.settings.home()?);
+        docker_context::endpoint(&folder, name)
+    }
+
+    /// The platform's usual place of an engine's socket.
+    pub(super) fn default_socket(&self) -> Result<Address> {
+        if cfg!(windows) {
+            return Ok(Address::Npipe("//./pipe/docker_engine".into()));
+        }
+        let usual = PathBuf::from("/var/run/docker.sock");
+        let mut others = Vec::new();
+        if let Some(runtime) = self.settings.environment.path("XDG_RUNTIME_DIR") {
+            others.push(runtime.join("docker.sock"));
+        }
+        if cfg!(target_os = "macos") {
+            others.push(self.settings.home()?.join(".docker/run/docker.sock"));
+        }
+        let found = if usual.exists() {
+            None
+        } else {
+            others.into_iter().find(|path| path.exists())
+        };
+        Ok(Address::Unix(found.unwrap_or(usual)))
+    }
+
+    /// Whether addresses of this computer's containers can be reached from here: native Linux with
+    /// an engine of its own, and neither a virtual machine (Docker Desktop) nor a user namespace
+    /// (rootless) in between.
+    pub(super) fn containers_reachable(&self) -> Result<bool> {
+        let environment = &self.settings.environment;
+        if !cfg!(target_os = "linux")
+            || environment.has("WSL_DISTRO_NAME")
+            || environment.has("WSLPATH")
+        {
+            return Ok(false);
+        }
+        Ok(match self.host_endpoint()?.address {
+            Address::Unix(path) => {
+                let text = path.to_string_lossy();
+                !text.contains("/.docker/desktop/") && !text.starts_with("/run/user/")
+            }
+            _ => false,
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! minikube's profiles: which one is meant, and where its nodes' engines listen. minikube's own
+//! files say it; where a port is forwarded, one question to the engine of this computer does.
+
+use std::path::PathBuf;
+
+use crate::commands::Context;
+use crate::commands::target::{NodeTarget, Target};
+use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::docker_env::profile::Route;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::host::minikube::Home;
+
+/// A profile that was named, and by what.
+pub(super) struct Named {
+    pub(super) profile: String,
+    pub(super) by: String,
+}
+
+impl Context {
+    /// minikube's home on this computer.
+    ///
+    /// # Errors
+    /// When no home folder is known.
+    pub(crate) fn minikube(&self) -> Result<Home> {
+        Ok(Home::find(
+            &self.settings.environment,
+            &self.settings.home()?,
+        ))
+    }
+
+    /// The name of the profile that is meant, whether or not it is there.
+    ///
+    /// # Errors
+    /// When the config file or a variable can't be read.
+    pub(crate) fn profile_name(&self) -> Result<String> {
+        if let Some(name) = &self.settings.global.profile {
+            return Ok(name.clone());
+        }
+        if let Some(name) = self.settings.environment.text("DEVNET_PROFILE")? {
+            return Ok(name.into());
+        }
+        Ok(self.default_profile()?.profile)
+    }
+
+    /// The profile that holds when none was named on the command line.
+    pub(super) fn default_profile(&self) -> Result<Named> {
+        let named = |profile: String, by: &str| {
+            Ok(Named {
+                profile,
+                by: by.into(),
+            })
+        };
+        if let Some(name) = self.settings.environment.text("MINIKUBE_PROFILE")? {
+            return named(name.into(), "MINIKUBE_PROFILE");
+        }
+        if let Some(name) = self.settings.config_file()?.profile {
+            return named(name, "devnet's config file");
+        }
+        if let Some(name) = self.minikube()?.active_profile() {
+            return named(name, "minikube's active profile");
+        }
+        named("minikube".into(), "the default")
+    }
+
+    /// The nodes of a profile, from minikube's own files.
+    pub(super) async fn profile_target(&self, named: &Named) -> Result<Target> {
+        let home = self.minikube()?;
+        let profile = home.profile(&named.profile)?;
+        if profile.runtime() != "docker" {
+            return Err(Error::unreachable(format!(
+                "minikube profile `{}` runs {}, which has no Docker engine",
+                named.profile,
+                profile.runtime()
+            ))
+            .because("devnet works on profiles whose container runtime is docker")
+            .hint(format!(
+                "minikube start -p {} --container-runtime=docker",
+                named.profile
+            )));
+        }
+        let containers_reachable = !profile.in_container() || self.containers_reachable()?;
+        let mut nodes = Vec::new();
+        for (name, node) in profile.machines() {
+            let machine = if profile.needs_machine() {
+                Some(home.machine(&name)?)
+            } else {
+                None
+            };
+            let address = match profile.route(node, machine.as_ref(), containers_reachable)? {
+                Route::Direct(address) => address,
+                Route::Forwarded => self.forwarded(&named.profile, &name, 2376).await?,
+            };
+            nodes.push(NodeTarget {
+                endpoint: Endpoint {
+                    cert_path: Some(home.certs()),
+                    ..Endpoint::plain(address)
+                },
+                name,
+                profile: Some(named.profile.clone()),
+            });
+        }
+        Ok(Target {
+            nodes,
+            profile: Some(named.profile.clone()),
+            decided_by: format!("{}: minikube profile `{}`", named.by, named.profile),
+        })
+    }
+
+    /// The port of this computer that leads to the engine in a node's container: one question to
+    /// the engine that runs it.
+    pub(super) async fn forwarded(
+        &self,
+        profile: &str,
+        machine: &str,
+        port: u16,
+    ) -> Result<Address> {
+        let endpoint = self.host_endpoint()?;
+        let engine = Engine::connect(&endpoint, &self.settings).await?;
+        let stopped = |state: &str| {
+            Error::unreachable(format!("minikube profile `{profile}` is {state}"))
+                .hint(format!("start it with `minikube start -p {profile}`"))
+        };
+        let published = engine
+            .published_port(machine, port)
+            .await
+            .map_err(|error| match error.kind() {
+                Kind::NotFound => {
+                    stopped("not there").because(format!("{endpoint} has no container `{machine}`"))
+                }
+                _ => error,
+            })?;
+        if published.state != "running" {
+            return Err(stopped(&published.state)
+                .because(format!("its container `{machine}` does not run")));
+        }
+        let port = published.port.ok_or_else(|| {
+            Error::unreachable(format!(
+                "the container `{machine}` does not publish its port {port}"
+            ))
+            .hint(format!(
+                "`minikube delete -p {profile}` and `minikube start -p {profile}` make it anew"
+            ))
+        })?;
+        // the engine's certificate names 127.0.0.1; a remote engine publishes on its own address
+        let host = match endpoint.address {
+            Address::Tcp { host, .. } | Address::Ssh { host, .. } => host,
+            Address::Npipe(_) | Address::Unix(_) => "127.0.0.1".into(),
+        };
+        Ok(Address::Tcp { host, port })
+    }
+
+    /// The ssh login of a node, as `minikube docker-env --ssh-host` says it.
+    ///
+    /// # Errors
+    /// When minikube's records do not say, or the node's container does not run.
+    pub(crate) async fn ssh_address(&self, profile: &str, machine: &str) -> Result<Address> {
+        let home = self.minikube()?;
+        let driver = home.machine(machine)?.driver;
+        let user = if driver.ssh_user.is_empty() {
+            "docker".into()
+        } else {
+            driver.ssh_user
+        };
+        let (host, port) = if home.profile(profile)?.in_container() {
+            match self.forwarded(profile, machine, 22).await? {
+                Address::Tcp { host, port } => (host, port),
+                other => return Err(Error::failed(format!("{other} is no ssh login"))),
+            }
+        } else {
+            (
+                driver.ip_address,
+                if driver.ssh_port == 0 {
+                    22
+                } else {
+                    driver.ssh_port
+                },
+            )
+        };
+        if host.is_empty() {
+            return Err(Error::failed(format!(
+                "minikube's record of the machine `{machine}` names no address"
+            ))
+            .hint(format!("`minikube start -p {profile}` writes it anew")));
+        }
+        Ok(Address::Ssh {
+            user: Some(user),
+            host,
+            port,
+            socket: "/var/run/docker.sock".into(),
+        })
+    }
+
+    /// The machine of a profile whose ssh login this address is, and the key to it. Only such a
+    /// host may be pinned: any other must be known to ssh.
+    pub(super) async fn node_login(
+        &self,
+        profile: &str,
+        address: &Address,
+    ) -> Option<(String, PathBuf)> {
+        let home = self.minikube().ok()?;
+        let machines = home.profile(profile).ok()?;
+        for (machine, _) in machines.machines() {
+            if self
+                .ssh_address(profile, &machine)
+                .await
+                .is_ok_and(|login| login == *address)
+            {
+                let named = home.machine(&machine).ok()?.driver.ssh_key_path;
+                let key = if named.is_empty() {
+                    home.ssh_key(&machine)
+                } else {
+                    named.into()
+                };
+                return Some((machine, key));
+            }
+        }
+        None
+    }
+}
