@@ -21,6 +21,8 @@ mod load;
 mod logs;
 mod new;
 mod pods;
+mod pods_findings;
+mod pods_killed;
 mod pods_live;
 mod support;
 mod transport;

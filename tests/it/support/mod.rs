@@ -1,9 +1,11 @@
 //! Where tests start devnet: a clean environment, a home of its own, the ground's engines.
 
 pub(crate) mod build;
+pub(crate) mod made;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod replay;
+pub(crate) mod rewriting;
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -1,0 +1,387 @@
+//! Pods on a real engine, broken in every way that has a finding: each is found in one look, with
+//! its evidence, and nothing else is.
+
+use serde_json::{Value, json};
+
+use crate::support::made::{Made, found, inode, tool};
+use crate::support::rewriting::Rewriting;
+use crate::support::{Sandbox, ground};
+
+#[test]
+fn a_sandbox_that_was_restarted_alone_splits_its_pod() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "split");
+    let app = made.add_sleeper("app");
+    made.finds(&[]);
+    made.docker(&["restart", "-t", "0", &made.sandbox]);
+    let pod = made.finds(&["split-pod"]);
+    assert_eq!(pod["state"], "degraded");
+    let (own, of_sandbox) = (
+        inode(&pod["containers"][0]["pid"], "net"),
+        inode(&pod["sandbox"]["pid"], "net"),
+    );
+    let message = pod["findings"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains(&own.to_string()) && message.contains(&of_sandbox.to_string()),
+        "{message}"
+    );
+    // and once it has joined the new network, all is well
+    made.docker(&["restart", "-t", "0", &app]);
+    made.finds(&[]);
+}
+
+#[test]
+fn a_container_without_its_sandbox_is_an_orphan() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "orphan");
+    made.add_sleeper("app");
+    made.docker(&["kill", &made.sandbox]);
+    let pod = made.finds(&["orphan-container"]);
+    assert_eq!(
+        pod["containers"][0]["namespaces"]["net"],
+        inode(&pod["containers"][0]["pid"], "net")
+    );
+    made.docker(&["rm", &made.sandbox]);
+    let pod = made.finds(&["orphan-container"]);
+    assert_eq!(pod["sandbox"], Value::Null);
+}
+
+#[test]
+fn a_frozen_container_is_told() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "frozen");
+    let app = made.add_sleeper("app");
+    made.docker(&["pause", &app]);
+    let pod = made.finds(&["frozen"]);
+    assert_eq!(pod["state"], "paused");
+    made.docker(&["unpause", &app]);
+    made.finds(&[]);
+    // stopped by a signal: the engine says that it runs
+    made.docker(&["kill", "-s", "STOP", &app]);
+    let pod = made.finds(&["frozen"]);
+    assert_eq!(pod["containers"][0]["state"], "running");
+    made.docker(&["kill", "-s", "CONT", &app]);
+    made.finds(&[]);
+}
+
+#[test]
+fn the_loser_of_a_port_is_told_with_its_holder() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "conflict");
+    let holder = made.add(
+        "holder",
+        &[],
+        &["/bin/busybox", "httpd", "-f", "-p", "8080"],
+    );
+    // the holder has its port when its socket is there
+    let pid = made.docker(&["inspect", "-f", "{{.State.Pid}}", &holder]);
+    let open = || {
+        std::fs::read_to_string(format!("/proc/{}/net/tcp6", pid.trim()))
+            .unwrap()
+            .contains(":1F90 ")
+            || std::fs::read_to_string(format!("/proc/{}/net/tcp", pid.trim()))
+                .unwrap()
+                .contains(":1F90 ")
+    };
+    while !open() {
+        std::thread::yield_now();
+    }
+    let loser = made.add("loser", &[], &["/bin/busybox", "httpd", "-f", "-p", "8080"]);
+    made.docker(&["wait", &loser]);
+    let pod = made.finds(&["port-conflict"]);
+    assert_eq!(pod["findings"][0]["subjects"], json!([holder, loser]));
+    assert!(
+        pod["findings"][0]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("8080 is held by `holder`")
+    );
+}
+
+#[test]
+fn of_a_split_pod_those_that_rejoined_and_those_that_stayed_are_told_apart() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "halves");
+    let old = made.add_sleeper("old");
+    let new = made.add_sleeper("new");
+    made.docker(&["restart", "-t", "0", &made.sandbox]);
+    made.docker(&["restart", "-t", "0", &new]);
+    let pod = made.finds(&["split-pod"]);
+    assert_eq!(
+        pod["findings"][0]["subjects"],
+        json!([old, made.sandbox.clone()])
+    );
+    for container in pod["containers"].as_array().unwrap() {
+        let joined = container["name"] == "new";
+        assert_eq!(container["shares"]["net"], joined);
+        let same = inode(&container["pid"], "net") == inode(&pod["sandbox"]["pid"], "net");
+        assert_eq!(joined, same);
+    }
+}
+
+#[test]
+fn a_killed_container_and_its_next_attempt_are_no_finding() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "restarted");
+    let first = made.add_sleeper("app");
+    let before = made.finds(&[]);
+    made.docker(&["kill", &first]);
+    let pod = made.finds(&[]);
+    assert_eq!(pod["state"], "degraded");
+    assert_eq!(pod["containers"][0]["exit_code"], 137);
+    let second = made.add_attempt("app", 1, &[], &["/bin/busybox", "sleep", "3600"]);
+    let pod = made.finds(&[]);
+    assert_eq!(pod["state"], "running");
+    assert_eq!(pod["containers"][0]["id"], second.as_str());
+    assert_eq!(pod["containers"][0]["restarts"], 1);
+    assert_eq!(pod["containers_before"][0]["id"], first.as_str());
+    assert_eq!(pod["sandbox"]["netns"], before["sandbox"]["netns"]);
+    assert_eq!(pod["containers"][0]["shares"]["net"], true);
+}
+
+#[test]
+fn a_pod_whose_killed_sandbox_was_replaced_is_well_and_remembers_the_one_before() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "replaced");
+    let old_app = made.add_sleeper("app");
+    let old = made.sandbox.clone();
+    made.docker(&["kill", &old]);
+    made.finds(&["orphan-container"]);
+    // what the kubelet does next: it kills the rest, and begins anew
+    made.docker(&["kill", &old_app]);
+    made.add_sandbox("none");
+    made.add_attempt("app", 1, &[], &["/bin/busybox", "sleep", "3600"]);
+    let pod = made.finds(&[]);
+    assert_eq!(pod["state"], "running");
+    assert_eq!(pod["sandbox"]["attempt"], 1);
+    assert_eq!(pod["sandboxes_before"][0]["id"], old.as_str());
+    assert_eq!(pod["sandboxes_before"][0]["state"], "exited");
+}
+
+#[test]
+fn two_sandboxes_that_run_for_one_pod_are_one_too_many() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "twice");
+    made.add_sleeper("app");
+    let old = made.sandbox.clone();
+    let new = made.add_sandbox("none");
+    let pod = made.finds(&["duplicate-sandbox"]);
+    assert_eq!(pod["findings"][0]["subjects"], json!([new, old]));
+    assert_eq!(pod["state"], "degraded");
+}
+
+/// Gives a network namespace an address of its own, as a CNI plugin would.
+fn give_address(made: &Made<'_>, address: &str) {
+    let pid = made.pid(&made.sandbox).to_string();
+    let set = [
+        "-t", &pid, "-n", "ip", "address", "add", address, "dev", "lo",
+    ];
+    tool("nsenter", &set);
+}
+
+#[test]
+fn an_address_that_two_pods_have_is_told_once_with_both() {
+    let Some(ground) = ground() else { return };
+    let mut one = Made::new(&ground, "same-one");
+    let mut other = Made::new(&ground, "same-other");
+    for made in [&mut one, &mut other] {
+        made.add_sleeper("app");
+        made.finds(&[]);
+    }
+    give_address(&one, "10.99.0.7/32");
+    give_address(&other, "10.99.0.8/32");
+    assert_eq!(one.finds(&[])["ips"], json!(["10.99.0.7"]));
+    give_address(&other, "10.99.0.7/32");
+    let document = one.document();
+    assert_eq!(found(&document), ["duplicate-ip"]);
+    let finding = &document["findings"][0];
+    assert_eq!(
+        finding["subjects"],
+        json!([one.sandbox.clone(), other.sandbox.clone()])
+    );
+    assert!(finding["message"].as_str().unwrap().contains("10.99.0.7 "));
+}
+
+#[test]
+fn a_declared_port_that_listens_on_loopback_alone_is_told() {
+    let Some(ground) = ground() else { return };
+    let ports = r#"--label=annotation.io.kubernetes.container.ports=[{"containerPort":9090,"protocol":"TCP"}]"#;
+    let serve = ["/bin/busybox", "httpd", "-f", "-p", "127.0.0.1:9090"];
+    let mut declared = Made::new(&ground, "declared");
+    let mut silent = Made::new(&ground, "undeclared");
+    let app = declared.add("app", &[ports], &serve);
+    let other = silent.add("app", &[], &serve);
+    for (made, id) in [(&declared, &app), (&silent, &other)] {
+        until_it_listens(made, id, 9090);
+    }
+    silent.finds(&[]);
+    let pod = declared.finds(&["loopback-only"]);
+    assert_eq!(pod["findings"][0]["severity"], "info");
+    assert_eq!(pod["findings"][0]["subjects"], json!([app]));
+    assert_eq!(pod["state"], "running");
+}
+
+/// Waits until a port is open in a container's network.
+fn until_it_listens(made: &Made<'_>, id: &str, port: u16) {
+    let pid = made.pid(id);
+    let wanted = format!(":{port:04X} ");
+    let open = || {
+        ["tcp", "tcp6"].iter().any(|table| {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap();
+            text.lines()
+                .any(|line| line.contains(&wanted) && line.contains(" 0A "))
+        })
+    };
+    while !open() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_container_that_ends_again_and_again_is_a_crash_loop_from_the_third_restart_on() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "crashes");
+    let fails = ["/bin/busybox", "sh", "-c", "exit 3"];
+    let second = made.add_attempt("app", 2, &[], &fails);
+    made.docker(&["wait", &second]);
+    made.finds(&[]);
+    let third = made.add_attempt("app", 3, &[], &fails);
+    made.docker(&["wait", &third]);
+    let pod = made.finds(&["crash-loop"]);
+    assert_eq!(pod["findings"][0]["subjects"], json!([third]));
+    let message = pod["findings"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("3 times") && message.contains("exit 3"),
+        "{message}"
+    );
+    // ten minutes later it is past
+    let later = Clock::ahead(&ground, 601);
+    assert!(found(&made.document_by(&later.host())).is_empty());
+}
+
+#[test]
+fn a_sandbox_without_containers_is_told_after_two_minutes() {
+    let Some(ground) = ground() else { return };
+    let made = Made::new(&ground, "empty");
+    // young: its images may be on their way
+    assert_eq!(made.finds(&[])["state"], "pending");
+    let later = Clock::ahead(&ground, 121);
+    let document = made.document_by(&later.host());
+    assert_eq!(found(&document), ["empty-sandbox"], "{document:#}");
+    assert_eq!(
+        document["pods"][0]["findings"][0]["subjects"],
+        json!([made.sandbox.clone()])
+    );
+}
+
+#[test]
+fn what_has_done_its_work_is_no_finding() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "job");
+    let work = made.add("work", &[], &["/bin/busybox", "true"]);
+    made.docker(&["wait", &work]);
+    made.docker(&["kill", &made.sandbox]);
+    let pod = made.finds(&[]);
+    assert_eq!(pod["state"], "completed");
+    // nor is it one hours later
+    let later = Clock::ahead(&ground, 7200);
+    assert!(found(&made.document_by(&later.host())).is_empty());
+}
+
+#[test]
+fn a_network_that_only_a_mount_keeps_is_leaked_after_a_minute_and_the_nodes_own_never() {
+    let Some(ground) = ground() else { return };
+    // the engine pins the node's own network as soon as a container uses it
+    let mut host = Made::with_network(&ground, "host-network", "host");
+    host.add_sleeper("app");
+    let pin = Pin::new(&ground);
+    let leaks = || -> Vec<Value> {
+        let output = Sandbox::bare().devnet(&["-H", &host.host(), "pods", "-o", "json"]);
+        let document: Value = serde_json::from_str(&output.ok()).unwrap();
+        let findings = document["findings"].as_array().unwrap().clone();
+        findings
+            .into_iter()
+            .filter(|finding| finding["code"] == "leaked-netns")
+            .collect()
+    };
+    let begun = std::time::Instant::now();
+    let told = loop {
+        let told = leaks();
+        if !told.is_empty() {
+            break told;
+        }
+        assert!(begun.elapsed().as_secs() < 120, "never told");
+    };
+    assert!(begun.elapsed().as_secs() >= 59, "told too early: {told:?}");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["subjects"], json!([pin.path.display().to_string()]));
+    assert!(
+        told[0]["message"]
+            .as_str()
+            .unwrap()
+            .contains(&pin.inode.to_string()),
+        "{told:?}"
+    );
+}
+
+/// A network namespace that no process is in, kept by a mount; gone with the test.
+struct Pin {
+    path: std::path::PathBuf,
+    inode: u64,
+}
+
+impl Pin {
+    fn new(ground: &std::path::Path) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let path = ground.join("leaked-netns");
+        std::fs::write(&path, "").unwrap();
+        let mount = format!("mount --bind /proc/self/ns/net {}", path.display());
+        // a mount namespace of its own would keep it from the node
+        tool("unshare", &["--net", "sh", "-c", &mount]);
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        Self { path, inode }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        tool("umount", &[&self.path.display().to_string()]);
+    }
+}
+
+/// The engine, with a clock that is ahead of itself.
+struct Clock {
+    _folder: tempfile::TempDir,
+    proxy: Rewriting,
+}
+
+impl Clock {
+    fn ahead(ground: &std::path::Path, seconds: i64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let proxy = Rewriting::new(
+            folder.path(),
+            ground.join("node.sock"),
+            move |path, body| {
+                if path.ends_with("/info") {
+                    shift_system_time(body, seconds);
+                }
+            },
+        );
+        Self {
+            _folder: folder,
+            proxy,
+        }
+    }
+
+    fn host(&self) -> String {
+        self.proxy.url()
+    }
+}
+
+/// No crate of the tests reckons with calendars: date(1) does.
+fn shift_system_time(info: &mut Value, seconds: i64) {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let at = format!("@{}", now.checked_add_signed(seconds).unwrap());
+    info["SystemTime"] =
+        Value::from(tool("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ", "-d", &at]).trim());
+}

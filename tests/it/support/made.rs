@@ -1,0 +1,189 @@
+//! Pods made by hand on a real engine, shaped as the kubelet makes them.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Output, Sandbox, busybox_image, docker};
+
+/// A pod shaped as the kubelet makes it, gone with the test.
+pub(crate) struct Made<'a> {
+    pub(crate) ground: &'a Path,
+    pub(crate) name: &'a str,
+    pub(crate) image: String,
+    /// The newest sandbox's ID.
+    pub(crate) sandbox: String,
+    sandboxes: Vec<String>,
+    containers: Vec<String>,
+}
+
+impl<'a> Made<'a> {
+    pub(crate) fn new(ground: &'a Path, name: &'a str) -> Self {
+        Self::with_network(ground, name, "none")
+    }
+
+    pub(crate) fn with_network(ground: &'a Path, name: &'a str, network: &str) -> Self {
+        let mut made = Self {
+            ground,
+            name,
+            image: busybox_image(ground, "node"),
+            sandbox: String::new(),
+            sandboxes: Vec::new(),
+            containers: Vec::new(),
+        };
+        made.add_sandbox(network);
+        made
+    }
+
+    /// Another sandbox, as the kubelet makes one when the one before has ended.
+    pub(crate) fn add_sandbox(&mut self, network: &str) -> String {
+        let attempt = self.sandboxes.len();
+        let mut all = vec!["run".to_owned(), "-d".into()];
+        all.extend(self.labels("podsandbox", "POD", attempt));
+        all.push(format!("--network={network}"));
+        all.extend(["--ipc=shareable", "--user=65535:65535"].map(str::to_owned));
+        all.push(self.image.clone());
+        all.extend(["/bin/busybox", "sleep", "3600"].map(str::to_owned));
+        self.sandbox = self.run(&all);
+        self.sandboxes.push(self.sandbox.clone());
+        self.sandbox.clone()
+    }
+
+    fn labels(&self, kind: &str, container: &str, attempt: usize) -> Vec<String> {
+        vec![
+            format!(
+                "--name=k8s_{container}_{0}_default_uid-{0}_{attempt}",
+                self.name
+            ),
+            format!("--label=io.kubernetes.docker.type={kind}"),
+            format!("--label=io.kubernetes.container.name={container}"),
+            format!("--label=io.kubernetes.pod.name={}", self.name),
+            "--label=io.kubernetes.pod.namespace=default".into(),
+            format!("--label=io.kubernetes.pod.uid=uid-{}", self.name),
+        ]
+    }
+
+    /// Adds a container; `more` are flags of `docker run`.
+    pub(crate) fn add(&mut self, container: &str, more: &[&str], command: &[&str]) -> String {
+        self.add_attempt(container, 0, more, command)
+    }
+
+    /// Adds a container that the kubelet would have restarted so often.
+    pub(crate) fn add_attempt(
+        &mut self,
+        container: &str,
+        attempt: usize,
+        more: &[&str],
+        command: &[&str],
+    ) -> String {
+        let mut all = vec!["run".to_owned(), "-d".into()];
+        all.extend(self.labels("container", container, attempt));
+        all.push(format!("--label=io.kubernetes.sandbox.id={}", self.sandbox));
+        all.push(format!(
+            "--label=annotation.io.kubernetes.container.restartCount={attempt}"
+        ));
+        all.push(format!("--network=container:{}", self.sandbox));
+        all.push(format!("--ipc=container:{}", self.sandbox));
+        all.extend(more.iter().map(|flag| (*flag).to_owned()));
+        all.push(self.image.clone());
+        all.extend(command.iter().map(|word| (*word).to_owned()));
+        let id = self.run(&all);
+        self.containers.push(id.clone());
+        id
+    }
+
+    /// A container that does nothing for an hour.
+    pub(crate) fn add_sleeper(&mut self, container: &str) -> String {
+        self.add(container, &[], &["/bin/busybox", "sleep", "3600"])
+    }
+
+    fn run(&self, arguments: &[String]) -> String {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.docker(&arguments).trim().to_owned()
+    }
+
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+        docker(self.ground, "node", arguments).ok()
+    }
+
+    /// The process ID of a container's first process.
+    pub(crate) fn pid(&self, id: &str) -> Value {
+        let pid = self.docker(&["inspect", "-f", "{{.State.Pid}}", id]);
+        pid.trim().parse::<u64>().unwrap().into()
+    }
+
+    /// Waits until a container has printed a text.
+    pub(crate) fn until_it_says(&self, id: &str, text: &str) {
+        loop {
+            // asked first: what it printed before its end is there when it has ended
+            let state = self.docker(&["inspect", "-f", "{{.State.Status}}", id]);
+            let logs = docker(self.ground, "node", &["logs", id]);
+            if logs.stdout.contains(text) || logs.stderr.contains(text) {
+                return;
+            }
+            assert_eq!(state.trim(), "running", "{logs}");
+        }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.ground.join("node.sock").display())
+    }
+
+    /// What devnet says of this pod now, with what it found that is not of one pod.
+    pub(crate) fn document(&self) -> Value {
+        self.document_by(&self.host())
+    }
+
+    /// The same through another address of the engine.
+    pub(crate) fn document_by(&self, host: &str) -> Value {
+        let name = format!("default/{}", self.name);
+        let output = Sandbox::bare().devnet(&["-H", host, "inspect", &name, "-o", "json"]);
+        assert!(output.stderr.is_empty(), "{}", output.stderr);
+        let document: Value = serde_json::from_str(&output.ok()).unwrap();
+        assert_eq!(document["pods"].as_array().unwrap().len(), 1);
+        document
+    }
+
+    /// What devnet says of this pod now: it finds these and nothing else.
+    #[track_caller]
+    pub(crate) fn finds(&self, codes: &[&str]) -> Value {
+        let document = self.document();
+        assert_eq!(found(&document), codes, "{document:#}");
+        document["pods"][0].clone()
+    }
+}
+
+/// The codes of all findings of a document, those of pods first.
+pub(crate) fn found(document: &Value) -> Vec<String> {
+    let of = |value: &Value| value["findings"].as_array().unwrap().clone();
+    let pods = document["pods"].as_array().unwrap();
+    let all = pods.iter().flat_map(of).chain(of(document));
+    all.map(|finding| finding["code"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        let mut arguments = vec!["rm", "-f"];
+        arguments.extend(self.sandboxes.iter().map(String::as_str));
+        arguments.extend(self.containers.iter().map(String::as_str));
+        // a failed test has told its reason already
+        let _done = docker(self.ground, "node", &arguments);
+    }
+}
+
+/// The number of a process's namespace, as the kernel says it.
+pub(crate) fn inode(pid: &Value, kind: &str) -> u64 {
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let text = link.display().to_string();
+    text[text.find('[').unwrap() + 1..text.len() - 1]
+        .parse()
+        .unwrap()
+}
+
+/// Runs a program of this computer to its good end, and gives what it printed.
+#[track_caller]
+pub(crate) fn tool(program: &str, arguments: &[&str]) -> String {
+    let sandbox = Sandbox::bare();
+    Output::of(sandbox.command(program).args(arguments)).ok()
+}
