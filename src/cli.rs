@@ -78,6 +78,7 @@ pub(crate) enum Command {
     Inspect(commands::inspect::Args),
     Exec(commands::exec::Args),
     Logs(commands::logs::Args),
+    Check(commands::check::Args),
     Lab(commands::lab::Args),
     Prove(commands::prove::Args),
     New(commands::new::Args),

@@ -58,7 +58,7 @@ fn main() -> std::process::ExitCode {
         }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect ADDRESS:PORT... | namespaces | snap",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

@@ -25,6 +25,17 @@ pub(crate) struct Gathered {
     pub(crate) clocks: Vec<(String, Timestamp)>,
     /// Nodes that did not answer, when others did.
     pub(crate) lost: Vec<Error>,
+    /// The nodes' engines, for commands that ask on.
+    pub(crate) engines: Vec<Answered>,
+}
+
+/// A node that answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// As in the snapshot.
+    pub(crate) node: String,
+    pub(crate) engine: Engine,
+    pub(crate) facts: Vec<pod::ContainerFacts>,
 }
 
 impl Gathered {
@@ -71,6 +82,7 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
         },
         clocks: Vec::new(),
         lost: Vec::new(),
+        engines: Vec::new(),
     };
     let mut facts = Vec::new();
     for outcome in futures_util::future::join_all(looks).await {
@@ -79,6 +91,11 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
                 gathered
                     .clocks
                     .extend(seen.now.map(|now| (seen.node.name.clone(), now)));
+                gathered.engines.push(Answered {
+                    node: seen.node.name.clone(),
+                    engine: seen.engine,
+                    facts: seen.facts.clone(),
+                });
                 gathered.snapshot.nodes.push(seen.node);
                 gathered.snapshot.pods.extend(seen.pods);
                 gathered.snapshot.findings.extend(seen.findings);
@@ -109,6 +126,7 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
 
 /// What was seen on one node.
 struct Seen {
+    engine: Engine,
     node: Node,
     now: Option<Timestamp>,
     pods: Vec<Pod>,
@@ -172,6 +190,7 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
         engine.ips_from_hosts_files(&mut pods, &facts).await;
     }
     Ok(Seen {
+        engine,
         node,
         now,
         pods,

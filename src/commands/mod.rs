@@ -13,6 +13,7 @@ mod build_result;
 mod build_show;
 mod build_source;
 mod build_wanted;
+pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod env;
 pub(crate) mod environment;
@@ -60,6 +61,7 @@ impl Context {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Build(args) => Box::pin(build::run(args, context)).await,
+        Command::Check(args) => Box::pin(check::run(args, context)).await,
         Command::Clean(args) => clean::run(args, context).await,
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,

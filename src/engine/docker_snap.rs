@@ -1,6 +1,8 @@
 //! The probe's look at a node: a container that may read what its kernel says of processes, and
 //! nothing else; gone when it has answered.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use bollard::container::LogOutput;
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
@@ -28,8 +30,9 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
 /// No node has that much to tell.
 const ANSWER_LIMIT: usize = 256 << 20;
 
-/// What the container is made from.
-enum Source {
+/// What a container of the probe is made from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
     /// devnet's own image, which a lab left here.
     Own(String),
     /// Any sandbox's image: nothing of it is run, and the program comes in a volume.
@@ -45,12 +48,18 @@ impl Engine {
     /// When this devnet carries no probe for the node, or the engine does not let it run.
     pub(crate) async fn look(&self, facts: &[ContainerFacts]) -> Result<String> {
         let Self::Docker(docker) = self;
-        let source = self.source(facts).await?;
-        let answer = docker.look(&source).await;
-        if let Source::Brought(image) = &source {
-            self.remove_image(image).await?;
-        }
+        let source = self.probe_source(facts).await?;
+        let answer = docker.run_probe(&source, body(&source)).await;
+        self.forget_source(&source).await?;
         answer
+    }
+
+    /// Takes the probe's image away again if it was brought for this alone.
+    pub(crate) async fn forget_source(&self, source: &Source) -> Result<()> {
+        match source {
+            Source::Brought(image) => self.remove_image(image).await,
+            Source::Borrowed(_) | Source::Own(_) => Ok(()),
+        }
     }
 
     /// Removes containers of looks that never began: their devnet was killed in between.
@@ -68,7 +77,8 @@ impl Engine {
         }
     }
 
-    async fn source(&self, facts: &[ContainerFacts]) -> Result<Source> {
+    /// Where the probe's program can come from on this node, with the least that stays there.
+    pub(crate) async fn probe_source(&self, facts: &[ContainerFacts]) -> Result<Source> {
         let own = self
             .images_where("label", &format!("{ROLE}=probe-image"))
             .await?;
@@ -91,16 +101,18 @@ impl Engine {
 }
 
 impl Docker {
-    async fn look(&self, source: &Source) -> Result<String> {
+    /// Runs a container of the probe to its end and gives what it printed.
+    pub(super) async fn run_probe(
+        &self,
+        source: &Source,
+        body: ContainerCreateBody,
+    ) -> Result<String> {
         let failed = |error| self.failed("the probe", error);
-        // a name says whose it is; the time tells it from those of other devnets
-        let now = jiff::Timestamp::now().as_nanosecond();
-        let options = CreateContainerOptionsBuilder::default()
-            .name(&format!("devnet-look-{now:x}"))
-            .build();
+        let name = unique_name("devnet-look");
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
         let made = self
             .api
-            .create_container(Some(options), body(source))
+            .create_container(Some(options), body)
             .await
             .map_err(failed)?;
         let guard = Abandoned {
@@ -116,21 +128,27 @@ impl Docker {
         outcome
     }
 
+    /// Puts the program into a container whose image does not hold it.
+    pub(super) async fn bring_program(&self, id: &str, source: &Source) -> Result<()> {
+        let Source::Borrowed(_) = source else {
+            return Ok(());
+        };
+        let architecture = self.about().arch.clone().unwrap_or_default();
+        let program = carried::program(&architecture)?;
+        let archive = program_archive(&program)
+            .map_err(|error| Error::failed("the probe could not be packed").because(error))?;
+        let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
+            .path(FOLDER)
+            .build();
+        self.slow
+            .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
+            .await
+            .map_err(|error| self.failed("the probe", error))
+    }
+
     async fn run_look(&self, id: &str, source: &Source) -> Result<String> {
         let failed = |error| self.failed("the probe", error);
-        if let Source::Borrowed(_) = source {
-            let architecture = self.about().arch.clone().unwrap_or_default();
-            let program = carried::program(&architecture)?;
-            let archive = program_archive(&program)
-                .map_err(|error| Error::failed("the probe could not be packed").because(error))?;
-            let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
-                .path(FOLDER)
-                .build();
-            self.slow
-                .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
-                .await
-                .map_err(failed)?;
-        }
+        self.bring_program(id, source).await?;
         let options = AttachContainerOptionsBuilder::default()
             .stdout(true)
             .stderr(true)
@@ -174,6 +192,16 @@ impl Docker {
     }
 }
 
+/// A name says whose a container is; the time and a number tell it from those of other devnets.
+pub(super) fn unique_name(prefix: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = jiff::Timestamp::now().as_nanosecond();
+    format!(
+        "{prefix}-{now:x}-{:x}",
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
 /// Removes a look's container when devnet is interrupted while it runs.
 struct Abandoned {
     docker: Docker,
@@ -204,11 +232,14 @@ impl Drop for Abandoned {
     }
 }
 
-fn body(source: &Source) -> ContainerCreateBody {
-    let (image, program, mounts) = match source {
-        Source::Own(image) | Source::Brought(image) => (image, "/devnet-probe".to_owned(), None),
+/// The image, the program's path in it, and what must be mounted for that.
+pub(super) fn program_of(source: &Source) -> (String, String, Option<Vec<Mount>>) {
+    match source {
+        Source::Own(image) | Source::Brought(image) => {
+            (image.clone(), "/devnet-probe".to_owned(), None)
+        }
         Source::Borrowed(image) => (
-            image,
+            image.clone(),
             format!("{FOLDER}/devnet-probe"),
             // a read-only root takes no upload; a volume without a name goes with its container
             Some(vec![Mount {
@@ -217,9 +248,13 @@ fn body(source: &Source) -> ContainerCreateBody {
                 ..Mount::default()
             }]),
         ),
-    };
+    }
+}
+
+fn body(source: &Source) -> ContainerCreateBody {
+    let (image, program, mounts) = program_of(source);
     ContainerCreateBody {
-        image: Some(image.clone()),
+        image: Some(image),
         entrypoint: Some(vec![program]),
         cmd: Some(vec!["snap".into()]),
         user: Some("0:0".into()),

@@ -3,6 +3,8 @@
 mod conflict;
 mod join;
 mod leak;
+pub(crate) mod reach;
+pub(crate) mod reach_judge;
 
 use serde::Deserialize;
 

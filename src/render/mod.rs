@@ -4,6 +4,7 @@ pub(crate) mod build;
 mod build_graph;
 mod build_plain;
 mod build_tty;
+pub(crate) mod check;
 pub(crate) mod document;
 pub(crate) mod inspect;
 pub(crate) mod lab;

@@ -1,0 +1,226 @@
+//! `devnet check`: asks from inside every pod's network for every listener of every pod, and says
+//! whether what Kubernetes promises is kept.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::commands::Context;
+use crate::commands::gather::{self, Answered, Depth, Gathered};
+use crate::commands::pods::{Choice, style, write};
+use crate::engine::docker_snap::Source;
+use crate::error::{Error, Kind, Result};
+use crate::netns::reach::{self, Answers, Port};
+use crate::netns::reach_judge::{Report, judge};
+use crate::pod::{self, Lone, Pod};
+use crate::render;
+
+/// Prove that pods reach each other, from inside each of them
+///
+/// Every listener that the kernel knows is tried from every pod's network and from its own
+/// localhost, by a probe without any capability. Exits with 1 when a promise of Kubernetes is
+/// broken.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet check                 every pod to every other
+  devnet check -n shop         those of one namespace
+  devnet check web             who reaches one pod
+  devnet check -o json | jq '.cells[] | select(.outcome != \"ok\")'")]
+pub(crate) struct Args {
+    /// Only the listeners of these: a name, namespace/name, a UID, a container's ID; a unique part is enough
+    #[arg(value_name = "POD")]
+    pods: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// How to print: text or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Json,
+    #[default]
+    Text,
+}
+
+/// How many pods of one node are asked from at once: each is a container that starts.
+const AT_ONCE: usize = 8;
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    if args.choice.no_probe {
+        return Err(
+            Error::usage("only from inside the pods can be told who reaches whom")
+                .hint("leave `--no-probe` out"),
+        );
+    }
+    let depth = Depth {
+        lone: Lone::Leave,
+        probe: true,
+    };
+    let mut gathered = gather::gather(context, depth).await?;
+    args.choice.apply(&mut gathered.snapshot.pods, &[])?;
+    let pods = std::mem::take(&mut gathered.snapshot.pods);
+    let wanted = wanted(&pods, &args.pods)?;
+    let blind = pods
+        .iter()
+        .filter(|pod| reach::entrance(pod).is_some())
+        .all(|pod| pod.sockets.is_none());
+    if blind && pods.iter().any(|pod| reach::entrance(pod).is_some()) {
+        return Err(Error::failed("nobody could look at the pods' sockets")
+            .hint("the note above says why the probe did not run"));
+    }
+    let ports = reach::ports(&pods, |place| wanted.contains(&place));
+    let (asked, failures) = ask(context, &gathered, &pods, &ports).await?;
+    let cells = reach::cells(&pods, &ports, &asked);
+    let dns = reach::resolvers(&pods, &asked);
+    let judged: Vec<Pod> = pods
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| args.pods.is_empty() || wanted.contains(place))
+        .map(|(_, pod)| pod.clone())
+        .collect();
+    let ids: Vec<&String> = judged.iter().flat_map(Pod::ids).collect();
+    let of_several: Vec<pod::Finding> = gathered
+        .snapshot
+        .findings
+        .iter()
+        .filter(|finding| finding.subjects.iter().any(|id| ids.contains(&id)))
+        .cloned()
+        .collect();
+    let report = judge(&pods, &judged, &of_several, ports, cells, dns);
+    tell(context, &report, args.output)?;
+    if judged.is_empty() {
+        context.ui.say("no pods");
+    }
+    if !report.kept {
+        return Err(Error::failed(match report.findings.len() {
+            1 => "a promise is broken".to_owned(),
+            count => format!("promises are broken: {count} findings"),
+        }));
+    }
+    if let Some(error) = failures.into_iter().next() {
+        return Err(error.with_kind(Kind::Partly));
+    }
+    gathered.outcome()
+}
+
+/// The places of the pods that are named; without names, of all.
+fn wanted(pods: &[Pod], names: &[String]) -> Result<Vec<usize>> {
+    if names.is_empty() {
+        return Ok((0..pods.len()).collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            let one = pod::select(pods, name)?;
+            let same = |pod: &Pod| pod.uid == one.uid && pod.node == one.node;
+            pods.iter()
+                .position(same)
+                .ok_or_else(|| Error::not_found(format!("there is no pod `{name}`")))
+        })
+        .collect()
+}
+
+fn tell(context: &Context, report: &Report, format: Format) -> Result<()> {
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(report)
+            .map(|text| text + "\n")
+            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Format::Text => render::check::report(report, style(context)),
+    };
+    write(context, &text)
+}
+
+/// What a pod's place has to do with: its answers, or none when its network could not be entered.
+type Asked = Vec<(usize, Option<Answers>)>;
+
+/// Asks from inside every pod that runs; gives also why some could not be entered.
+async fn ask(
+    context: &Context,
+    gathered: &Gathered,
+    pods: &[Pod],
+    ports: &[Port],
+) -> Result<(Asked, Vec<Error>)> {
+    // pods on their node's own network ask once for all of them
+    let mut networks: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (place, pod) in pods.iter().enumerate() {
+        if reach::entrance(pod).is_some() {
+            networks.entry(reach::network(pod)).or_default().push(place);
+        }
+    }
+    let run = format!("{:x}", jiff::Timestamp::now().as_nanosecond());
+    let sources = stream::iter(&gathered.engines)
+        .then(|node| async move { Ok((node, node.engine.probe_source(&node.facts).await?)) })
+        .collect::<Vec<Result<(&Answered, Source)>>>();
+    let sources: Vec<(&Answered, Source)> = context
+        .or_undo(async { sources.await.into_iter().collect() }, async {})
+        .await?;
+    let clean = async {
+        for (node, source) in &sources {
+            // an engine that is lost has told its reason already
+            let _lost = node.engine.forget_run(&run).await;
+            let _lost = node.engine.forget_source(source).await;
+        }
+    };
+    let work = async {
+        let nodes = sources.iter().map(|(node, source)| {
+            let ours = networks
+                .iter()
+                .filter(|((name, ..), _)| *name == node.node)
+                .map(|(_, places)| places);
+            stream::iter(ours)
+                .map(|places| inside(node, source, &run, places, pods, ports))
+                .buffer_unordered(AT_ONCE)
+                .collect::<Vec<_>>()
+        });
+        Ok(futures_util::future::join_all(nodes).await)
+    };
+    let answers = context.or_undo(work, clean).await?;
+    for (node, source) in &sources {
+        node.engine.forget_source(source).await?;
+    }
+    let (mut asked, mut failures) = (Vec::new(), Vec::new());
+    for (places, answer) in answers.into_iter().flatten() {
+        let answers = match answer {
+            Ok(answers) => Some(answers),
+            Err(error) => {
+                context.ui.warn(&format!(
+                    "{} was not asked from: {}",
+                    reach::full_name(&pods[places[0]]),
+                    error.in_one_line()
+                ));
+                failures.push(error);
+                None
+            }
+        };
+        asked.extend(places.iter().map(|place| (*place, answers.clone())));
+    }
+    asked.sort_by_key(|(place, _)| *place);
+    Ok((asked, failures))
+}
+
+/// Asks from inside one network.
+async fn inside<'p>(
+    node: &Answered,
+    source: &Source,
+    run: &str,
+    places: &'p [usize],
+    pods: &[Pod],
+    ports: &[Port],
+) -> (&'p [usize], Result<Answers>) {
+    let questions = reach::questions(places, ports);
+    let entrance = places
+        .iter()
+        .find_map(|place| reach::entrance(&pods[*place]));
+    let answer = match entrance {
+        Some(entrance) => {
+            node.engine
+                .ask_inside(source, entrance, run, &questions)
+                .await
+        }
+        None => Err(Error::failed("nothing of it runs")),
+    };
+    (places, answer.map(|text| Answers::parse(&text)))
+}

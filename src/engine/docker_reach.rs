@@ -1,0 +1,93 @@
+//! The probe inside a pod's network: a container without any capability that joins it, asks who
+//! answers, and is gone.
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, RestartPolicy, RestartPolicyNameEnum,
+};
+
+use crate::engine::Engine;
+use crate::engine::docker_snap::{LOOK, Source, program_of};
+use crate::error::Result;
+use crate::lab::label::ROLE;
+
+/// Whose run a container belongs to; how an interrupted one finds its own again.
+const RUN: &str = "dev.devnet.run";
+
+impl Engine {
+    /// Asks from inside the network of a container (`probe/connect.rs` says what can be asked) and
+    /// gives the answers, a line each.
+    ///
+    /// # Errors
+    /// When the engine refuses, as it does when that container has ended.
+    pub(crate) async fn ask_inside(
+        &self,
+        source: &Source,
+        container: &str,
+        run: &str,
+        questions: &[String],
+    ) -> Result<String> {
+        let Self::Docker(docker) = self;
+        let body = body(source, container, run, questions);
+        docker.run_probe(source, body).await
+    }
+
+    /// Removes the containers of an interrupted run.
+    pub(crate) async fn forget_run(&self, run: &str) -> Result<()> {
+        // what was on its way when we stopped asking may appear only now
+        for round in 0..3 {
+            let left = self.labelled(&[&format!("{RUN}={run}")]).await?;
+            if left.is_empty() && round > 0 {
+                break;
+            }
+            for one in left {
+                self.remove(&one.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn body(source: &Source, container: &str, run: &str, questions: &[String]) -> ContainerCreateBody {
+    let (image, program, mounts) = program_of(source);
+    let mut words = vec!["connect".to_owned()];
+    words.extend_from_slice(questions);
+    ContainerCreateBody {
+        image: Some(image),
+        entrypoint: Some(vec![program]),
+        cmd: Some(words),
+        // nobody: to connect takes no power
+        user: Some("65534:65534".into()),
+        labels: Some(
+            [
+                (ROLE.to_owned(), LOOK.to_owned()),
+                (RUN.to_owned(), run.to_owned()),
+            ]
+            .into(),
+        ),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(HostConfig {
+            network_mode: Some(format!("container:{container}")),
+            ipc_mode: Some("private".into()),
+            readonly_rootfs: Some(true),
+            auto_remove: Some(true),
+            cap_drop: Some(vec!["ALL".into()]),
+            security_opt: Some(vec!["no-new-privileges".into()]),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("none".into()),
+                config: None,
+            }),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::NO),
+                maximum_retry_count: None,
+            }),
+            memory: Some(64 << 20),
+            // a thread for each connection that is tried at once
+            pids_limit: Some(96),
+            init: Some(false),
+            mounts,
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}

@@ -1,0 +1,462 @@
+//! Whether what Kubernetes promises about pods is kept: the verdict on each promise, and for each
+//! broken one what, where, by which evidence, and what to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::reach::{Cell, Outcome, Port, Resolver, full_name, network};
+use crate::lab::claim::Proof;
+use crate::pod::{Finding, Origin, Pod, is_up};
+
+/// A promise that is not kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Broken {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) evidence: Vec<String>,
+    pub(crate) hint: Option<String>,
+    /// `namespace/name` of the pods, or IDs of containers.
+    pub(crate) subjects: Vec<String>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) schema: u32,
+    pub(crate) kept: bool,
+    pub(crate) promises: Vec<Proof>,
+    pub(crate) findings: Vec<Broken>,
+    pub(crate) listeners: Vec<Port>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) dns: Vec<Resolver>,
+}
+
+/// Findings of a look at the pods that mean a broken promise.
+const BREAKS: [&str; 5] = [
+    "duplicate-ip",
+    "duplicate-sandbox",
+    "loopback-only",
+    "orphan-container",
+    "split-pod",
+];
+
+/// Judges `judged`; `pods` are those that ports and cells name by place, `of_several` findings that
+/// belong to no one pod.
+pub(crate) fn judge(
+    pods: &[Pod],
+    judged: &[Pod],
+    of_several: &[Finding],
+    ports: Vec<Port>,
+    cells: Vec<Cell>,
+    dns: Vec<Resolver>,
+) -> Report {
+    let mut findings: Vec<Broken> = judged
+        .iter()
+        .flat_map(|pod| pod.findings.iter().map(move |one| (Some(pod), one)))
+        .chain(of_several.iter().map(|one| (None, one)))
+        .filter(|(_, one)| BREAKS.contains(&one.code))
+        .map(|(pod, one)| taken_over(pod, one))
+        .collect();
+    findings.extend(judged.iter().filter_map(without_address));
+    findings.extend(unreached(pods, &ports, &cells));
+    findings.extend(without_names(&dns));
+    let promises = vec![
+        unique_ip(judged, &findings),
+        shared_network(judged, &findings),
+        localhost(&ports, &cells),
+        reachable(&ports, &cells),
+        same_port(pods, &ports),
+        names(&dns, &findings),
+    ];
+    Report {
+        schema: 1,
+        kept: findings.is_empty(),
+        promises,
+        findings,
+        listeners: ports,
+        cells,
+        dns,
+    }
+}
+
+fn taken_over(pod: Option<&Pod>, finding: &Finding) -> Broken {
+    let name = pod.map(full_name);
+    Broken {
+        code: finding.code,
+        message: match &name {
+            Some(name) => format!("{name}: {}", finding.message),
+            None => finding.message.clone(),
+        },
+        evidence: pod.map(numbers).unwrap_or_default(),
+        hint: finding.hint.clone(),
+        subjects: name.into_iter().chain(finding.subjects.clone()).collect(),
+    }
+}
+
+/// The network namespaces of a pod's processes, where they differ.
+fn numbers(pod: &Pod) -> Vec<String> {
+    let sandbox = pod
+        .sandbox
+        .as_ref()
+        .and_then(|one| Some(("sandbox", one.namespaces?.net?)));
+    let containers = pod
+        .containers
+        .iter()
+        .filter_map(|one| Some((one.name.as_str(), one.namespaces?.net?)));
+    let all: Vec<(&str, u64)> = sandbox.into_iter().chain(containers).collect();
+    if all.windows(2).all(|pair| pair[0].1 == pair[1].1) {
+        return Vec::new();
+    }
+    all.into_iter()
+        .map(|(name, inode)| format!("{name} is in net:[{inode}]"))
+        .collect()
+}
+
+fn without_address(pod: &Pod) -> Option<Broken> {
+    let up = pod.sandbox.as_ref().is_some_and(|one| is_up(&one.state));
+    let known = pod.sandbox.as_ref()?.namespaces?.net.is_some();
+    if !up || !known || pod.host_network || !pod.ips.is_empty() || pod.origin == Origin::Docker {
+        return None;
+    }
+    Some(Broken {
+        code: "no-ip",
+        message: format!("{} has no address of its own", full_name(pod)),
+        evidence: vec!["its network namespace holds loopback alone".into()],
+        hint: Some(match pod.origin {
+            Origin::Lab => format!("devnet lab restart {}", pod.name),
+            _ => "delete the pod: the network plugin gives its successor an address".into(),
+        }),
+        subjects: vec![full_name(pod)],
+    })
+}
+
+/// One finding for each port and each way in which it is not reached.
+fn unreached(pods: &[Pod], ports: &[Port], cells: &[Cell]) -> Vec<Broken> {
+    let mut groups: BTreeMap<(usize, bool, Outcome), Vec<&Cell>> = BTreeMap::new();
+    for cell in cells.iter().filter(|cell| cell.is_broken()) {
+        let own = ports[cell.port_place].pod == cell.asker;
+        let own_is_enough = own
+            && cells.iter().any(|other| {
+                other.port_place == cell.port_place
+                    && other.asker == cell.asker
+                    && other.outcome == Outcome::Ok
+            });
+        if !own_is_enough {
+            groups
+                .entry((cell.port_place, own, cell.outcome))
+                .or_default()
+                .push(cell);
+        }
+    }
+    groups
+        .into_iter()
+        // a frozen program is frozen for all, its own pod too: once is enough
+        .filter(|((place, own, outcome), _)| {
+            !(*own && *outcome == Outcome::Frozen)
+                || !cells.iter().any(|cell| {
+                    cell.port_place == *place && cell.asker != ports[*place].pod && cell.is_broken()
+                })
+        })
+        .map(|((place, own, outcome), group)| {
+            let port = &ports[place];
+            let others: BTreeSet<&str> = group.iter().map(|cell| cell.from.as_str()).collect();
+            let asked: BTreeSet<usize> = cells
+                .iter()
+                .filter(|cell| cell.port_place == place && cell.asker != port.pod)
+                .map(|cell| cell.asker)
+                .collect();
+            let whom = if own {
+                "its own pod".to_owned()
+            } else {
+                format!("{} of {} other pods", others.len(), asked.len())
+            };
+            let mut evidence: Vec<String> = group
+                .iter()
+                .take(3)
+                .map(|cell| format!("from {}: {} {}", cell.from, to(cell), outcome.word()))
+                .collect();
+            if group.len() > 3 {
+                evidence.push(format!("and {} more", group.len() - 3));
+            }
+            evidence.extend(
+                cells
+                    .iter()
+                    .filter(|cell| cell.port_place == place && cell.outcome == Outcome::Ok)
+                    .take(1)
+                    .map(|cell| format!("from {}: {} ok", cell.from, to(cell))),
+            );
+            Broken {
+                code: outcome.word(),
+                message: match outcome {
+                    Outcome::Frozen => format!(
+                        "{} {} is frozen: the kernel takes connections and nobody answers",
+                        port.pod_name,
+                        port.label()
+                    ),
+                    _ => format!(
+                        "{} {} {} {whom}",
+                        port.pod_name,
+                        port.label(),
+                        means(outcome)
+                    ),
+                },
+                evidence,
+                hint: Some(advice(outcome, own, port, &pods[port.pod])),
+                subjects: std::iter::once(port.pod_name.as_str())
+                    .chain(others)
+                    .map(str::to_owned)
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+fn to(cell: &Cell) -> String {
+    let address = std::net::SocketAddr::new(cell.address, cell.port);
+    format!("{}/{address}", cell.proto)
+}
+
+fn means(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok | Outcome::Frozen => "takes connections from",
+        Outcome::NoReply => "answers its own pod and is silent to",
+        Outcome::Refused => "is refused to",
+        Outcome::Unreachable => "is unreachable for",
+        Outcome::Timeout => "does not answer, and does not refuse,",
+        Outcome::Unknown => "was not asked by",
+    }
+}
+
+fn advice(outcome: Outcome, own: bool, port: &Port, pod: &Pod) -> String {
+    let split = pod.findings.iter().any(|one| one.code == "split-pod");
+    match outcome {
+        _ if split => "the pod is split: mend that first".into(),
+        Outcome::Frozen => pod
+            .findings
+            .iter()
+            .find(|one| one.code == "frozen")
+            .and_then(|one| one.hint.clone())
+            .unwrap_or_else(|| "let the program go on: `docker unpause`, or `kill -CONT`".into()),
+        Outcome::Refused if own => format!(
+            "the program may have ended since: `devnet ports {}`",
+            pod.name
+        ),
+        Outcome::Refused => format!(
+            "it listens, so something on the way rejects: a rule of iptables or nft in the pod or on node {}",
+            port.node
+        ),
+        Outcome::NoReply | Outcome::Timeout => format!(
+            "something on the way drops: a NetworkPolicy, or a rule of iptables or nft in the pod or on node {}",
+            port.node
+        ),
+        Outcome::Unreachable => {
+            "there is no way to that address: look at the routes of the asking pod and of its node"
+                .into()
+        }
+        Outcome::Ok | Outcome::Unknown => "ask again".into(),
+    }
+}
+
+/// Resolvers of a cluster that do not know the cluster's own name.
+fn without_names(dns: &[Resolver]) -> Vec<Broken> {
+    let mut by_pod: BTreeMap<&str, Vec<&Resolver>> = BTreeMap::new();
+    for one in dns.iter().filter(|one| of_cluster(one)) {
+        by_pod.entry(&one.pod).or_default().push(one);
+    }
+    by_pod
+        .into_iter()
+        .filter(|(_, all)| !all.iter().any(|one| knows(one)))
+        .map(|(pod, all)| Broken {
+            code: "dns",
+            message: format!("{pod}: its resolver does not know the cluster"),
+            evidence: all
+                .iter()
+                .map(|one| {
+                    format!(
+                        "{} about {}: {}",
+                        one.server,
+                        one.name.as_deref().unwrap_or("the cluster's name"),
+                        one.code.as_deref().unwrap_or(one.outcome.word())
+                    )
+                })
+                .collect(),
+            hint: Some("is the DNS pod up? `devnet pods -n kube-system`".into()),
+            subjects: vec![pod.to_owned()],
+        })
+        .collect()
+}
+
+fn of_cluster(one: &Resolver) -> bool {
+    one.name
+        .as_deref()
+        .is_some_and(|name| name.starts_with("kubernetes.default."))
+}
+
+fn knows(one: &Resolver) -> bool {
+    one.outcome == Outcome::Ok && one.code.as_deref() == Some("NOERROR")
+}
+
+fn proof(
+    id: &'static str,
+    claim: &'static str,
+    holds: Option<bool>,
+    evidence: Vec<String>,
+) -> Proof {
+    Proof {
+        id,
+        claim,
+        holds,
+        expected: true,
+        evidence,
+    }
+}
+
+fn said(findings: &[Broken], codes: &[&str]) -> Vec<String> {
+    let ours = findings.iter().filter(|one| codes.contains(&one.code));
+    ours.map(|one| one.message.clone()).collect()
+}
+
+fn unique_ip(pods: &[Pod], findings: &[Broken]) -> Proof {
+    let broken = said(findings, &["duplicate-ip", "no-ip"]);
+    let own: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| !pod.host_network && !pod.ips.is_empty())
+        .collect();
+    let different: BTreeSet<&String> = own.iter().flat_map(|pod| &pod.ips).collect();
+    let (holds, evidence) = match (broken.is_empty(), own.len()) {
+        (false, _) => (Some(false), broken),
+        (true, 0) => (None, vec!["no pod has an address of its own".into()]),
+        (true, count) => (
+            Some(true),
+            vec![format!(
+                "{} different addresses in {count} pods",
+                different.len()
+            )],
+        ),
+    };
+    proof(
+        "unique-ip",
+        "every pod has an IP of its own",
+        holds,
+        evidence,
+    )
+}
+
+fn shared_network(pods: &[Pod], findings: &[Broken]) -> Proof {
+    let broken = said(
+        findings,
+        &["split-pod", "orphan-container", "duplicate-sandbox"],
+    );
+    let shared = pods
+        .iter()
+        .flat_map(|pod| &pod.containers)
+        .filter(|one| one.shares.net == Some(true))
+        .count();
+    let (holds, evidence) = match (broken.is_empty(), shared) {
+        (false, _) => (Some(false), broken),
+        (true, 0) => (None, vec!["no container joins a sandbox".into()]),
+        (true, count) => (
+            Some(true),
+            vec![format!(
+                "{count} containers are in their sandbox's namespace, by inode"
+            )],
+        ),
+    };
+    let claim = "the containers of a pod share one network namespace";
+    proof("shares-net", claim, holds, evidence)
+}
+
+/// Tallies cells of one kind: how many are as promised, and the first that are not.
+fn tally(cells: &[&Cell], what: &str) -> (Option<bool>, Vec<String>) {
+    let promised: Vec<&&Cell> = cells
+        .iter()
+        .filter(|cell| cell.promised && cell.outcome != Outcome::Unknown)
+        .collect();
+    let broken: Vec<&&&Cell> = promised.iter().filter(|cell| cell.is_broken()).collect();
+    if promised.is_empty() {
+        return (None, vec![format!("no {what} to try")]);
+    }
+    let mut evidence = vec![format!(
+        "{} of {} {what} ok",
+        promised.len() - broken.len(),
+        promised.len()
+    )];
+    evidence.extend(
+        broken
+            .iter()
+            .take(3)
+            .map(|cell| format!("{} to {}: {}", cell.from, to(cell), cell.outcome.word())),
+    );
+    (Some(broken.is_empty()), evidence)
+}
+
+fn localhost(ports: &[Port], cells: &[Cell]) -> Proof {
+    // an address of several is enough: `::1` may refuse what `127.0.0.1` takes
+    let mut best: BTreeMap<usize, &Cell> = BTreeMap::new();
+    for cell in cells
+        .iter()
+        .filter(|cell| ports[cell.port_place].pod == cell.asker)
+    {
+        let known = best.entry(cell.port_place).or_insert(cell);
+        if cell.outcome < known.outcome {
+            *known = cell;
+        }
+    }
+    let own: Vec<&Cell> = best.into_values().collect();
+    let (holds, evidence) = tally(&own, "listeners from their own pod");
+    let claim = "containers of a pod reach each other on localhost";
+    proof("localhost", claim, holds, evidence)
+}
+
+fn reachable(ports: &[Port], cells: &[Cell]) -> Proof {
+    let across: Vec<&Cell> = cells
+        .iter()
+        .filter(|cell| ports[cell.port_place].pod != cell.asker)
+        .collect();
+    let (holds, evidence) = tally(&across, "ways from pod to pod");
+    let claim = "every pod reaches every other pod's listeners";
+    proof("reachable", claim, holds, evidence)
+}
+
+fn same_port(pods: &[Pod], ports: &[Port]) -> Proof {
+    let mut pods_of: BTreeMap<(u16, &str), BTreeSet<usize>> = BTreeMap::new();
+    for port in ports.iter().filter(|port| !pods[port.pod].host_network) {
+        let key = (port.port, port.proto.as_str());
+        pods_of.entry(key).or_default().insert(port.pod);
+    }
+    pods_of.retain(|_, pods| pods.len() > 1);
+    let mut apart = true;
+    let mut evidence = Vec::new();
+    for ((port, proto), places) in &pods_of {
+        let networks: BTreeSet<_> = places.iter().map(|place| network(&pods[*place])).collect();
+        apart &= networks.len() == places.len();
+        evidence.push(format!(
+            "{port}/{proto} is held in {} pods, in {} network namespaces",
+            places.len(),
+            networks.len()
+        ));
+    }
+    let holds = (!pods_of.is_empty()).then_some(apart);
+    let claim = "the same port in two pods does not collide";
+    proof("same-port-two-pods", claim, holds, evidence)
+}
+
+fn names(dns: &[Resolver], findings: &[Broken]) -> Proof {
+    let broken = said(findings, &["dns"]);
+    let claim = "a pod's own resolver knows the cluster's names";
+    let knowing: Vec<&Resolver> = dns.iter().filter(|one| of_cluster(one)).collect();
+    let (holds, evidence) = match (broken.is_empty(), knowing.len()) {
+        (false, _) => (Some(false), broken),
+        (true, 0) => (None, vec!["no pod searches a cluster's domain".into()]),
+        (true, count) => (
+            Some(true),
+            vec![format!(
+                "{count} resolvers asked, each pod has one that answers"
+            )],
+        ),
+    };
+    proof("dns", claim, holds, evidence)
+}
