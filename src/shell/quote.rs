@@ -40,9 +40,11 @@ fn octal(value: &str, escape: &str) -> String {
         .collect()
 }
 
-/// fish: in single quotes only the quote and the backslash are special.
+/// fish: in single quotes only the quote and the backslash are special. A line end stands outside of
+/// them as `\n`, since `eval (devnet env)` splits what is printed at line ends.
 pub(super) fn fish(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+    let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
+    format!("'{}'", quoted.replace('\n', "'\\n'"))
 }
 
 /// PowerShell: every kind of single quote ends a string and is doubled inside it; line ends are
@@ -64,10 +66,34 @@ pub(super) fn powershell(value: &str) -> String {
     text
 }
 
-/// csh and tcsh: single quotes, the quote itself outside of them, and `!` behind a backslash,
-/// which stands for history also inside quotes.
+/// csh and tcsh: a backslash before each special character and never a quote round several, so that
+/// "eval `devnet env`" without quotes can split at blanks and put the words together again. What
+/// such an `eval` would expand (globs, braces) or make a blank of (a tab) comes out of a `printf`.
 pub(super) fn csh(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "'\\''").replace('!', "\\!"))
+    if value.is_empty() {
+        return "''".into();
+    }
+    let mut text = String::new();
+    let mut printed = String::new();
+    let print = |text: &mut String, printed: &mut String| {
+        if !printed.is_empty() {
+            *text += &format!("\"`printf {printed}`\"");
+            printed.clear();
+        }
+    };
+    for c in value.chars() {
+        if c.is_ascii_control() || "*?[]{}".contains(c) {
+            printed += &format!("\\\\{:03o}", u32::from(c));
+            continue;
+        }
+        print(&mut text, &mut printed);
+        if c.is_ascii() && !c.is_ascii_alphanumeric() && !"_@+:,./-".contains(c) {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    print(&mut text, &mut printed);
+    text
 }
 
 /// elvish: a single quote is doubled.

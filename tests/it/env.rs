@@ -16,7 +16,8 @@ struct Shell {
     line_ends: bool,
 }
 
-const DUMP: &str = "python3 -c 'import os,sys;sys.stdout.buffer.write(b\"\\0\".join(sorted(k+b\"=\"+v for k,v in os.environb.items() if k.startswith((b\"DOCKER\",b\"MINIKUBE\",b\"DEVNET_E\",b\"NO_PROXY\",b\"no_proxy\",b\"SSH_\",b\"export\")))))' > ";
+/// The whole environment but the notes that shells make of their own last command.
+const DUMP: &str = "python3 -c 'import os,sys;sys.stdout.buffer.write(b\"\\0\".join(sorted(k+b\"=\"+v for k,v in os.environb.items() if k not in (b\"_\", b\"XONSH_CAPTURE_ALWAYS\"))))' > ";
 
 const SHELLS: [Shell; 9] = [
     Shell {
@@ -46,19 +47,19 @@ const SHELLS: [Shell; 9] = [
     Shell {
         program: "fish",
         arguments: &["--no-config", "-c"],
-        take: &["{} | source"],
+        take: &["{} | source", "eval ({})"],
         line_ends: true,
     },
     Shell {
         program: "tcsh",
         arguments: &["-f", "-c"],
-        take: &["eval \"`{}`\""],
+        take: &["eval \"`{}`\"", "eval `{}`"],
         line_ends: false,
     },
     Shell {
         program: "bsd-csh",
         arguments: &["-f", "-c"],
-        take: &["eval \"`{}`\""],
+        take: &["eval \"`{}`\"", "eval `{}`"],
         line_ends: false,
     },
     Shell {
@@ -85,7 +86,8 @@ fn here(program: &str) -> bool {
     found
 }
 
-/// A script of steps, each a call of devnet that the shell takes, with a dump after each.
+/// A script of steps, each a call of devnet that the shell takes or, behind a `!`, a line of its
+/// own, with a dump after each.
 fn run(
     sandbox: &Sandbox,
     shell: &Shell,
@@ -98,10 +100,15 @@ fn run(
     let mut script = format!("{DUMP}{}\n", dump(0).display());
     for (index, step) in steps.iter().enumerate() {
         let step = step.replace("SHELL", shell.program.trim_start_matches("bsd-"));
-        script += &take.replace("{}", &format!("{devnet} {step}"));
+        script += &match step.strip_prefix('!') {
+            Some(line) => line.to_owned(),
+            None => take.replace("{}", &format!("{devnet} {step}")),
+        };
         let shown = dump(index + 1).display().to_string();
         script.extend(["\n", DUMP, &shown, "\n"]);
     }
+    // a shell may hand its place, and its level, to what stands last
+    script += "true\n";
     let mut command: Command = sandbox.command(shell.program);
     command
         .args(shell.arguments)
@@ -121,29 +128,46 @@ fn run(
         .collect()
 }
 
+/// A minikube home in the sandbox's own: what a cluster leaves when it is deleted can be shown.
+fn with_a_cluster_that_can_go(ground: &Path) -> Sandbox {
+    let sandbox = Sandbox::bare();
+    let home = sandbox.home().join(".minikube");
+    std::os::unix::fs::symlink(ground.join("minikube/.minikube"), home).unwrap();
+    sandbox
+}
+
+/// What the environment of a dump says of a variable.
+fn variable<'d>(dump: &'d str, name: &str) -> Option<&'d str> {
+    dump.split("\n\0")
+        .find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
+}
+
 #[test]
 fn every_shell_gets_every_value_and_ends_as_it_began() {
     let Some(ground) = ground() else { return };
     let hostile =
-        "/a  b\t'q' \"d\" $HOME `id` \\ \\n !x %PATH% & ; | * ? [a-z] ~ # é 漢 (x) {y} <z>";
-    for shell in &SHELLS {
-        if !here(shell.program) {
-            continue;
-        }
-        for take in shell.take {
+        "/a  b\t'q' \"d\" $HOME `id` \\ \\n !x %PATH% & ; | * ? [a-z] ~ # é 漢 (x) {y,z} <z>";
+    for shell in SHELLS.iter().filter(|shell| here(shell.program)) {
+        for (take, gone) in shell
+            .take
+            .iter()
+            .flat_map(|take| [(take, false), (take, true)])
+        {
             let with_line_ends = format!("{hostile}\nnew\n\nlines\n");
             let old_certs = if shell.line_ends {
                 with_line_ends.as_str()
             } else {
                 hostile
             };
-            let sandbox = Sandbox::with_minikube(&ground);
+            let sandbox = with_a_cluster_that_can_go(&ground);
             let extra = [
                 ("DOCKER_HOST", "ssh://me@old  host"),
                 ("DOCKER_CERT_PATH", old_certs),
                 ("DOCKER_TLS_VERIFY", ""),
+                ("DOCKER_CONTEXT", "mine"),
                 ("NO_PROXY", "127.0.0.20,*.local"),
                 ("SSH_AUTH_SOCK", "/run/agent"),
+                ("SSH_AGENT_PID", "7"),
             ];
             let dumps = run(
                 &sandbox,
@@ -153,57 +177,86 @@ fn every_shell_gets_every_value_and_ends_as_it_began() {
                     "env --shell SHELL",
                     "-p multi env --shell SHELL --no-proxy",
                     "-p minikube env --shell SHELL --ssh-host",
+                    "-p multi env --shell SHELL",
+                    if gone { "!rm .minikube" } else { "!true" },
                     "env --shell SHELL --unset",
                     "env --shell SHELL --unset",
                 ],
                 &extra,
             );
             let name = format!("{} with {take}", shell.program);
-            let first = &dumps[1];
             // what the shell itself passes on: xonsh expands variables in values of *_PATH
-            let old_certs = dumps[0]
-                .split("DOCKER_CERT_PATH=")
-                .nth(1)
-                .and_then(|rest| rest.split("\n\0").next())
-                .unwrap();
-            assert!(
-                first.contains("DOCKER_HOST=tcp://127.0.0.2:2376\n"),
-                "{name}: {first}"
+            let old_certs = variable(&dumps[0], "DOCKER_CERT_PATH").unwrap();
+            let certs = sandbox.home().join(".minikube/certs").display().to_string();
+            let tcp = Some("tcp://127.0.0.2:2376");
+            let wanted = |host, verify, certs, profile, no_proxy| {
+                [
+                    ("DOCKER_HOST", host),
+                    ("DOCKER_TLS_VERIFY", verify),
+                    ("DOCKER_CERT_PATH", certs),
+                    ("MINIKUBE_ACTIVE_DOCKERD", Some(profile)),
+                    ("NO_PROXY", Some(no_proxy)),
+                    // kept once: what was there before the first of them
+                    ("MINIKUBE_EXISTING_DOCKER_HOST", Some("ssh://me@old  host")),
+                    ("MINIKUBE_EXISTING_DOCKER_CERT_PATH", Some(old_certs)),
+                    ("MINIKUBE_EXISTING_DOCKER_TLS_VERIFY", None),
+                    // nobody else's business
+                    ("DOCKER_CONTEXT", Some("mine")),
+                    ("SSH_AUTH_SOCK", Some("/run/agent")),
+                    ("SSH_AGENT_PID", Some("7")),
+                    // bash's unquoted words would be exported under such a name
+                    ("export", None),
+                ]
+            };
+            let certs = Some(certs.as_str());
+            let (old_list, list) = ("127.0.0.20,*.local", "127.0.0.20,*.local,127.0.0.2");
+            for (step, wanted) in [
+                (1, wanted(tcp, Some("1"), certs, "minikube", old_list)),
+                (2, wanted(tcp, Some("1"), certs, "multi", list)),
+                (
+                    3,
+                    wanted(Some("ssh://docker@127.0.0.2"), None, None, "minikube", list),
+                ),
+                (4, wanted(tcp, Some("1"), certs, "multi", list)),
+            ] {
+                for (variable_name, value) in wanted {
+                    let found = variable(&dumps[step], variable_name);
+                    assert_eq!(found, value, "{name}: step {step}: {variable_name}");
+                }
+            }
+            assert_eq!(dumps[6], dumps[0], "{name}: unset gives back what was");
+            assert_eq!(dumps[7], dumps[0], "{name}: a second unset touches nothing");
+        }
+    }
+}
+
+#[test]
+fn a_shell_without_any_of_these_variables_has_none_of_them_afterwards() {
+    let Some(ground) = ground() else { return };
+    for shell in SHELLS.iter().filter(|shell| here(shell.program)) {
+        for take in shell.take {
+            let sandbox = with_a_cluster_that_can_go(&ground);
+            let dumps = run(
+                &sandbox,
+                shell,
+                take,
+                &[
+                    "env --shell SHELL --ssh-host",
+                    "-p kic env --shell SHELL --no-proxy --check",
+                    "-p half env --shell SHELL",
+                    "env --shell SHELL --unset",
+                ],
+                &[],
             );
-            assert!(
-                first.contains(&format!("MINIKUBE_EXISTING_DOCKER_CERT_PATH={old_certs}\n")),
-                "{name}: {first}"
-            );
-            assert!(
-                first.contains("MINIKUBE_EXISTING_DOCKER_HOST=ssh://me@old  host\n"),
-                "{name}: {first}"
-            );
-            assert!(
-                first.contains("MINIKUBE_ACTIVE_DOCKERD=minikube\n"),
-                "{name}: {first}"
-            );
-            assert!(
-                dumps[2].contains("NO_PROXY=127.0.0.20,*.local,127.0.0.2\n"),
-                "{name}: {}",
-                dumps[2]
-            );
-            assert!(
-                dumps[2].contains("MINIKUBE_ACTIVE_DOCKERD=multi\n"),
-                "{name}: {}",
-                dumps[2]
-            );
-            assert!(
-                dumps[3].contains("DOCKER_HOST=ssh://docker@127.0.0.2\n"),
-                "{name}: {}",
-                dumps[3]
-            );
-            assert!(
-                !dumps[3].contains("\0DOCKER_CERT_PATH"),
-                "{name}: {}",
-                dumps[3]
-            );
-            assert_eq!(dumps[4], dumps[0], "{name}: unset gives back what was");
-            assert_eq!(dumps[5], dumps[0], "{name}: a second unset touches nothing");
+            let name = format!("{} with {take}", shell.program);
+            let host = |step: usize| variable(&dumps[step], "DOCKER_HOST");
+            assert_eq!(host(1), Some("ssh://docker@127.0.0.2"), "{name}");
+            assert_eq!(host(2), Some("tcp://127.0.0.2:2376"), "{name}");
+            for list in ["NO_PROXY", "no_proxy"] {
+                assert_eq!(variable(&dumps[2], list), Some("127.0.0.2"), "{name}");
+            }
+            assert_eq!(host(3), host(2), "{name}");
+            assert_eq!(dumps[4], dumps[0], "{name}");
         }
     }
 }
