@@ -369,7 +369,10 @@ async fn retry(
                 .as_ref()
                 .is_err_and(|error| error.kind() != Kind::Unreachable)
         })
-        .filter(|place| needs[*place].missing.len() < transfer.image.layers.len())
+        .filter(|place| {
+            needs[*place].missing.len() < transfer.image.layers.len()
+                || transfer.store_is_distrusted()
+        })
         .collect();
     if failed.is_empty() {
         return;

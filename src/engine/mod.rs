@@ -24,11 +24,13 @@ pub(crate) mod docker_pods;
 mod docker_probe;
 mod docker_reach;
 pub(crate) mod docker_snap;
+mod docker_store;
 pub(crate) mod registry;
 pub(crate) mod ssh;
 mod ssh_hosts;
 pub(crate) mod tls;
 pub(crate) mod transfer;
+mod transfer_store;
 pub(crate) mod transport;
 
 use crate::docker_env::endpoint::Endpoint;

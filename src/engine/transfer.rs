@@ -1,9 +1,10 @@
 //! Bringing an image from one engine to several others, each of which gets only the layers it
 //! lacks. Nothing is written to disk on the way.
 //!
-//! Small changes leave the source through a registry of our own on loopback (`registry.rs`);
-//! large ones, and sources elsewhere, through the archive that the engine streams. A node loads
-//! under a name of ours; the real name moves only after the layers there have been compared.
+//! Layers leave a source with overlay2 straight from its store (`transfer_store.rs`); others push
+//! small changes to a registry of our own on loopback (`registry.rs`) and stream large ones as the
+//! archive that `docker save` makes. A node loads under a name of ours; the real name moves only
+//! after the layers there have been compared.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -28,7 +29,7 @@ const WAITING: usize = 32;
 /// How long a node may take nothing before it is given up, so that it does not hold the others.
 const STALLED: std::time::Duration = std::time::Duration::from_secs(30);
 /// The tag of transfer names.
-const TAG: &str = "transfer";
+pub(super) const TAG: &str = "transfer";
 
 /// What is known of blobs that an engine pushed before: the layer inside and its packed size.
 /// Kept between runs, so that the engine need not pack a layer again that nobody lacks.
@@ -45,8 +46,19 @@ pub(crate) struct Transfer<'a> {
     pub(crate) token: String,
     /// Whether the source can reach this computer's loopback.
     pub(crate) shares_loopback: bool,
-    /// The name that stands in the source while it pushes.
-    pub(crate) source_name: Mutex<Option<String>>,
+    /// What stands in the source meanwhile.
+    pub(crate) source_name: Mutex<Traces>,
+}
+
+/// What a transfer has made in its source, and what it has learned of it.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    /// The name that stands there while it pushes.
+    pushed: Option<String>,
+    /// The container through which its store is read.
+    pub(super) reader: Option<String>,
+    /// Its store was read, and a node did not take what came out.
+    pub(super) distrusted: bool,
 }
 
 /// A node and what it lacks.
@@ -93,7 +105,7 @@ impl Transfer<'_> {
     }
 
     /// Port 9 is "discard": nobody can be asked for this name, which is what is wanted.
-    fn repository(&self) -> String {
+    pub(super) fn repository(&self) -> String {
         format!("127.0.0.1:9/devnet-transfer/{}", self.token)
     }
 
@@ -103,6 +115,10 @@ impl Transfer<'_> {
         for node in nodes {
             wanted.extend(&node.missing);
         }
+        // a store that can't be read is no failure: there are other ways
+        if let Ok(Some(sent)) = Box::pin(self.send_stored(nodes, blobs)).await {
+            return sent;
+        }
         // taking our name away again would remove an image that has no other
         if self.shares_loopback
             && !self.image.tags.is_empty()
@@ -111,27 +127,38 @@ impl Transfer<'_> {
         {
             return self.send_pushed(&pushed, nodes).await;
         }
-        self.send_saved(nodes).await
+        Box::pin(self.send_saved(nodes)).await
     }
 
-    /// Takes the name away that the source had for the push, if it still stands there.
+    /// Takes away what still stands in the source.
     ///
     /// # Errors
     /// When the engine refuses.
     pub(crate) async fn tidy_source(&self) -> Result<()> {
-        let name = self
-            .source_name
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(name) = name {
+        let (pushed, reader) = {
+            let traces = self.traces();
+            (traces.pushed.clone(), traces.reader.clone())
+        };
+        if let Some(name) = pushed {
             self.source.untag(&name).await?;
-            self.source_name
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            self.traces().pushed = None;
+        }
+        if let Some(name) = reader {
+            self.source.remove(&name).await?;
+            self.traces().reader = None;
         }
         Ok(())
+    }
+
+    pub(super) fn traces(&self) -> std::sync::MutexGuard<'_, Traces> {
+        self.source_name
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a node refused what came straight from the source's store: another way may do.
+    pub(crate) fn store_is_distrusted(&self) -> bool {
+        self.traces().distrusted
     }
 
     async fn is_small(&self, wanted: &HashSet<usize>) -> bool {
@@ -156,13 +183,12 @@ impl Transfer<'_> {
             .filter_map(|(blob, (_, size))| Some((Digest::parse(blob)?, *size)))
             .collect();
         let registry = Registry::listen(&self.token, known).await?;
+        self.traces().pushed = Some(format!("{}:{TAG}", registry.repository));
         self.source
             .tag(&self.name, &registry.repository, TAG)
             .await?;
         let outcome = self.source.push(&registry.repository, TAG).await;
-        self.source
-            .untag(&format!("{}:{TAG}", registry.repository))
-            .await?;
+        self.tidy_source().await?;
         outcome?;
         let pushed = Pushed::of(&registry, &self.image)
             .ok_or_else(|| Error::failed("the engine pushed another image than was asked for"))?;
@@ -195,6 +221,25 @@ impl Transfer<'_> {
 
     /// Reads the source's archive once and gives each node its part of it.
     async fn send_saved(&self, nodes: &[Needs<'_>]) -> Vec<Sent> {
+        let read = async |lanes: &mut [Lane]| self.read_saved(lanes).await;
+        let (read, mut sent) = self.fan_out(nodes, read, async {}).await;
+        if let Err(error) = read {
+            for sent in &mut sent {
+                // the node only tells that its archive broke off; the source tells why
+                sent.outcome = Err(Error::new(error.kind(), error.to_string()));
+            }
+        }
+        sent
+    }
+
+    /// Reads once and lets every node load its part of it at the same time. `after` is done once
+    /// everything is read, while nodes are still busy.
+    pub(super) async fn fan_out(
+        &self,
+        nodes: &[Needs<'_>],
+        read: impl AsyncFnOnce(&mut [Lane]) -> Result<()>,
+        after: impl Future<Output = ()>,
+    ) -> (Result<()>, Vec<Sent>) {
         let (mut lanes, loads): (Vec<Lane>, Vec<_>) = nodes
             .iter()
             .map(|node| {
@@ -216,7 +261,7 @@ impl Transfer<'_> {
             })
             .unzip();
         let read = async {
-            let outcome = self.read_saved(&mut lanes).await;
+            let outcome = read(&mut lanes).await;
             if let Err(error) = &outcome {
                 // a body that ends in an error is no archive that ends early
                 for lane in &mut lanes {
@@ -225,23 +270,17 @@ impl Transfer<'_> {
             }
             let bytes: Vec<u64> = lanes.iter().map(|lane| lane.bytes).collect();
             drop(lanes);
+            after.await;
             (outcome, bytes)
         };
         let ((read, bytes), outcomes) =
             futures_util::join!(read, futures_util::future::join_all(loads));
-        let failure = read.err();
-        outcomes
+        let sent = outcomes
             .into_iter()
             .zip(bytes)
-            .map(|(outcome, bytes)| Sent {
-                bytes,
-                outcome: match (&failure, outcome) {
-                    // the node only tells that its archive broke off; the source tells why
-                    (Some(error), _) => Err(Error::new(error.kind(), error.to_string())),
-                    (None, outcome) => outcome,
-                },
-            })
-            .collect()
+            .map(|(outcome, bytes)| Sent { bytes, outcome })
+            .collect();
+        (read, sent)
     }
 
     async fn read_saved(&self, lanes: &mut [Lane]) -> Result<()> {
@@ -267,7 +306,7 @@ impl Transfer<'_> {
                     lane.take(&piece, &bytes).await;
                 }
             }
-            if lanes.iter().all(|lane| lane.sender.is_none()) {
+            if nobody_reads(lanes) {
                 return Ok(());
             }
         }
@@ -313,8 +352,13 @@ impl Transfer<'_> {
     }
 }
 
+/// Whether every node has given up.
+pub(super) fn nobody_reads(lanes: &[Lane]) -> bool {
+    lanes.iter().all(|lane| lane.sender.is_none())
+}
+
 /// One node's part of an archive that is being read.
-struct Lane {
+pub(super) struct Lane {
     /// `None` once the node takes no more.
     sender: Option<mpsc::Sender<io::Result<Bytes>>>,
     leave_out: HashSet<String>,
@@ -342,20 +386,28 @@ impl Lane {
     async fn take(&mut self, piece: &Piece<'_>, whole: &Bytes) {
         match piece {
             Piece::Begin { header, blob } => {
-                self.wanted = blob
-                    .as_ref()
-                    .is_none_or(|blob| !self.leave_out.contains(blob));
-                if self.wanted {
-                    self.send(Ok(Bytes::from(header.clone()))).await;
-                }
+                self.begin(blob.as_deref(), Bytes::from(header.clone()))
+                    .await;
             }
-            Piece::Content(bytes) if self.wanted => self.send(Ok(whole.slice_ref(bytes))).await,
-            Piece::Content(_) => {}
+            Piece::Content(bytes) => self.content(whole.slice_ref(bytes)).await,
             Piece::Made(bytes) => self.send(Ok(Bytes::from(bytes.clone()))).await,
         }
     }
 
-    async fn send(&mut self, bytes: io::Result<Bytes>) {
+    /// A file begins; a blob that the node has is left out.
+    pub(super) async fn begin(&mut self, blob: Option<&str>, header: Bytes) {
+        self.wanted = blob.is_none_or(|blob| !self.leave_out.contains(blob));
+        self.content(header).await;
+    }
+
+    /// More of the file that began last.
+    pub(super) async fn content(&mut self, bytes: Bytes) {
+        if self.wanted {
+            self.send(Ok(bytes)).await;
+        }
+    }
+
+    pub(super) async fn send(&mut self, bytes: io::Result<Bytes>) {
         let Some(sender) = &self.sender else { return };
         let count = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         match tokio::time::timeout(STALLED, sender.send(bytes)).await {

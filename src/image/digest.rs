@@ -39,6 +39,12 @@ pub(crate) fn missing(layers: &[DiffId], present: &HashSet<ChainId>) -> Vec<usiz
         .collect()
 }
 
+impl ChainId {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl DiffId {
     /// The hex digits, as archives name layers.
     pub(crate) fn hex(&self) -> &str {
