@@ -44,15 +44,9 @@ pub(crate) struct Global {
     /// Talk to the nodes of this minikube profile
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// Colour: always, auto or never
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        default_value = "auto",
-        hide_possible_values = true
-    )]
-    pub(crate) color: Color,
+    /// Colour: always, auto or never [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", hide_possible_values = true)]
+    pub(crate) color: Option<Color>,
     /// Say only what went wrong
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
@@ -70,6 +64,7 @@ pub(crate) enum Command {
     Hook(commands::hook::Args),
     Run(commands::run::Args),
     Status(commands::status::Args),
+    Config(commands::config::Args),
     Build(commands::build::Args),
     Load(commands::load::Args),
     Pods(commands::pods::Args),

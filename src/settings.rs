@@ -1,12 +1,18 @@
 //! What the flags, the environment and the config file say, read once. Nobody else reads the
 //! environment; devnet never changes it.
 
+pub(crate) mod config_file;
+pub(crate) mod origin;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::ui::Look;
+use crate::settings::config_file::ConfigFile;
+use crate::settings::origin::Origin;
+use crate::ui::{Color, Look};
 
 /// The environment of this run, as a value.
 #[derive(Clone, Debug, Default)]
@@ -70,14 +76,6 @@ impl Environment {
     }
 }
 
-/// devnet's config file: what a person does not want to type again.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ConfigFile {
-    /// The minikube profile to talk to when none is named.
-    pub(crate) profile: Option<String>,
-}
-
 /// What holds for a whole run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -102,7 +100,7 @@ impl Settings {
         Look {
             quiet: self.global.quiet,
             verbose: self.global.verbose,
-            color: self.global.color,
+            color: self.color().0,
             no_color: self.environment.has("NO_COLOR"),
             dumb: self
                 .environment
@@ -120,26 +118,81 @@ impl Settings {
         }
     }
 
-    /// The config file: `$XDG_CONFIG_HOME/devnet/config.yaml`, the platform's folder elsewhere.
+    /// When to colour, and who said so. A config file that can't be read says nothing here; whoever
+    /// needs it tells.
+    pub(crate) fn color(&self) -> (Color, Origin) {
+        if let Some(color) = self.global.color {
+            return (color, Origin::flag("--color"));
+        }
+        if self.environment.has("NO_COLOR") {
+            return (Color::Never, Origin::variable("NO_COLOR"));
+        }
+        match self.config_file().map(|config| config.color) {
+            Ok(Some(entry)) => (entry.value, self.config_origin("color", entry.line)),
+            _ => (Color::Auto, Origin::Default),
+        }
+    }
+
+    /// How builds show themselves where no flag says it, and who said so.
+    ///
+    /// # Errors
+    /// When the variable or the config file can't be read.
+    pub(crate) fn progress(&self) -> Result<Option<(String, Origin)>> {
+        const VARIABLE: &str = "BUILDKIT_PROGRESS";
+        if let Some(word) = self.environment.text(VARIABLE)? {
+            return Ok(Some((word.into(), Origin::variable(VARIABLE))));
+        }
+        Ok(self
+            .config_file()?
+            .progress
+            .map(|entry| (entry.value, self.config_origin("progress", entry.line))))
+    }
+
+    /// A place in the config file.
+    pub(crate) fn config_origin(&self, key: &'static str, line: usize) -> Origin {
+        Origin::Config {
+            file: self.config_path().unwrap_or_default(),
+            line,
+            key,
+        }
+    }
+
+    /// Where the config file stands or would stand: `$XDG_CONFIG_HOME/devnet/config.yaml`, the
+    /// platform's folder elsewhere.
+    pub(crate) fn config_path(&self) -> Option<PathBuf> {
+        self.environment
+            .path("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(dirs::config_dir)
+            .map(|folder| folder.join("devnet/config.yaml"))
+    }
+
+    /// What the config file says.
     ///
     /// # Errors
     /// A usage error that names the file and the place, when it is not what was expected.
     pub(crate) fn config_file(&self) -> Result<ConfigFile> {
-        let folder = self
-            .environment
-            .path("XDG_CONFIG_HOME")
-            .filter(|path| path.is_absolute())
-            .or_else(dirs::config_dir);
-        let Some(file) = folder.map(|folder| folder.join("devnet/config.yaml")) else {
+        /// Nobody writes that much by hand.
+        const LARGEST: u64 = 1 << 20;
+        let Some(file) = self.config_path() else {
             return Ok(ConfigFile::default());
         };
-        match std::fs::read_to_string(&file) {
-            Ok(text) if text.trim().is_empty() => Ok(ConfigFile::default()),
-            Ok(text) => crate::yaml::parse(&file.display().to_string(), &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ConfigFile::default()),
-            Err(error) => {
-                Err(Error::usage(format!("`{}` can't be read", file.display())).because(error))
+        let unreadable = || {
+            Error::usage(format!(
+                "devnet's config file `{}` can't be read",
+                file.display()
+            ))
+        };
+        let mut text = String::new();
+        match std::fs::File::open(&file)
+            .and_then(|open| open.take(LARGEST + 1).read_to_string(&mut text))
+        {
+            Ok(_) if text.len() as u64 > LARGEST => {
+                Err(unreadable().because("it is larger than 1 MB"))
             }
+            Ok(_) => ConfigFile::parse(&file, &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ConfigFile::default()),
+            Err(error) => Err(unreadable().because(error)),
         }
     }
 

@@ -16,15 +16,16 @@ use crate::render::build::{Display, Progress, Size};
 /// How often a live picture is painted.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Decides how the build is shown: the flag, `-q`, `BUILDKIT_PROGRESS`, the terminal.
+/// Decides how the build is shown: the flag, `-q`, `BUILDKIT_PROGRESS`, the config file, the
+/// terminal.
 pub(super) fn progress(flag: Option<Progress>, context: &Context) -> Result<Progress> {
     use clap::ValueEnum as _;
-    let word = context.settings.environment.text("BUILDKIT_PROGRESS")?;
-    let asked = match (flag, word) {
+    let said = context.settings.progress()?;
+    let asked = match (flag, said) {
         (Some(progress), _) => progress,
         _ if context.ui.quiet() => Progress::Quiet,
-        (None, Some(word)) => Progress::from_str(word, true).map_err(|_unknown| {
-            Error::usage(format!("`BUILDKIT_PROGRESS={word}` is no kind of progress"))
+        (None, Some((word, by))) => Progress::from_str(&word, true).map_err(|_unknown| {
+            Error::usage(format!("`{by}={word}` is no kind of progress"))
                 .hint("auto, plain, tty, quiet or rawjson")
         })?,
         (None, None) => Progress::Auto,

@@ -7,6 +7,7 @@ use crate::commands::Context;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
 use crate::host::docker_context;
+use crate::settings::origin::Origin;
 
 impl Context {
     /// The engine of this computer, from which images are loaded and on which the lab runs.
@@ -14,31 +15,52 @@ impl Context {
     /// # Errors
     /// When `DOCKER_HOST` or a context that names it can't be read.
     pub(crate) fn host_endpoint(&self) -> Result<Endpoint> {
+        Ok(self.host_engine()?.0)
+    }
+
+    /// The engine of this computer, and who named it.
+    ///
+    /// # Errors
+    /// When `DOCKER_HOST` or a context that names it can't be read.
+    pub(crate) fn host_engine(&self) -> Result<(Endpoint, Origin)> {
         let environment = &self.settings.environment;
-        let in_cluster_shell = environment.has("MINIKUBE_ACTIVE_DOCKERD");
-        let prefix = if in_cluster_shell {
-            "MINIKUBE_EXISTING_"
+        // a shell that points at a cluster keeps what it pointed at before
+        let [host, verify, certs] = if environment.has("MINIKUBE_ACTIVE_DOCKERD") {
+            [
+                "MINIKUBE_EXISTING_DOCKER_HOST",
+                "MINIKUBE_EXISTING_DOCKER_TLS_VERIFY",
+                "MINIKUBE_EXISTING_DOCKER_CERT_PATH",
+            ]
         } else {
-            ""
+            ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
         };
-        if let Some(host) = environment.text(&format!("{prefix}DOCKER_HOST"))? {
-            let tls = environment.has(&format!("{prefix}DOCKER_TLS_VERIFY"));
-            let certs = environment.path(&format!("{prefix}DOCKER_CERT_PATH"));
-            return self.docker_host(host, tls, certs);
+        if let Some(url) = environment.text(host)? {
+            let endpoint =
+                self.docker_host(url, environment.has(verify), environment.path(certs))?;
+            return Ok((endpoint, Origin::variable(host)));
         }
         if let Some(name) = environment.text("DOCKER_CONTEXT")?
             && name != "default"
             && !name.starts_with("devnet-")
         {
-            return self.context_endpoint(name);
+            return Ok((
+                self.context_endpoint(name)?,
+                Origin::variable("DOCKER_CONTEXT"),
+            ));
         }
         let folder = docker_context::folder(environment, &self.settings.home()?);
         if let Some(name) = docker_context::current(&folder)
             && !name.starts_with("devnet-")
         {
-            return docker_context::endpoint(&folder, &name);
+            return Ok((
+                docker_context::endpoint(&folder, &name)?,
+                Origin::Docker {
+                    file: folder.join("config.json"),
+                    key: "currentContext",
+                },
+            ));
         }
-        Ok(Endpoint::plain(self.default_socket()?))
+        Ok((Endpoint::plain(self.default_socket()?), Origin::Default))
     }
 
     /// An endpoint that was named with its certificates, or without.

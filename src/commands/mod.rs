@@ -15,6 +15,7 @@ mod build_source;
 mod build_wanted;
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod config;
 pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
@@ -59,10 +60,16 @@ impl Context {
 
 /// Runs one command.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+    // a config file that says nonsense is told at once, except where that would be in the way: a
+    // shell must be given back, and these two need no setting
+    if !matches!(command, Command::Env(_) | Command::Hook(_)) {
+        context.settings.config_file()?;
+    }
     match command {
         Command::Build(args) => Box::pin(build::run(args, context)).await,
         Command::Check(args) => Box::pin(check::run(args, context)).await,
         Command::Clean(args) => clean::run(args, context).await,
+        Command::Config(args) => config::run(&args, context),
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,
         Command::Hook(args) => hook::run(&args, context).await,

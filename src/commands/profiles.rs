@@ -10,11 +10,12 @@ use crate::docker_env::profile::Route;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::host::minikube::Home;
+use crate::settings::origin::Origin;
 
 /// A profile that was named, and by what.
 pub(super) struct Named {
     pub(super) profile: String,
-    pub(super) by: String,
+    pub(super) by: Origin,
 }
 
 impl Context {
@@ -34,33 +35,51 @@ impl Context {
     /// # Errors
     /// When the config file or a variable can't be read.
     pub(crate) fn profile_name(&self) -> Result<String> {
+        Ok(self.named_profile()?.profile)
+    }
+
+    /// The profile that is meant, and who named it.
+    ///
+    /// # Errors
+    /// When the config file or a variable can't be read.
+    pub(super) fn named_profile(&self) -> Result<Named> {
         if let Some(name) = &self.settings.global.profile {
-            return Ok(name.clone());
+            return Ok(Named {
+                profile: name.clone(),
+                by: Origin::flag("--profile"),
+            });
         }
         if let Some(name) = self.settings.environment.text("DEVNET_PROFILE")? {
-            return Ok(name.into());
+            return Ok(Named {
+                profile: name.into(),
+                by: Origin::variable("DEVNET_PROFILE"),
+            });
         }
-        Ok(self.default_profile()?.profile)
+        self.default_profile()
     }
 
     /// The profile that holds when none was named on the command line.
     pub(super) fn default_profile(&self) -> Result<Named> {
-        let named = |profile: String, by: &str| {
-            Ok(Named {
-                profile,
-                by: by.into(),
-            })
-        };
+        let named = |profile: String, by: Origin| Ok(Named { profile, by });
         if let Some(name) = self.settings.environment.text("MINIKUBE_PROFILE")? {
-            return named(name.into(), "MINIKUBE_PROFILE");
+            return named(name.into(), Origin::variable("MINIKUBE_PROFILE"));
         }
-        if let Some(name) = self.settings.config_file()?.profile {
-            return named(name, "devnet's config file");
+        if let Some(entry) = self.settings.config_file()?.profile {
+            let by = self.settings.config_origin("profile", entry.line);
+            return named(entry.value, by);
         }
-        if let Some(name) = self.minikube()?.active_profile() {
-            return named(name, "minikube's active profile");
+        let home = self.minikube()?;
+        if let Some(name) = home.active_profile() {
+            let file = home.config();
+            return named(
+                name,
+                Origin::Minikube {
+                    file,
+                    key: "profile",
+                },
+            );
         }
-        named("minikube".into(), "the default")
+        named("minikube".into(), Origin::Default)
     }
 
     /// The nodes of a profile, from minikube's own files.

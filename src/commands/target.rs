@@ -6,6 +6,7 @@ use crate::commands::profiles::Named;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::settings::origin::Origin;
 
 /// What a command needs an engine for; it decides how far the search may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl Context {
             return self
                 .profile_target(&Named {
                     profile: name.clone(),
-                    by: "--profile".into(),
+                    by: Origin::flag("--profile"),
                 })
                 .await;
         }
@@ -118,7 +119,7 @@ impl Context {
             return self
                 .profile_target(&Named {
                     profile: name.into(),
-                    by: "DEVNET_PROFILE".into(),
+                    by: Origin::variable("DEVNET_PROFILE"),
                 })
                 .await;
         }
@@ -209,7 +210,7 @@ impl Context {
         let resolved = self
             .profile_target(&Named {
                 profile: profile.into(),
-                by: "MINIKUBE_ACTIVE_DOCKERD".into(),
+                by: Origin::variable("MINIKUBE_ACTIVE_DOCKERD"),
             })
             .await;
         match resolved {

@@ -30,6 +30,16 @@ impl Home {
         self.0.join("certs")
     }
 
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// minikube's own settings, where the active profile stands.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.join("config/config.json")
+    }
+
     /// The private key of a machine's ssh login, where its record names no other.
     pub(crate) fn ssh_key(&self, machine: &str) -> PathBuf {
         self.0.join("machines").join(machine).join("id_rsa")
@@ -51,7 +61,7 @@ impl Home {
 
     /// The active profile (`minikube profile NAME`), when one was chosen.
     pub(crate) fn active_profile(&self) -> Option<String> {
-        let text = read(&self.0.join("config/config.json")).ok()?;
+        let text = read(&self.config()).ok()?;
         let config: serde_json::Value = serde_json::from_str(&text).ok()?;
         config
             .get("profile")?

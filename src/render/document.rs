@@ -2,25 +2,27 @@
 
 use std::fmt::Write as _;
 
-use crate::error::{Error, Result};
-use crate::pod::{Pod, Snapshot};
+use serde::Serialize;
 
-/// The contract's document, as JSON.
+use crate::error::{Error, Result};
+use crate::pod::Pod;
+
+/// A document as JSON, for people's eyes too.
 ///
 /// # Errors
-/// Never for a snapshot; kept because serde may fail.
-pub(crate) fn json(snapshot: &Snapshot) -> Result<String> {
-    serde_json::to_string_pretty(snapshot)
+/// When serde can't write it.
+pub(crate) fn json<T: Serialize>(document: &T) -> Result<String> {
+    serde_json::to_string_pretty(document)
         .map(|text| text + "\n")
         .map_err(|error| Error::failed("could not write JSON").because(error))
 }
 
-/// The contract's document, as YAML.
+/// A document as YAML.
 ///
 /// # Errors
-/// Never for a snapshot; kept because serde may fail.
-pub(crate) fn yaml(snapshot: &Snapshot) -> Result<String> {
-    crate::yaml::write(snapshot)
+/// When serde can't write it.
+pub(crate) fn yaml<T: Serialize>(document: &T) -> Result<String> {
+    crate::yaml::write(document)
 }
 
 /// `namespace/name`, a line for each pod.
