@@ -74,6 +74,7 @@ pub(crate) enum Command {
     Exec(commands::exec::Args),
     Logs(commands::logs::Args),
     Check(commands::check::Args),
+    History(commands::history::Args),
     Lab(commands::lab::Args),
     Prove(commands::prove::Args),
     New(commands::new::Args),

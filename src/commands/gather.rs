@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::commands::Context;
+use crate::commands::remember::remember;
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +24,8 @@ pub(crate) struct Gathered {
     pub(crate) snapshot: Snapshot,
     /// Each node's clock at that moment: containers carry its times.
     pub(crate) clocks: Vec<(String, Timestamp)>,
+    /// What is known of the pods' past, this look included.
+    pub(crate) lives: pod::Lives,
     /// Nodes that did not answer, when others did.
     pub(crate) lost: Vec<Error>,
     /// The nodes' engines, for commands that ask on.
@@ -60,9 +63,11 @@ impl Gathered {
 }
 
 /// The pods of one engine, from what its API says.
-pub(crate) async fn pods_of(engine: &Engine, node: &str) -> Result<Vec<Pod>> {
+pub(crate) async fn pods_of(context: &Context, engine: &Engine, node: &str) -> Result<Vec<Pod>> {
     let containers = engine.containers().await?;
-    Ok(pod::pods(node, &containers, Lone::Leave))
+    let pods = pod::pods(node, &containers, Lone::Leave);
+    remember(context, &pods, &containers);
+    Ok(pods)
 }
 
 /// Looks at every node of the target.
@@ -81,6 +86,7 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
             ..Snapshot::default()
         },
         clocks: Vec::new(),
+        lives: pod::Lives::default(),
         lost: Vec::new(),
         engines: Vec::new(),
     };
@@ -121,6 +127,7 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
     };
     let of_several = pod::judge(&mut gathered.snapshot.pods, &facts, now);
     gathered.snapshot.findings.extend(of_several);
+    gathered.lives = remember(context, &gathered.snapshot.pods, &facts);
     Ok(gathered)
 }
 

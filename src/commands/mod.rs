@@ -20,6 +20,7 @@ pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod gather;
+pub(crate) mod history;
 pub(crate) mod hook;
 mod host_engine;
 pub(crate) mod inspect;
@@ -33,6 +34,7 @@ pub(crate) mod pods;
 pub(crate) mod ports;
 mod profiles;
 pub(crate) mod prove;
+mod remember;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod target;
@@ -72,6 +74,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Config(args) => config::run(&args, context),
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,
+        Command::History(args) => history::run(args, context).await,
         Command::Hook(args) => hook::run(&args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Lab(args) => lab::run(args, context).await,

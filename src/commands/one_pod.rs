@@ -25,7 +25,7 @@ pub(crate) async fn find(
     let target = context.target(Need::Pods).await?;
     let looks = target.nodes.iter().map(|node| async move {
         let engine = context.connect(node).await?;
-        let pods = gather::pods_of(&engine, &node.name).await?;
+        let pods = gather::pods_of(context, &engine, &node.name).await?;
         Ok::<_, Error>((engine, pods))
     });
     let (mut engines, mut all, mut lost) = (Vec::new(), Vec::new(), Vec::new());

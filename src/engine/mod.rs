@@ -16,6 +16,7 @@ pub(crate) mod buildkit_streams;
 pub(crate) mod docker;
 mod docker_build;
 mod docker_containers;
+mod docker_events;
 pub(crate) mod docker_exec;
 pub(crate) mod docker_images;
 pub(crate) mod docker_logs;

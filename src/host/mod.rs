@@ -1,7 +1,8 @@
-//! Adapter: this computer: minikube's files, docker's contexts, programs that devnet starts.
+//! Adapter: this computer: minikube's files, docker's contexts, devnet's journal, programs that devnet starts.
 
 pub(crate) mod calling_shell;
 pub(crate) mod docker_context;
+pub(crate) mod journal;
 pub(crate) mod minikube;
 pub(crate) mod process;
 pub(crate) mod registry_login;

@@ -4,8 +4,10 @@
 
 mod findings;
 mod group;
+mod history;
 mod hosts;
 mod kind;
+mod life;
 mod membership;
 mod select;
 mod selector;
@@ -15,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use findings::{how_it_ended, judge, short};
 pub(crate) use group::{Lone, pods};
+pub(crate) use history::{Event, What, history};
 pub(crate) use hosts::addresses_in_hosts;
+pub(crate) use life::{Happening, Life, Lives, lives, present};
 pub(crate) use select::select;
 pub(crate) use selector::Selector;
 pub(crate) use state::{is_up, timestamp};

@@ -6,6 +6,7 @@ mod build_plain;
 mod build_tty;
 pub(crate) mod check;
 pub(crate) mod document;
+pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod lab;
 pub(crate) mod load;

@@ -14,6 +14,7 @@ mod config;
 mod env;
 mod env_forms;
 mod exec;
+mod history;
 mod hook;
 mod house;
 mod lab;

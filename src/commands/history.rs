@@ -1,0 +1,191 @@
+//! `devnet history`: what happened to a pod's sandboxes and containers, and to its address.
+
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt as _;
+use serde::Serialize;
+
+use crate::commands::Context;
+use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::pods::{Choice, style, write};
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::pod::{self, Event, Happening, Life, Lone, Origin, Pod, PodState};
+use crate::render;
+
+/// Show which restarts of a pod kept its IP address (same sandbox), and which changed it
+///
+/// Made from the containers that still exist, the engine's last events, and devnet's journal: what
+/// earlier runs saw.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet history web                    a pod by a unique part of its name
+  devnet history default/web -o json    the same as a document
+  devnet history -A --no-probe          all pods, asking their engines only")]
+pub(crate) struct Args {
+    /// Only these: a name, namespace/name, a UID, a container's ID; a unique part is enough
+    #[arg(value_name = "POD")]
+    pods: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// text or json
+    #[arg(
+        short,
+        long,
+        value_name = "FORM",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    Json,
+    Text,
+}
+
+/// One pod's history.
+#[derive(Debug, Serialize)]
+struct OfPod<'a> {
+    node: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    uid: &'a str,
+    events: Vec<Event>,
+}
+
+/// All of it.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    schema: u32,
+    pods: Vec<OfPod<'a>>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let depth = Depth {
+        lone: Lone::Leave,
+        probe: !args.choice.no_probe,
+    };
+    let mut gathered = gather::gather(context, depth).await?;
+    let mut present = BTreeSet::new();
+    for answered in &gathered.engines {
+        for heard in recent(context, &answered.engine).await {
+            gathered.lives.hear(&answered.node, &heard);
+        }
+        present.extend(pod::present(&answered.facts));
+    }
+    let pods = chosen(&args, &gathered)?;
+    let histories = pods
+        .iter()
+        .map(|pod| {
+            let of_node: Vec<Life> = gathered
+                .lives
+                .all()
+                .iter()
+                .filter(|life| life.node == pod.node || life.uid == pod.uid)
+                .cloned()
+                .collect();
+            OfPod {
+                node: &pod.node,
+                namespace: &pod.namespace,
+                name: &pod.name,
+                uid: &pod.uid,
+                events: pod::history(&pod.uid, &of_node, &present),
+            }
+        })
+        .collect();
+    let document = Document {
+        schema: 1,
+        pods: histories,
+    };
+    let text = match args.output {
+        Form::Json => render::document::json(&document)?,
+        Form::Text => document
+            .pods
+            .iter()
+            .map(|pod| {
+                let title = format!("{}/{}", pod.namespace, pod.name);
+                render::history::card(&title, pod.node, &pod.events, style(context))
+            })
+            .collect::<Vec<_>>()
+            .join("\n"),
+    };
+    write(context, &text)?;
+    gathered.outcome()
+}
+
+/// The pods that are asked for; by name also those that are gone and were seen before.
+fn chosen(args: &Args, gathered: &Gathered) -> Result<Vec<Pod>> {
+    let mut pods = gathered.snapshot.pods.clone();
+    let missing = match args.choice.apply(&mut pods, &args.pods) {
+        Ok(()) => return Ok(pods),
+        Err(error) if error.kind() == Kind::NotFound => error,
+        Err(error) => return Err(error),
+    };
+    let nodes = &gathered.snapshot.nodes;
+    let mut all = gathered.snapshot.pods.clone();
+    for life in gathered.lives.all() {
+        if !all.iter().any(|pod| pod.uid == life.uid)
+            && nodes.iter().any(|node| node.name == life.node)
+        {
+            all.push(gone(life));
+        }
+    }
+    args.choice
+        .apply(&mut all, &args.pods)
+        .map_err(|error| match error.kind() {
+            Kind::NotFound => missing,
+            _ => error,
+        })?;
+    Ok(all)
+}
+
+/// A pod of which nothing is left but what was seen.
+fn gone(life: &Life) -> Pod {
+    Pod {
+        node: life.node.clone(),
+        namespace: life.namespace.clone(),
+        name: life.pod.clone(),
+        uid: life.uid.clone(),
+        labels: std::collections::BTreeMap::new(),
+        origin: Origin::Kubernetes,
+        state: PodState::Completed,
+        ips: Vec::new(),
+        host_network: life.host_network,
+        sandbox: None,
+        sandboxes_before: Vec::new(),
+        containers: Vec::new(),
+        containers_before: Vec::new(),
+        sockets: None,
+        findings: Vec::new(),
+    }
+}
+
+/// An engine that keeps no end of its events would be waited for no longer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The events that an engine still remembers.
+async fn recent(context: &Context, engine: &Engine) -> Vec<Happening> {
+    let ask = async {
+        // its own clock: a time that is still to come would be waited for
+        let now = engine.info().await?.system_time;
+        let now = now.ok_or_else(|| Error::failed("the engine does not tell its time"))?;
+        let mut events = engine.happenings(Some("1"), Some(&now));
+        let mut all = Vec::new();
+        while let Some(event) = events.next().await {
+            all.push(event?);
+        }
+        Ok::<_, Error>(all)
+    };
+    match tokio::time::timeout(PATIENCE, ask).await {
+        Ok(Ok(events)) => events,
+        Ok(Err(error)) => {
+            context
+                .ui
+                .detail(&format!("the engine's events are left out: {error}"));
+            Vec::new()
+        }
+        Err(_elapsed) => Vec::new(),
+    }
+}

@@ -1,0 +1,351 @@
+//! Domain: a pod's history from the lives that are known: what began and ended when, and for each
+//! restart whether the pod kept its IP address, and why not.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::Life;
+
+/// What happened to a part of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum What {
+    SandboxEnded,
+    ContainerEnded,
+    /// It was made and could not be started.
+    ContainerFailed,
+    SandboxRemoved,
+    ContainerRemoved,
+    SandboxStarted,
+    ContainerStarted,
+}
+
+/// One line of a history.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Event {
+    /// RFC 3339; the node's clock.
+    pub(crate) time: String,
+    pub(crate) node: String,
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    pub(crate) uid: String,
+    #[serde(rename = "event")]
+    pub(crate) what: What,
+    /// `None` for the sandbox.
+    pub(crate) container: Option<String>,
+    pub(crate) id: String,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) sandbox_id: Option<String>,
+    pub(crate) exit_code: Option<i64>,
+    pub(crate) oom_killed: Option<bool>,
+    pub(crate) ip: Option<String>,
+    pub(crate) netns: Option<u64>,
+    /// What a start has to say about the pod's address, where something ran before.
+    pub(crate) restart: Option<Restart>,
+}
+
+/// A start of what ran before, and what became of the address.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Restart {
+    pub(crate) same_sandbox: bool,
+    /// `None` where one of the addresses is not known.
+    pub(crate) ip_kept: Option<bool>,
+    pub(crate) ip_before: Option<String>,
+    pub(crate) ip: Option<String>,
+    pub(crate) netns_before: Option<u64>,
+    pub(crate) netns: Option<u64>,
+    /// Why the sandbox was replaced.
+    pub(crate) because: Option<String>,
+    /// All of it in one sentence.
+    pub(crate) verdict: String,
+}
+
+/// Sandboxes that end within this time of each other ended together.
+const TOGETHER: SignedDuration = SignedDuration::from_secs(15);
+/// What is removed this soon after its end was ended to be removed.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
+
+/// The history of the pod with this UID, oldest first. `lives` are those of its whole node;
+/// `present` says which containers the engine still has.
+pub(crate) fn history(uid: &str, lives: &[Life], present: &BTreeSet<String>) -> Vec<Event> {
+    let pod: Vec<&Life> = lives.iter().filter(|life| life.uid == uid).collect();
+    let past = Past {
+        sandboxes: sandboxes(&pod),
+        lives,
+        present,
+    };
+    let mut events = Vec::new();
+    for (place, sandbox) in past.sandboxes.iter().enumerate() {
+        let before = place.checked_sub(1).map(|place| &past.sandboxes[place]);
+        let restart = before.map(|before| past.renewal(before, sandbox));
+        push(&mut events, sandbox, Some(sandbox), restart);
+    }
+    let mut containers: Vec<&Life> = pod.into_iter().filter(|life| !life.is_sandbox()).collect();
+    containers.sort_by_key(|life| (life.container.clone(), life.began(), life.attempt));
+    for (place, life) in containers.iter().enumerate() {
+        let before = place
+            .checked_sub(1)
+            .map(|place| containers[place])
+            .filter(|before| before.container == life.container);
+        let sandbox = past.sandbox_of(life);
+        let restart = before.and_then(|before| past.restart(before, life));
+        push(&mut events, life, sandbox, restart);
+    }
+    events.sort_by_cached_key(|event| (event.time.parse::<Timestamp>().ok(), event.what));
+    events
+}
+
+/// A pod's sandboxes in the order of their starts, with those of which only their containers tell.
+fn sandboxes(pod: &[&Life]) -> Vec<Life> {
+    let mut all: Vec<Life> = pod
+        .iter()
+        .filter(|life| life.is_sandbox())
+        .map(|life| (*life).clone())
+        .collect();
+    for life in pod.iter().filter(|life| !life.is_sandbox()) {
+        let Some(id) = &life.sandbox_id else { continue };
+        match all.iter_mut().find(|sandbox| sandbox.id == *id) {
+            None => all.push(Life {
+                node: life.node.clone(),
+                namespace: life.namespace.clone(),
+                pod: life.pod.clone(),
+                uid: life.uid.clone(),
+                id: id.clone(),
+                // not its own start: no later than this
+                created_at: life.created_at.clone(),
+                ..Life::default()
+            }),
+            Some(sandbox)
+                if sandbox.started_at.is_none() && sandbox.created_at > life.created_at =>
+            {
+                sandbox.created_at.clone_from(&life.created_at);
+            }
+            Some(_) => {}
+        }
+    }
+    all.sort_by_key(Life::began);
+    all
+}
+
+/// What is known, while a history is made of it.
+struct Past<'a> {
+    sandboxes: Vec<Life>,
+    lives: &'a [Life],
+    present: &'a BTreeSet<String>,
+}
+
+impl Past<'_> {
+    /// The life of the sandbox in which a container began.
+    fn sandbox_of(&self, life: &Life) -> Option<&Life> {
+        let id = life.sandbox_id.as_ref()?;
+        let same = || self.sandboxes.iter().filter(|sandbox| sandbox.id == *id);
+        same()
+            .rfind(|sandbox| sandbox.began() <= life.began())
+            .or_else(|| same().next())
+    }
+
+    /// A container's restart.
+    fn restart(&self, before: &Life, life: &Life) -> Option<Restart> {
+        life.started_at.as_ref()?;
+        let old = self.sandbox_of(before)?;
+        let new = self.sandbox_of(life)?;
+        if old.id != new.id || old.started_at != new.started_at {
+            return Some(self.renewal(old, new));
+        }
+        let ip = address(new);
+        let kept = if new.host_network {
+            "IP kept: the node's own".to_owned()
+        } else {
+            format!("IP kept{}: same sandbox", shown(ip.as_ref()))
+        };
+        Some(Restart {
+            same_sandbox: true,
+            // one namespace holds one set of addresses, whether anyone has read them or not
+            ip_kept: Some(true),
+            ip_before: ip.clone(),
+            ip,
+            netns_before: before.netns.or(old.netns),
+            netns: life.netns.or(new.netns),
+            because: None,
+            verdict: kept,
+        })
+    }
+
+    /// A sandbox that came after another.
+    fn renewal(&self, old: &Life, new: &Life) -> Restart {
+        let (before, now) = (address(old), address(new));
+        let ip_kept = match (&before, &now) {
+            _ if new.host_network && old.host_network => Some(true),
+            (Some(before), Some(now)) => Some(before == now),
+            _ => None,
+        };
+        let same = old.id == new.id;
+        let because = if same {
+            None
+        } else {
+            Some(self.because(old, new))
+        };
+        let unknown = |ip: &Option<String>| ip.clone().unwrap_or_else(|| "?".into());
+        let address = match ip_kept {
+            _ if new.host_network && old.host_network => "IP kept: the node's own".into(),
+            Some(true) => format!("IP is {} again", unknown(&now)),
+            Some(false) => format!("IP changed {} -> {}", unknown(&before), unknown(&now)),
+            None => format!(
+                "IP {} -> {} (? was not seen)",
+                unknown(&before),
+                unknown(&now)
+            ),
+        };
+        let how = match &because {
+            Some(because) => format!("sandbox replaced, because {because}"),
+            None => "the sandbox was restarted in place, with a new network namespace; what began before is still in the old one".into(),
+        };
+        Restart {
+            same_sandbox: same,
+            ip_kept,
+            ip_before: before,
+            ip: now,
+            netns_before: old.netns,
+            netns: new.netns,
+            because,
+            verdict: format!("{address}: {how}"),
+        }
+    }
+
+    /// Why a sandbox was replaced, as far as anyone has seen it.
+    fn because(&self, old: &Life, new: &Life) -> String {
+        if old.exit_code == Some(255) {
+            return "the node went down (its engine found it dead when it came back, exit 255)"
+                .into();
+        }
+        if let Some(others) = self.ended_together(old) {
+            return format!(
+                "the node was restarted (all {others} sandboxes on it ended at that time)"
+            );
+        }
+        let gone = old.removed_at.is_some() || !self.present.contains(&old.id);
+        let removed = old
+            .removed_at
+            .as_deref()
+            .and_then(|at| at.parse::<Timestamp>().ok());
+        let at_once = match (old.ended(), removed) {
+            (Some(ended), Some(removed)) => removed.duration_since(ended) < AT_ONCE,
+            (None, Some(_)) => true,
+            // the kubelet counts on from a dead sandbox, and from 0 when there is none
+            _ => {
+                gone && old.exit_code.is_none()
+                    && matches!((old.attempt, new.attempt), (Some(old), Some(new)) if new <= old)
+            }
+        };
+        let removed_first =
+            removed.is_none_or(|removed| new.began().is_none_or(|began| removed <= began));
+        if gone && at_once && removed_first {
+            return match old.exit_code {
+                Some(code) => format!("it was removed (exit {code})"),
+                None => "it was removed".into(),
+            };
+        }
+        match old.exit_code {
+            _ if old.oom_killed == Some(true) => "it was killed for want of memory".into(),
+            Some(0) => "it was stopped (exit 0)".into(),
+            Some(137) => "it was killed (exit 137)".into(),
+            Some(code) => format!("it died (exit code {code})"),
+            None if gone => "it ended unseen and is gone".into(),
+            None => "another was made while it ran".into(),
+        }
+    }
+
+    /// How many sandboxes of the node ended together with this one, if all that ran then did.
+    fn ended_together(&self, old: &Life) -> Option<usize> {
+        // a node that goes down tells its pause containers to end, and they do
+        let told = |life: &Life| matches!(life.exit_code, Some(0 | 143));
+        let ended = old.ended().filter(|_| told(old))?;
+        let mut together = 1;
+        for other in self.lives.iter().filter(|life| life.uid != old.uid) {
+            if other.began().is_none_or(|began| began >= ended) {
+                continue;
+            }
+            match other.ended() {
+                Some(at) if ended.duration_since(at).abs() <= TOGETHER => {
+                    together += usize::from(other.is_sandbox() && told(other));
+                }
+                Some(at) if at < ended => {}
+                // it ran on; or it is gone, and nobody saw when
+                Some(_) => return None,
+                None if self.present.contains(&other.id) && other.started_at.is_some() => {
+                    return None;
+                }
+                None => {}
+            }
+        }
+        (together > 2).then_some(together)
+    }
+}
+
+fn address(sandbox: &Life) -> Option<String> {
+    sandbox.ips.first().cloned()
+}
+
+fn shown(ip: Option<&String>) -> String {
+    ip.map_or(String::new(), |ip| format!(" {ip}"))
+}
+
+fn push(events: &mut Vec<Event>, life: &Life, sandbox: Option<&Life>, restart: Option<Restart>) {
+    let of_sandbox = life.is_sandbox();
+    let event = |time: &str, what| Event {
+        time: time.into(),
+        node: life.node.clone(),
+        namespace: life.namespace.clone(),
+        pod: life.pod.clone(),
+        uid: life.uid.clone(),
+        what,
+        container: life.container.clone(),
+        id: life.id.clone(),
+        attempt: life.attempt,
+        sandbox_id: life.sandbox_id.clone(),
+        exit_code: None,
+        oom_killed: None,
+        ip: sandbox.and_then(address),
+        netns: life
+            .netns
+            .or_else(|| sandbox.and_then(|sandbox| sandbox.netns)),
+        restart: None,
+    };
+    let pick = |sandbox, container| if of_sandbox { sandbox } else { container };
+    if let Some(at) = &life.started_at {
+        events.push(Event {
+            restart,
+            ..event(at, pick(What::SandboxStarted, What::ContainerStarted))
+        });
+    } else if let (Some(code), Some(at)) = (life.exit_code, &life.created_at) {
+        events.push(Event {
+            exit_code: Some(code),
+            ..event(at, What::ContainerFailed)
+        });
+    }
+    if let (Some(at), Some(ended)) = (&life.finished_at, life.ended()) {
+        // the engine's own digits, unless its clock says that the end was before the start
+        let at = if at.parse().is_ok_and(|at: Timestamp| at == ended) {
+            at.clone()
+        } else {
+            ended.to_string()
+        };
+        events.push(Event {
+            exit_code: life.exit_code,
+            oom_killed: life.oom_killed,
+            ..event(&at, pick(What::SandboxEnded, What::ContainerEnded))
+        });
+    }
+    if let Some(at) = &life.removed_at {
+        events.push(event(
+            at,
+            pick(What::SandboxRemoved, What::ContainerRemoved),
+        ));
+    }
+}
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

@@ -1,0 +1,242 @@
+//! Tests of a pod's history: every way in which a part of a pod ends and comes back.
+
+use super::*;
+
+const UID: &str = "uid-web";
+
+fn at(second: u32) -> String {
+    format!(
+        "2026-11-24T09:{:02}:{:02}.000000001Z",
+        second / 60,
+        second % 60
+    )
+}
+
+fn sandbox(id: &str, attempt: u32, started: u32, ip: &str) -> Life {
+    Life {
+        node: "node".into(),
+        namespace: "default".into(),
+        pod: "web".into(),
+        uid: UID.into(),
+        id: id.into(),
+        attempt: Some(attempt),
+        state: Some("running".into()),
+        created_at: Some(at(started)),
+        started_at: Some(at(started)),
+        ips: vec![ip.into()],
+        netns: Some(4_026_532_000 + u64::from(started)),
+        ..Life::default()
+    }
+}
+
+fn app(id: &str, attempt: u32, started: u32, of: &str) -> Life {
+    Life {
+        container: Some("app".into()),
+        sandbox_id: Some(of.into()),
+        ips: Vec::new(),
+        netns: None,
+        ..sandbox(id, attempt, started, "")
+    }
+}
+
+fn ended(life: Life, second: u32, code: i64) -> Life {
+    Life {
+        state: Some("exited".into()),
+        finished_at: Some(at(second)),
+        exit_code: Some(code),
+        ..life
+    }
+}
+
+fn told(lives: &[Life], gone: &[&str]) -> Vec<Event> {
+    let present = lives
+        .iter()
+        .map(|life| life.id.clone())
+        .filter(|id| !gone.contains(&id.as_str()))
+        .collect();
+    history(UID, lives, &present)
+}
+
+/// The verdict on the newest start.
+fn verdict(lives: &[Life], gone: &[&str]) -> Restart {
+    let events = told(lives, gone);
+    events
+        .into_iter()
+        .filter_map(|event| event.restart)
+        .next_back()
+        .unwrap()
+}
+
+#[test]
+fn a_killed_app_container_keeps_the_ip_of_its_sandbox() {
+    let lives = [
+        sandbox("s0", 0, 0, "10.0.0.2"),
+        ended(app("a0", 0, 1, "s0"), 9, 137),
+        app("a1", 1, 10, "s0"),
+    ];
+    let restart = verdict(&lives, &[]);
+    assert_eq!(restart.verdict, "IP kept 10.0.0.2: same sandbox");
+    assert_eq!((restart.same_sandbox, restart.ip_kept), (true, Some(true)));
+    assert_eq!(restart.netns_before, restart.netns);
+    let names: Vec<What> = told(&lives, &[]).iter().map(|event| event.what).collect();
+    assert_eq!(
+        names,
+        [
+            What::SandboxStarted,
+            What::ContainerStarted,
+            What::ContainerEnded,
+            What::ContainerStarted
+        ]
+    );
+}
+
+#[test]
+fn the_reason_for_a_new_sandbox_is_how_the_old_one_ended() {
+    let with = |old: Life| [old, sandbox("s1", 1, 20, "10.0.0.3")];
+    let because = |code| verdict(&with(ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, code)), &[]);
+    assert_eq!(
+        because(137).verdict,
+        "IP changed 10.0.0.2 -> 10.0.0.3: sandbox replaced, because it was killed (exit 137)"
+    );
+    assert_eq!(because(0).because.unwrap(), "it was stopped (exit 0)");
+    assert_eq!(because(2).because.unwrap(), "it died (exit code 2)");
+    assert!(
+        because(255)
+            .because
+            .unwrap()
+            .starts_with("the node went down")
+    );
+    let oom = Life {
+        oom_killed: Some(true),
+        ..ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, 137)
+    };
+    assert_eq!(
+        verdict(&with(oom), &[]).because.unwrap(),
+        "it was killed for want of memory"
+    );
+    assert_eq!(
+        verdict(&with(sandbox("s0", 0, 0, "10.0.0.2")), &[])
+            .because
+            .unwrap(),
+        "another was made while it ran"
+    );
+}
+
+#[test]
+fn a_removed_sandbox_is_told_from_one_that_died_and_was_cleaned_up() {
+    let removed = |old: Life, second| Life {
+        removed_at: Some(at(second)),
+        ..old
+    };
+    let old = || ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, 137);
+    let new = sandbox("s1", 0, 20, "10.0.0.3");
+    let because = |old| verdict(&[old, new.clone()], &["s0"]).because.unwrap();
+    assert_eq!(because(removed(old(), 9)), "it was removed (exit 137)");
+    assert_eq!(because(removed(old(), 90)), "it was killed (exit 137)");
+    assert_eq!(because(old()), "it was killed (exit 137)");
+    // nobody saw its end: the kubelet counts from 0 again where there is nothing to count on from
+    assert_eq!(because(sandbox("s0", 0, 0, "10.0.0.2")), "it was removed");
+    let next = [
+        sandbox("s0", 0, 0, "10.0.0.2"),
+        sandbox("s1", 1, 20, "10.0.0.3"),
+    ];
+    assert_eq!(
+        verdict(&next, &["s0"]).because.unwrap(),
+        "it ended unseen and is gone"
+    );
+}
+
+#[test]
+fn a_sandbox_of_which_only_a_container_tells_has_an_unknown_address() {
+    let lives = [
+        ended(app("a0", 0, 1, "s0"), 9, 137),
+        sandbox("s1", 0, 20, "10.0.0.3"),
+        app("a1", 1, 21, "s1"),
+    ];
+    let restart = verdict(&lives, &["s0"]);
+    assert_eq!((restart.ip_kept, restart.ip_before), (None, None));
+    assert_eq!(restart.ip.as_deref(), Some("10.0.0.3"));
+    assert!(
+        restart.verdict.starts_with("IP ? -> 10.0.0.3"),
+        "{}",
+        restart.verdict
+    );
+}
+
+#[test]
+fn a_pause_container_that_was_restarted_alone_is_no_new_sandbox() {
+    let lives = [
+        ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, 0),
+        app("a0", 0, 1, "s0"),
+        sandbox("s0", 0, 10, "10.0.0.2"),
+    ];
+    let restart = verdict(&lives, &[]);
+    assert!(restart.same_sandbox && restart.because.is_none());
+    assert!(
+        restart.verdict.contains("restarted in place"),
+        "{}",
+        restart.verdict
+    );
+    assert_ne!(restart.netns_before, restart.netns);
+}
+
+#[test]
+fn when_all_sandboxes_of_a_node_ended_together_the_node_was_restarted() {
+    let other = |n: u32, second| Life {
+        uid: format!("other-{n}"),
+        ..ended(sandbox(&format!("o{n}"), 0, n, "10.0.0.9"), second, 0)
+    };
+    let own = || {
+        [
+            ended(sandbox("s0", 0, 0, "10.0.0.2"), 30, 0),
+            sandbox("s1", 1, 60, "10.0.0.3"),
+        ]
+    };
+    let mut lives = vec![other(1, 31), other(2, 29)];
+    lives.extend(own());
+    assert_eq!(
+        verdict(&lives, &[]).because.unwrap(),
+        "the node was restarted (all 3 sandboxes on it ended at that time)"
+    );
+    lives.push(Life {
+        uid: "alive".into(),
+        ..sandbox("o3", 0, 3, "10.0.0.8")
+    });
+    assert_eq!(
+        verdict(&lives, &[]).because.unwrap(),
+        "it was stopped (exit 0)"
+    );
+}
+
+#[test]
+fn a_pod_in_the_nodes_network_keeps_the_nodes_address() {
+    let host = |life: Life| Life {
+        host_network: true,
+        ips: Vec::new(),
+        ..life
+    };
+    let lives = [
+        host(ended(sandbox("s0", 0, 0, ""), 9, 137)),
+        host(sandbox("s1", 1, 20, "")),
+    ];
+    let restart = verdict(&lives, &[]);
+    assert_eq!(restart.ip_kept, Some(true));
+    assert!(
+        restart
+            .verdict
+            .starts_with("IP kept: the node's own: sandbox replaced")
+    );
+}
+
+#[test]
+fn an_end_is_never_told_before_its_start() {
+    let mut life = ended(app("a0", 0, 5, "s0"), 4, 0);
+    life.started_at = Some(at(5));
+    let lives = [sandbox("s0", 0, 0, "10.0.0.2"), life];
+    let events = told(&lives, &[]);
+    let times: Vec<_> = events
+        .iter()
+        .map(|event| event.time.parse::<Timestamp>().unwrap())
+        .collect();
+    assert!(times.is_sorted(), "{events:?}");
+}

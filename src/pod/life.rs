@@ -1,0 +1,359 @@
+//! Domain: lives of sandboxes and containers. A life is one run of one of them, known from what an
+//! engine lists now, from its events, or from what an earlier devnet wrote down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{is_up, timestamp};
+use super::{ContainerFacts, Pod, membership};
+
+/// One run of a sandbox or of a container. What is not known is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct Life {
+    pub(crate) node: String,
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    pub(crate) uid: String,
+    /// The container's name in its pod; a sandbox has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) container: Option<String>,
+    pub(crate) id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<u32>,
+    /// The sandbox that a container was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sandbox_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit_code: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oom_killed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) removed_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ips: Vec<String>,
+    /// Its network namespace. Numbers compare only while both are in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) netns: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) host_network: bool,
+}
+
+impl Life {
+    pub(crate) fn is_sandbox(&self) -> bool {
+        self.container.is_none()
+    }
+
+    /// When it began, or was at least made.
+    pub(crate) fn began(&self) -> Option<jiff::Timestamp> {
+        timestamp(self.started_at.as_deref()).or_else(|| timestamp(self.created_at.as_deref()))
+    }
+
+    /// When it ended; a clock that was read too early does not make that earlier than its start.
+    pub(crate) fn ended(&self) -> Option<jiff::Timestamp> {
+        let ended = timestamp(self.finished_at.as_deref())?;
+        Some(timestamp(self.started_at.as_deref()).map_or(ended, |started| ended.max(started)))
+    }
+
+    /// Takes over what another source knows of the same life; whether that was news.
+    fn learn(&mut self, other: &Self) -> bool {
+        let before = self.clone();
+        first(&mut self.attempt, other.attempt.as_ref());
+        first(&mut self.sandbox_id, other.sandbox_id.as_ref());
+        first(&mut self.created_at, other.created_at.as_ref());
+        first(&mut self.started_at, other.started_at.as_ref());
+        first(&mut self.finished_at, other.finished_at.as_ref());
+        first(&mut self.removed_at, other.removed_at.as_ref());
+        first(&mut self.exit_code, other.exit_code.as_ref());
+        take(&mut self.netns, other.netns.as_ref());
+        if other.oom_killed == Some(true) || self.oom_killed.is_none() {
+            take(&mut self.oom_killed, other.oom_killed.as_ref());
+        }
+        // what has ended does not run again under this start
+        if self.finished_at.is_none() || other.finished_at.is_some() {
+            take(&mut self.state, other.state.as_ref());
+        }
+        // one look may see fewer of the same addresses than another
+        if !other.ips.iter().all(|ip| self.ips.contains(ip)) {
+            self.ips.clone_from(&other.ips);
+        }
+        self.host_network |= other.host_network;
+        *self != before
+    }
+}
+
+/// What the other knows wins.
+fn take<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
+    if theirs.is_some() {
+        *mine = theirs.cloned();
+    }
+}
+
+/// What was known first wins.
+fn first<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
+    if mine.is_none() {
+        *mine = theirs.cloned();
+    }
+}
+
+/// Something that happened to a container, as an engine's events tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Happening {
+    /// RFC 3339.
+    pub(crate) time: String,
+    /// Nanoseconds since 1970.
+    pub(crate) nanoseconds: i64,
+    /// The engine's word: `create`, `start`, `die`, `oom`, `destroy`, ...
+    pub(crate) action: String,
+    pub(crate) id: String,
+    /// The container's name and labels, and what belongs to the action, as `exitCode`.
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+/// All lives that are known, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lives {
+    all: Vec<Life>,
+    by_id: BTreeMap<(String, bool), Vec<usize>>,
+}
+
+/// An engine tells of a start after it has noted its time, by this much at most.
+const TOLD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+impl Lives {
+    pub(crate) fn all(&self) -> &[Life] {
+        &self.all
+    }
+
+    /// Adds what one source knows of a life; whether that was news.
+    pub(crate) fn learn(&mut self, life: &Life) -> bool {
+        let known = self
+            .by_id
+            .entry((life.id.clone(), life.is_sandbox()))
+            .or_default();
+        // the same container may run several times; one that was not started yet becomes the first
+        let same = known.iter().copied().find(|place| {
+            let mine = &self.all[*place];
+            mine.started_at == life.started_at || mine.started_at.is_none()
+        });
+        match same {
+            Some(place) => self.all[place].learn(life),
+            // seen before its first start by someone slower
+            None if life.started_at.is_none() && !known.is_empty() => false,
+            None => {
+                known.push(self.all.len());
+                self.all.push(life.clone());
+                true
+            }
+        }
+    }
+
+    /// Adds what an engine tells in an event.
+    pub(crate) fn hear(&mut self, node: &str, heard: &Happening) {
+        let mut life = match self.of(&heard.id) {
+            Some(known) => Life {
+                // another run of it
+                state: None,
+                exit_code: None,
+                oom_killed: None,
+                started_at: None,
+                finished_at: None,
+                removed_at: None,
+                ips: Vec::new(),
+                netns: None,
+                ..known.clone()
+            },
+            None => match stranger(node, heard) {
+                Some(life) => life,
+                None => return,
+            },
+        };
+        match heard.action.as_str() {
+            "create" => {
+                life.created_at = Some(heard.time.clone());
+                if self.of(&heard.id).is_none() {
+                    self.learn(&life);
+                }
+            }
+            "start" if self.started(&heard.id, &heard.time).is_none() => {
+                life.started_at = Some(heard.time.clone());
+                life.state = Some("running".into());
+                self.learn(&life);
+            }
+            "die" => {
+                let code = heard.attributes.get("exitCode");
+                self.each_of(&heard.id, Some(&heard.time), &life, |life| {
+                    if life.finished_at.is_none() {
+                        life.finished_at = Some(heard.time.clone());
+                        life.exit_code = code.and_then(|code| code.parse().ok());
+                        life.state = Some("exited".into());
+                    }
+                });
+            }
+            "oom" => self.each_of(&heard.id, Some(&heard.time), &life, |life| {
+                life.oom_killed = Some(true);
+            }),
+            "destroy" => self.each_of(&heard.id, None, &life, |life| {
+                life.removed_at = Some(heard.time.clone());
+            }),
+            _ => {}
+        }
+    }
+
+    /// Any life of that container.
+    fn of(&self, id: &str) -> Option<&Life> {
+        self.all.iter().rev().find(|life| life.id == id)
+    }
+
+    /// The life whose start an event at `time` told.
+    fn started(&self, id: &str, time: &str) -> Option<&Life> {
+        let told = timestamp(Some(time))?;
+        self.all.iter().filter(|life| life.id == id).find(|life| {
+            timestamp(life.started_at.as_deref())
+                .is_some_and(|at| at <= told && told.duration_since(at) < TOLD_AFTER)
+        })
+    }
+
+    /// Changes the newest life of each part that the container plays, as of a time if one is
+    /// given; `unknown` stands in where none is known.
+    fn each_of(
+        &mut self,
+        id: &str,
+        time: Option<&str>,
+        unknown: &Life,
+        change: impl Fn(&mut Life),
+    ) {
+        if self.of(id).is_none() {
+            self.learn(unknown);
+        }
+        let limit = timestamp(time);
+        for sandbox in [true, false] {
+            let Some(places) = self.by_id.get(&(id.to_owned(), sandbox)) else {
+                continue;
+            };
+            let newest = places
+                .iter()
+                .copied()
+                .filter(|place| match (limit, self.all[*place].began()) {
+                    (Some(limit), Some(began)) => began <= limit,
+                    _ => true,
+                })
+                .max_by_key(|place| self.all[*place].began());
+            if let Some(place) = newest {
+                change(&mut self.all[place]);
+            }
+        }
+    }
+}
+
+/// A container that only an event tells of.
+fn stranger(node: &str, heard: &Happening) -> Option<Life> {
+    let facts = ContainerFacts {
+        id: heard.id.clone(),
+        name: heard.attributes.get("name").cloned().unwrap_or_default(),
+        labels: heard.attributes.clone(),
+        ..ContainerFacts::default()
+    };
+    let member = membership::of(&facts)?;
+    Some(Life {
+        node: node.into(),
+        namespace: member.key.namespace,
+        pod: member.key.name,
+        uid: member.key.uid,
+        container: match member.part {
+            membership::Part::Sandbox => None,
+            membership::Part::Container(name) => Some(name),
+        },
+        id: heard.id.clone(),
+        attempt: member.attempt,
+        sandbox_id: member.sandbox_id,
+        ..Life::default()
+    })
+}
+
+/// What a look at pods says of the lives of their sandboxes and containers.
+pub(crate) fn lives(pods: &[Pod], facts: &[ContainerFacts]) -> Vec<Life> {
+    let facts: BTreeMap<&str, &ContainerFacts> = facts
+        .iter()
+        .map(|facts| (facts.id.as_str(), facts))
+        .collect();
+    let mut all = Vec::new();
+    for pod in pods {
+        let of = |id: &str, attempt| {
+            let facts = facts.get(id)?;
+            Some(Life {
+                node: pod.node.clone(),
+                namespace: pod.namespace.clone(),
+                pod: pod.name.clone(),
+                uid: pod.uid.clone(),
+                id: id.into(),
+                attempt,
+                state: Some(facts.state.clone()),
+                exit_code: facts.exit_code,
+                oom_killed: facts.oom_killed.filter(|_| facts.finished_at.is_some()),
+                created_at: facts.created_at.clone(),
+                started_at: facts.started_at.clone(),
+                finished_at: facts.finished_at.clone(),
+                ..Life::default()
+            })
+        };
+        if let Some(sandbox) = &pod.sandbox
+            && let Some(mut life) = of(&sandbox.id, sandbox.attempt)
+        {
+            life.host_network = pod.host_network;
+            if !pod.host_network {
+                life.ips.clone_from(&pod.ips);
+            }
+            if life.ips.is_empty() {
+                life.ips = asked_for(facts.get(sandbox.id.as_str()).copied());
+            }
+            life.netns = sandbox.netns.inode;
+            all.push(life);
+        }
+        for sandbox in &pod.sandboxes_before {
+            if let Some(mut life) = of(&sandbox.id, sandbox.attempt) {
+                life.host_network = pod.host_network;
+                life.ips = asked_for(facts.get(sandbox.id.as_str()).copied());
+                all.push(life);
+            }
+        }
+        for container in pod.containers.iter().chain(&pod.containers_before) {
+            if let Some(mut life) = of(&container.id, container.attempt) {
+                life.container = Some(container.name.clone());
+                life.sandbox_id.clone_from(&container.sandbox_id);
+                life.netns = container.namespaces.and_then(|own| own.net);
+                all.push(life);
+            }
+        }
+    }
+    all
+}
+
+/// The addresses of a sandbox that outlive it: those that its maker chose.
+fn asked_for(facts: Option<&ContainerFacts>) -> Vec<String> {
+    facts.map_or_else(Vec::new, |facts| {
+        if is_up(&facts.state) && !facts.ips.is_empty() {
+            facts.ips.clone()
+        } else {
+            facts.wanted_ips.clone()
+        }
+    })
+}
+
+/// The IDs that an engine still has.
+pub(crate) fn present(facts: &[ContainerFacts]) -> BTreeSet<String> {
+    facts.iter().map(|facts| facts.id.clone()).collect()
+}
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

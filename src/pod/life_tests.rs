@@ -1,0 +1,117 @@
+//! Tests of what becomes of one life when several sources tell of it.
+
+use super::*;
+
+fn life(id: &str, started: Option<&str>) -> Life {
+    Life {
+        id: id.into(),
+        uid: "u".into(),
+        container: Some("app".into()),
+        started_at: started.map(str::to_owned),
+        ..Life::default()
+    }
+}
+
+fn heard(time: &str, action: &str, more: &[(&str, &str)]) -> Happening {
+    let mut attributes: BTreeMap<String, String> = [
+        ("name", "k8s_app_web_default_u_3"),
+        ("io.kubernetes.docker.type", "container"),
+        ("io.kubernetes.container.name", "app"),
+        ("io.kubernetes.pod.name", "web"),
+        ("io.kubernetes.pod.namespace", "default"),
+        ("io.kubernetes.pod.uid", "u"),
+        ("io.kubernetes.sandbox.id", "s"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    attributes.extend(
+        more.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    Happening {
+        time: time.into(),
+        action: action.into(),
+        id: "c".into(),
+        attributes,
+        ..Happening::default()
+    }
+}
+
+#[test]
+fn a_start_of_the_same_container_is_another_life() {
+    let mut lives = Lives::default();
+    assert!(lives.learn(&life("a", None)));
+    assert!(
+        lives.learn(&life("a", Some("2026-01-01T00:00:00Z"))),
+        "the first one began"
+    );
+    assert!(
+        !lives.learn(&life("a", Some("2026-01-01T00:00:00Z"))),
+        "no news"
+    );
+    assert!(lives.learn(&life("a", Some("2026-01-01T00:00:09Z"))));
+    assert_eq!(lives.all().len(), 2);
+}
+
+#[test]
+fn what_is_known_is_not_forgotten_for_a_look_that_saw_less() {
+    let mut lives = Lives::default();
+    let full = Life {
+        ips: vec!["10.0.0.2".into(), "fd00::2".into()],
+        netns: Some(7),
+        state: Some("exited".into()),
+        finished_at: Some("2026-01-01T00:00:05Z".into()),
+        exit_code: Some(3),
+        ..life("a", Some("2026-01-01T00:00:00Z"))
+    };
+    lives.learn(&full);
+    let less = Life {
+        ips: vec!["10.0.0.2".into()],
+        state: Some("running".into()),
+        ..life("a", Some("2026-01-01T00:00:00Z"))
+    };
+    assert!(!lives.learn(&less));
+    assert_eq!(lives.all()[0], full);
+}
+
+#[test]
+fn a_container_that_is_gone_lives_on_in_the_engines_events() {
+    let mut lives = Lives::default();
+    lives.hear("node", &heard("2026-01-01T00:00:00Z", "create", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:01Z", "start", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:05Z", "oom", &[]));
+    lives.hear(
+        "node",
+        &heard("2026-01-01T00:00:05Z", "die", &[("exitCode", "137")]),
+    );
+    lives.hear("node", &heard("2026-01-01T00:00:09Z", "destroy", &[]));
+    let [life] = lives.all() else {
+        panic!("{lives:?}")
+    };
+    assert_eq!(
+        (life.pod.as_str(), life.attempt, life.exit_code),
+        ("web", Some(3), Some(137))
+    );
+    assert_eq!(life.oom_killed, Some(true));
+    assert_eq!(life.sandbox_id.as_deref(), Some("s"));
+    assert_eq!(life.removed_at.as_deref(), Some("2026-01-01T00:00:09Z"));
+}
+
+#[test]
+fn an_event_of_a_start_that_is_known_adds_no_life_and_an_earlier_one_does() {
+    let mut lives = Lives::default();
+    lives.learn(&life("c", Some("2026-01-01T00:01:00.5Z")));
+    lives.hear("node", &heard("2026-01-01T00:00:10Z", "start", &[]));
+    lives.hear(
+        "node",
+        &heard("2026-01-01T00:00:50Z", "die", &[("exitCode", "1")]),
+    );
+    lives.hear("node", &heard("2026-01-01T00:01:00.6Z", "start", &[]));
+    assert_eq!(lives.all().len(), 2, "{lives:?}");
+    assert_eq!(
+        lives.all()[1].exit_code,
+        Some(1),
+        "the end belongs to the earlier start"
+    );
+    assert_eq!(lives.all()[0].exit_code, None);
+}

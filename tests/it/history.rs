@@ -1,0 +1,352 @@
+//! `devnet history` and its journal: every way in which a part of a pod ends and comes back, on live
+//! pods, and over a recorded node.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::replay::Replay;
+use crate::support::{Sandbox, busybox_image, docker, ground};
+
+/// A pod that this test makes as the kubelet does, step by step.
+struct Kubelet<'a> {
+    ground: &'a Path,
+    sandbox: &'a Sandbox,
+    name: &'a str,
+    image: String,
+}
+
+impl<'a> Kubelet<'a> {
+    fn new(ground: &'a Path, sandbox: &'a Sandbox, name: &'a str, subnet: &str) -> Self {
+        let image = busybox_image(ground, "node");
+        let net = format!("net-{name}");
+        docker(
+            ground,
+            "node",
+            &["network", "create", "--subnet", subnet, &net],
+        )
+        .ok();
+        Self {
+            ground,
+            sandbox,
+            name,
+            image,
+        }
+    }
+
+    fn docker(&self, arguments: &[&str]) -> String {
+        docker(self.ground, "node", arguments)
+            .ok()
+            .trim()
+            .to_owned()
+    }
+
+    fn run(&self, container: &str, kind: &str, attempt: u32, more: &[&str]) -> String {
+        let labels = [
+            format!(
+                "--name=k8s_{container}_{0}_default_uid-{0}_{attempt}",
+                self.name
+            ),
+            format!("--label=io.kubernetes.docker.type={kind}"),
+            format!("--label=io.kubernetes.container.name={container}"),
+            format!("--label=io.kubernetes.pod.name={}", self.name),
+            "--label=io.kubernetes.pod.namespace=default".into(),
+            format!("--label=io.kubernetes.pod.uid=uid-{}", self.name),
+        ];
+        let mut arguments = vec!["run", "-d"];
+        arguments.extend(labels.iter().map(String::as_str));
+        arguments.extend_from_slice(more);
+        arguments.extend([self.image.as_str(), "/bin/busybox", "sleep", "3600"]);
+        self.docker(&arguments)
+    }
+
+    fn pause(&self, attempt: u32, ip: &str) -> String {
+        let net = format!("--network=net-{}", self.name);
+        self.run("POD", "podsandbox", attempt, &[&net, "--ip", ip])
+    }
+
+    fn app(&self, attempt: u32, sandbox: &str) -> String {
+        let (label, net) = (
+            format!("--label=io.kubernetes.sandbox.id={sandbox}"),
+            format!("--network=container:{sandbox}"),
+        );
+        self.run("app", "container", attempt, &[&label, &net])
+    }
+
+    fn devnet(&self, arguments: &[&str]) -> String {
+        let host = format!("unix://{}", self.ground.join("node.sock").display());
+        let mut all = vec!["-H", host.as_str()];
+        all.extend_from_slice(arguments);
+        self.sandbox.devnet(&all).ok()
+    }
+
+    fn history(&self, more: &[&str]) -> Vec<Value> {
+        let name = format!("default/{}", self.name);
+        let mut arguments = vec!["history", name.as_str(), "-o", "json"];
+        arguments.extend_from_slice(more);
+        let document: Value = serde_json::from_str(&self.devnet(&arguments)).unwrap();
+        assert_eq!(document["schema"], 1);
+        document["pods"][0]["events"].as_array().unwrap().clone()
+    }
+
+    /// The verdict on the newest start of that kind.
+    fn verdict(&self, kind: &str, more: &[&str]) -> Value {
+        let events = self.history(more);
+        let found = events.iter().rfind(|event| event["event"] == kind).unwrap();
+        found["restart"].clone()
+    }
+
+    /// Fills the engine's memory of events with others.
+    fn forget_events(&self) {
+        let other = self.docker(&["create", &self.image, "/bin/busybox", "true"]);
+        for n in 0..300 {
+            self.docker(&["rename", &other, &format!("other-{}-{n}", self.name)]);
+        }
+        self.docker(&["rm", &other]);
+    }
+}
+
+impl Drop for Kubelet<'_> {
+    fn drop(&mut self) {
+        let filter = format!("label=io.kubernetes.pod.name={}", self.name);
+        let all = docker(self.ground, "node", &["ps", "-aqf", &filter]).stdout;
+        for id in all.lines() {
+            drop(docker(self.ground, "node", &["rm", "-f", id]));
+        }
+        let net = format!("net-{}", self.name);
+        drop(docker(self.ground, "node", &["network", "rm", &net]));
+    }
+}
+
+#[test]
+fn an_app_that_is_killed_removed_or_restarted_keeps_the_ip() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let kubelet = Kubelet::new(&ground, &sandbox, "hist-app", "10.91.1.0/24");
+    let pause = kubelet.pause(0, "10.91.1.5");
+    let first = kubelet.app(0, &pause);
+    kubelet.docker(&["kill", &first]);
+    let second = kubelet.app(1, &pause);
+    let kept = |kubelet: &Kubelet<'_>| {
+        let restart = kubelet.verdict("container-started", &[]);
+        assert_eq!(restart["verdict"], "IP kept 10.91.1.5: same sandbox");
+        assert_eq!(restart["ip_kept"], true);
+        assert_eq!(restart["netns"], restart["netns_before"]);
+        restart
+    };
+    let restart = kept(&kubelet);
+    let pid = kubelet.docker(&["inspect", "-f", "{{.State.Pid}}", &pause]);
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+    assert_eq!(
+        link.display().to_string(),
+        format!("net:[{}]", restart["netns"])
+    );
+    let ends: Vec<Value> = kubelet
+        .history(&[])
+        .into_iter()
+        .filter(|event| event["event"] == "container-ended")
+        .collect();
+    assert_eq!((ends.len(), &ends[0]["exit_code"]), (1, &Value::from(137)));
+
+    kubelet.docker(&["rm", "-f", &second]);
+    let third = kubelet.app(1, &pause);
+    kept(&kubelet);
+    kubelet.docker(&["restart", "-t", "0", &third]);
+    kept(&kubelet);
+    // each of the lives, though the engine lists but two containers
+    let starts = |events: Vec<Value>| {
+        events
+            .iter()
+            .filter(|event| event["event"] == "container-started")
+            .count()
+    };
+    assert_eq!(starts(kubelet.history(&[])), 4);
+    kubelet.forget_events();
+    assert_eq!(
+        starts(kubelet.history(&["--no-probe"])),
+        4,
+        "from the journal"
+    );
+    // without a journal: those of the containers that are there
+    let folder = kubelet.sandbox.home().join("state/devnet");
+    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(starts(kubelet.history(&["--no-probe"])), 2);
+}
+
+#[test]
+fn a_sandbox_that_is_killed_removed_or_restarted_is_told_with_its_reason() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let kubelet = Kubelet::new(&ground, &sandbox, "hist-pause", "10.91.2.0/24");
+    let zero = kubelet.pause(0, "10.91.2.5");
+    let app = kubelet.app(0, &zero);
+    kubelet.devnet(&["pods"]);
+    kubelet.docker(&["kill", &zero, &app]);
+    let one = kubelet.pause(1, "10.91.2.6");
+    kubelet.app(1, &one);
+    let killed =
+        "IP changed 10.91.2.5 -> 10.91.2.6: sandbox replaced, because it was killed (exit 137)";
+    assert_eq!(kubelet.verdict("sandbox-started", &[])["verdict"], killed);
+    kubelet.forget_events();
+    let later = kubelet.verdict("sandbox-started", &[]);
+    assert_eq!(later["verdict"], killed);
+    assert_eq!(kubelet.verdict("container-started", &[])["verdict"], killed);
+    // the engine itself forgets the numbers of namespaces; the journal does not
+    assert!(
+        later["netns_before"].is_u64() && later["netns"].is_u64(),
+        "{later}"
+    );
+
+    kubelet.docker(&["rm", "-f", &one]);
+    // the kubelet counts on from the sandbox that is still there
+    let two = kubelet.pause(2, "10.91.2.7");
+    let removed = kubelet.verdict("sandbox-started", &[]);
+    let said = removed["verdict"].as_str().unwrap();
+    let reason = said.strip_prefix("IP changed 10.91.2.6 -> 10.91.2.7: sandbox replaced, because ");
+    // the second, when tests beside this one have filled the engine's memory in between
+    let reasons = ["it was removed (exit 137)", "it ended unseen and is gone"];
+    assert!(
+        reason.is_some_and(|reason| reasons.contains(&reason)),
+        "{said}"
+    );
+    kubelet.docker(&["restart", "-t", "0", &two]);
+    let restarted = kubelet.verdict("sandbox-started", &[]);
+    assert_eq!(
+        (&restarted["same_sandbox"], &restarted["ip_kept"]),
+        (&true.into(), &true.into())
+    );
+    let text = kubelet.devnet(&["history", "default/hist-pause"]);
+    for said in [
+        "sandbox #0",
+        "ended exit 137",
+        "restarted in place",
+        "net:[",
+    ] {
+        assert!(text.contains(said), "no `{said}` in\n{text}");
+    }
+    // the pod is gone, and is remembered by its name
+    for id in [&zero, &two] {
+        kubelet.docker(&["rm", "-f", id]);
+    }
+    let apps = kubelet.docker(&["ps", "-aqf", "label=io.kubernetes.pod.name=hist-pause"]);
+    for id in apps.lines() {
+        kubelet.docker(&["rm", "-f", id]);
+    }
+    assert!(kubelet.history(&[]).len() >= 8);
+}
+
+#[test]
+fn a_lab_pods_history_is_what_was_done_to_it() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let host = format!("unix://{}", ground.join("node.sock").display());
+    let devnet = |arguments: &[&str]| {
+        let mut all = vec!["-H", host.as_str()];
+        all.extend_from_slice(arguments);
+        sandbox.devnet(&all).ok()
+    };
+    let manifest = sandbox.home().join("pod.yaml");
+    std::fs::write(&manifest, devnet(&["new", "pod", "--set", "name=hist-lab"])).unwrap();
+    devnet(&["lab", "up", &manifest.display().to_string()]);
+    devnet(&["pods"]);
+    devnet(&["lab", "kill", "hist-lab", "-c", "client"]);
+    devnet(&["pods"]);
+    devnet(&["lab", "kill", "hist-lab"]);
+    devnet(&["pods"]);
+    devnet(&["lab", "restart", "hist-lab"]);
+    let document: Value =
+        serde_json::from_str(&devnet(&["history", "hist-lab", "-o", "json"])).unwrap();
+    let events = document["pods"][0]["events"].as_array().unwrap();
+    let verdicts: Vec<&str> = events
+        .iter()
+        .filter(|event| event["event"] == "sandbox-started")
+        .filter_map(|event| event["restart"]["verdict"].as_str())
+        .collect();
+    assert_eq!(verdicts.len(), 2, "{events:#?}");
+    assert!(verdicts[0].contains("IP changed") && verdicts[0].contains("killed (exit 137)"));
+    // a lab stops the containers and then kills what holds their network
+    assert!(verdicts[1].contains("IP changed"), "{verdicts:?}");
+    let client = events.iter().find(|event| {
+        event["event"] == "container-started"
+            && event["container"] == "client"
+            && event["attempt"] == 1
+    });
+    let restart = &client.unwrap()["restart"];
+    assert_eq!(
+        (&restart["same_sandbox"], &restart["ip_kept"]),
+        (&true.into(), &true.into())
+    );
+    devnet(&["lab", "down", "hist-lab"]);
+}
+
+#[test]
+fn the_recorded_nodes_history_names_its_restarts() {
+    let replay = Replay::start();
+    let history = |pod: &str| -> Vec<Value> {
+        let output = Sandbox::bare().devnet(&[
+            "-H",
+            &replay.host,
+            "history",
+            pod,
+            "--no-probe",
+            "-o",
+            "json",
+        ]);
+        let document: Value = serde_json::from_str(&output.ok()).unwrap();
+        document["pods"][0]["events"].as_array().unwrap().clone()
+    };
+    // made, refused by the runtime, and made again in the same sandbox
+    let events = history("hostns-node1");
+    let failed = events
+        .iter()
+        .find(|event| event["event"] == "container-failed")
+        .unwrap();
+    assert_eq!(
+        (&failed["exit_code"], &failed["attempt"]),
+        (&128.into(), &3.into())
+    );
+    let started = events
+        .iter()
+        .rfind(|event| event["container"] == "mon")
+        .unwrap();
+    assert_eq!(started["restart"]["same_sandbox"], true);
+    assert_eq!(started["attempt"], 4);
+    let oom = history("oom-node1");
+    let ended = oom
+        .iter()
+        .find(|event| event["event"] == "container-ended")
+        .unwrap();
+    assert_eq!(
+        (&ended["exit_code"], &ended["oom_killed"]),
+        (&137.into(), &true.into())
+    );
+    // an older pod of that name is another pod
+    let two = Sandbox::bare()
+        .devnet(&["-H", &replay.host, "history", "--no-probe"])
+        .ok();
+    assert_eq!(two.matches("two-node1").count(), 2, "{two}");
+    assert!(!two.contains("IP changed"));
+}
+
+#[test]
+fn a_home_that_can_not_be_written_changes_nothing() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare().env("XDG_STATE_HOME", "/proc/no-such-folder");
+    let kubelet = Kubelet::new(&ground, &sandbox, "hist-home", "10.91.3.0/24");
+    let pause = kubelet.pause(0, "10.91.3.5");
+    kubelet.app(0, &pause);
+    assert_eq!(kubelet.history(&["--no-probe"]).len(), 2);
+    // and a journal of nonsense is as good as none
+    let sandbox = Sandbox::bare();
+    let folder = sandbox.home().join("state/devnet");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        folder.join("journal.jsonl"),
+        b"\xff\x00{\"v\":1}\n{\"v\":1,\"id\":7",
+    )
+    .unwrap();
+    let name = "default/hist-home";
+    let host = format!("unix://{}", ground.join("node.sock").display());
+    let text = sandbox.devnet(&["-H", &host, "history", name]).ok();
+    assert!(text.contains("10.91.3.5"), "{text}");
+}
