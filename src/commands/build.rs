@@ -1,22 +1,15 @@
 //! `devnet build`.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::commands::Context;
-use crate::commands::build_result::{self, Export, Part};
-use crate::commands::build_show::{self, Work};
+use crate::commands::build_job::{self, Job};
 use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
 use crate::commands::target::{Need, NodeTarget};
-use crate::engine::buildkit::{Provide, Solve};
-use crate::engine::buildkit_auth::Logins;
-use crate::engine::{Engine, Info};
+use crate::commands::{build_result, build_show, build_watch};
 use crate::error::{Error, Result};
-use crate::host::registry_login;
-use crate::image::build::Options;
-use crate::image::build_flags;
 use crate::image::credentials::DockerConfig;
 use crate::render::build::Progress;
 
@@ -28,6 +21,7 @@ use crate::render::build::Progress;
   devnet build --target test --build-arg GO=1.24 . one stage, with an argument
   devnet build --secret id=npm,src=.npmrc .        a file that RUN --mount=type=secret may see
   devnet build -o out .                            the result's files into a folder
+  devnet build -t app:dev --watch .                again at each change, and into the running pods
   id=$(devnet build -q .)                          only the image ID on stdout
 
 Only files that changed since the last build are sent. `.dockerignore` (or
@@ -123,6 +117,9 @@ pub(crate) struct Args {
     /// Check the Dockerfile, and build nothing
     #[arg(long)]
     pub(super) check: bool,
+    /// Build again whenever a file changes, and have pods that run the image start the new one
+    #[arg(long, conflicts_with = "check")]
+    pub(super) watch: bool,
     /// Print the resolved build as JSON, and send nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -134,6 +131,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut wanted = build_wanted::read(&args, &config, context)?;
     let mut source = Source::find(&args.place, args.file.as_deref(), &mut wanted.options).await?;
     source.named(&args.build_context, &mut wanted.options)?;
+    let watched = if args.watch {
+        build_watch::scopes(&source)?
+    } else {
+        Vec::new()
+    };
     let target = context
         .target(Need::Image)
         .await?
@@ -146,8 +148,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.dry_run {
         return dry_run(&wanted, &source, &target.nodes, &shared_key, context);
     }
-    let secrets = build_source::secrets(&wanted.secrets, context)?;
-    let agents = build_source::agents(&wanted.ssh, context).await?;
+    let provided = build_job::provided(&wanted, context).await?;
     for file in args.iidfile.iter().chain(&args.metadata_file) {
         build_result::remove(file)?;
     }
@@ -155,161 +156,27 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     // an image that leaves the engine is for nobody else's engine
     let others = if wanted.output.is_none() { others } else { &[] };
     let others = build_result::connect(others, &engine, context).await?;
-    can_it(&engine, &wanted, context)?;
-    if wanted
-        .options
-        .hosts
-        .iter()
-        .any(|(_, address)| address == "host-gateway")
-    {
-        let gateway = engine.host_gateway().await?;
-        for (_, address) in &mut wanted.options.hosts {
-            if address == "host-gateway" {
-                address.clone_from(&gateway);
-            }
-        }
-    }
-    // one question less where the answer changes nothing
-    let info = if wanted.output.is_some()
-        || !wanted.annotations.is_empty()
-        || !wanted.options.attestations.is_empty()
-    {
-        engine.info().await?
-    } else {
-        Info::default()
-    };
-    let Export {
-        exporter,
-        sink,
-        part,
-        save_to,
-    } = build_result::export(
-        wanted.output.as_ref(),
-        &wanted.options,
-        &wanted.annotations,
-        &info,
-        context,
-    )?;
-    let dockerfile = source.dockerfile.take();
-    let classic = build_wanted::classic(&source, dockerfile.as_deref());
-    let solve = Solve {
-        attributes: wanted.options.attributes(),
+    build_job::can_it(&engine, &mut wanted, context).await?;
+    let mut job = Job {
+        wanted,
+        source,
         shared_key,
-        exporter,
-        cache_from: std::mem::take(&mut wanted.cache_from),
-        cache_to: wanted.cache_to.clone(),
-        entitlements: entitlements(&wanted.options),
-        provide: Provide {
-            folders: source.folders,
-            upload: source.upload,
-            secrets,
-            agents,
-            logins: Some(logins(&config, context)),
-            result: sink,
-        },
+        progress,
+        config,
+        node: node.name.clone(),
+        engine,
+        others,
+        check: args.check,
+        iidfile: args.iidfile,
+        metadata_file: args.metadata_file,
     };
-    if args.check {
-        return build_show::check(&engine, solve, dockerfile.as_deref(), context).await;
+    if args.watch {
+        return build_watch::run(&mut job, provided, watched, context).await;
     }
-    let work = Work::BuildKit(Box::new(solve));
-    let built = build_show::run(&engine, work, progress, dockerfile.as_deref(), context).await?;
-    let built = if let Some(built) = built {
-        built
-    } else {
-        let (pump, filename) = build_wanted::classic_or_why(classic, &wanted, &engine)?;
-        wanted.options.filename = filename;
-        let work = Work::Classic(&wanted.options, pump);
-        context.ui.note(&format!(
-            "the engine at {} has no BuildKit: its classic builder is used, which is sent the whole context",
-            engine.address()
-        ));
-        build_show::run(&engine, work, progress, dockerfile.as_deref(), context)
-            .await?
-            .ok_or_else(|| Error::failed("the engine built no image"))?
-    };
-    let id = built.image_id();
-    if let (Some(file), Some(id)) = (&save_to, id) {
-        let (sink, part) = build_result::write_to(file, context)?;
-        engine.save_image(id, &wanted.options.tags, sink).await?;
-        part.map_or(Ok(()), Part::finish)?;
-    }
-    part.map_or(Ok(()), Part::finish)?;
-    if let (Some(file), Some(id)) = (&args.iidfile, id) {
-        build_result::write(file, id)?;
-    }
-    if let Some(file) = &args.metadata_file {
-        build_result::write(file, &build_result::metadata(&built))?;
-    }
-    if let (Some(id), true) = (id, context.ui.quiet()) {
-        context
-            .ui
-            .data(&format!("{id}\n"))
-            .map_err(|error| Error::failed("stdout can't be written").because(error))?;
-    }
-    if wanted.push {
-        for name in &wanted.options.tags {
-            let login = logins(&config, context)(build_flags::registry(name).to_owned()).await;
-            engine.push_image(name, login).await?;
-            context.ui.detail(&format!("pushed {name}"));
-        }
-    }
-    match id {
-        Some(id) => {
-            build_result::hand_over(&engine, id, &wanted.options.tags, others, context).await
-        }
+    match job.build(provided, context).await? {
+        Some(id) => job.hand_over(&id, context).await,
         None => Ok(()),
     }
-}
-
-fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
-    let environment: Arc<Vec<(OsString, OsString)>> = Arc::new(
-        context
-            .settings
-            .environment
-            .all()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-    );
-    let config = config.clone();
-    Arc::new(move |host| {
-        let (config, environment) = (config.clone(), environment.clone());
-        Box::pin(async move { registry_login::login(&config, &host, &environment).await })
-    })
-}
-
-/// Says what an old engine would silently leave out.
-fn can_it(engine: &Engine, wanted: &Wanted, context: &Context) -> Result<()> {
-    let version = engine.about().version.clone().unwrap_or_default();
-    let major = version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major >= 23) {
-        return Ok(());
-    }
-    let who = format!("the engine at {} (version {version})", engine.address());
-    if !wanted.options.contexts.is_empty() {
-        return Err(Error::failed(format!("{who} knows no named contexts"))
-            .hint("Docker Engine 23 and newer do"));
-    }
-    for (flag, given) in [
-        ("--ulimit", !wanted.options.ulimits.is_empty()),
-        ("--shm-size", wanted.options.shm_size.is_some()),
-    ] {
-        if given {
-            context
-                .ui
-                .warn(&format!("{who} knows no `{flag}` and builds without it"));
-        }
-    }
-    Ok(())
-}
-
-fn entitlements(options: &Options) -> Vec<String> {
-    let host = options.network.as_deref() == Some("host");
-    host.then(|| "network.host".to_owned())
-        .into_iter()
-        .collect()
 }
 
 /// Docker's own configuration; a broken one is no reason not to build.

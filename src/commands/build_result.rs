@@ -225,7 +225,7 @@ pub(super) async fn hand_over(
     from: &Engine,
     id: &str,
     names: &[String],
-    others: Vec<Other>,
+    others: &[Other],
     context: &Context,
 ) -> Result<()> {
     // a pod can't ask for an image without a name
@@ -242,7 +242,7 @@ pub(super) async fn hand_over(
         missing.push(node.to_owned());
     };
     let mut lacking = Vec::new();
-    for (node, engine) in &others {
+    for (node, engine) in others {
         let outcome = match engine {
             Err(error) => Err(error.again()),
             Ok(engine) => needs(engine, &image, names).await,

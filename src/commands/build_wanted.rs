@@ -1,7 +1,7 @@
 //! `devnet build`: the command line, read; and the same for the classic builder.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::commands::Context;
 use crate::commands::build::Args;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::image::build::{self, Options};
 use crate::image::build_flags::{self, Attributed, Output, Secret, Ssh};
 use crate::image::credentials::DockerConfig;
-use crate::image::{context_tar, ignore};
+use crate::image::{context_tar, ignore, scope};
 
 /// The command line, read.
 pub(super) struct Wanted {
@@ -154,15 +154,8 @@ pub(super) fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pum
         (None, Some(Folder::Memory(files))) => files.values().next().cloned().unwrap_or_default(),
         (None, _) => return Err(needs_buildkit("a Dockerfile that is no file")),
     };
-    let own = dockerfile.map(|file| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".dockerignore");
-        PathBuf::from(name)
-    });
     let common = root.as_ref().map(|root| root.join(".dockerignore"));
-    let read = |file: &PathBuf| std::fs::read_to_string(file).ok();
-    let ignored = own.iter().chain(&common).find_map(read);
-    let exclude = ignored.map(|text| ignore::lines(&text)).unwrap_or_default();
+    let exclude = scope::excluded(root.as_deref(), dockerfile);
     let matcher = ignore::Matcher::new(&exclude)
         .map_err(|error| Error::failed("the build context can't be filtered").because(error))?;
     let within = root
@@ -175,7 +168,7 @@ pub(super) fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pum
         visible_ignore: common
             .as_ref()
             .filter(|_| !matcher.matches(".dockerignore", None).0)
-            .and_then(read),
+            .and_then(|file| std::fs::read_to_string(file).ok()),
     });
     let name = within.unwrap_or_else(|| context_tar::DOCKERFILE.to_owned());
     let pump = Box::new(move |to: &mut dyn std::io::Write| {

@@ -47,6 +47,21 @@ impl Drop for Undoing<'_> {
 }
 
 impl Context {
+    /// Does `work` to its end, also when the run is interrupted meanwhile: half of it done would be
+    /// worse than none or all.
+    ///
+    /// # Errors
+    /// What `work` said; interrupted, when that is so by then.
+    pub(crate) async fn to_its_end<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.interruption.undoing.fetch_add(1, Ordering::SeqCst);
+        let _counted = Undoing(&self.interruption.undoing);
+        let outcome = work.await;
+        if *self.interruption.told.borrow() {
+            return Err(Error::interrupted());
+        }
+        outcome
+    }
+
     /// Does `work`. If it fails, or the run is interrupted meanwhile, `undo` is done to its end
     /// before the failure is told; `work` is dropped by then, so nothing more is made.
     pub(crate) async fn or_undo<T>(
@@ -102,6 +117,21 @@ mod tests {
         let error = context.or_undo(work, undo()).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Interrupted);
         assert_eq!(undone.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_must_not_stay_half_done_is_done_before_the_interruption_is_told() {
+        let context = context();
+        let mut done = false;
+        let work = async {
+            assert!(context.interruption.tell(), "it is waited for");
+            tokio::task::yield_now().await;
+            done = true;
+            Ok(())
+        };
+        let error = context.to_its_end(work).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Interrupted);
+        assert!(done);
     }
 
     impl Interruption {

@@ -9,10 +9,13 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) mod build;
+mod build_job;
+mod build_restart;
 mod build_result;
 mod build_show;
 mod build_source;
 mod build_wanted;
+mod build_watch;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod config;

@@ -2,6 +2,7 @@
 
 pub(crate) mod calling_shell;
 pub(crate) mod docker_context;
+pub(crate) mod file_watch;
 pub(crate) mod journal;
 pub(crate) mod minikube;
 pub(crate) mod process;

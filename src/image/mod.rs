@@ -13,4 +13,5 @@ pub(crate) mod ignore;
 pub(crate) mod reassemble;
 pub(crate) mod reference;
 pub(crate) mod repack;
+pub(crate) mod scope;
 pub(crate) mod tar_split;

@@ -46,9 +46,42 @@ pub(crate) fn split(name: &str) -> Result<(String, String)> {
     Ok((repository.into(), tag.into()))
 }
 
+/// A name in full, as `docker.io/library/app:latest`, so that two ways to say one are equal.
+pub(crate) fn canonical(name: &str) -> String {
+    let (host, path) = match name.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+        _ => ("docker.io", name),
+    };
+    let team = if host == "docker.io" && !path.contains('/') {
+        "library/"
+    } else {
+        ""
+    };
+    let tag = if path.contains([':', '@']) {
+        ""
+    } else {
+        ":latest"
+    };
+    format!("{host}/{team}{path}{tag}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_ways_to_say_one_name_are_equal() {
+        for (name, full) in [
+            ("app", "docker.io/library/app:latest"),
+            ("docker.io/app:1", "docker.io/library/app:1"),
+            ("team/app", "docker.io/team/app:latest"),
+            ("127.0.0.1:5000/app", "127.0.0.1:5000/app:latest"),
+            ("localhost/a/b:1", "localhost/a/b:1"),
+            ("app@sha256:00", "docker.io/library/app@sha256:00"),
+        ] {
+            assert_eq!(canonical(name), full);
+        }
+    }
 
     #[test]
     fn names_are_split_as_engines_split_them() {

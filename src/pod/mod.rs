@@ -11,6 +11,7 @@ mod life;
 mod membership;
 mod select;
 mod selector;
+mod stale;
 mod state;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub(crate) use hosts::addresses_in_hosts;
 pub(crate) use life::{Happening, Life, Lives, lives, present};
 pub(crate) use select::select;
 pub(crate) use selector::Selector;
+pub(crate) use stale::{Pull, Renamed, Stale, stale};
 pub(crate) use state::{is_up, timestamp};
 
 /// What one look at one or more nodes found.

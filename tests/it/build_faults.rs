@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
+use crate::build_watch::{KubeletPod, Watching};
 use crate::support::build::{Build, exists};
 use crate::support::proxy::Proxy;
 use crate::support::{Output, docker};
@@ -215,4 +216,24 @@ fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_d
     docker(&build.ground, "node2", &["rmi", "spread:1"]).ok();
     run(&["-q", "-t", "spread:1", "--node", "multi"]).ok();
     id("node2").fails(1);
+    // a watch has the pods of every node start the new image
+    let sleeper = "FROM scratch\nCOPY bin /bin\nCOPY a /\nENTRYPOINT [\"/bin/busybox\", \"sleep\", \"3600\"]\n";
+    build.write("Dockerfile", sleeper);
+    fs::create_dir(build.context().join("bin")).unwrap();
+    fs::copy("/bin/busybox", build.context().join("bin/busybox")).unwrap();
+    run(&["-q", "-t", "spread:3"]).ok();
+    let pods = ["node", "node2"]
+        .map(|engine| KubeletPod::new((&build, engine), &format!("on-{engine}"), "spread:3", None));
+    let mut command = sandbox.devnet_command(&["-p", "multi", "build", "--watch"]);
+    command.args(["--progress", "quiet", "-t", "spread:3"]);
+    command.arg(build.context());
+    let watching = Watching::of(&build, command);
+    watching.until("watching ");
+    build.write("a", "another");
+    let said = watching.until("watching ").join("\n");
+    for (pod, node) in pods.iter().zip(["multi", "multi-m02"]) {
+        assert_eq!(pod.state(1), "exited 137", "{said}");
+        assert!(said.contains(&format!("was killed on {node}:")), "{said}");
+    }
+    watching.end();
 }

@@ -10,6 +10,7 @@ mod build;
 mod build_faults;
 mod build_inputs;
 mod build_same;
+mod build_watch;
 mod config;
 mod env;
 mod env_forms;

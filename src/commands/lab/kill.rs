@@ -62,6 +62,15 @@ pub(super) async fn replace(engine: &Engine, there: &LabPod, container: &str) ->
     Ok(attempt)
 }
 
+/// The same for whoever knows the pod by its UID, as a build that made its image anew.
+pub(crate) async fn renew_container(engine: &Engine, uid: &str, container: &str) -> Result<u32> {
+    let all = pods(engine).await?;
+    let there = all.iter().find(|pod| pod.uid == uid).ok_or_else(|| {
+        Error::not_found(format!("the lab has no pod with the UID `{uid}` any more"))
+    })?;
+    replace(engine, there, container).await
+}
+
 /// Ends the sandbox and makes the pod again in a new one, at the next address.
 pub(super) async fn sandbox(
     context: &Context,

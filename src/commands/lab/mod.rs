@@ -9,6 +9,7 @@ mod stage;
 mod up;
 
 pub(crate) use down::sweep;
+pub(crate) use kill::renew_container;
 pub(crate) use prove::{Format as ProofFormat, tell};
 
 use std::path::PathBuf;

@@ -1,0 +1,243 @@
+//! `devnet build`: one build, from the command line read and the engine connected to the image.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::commands::Context;
+use crate::commands::build_result::{self, Export, Other, Part};
+use crate::commands::build_show::{self, Work};
+use crate::commands::build_source::{self, Source};
+use crate::commands::build_wanted::{self, Wanted};
+use crate::engine::buildkit::{Built, Provide, Solve};
+use crate::engine::buildkit_auth::Logins;
+use crate::engine::buildkit_ssh::Agent;
+use crate::engine::{Engine, Info};
+use crate::error::{Error, Result};
+use crate::host::registry_login;
+use crate::image::build::Options;
+use crate::image::build_flags;
+use crate::image::credentials::DockerConfig;
+use crate::render::build::Progress;
+
+/// Everything that a build needs, so that it can be done again.
+pub(super) struct Job {
+    pub(super) wanted: Wanted,
+    pub(super) source: Source,
+    pub(super) shared_key: String,
+    pub(super) progress: Progress,
+    pub(super) config: Arc<DockerConfig>,
+    /// The node that builds, and its engine.
+    pub(super) node: String,
+    pub(super) engine: Engine,
+    /// The nodes that get the image.
+    pub(super) others: Vec<Other>,
+    pub(super) check: bool,
+    pub(super) iidfile: Option<PathBuf>,
+    pub(super) metadata_file: Option<PathBuf>,
+}
+
+/// What steps may ask for by its ID.
+pub(super) struct Provided {
+    secrets: BTreeMap<String, Vec<u8>>,
+    agents: BTreeMap<String, Agent>,
+}
+
+/// Reads the secrets and finds the agents.
+pub(super) async fn provided(wanted: &Wanted, context: &Context) -> Result<Provided> {
+    Ok(Provided {
+        secrets: build_source::secrets(&wanted.secrets, context)?,
+        agents: build_source::agents(&wanted.ssh, context).await?,
+    })
+}
+
+impl Job {
+    /// Builds, and gives the image's ID where there is an image.
+    pub(super) async fn build(
+        &mut self,
+        provided: Provided,
+        context: &Context,
+    ) -> Result<Option<String>> {
+        let engine = &self.engine;
+        let wanted = &self.wanted;
+        // one question less where the answer changes nothing
+        let info = if wanted.output.is_some()
+            || !wanted.annotations.is_empty()
+            || !wanted.options.attestations.is_empty()
+        {
+            engine.info().await?
+        } else {
+            Info::default()
+        };
+        let Export {
+            exporter,
+            sink,
+            part,
+            save_to,
+        } = build_result::export(
+            wanted.output.as_ref(),
+            &wanted.options,
+            &wanted.annotations,
+            &info,
+            context,
+        )?;
+        let solve = Solve {
+            attributes: wanted.options.attributes(),
+            shared_key: self.shared_key.clone(),
+            exporter,
+            cache_from: wanted.cache_from.clone(),
+            cache_to: wanted.cache_to.clone(),
+            entitlements: entitlements(&wanted.options),
+            provide: Provide {
+                folders: self.source.folders.clone(),
+                upload: self.source.upload.take(),
+                secrets: provided.secrets,
+                agents: provided.agents,
+                logins: Some(logins(&self.config, context)),
+                result: sink,
+            },
+        };
+        let dockerfile = self.source.dockerfile.as_deref();
+        if self.check {
+            build_show::check(engine, solve, dockerfile, context).await?;
+            return Ok(None);
+        }
+        let work = Work::BuildKit(Box::new(solve));
+        let built = match build_show::run(engine, work, self.progress, dockerfile, context).await? {
+            Some(built) => built,
+            None => self.classic(context).await?,
+        };
+        let id = built.image_id();
+        if let (Some(file), Some(id)) = (&save_to, id) {
+            let (sink, part) = build_result::write_to(file, context)?;
+            engine.save_image(id, &wanted.options.tags, sink).await?;
+            part.map_or(Ok(()), Part::finish)?;
+        }
+        part.map_or(Ok(()), Part::finish)?;
+        if let (Some(file), Some(id)) = (&self.iidfile, id) {
+            build_result::write(file, id)?;
+        }
+        if let Some(file) = &self.metadata_file {
+            build_result::write(file, &build_result::metadata(&built))?;
+        }
+        if let (Some(id), true) = (id, context.ui.quiet()) {
+            let line = format!("{id}\n");
+            context.ui.data(&line).map_err(Error::stdout)?;
+        }
+        if wanted.push {
+            self.push(context).await?;
+        }
+        Ok(id.map(ToOwned::to_owned))
+    }
+
+    /// The same by an engine's classic builder.
+    async fn classic(&self, context: &Context) -> Result<Built> {
+        let Self { wanted, engine, .. } = self;
+        let dockerfile = self.source.dockerfile.as_deref();
+        let classic = build_wanted::classic(&self.source, dockerfile);
+        let (pump, filename) = build_wanted::classic_or_why(classic, wanted, engine)?;
+        let options = Options {
+            filename,
+            ..wanted.options.clone()
+        };
+        context.ui.note(&format!(
+            "the engine at {} has no BuildKit: its classic builder is used, which is sent the whole context",
+            engine.address()
+        ));
+        let work = Work::Classic(&options, pump);
+        build_show::run(engine, work, self.progress, dockerfile, context)
+            .await?
+            .ok_or_else(|| Error::failed("the engine built no image"))
+    }
+
+    async fn push(&self, context: &Context) -> Result<()> {
+        for name in &self.wanted.options.tags {
+            let registry = build_flags::registry(name).to_owned();
+            let login = logins(&self.config, context)(registry).await;
+            self.engine.push_image(name, login).await?;
+            context.ui.detail(&format!("pushed {name}"));
+        }
+        Ok(())
+    }
+
+    /// The engines that have the image afterwards, the one that builds first.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&str, &Engine)> {
+        let others = self
+            .others
+            .iter()
+            .filter_map(|(name, engine)| Some((name.as_str(), engine.as_ref().ok()?)));
+        std::iter::once((self.node.as_str(), &self.engine)).chain(others)
+    }
+
+    /// Whether the result stays in the engine.
+    pub(super) fn is_for_the_engine(&self) -> bool {
+        self.wanted.output.is_none()
+    }
+
+    /// Brings the image to the other nodes.
+    pub(super) async fn hand_over(&self, id: &str, context: &Context) -> Result<()> {
+        let names = &self.wanted.options.tags;
+        build_result::hand_over(&self.engine, id, names, &self.others, context).await
+    }
+}
+
+fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
+    let environment: Arc<Vec<(OsString, OsString)>> = Arc::new(
+        context
+            .settings
+            .environment
+            .all()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    );
+    let config = config.clone();
+    Arc::new(move |host| {
+        let (config, environment) = (config.clone(), environment.clone());
+        Box::pin(async move { registry_login::login(&config, &host, &environment).await })
+    })
+}
+
+/// Says what an old engine would silently leave out, and asks it what only it knows.
+pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Context) -> Result<()> {
+    let hosts = &mut wanted.options.hosts;
+    if hosts.iter().any(|(_, address)| address == "host-gateway") {
+        let gateway = engine.host_gateway().await?;
+        for (_, address) in hosts {
+            if address == "host-gateway" {
+                address.clone_from(&gateway);
+            }
+        }
+    }
+    let version = engine.about().version.clone().unwrap_or_default();
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major >= 23) {
+        return Ok(());
+    }
+    let who = format!("the engine at {} (version {version})", engine.address());
+    if !wanted.options.contexts.is_empty() {
+        return Err(Error::failed(format!("{who} knows no named contexts"))
+            .hint("Docker Engine 23 and newer do"));
+    }
+    for (flag, given) in [
+        ("--ulimit", !wanted.options.ulimits.is_empty()),
+        ("--shm-size", wanted.options.shm_size.is_some()),
+    ] {
+        if given {
+            context
+                .ui
+                .warn(&format!("{who} knows no `{flag}` and builds without it"));
+        }
+    }
+    Ok(())
+}
+
+fn entitlements(options: &Options) -> Vec<String> {
+    let host = options.network.as_deref() == Some("host");
+    host.then(|| "network.host".to_owned())
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,180 @@
+//! Which containers of pods run an image that is no longer the one of its name.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Container, ContainerFacts, Origin, Pod, is_up};
+use crate::image::reference;
+
+/// What `kubectl apply` keeps on a pod: its manifest.
+const APPLIED: &str = "annotation.kubectl.kubernetes.io/last-applied-configuration";
+
+/// An image's name, what it stood for, and what it stands for now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Renamed {
+    pub(crate) name: String,
+    pub(crate) before: BTreeSet<String>,
+    pub(crate) now: String,
+}
+
+/// A container that runs an older image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stale<'p> {
+    pub(crate) pod: &'p Pod,
+    pub(crate) container: &'p Container,
+    pub(crate) pull: Pull,
+}
+
+/// Whether the kubelet asks a registry for the image before it starts the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pull {
+    /// Its manifest says so, or leaves it to the name, which is `latest`.
+    Always,
+    /// Nobody knows the manifest, and the name is `latest`.
+    Perhaps,
+    No,
+}
+
+/// Finds the containers of kubelet and lab pods that should run what `image` is now: those that
+/// were made from its name, or from what it stood for.
+pub(crate) fn stale<'p>(
+    pods: &'p [Pod],
+    facts: &[ContainerFacts],
+    image: &Renamed,
+) -> Vec<Stale<'p>> {
+    let wanted = reference::canonical(&image.name);
+    let mut found = Vec::new();
+    for pod in pods.iter().filter(|pod| pod.origin != Origin::Docker) {
+        let applied = applied(pod, facts);
+        for container in &pod.containers {
+            let planned = applied
+                .as_ref()
+                .and_then(|spec| planned(spec, &container.name));
+            let named = |name: &str| reference::canonical(name) == wanted;
+            let by_name = named(&container.image)
+                || planned
+                    .and_then(|planned| planned["image"].as_str())
+                    .is_some_and(named);
+            let id = container.image_id.as_ref();
+            let by_id = id.is_some_and(|id| image.before.contains(id));
+            // what has ended the kubelet starts again itself, and in the lab nobody does
+            let lives =
+                is_up(&container.state) || (pod.origin == Origin::Lab && container.kind != "init?");
+            if lives && (by_name || by_id) && id.is_some_and(|id| *id != image.now) {
+                found.push(Stale {
+                    pod,
+                    container,
+                    pull: pull(pod, planned, &wanted),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// The manifest that `kubectl apply` was given, when the pod itself was applied.
+fn applied(pod: &Pod, facts: &[ContainerFacts]) -> Option<Value> {
+    let sandbox = &pod.sandbox.as_ref()?.id;
+    let facts = facts.iter().find(|facts| facts.id == *sandbox)?;
+    serde_json::from_str(facts.labels.get(APPLIED)?).ok()
+}
+
+fn planned<'v>(manifest: &'v Value, container: &str) -> Option<&'v Value> {
+    ["containers", "initContainers"]
+        .iter()
+        .filter_map(|kind| manifest["spec"][kind].as_array())
+        .flatten()
+        .find(|planned| planned["name"] == container)
+}
+
+fn pull(pod: &Pod, planned: Option<&Value>, name: &str) -> Pull {
+    let latest = name.ends_with(":latest");
+    let policy = planned.map(|planned| planned["imagePullPolicy"].as_str());
+    match policy {
+        _ if pod.origin == Origin::Lab => Pull::No,
+        Some(Some("Always")) => Pull::Always,
+        Some(None) if latest => Pull::Always,
+        None if latest => Pull::Perhaps,
+        _ => Pull::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::{Lone, pods};
+
+    /// A kubelet pod's sandbox and its one container, and the container's image.
+    fn pod(applied: Option<&str>, image: &str, image_id: &str) -> Vec<ContainerFacts> {
+        let facts = |kind: &str, name: &str| ContainerFacts {
+            id: kind.to_owned(),
+            name: format!("k8s_{name}_web_default_uid_0"),
+            image: image.to_owned(),
+            image_id: Some(image_id.to_owned()),
+            state: "running".to_owned(),
+            labels: [("io.kubernetes.docker.type".to_owned(), kind.to_owned())].into(),
+            ..ContainerFacts::default()
+        };
+        let mut sandbox = facts("podsandbox", "POD");
+        if let Some(applied) = applied {
+            sandbox
+                .labels
+                .insert(APPLIED.to_owned(), applied.to_owned());
+        }
+        let mut container = facts("container", "app");
+        let joins = "io.kubernetes.sandbox.id".to_owned();
+        container.labels.insert(joins, "podsandbox".to_owned());
+        vec![sandbox, container]
+    }
+
+    fn found(facts: &[ContainerFacts], name: &str) -> Option<Pull> {
+        let image = Renamed {
+            name: name.to_owned(),
+            before: ["old".to_owned()].into(),
+            now: "new".to_owned(),
+        };
+        let pods = pods("node", facts, Lone::Leave);
+        let found = stale(&pods, facts, &image);
+        assert!(found.len() < 2);
+        found.first().map(|one| one.pull)
+    }
+
+    #[test]
+    fn a_container_is_found_by_what_its_name_stood_for_or_by_the_name() {
+        let by_id = pod(None, "sha256:old", "old");
+        assert_eq!(found(&by_id, "app:dev"), Some(Pull::No));
+        let by_name = pod(None, "docker.io/library/app:dev", "older");
+        assert_eq!(found(&by_name, "app:dev"), Some(Pull::No));
+        assert_eq!(found(&by_name, "app:other"), None);
+        let is_new = pod(None, "app:dev", "new");
+        assert_eq!(found(&is_new, "app:dev"), None);
+        let of_another = pod(None, "other:dev", "another");
+        assert_eq!(found(&of_another, "app:dev"), None);
+        let applied = r#"{"spec":{"containers":[{"name":"app","image":"app:dev"}]}}"#;
+        let by_manifest = pod(Some(applied), "sha256:older", "older");
+        assert_eq!(found(&by_manifest, "app:dev"), Some(Pull::No));
+    }
+
+    #[test]
+    fn the_manifest_or_else_the_name_tells_whether_the_kubelet_pulls() {
+        let manifest = |more: &str| {
+            format!(r#"{{"spec":{{"containers":[{{"name":"app","image":"app"{more}}}]}}}}"#)
+        };
+        let pull = |applied: Option<&str>, name: &str| found(&pod(applied, "x", "old"), name);
+        assert_eq!(pull(None, "app"), Some(Pull::Perhaps));
+        assert_eq!(pull(None, "app:1"), Some(Pull::No));
+        assert_eq!(pull(Some(&manifest("")), "app"), Some(Pull::Always));
+        let always = manifest(r#","imagePullPolicy":"Always""#);
+        assert_eq!(pull(Some(&always), "app:1"), Some(Pull::Always));
+        let absent = manifest(r#","imagePullPolicy":"IfNotPresent""#);
+        assert_eq!(pull(Some(&absent), "app"), Some(Pull::No));
+    }
+
+    #[test]
+    fn what_has_ended_is_left_to_the_kubelet() {
+        let mut facts = pod(None, "app:dev", "old");
+        "exited".clone_into(&mut facts[1].state);
+        assert_eq!(found(&facts, "app:dev"), None);
+    }
+}
