@@ -28,8 +28,12 @@ impl Drop for Raw {
 
 /// Columns and rows, when there is a terminal.
 pub(crate) fn size() -> Option<(u16, u16)> {
-    crossterm::terminal::size()
-        .ok()
+    // crossterm's `size` runs `tput` where there is none: devnet starts no programs unasked
+    #[cfg(unix)]
+    let size = crossterm::terminal::window_size().map(|window| (window.columns, window.rows));
+    #[cfg(not(unix))]
+    let size = crossterm::terminal::size();
+    size.ok()
         .filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }
 

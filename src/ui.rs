@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
 use crate::error::{Error, Kind};
+use crate::terminal;
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -96,24 +97,19 @@ impl Ui {
 
     /// The width to lay text out for: the terminal's, else `COLUMNS`, else 100.
     pub(crate) fn columns(&self) -> usize {
-        let terminal = || {
+        let width = || {
             (self.stdout_is_terminal || self.stderr_is_terminal)
-                .then(|| crossterm::terminal::size().ok())
+                .then(terminal::size)
                 .flatten()
                 .map(|(columns, _)| usize::from(columns))
-                .filter(|columns| *columns > 0)
         };
-        self.columns.or_else(terminal).unwrap_or(100)
+        self.columns.or_else(width).unwrap_or(100)
     }
 
     /// The height of the terminal.
     #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn rows(&self) -> usize {
-        crossterm::terminal::size()
-            .ok()
-            .map(|(_, rows)| usize::from(rows))
-            .filter(|rows| *rows > 0)
-            .unwrap_or(24)
+        terminal::size().map_or(24, |(_, rows)| usize::from(rows))
     }
 
     /// Writes data to stdout as it is. A reader that has gone away (`| head`) is no failure.

@@ -66,6 +66,17 @@ impl Engine {
         docker.create_volume(spec).await
     }
 
+    /// Makes a volume unless it is there, and gives the value that this label of it has then.
+    pub(crate) async fn claim_volume(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        label: &str,
+    ) -> Result<String> {
+        let Self::Docker(docker) = self;
+        docker.claim_volume(name, labels, label).await
+    }
+
     /// The names of the volumes with this label (`name` or `name=value`).
     pub(crate) async fn labelled_volumes(&self, label: &str) -> Result<Vec<String>> {
         let Self::Docker(docker) = self;
@@ -181,6 +192,28 @@ impl Docker {
         let made = self.slow.create_volume(request).await;
         made.map(drop)
             .map_err(|error| self.failed(&format!("creating volume `{}`", spec.name), error))
+    }
+
+    async fn claim_volume(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        label: &str,
+    ) -> Result<String> {
+        let labels = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            labels: Some(labels.collect()),
+            ..VolumeCreateRequest::default()
+        };
+        let there = self
+            .slow
+            .create_volume(request)
+            .await
+            .map_err(|error| self.failed(&format!("creating volume `{name}`"), error))?;
+        Ok(there.labels.get(label).cloned().unwrap_or_default())
     }
 
     async fn labelled_volumes(&self, label: &str) -> Result<Vec<String>> {

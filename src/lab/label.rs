@@ -23,3 +23,6 @@ pub(crate) const CONTAINER: &str = "lab-container";
 pub(crate) const HELPER: &str = "helper";
 pub(crate) const NETWORK: &str = "lab-network";
 pub(crate) const VOLUME: &str = "lab-volume";
+/// What lets one devnet at a time make or remove the lab's network; and whose it is.
+pub(crate) const LOCK: &str = "lab-lock";
+pub(crate) const LOCK_OWNER: &str = "dev.devnet.lock.owner";

@@ -34,6 +34,12 @@ fn container_name(container: &str, pod: &Pod, uid: &str, attempt: u32) -> String
     format!("devnet_{container}_{name}_{namespace}_{uid}_{attempt}")
 }
 
+/// Without the pod's UID: an engine has each name once, so of two devnets that bring up one pod at
+/// the same time the second is refused.
+fn sandbox_name(pod: &Pod, attempt: u32) -> String {
+    format!("devnet_POD_{}_{}_{attempt}", pod.name, pod.namespace)
+}
+
 fn labels(pod: &Pod, place: &Place, role: &str, attempt: u32) -> BTreeMap<String, String> {
     [
         (label::ROLE, role.to_owned()),
@@ -62,7 +68,7 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
     }
     let ports = || pod.init_containers.iter().chain(&pod.containers);
     ContainerSpec {
-        name: container_name("POD", pod, &place.uid, attempt),
+        name: sandbox_name(pod, attempt),
         image: place.probe.clone(),
         command: vec!["pause".into()],
         // what the image of the real pause container says
@@ -398,7 +404,7 @@ mod tests {
         let pod = pod();
         let pause = sandbox(&pod, &place(), 0);
         assert_eq!(pause.ipc, Namespace::Shareable);
-        assert_eq!(pause.name, "devnet_POD_web_default_01234567_0");
+        assert_eq!(pause.name, "devnet_POD_web_default_0");
         assert_eq!(pause.user.as_deref(), Some("65535:65535"));
         let app = container(&pod, &pod.containers[0], &place(), "sid", 3);
         assert_eq!(app.network, Network::Container("sid".into()));

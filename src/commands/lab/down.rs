@@ -2,7 +2,7 @@
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::{pods, select};
+use super::{lock, pods, select};
 use crate::commands::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -69,11 +69,17 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
 
 /// Removes the network, the volumes and the image of a lab that has no pods.
 async fn tidy(engine: &Engine) -> Result<()> {
-    if !pods(engine).await?.is_empty() {
+    let emptied = lock::hold(engine, async {
+        if !pods(engine).await?.is_empty() {
+            return Ok(false);
+        }
+        volumes(engine, &format!("{}={}", label::ROLE, label::VOLUME)).await?;
+        networks(engine, &format!("{}={}", label::ROLE, label::NETWORK)).await?;
+        Ok(true)
+    });
+    if !emptied.await? {
         return Ok(());
     }
-    volumes(engine, &format!("{}={}", label::ROLE, label::VOLUME)).await?;
-    networks(engine, &format!("{}={}", label::ROLE, label::NETWORK)).await?;
     // a helper that runs just now has the image too
     if engine.labelled(&[label::ROLE]).await?.is_empty() {
         images(engine).await?;

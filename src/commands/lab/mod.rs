@@ -4,6 +4,7 @@ mod breaking;
 mod down;
 mod kill;
 mod list;
+mod lock;
 mod prove;
 mod stage;
 mod up;

@@ -131,6 +131,7 @@ async fn experiments(
         name: name.into(),
         // all that are on the host's network have the host's one address
         host_network: sabotage == "unique-ip" && name != PODS[0],
+        share_process_namespace: sabotage == "own-pid",
         ..pod.clone()
     };
     let none = BTreeMap::new();
@@ -188,7 +189,7 @@ impl Experiment<'_> {
     fn ip(&self, pod: &LabPod) -> Ipv4Addr {
         pod.sandbox()
             .and_then(Found::address)
-            .unwrap_or(self.stage.gateway)
+            .unwrap_or(self.stage.gateway())
     }
 
     async fn there(&self, name: &str) -> Result<LabPod> {
@@ -385,18 +386,21 @@ impl Experiment<'_> {
 
     async fn shares(&self) -> Result<Vec<Proof>> {
         let there = self.there(PODS[2]).await?;
-        if self.breaks("shares-net") {
-            // what joins from now on is in another network than what was there
+        if self.breaks("shares-net") || self.breaks("shares-ipc") {
+            // what joins from now on is in other namespaces than what was there
             if let Some(sandbox) = there.sandbox() {
                 self.engine.restart(&sandbox.id).await?;
             }
             kill::replace(self.engine, &there, SERVER).await?;
         }
         let there = self.there(PODS[2]).await?;
-        let sandbox = self.announced(&there, "POD").await?;
+        // no engine lets containers share these: one container that goes by every name does
+        let one_for_all = self.breaks("own-mnt") || self.breaks("shares-uts");
+        let asked = |name| if one_for_all { SERVER } else { name };
+        let sandbox = self.announced(&there, asked("POD")).await?;
         let mut containers = BTreeMap::new();
         for name in [CLIENT, SERVER] {
-            containers.insert(name.to_owned(), self.announced(&there, name).await?);
+            containers.insert(name.to_owned(), self.announced(&there, asked(name)).await?);
         }
         Ok(claim::shares(&sandbox, &containers))
     }

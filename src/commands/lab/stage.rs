@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::Mutex;
-
+use super::lock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::address::Subnet;
@@ -23,9 +23,14 @@ pub(super) struct Stage<'e> {
     probe: String,
     node: String,
     network: String,
+    addresses: Mutex<Addresses>,
+}
+
+/// The lab's network, as it is just now.
+struct Addresses {
     subnet: Subnet,
-    pub(super) gateway: Ipv4Addr,
-    taken: Mutex<BTreeSet<Ipv4Addr>>,
+    gateway: Ipv4Addr,
+    taken: BTreeSet<Ipv4Addr>,
 }
 
 impl<'e> Stage<'e> {
@@ -33,26 +38,35 @@ impl<'e> Stage<'e> {
     pub(super) async fn ready(engine: &'e Engine, pods: &[LabPod]) -> Result<Self> {
         let (probe, info, network) =
             futures_util::try_join!(engine.probe_image(), engine.info(), network(engine))?;
-        let mut taken = member::addresses(pods);
-        taken.extend(network.2);
+        let mut addresses = network;
+        addresses.taken.extend(member::addresses(pods));
         Ok(Self {
             engine,
             probe,
             node: info.name.unwrap_or_else(|| "host".into()),
             network: NETWORK.into(),
-            subnet: network.0,
-            gateway: network.1,
-            taken: Mutex::new(taken),
+            addresses: Mutex::new(addresses),
         })
     }
 
-    async fn address(&self) -> Result<Ipv4Addr> {
-        let mut taken = self.taken.lock().await;
-        let next = self.subnet.next(&taken, self.gateway).ok_or_else(|| {
-            Error::failed(format!("every address of {} is taken", self.subnet))
+    fn addresses(&self) -> std::sync::MutexGuard<'_, Addresses> {
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the host is in the lab's network.
+    pub(super) fn gateway(&self) -> Ipv4Addr {
+        self.addresses().gateway
+    }
+
+    fn address(&self) -> Result<Ipv4Addr> {
+        let mut all = self.addresses();
+        let next = all.subnet.next(&all.taken, all.gateway).ok_or_else(|| {
+            Error::failed(format!("every address of {} is taken", all.subnet))
                 .hint("`devnet lab down` gives them back")
         })?;
-        taken.insert(next);
+        all.taken.insert(next);
         Ok(next)
     }
 
@@ -97,7 +111,7 @@ impl<'e> Stage<'e> {
             Error::failed(format!("the sandbox of {} does not run", there.full_name()))
                 .hint(format!("`devnet lab kill {}` makes a new one", there.name))
         })?;
-        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway));
+        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway()));
         let planned = pod
             .init_containers
             .iter()
@@ -131,7 +145,7 @@ impl<'e> Stage<'e> {
         let sandbox = there.sandbox().ok_or_else(|| {
             Error::failed(format!("the sandbox of {} is gone", there.full_name()))
         })?;
-        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway));
+        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway()));
         self.run(&plan::container(pod, container, &place, &sandbox.id, 0))
             .await
     }
@@ -141,7 +155,7 @@ impl<'e> Stage<'e> {
             uid: uid.into(),
             network: self.network.clone(),
             address,
-            gateway: self.gateway,
+            gateway: self.gateway(),
             probe: self.probe.clone(),
             node: self.node.clone(),
         }
@@ -150,15 +164,14 @@ impl<'e> Stage<'e> {
     async fn sandbox(&self, pod: &Pod, uid: &str, attempt: u32) -> Result<(Place, String)> {
         loop {
             let address = if pod.host_network {
-                self.gateway
+                self.gateway()
             } else {
-                self.address().await?
+                self.address()?
             };
             let place = self.place(uid, address);
-            let id = self
-                .engine
-                .create(&plan::sandbox(pod, &place, attempt))
-                .await?;
+            let spec = plan::sandbox(pod, &place, attempt);
+            let made = self.engine.create(&spec).await;
+            let id = made.map_err(|error| someone_elses(pod, error))?;
             match self.engine.start(&id).await {
                 Ok(()) => return Ok((place, id)),
                 // another devnet, or a container of someone else's in this network, was quicker;
@@ -168,6 +181,15 @@ impl<'e> Stage<'e> {
                         && error.to_string().contains("Address already in use") =>
                 {
                     self.engine.remove(&id).await?;
+                }
+                // another devnet took the last pod down, and the network with it
+                Err(error)
+                    if !pod.host_network
+                        && error.to_string().contains(&format!("{NETWORK} not found")) =>
+                {
+                    self.engine.remove(&id).await?;
+                    let anew = network(self.engine).await?;
+                    *self.addresses() = anew;
                 }
                 Err(error) => return Err(error),
             }
@@ -222,6 +244,20 @@ impl<'e> Stage<'e> {
     }
 }
 
+/// A pod whose sandbox's name was taken after this devnet had looked: the words are moby's
+/// (`daemon/names.go`).
+fn someone_elses(pod: &Pod, error: Error) -> Error {
+    if !error.to_string().contains("is already in use by container") {
+        return error;
+    }
+    Error::failed(format!(
+        "another devnet brings up {} right now",
+        pod.full_name()
+    ))
+    .because(error)
+    .hint("`devnet lab ps` shows what is there")
+}
+
 /// Volumes as folders of an archive. Everybody may write into one, as into a kubelet's emptyDir.
 fn archive(volumes: &[&VolumeSpec]) -> std::io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
@@ -266,10 +302,10 @@ fn archive(volumes: &[&VolumeSpec]) -> std::io::Result<Vec<u8>> {
 }
 
 /// The lab's network: its subnet, its gateway, and the addresses in use there. Made if need be.
-async fn network(engine: &Engine) -> Result<(Subnet, Ipv4Addr, BTreeSet<Ipv4Addr>)> {
+async fn network(engine: &Engine) -> Result<Addresses> {
     for _ in 0..3 {
         let Some(found) = engine.network(NETWORK).await? else {
-            make_network(engine).await?;
+            lock::hold(engine, make_network(engine)).await?;
             continue;
         };
         if found.labels.get(label::ROLE).map(String::as_str) != Some(label::NETWORK) {
@@ -286,7 +322,11 @@ async fn network(engine: &Engine) -> Result<(Subnet, Ipv4Addr, BTreeSet<Ipv4Addr
         };
         let gateway = found.gateway.and_then(|gateway| gateway.parse().ok());
         let taken = found.addresses.iter().filter_map(|a| a.parse().ok());
-        return Ok((subnet, gateway.unwrap_or(subnet.first()), taken.collect()));
+        return Ok(Addresses {
+            subnet,
+            gateway: gateway.unwrap_or(subnet.first()),
+            taken: taken.collect(),
+        });
     }
     Err(Error::failed(format!(
         "network `{NETWORK}` comes and goes: is another devnet at work?"
@@ -297,6 +337,10 @@ async fn network(engine: &Engine) -> Result<(Subnet, Ipv4Addr, BTreeSet<Ipv4Addr
 /// the engine knows best, since it sees its machine's routes: it is let choose once, for a network
 /// that is removed again.
 async fn make_network(engine: &Engine) -> Result<()> {
+    // another devnet may have been quicker
+    if engine.network(NETWORK).await?.is_some() {
+        return Ok(());
+    }
     let labels = [(label::ROLE, label::NETWORK)];
     let trial = format!("{NETWORK}-{:08x}", random() >> 32);
     let id = engine.create_network(&trial, None, &labels).await?;
@@ -305,11 +349,8 @@ async fn make_network(engine: &Engine) -> Result<()> {
     let subnet = chosen?
         .and_then(|found| found.subnet)
         .ok_or_else(|| Error::failed("the engine gives a new network no IPv4 subnet"))?;
-    match engine.create_network(NETWORK, Some(&subnet), &labels).await {
-        // another devnet was quicker; its network is as good
-        Err(error) if error.to_string().contains("already exists") => Ok(()),
-        made => made.map(drop),
-    }
+    let made = engine.create_network(NETWORK, Some(&subnet), &labels).await;
+    made.map(drop)
 }
 
 fn random() -> u64 {
