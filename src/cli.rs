@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Env(commands::env::Args),
     Hook(commands::hook::Args),
     Run(commands::run::Args),
+    Context(commands::context::Args),
     Status(commands::status::Args),
     Config(commands::config::Args),
     Build(commands::build::Args),

@@ -9,12 +9,13 @@ use crate::docker_env::plan::{self, Change, Current};
 use crate::error::{Error, Result};
 
 impl Context {
-    /// The changes that point an environment at the cluster's engine.
+    /// The changes that point the environment of `devnet run` at the cluster's engine.
     ///
     /// # Errors
     /// As for finding the target.
     pub(crate) async fn environment_changes(&self) -> Result<Vec<Change>> {
         let target = self.target(Need::Environment).await?;
+        self.keep_docker_contexts(&target).await;
         plan::set(&self.current_variables()?, &of_target(&target)?, None)
     }
 

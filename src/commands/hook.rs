@@ -68,6 +68,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
 async fn changes(context: &Context) -> Result<Vec<Change>> {
     let current = context.current_variables()?;
     let target = context.target(Need::Environment).await?;
+    context.keep_docker_contexts(&target).await;
     let env = environment::of_target(&target)?;
     let mut changes = plan::set(&current, &env, None)?;
     changes.retain(|change| current.get(&change.name) != change.value.as_ref());

@@ -19,6 +19,8 @@ mod build_watch;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod config;
+pub(crate) mod context;
+mod docker_contexts;
 pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
@@ -75,6 +77,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Check(args) => Box::pin(check::run(args, context)).await,
         Command::Clean(args) => clean::run(args, context).await,
         Command::Config(args) => config::run(&args, context),
+        Command::Context(args) => context::run(args, context).await,
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,
         Command::History(args) => history::run(args, context).await,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 pub(crate) mod endpoint;
+pub(crate) mod member;
 pub(crate) mod parse;
 pub(crate) mod plan;
 pub(crate) mod profile;

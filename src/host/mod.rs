@@ -2,8 +2,10 @@
 
 pub(crate) mod calling_shell;
 pub(crate) mod docker_context;
+pub(crate) mod docker_context_store;
 pub(crate) mod file_watch;
 pub(crate) mod journal;
 pub(crate) mod minikube;
 pub(crate) mod process;
 pub(crate) mod registry_login;
+pub(crate) mod replace;

@@ -12,6 +12,7 @@ mod build_inputs;
 mod build_same;
 mod build_watch;
 mod config;
+mod context;
 mod env;
 mod env_forms;
 mod exec;

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod made;
 pub(crate) mod proxy;
 pub(crate) mod registry;
+pub(crate) mod relay;
 pub(crate) mod replay;
 pub(crate) mod rewriting;
 
