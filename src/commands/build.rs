@@ -171,7 +171,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         metadata_file: args.metadata_file,
     };
     if args.watch {
-        return build_watch::run(&mut job, provided, watched, context).await;
+        return Box::pin(build_watch::run(&mut job, provided, watched, context)).await;
     }
     match job.build(provided, context).await? {
         Some(id) => job.hand_over(&id, context).await,

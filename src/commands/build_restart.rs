@@ -61,8 +61,8 @@ impl Restarts {
             engine.ips_from_hosts_files(&mut pods, &facts).await;
             for stale in pod::stale(&pods, &facts, &image) {
                 if done.insert(stale.container.id.clone()) {
-                    let killing = self.one(node, engine, &stale, name, context);
-                    if let Err(error) = context.to_its_end(killing).await {
+                    let killing = Box::pin(self.one(node, engine, &stale, name, context));
+                    if let Err(error) = Box::pin(context.to_its_end(killing)).await {
                         if error.kind() == Kind::Interrupted {
                             return Err(error);
                         }

@@ -58,7 +58,7 @@ pub(super) async fn run(
     let mut provided = Ok(first);
     loop {
         let outcome = match provided {
-            Ok(provided) => once(job, provided, &mut restarts, context).await,
+            Ok(provided) => Box::pin(once(job, provided, &mut restarts, context)).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -91,7 +91,7 @@ async fn once(
     // an image that only left the engine is nothing for its pods
     if job.is_for_the_engine() {
         for (node, engine) in job.nodes() {
-            restarts.restart(node, engine, &names, context).await?;
+            Box::pin(restarts.restart(node, engine, &names, context)).await?;
         }
     }
     handed_over

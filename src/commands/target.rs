@@ -83,10 +83,10 @@ impl Context {
     /// Not found: no such profile or context. Unreachable: the profile can't have an engine that
     /// devnet speaks to, or does not run.
     pub(crate) async fn target(&self, need: Need) -> Result<Target> {
-        let target = self.find_target(need).await?;
+        let target = Box::pin(self.find_target(need)).await?;
         // what only prints an environment changes nothing
         if need != Need::Environment {
-            self.keep_docker_contexts(&target).await;
+            Box::pin(self.keep_docker_contexts(&target)).await;
         }
         Ok(target)
     }

@@ -13,6 +13,7 @@ const FIRST_EPHEMERAL: u16 = 32_768;
 
 /// A port of a pod on which something listens.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "a port's number is its port")]
 pub(crate) struct Port {
     /// Its pod's place in the list that was planned for.
     #[serde(skip)]

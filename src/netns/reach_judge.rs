@@ -153,10 +153,12 @@ fn unreached(pods: &[Pod], ports: &[Port], cells: &[Cell]) -> Vec<Broken> {
         .into_iter()
         // a frozen program is frozen for all, its own pod too: once is enough
         .filter(|((place, own, outcome), _)| {
-            !(*own && *outcome == Outcome::Frozen)
-                || !cells.iter().any(|cell| {
+            let told_already = || {
+                cells.iter().any(|cell| {
                     cell.port_place == *place && cell.asker != ports[*place].pod && cell.is_broken()
                 })
+            };
+            !(*own && *outcome == Outcome::Frozen && told_already())
         })
         .map(|((place, own, outcome), group)| {
             let port = &ports[place];

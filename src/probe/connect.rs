@@ -185,7 +185,7 @@ fn ask(to: SocketAddr, words: &[u8]) -> io::Result<Vec<u8>> {
     // connected: what the network says in reply (ICMP) comes back as an error
     socket.connect(to)?;
     let mut reply = vec![0; 2048];
-    for patience in [PATIENCE / 3, PATIENCE - PATIENCE / 3] {
+    for patience in [PATIENCE / 3, PATIENCE / 3 * 2] {
         socket.send(words)?;
         socket.set_read_timeout(Some(patience))?;
         match socket.recv(&mut reply) {

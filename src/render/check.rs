@@ -1,6 +1,7 @@
 //! `devnet check`: who reaches whom, as a matrix; the promises; and what is broken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::table::{Cell as Field, lay_out};
 use super::{Style, Tone, width};
@@ -19,13 +20,13 @@ pub(crate) fn report(report: &Report, style: Style) -> String {
     text.push_str(&super::lab::proofs(&report.promises, style));
     for finding in &report.findings {
         let code = style.paint(finding.code, Tone::Bad);
-        text.push_str(&format!("\n{code}: {}\n", visible(&finding.message)));
+        let _infallible = writeln!(text, "\n{code}: {}", visible(&finding.message));
         for seen in &finding.evidence {
-            text.push_str(&format!("    {}\n", style.paint(&visible(seen), Tone::Dim)));
+            let _infallible = writeln!(text, "    {}", style.paint(&visible(seen), Tone::Dim));
         }
         if let Some(hint) = &finding.hint {
             let label = style.paint("hint:", Tone::Head);
-            text.push_str(&format!("    {label} {}\n", visible(hint)));
+            let _infallible = writeln!(text, "    {label} {}", visible(hint));
         }
     }
     text

@@ -1,5 +1,7 @@
 //! Quoting, one function for each way that shells read a word.
 
+use std::fmt::Write as _;
+
 /// Bytes that mean only themselves in every POSIX shell, also after an unquoted `$(...)`. Not `=`:
 /// at the beginning of a value zsh takes it for the path of a program.
 fn is_plain(byte: u8) -> bool {
@@ -77,13 +79,13 @@ pub(super) fn csh(value: &str) -> String {
     let mut printed = String::new();
     let print = |text: &mut String, printed: &mut String| {
         if !printed.is_empty() {
-            *text += &format!("\"`printf {printed}`\"");
+            let _infallible = write!(text, "\"`printf {printed}`\"");
             printed.clear();
         }
     };
     for c in value.chars() {
         if c.is_ascii_control() || "*?[]{}".contains(c) {
-            printed += &format!("\\\\{:03o}", u32::from(c));
+            let _infallible = write!(printed, "\\\\{:03o}", u32::from(c));
             continue;
         }
         print(&mut text, &mut printed);

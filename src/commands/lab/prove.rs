@@ -82,7 +82,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
     };
     let sabotage = args.sabotage.as_deref().unwrap_or_default();
     let work = experiments(context, engine, &uids, args, sabotage);
-    let mut proofs = context.or_undo(Box::pin(work), clean).await?;
+    let mut proofs = Box::pin(context.or_undo(Box::pin(work), clean)).await?;
     proofs.retain(|proof| args.wants(&[proof.id]));
     down::forget(engine, &uids).await?;
     tell(context, &proofs, args.output)

@@ -30,18 +30,18 @@ pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -
         .filter(|task| task.attempt == 0)
         .map(|task| task.uid.clone())
         .collect();
-    context
-        .or_undo(Box::pin(raise(context, engine, &there, &tasks)), async {
-            context
-                .ui
-                .say("the pods of this `lab up` are removed again");
-            // pods that were there before are left as they are: they can be looked at
-            if let Err(error) = down::forget(engine, &new).await {
-                context.ui.error(&error);
-                context.ui.hint("`devnet lab down` removes what is left");
-            }
-        })
-        .await
+    let undo = async {
+        context
+            .ui
+            .say("the pods of this `lab up` are removed again");
+        // pods that were there before are left as they are: they can be looked at
+        if let Err(error) = down::forget(engine, &new).await {
+            context.ui.error(&error);
+            context.ui.hint("`devnet lab down` removes what is left");
+        }
+    };
+    let work = Box::pin(raise(context, engine, &there, &tasks));
+    Box::pin(context.or_undo(work, undo)).await
 }
 
 /// Reads and understands the manifests before anything starts.
