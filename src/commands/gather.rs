@@ -6,6 +6,7 @@ use crate::commands::Context;
 use crate::commands::remember::remember;
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::Engine;
+use crate::engine::docker_store::READER;
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, View};
 use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
@@ -144,6 +145,9 @@ struct Seen {
 async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
     let engine = context.connect(node).await?;
     let (facts, info) = futures_util::try_join!(engine.containers(), engine.info())?;
+    if facts.iter().any(is_reader) {
+        engine.sweep_readers().await;
+    }
     // an engine that belongs to no profile is called as its machine calls itself
     let name = match (&target.profile, info.name) {
         (None, Some(name)) => name,
@@ -232,4 +236,12 @@ async fn conflicts(engine: &Engine, pod: &mut Pod, facts: &[pod::ContainerFacts]
         }
     }
     pod.findings.extend(found);
+}
+
+/// Whether it is a container through which a transfer reads.
+fn is_reader(facts: &pod::ContainerFacts) -> bool {
+    facts
+        .labels
+        .get(crate::lab::label::ROLE)
+        .is_some_and(|role| role == READER)
 }

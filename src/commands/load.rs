@@ -96,7 +96,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     } else {
         args.images.clone()
     };
-    let nodes = connect(context, &source, &target.nodes).await;
+    let (nodes, ()) = futures_util::join!(
+        connect(context, &source, &target.nodes),
+        source.sweep_readers()
+    );
     let blobs_file = context
         .settings
         .cache_folder()

@@ -13,8 +13,9 @@ use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::host::owner;
 use crate::image::digest::{ChainId, Digest};
-use crate::lab::label::ROLE;
+use crate::lab::label::{OWNER, ROLE};
 
 /// What these containers carry as `dev.devnet.role`.
 pub(crate) const READER: &str = "store-reader";
@@ -117,6 +118,21 @@ impl Engine {
             .map_err(|error| docker.failed("reading the layer store", error))
     }
 
+    /// Removes readers whose devnet was killed. Not those of a devnet elsewhere, who may still
+    /// read, unless they are an hour old.
+    pub(crate) async fn sweep_readers(&self) {
+        let Ok(found) = self.labelled(&[&format!("{ROLE}={READER}")]).await else {
+            return;
+        };
+        for one in found {
+            let mark = one.labels.get(OWNER).map_or("", String::as_str);
+            if owner::is_gone(mark).unwrap_or_else(|| is_old(&one.name)) {
+                // another devnet may be removing it too
+                let _gone = self.remove(&one.id).await;
+            }
+        }
+    }
+
     /// `config`, the image's configuration, and the layers' records, each named by its place.
     pub(crate) fn store_records(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
         self.archive_of(name, "records")
@@ -144,6 +160,20 @@ impl Engine {
                 piece.map_err(|error| docker.failed("reading the layer store", error))
             })
     }
+}
+
+/// A reader's name; it tells when it was made, since the engine's own clock may be another.
+pub(crate) fn reader_name(token: &str) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    format!("devnet-read-{now}-{token}")
+}
+
+fn is_old(name: &str) -> bool {
+    let made = name
+        .strip_prefix("devnet-read-")
+        .and_then(|rest| rest.split_once('-'))
+        .and_then(|(made, _)| made.parse::<i64>().ok());
+    made.is_none_or(|made| jiff::Timestamp::now().as_second() - made > 3600)
 }
 
 /// The name of a layer in the container: as wide as needed for places to sort as they count.
@@ -186,7 +216,13 @@ fn body(store: &LayerStore, reading: &Reading<'_>) -> Option<ContainerCreateBody
         image: Some(reading.image.to_owned()),
         // the engine wants a command; it is never run
         entrypoint: Some(vec!["-".into()]),
-        labels: Some([(ROLE.to_owned(), READER.to_owned())].into()),
+        labels: Some(
+            [
+                (ROLE.to_owned(), READER.to_owned()),
+                (OWNER.to_owned(), owner::mark()),
+            ]
+            .into(),
+        ),
         network_disabled: Some(true),
         host_config: Some(HostConfig {
             network_mode: Some("none".into()),

@@ -25,7 +25,7 @@ pub(crate) mod docker_pods;
 mod docker_probe;
 mod docker_reach;
 pub(crate) mod docker_snap;
-mod docker_store;
+pub(crate) mod docker_store;
 pub(crate) mod registry;
 pub(crate) mod ssh;
 mod ssh_hosts;

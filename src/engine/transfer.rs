@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -26,8 +27,13 @@ use crate::image::repack::{Piece, Repack};
 const SMALL: u64 = 32 << 20;
 /// Pieces that wait for a node that is slower than the source.
 const WAITING: usize = 32;
-/// How long a node may take nothing before it is given up, so that it does not hold the others.
-const STALLED: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a node may take nothing, or not answer while it works, before it is given up, so that
+/// it does not hold the others.
+const STALLED: Duration = Duration::from_secs(20);
+/// How often a node that works is asked whether it is still there.
+const ASKED: Duration = Duration::from_secs(5);
+/// How long its answer may take then.
+const ANSWERS: Duration = Duration::from_secs(15);
 /// The tag of transfer names.
 pub(super) const TAG: &str = "transfer";
 
@@ -127,7 +133,7 @@ impl Transfer<'_> {
         {
             return self.send_pushed(&pushed, nodes).await;
         }
-        Box::pin(self.send_saved(nodes)).await
+        Box::pin(self.send_saved(nodes, blobs)).await
     }
 
     /// Takes away what still stands in the source.
@@ -206,10 +212,8 @@ impl Transfer<'_> {
             let repository = self.repository();
             let pieces = pushed.archive(&node.missing, (&repository, TAG));
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-            let loaded = node
-                .engine
-                .load(stream::iter(pieces.into_iter().map(Ok)))
-                .await;
+            let body = stream::iter(pieces.into_iter().map(Ok));
+            let loaded = watched(node.engine, node.engine.load(body)).await;
             let outcome = match loaded {
                 Ok(()) => self.compare(node.engine).await,
                 Err(error) => Err(error),
@@ -220,9 +224,10 @@ impl Transfer<'_> {
     }
 
     /// Reads the source's archive once and gives each node its part of it.
-    async fn send_saved(&self, nodes: &[Needs<'_>]) -> Vec<Sent> {
-        let read = async |lanes: &mut [Lane]| self.read_saved(lanes).await;
-        let (read, mut sent) = self.fan_out(nodes, read, async {}).await;
+    async fn send_saved(&self, nodes: &[Needs<'_>], blobs: &mut KnownBlobs) -> Vec<Sent> {
+        let leave_out = self.leave_out(nodes, blobs);
+        let read = async |lanes: &mut [Lane]| self.read_saved(lanes, blobs).await;
+        let (read, mut sent) = self.fan_out(nodes, leave_out, read, async {}).await;
         if let Err(error) = read {
             for sent in &mut sent {
                 // the node only tells that its archive broke off; the source tells why
@@ -232,28 +237,27 @@ impl Transfer<'_> {
         sent
     }
 
-    /// Reads once and lets every node load its part of it at the same time. `after` is done once
-    /// everything is read, while nodes are still busy.
+    /// Reads once and lets every node load its part of it at the same time, without the blobs that
+    /// it can do without. `after` is done once everything is read, while nodes are still busy.
     pub(super) async fn fan_out(
         &self,
         nodes: &[Needs<'_>],
+        leave_out: Vec<HashSet<String>>,
         read: impl AsyncFnOnce(&mut [Lane]) -> Result<()>,
         after: impl Future<Output = ()>,
     ) -> (Result<()>, Vec<Sent>) {
         let (mut lanes, loads): (Vec<Lane>, Vec<_>) = nodes
             .iter()
-            .map(|node| {
+            .zip(leave_out)
+            .map(|(node, leave_out)| {
                 let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(WAITING);
                 let body = stream::poll_fn(move |context| receiver.poll_recv(context));
                 let stalled = Arc::new(Notify::new());
-                let lane = Lane::new(sender, self.leave_out(&node.missing), stalled.clone());
+                let lane = Lane::new(sender, leave_out, stalled.clone());
                 let load = async move {
                     tokio::select! {
-                        loaded = node.engine.load(body) => loaded?,
-                        () = stalled.notified() => {
-                            return Err(Error::unreachable(format!("{} stopped reading", node.engine.address()))
-                                .because(format!("it took nothing for {} s", STALLED.as_secs())));
-                        }
+                        loaded = watched(node.engine, node.engine.load(body)) => loaded?,
+                        () = stalled.notified() => return Err(given_up(node.engine)),
                     }
                     self.compare(node.engine).await
                 };
@@ -283,7 +287,7 @@ impl Transfer<'_> {
         (read, sent)
     }
 
-    async fn read_saved(&self, lanes: &mut [Lane]) -> Result<()> {
+    async fn read_saved(&self, lanes: &mut [Lane], blobs: &mut KnownBlobs) -> Result<()> {
         let broken = |why: String| {
             Error::failed(format!(
                 "the archive of `{}` from {} is broken",
@@ -313,26 +317,51 @@ impl Transfer<'_> {
         if !repack.is_whole() {
             return Err(broken("it ends in the middle of a file".into()));
         }
+        if let Some(layers) = repack.layers()
+            && layers.len() == self.image.layers.len()
+        {
+            for (layer, (blob, size)) in self.image.layers.iter().zip(layers) {
+                blobs.insert(format!("sha256:{blob}"), (layer.0.clone(), size));
+            }
+        }
         for lane in lanes.iter_mut() {
             lane.send(Ok(Bytes::from(archive::end()))).await;
         }
         Ok(())
     }
 
-    /// The blobs that a node which lacks only `missing` can do without: such as newer engines name
-    /// by the layer's digest. Older ones name them otherwise, and then all are sent.
-    fn leave_out(&self, missing: &[usize]) -> HashSet<String> {
-        let needed: HashSet<&str> = missing
-            .iter()
-            .map(|place| self.image.layers[*place].hex())
-            .collect();
-        self.image
-            .layers
-            .iter()
-            .map(DiffId::hex)
-            .filter(|hex| !needed.contains(hex))
-            .map(str::to_owned)
-            .collect()
+    /// The blobs that each node can do without: those that are named by the layer's digest, as a
+    /// graph driver does, and those known from before. Old engines name layers otherwise, and then
+    /// all are sent.
+    pub(super) fn leave_out(
+        &self,
+        nodes: &[Needs<'_>],
+        blobs: &KnownBlobs,
+    ) -> Vec<HashSet<String>> {
+        let of = |node: &Needs<'_>| {
+            let needed: HashSet<&DiffId> = node
+                .missing
+                .iter()
+                .map(|place| &self.image.layers[*place])
+                .collect();
+            let has: HashSet<&str> = self
+                .image
+                .layers
+                .iter()
+                .filter(|layer| !needed.contains(layer))
+                .map(|layer| layer.0.as_str())
+                .collect();
+            let known = blobs
+                .iter()
+                .filter(|(_, (layer, _))| has.contains(layer.as_str()))
+                .map(|(blob, _)| blob.as_str());
+            has.iter()
+                .copied()
+                .chain(known)
+                .map(|digest| digest.trim_start_matches("sha256:").to_owned())
+                .collect()
+        };
+        nodes.iter().map(of).collect()
     }
 
     /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
@@ -350,6 +379,30 @@ impl Transfer<'_> {
             )),
         )
     }
+}
+
+/// Waits for a node's work as long as the node answers: a small archive fits into the buffers of
+/// a node that has stopped, and its answer never comes.
+async fn watched(engine: &Engine, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let silent = async {
+        loop {
+            tokio::time::sleep(ASKED).await;
+            // one that is gone ends the work itself
+            let asked = tokio::time::timeout(ANSWERS, engine.round_trip()).await;
+            if asked.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = silent => Err(given_up(engine)),
+    }
+}
+
+fn given_up(engine: &Engine) -> Error {
+    Error::unreachable(format!("{} stopped answering", engine.address()))
+        .because(format!("nothing came from it for {} s", STALLED.as_secs()))
 }
 
 /// Whether every node has given up.

@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde::Serialize;
 
-use crate::engine::docker_store::{LayerStore, Reading};
+use crate::engine::docker_store::{LayerStore, Reading, reader_name};
 use crate::engine::transfer::{KnownBlobs, Lane, Needs, Sent, TAG, Transfer, nobody_reads};
 use crate::error::{Error, Result};
 use crate::image::archive::{self, BLOCK, Block, Headers};
@@ -29,6 +29,24 @@ struct Plan {
     records: HashMap<usize, Bytes>,
     /// Of each layer's archive.
     sizes: Vec<u64>,
+}
+
+/// Its fields stand in the order in which Go writes them: the digest depends on it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    config: Descriptor<'a>,
+    layers: Vec<Descriptor<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor<'a> {
+    media_type: &'a str,
+    digest: &'a str,
+    size: u64,
 }
 
 impl Transfer<'_> {
@@ -50,7 +68,7 @@ impl Transfer<'_> {
         if store.count() != self.image.layers.len() {
             return Ok(None);
         }
-        let reader = format!("devnet-read-{}", self.token);
+        let reader = reader_name(&self.token);
         let sent = self.send_through(&reader, &store, nodes, blobs).await;
         // a name that is left over is told of by whoever tidies at the end
         let _told = self.tidy_source().await;
@@ -98,7 +116,8 @@ impl Transfer<'_> {
         let tidy = async {
             let _told = self.tidy_source().await;
         };
-        let (read, sent) = self.fan_out(nodes, read, tidy).await;
+        let leave_out = self.leave_out(nodes, blobs);
+        let (read, sent) = self.fan_out(nodes, leave_out, read, tidy).await;
         read.map(|()| sent)
     }
 
@@ -185,33 +204,30 @@ impl Transfer<'_> {
         Ok(found)
     }
 
-    /// A manifest whose layers are as they are, not packed: a layer's digest is its diff ID.
+    /// The manifest that a newer engine's `docker save` makes of the image, byte for byte: layers
+    /// are as they are, not packed, so that a layer's digest is its diff ID.
     fn manifest(&self, plan: &Plan) -> Vec<u8> {
-        let layers: Vec<_> = self
+        let layers = self
             .image
             .layers
             .iter()
             .zip(&plan.sizes)
-            .map(|(layer, size)| {
-                json!({
-                    "mediaType": "application/vnd.oci.image.layer.v1.tar",
-                    "digest": layer.0,
-                    "size": size,
-                })
-            })
-            .collect();
-        json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": self.image.id,
-                "size": plan.config.len(),
+            .map(|(layer, size)| Descriptor {
+                media_type: "application/vnd.oci.image.layer.v1.tar",
+                digest: &layer.0,
+                size: *size,
+            });
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: "application/vnd.oci.image.manifest.v1+json",
+            config: Descriptor {
+                media_type: "application/vnd.oci.image.config.v1+json",
+                digest: &self.image.id,
+                size: plan.config.len() as u64,
             },
-            "layers": layers,
-        })
-        .to_string()
-        .into_bytes()
+            layers: layers.collect(),
+        };
+        serde_json::to_vec(&manifest).unwrap_or_default()
     }
 
     async fn begin(&self, plan: &Plan, manifest: &[u8], lanes: &mut [Lane]) {

@@ -6,6 +6,7 @@ pub(crate) mod docker_context_store;
 pub(crate) mod file_watch;
 pub(crate) mod journal;
 pub(crate) mod minikube;
+pub(crate) mod owner;
 pub(crate) mod process;
 pub(crate) mod registry_login;
 pub(crate) mod replace;

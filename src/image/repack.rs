@@ -2,6 +2,8 @@
 //! has are left out, and the image is named as the transfer wants it. One pass, nothing kept but
 //! the small files that say how the archive is put together.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use crate::image::archive::{self, BLOCK, Block, Entry, Headers};
@@ -20,6 +22,8 @@ pub(crate) enum Piece<'a> {
     Made(Vec<u8>),
 }
 
+/// Where an archive has its blobs.
+const BLOBS: &str = "blobs/sha256/";
 /// Files that name the image are rewritten, so they are held; they are never this large.
 const LARGEST_MADE: u64 = 8 << 20;
 
@@ -37,6 +41,10 @@ pub(crate) struct Repack {
     held: Option<(Entry, Vec<u8>)>,
     /// `repositories` (an old kind of index) is left out.
     skipping: bool,
+    /// The blobs that came, and their sizes.
+    blobs: HashMap<String, u64>,
+    /// The paths of the image's layers, the base first.
+    layers: Vec<String>,
 }
 
 impl Repack {
@@ -50,6 +58,8 @@ impl Repack {
             fill: 0,
             held: None,
             skipping: false,
+            blobs: HashMap::new(),
+            layers: Vec::new(),
         }
     }
 
@@ -109,6 +119,18 @@ impl Repack {
         self.left == 0 && self.fill == 0 && self.block.is_empty() && self.held.is_none()
     }
 
+    /// The blob of each layer and its size, the base first. `None` when one is no blob: older
+    /// engines name layers otherwise.
+    pub(crate) fn layers(&self) -> Option<Vec<(&str, u64)>> {
+        self.layers
+            .iter()
+            .map(|path| {
+                let blob = path.strip_prefix(BLOBS)?;
+                Some((blob, *self.blobs.get(blob)?))
+            })
+            .collect()
+    }
+
     fn begin<'a>(&mut self, entry: Entry, give: &mut impl FnMut(Piece<'a>)) -> Result<(), String> {
         self.left = entry.size;
         self.fill = archive::padding(entry.size);
@@ -120,7 +142,10 @@ impl Repack {
             }
             self.held = Some((Entry { path, ..entry }, Vec::new()));
         } else if !self.skipping {
-            let blob = path.strip_prefix("blobs/sha256/").map(str::to_owned);
+            let blob = path.strip_prefix(BLOBS).map(str::to_owned);
+            if let Some(blob) = &blob {
+                self.blobs.insert(blob.clone(), entry.size);
+            }
             give(Piece::Begin {
                 header: entry.header,
                 blob,
@@ -130,12 +155,18 @@ impl Repack {
     }
 
     /// The file that names the image, with our name in it.
-    fn made(&self, entry: &Entry, content: &[u8]) -> Result<Vec<u8>, String> {
+    fn made(&mut self, entry: &Entry, content: &[u8]) -> Result<Vec<u8>, String> {
         let wrong = |error: serde_json::Error| format!("`{}`: {error}", entry.path);
         let mut value: Value = serde_json::from_slice(content).map_err(wrong)?;
         let (repository, tag) = &self.name;
         let name = format!("{repository}:{tag}");
         if entry.path == "manifest.json" {
+            let layers = value.pointer("/0/Layers").and_then(Value::as_array);
+            self.layers = layers
+                .into_iter()
+                .flatten()
+                .filter_map(|layer| Some(layer.as_str()?.to_owned()))
+                .collect();
             for image in value
                 .as_array_mut()
                 .into_iter()
@@ -204,6 +235,11 @@ mod tests {
                 .unwrap();
         }
         assert!(repack.is_whole());
+        assert_eq!(
+            repack.layers().unwrap(),
+            [("aa", 10)],
+            "what was left out too"
+        );
         out.extend(archive::end());
         out
     }

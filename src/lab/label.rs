@@ -4,6 +4,8 @@
 
 /// What a thing is to devnet; on everything that devnet makes in an engine.
 pub(crate) const ROLE: &str = "dev.devnet.role";
+/// Which devnet made it (`host/owner.rs`); on what lives only as long as that devnet.
+pub(crate) const OWNER: &str = "dev.devnet.owner";
 pub(crate) const POD_NAME: &str = "dev.devnet.pod.name";
 pub(crate) const POD_NAMESPACE: &str = "dev.devnet.pod.namespace";
 pub(crate) const POD_UID: &str = "dev.devnet.pod.uid";

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # devnet beside its peers on one engine, in one run: medians and ratios. `make bench` runs this
 # inside the test ground; BENCH="env build load pods lab" picks parts, ROUNDS sets how often (10),
-# SIZE the megabytes of the large context and image (480).
+# SIZE the megabytes of the large context (480); `load` has its own switches (load.sh).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 devnet=$root/target/release/devnet
@@ -82,26 +82,9 @@ if wanted build; then
 fi
 
 if wanted load; then
-  mkdir -p image
-  for i in 1 2 3 4; do head -c $((size / 4))M /dev/urandom > "image/big$i"; done
-  printf 'FROM scratch\nCOPY big1 /\nCOPY big2 /\nCOPY big3 /\nCOPY big4 /\nCOPY app /\n' > image/Dockerfile
-  again() { date +%N > image/app; "$devnet" -q -H "unix://$DEVNET_GROUND/host.sock" build -t bench:load image >/dev/null; }
-  # shellcheck disable=SC2016  # run by `sh -c`
-  pipe=(bash -c "set -o pipefail; ${host[*]} save bench:load | ${node[*]} load")
-  load=("$devnet" load --from-host "unix://$DEVNET_GROUND/host.sock" bench:load)
-  rounds_before=$rounds; rounds=1
-  again
-  ours=$(median true "${load[@]}")
-  "${node[@]}" rmi -f bench:load >/dev/null
-  row "load, $size MB image, first" "$ours" "$(median true "${pipe[@]}")" "save | load"
-  rounds=$rounds_before
-  ours=$(median again "${load[@]}")
-  rounds=3
-  row "load, last layer changed" "$ours" "$(median again "${pipe[@]}")" "save | load"
-  "${load[@]}" >/dev/null 2>&1; rounds=$rounds_before
-  row "load, nothing to do" "$(median true "${load[@]}")" "" ""
-  again; echo "peak memory of load: $(peak "${load[@]}")"
-  "${node[@]}" rmi -f bench:load >/dev/null 2>&1; "${host[@]}" rmi -f bench:load >/dev/null 2>&1; rm -rf image
+  DEVNET_BENCH_ROOT=$root
+  # shellcheck source-path=SCRIPTDIR source=load.sh
+  . "$root/tests/bench/load.sh"
 fi
 
 if wanted pods; then

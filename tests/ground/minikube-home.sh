@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a minikube-shaped home in $1/minikube, with the shapes and certificates that minikube writes
 # and the addresses of the private engines, so that devnet meets what a minikube user has.
-#   profiles: minikube (one VM node, 127.0.0.2), multi (127.0.0.2 and 127.0.0.3), half (its second
+#   profiles: minikube (one VM node, 127.0.0.2), multi (127.0.0.2 and 127.0.0.3), three (and 127.0.0.1), half (its second
 #   node never listens), kic (docker driver,
 #   127.0.0.2), stopped (127.0.0.9, nobody listens), containerd (another runtime), foreign (the
 #   node's address with the certificates of another CA: DEVNET tests point at foreign-certs/)
@@ -106,6 +106,9 @@ JSON
 profile minikube kvm2 docker false "$(node "" 127.0.0.2 true docker)"; machine minikube kvm2 127.0.0.2
 profile multi kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.3 false docker)"
 machine multi kvm2 127.0.0.2; machine multi-m02 kvm2 127.0.0.3
+# the third listens where the engine `moving` does
+profile three kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.3 false docker),$(node m03 127.0.0.1 false docker)"
+machine three kvm2 127.0.0.2; machine three-m02 kvm2 127.0.0.3; machine three-m03 kvm2 127.0.0.1
 profile half kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.9 false docker)"
 machine half kvm2 127.0.0.2; machine half-m02 kvm2 127.0.0.9
 profile kic docker docker false "$(node "" 127.0.0.2 true docker)"; machine kic docker ""

@@ -1,0 +1,57 @@
+//! Which devnet made a thing in an engine, and whether that devnet is gone: the next one may then
+//! take the thing away, and never one that is in use.
+
+use std::fs;
+
+/// This process, as no other process of this computer ever was. Elsewhere than on Linux only that
+/// it was some devnet.
+pub(crate) fn mark() -> String {
+    of("self").unwrap_or_else(|| "unknown".into())
+}
+
+/// Whether the process with this mark has ended; `None` when that can't be told from here.
+pub(crate) fn is_gone(mark: &str) -> Option<bool> {
+    let own = of("self")?;
+    let place = |mark: &str| {
+        let (place, _) = mark.rsplit_once('/')?;
+        let (place, _) = place.rsplit_once('/')?;
+        Some(place.to_owned())
+    };
+    if place(&own)? != place(mark)? {
+        return None;
+    }
+    let pid: u32 = mark.rsplit('/').nth(1)?.parse().ok()?;
+    Some(of(&pid.to_string()).as_deref() != Some(mark))
+}
+
+/// `BOOT/PID NAMESPACE/PID/START`.
+fn of(process: &str) -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    // one's own: that of another user's process can't be read
+    let space = fs::read_link("/proc/self/ns/pid").ok()?;
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // the name stands in brackets and may hold anything
+    let (head, rest) = stat.rsplit_once(')')?;
+    let pid = head.split(' ').next()?;
+    let start = rest.split_whitespace().nth(19)?;
+    Some(format!(
+        "{}/{}/{pid}/{start}",
+        boot.trim(),
+        space.to_string_lossy()
+    ))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_here_and_another_start_of_its_number_is_gone() {
+        let own = mark();
+        assert_eq!(is_gone(&own), Some(false));
+        assert_eq!(is_gone(&format!("{own}0")), Some(true));
+        assert_eq!(is_gone(&format!("x{own}")), None, "another computer");
+        assert_eq!(is_gone("unknown"), None);
+        assert_eq!(is_gone(""), None);
+    }
+}
