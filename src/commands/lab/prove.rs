@@ -74,12 +74,12 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
         down::forget(engine, &left).await?;
     }
     let uids: Vec<String> = PODS.iter().map(|_| stage::new_uid()).collect();
-    let clean = async {
+    let clean = Box::pin(async {
         if let Err(error) = down::forget(engine, &uids).await {
             context.ui.error(&error);
             context.ui.hint("`devnet lab down` removes what is left");
         }
-    };
+    });
     let sabotage = args.sabotage.as_deref().unwrap_or_default();
     let work = experiments(context, engine, &uids, args, sabotage);
     let mut proofs = Box::pin(context.or_undo(Box::pin(work), clean)).await?;

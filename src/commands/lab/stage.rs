@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::lock;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lab::address::Subnet;
 use crate::lab::member::{self, LabPod};
 use crate::lab::plan::{self, Place};
@@ -162,6 +162,7 @@ impl<'e> Stage<'e> {
     }
 
     async fn sandbox(&self, pod: &Pod, uid: &str, attempt: u32) -> Result<(Place, String)> {
+        let mut tries = 3;
         loop {
             let address = if pod.host_network {
                 self.gateway()
@@ -170,8 +171,16 @@ impl<'e> Stage<'e> {
             };
             let place = self.place(uid, address);
             let spec = plan::sandbox(pod, &place, attempt);
-            let made = self.engine.create(&spec).await;
-            let id = made.map_err(|error| someone_elses(pod, error))?;
+            let id = match self.engine.create(&spec).await {
+                Ok(id) => id,
+                // another devnet took the last pod down, and the image with it
+                Err(error) if error.kind() == Kind::NotFound && tries > 0 => {
+                    tries -= 1;
+                    Box::pin(self.engine.probe_image()).await?;
+                    continue;
+                }
+                Err(error) => return Err(someone_elses(pod, error)),
+            };
             match self.engine.start(&id).await {
                 Ok(()) => return Ok((place, id)),
                 // another devnet, or a container of someone else's in this network, was quicker;
@@ -188,7 +197,7 @@ impl<'e> Stage<'e> {
                         && error.to_string().contains(&format!("{NETWORK} not found")) =>
                 {
                     self.engine.remove(&id).await?;
-                    let anew = network(self.engine).await?;
+                    let anew = Box::pin(network(self.engine)).await?;
                     *self.addresses() = anew;
                 }
                 Err(error) => return Err(error),
@@ -305,7 +314,7 @@ fn archive(volumes: &[&VolumeSpec]) -> std::io::Result<Vec<u8>> {
 async fn network(engine: &Engine) -> Result<Addresses> {
     for _ in 0..3 {
         let Some(found) = engine.network(NETWORK).await? else {
-            lock::hold(engine, make_network(engine)).await?;
+            Box::pin(lock::hold(engine, make_network(engine))).await?;
             continue;
         };
         if found.labels.get(label::ROLE).map(String::as_str) != Some(label::NETWORK) {
