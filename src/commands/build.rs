@@ -8,7 +8,7 @@ use crate::commands::build_job::{self, Job};
 use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
 use crate::commands::target::{Need, NodeTarget};
-use crate::commands::{build_result, build_show, build_watch};
+use crate::commands::{build_output, build_result, build_show, build_watch};
 use crate::error::{Error, Result};
 use crate::image::credentials::DockerConfig;
 use crate::render::build::Progress;
@@ -87,7 +87,7 @@ pub(crate) struct Args {
     /// Put the cache somewhere: type=inline, or type=registry,ref=IMAGE
     #[arg(long, value_name = "SPEC")]
     pub(super) cache_to: Vec<String>,
-    /// Where the result goes: a folder, - for a tar, or type=local|tar|docker|oci|image,dest=FILE
+    /// Where the result goes: a folder, - for a tar, or type=local|tar|docker|oci|image,dest=FILE; may be given several times
     #[arg(short, long, value_name = "DEST|SPEC")]
     pub(super) output: Vec<String>,
     /// Push the result to its registry
@@ -149,12 +149,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return dry_run(&wanted, &source, &target.nodes, &shared_key, context);
     }
     let provided = build_job::provided(&wanted, context).await?;
+    build_output::check(&wanted.outputs, context)?;
     for file in args.iidfile.iter().chain(&args.metadata_file) {
         build_result::remove(file)?;
     }
     let engine = context.connect(node).await?;
     // an image that leaves the engine is for nobody else's engine
-    let others = if wanted.output.is_none() { others } else { &[] };
+    let stays =
+        wanted.outputs.is_empty() || wanted.outputs.iter().any(build_output::is_for_the_engine);
+    let others = if stays { others } else { &[] };
     let others = build_result::connect(others, &engine, context).await?;
     build_job::can_it(&engine, &mut wanted, context).await?;
     let mut job = Job {
@@ -219,7 +222,7 @@ fn dry_run(
         "shared_key": shared_key,
         "options": wanted.options,
         "frontend_attributes": wanted.options.attributes(),
-        "output": wanted.output,
+        "outputs": wanted.outputs,
         "push": wanted.push,
         "annotations": wanted.annotations,
         "secrets": wanted.secrets,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commands::Context;
-use crate::commands::build_result::{self, Export, Other, Part};
+use crate::commands::build_output;
+use crate::commands::build_result::{self, Other};
 use crate::commands::build_show::{self, Work};
 use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
@@ -62,66 +63,72 @@ impl Job {
         let engine = &self.engine;
         let wanted = &self.wanted;
         // one question less where the answer changes nothing
-        let info = if wanted.output.is_some()
-            || !wanted.annotations.is_empty()
-            || !wanted.options.attestations.is_empty()
+        let info = if wanted.outputs.is_empty()
+            && wanted.annotations.is_empty()
+            && wanted.options.attestations.is_empty()
         {
-            engine.info().await?
-        } else {
             Info::default()
+        } else {
+            engine.info().await?
         };
-        let Export {
-            exporter,
-            sink,
-            part,
-            save_to,
-        } = build_result::export(
-            wanted.output.as_ref(),
-            &wanted.options,
-            &wanted.annotations,
-            &info,
-            context,
-        )?;
-        let solve = Solve {
-            attributes: wanted.options.attributes(),
-            shared_key: self.shared_key.clone(),
-            exporter,
-            cache_from: wanted.cache_from.clone(),
-            cache_to: wanted.cache_to.clone(),
-            entitlements: entitlements(&wanted.options),
-            provide: Provide {
-                folders: self.source.folders.clone(),
-                upload: self.source.upload.take(),
-                secrets: provided.secrets,
-                agents: provided.agents,
-                logins: Some(logins(&self.config, context)),
-                result: sink,
-            },
-        };
-        let dockerfile = self.source.dockerfile.as_deref();
-        if self.check {
-            build_show::check(engine, solve, dockerfile, context).await?;
-            return Ok(None);
+        let options = &wanted.options;
+        let mut plan = build_output::plan(&wanted.outputs, options, &wanted.annotations, &info)?;
+        let before = plan.images_before(engine).await?;
+        let mut built: Option<Built> = None;
+        for exporters in plan.rounds(engine) {
+            let mut attributes = options.attributes();
+            if built.is_some() {
+                // what was built anew a moment ago is taken as it is
+                attributes.remove("no-cache");
+            }
+            let (exporters, results) = exporters.into_iter().unzip();
+            let solve = Solve {
+                attributes,
+                shared_key: self.shared_key.clone(),
+                exporters,
+                cache_from: wanted.cache_from.clone(),
+                cache_to: wanted.cache_to.clone(),
+                entitlements: entitlements(options),
+                provide: Provide {
+                    folders: self.source.folders.clone(),
+                    upload: self.source.upload.take(),
+                    secrets: provided.secrets.clone(),
+                    agents: provided.agents.clone(),
+                    logins: Some(logins(&self.config, context)),
+                    results,
+                },
+            };
+            let dockerfile = self.source.dockerfile.as_deref();
+            if self.check {
+                build_show::check(engine, solve, dockerfile, context).await?;
+                return Ok(None);
+            }
+            let work = Work::BuildKit(Box::new(solve));
+            let outcome = build_show::run(engine, work, self.progress, dockerfile, context).await?;
+            let now = match outcome {
+                Some(built) => built,
+                None => self.classic(context).await?,
+            };
+            match &mut built {
+                None => built = Some(now),
+                Some(built) => built.response.extend(now.response),
+            }
         }
-        let work = Work::BuildKit(Box::new(solve));
-        let built = match build_show::run(engine, work, self.progress, dockerfile, context).await? {
-            Some(built) => built,
-            None => self.classic(context).await?,
-        };
+        let built = built.unwrap_or_default();
         let id = built.image_id();
-        if let (Some(file), Some(id)) = (&save_to, id) {
-            let (sink, part) = build_result::write_to(file, context)?;
-            engine.save_image(id, &wanted.options.tags, sink).await?;
-            part.map_or(Ok(()), Part::finish)?;
-        }
-        part.map_or(Ok(()), Part::finish)?;
+        plan.finish(engine, id, &before, &options.tags, context)
+            .await?;
         if let (Some(file), Some(id)) = (&self.iidfile, id) {
             build_result::write(file, id)?;
         }
         if let Some(file) = &self.metadata_file {
             build_result::write(file, &build_result::metadata(&built))?;
         }
-        if let (Some(id), true) = (id, context.ui.quiet()) {
+        let stdout_is_taken = wanted
+            .outputs
+            .iter()
+            .any(|output| output.dest.as_deref() == Some(Path::new("-")));
+        if let (Some(id), true) = (id, context.ui.quiet() && !stdout_is_taken) {
             let line = format!("{id}\n");
             context.ui.data(&line).map_err(Error::stdout)?;
         }
@@ -172,7 +179,8 @@ impl Job {
 
     /// Whether the result stays in the engine.
     pub(super) fn is_for_the_engine(&self) -> bool {
-        self.wanted.output.is_none()
+        let outputs = &self.wanted.outputs;
+        outputs.is_empty() || outputs.iter().any(build_output::is_for_the_engine)
     }
 
     /// Brings the image to the other nodes.
@@ -210,11 +218,7 @@ pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Conte
         }
     }
     let version = engine.about().version.clone().unwrap_or_default();
-    let major = version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major >= 23) {
+    if engine.about().major().is_none_or(|major| major >= 23) {
         return Ok(());
     }
     let who = format!("the engine at {} (version {version})", engine.address());

@@ -1,188 +1,19 @@
-//! `devnet build`: where the result goes on this computer.
+//! `devnet build`: the image on every node, and what is written about it.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use crate::commands::Context;
 use crate::commands::target::NodeTarget;
+use crate::engine::Engine;
 use crate::engine::buildkit::{Built, token};
-use crate::engine::buildkit_streams::Sink;
 use crate::engine::docker_images::Image;
 use crate::engine::transfer::{KnownBlobs, Needs, Transfer};
-use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind, Result};
-use crate::image::build::Options;
-use crate::image::build_flags::{Attributed, Output};
 use crate::image::reference;
 
-/// What is asked of the engine's exporter, and what is done with what it sends.
-pub(super) struct Export {
-    pub(super) exporter: Option<Attributed>,
-    pub(super) sink: Option<Sink>,
-    /// The file that the sink writes.
-    pub(super) part: Option<Part>,
-    /// The engine has no such exporter: its image is saved afterwards, to here.
-    pub(super) save_to: Option<PathBuf>,
-}
-
-/// Decides how an output is made by this engine.
-///
-/// # Errors
-/// When this engine can't make it.
-pub(super) fn export(
-    output: Option<&Output>,
-    options: &Options,
-    annotations: &BTreeMap<String, String>,
-    engine: &Info,
-    context: &Context,
-) -> Result<Export> {
-    let native = engine.containerd_store;
-    if !native && !annotations.is_empty() {
-        return Err(
-            Error::failed("`--annotation` needs an engine with containerd's image store")
-                .because("an image in a graph driver's store has no annotations")
-                .hint("`--label` puts a name and a value into the image itself"),
-        );
-    }
-    if let (false, Some(kind)) = (native, options.attestations.keys().next()) {
-        return Err(Error::failed(format!(
-            "`--{kind}` needs an engine with containerd's image store"
-        ))
-        .because("an image in a graph driver's store has no place for it"));
-    }
-    let mut image = annotations.clone();
-    if !options.tags.is_empty() {
-        image.insert("name".to_owned(), options.tags.join(","));
-    }
-    let here = |kind: &str, attributes: BTreeMap<String, String>| {
-        Some(Attributed {
-            kind: kind.to_owned(),
-            attributes,
-        })
-    };
-    let plain = |exporter| Export {
-        exporter,
-        sink: None,
-        part: None,
-        save_to: None,
-    };
-    let Some(Output { what, dest }) = output else {
-        return Ok(plain(here("moby", image)));
-    };
-    let mut attributes = what.attributes.clone();
-    Ok(match (what.kind.as_str(), dest) {
-        ("cacheonly", _) => plain(None),
-        ("local", Some(folder)) => Export {
-            // the engine's own way into a folder needs a receiver of its own; a tar carries the same
-            exporter: here("tar", attributes),
-            sink: Some(unpack_to(folder)?),
-            part: None,
-            save_to: None,
-        },
-        ("tar", Some(file)) => {
-            let (sink, part) = write_to(file, context)?;
-            Export {
-                exporter: here("tar", attributes),
-                sink: Some(sink),
-                part,
-                save_to: None,
-            }
-        }
-        ("oci" | "docker", Some(file)) if native => {
-            image.append(&mut attributes);
-            let (sink, part) = write_to(file, context)?;
-            Export {
-                exporter: here(&what.kind, image),
-                sink: Some(sink),
-                part,
-                save_to: None,
-            }
-        }
-        ("oci", Some(_)) => {
-            return Err(Error::failed(
-                "`--output type=oci` needs an engine with containerd's image store",
-            )
-            .hint("`--output type=docker,dest=FILE` writes an archive that `docker load` takes"));
-        }
-        ("docker", Some(file)) => Export {
-            exporter: here("moby", image),
-            sink: None,
-            part: None,
-            save_to: Some(file.clone()),
-        },
-        // an image in the engine
-        _ => {
-            attributes.remove("push");
-            attributes.remove("name");
-            image.append(&mut attributes);
-            plain(here("moby", image))
-        }
-    })
-}
-
-fn cannot_write(path: &Path) -> Error {
+pub(super) fn cannot_write(path: &Path) -> Error {
     Error::failed(format!("`{}` can't be written", path.display()))
-}
-
-/// Unpacks a tar into a folder, which is made.
-fn unpack_to(folder: &Path) -> Result<Sink> {
-    let folder = folder.to_owned();
-    std::fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder).because(error))?;
-    Ok(Box::new(move |tar: &mut dyn Read| {
-        let mut archive = tar::Archive::new(tar);
-        archive.set_preserve_permissions(true);
-        archive.set_overwrite(true);
-        archive.unpack(&folder)
-    }))
-}
-
-/// Writes a stream to a file, which gets its name by [`Part::finish`]; `-` is stdout.
-pub(super) fn write_to(file: &Path, context: &Context) -> Result<(Sink, Option<Part>)> {
-    if file == Path::new("-") {
-        if context.ui.stdout_is_terminal() {
-            return Err(
-                Error::usage("an archive is nothing for a terminal").hint("redirect stdout")
-            );
-        }
-        let sink = Box::new(|stream: &mut dyn Read| {
-            let mut stdout = crate::ui::data_writer();
-            io::copy(stream, &mut stdout).map(|_length| ())
-        });
-        return Ok((sink, None));
-    }
-    let mut temporary = file.as_os_str().to_owned();
-    temporary.push(".devnet-part");
-    let part = Part {
-        temporary: PathBuf::from(temporary),
-        file: file.to_owned(),
-    };
-    let mut to =
-        File::create(&part.temporary).map_err(|error| cannot_write(file).because(error))?;
-    let sink = Box::new(move |stream: &mut dyn Read| io::copy(stream, &mut to).map(|_length| ()));
-    Ok((sink, Some(part)))
-}
-
-/// A file on its way: gone when this is dropped before it is finished, as by Ctrl-C.
-pub(super) struct Part {
-    temporary: PathBuf,
-    file: PathBuf,
-}
-
-impl Part {
-    /// Gives the file its name; it is whole.
-    pub(super) fn finish(self) -> Result<()> {
-        std::fs::rename(&self.temporary, &self.file)
-            .map_err(|error| cannot_write(&self.file).because(error))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // after the renaming there is nothing under this name
-        let _gone = std::fs::remove_file(&self.temporary);
-    }
 }
 
 /// Another node that gets the image, or why it can't.

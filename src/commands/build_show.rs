@@ -133,11 +133,7 @@ pub(super) async fn check(
     context: &Context,
 ) -> Result<()> {
     let version = engine.about().version.clone().unwrap_or_default();
-    let major = version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major < 27) {
+    if engine.about().major().is_some_and(|major| major < 27) {
         return Err(Error::failed(format!(
             "the engine at {} (version {version}) can't check Dockerfiles",
             engine.address()

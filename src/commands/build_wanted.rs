@@ -20,7 +20,7 @@ pub(super) struct Wanted {
     pub(super) options: Options,
     pub(super) secrets: Vec<Secret>,
     pub(super) ssh: Vec<Ssh>,
-    pub(super) output: Option<Output>,
+    pub(super) outputs: Vec<Output>,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) cache_from: Vec<Attributed>,
     pub(super) cache_to: Vec<Attributed>,
@@ -44,14 +44,11 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
             .map(|text| read(text))
             .collect::<Result<Vec<_>>>()
     };
-    let output = match args.output.as_slice() {
-        [] => None,
-        [one] => Some(build_flags::output(one)?),
-        _ => {
-            return Err(Error::usage("the engine makes one output at a time")
-                .hint("build again for the other: all steps are cached then"));
-        }
-    };
+    let outputs = args
+        .output
+        .iter()
+        .map(|text| build_flags::output(text))
+        .collect::<Result<Vec<_>>>()?;
     let wants_push = |output: &Output| {
         output.what.kind == "registry"
             || output
@@ -60,11 +57,11 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
                 .get("push")
                 .is_some_and(|push| push == "true")
     };
-    let push = args.push || output.as_ref().is_some_and(wants_push);
+    let push = args.push || outputs.iter().any(wants_push);
     let mut tags = args.tags.clone();
-    if let Some(names) = output
-        .as_ref()
-        .and_then(|output| output.what.attributes.get("name"))
+    for names in outputs
+        .iter()
+        .filter_map(|output| output.what.attributes.get("name"))
     {
         tags.extend(names.split(',').map(ToOwned::to_owned));
     }
@@ -123,7 +120,7 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
             .map(|text| build_flags::secret(text))
             .collect::<Result<_>>()?,
         ssh: args.ssh.iter().map(|text| build_flags::ssh(text)).collect(),
-        output,
+        outputs,
         annotations: args
             .annotation
             .iter()
@@ -187,7 +184,7 @@ pub(super) fn classic_or_why(
     let flags = [
         ("--secret", !wanted.secrets.is_empty()),
         ("--ssh", !wanted.ssh.is_empty()),
-        ("--output", wanted.output.is_some()),
+        ("--output", !wanted.outputs.is_empty()),
         ("--build-context", !options.contexts.is_empty()),
         ("--cache-to", !wanted.cache_to.is_empty()),
         ("--no-cache-filter", !options.no_cache_filter.is_empty()),

@@ -10,6 +10,7 @@ use crate::ui::Ui;
 
 pub(crate) mod build;
 mod build_job;
+mod build_output;
 mod build_restart;
 mod build_result;
 mod build_show;

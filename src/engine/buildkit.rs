@@ -1,7 +1,7 @@
 //! BuildKit in a node's engine: a build is one session (the engine asks us for files, secrets and
 //! credentials) and one solve (we ask the engine to build), each on an upgraded stream.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,9 @@ pub(crate) struct Solve {
     pub(crate) attributes: BTreeMap<String, String>,
     /// Under this key the engine keeps its copy of the folders for the next build.
     pub(crate) shared_key: String,
-    /// What to make of the result, as `moby`, and its attributes. None: only build.
-    pub(crate) exporter: Option<Attributed>,
+    /// What to make of the result, as `moby`, and its attributes. None: only build. Engines up to
+    /// 25 know one at a time.
+    pub(crate) exporters: Vec<Attributed>,
     pub(crate) cache_from: Vec<Attributed>,
     pub(crate) cache_to: Vec<Attributed>,
     pub(crate) entitlements: Vec<String>,
@@ -54,8 +55,8 @@ pub(crate) struct Provide {
     pub(crate) logins: Option<Logins>,
     /// A context that comes as a tar; its address is `UPLOADED`.
     pub(crate) upload: Option<Supply>,
-    /// Takes what the exporter makes.
-    pub(crate) result: Option<Sink>,
+    /// Takes what the exporters make, each in its place.
+    pub(crate) results: Vec<Option<Sink>>,
 }
 
 /// What a build gave.
@@ -238,23 +239,23 @@ fn request(solve: Solve, session: &str, reference: &str) -> SolveRequest {
         exports: entries(solve.cache_to),
         ..CacheOptions::default()
     };
-    let exporter = solve.exporter.unwrap_or_default();
-    let attributes: HashMap<String, String> = exporter.attributes.into_iter().collect();
+    let exporters: Vec<Exporter> = solve
+        .exporters
+        .into_iter()
+        .map(|exporter| Exporter {
+            r#type: exporter.kind,
+            attrs: exporter.attributes.into_iter().collect(),
+        })
+        .collect();
+    let first = exporters.first().cloned().unwrap_or_default();
     SolveRequest {
         r#ref: reference.to_owned(),
         session: session.to_owned(),
         frontend_attrs: solve.attributes.into_iter().collect(),
-        // engines up to 24 read only these two, newer ones only the list
-        exporter_deprecated: exporter.kind.clone(),
-        exporter_attrs_deprecated: attributes.clone(),
-        exporters: if exporter.kind.is_empty() {
-            Vec::new()
-        } else {
-            vec![Exporter {
-                r#type: exporter.kind,
-                attrs: attributes,
-            }]
-        },
+        // engines up to 25 read only these two, newer ones only the list
+        exporter_deprecated: first.r#type,
+        exporter_attrs_deprecated: first.attrs,
+        exporters,
         cache: Some(cache),
         entitlements: solve.entitlements,
         ..SolveRequest::default()

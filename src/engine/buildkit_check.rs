@@ -78,7 +78,7 @@ impl Engine {
             "moby.buildkit.frontend.subrequests".into(),
         );
         // else the empty result would become an image
-        solve.exporter = None;
+        solve.exporters.clear();
         solve.cache_to.clear();
         let channel = buildkit::channel(dialer).await?;
         let control = ControlClient::new(channel.clone());

@@ -66,7 +66,7 @@ impl Session {
         if provide.upload.is_some() {
             methods.push("/moby.upload.v1.Upload/Pull");
         }
-        if provide.result.is_some() {
+        if provide.results.iter().any(Option::is_some) {
             methods.push("/moby.filesync.v1.FileSend/DiffCopy");
         }
         let mut headers = vec![
@@ -96,7 +96,7 @@ impl Session {
             .add_service(SshServer::new(Agents(provide.agents)))
             .add_service(UploadServer::new(Uploader(Mutex::new(provide.upload))))
             .add_service(
-                FileSendServer::new(Receiver(Mutex::new(provide.result)))
+                FileSendServer::new(Receiver(Mutex::new(provide.results)))
                     .max_decoding_message_size(LONGEST_MESSAGE),
             );
         let ended = Arc::new(Notify::new());

@@ -65,8 +65,21 @@ fn pump(mut supply: Supply, to: &mpsc::Sender<Result<upload_v1::BytesMessage, St
     }
 }
 
-/// Takes the result of a build.
-pub(crate) struct Receiver(pub(crate) Mutex<Option<Sink>>);
+/// Which exporter a result is of; engines that know one at a time do not say.
+const EXPORTER: &str = "buildkit-attachable-exporter-id";
+
+/// Takes the results of a build.
+pub(crate) struct Receiver(pub(crate) Mutex<Vec<Option<Sink>>>);
+
+impl Receiver {
+    fn take(&self, exporter: Option<usize>) -> Option<Sink> {
+        let mut sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match exporter {
+            Some(place) => sinks.get_mut(place)?.take(),
+            None => sinks.iter_mut().find_map(Option::take),
+        }
+    }
+}
 
 #[tonic::async_trait]
 impl FileSend for Receiver {
@@ -76,8 +89,16 @@ impl FileSend for Receiver {
         &self,
         request: Request<Streaming<filesync::BytesMessage>>,
     ) -> Result<Response<Self::DiffCopyStream>, Status> {
-        let sink =
-            taken(&self.0).ok_or_else(|| Status::failed_precondition("no result is expected"))?;
+        let exporter = match request.metadata().get(EXPORTER) {
+            None => None,
+            Some(text) => {
+                let place = text.to_str().ok().and_then(|text| text.parse().ok());
+                Some(place.ok_or_else(|| Status::invalid_argument("no such exporter"))?)
+            }
+        };
+        let sink = self
+            .take(exporter)
+            .ok_or_else(|| Status::failed_precondition("no result is expected"))?;
         let mut from = request.into_inner();
         let (pieces, reader) = mpsc::channel(WAITING);
         // the reply ends when all is written: until then the engine does not call the build done

@@ -30,20 +30,16 @@ impl Engine {
         docker.build_classic(options, context, events).await
     }
 
-    /// Streams an image's archive into `sink`, under its names where it has some.
+    /// Streams an image's archive, without its names, into `sink`.
     ///
     /// # Errors
     /// The engine has no such image or was lost; the sink failed.
-    pub(crate) async fn save_image(&self, id: &str, names: &[String], sink: Sink) -> Result<()> {
-        let Self::Docker(docker) = self;
-        let failed = |error: Why| docker.failed("saving the image", error);
-        let stream = docker
-            .export(id, names)
-            .map(|piece| piece.map(|bytes| bytes.to_vec()));
+    pub(crate) async fn save_image(&self, id: &str, sink: Sink) -> Result<()> {
+        let stream = self.save(id).map(|piece| piece.map(|bytes| bytes.to_vec()));
         buildkit_streams::into_sink(stream, sink)
             .await
             .map_err(|error| match error {
-                buildkit_streams::Broken::From(error) => failed(error),
+                buildkit_streams::Broken::From(error) => error,
                 buildkit_streams::Broken::To(error) => {
                     Error::failed("the archive can't be written").because(error)
                 }
@@ -88,19 +84,6 @@ fn split(name: &str) -> (&str, &str) {
 }
 
 impl Docker {
-    fn export(
-        &self,
-        id: &str,
-        names: &[String],
-    ) -> impl futures_util::Stream<Item = std::result::Result<Bytes, Why>> + use<'_> {
-        let names: Vec<&str> = if names.is_empty() {
-            vec![id]
-        } else {
-            names.iter().map(String::as_str).collect()
-        };
-        self.slow.export_images(&names)
-    }
-
     async fn tag(&self, id: &str, name: &str) -> Result<()> {
         let (repository, tag) = split(name);
         let options = query::TagImageOptions {

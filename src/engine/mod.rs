@@ -56,6 +56,13 @@ pub(crate) struct About {
     pub(crate) arch: Option<String>,
 }
 
+impl About {
+    /// The first number of the version.
+    pub(crate) fn major(&self) -> Option<u32> {
+        self.version.as_ref()?.split('.').next()?.parse().ok()
+    }
+}
+
 /// What an engine says of the machine it runs on (`/info`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Info {

@@ -10,6 +10,7 @@ pub(crate) mod digest;
 pub(crate) mod dockerfile;
 mod follow;
 pub(crate) mod ignore;
+pub(crate) mod oci_archive;
 pub(crate) mod reassemble;
 pub(crate) mod reference;
 pub(crate) mod repack;

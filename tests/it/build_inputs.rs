@@ -211,7 +211,8 @@ fn a_step_can_use_an_ssh_key_without_seeing_it() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    while !exists(&socket) {
+    // the file is there a moment before somebody listens
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
         std::thread::yield_now();
     }
     let mut add = build.sandbox.command("ssh-add");
@@ -222,39 +223,6 @@ fn a_step_can_use_an_ssh_key_without_seeing_it() {
     assert!(output.stderr.contains(print), "{output}");
     let stderr = run("default").fails(1);
     assert!(stderr.contains("no ssh agent runs"), "{stderr}");
-}
-
-#[test]
-fn a_result_goes_to_a_folder_a_tar_or_an_archive() {
-    let Some(build) = Build::new(&[
-        ("Dockerfile", "FROM scratch\nCOPY a /d/a\nCMD [\"x\"]\n"),
-        ("a", "text"),
-    ]) else {
-        return;
-    };
-    let home = build.sandbox.home().to_owned();
-    assert_eq!(build.run(&["-o", "out"]).ok(), "");
-    assert_eq!(fs::read_to_string(home.join("out/d/a")).unwrap(), "text");
-    build.run(&["-o", "type=tar,dest=out.tar"]).ok();
-    let list = Output::of(build.sandbox.command("tar").args(["-tf", "out.tar"])).ok();
-    assert_eq!(list, "d/\nd/a\n");
-    let mut command = build.command(&["-o", "-"]);
-    assert!(command.output().unwrap().stdout.starts_with(b"d/"));
-    build
-        .run(&["-t", "saved:1", "-o", "type=docker,dest=image.tar"])
-        .ok();
-    let list = Output::of(build.sandbox.command("tar").args(["-tf", "image.tar"])).ok();
-    assert!(list.contains("manifest.json"), "{list}");
-    build
-        .docker(&["load", "-i", home.join("image.tar").to_str().unwrap()])
-        .ok();
-    let oci = build.run(&["-o", "type=oci,dest=oci.tar"]);
-    if build.containerd_store() {
-        oci.ok();
-    } else {
-        assert!(oci.fails(1).contains("containerd's image store"));
-        assert!(!exists(&home.join("oci.tar")) && !exists(&home.join("oci.tar.devnet-part")));
-    }
 }
 
 #[test]
