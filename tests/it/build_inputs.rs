@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 
-use crate::support::build::{Build, exists};
+use crate::support::build::Build;
 use crate::support::registry::Registry;
 use crate::support::{Output, missing};
 
