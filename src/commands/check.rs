@@ -10,7 +10,7 @@ use crate::commands::gather::{self, Answered, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
 use crate::engine::docker_snap::Source;
 use crate::error::{Error, Kind, Result};
-use crate::netns::reach::{self, Answers, Port};
+use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
 use crate::pod::{self, Lone, Pod};
 use crate::render;
@@ -141,7 +141,7 @@ async fn ask(
     context: &Context,
     gathered: &Gathered,
     pods: &[Pod],
-    ports: &[Port],
+    ports: &[Listener],
 ) -> Result<(Asked, Vec<Error>)> {
     // pods on their node's own network ask once for all of them
     let mut networks: BTreeMap<_, Vec<usize>> = BTreeMap::new();
@@ -208,7 +208,7 @@ async fn inside<'p>(
     run: &str,
     places: &'p [usize],
     pods: &[Pod],
-    ports: &[Port],
+    ports: &[Listener],
 ) -> (&'p [usize], Result<Answers>) {
     let questions = reach::questions(places, ports);
     let entrance = places

@@ -13,8 +13,7 @@ const FIRST_EPHEMERAL: u16 = 32_768;
 
 /// A port of a pod on which something listens.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(clippy::struct_field_names, reason = "a port's number is its port")]
-pub(crate) struct Port {
+pub(crate) struct Listener {
     /// Its pod's place in the list that was planned for.
     #[serde(skip)]
     pub(crate) pod: usize,
@@ -36,7 +35,7 @@ pub(crate) struct Port {
     pub(crate) frozen: bool,
 }
 
-impl Port {
+impl Listener {
     /// As `8080/tcp`.
     pub(crate) fn label(&self) -> String {
         format!("{}/{}", self.port, self.proto)
@@ -84,14 +83,14 @@ pub(crate) fn network(pod: &Pod) -> (String, Option<u64>, Option<String>) {
 }
 
 /// The listeners of those pods that `wanted` names by place.
-pub(crate) fn ports(pods: &[Pod], wanted: impl Fn(usize) -> bool) -> Vec<Port> {
+pub(crate) fn ports(pods: &[Pod], wanted: impl Fn(usize) -> bool) -> Vec<Listener> {
     let places = (0..pods.len()).filter(|place| wanted(*place));
     places
         .flat_map(|place| of_pod(place, &pods[place]))
         .collect()
 }
 
-fn of_pod(place: usize, pod: &Pod) -> Vec<Port> {
+fn of_pod(place: usize, pod: &Pod) -> Vec<Listener> {
     let mut by_port: BTreeMap<(u16, &str), Vec<&Socket>> = BTreeMap::new();
     for socket in pod.sockets.iter().flatten() {
         let asks_only = socket.proto == "udp" && socket.port >= FIRST_EPHEMERAL;
@@ -111,7 +110,7 @@ fn of_pod(place: usize, pod: &Pod) -> Vec<Port> {
                 .flat_map(|socket| &socket.owners)
                 .filter_map(|owner| owner.container.clone())
                 .collect();
-            Port {
+            Listener {
                 pod: place,
                 pod_name: full_name(pod),
                 node: pod.node.clone(),
@@ -176,7 +175,7 @@ fn frozen(pod: &Pod, container: &str) -> bool {
 }
 
 /// What is asked from inside one network, whose pods are `askers`; the resolver first.
-pub(crate) fn questions(askers: &[usize], ports: &[Port]) -> Vec<String> {
+pub(crate) fn questions(askers: &[usize], ports: &[Listener]) -> Vec<String> {
     let mut all = BTreeSet::new();
     for asker in askers {
         for port in ports {
@@ -322,7 +321,11 @@ pub(crate) struct Resolver {
 }
 
 /// The matrix: for each asker (a pod's place with what its network answered) its try at each port.
-pub(crate) fn cells(pods: &[Pod], ports: &[Port], asked: &[(usize, Option<Answers>)]) -> Vec<Cell> {
+pub(crate) fn cells(
+    pods: &[Pod],
+    ports: &[Listener],
+    asked: &[(usize, Option<Answers>)],
+) -> Vec<Cell> {
     let mut cells = Vec::new();
     // a socket of IPv6 that refuses IPv4 on its own loopback is for IPv6 alone
     let six_only: Vec<bool> = ports
@@ -396,7 +399,7 @@ fn promised(from: &Pod, to: &Pod) -> bool {
 
 /// Many UDP services answer only what they understand: that one says nothing to others is wrong
 /// only if it answers its own pod.
-fn silence_is_an_answer(cells: &mut [Cell], ports: &[Port]) {
+fn silence_is_an_answer(cells: &mut [Cell], ports: &[Listener]) {
     let answers_itself: BTreeSet<usize> = cells
         .iter()
         .filter(|cell| cell.outcome == Outcome::Ok && ports[cell.port_place].pod == cell.asker)

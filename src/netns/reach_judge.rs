@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::reach::{Cell, Outcome, Port, Resolver, full_name, network};
+use super::reach::{Cell, Listener, Outcome, Resolver, full_name, network};
 use crate::lab::claim::Proof;
 use crate::pod::{Finding, Origin, Pod, is_up};
 
@@ -27,7 +27,7 @@ pub(crate) struct Report {
     pub(crate) kept: bool,
     pub(crate) promises: Vec<Proof>,
     pub(crate) findings: Vec<Broken>,
-    pub(crate) listeners: Vec<Port>,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) dns: Vec<Resolver>,
 }
@@ -47,7 +47,7 @@ pub(crate) fn judge(
     pods: &[Pod],
     judged: &[Pod],
     of_several: &[Finding],
-    ports: Vec<Port>,
+    ports: Vec<Listener>,
     cells: Vec<Cell>,
     dns: Vec<Resolver>,
 ) -> Report {
@@ -132,7 +132,7 @@ fn without_address(pod: &Pod) -> Option<Broken> {
 }
 
 /// One finding for each port and each way in which it is not reached.
-fn unreached(pods: &[Pod], ports: &[Port], cells: &[Cell]) -> Vec<Broken> {
+fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Broken> {
     let mut groups: BTreeMap<(usize, bool, Outcome), Vec<&Cell>> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.is_broken()) {
         let own = ports[cell.port_place].pod == cell.asker;
@@ -153,12 +153,10 @@ fn unreached(pods: &[Pod], ports: &[Port], cells: &[Cell]) -> Vec<Broken> {
         .into_iter()
         // a frozen program is frozen for all, its own pod too: once is enough
         .filter(|((place, own, outcome), _)| {
-            let told_already = || {
-                cells.iter().any(|cell| {
-                    cell.port_place == *place && cell.asker != ports[*place].pod && cell.is_broken()
-                })
+            let of_others = |cell: &Cell| {
+                cell.port_place == *place && cell.asker != ports[*place].pod && cell.is_broken()
             };
-            !(*own && *outcome == Outcome::Frozen && told_already())
+            !*own || *outcome != Outcome::Frozen || !cells.iter().any(of_others)
         })
         .map(|((place, own, outcome), group)| {
             let port = &ports[place];
@@ -232,7 +230,7 @@ fn means(outcome: Outcome) -> &'static str {
     }
 }
 
-fn advice(outcome: Outcome, own: bool, port: &Port, pod: &Pod) -> String {
+fn advice(outcome: Outcome, own: bool, port: &Listener, pod: &Pod) -> String {
     let split = pod.findings.iter().any(|one| one.code == "split-pod");
     match outcome {
         _ if split => "the pod is split: mend that first".into(),
@@ -395,7 +393,7 @@ fn tally(cells: &[&Cell], what: &str) -> (Option<bool>, Vec<String>) {
     (Some(broken.is_empty()), evidence)
 }
 
-fn localhost(ports: &[Port], cells: &[Cell]) -> Proof {
+fn localhost(ports: &[Listener], cells: &[Cell]) -> Proof {
     // an address of several is enough: `::1` may refuse what `127.0.0.1` takes
     let mut best: BTreeMap<usize, &Cell> = BTreeMap::new();
     for cell in cells
@@ -413,7 +411,7 @@ fn localhost(ports: &[Port], cells: &[Cell]) -> Proof {
     proof("localhost", claim, holds, evidence)
 }
 
-fn reachable(ports: &[Port], cells: &[Cell]) -> Proof {
+fn reachable(ports: &[Listener], cells: &[Cell]) -> Proof {
     let across: Vec<&Cell> = cells
         .iter()
         .filter(|cell| ports[cell.port_place].pod != cell.asker)
@@ -423,7 +421,7 @@ fn reachable(ports: &[Port], cells: &[Cell]) -> Proof {
     proof("reachable", claim, holds, evidence)
 }
 
-fn same_port(pods: &[Pod], ports: &[Port]) -> Proof {
+fn same_port(pods: &[Pod], ports: &[Listener]) -> Proof {
     let mut pods_of: BTreeMap<(u16, &str), BTreeSet<usize>> = BTreeMap::new();
     for port in ports.iter().filter(|port| !pods[port.pod].host_network) {
         let key = (port.port, port.proto.as_str());

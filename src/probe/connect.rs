@@ -146,7 +146,11 @@ impl Question {
                 ask(to, &words).map(|_| String::new())
             }
             Kind::Dns(name) => ask(to, &query(name)).map(|reply| {
-                let code = reply.get(3).map_or(255, |byte| byte & 15);
+                let answers = reply.get(2).is_some_and(|byte| byte & 128 != 0);
+                let code = reply
+                    .get(3)
+                    .filter(|_| answers)
+                    .map_or(255, |byte| byte & 15);
                 format!(" {name} {}", rcode(code))
             }),
         };
@@ -185,7 +189,7 @@ fn ask(to: SocketAddr, words: &[u8]) -> io::Result<Vec<u8>> {
     // connected: what the network says in reply (ICMP) comes back as an error
     socket.connect(to)?;
     let mut reply = vec![0; 2048];
-    for patience in [PATIENCE / 3, PATIENCE / 3 * 2] {
+    for patience in [PATIENCE / 3, PATIENCE * 2 / 3] {
         socket.send(words)?;
         socket.set_read_timeout(Some(patience))?;
         match socket.recv(&mut reply) {

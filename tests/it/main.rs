@@ -14,6 +14,7 @@ mod build_same;
 mod build_watch;
 mod config;
 mod context;
+mod check;
 mod env;
 mod env_forms;
 mod exec;
