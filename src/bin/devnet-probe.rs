@@ -56,9 +56,13 @@ fn main() -> std::process::ExitCode {
             snap::snap();
             Ok(())
         }
+        ["snap", "serve"] => {
+            snap::serve();
+            Ok(())
+        }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve]",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use crate::commands::Context;
 use crate::commands::gather::{self, Answered, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
-use crate::engine::docker_snap::Source;
+use crate::engine::docker_carrier::Source;
 use crate::error::{Error, Kind, Result};
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};

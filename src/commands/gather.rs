@@ -108,6 +108,7 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
                 gathered.snapshot.findings.extend(seen.findings);
                 facts.extend(seen.facts);
             }
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => gathered.lost.push(error),
         }
     }
@@ -165,15 +166,16 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
         namespaces: None,
     };
     let now = pod::timestamp(info.system_time.as_deref());
-    engine.sweep_looks(&facts, now).await;
     let mut findings = Vec::new();
     let view = if depth.probe {
-        match engine
-            .look(&facts)
+        let look = engine.begin_look();
+        match context
+            .or_undo(look.once(&facts), look.forget())
             .await
             .and_then(|text| View::parse(&text))
         {
             Ok(view) => Some(view),
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => {
                 let why = error
                     .causes()

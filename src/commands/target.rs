@@ -181,7 +181,7 @@ impl Context {
                 }
             ));
         }
-        Engine::connect(&node.endpoint, &self.settings)
+        let engine = Engine::connect(&node.endpoint, &self.settings)
             .await
             .map_err(|error| match &node.profile {
                 Some(profile) if error.kind() == Kind::Unreachable && error.hints().is_empty() => {
@@ -198,7 +198,9 @@ impl Context {
                     error.hint("is the engine running, and does it listen at that address?")
                 }
                 _ => error,
-            })
+            })?;
+        engine.sweep_abandoned().await;
+        Ok(engine)
     }
 
     /// `DOCKER_HOST` as a shell has it that ran `eval $(devnet env)` or that a person set.

@@ -32,18 +32,6 @@ impl Engine {
         Ok(image.reference)
     }
 
-    /// The name that the probe's image has, or would have, in the engine.
-    ///
-    /// # Errors
-    /// When this devnet carries no probe for the engine's architecture.
-    pub(crate) fn probe_reference(&self) -> Result<String> {
-        let architecture = self.about().arch.clone().unwrap_or_default();
-        let program = carried::program(&architecture)?;
-        ProbeImage::new(&program, &architecture)
-            .map(|image| image.reference)
-            .map_err(|error| Error::failed("the probe's image could not be made").because(error))
-    }
-
     /// Whether the engine has an image of that name or ID.
     pub(crate) async fn has_image(&self, name: &str) -> Result<bool> {
         let Self::Docker(docker) = self;
@@ -85,7 +73,7 @@ impl Engine {
 }
 
 impl Docker {
-    async fn load_archive(&self, archive: Vec<u8>) -> Result<()> {
+    pub(super) async fn load_archive(&self, archive: Vec<u8>) -> Result<()> {
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
         self.slow
             .import_image(options, bollard::body_full(archive.into()), None)

@@ -6,7 +6,7 @@ use bollard::models::{
 };
 
 use crate::engine::Engine;
-use crate::engine::docker_snap::{LOOK, Source, program_of};
+use crate::engine::docker_carrier::{LOOK, Source, program_of};
 use crate::error::Result;
 use crate::lab::label::ROLE;
 

@@ -1,264 +1,229 @@
 //! The probe's look at a node: a container that may read what its kernel says of processes, and
 //! nothing else; gone when it has answered.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::pin::Pin;
 
-use bollard::container::LogOutput;
+use bollard::container::AttachContainerResults;
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
-    MountType, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    RestartPolicy, RestartPolicyNameEnum,
 };
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
-};
+use bollard::query_parameters::WaitContainerOptionsBuilder;
 use futures_util::StreamExt as _;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::docker_carrier::{Answer, LOOK, Output, Source, program_of, unique_name};
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
 use crate::pod::ContainerFacts;
-use crate::probe::carried;
-use crate::probe::image::program_archive;
 
-/// What the containers of these looks carry as `dev.devnet.role`.
-pub(crate) const LOOK: &str = "probe";
-/// Where the program lies in an image that is not its own.
-const FOLDER: &str = "/devnet";
 /// The program ends itself before; then the engine is what hangs.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
-/// No node has that much to tell.
-const ANSWER_LIMIT: usize = 256 << 20;
 
-/// What a container of the probe is made from.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// devnet's own image, which a lab left here.
-    Own(String),
-    /// Any sandbox's image: nothing of it is run, and the program comes in a volume.
-    Borrowed(String),
-    /// No image fits: devnet's own is brought and taken away again.
-    Brought(String),
+/// A look that is under way, or about to be. Whoever gives up on it calls `forget`.
+#[derive(Debug)]
+pub(crate) struct Look {
+    docker: Docker,
+    name: String,
+    /// Its container while it is being made. A task of its own: the engine goes on making what it
+    /// was asked for when nobody waits for it any more.
+    making: Mutex<Option<JoinHandle<Result<String>>>>,
+    brought: std::sync::Mutex<Option<String>>,
+}
+
+/// A probe that stays in its node and looks whenever it is asked.
+pub(crate) struct Kept {
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    output: Output,
+    docker: Docker,
 }
 
 impl Engine {
-    /// Lets the probe look at the node, and gives what it printed.
+    /// Prepares a look at the node; nothing is asked or made yet.
+    pub(crate) fn begin_look(&self) -> Look {
+        let Self::Docker(docker) = self;
+        Look {
+            docker: docker.clone(),
+            name: unique_name("devnet-look"),
+            making: Mutex::default(),
+            brought: std::sync::Mutex::default(),
+        }
+    }
+}
+
+impl Look {
+    /// Lets the probe look at the node once, and gives what it printed.
     ///
     /// # Errors
     /// When this devnet carries no probe for the node, or the engine does not let it run.
-    pub(crate) async fn look(&self, facts: &[ContainerFacts]) -> Result<String> {
-        let Self::Docker(docker) = self;
-        let source = self.probe_source(facts).await?;
-        let answer = docker.run_probe(&source, body(&source)).await;
-        self.forget_source(&source).await?;
-        answer
+    pub(crate) async fn once(&self, facts: &[ContainerFacts]) -> Result<String> {
+        let (id, attached) = self.open(facts, &["snap"]).await?;
+        let mut reader = Answer::new(&self.docker);
+        let mut output = attached.output;
+        tokio::time::timeout(PATIENCE, reader.to_the_end(&mut output))
+            .await
+            .map_err(|_elapsed| late())??;
+        // it ran to its end, and its engine removes it; an image goes only after that
+        if self.brought().is_some() {
+            self.until_removed(&id).await;
+            self.forget().await;
+        }
+        reader.text()
     }
 
-    /// Takes the probe's image away again if it was brought for this alone.
-    pub(crate) async fn forget_source(&self, source: &Source) -> Result<()> {
-        match source {
-            Source::Brought(image) => self.remove_image(image).await,
-            Source::Borrowed(_) | Source::Own(_) => Ok(()),
+    /// Keeps a probe in the node that looks whenever it is asked.
+    ///
+    /// # Errors
+    /// As `once`.
+    #[expect(dead_code, reason = "for --watch, which comes next")]
+    pub(crate) async fn keep(&self, facts: &[ContainerFacts]) -> Result<Kept> {
+        let (_, attached) = self.open(facts, &["snap", "serve"]).await?;
+        Ok(Kept {
+            input: attached.input,
+            output: attached.output,
+            docker: self.docker.clone(),
+        })
+    }
+
+    /// Takes away whatever was made, to the end.
+    pub(crate) async fn forget(&self) {
+        if let Some(making) = self.making.lock().await.take() {
+            // whether it was made is seen below
+            let _made = making.await;
+        }
+        let engine = Engine::Docker(self.docker.clone());
+        // the engine may have removed it already
+        let _gone = engine.remove(&self.name).await;
+        if let Some(image) = self.brought() {
+            let _gone = engine.remove_image(&image).await;
         }
     }
 
-    /// Removes containers of looks that never began: their devnet was killed in between.
-    pub(crate) async fn sweep_looks(&self, facts: &[ContainerFacts], now: Option<jiff::Timestamp>) {
-        let abandoned = |facts: &&ContainerFacts| {
-            let made = crate::pod::timestamp(facts.created_at.as_deref());
-            facts.labels.get(ROLE).is_some_and(|role| role == LOOK)
-                && facts.state == "created"
-                && matches!((made, now), (Some(made), Some(now))
-                    if now.duration_since(made) > jiff::SignedDuration::from_mins(1))
-        };
-        for facts in facts.iter().filter(abandoned) {
-            // another devnet may be removing it too
-            let _gone = self.remove(&facts.id).await;
-        }
+    async fn until_removed(&self, id: &str) {
+        let options = WaitContainerOptionsBuilder::default()
+            .condition("removed")
+            .build();
+        // that it is not there any more is what is waited for
+        let _ended = self
+            .docker
+            .slow
+            .wait_container(id, Some(options))
+            .collect::<Vec<_>>()
+            .await;
     }
 
-    /// Where the probe's program can come from on this node, with the least that stays there.
-    pub(crate) async fn probe_source(&self, facts: &[ContainerFacts]) -> Result<Source> {
-        let own = self
-            .images_where("label", &format!("{ROLE}=probe-image"))
-            .await?;
-        let current = self.probe_reference()?;
-        if own.iter().any(|(_, names)| names.contains(&current)) {
-            return Ok(Source::Own(current));
-        }
-        let sandbox = facts.iter().find(|facts| {
-            facts
-                .labels
-                .get("io.kubernetes.docker.type")
-                .is_some_and(|kind| kind == "podsandbox")
-                && crate::pod::is_up(&facts.state)
-        });
-        match sandbox.and_then(|facts| facts.image_id.clone()) {
-            Some(image) => Ok(Source::Borrowed(image)),
-            None => Ok(Source::Brought(self.probe_image().await?)),
-        }
-    }
-}
-
-impl Docker {
-    /// Runs a container of the probe to its end and gives what it printed.
-    pub(super) async fn run_probe(
+    /// Makes the container from the first image that will do, and starts its program.
+    async fn open(
         &self,
-        source: &Source,
-        body: ContainerCreateBody,
-    ) -> Result<String> {
-        let failed = |error| self.failed("the probe", error);
-        let name = unique_name("devnet-look");
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let made = self
-            .api
-            .create_container(Some(options), body)
-            .await
-            .map_err(failed)?;
-        let guard = Abandoned {
-            docker: self.clone(),
-            id: Some(made.id.clone()),
-        };
-        let outcome = self.run_look(&made.id, source).await;
-        match &outcome {
-            // it ran to its end, and its engine removes it
-            Ok(_) => guard.disarm(),
-            Err(_) => guard.remove().await,
-        }
-        outcome
-    }
-
-    /// Puts the program into a container whose image does not hold it.
-    pub(super) async fn bring_program(&self, id: &str, source: &Source) -> Result<()> {
-        let Source::Borrowed(_) = source else {
-            return Ok(());
-        };
-        let architecture = self.about().arch.clone().unwrap_or_default();
-        let program = carried::program(&architecture)?;
-        let archive = program_archive(&program)
-            .map_err(|error| Error::failed("the probe could not be packed").because(error))?;
-        let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
-            .path(FOLDER)
-            .build();
-        self.slow
-            .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
-            .await
-            .map_err(|error| self.failed("the probe", error))
-    }
-
-    async fn run_look(&self, id: &str, source: &Source) -> Result<String> {
-        let failed = |error| self.failed("the probe", error);
-        self.bring_program(id, source).await?;
-        let options = AttachContainerOptionsBuilder::default()
-            .stdout(true)
-            .stderr(true)
-            .stream(true)
-            .build();
-        let mut attached = self
-            .api
-            .attach_container(id, Some(options))
-            .await
-            .map_err(failed)?;
-        self.api
-            .start_container(id, None::<StartContainerOptions>)
-            .await
-            .map_err(failed)?;
-        let mut answer = Vec::new();
-        let mut complaint = Vec::new();
-        let read = async {
-            while let Some(part) = attached.output.next().await {
-                match part.map_err(failed)? {
-                    LogOutput::StdOut { message } | LogOutput::Console { message } => {
-                        answer.extend_from_slice(&message);
-                    }
-                    LogOutput::StdErr { message } => complaint.extend_from_slice(&message),
-                    LogOutput::StdIn { .. } => {}
+        facts: &[ContainerFacts],
+        command: &[&str],
+    ) -> Result<(String, AttachContainerResults)> {
+        let sources = self.docker.sources(facts).await?;
+        // the engine's own images may be removed meanwhile, or be for another machine
+        for source in sources.into_iter().map(Some).chain([None]) {
+            let last = source.is_none();
+            match self.make(source, command).await {
+                Ok((id, source)) => {
+                    let asks = command.len() > 1;
+                    let attached = self.docker.begin(&id, &source, asks).await?;
+                    return Ok((id, attached));
                 }
-                if answer.len() > ANSWER_LIMIT {
-                    return Err(Error::failed("the probe's answer has no end"));
-                }
-            }
-            Ok(())
-        };
-        tokio::time::timeout(PATIENCE, read)
-            .await
-            .map_err(|_elapsed| Error::failed("the probe did not answer in time"))??;
-        if answer.is_empty() {
-            let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
-            return Err(Error::failed("the probe said nothing").because(complaint));
-        }
-        String::from_utf8(answer)
-            .map_err(|error| Error::failed("the probe's answer is no text").because(error))
-    }
-}
-
-/// A name says whose a container is; the time and a number tell it from those of other devnets.
-pub(super) fn unique_name(prefix: &str) -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = jiff::Timestamp::now().as_nanosecond();
-    format!(
-        "{prefix}-{now:x}-{:x}",
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
-}
-
-/// Removes a look's container when devnet is interrupted while it runs.
-struct Abandoned {
-    docker: Docker,
-    id: Option<String>,
-}
-
-impl Abandoned {
-    fn disarm(mut self) {
-        self.id = None;
-    }
-
-    async fn remove(mut self) {
-        if let Some(id) = self.id.take() {
-            // the engine may have removed it already
-            let _gone = Engine::Docker(self.docker.clone()).remove(&id).await;
-        }
-    }
-}
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        if let Some(id) = self.id.take() {
-            let engine = Engine::Docker(self.docker.clone());
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { engine.remove(&id).await });
+                Err(error) if last => return Err(error),
+                Err(_refused) => {}
             }
         }
+        Err(Error::failed("the probe has no image to run in"))
+    }
+
+    /// Makes the container; without a source from devnet's own image, which is brought for it.
+    async fn make(&self, source: Option<Source>, command: &[&str]) -> Result<(String, Source)> {
+        let (docker, name) = (self.docker.clone(), self.name.clone());
+        let mut archive = None;
+        let source = match source {
+            Some(source) => source,
+            None => {
+                // its name and its labels say whose it is
+                let image = docker.own_image(&self.name)?;
+                let mut brought = self
+                    .brought
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                *brought = Some(image.reference.clone());
+                archive = Some(image.archive);
+                Source::Brought(image.reference)
+            }
+        };
+        let body = body(&source, command);
+        let mut making = self.making.lock().await;
+        let task = making.insert(tokio::spawn(async move {
+            if let Some(archive) = archive {
+                docker.load_archive(archive).await?;
+            }
+            docker.make_probe(&name, body).await
+        }));
+        let made = task.await;
+        *making = None;
+        let made =
+            made.map_err(|error| Error::failed("the probe could not be made").because(error))?;
+        Ok((made?, source))
+    }
+
+    fn brought(&self) -> Option<String> {
+        let brought = self.brought.lock();
+        brought
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 
-/// The image, the program's path in it, and what must be mounted for that.
-pub(super) fn program_of(source: &Source) -> (String, String, Option<Vec<Mount>>) {
-    match source {
-        Source::Own(image) | Source::Brought(image) => {
-            (image.clone(), "/devnet-probe".to_owned(), None)
-        }
-        Source::Borrowed(image) => (
-            image.clone(),
-            format!("{FOLDER}/devnet-probe"),
-            // a read-only root takes no upload; a volume without a name goes with its container
-            Some(vec![Mount {
-                typ: Some(MountType::VOLUME),
-                target: Some(FOLDER.into()),
-                ..Mount::default()
-            }]),
-        ),
+fn late() -> Error {
+    Error::failed("the probe did not answer in time")
+}
+
+impl Kept {
+    /// Asks for a look at this moment.
+    ///
+    /// # Errors
+    /// When the probe or its engine is gone, or does not answer in time.
+    #[expect(dead_code, reason = "for --watch, which comes next")]
+    pub(crate) async fn ask(&mut self) -> Result<String> {
+        let lost = |error| Error::failed("the probe is gone").because(error);
+        let mut answer = Answer::new(&self.docker);
+        let work = async {
+            self.input.write_all(b"\n").await.map_err(lost)?;
+            self.input.flush().await.map_err(lost)?;
+            answer.to_a_line(&mut self.output).await
+        };
+        tokio::time::timeout(PATIENCE, work)
+            .await
+            .map_err(|_elapsed| late())??;
+        answer.text()
     }
 }
 
-fn body(source: &Source) -> ContainerCreateBody {
+fn body(source: &Source, command: &[&str]) -> ContainerCreateBody {
     let (image, program, mounts) = program_of(source);
+    // asked again and again, it ends when whoever asks has left
+    let asks = command.len() > 1;
     ContainerCreateBody {
         image: Some(image),
         entrypoint: Some(vec![program]),
-        cmd: Some(vec!["snap".into()]),
+        cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         user: Some("0:0".into()),
+        // nothing of what an image says of itself
+        working_dir: Some("/".into()),
+        healthcheck: Some(HealthConfig {
+            test: Some(vec!["NONE".into()]),
+            ..HealthConfig::default()
+        }),
         labels: Some([(ROLE.to_owned(), LOOK.to_owned())].into()),
+        attach_stdin: Some(asks),
+        open_stdin: Some(asks),
+        stdin_once: Some(asks),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {

@@ -185,6 +185,7 @@ impl<'a> Kernel<'a> {
                     port: raw.port,
                     remote: raw.remote.clone(),
                     state: raw.state.clone(),
+                    queue: raw.queue,
                     inode: raw.inode,
                     owners,
                 });

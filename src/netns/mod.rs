@@ -55,6 +55,8 @@ struct RawSocket {
     port: u16,
     remote: Option<String>,
     state: String,
+    #[serde(default)]
+    queue: Option<u32>,
     inode: Option<u64>,
 }
 

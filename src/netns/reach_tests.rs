@@ -40,6 +40,7 @@ fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
         port: *port,
         remote: None,
         state: if *proto == "tcp" { "LISTEN" } else { "UNCONN" }.into(),
+        queue: None,
         inode: Some(1),
         owners: vec![Owner {
             container: Some("app".into()),

@@ -192,6 +192,9 @@ pub(crate) struct Socket {
     pub(crate) port: u16,
     pub(crate) remote: Option<String>,
     pub(crate) state: String,
+    /// What nobody has read yet; of a TCP listener, connections that nobody has accepted yet.
+    #[serde(skip)]
+    pub(crate) queue: Option<u32>,
     pub(crate) inode: Option<u64>,
     pub(crate) owners: Vec<Owner>,
 }

@@ -1,5 +1,6 @@
 //! The image that holds nothing but the probe, as an archive that every engine loads.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde_json::json;
@@ -24,6 +25,21 @@ impl ProbeImage {
     /// # Errors
     /// When an archive can't be written to memory, which does not happen.
     pub(crate) fn new(program: &[u8], architecture: &str) -> io::Result<Self> {
+        let labels = [("dev.devnet.role", "probe-image")];
+        Self::labelled(program, architecture, REPOSITORY, &labels)
+    }
+
+    /// The same under another name and with other labels, for an image that stays for one look.
+    ///
+    /// # Errors
+    /// When an archive can't be written to memory, which does not happen.
+    pub(crate) fn labelled(
+        program: &[u8],
+        architecture: &str,
+        repository: &str,
+        labels: &[(&str, &str)],
+    ) -> io::Result<Self> {
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
         let layer = program_archive(program)?;
         let config = json!({
             "architecture": architecture,
@@ -32,14 +48,14 @@ impl ProbeImage {
             "created": "2026-01-01T00:00:00Z",
             "config": {
                 "Entrypoint": ["/devnet-probe"],
-                "Labels": { "dev.devnet.role": "probe-image" },
+                "Labels": labels,
             },
             "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&layer))] },
             "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "devnet" }],
         })
         .to_string();
         let id = hex(config.as_bytes());
-        let reference = format!("{REPOSITORY}:{}", &id[..12]);
+        let reference = format!("{repository}:{}", &id[..12]);
         let manifest = json!([{
             "Config": format!("{id}.json"),
             "RepoTags": [reference],

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[path = "snap_sockets.rs"]
 mod sockets;
@@ -17,12 +18,42 @@ const LIMIT: Duration = Duration::from_secs(50);
 
 /// Prints the document.
 pub(crate) fn snap() {
-    std::thread::spawn(|| {
-        std::thread::sleep(LIMIT);
-        eprintln!("snap: not done in {} s", LIMIT.as_secs());
-        #[expect(clippy::exit, reason = "the main thread may hang in a read of procfs")]
+    let _watched = watch_over();
+    look();
+}
+
+/// Prints the document, in one line, for every line that is read. Ends with its input, which the
+/// engine closes when whoever asked is gone, and after a while without a question.
+pub(crate) fn serve() {
+    let asked = watch_over();
+    for line in std::io::stdin().lines() {
+        if line.is_err() {
+            return;
+        }
+        if let Ok(mut asked) = asked.lock() {
+            *asked = Instant::now();
+        }
+        look();
+    }
+}
+
+/// Ends the program when it was last asked too long ago: the main thread may hang in a read of
+/// procfs, or whoever asked may hang.
+fn watch_over() -> Arc<Mutex<Instant>> {
+    let asked = Arc::new(Mutex::new(Instant::now()));
+    let seen = asked.clone();
+    std::thread::spawn(move || {
+        while seen.lock().is_ok_and(|asked| asked.elapsed() < LIMIT) {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        eprintln!("snap: not done, or not asked, for {} s", LIMIT.as_secs());
+        #[expect(clippy::exit, reason = "there is nothing to clean up")]
         std::process::exit(1);
     });
+    asked
+}
+
+fn look() {
     let mut processes: Vec<Process> = pids().into_iter().filter_map(read).collect();
     let of_node: BTreeSet<u64> = processes
         .iter()

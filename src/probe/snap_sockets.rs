@@ -73,13 +73,14 @@ fn socket(proto: &str, family: u8, line: &str) -> Option<String> {
         IpAddr::V6(remote) => format!("[{remote}]:{remote_port}"),
     };
     Some(format!(
-        "{{\"proto\":\"{proto}\",\"family\":{family},\"address\":\"{address}\",\"port\":{port},\"remote\":{},\"state\":\"{}\",\"inode\":{}}}",
+        "{{\"proto\":\"{proto}\",\"family\":{family},\"address\":\"{address}\",\"port\":{port},\"remote\":{},\"state\":\"{}\",\"queue\":{},\"inode\":{}}}",
         if no_remote {
             "null".into()
         } else {
             quoted(&remote)
         },
         state(proto, fields.get(3)?)?,
+        waiting(fields.get(4)?)?,
         // a connection that nobody holds any more
         if inode == 0 {
             "null".into()
@@ -87,6 +88,12 @@ fn socket(proto: &str, family: u8, line: &str) -> Option<String> {
             inode.to_string()
         },
     ))
+}
+
+/// `00000000:00000001`: what waits to be sent, and what waits to be read; of a listener, how many
+/// connections nobody has accepted yet.
+fn waiting(queues: &str) -> Option<u32> {
+    u32::from_str_radix(queues.split_once(':')?.1, 16).ok()
 }
 
 fn state(proto: &str, code: &str) -> Option<&'static str> {

@@ -242,6 +242,12 @@ fn listeners(pod: &Pod, sockets: &[Socket], style: Style) -> String {
                 Cell::plain(format!("{}/{}", socket.port, socket.proto)),
                 Cell::plain(style.text(&bind(socket))),
                 Cell::plain(style.text(&owners(socket))),
+                // a narrow terminal has no room for it
+                Cell::number(
+                    queue(socket)
+                        .filter(|_| style.columns >= 80)
+                        .unwrap_or_default(),
+                ),
                 Cell::plain(reach(pod, socket)),
             ]
         })
@@ -249,10 +255,16 @@ fn listeners(pod: &Pod, sockets: &[Socket], style: Style) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    format!(
-        "\n{}",
-        lay_out(&["PORT", "BIND", "OWNER", "REACHABLE FROM"], &rows, style)
-    )
+    let heads = ["PORT", "BIND", "OWNER", "QUEUE", "REACHABLE FROM"];
+    format!("\n{}", lay_out(&heads, &rows, style))
+}
+
+/// How many connections wait to be accepted: more than none says that the program does not come to it.
+fn queue(socket: &Socket) -> Option<String> {
+    socket
+        .queue
+        .filter(|_| socket.state == "LISTEN")
+        .map(|waiting| waiting.to_string())
 }
 
 pub(crate) fn bind(socket: &Socket) -> String {

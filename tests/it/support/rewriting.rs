@@ -1,17 +1,58 @@
-//! An engine's socket whose JSON answers are changed on their way: another clock, nonsense, silence.
+//! An engine's socket whose JSON answers are changed on their way (another clock, nonsense), or where
+//! one request or its answer is held up, so that a test can do something at that very moment.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
 type Change = dyn Fn(&str, &mut Value) + Send + Sync;
 
+/// What is held up: the request before the engine sees it, or the answer before devnet does.
+#[derive(Clone, Copy)]
+pub(crate) enum Hold {
+    Request(&'static str, &'static str),
+    Answer(&'static str, &'static str),
+}
+
+impl Hold {
+    fn is(self, moment: fn(&'static str, &'static str) -> Self, method: &str, path: &str) -> bool {
+        let (Self::Request(wanted, part) | Self::Answer(wanted, part)) = self;
+        std::mem::discriminant(&moment(wanted, part)) == std::mem::discriminant(&self)
+            && wanted == method
+            && path.contains(part)
+    }
+}
+
+struct Held {
+    what: Hold,
+    reached: Sender<()>,
+    released: Mutex<Receiver<()>>,
+}
+
+impl Held {
+    /// Waits at that moment until the test goes on.
+    fn wait(
+        held: Option<&Self>,
+        moment: fn(&'static str, &'static str) -> Hold,
+        method: &str,
+        path: &str,
+    ) {
+        if let Some(held) = held.filter(|held| held.what.is(moment, method, path)) {
+            let _listening = held.reached.send(());
+            let _released = held.released.lock().unwrap().recv();
+        }
+    }
+}
+
 /// Passes requests on; `change` sees each JSON answer with its path (without the query).
 pub(crate) struct Rewriting {
     socket: PathBuf,
+    reached: Receiver<()>,
+    release: Sender<()>,
 }
 
 impl Rewriting {
@@ -20,16 +61,49 @@ impl Rewriting {
         engine: PathBuf,
         change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
     ) -> Self {
+        Self::holding(folder, engine, None, change)
+    }
+
+    pub(crate) fn holding(
+        folder: &Path,
+        engine: PathBuf,
+        hold: Option<Hold>,
+        change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
+    ) -> Self {
         let socket = folder.join("rewriting.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let change: Arc<Change> = Arc::new(change);
+        let (reaching, reached) = mpsc::channel();
+        let (release, releasing) = mpsc::channel();
+        let held = Arc::new(hold.map(|what| Held {
+            what,
+            reached: reaching,
+            released: Mutex::new(releasing),
+        }));
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, engine, change) = (client.unwrap(), engine.clone(), change.clone());
-                std::thread::spawn(move || pass(client, &engine, &*change));
+                let (client, engine) = (client.unwrap(), engine.clone());
+                let (change, held) = (change.clone(), held.clone());
+                std::thread::spawn(move || pass(client, &engine, &*change, Option::as_ref(&held)));
             }
         });
-        Self { socket }
+        Self {
+            socket,
+            reached,
+            release,
+        }
+    }
+
+    /// Waits until what is held up has come.
+    pub(crate) fn until_held(&self) {
+        self.reached
+            .recv_timeout(std::time::Duration::from_secs(60))
+            .expect("what is held up comes");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn release(&self) {
+        self.release.send(()).unwrap();
     }
 
     pub(crate) fn url(&self) -> String {
@@ -80,21 +154,30 @@ fn body(from: &mut BufReader<UnixStream>, head: &str) -> Vec<u8> {
     whole
 }
 
-fn pass(client: UnixStream, engine: &Path, change: &Change) {
+fn pass(client: UnixStream, engine: &Path, change: &Change, held: Option<&Held>) {
     let server = UnixStream::connect(engine).unwrap();
     let (mut to_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
     while let Some(asked) = head(&mut client) {
         let sent = body(&mut client, &asked);
-        to_server.write_all(asked.as_bytes()).unwrap();
-        to_server.write_all(&sent).unwrap();
+        let mut words = asked.split(' ');
+        let method = words.next().unwrap_or_default();
+        let path = words.next().unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        Held::wait(held, Hold::Request, method, path);
+        if to_server.write_all(asked.as_bytes()).is_err() || to_server.write_all(&sent).is_err() {
+            return;
+        }
         let Some(answered) = head(&mut server) else {
             return;
         };
+        Held::wait(held, Hold::Answer, method, path);
         let status = answered.split(' ').nth(1).unwrap_or_default();
         if status == "101" || answered.contains("application/vnd.docker") {
             // from here on it is no HTTP any more
-            to_client.write_all(answered.as_bytes()).unwrap();
+            if to_client.write_all(answered.as_bytes()).is_err() {
+                return;
+            }
             std::thread::spawn(move || {
                 let _cut = std::io::copy(&mut client, &mut to_server);
                 let _closed = to_server.shutdown(std::net::Shutdown::Write);
@@ -108,8 +191,6 @@ fn pass(client: UnixStream, engine: &Path, change: &Change) {
         } else {
             body(&mut server, &answered)
         };
-        let path = asked.split(' ').nth(1).unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
         if let Ok(mut value) = serde_json::from_slice::<Value>(&told) {
             change(path, &mut value);
             told = value.to_string().into_bytes();
@@ -129,10 +210,9 @@ fn pass(client: UnixStream, engine: &Path, change: &Change) {
         } else {
             format!("Content-Length: {}\r\n", told.len())
         };
-        to_client
-            .write_all(format!("{kept}\r\n{length}\r\n").as_bytes())
-            .unwrap();
-        if to_client.write_all(&told).is_err() {
+        let answer = [format!("{kept}\r\n{length}\r\n").into_bytes(), told].concat();
+        // a devnet that was killed reads no more
+        if to_client.write_all(&answer).is_err() {
             return;
         }
     }

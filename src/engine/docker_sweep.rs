@@ -1,0 +1,106 @@
+//! What a devnet that was killed could not take away: its containers that do not run, and images
+//! that it brought for one look.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
+
+use crate::engine::Engine;
+use crate::engine::docker::Docker;
+use crate::error::Result;
+use crate::host::owner;
+use crate::lab::label::{OWNER, ROLE};
+
+/// How old a thing must be whose devnet can't be seen from here; that one may be at work.
+const OLD: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
+/// An image of devnet's own in an engine.
+#[derive(Debug)]
+pub(super) struct OwnImage {
+    pub(super) id: String,
+    pub(super) names: Vec<String>,
+    pub(super) owner: Option<String>,
+}
+
+impl Engine {
+    /// Removes what another devnet made for its run and left, since it was killed. That it could
+    /// not be removed is no failure of what is done now.
+    pub(crate) async fn sweep_abandoned(&self) {
+        let Self::Docker(docker) = self;
+        let Ok(left) = docker.not_running().await else {
+            return;
+        };
+        for (id, owner, made) in left {
+            let abandoned = match owner::is_gone(&owner) {
+                Some(gone) => gone,
+                None => self.is_old(made).await,
+            };
+            if abandoned {
+                // another devnet may be removing it too
+                let _gone = self.remove(&id).await;
+            }
+        }
+    }
+
+    /// By the engine's clock, which dates what it makes.
+    async fn is_old(&self, made: Option<jiff::Timestamp>) -> bool {
+        let info = self.info().await.unwrap_or_default();
+        let now = crate::pod::timestamp(info.system_time.as_deref());
+        matches!((made, now), (Some(made), Some(now)) if now.duration_since(made) > OLD)
+    }
+}
+
+type Left = (String, String, Option<jiff::Timestamp>);
+
+impl Docker {
+    async fn not_running(&self) -> Result<Vec<Left>> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&HashMap::from([
+                ("label".to_owned(), vec![OWNER.to_owned()]),
+                (
+                    "status".to_owned(),
+                    ["created", "exited", "dead"].map(str::to_owned).to_vec(),
+                ),
+            ]))
+            .build();
+        let listed = self
+            .api
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| self.failed("listing containers", error))?;
+        Ok(listed
+            .into_iter()
+            .filter_map(|one| {
+                let made = one
+                    .created
+                    .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+                // an engine that does not filter must not lose a container by it
+                Some((one.id?, one.labels?.get(OWNER)?.clone(), made))
+            })
+            .collect())
+    }
+
+    /// The images that devnet made, for a lab or for a look.
+    pub(super) async fn own_images(&self) -> Result<Vec<OwnImage>> {
+        let options = ListImagesOptionsBuilder::default()
+            .filters(&HashMap::from([(
+                "label".to_owned(),
+                vec![ROLE.to_owned()],
+            )]))
+            .build();
+        let listed = self
+            .api
+            .list_images(Some(options))
+            .await
+            .map_err(|error| self.failed("listing images", error))?;
+        Ok(listed
+            .into_iter()
+            .map(|image| OwnImage {
+                id: image.id,
+                names: image.repo_tags,
+                owner: image.labels.get(OWNER).cloned(),
+            })
+            .collect())
+    }
+}
