@@ -61,7 +61,7 @@ impl Look {
     /// # Errors
     /// When this devnet carries no probe for the node, or the engine does not let it run.
     pub(crate) async fn once(&self, facts: &[ContainerFacts]) -> Result<String> {
-        let (id, attached) = self.open(facts, &["snap"]).await?;
+        let attached = self.open(facts, &["snap"]).await?;
         let mut reader = Answer::new(&self.docker);
         let mut output = attached.output;
         tokio::time::timeout(PATIENCE, reader.to_the_end(&mut output))
@@ -69,7 +69,7 @@ impl Look {
             .map_err(|_elapsed| late())??;
         // it ran to its end, and its engine removes it; an image goes only after that
         if self.brought().is_some() {
-            self.until_removed(&id).await;
+            self.until_removed().await;
             self.forget().await;
         }
         reader.text()
@@ -81,7 +81,7 @@ impl Look {
     /// As `once`.
     #[expect(dead_code, reason = "for --watch, which comes next")]
     pub(crate) async fn keep(&self, facts: &[ContainerFacts]) -> Result<Kept> {
-        let (_, attached) = self.open(facts, &["snap", "serve"]).await?;
+        let attached = self.open(facts, &["snap", "serve"]).await?;
         Ok(Kept {
             input: attached.input,
             output: attached.output,
@@ -98,12 +98,14 @@ impl Look {
         let engine = Engine::Docker(self.docker.clone());
         // the engine may have removed it already
         let _gone = engine.remove(&self.name).await;
+        // one that has just ended is removed by its engine, which takes a moment
+        self.until_removed().await;
         if let Some(image) = self.brought() {
             let _gone = engine.remove_image(&image).await;
         }
     }
 
-    async fn until_removed(&self, id: &str) {
+    async fn until_removed(&self) {
         let options = WaitContainerOptionsBuilder::default()
             .condition("removed")
             .build();
@@ -111,7 +113,7 @@ impl Look {
         let _ended = self
             .docker
             .slow
-            .wait_container(id, Some(options))
+            .wait_container(&self.name, Some(options))
             .collect::<Vec<_>>()
             .await;
     }
@@ -121,7 +123,7 @@ impl Look {
         &self,
         facts: &[ContainerFacts],
         command: &[&str],
-    ) -> Result<(String, AttachContainerResults)> {
+    ) -> Result<AttachContainerResults> {
         let sources = self.docker.sources(facts).await?;
         // the engine's own images may be removed meanwhile, or be for another machine
         for source in sources.into_iter().map(Some).chain([None]) {
@@ -130,7 +132,7 @@ impl Look {
                 Ok((id, source)) => {
                     let asks = command.len() > 1;
                     let attached = self.docker.begin(&id, &source, asks).await?;
-                    return Ok((id, attached));
+                    return Ok(attached);
                 }
                 Err(error) if last => return Err(error),
                 Err(_refused) => {}
