@@ -98,8 +98,8 @@ impl Docker {
     pub(super) fn own_image(&self, name: &str) -> Result<ProbeImage> {
         let architecture = self.about().arch.clone().unwrap_or_default();
         let program = carried::program(&architecture)?;
-        let owner = owner();
-        let labels = [(ROLE, ROLE_OF_IMAGE), (OWNER, owner.as_str())];
+        let mark = owner::mark();
+        let labels = [(ROLE, ROLE_OF_IMAGE), (OWNER, mark.as_str())];
         ProbeImage::labelled(&program, &architecture, name, &labels).map_err(not_made)
     }
 
@@ -121,7 +121,7 @@ impl Docker {
     ) -> Result<String> {
         body.labels
             .get_or_insert_default()
-            .insert(OWNER.to_owned(), owner());
+            .insert(OWNER.to_owned(), owner::mark());
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let made = self.api.create_container(Some(options), body).await;
         Ok(made.map_err(|error| self.failed("the probe", error))?.id)
@@ -197,11 +197,6 @@ impl Docker {
             .map_err(failed)?;
         Ok(attached)
     }
-}
-
-/// The name of this devnet for those that come after it.
-fn owner() -> String {
-    owner::mark()
 }
 
 /// A name says whose a container is; the time, a number and this process tell it from others.

@@ -7,6 +7,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsB
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::docker_carrier::LOOK;
 use crate::error::Result;
 use crate::host::owner;
 use crate::lab::label::{OWNER, ROLE};
@@ -30,14 +31,15 @@ impl Engine {
         let Ok(left) = docker.not_running().await else {
             return;
         };
-        for (id, owner, made) in left {
-            let abandoned = match owner::is_gone(&owner) {
+        for one in left {
+            let abandoned = match owner::is_gone(&one.owner) {
                 Some(gone) => gone,
-                None => self.is_old(made).await,
+                // a look is started at once, other things may be meant never to start
+                None => one.role == LOOK && self.is_old(one.made).await,
             };
             if abandoned {
                 // another devnet may be removing it too
-                let _gone = self.remove(&id).await;
+                let _gone = self.remove(&one.id).await;
             }
         }
     }
@@ -50,7 +52,12 @@ impl Engine {
     }
 }
 
-type Left = (String, String, Option<jiff::Timestamp>);
+struct Left {
+    id: String,
+    role: String,
+    owner: String,
+    made: Option<jiff::Timestamp>,
+}
 
 impl Docker {
     async fn not_running(&self) -> Result<Vec<Left>> {
@@ -75,8 +82,14 @@ impl Docker {
                 let made = one
                     .created
                     .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-                // an engine that does not filter must not lose a container by it
-                Some((one.id?, one.labels?.get(OWNER)?.clone(), made))
+                let labels = one.labels?;
+                Some(Left {
+                    id: one.id?,
+                    // an engine that does not filter must not lose a container by it
+                    owner: labels.get(OWNER)?.clone(),
+                    role: labels.get(ROLE)?.clone(),
+                    made,
+                })
             })
             .collect())
     }
