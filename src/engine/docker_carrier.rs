@@ -50,14 +50,12 @@ impl Engine {
     /// When this devnet carries no probe for the node, or the engine does not take it.
     pub(crate) async fn probe_source(&self, facts: &[ContainerFacts]) -> Result<Source> {
         let Self::Docker(docker) = self;
-        match docker.sources(facts).await?.into_iter().next() {
-            Some(source) => Ok(source),
-            None => {
-                let image = docker.own_image(&unique_name("devnet-look"))?;
-                docker.load_archive(image.archive).await?;
-                Ok(Source::Brought(image.reference))
-            }
+        if let Some(source) = docker.sources(facts).await?.into_iter().next() {
+            return Ok(source);
         }
+        let image = docker.own_image(&unique_name("devnet-look"))?;
+        docker.load_archive(image.archive).await?;
+        Ok(Source::Brought(image.reference))
     }
 
     /// Takes the probe's image away again if it was brought for this alone.
@@ -141,7 +139,7 @@ impl Docker {
         let outcome = async {
             let mut attached = self.begin(&id, source, false).await?;
             let mut answer = Answer::new(self);
-            answer.to_the_end(&mut attached.output).await?;
+            answer.until_the_end(&mut attached.output).await?;
             answer.text()
         };
         let outcome = outcome.await;
@@ -315,12 +313,12 @@ impl<'a> Answer<'a> {
         Ok(true)
     }
 
-    pub(super) async fn to_the_end(&mut self, output: &mut Output) -> Result<()> {
+    pub(super) async fn until_the_end(&mut self, output: &mut Output) -> Result<()> {
         while self.more(output).await? {}
         Ok(())
     }
 
-    pub(super) async fn to_a_line(&mut self, output: &mut Output) -> Result<()> {
+    pub(super) async fn until_a_line(&mut self, output: &mut Output) -> Result<()> {
         while !self.said.ends_with(b"\n") {
             if !self.more(output).await? {
                 return Err(Error::failed("the probe has ended"));

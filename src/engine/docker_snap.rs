@@ -64,7 +64,7 @@ impl Look {
         let attached = self.open(facts, &["snap"]).await?;
         let mut reader = Answer::new(&self.docker);
         let mut output = attached.output;
-        tokio::time::timeout(PATIENCE, reader.to_the_end(&mut output))
+        tokio::time::timeout(PATIENCE, reader.until_the_end(&mut output))
             .await
             .map_err(|_elapsed| late())??;
         // it ran to its end, and its engine removes it; an image goes only after that
@@ -145,19 +145,18 @@ impl Look {
     async fn make(&self, source: Option<Source>, command: &[&str]) -> Result<(String, Source)> {
         let (docker, name) = (self.docker.clone(), self.name.clone());
         let mut archive = None;
-        let source = match source {
-            Some(source) => source,
-            None => {
-                // its name and its labels say whose it is
-                let image = docker.own_image(&self.name)?;
-                let mut brought = self
-                    .brought
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-                *brought = Some(image.reference.clone());
-                archive = Some(image.archive);
-                Source::Brought(image.reference)
-            }
+        let source = if let Some(source) = source {
+            source
+        } else {
+            // its name and its labels say whose it is
+            let image = self.docker.own_image(&self.name)?;
+            let mut brought = self
+                .brought
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            *brought = Some(image.reference.clone());
+            archive = Some(image.archive);
+            Source::Brought(image.reference)
         };
         let body = body(&source, command);
         let mut making = self.making.lock().await;
@@ -198,7 +197,7 @@ impl Kept {
         let work = async {
             self.input.write_all(b"\n").await.map_err(lost)?;
             self.input.flush().await.map_err(lost)?;
-            answer.to_a_line(&mut self.output).await
+            answer.until_a_line(&mut self.output).await
         };
         tokio::time::timeout(PATIENCE, work)
             .await
