@@ -4,11 +4,11 @@ use std::io;
 use std::path::Path;
 
 use crate::commands::Context;
+use crate::commands::bring::{Cargo, Name, needs};
 use crate::commands::target::NodeTarget;
 use crate::engine::Engine;
 use crate::engine::buildkit::{Built, token};
-use crate::engine::docker_images::Image;
-use crate::engine::transfer::{KnownBlobs, Needs, Transfer};
+use crate::engine::transfer::{KnownBlobs, Transfer};
 use crate::error::{Error, Kind, Result};
 use crate::image::reference;
 
@@ -72,11 +72,15 @@ pub(super) async fn hand_over(
             .warn(&format!("node `{node}` does not have the image: {why}"));
         missing.push(node.to_owned());
     };
+    let wanted = names
+        .iter()
+        .map(|name| reference::split(name))
+        .collect::<Result<Vec<Name>>>()?;
     let mut lacking = Vec::new();
     for (node, engine) in others {
         let outcome = match engine {
             Err(error) => Err(error.again()),
-            Ok(engine) => needs(engine, &image, names).await,
+            Ok(engine) => needs(engine, &image, &image.id, &wanted, true).await,
         };
         match outcome {
             Ok(Some(needs)) => lacking.push((node, needs)),
@@ -86,7 +90,7 @@ pub(super) async fn hand_over(
             Err(error) => fail(node, &error),
         }
     }
-    let transfer = Transfer {
+    let cargo = Cargo::Engine(Transfer {
         source: from,
         image,
         name: names[0].clone(),
@@ -94,34 +98,19 @@ pub(super) async fn hand_over(
         // a node's engine does not see this computer's loopback
         shares_loopback: false,
         source_name: std::sync::Mutex::default(),
-    };
+    });
     let (nodes, needs): (Vec<_>, Vec<_>) = lacking.into_iter().unzip();
-    let name = transfer.transfer_name();
-    let take_back = context.forget_transfer(&needs, &name);
-    let work = async { Ok(transfer.run(&needs, &mut KnownBlobs::default()).await) };
-    let sent = context.or_undo(work, take_back).await?;
-    for ((node, need), mut sent) in nodes.into_iter().zip(&needs).zip(sent) {
-        if sent.outcome.is_err() {
-            // its layers may have gone meanwhile: once, all are sent
-            let whole = [Needs::all(need.engine, &transfer.image)];
-            let again = transfer.run(&whole, &mut KnownBlobs::default()).await;
-            sent = again.into_iter().next().unwrap_or(sent);
-        }
-        let mut outcome = sent.outcome;
-        for wanted in names {
-            let (repository, tag) = reference::split(wanted)?;
-            if outcome.is_ok() {
-                outcome = need.engine.tag(&name, &repository, &tag).await;
-            }
-        }
-        match outcome {
+    let sent = context
+        .bring(&cargo, &needs, &wanted, &mut KnownBlobs::default())
+        .await?;
+    for (node, sent) in nodes.into_iter().zip(sent) {
+        match sent.outcome {
             Ok(()) => context
                 .ui
                 .detail(&format!("node {node}: {} bytes were sent", sent.bytes)),
             Err(error) => fail(node, &error),
         }
     }
-    context.forget_transfer(&needs, &name).await;
     if missing.is_empty() {
         return Ok(());
     }
@@ -130,27 +119,6 @@ pub(super) async fn hand_over(
         Kind::Partly,
         format!("{message}: {}", missing.join(", ")),
     ))
-}
-
-/// What a node lacks of an image; one that has it gets its names.
-async fn needs<'e>(
-    engine: &'e Engine,
-    image: &Image,
-    names: &[String],
-) -> Result<Option<Needs<'e>>> {
-    let there = match engine.image(&image.id).await {
-        Ok(there) => there.layers == image.layers,
-        Err(error) if error.kind() == Kind::NotFound => false,
-        Err(error) => return Err(error),
-    };
-    if !there {
-        return Needs::of(engine, image).await.map(Some);
-    }
-    for name in names {
-        let (repository, tag) = reference::split(name)?;
-        engine.tag(&image.id, &repository, &tag).await?;
-    }
-    Ok(None)
 }
 
 /// Removes what an earlier build left: an old ID must not pass for this build's.

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
+pub(crate) mod bring;
 pub(crate) mod build;
 mod build_job;
 mod build_output;
@@ -44,7 +45,6 @@ mod remember;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod target;
-pub(crate) mod transfer_name;
 pub(crate) mod version;
 
 /// What a command is handed: the settings, the terminal, and the way to engines

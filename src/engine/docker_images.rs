@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::{ChainId, DiffId, chain_ids};
+use crate::image::platform::Platform;
 
 /// How many questions are in flight at once.
 const IN_FLIGHT: usize = 16;
@@ -53,6 +54,21 @@ impl Engine {
                 .and_then(|size| u64::try_from(size).ok())
                 .unwrap_or(0),
             tags: found.repo_tags.unwrap_or_default(),
+        })
+    }
+
+    /// What an image is for.
+    pub(crate) async fn image_platform(&self, name: &str) -> Result<Platform> {
+        let Self::Docker(docker) = self;
+        let found = docker
+            .api
+            .inspect_image(name)
+            .await
+            .map_err(|error| docker.failed(&format!("image `{name}`"), error))?;
+        Ok(Platform {
+            os: found.os.unwrap_or_default(),
+            architecture: found.architecture.unwrap_or_default(),
+            variant: found.variant.unwrap_or_default(),
         })
     }
 

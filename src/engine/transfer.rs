@@ -383,7 +383,7 @@ impl Transfer<'_> {
 
 /// Waits for a node's work as long as the node answers: a small archive fits into the buffers of
 /// a node that has stopped, and its answer never comes.
-async fn watched(engine: &Engine, work: impl Future<Output = Result<()>>) -> Result<()> {
+pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<()>>) -> Result<()> {
     let silent = async {
         loop {
             tokio::time::sleep(ASKED).await;
@@ -400,7 +400,7 @@ async fn watched(engine: &Engine, work: impl Future<Output = Result<()>>) -> Res
     }
 }
 
-fn given_up(engine: &Engine) -> Error {
+pub(super) fn given_up(engine: &Engine) -> Error {
     Error::unreachable(format!("{} stopped answering", engine.address()))
         .because(format!("nothing came from it for {} s", STALLED.as_secs()))
 }

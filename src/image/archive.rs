@@ -84,6 +84,19 @@ pub(crate) struct Entry {
     pub(crate) size: u64,
     /// The header's bytes, with those of long names before it, to be passed on as they are.
     pub(crate) header: Vec<u8>,
+    pub(crate) kind: EntryKind,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    File,
+    /// The same as another entry of the archive: its whole path.
+    Hardlink(String),
+    /// Where it points to, as it stands there.
+    Symlink(String),
+    /// A folder, a device, a global header: nothing that an image is read from.
+    Other,
 }
 
 /// Reads headers one block at a time; the caller carries the contents past.
@@ -91,6 +104,7 @@ pub(crate) struct Entry {
 pub(crate) struct Headers {
     held: Vec<u8>,
     long_path: Option<String>,
+    long_link: Option<String>,
     /// A size of 8 GiB and more stands in a pax record.
     long_size: Option<u64>,
     /// The content of a long name that is still being collected, and how much of it comes.
@@ -106,6 +120,11 @@ pub(crate) enum Block {
 }
 
 impl Headers {
+    /// Whether what comes next is a header, and no rest of a long name.
+    pub(crate) fn between_entries(&self) -> bool {
+        self.collecting.is_none() && self.held.is_empty()
+    }
+
     /// Takes one block that is no content.
     ///
     /// # Errors
@@ -120,7 +139,8 @@ impl Headers {
                 self.long_size = pax(kind, &content, "size=")
                     .and_then(|size| size.parse().ok())
                     .or(self.long_size);
-                self.long_path = long_path(kind, &content).or(self.long_path.take());
+                self.long_path = long(kind, &content, b'L', "path=").or(self.long_path.take());
+                self.long_link = long(kind, &content, b'K', "linkpath=").or(self.long_link.take());
             }
             return Ok(Block::Nothing);
         }
@@ -146,7 +166,7 @@ impl Headers {
         let size = header.entry_size().map_err(|_| "an entry without a size")?;
         self.held.extend_from_slice(block);
         let kind = header.entry_type();
-        if kind.is_pax_local_extensions() || kind.is_gnu_longname() {
+        if kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
             // a name needs no megabyte
             let size = usize::try_from(size)
                 .ok()
@@ -164,25 +184,40 @@ impl Headers {
             .to_string();
         let path = self.long_path.take().unwrap_or(own);
         let size = self.long_size.take().unwrap_or(size);
-        let size = if kind.is_file() { size } else { 0 };
+        let linked = || {
+            let own = header.link_name().ok().flatten();
+            own.map(|path| path.display().to_string())
+                .unwrap_or_default()
+        };
+        let link = self.long_link.take();
+        let kind = match kind {
+            kind if kind.is_file() => EntryKind::File,
+            kind if kind.is_hard_link() => EntryKind::Hardlink(link.unwrap_or_else(linked)),
+            kind if kind.is_symlink() => EntryKind::Symlink(link.unwrap_or_else(linked)),
+            _ => EntryKind::Other,
+        };
+        // links and folders have no content, whatever size their headers tell
+        let has_content =
+            kind == EntryKind::File || kind == EntryKind::Other && !header.entry_type().is_dir();
         Ok(Block::Entry(Entry {
             path,
-            size,
+            size: if has_content { size } else { 0 },
             header: std::mem::take(&mut self.held),
+            kind,
         }))
     }
 }
 
-/// The name in a GNU long name (`L`) or in a pax header's `path` record.
-fn long_path(kind: u8, content: &[u8]) -> Option<String> {
-    if kind == b'L' {
+/// The name in a GNU long name of kind `gnu`, or in a pax header's record.
+fn long(kind: u8, content: &[u8], gnu: u8, key: &str) -> Option<String> {
+    if kind == gnu {
         return Some(
             String::from_utf8_lossy(content)
                 .trim_end_matches('\0')
                 .to_owned(),
         );
     }
-    pax(kind, content, "path=")
+    pax(kind, content, key)
 }
 
 /// A record of a pax header.
@@ -213,6 +248,7 @@ mod tests {
             panic!("an entry")
         };
         assert_eq!((entry.path.as_str(), entry.size), ("blobs/sha256/ab", 5));
+        assert_eq!(entry.kind, EntryKind::File);
         assert_eq!(headers.take(&end()[..BLOCK]).unwrap(), Block::Nothing);
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::error::Kind;
+use crate::image::digest::DiffId;
 
 /// What became of one image on one node; the contract's JSON.
 #[derive(Debug, Default, Serialize)]
@@ -22,13 +23,43 @@ pub(crate) struct Row {
     /// Source and node are one engine.
     #[serde(skip)]
     pub(crate) same_engine: bool,
+    /// It failed before a node was asked for anything.
+    #[serde(skip)]
+    pub(crate) never_begun: bool,
+    #[serde(skip)]
+    pub(crate) layers: Vec<LayerRow>,
     #[serde(skip)]
     pub(crate) hints: Vec<String>,
     #[serde(skip)]
     pub(crate) kind: Option<Kind>,
 }
 
-/// The plan of `--dry-run`, a line for each image and node.
+/// A layer in a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerRow {
+    pub(crate) diff_id: String,
+    /// `None`: not known.
+    pub(crate) size: Option<u64>,
+    pub(crate) have: bool,
+}
+
+impl LayerRow {
+    /// All layers of an image, as if the node had them.
+    pub(crate) fn all(layers: &[DiffId], sizes: &[Option<u64>]) -> Vec<Self> {
+        let sizes = sizes.iter().copied().chain(std::iter::repeat(None));
+        layers
+            .iter()
+            .zip(sizes)
+            .map(|(layer, size)| Self {
+                diff_id: layer.0.clone(),
+                size,
+                have: true,
+            })
+            .collect()
+    }
+}
+
+/// The plan of `--dry-run`: for each image and node what happens, and to which layers.
 pub(crate) fn plan(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
@@ -39,9 +70,26 @@ pub(crate) fn plan(rows: &[Row]) -> String {
         } else if row.layers_sent == 0 {
             "has all layers".into()
         } else {
-            format!("lacks {} of {} layers", row.layers_sent, row.layers_total)
+            let size = match row.bytes_sent {
+                0 => String::new(),
+                sent => format!(", {} of {}", bytes(sent), bytes(row.bytes_total)),
+            };
+            format!(
+                "lacks {} of {} layers{size}",
+                row.layers_sent, row.layers_total
+            )
         };
         let _infallible = writeln!(text, "{}  {}  {what}", row.node, row.image);
+        if row.same_engine || row.error.is_some() {
+            continue;
+        }
+        for layer in &row.layers {
+            let what = if layer.have { "have" } else { "send" };
+            let size = layer.size.map_or_else(|| "?".into(), bytes);
+            // as much of a digest as docker shows
+            let short = layer.diff_id.get(..19).unwrap_or(&layer.diff_id);
+            let _infallible = writeln!(text, "  {what}  {short}  {size:>8}");
+        }
     }
     text
 }
@@ -54,6 +102,10 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
     for image in images {
         let of_image = || rows.iter().filter(move |row| row.image == image);
         for row in of_image() {
+            if row.never_begun && rows.len() == rows.iter().filter(|row| row.never_begun).count() {
+                // the command's own error says it
+                continue;
+            }
             if let Some(error) = &row.error {
                 lines.push(format!(
                     "{}: {image}: {}",

@@ -24,6 +24,7 @@ mod house;
 mod lab;
 mod lab_manifests;
 mod load;
+mod load_sources;
 mod logs;
 mod new;
 mod pods;

@@ -1,5 +1,6 @@
 //! Where tests start devnet: a clean environment, a home of its own, the ground's engines.
 
+pub(crate) mod archive;
 pub(crate) mod build;
 pub(crate) mod made;
 pub(crate) mod proxy;

@@ -1,0 +1,177 @@
+//! What `load` and `build` share: an image is brought to nodes under a name of ours; once it is
+//! whole there it gets its own names, and ours goes again.
+
+use crate::commands::Context;
+use crate::engine::Engine;
+use crate::engine::docker_images::Image;
+use crate::engine::shipment::Shipment;
+use crate::engine::transfer::{KnownBlobs, Needs, Sent, Transfer};
+use crate::error::{Kind, Result};
+
+/// A repository and a tag.
+pub(crate) type Name = (String, String);
+
+/// An image on its way, wherever it comes from.
+pub(crate) enum Cargo<'a> {
+    Engine(Transfer<'a>),
+    Archive(Shipment),
+}
+
+/// The tag of transfer names.
+const TAG: &str = "transfer";
+
+impl Cargo<'_> {
+    pub(crate) fn image(&self) -> &Image {
+        match self {
+            Self::Engine(transfer) => &transfer.image,
+            Self::Archive(shipment) => &shipment.image,
+        }
+    }
+
+    /// The name under which nodes get the image at first.
+    fn transfer_name(&self) -> String {
+        match self {
+            Self::Engine(transfer) => transfer.transfer_name(),
+            Self::Archive(shipment) => format!("{}:{TAG}", shipment.repository()),
+        }
+    }
+
+    /// Whether what failed may come another way even if everything was sent.
+    fn has_another_way(&self) -> bool {
+        match self {
+            Self::Engine(transfer) => transfer.store_is_distrusted(),
+            Self::Archive(_) => false,
+        }
+    }
+
+    async fn run(&self, nodes: &[Needs<'_>], blobs: &mut KnownBlobs) -> Vec<Sent> {
+        match self {
+            Self::Engine(transfer) => transfer.run(nodes, blobs).await,
+            Self::Archive(shipment) => shipment.run(nodes, TAG).await,
+        }
+    }
+}
+
+/// What a node lacks of an image that it may know by one of `ids`. One that has all of it gets the
+/// names at once (when `name_it`) and needs nothing.
+///
+/// # Errors
+/// When the node does not answer.
+pub(crate) async fn needs<'e>(
+    engine: &'e Engine,
+    image: &Image,
+    id: &str,
+    names: &[Name],
+    name_it: bool,
+) -> Result<Option<Needs<'e>>> {
+    let there = match engine.image(id).await {
+        Ok(there) => there.id == id && there.layers == image.layers,
+        Err(error) if error.kind() == Kind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if !there {
+        return Needs::of(engine, image).await.map(Some);
+    }
+    if name_it {
+        for (repository, tag) in names {
+            engine.tag(id, repository, tag).await?;
+        }
+    }
+    Ok(None)
+}
+
+impl Context {
+    /// Brings an image to nodes and names it there. One outcome for each, in order.
+    ///
+    /// # Errors
+    /// Interrupted; everything of ours has been taken away by then.
+    pub(crate) async fn bring(
+        &self,
+        cargo: &Cargo<'_>,
+        nodes: &[Needs<'_>],
+        names: &[Name],
+        blobs: &mut KnownBlobs,
+    ) -> Result<Vec<Sent>> {
+        if nodes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ours = cargo.transfer_name();
+        let take_back = async {
+            if let Cargo::Engine(transfer) = cargo
+                && let Err(error) = transfer.tidy_source().await
+            {
+                self.ui
+                    .warn(&format!("{error}; `devnet -p lab clean` removes it"));
+            }
+            self.forget(nodes, &ours).await;
+        };
+        let work = async {
+            let mut sent = cargo.run(nodes, blobs).await;
+            self.retry(cargo, nodes, &mut sent, blobs).await;
+            for (node, sent) in nodes.iter().zip(&mut sent) {
+                for (repository, tag) in names {
+                    if sent.outcome.is_ok() {
+                        sent.outcome = node.engine.tag(&ours, repository, tag).await;
+                    }
+                }
+            }
+            Ok(sent)
+        };
+        let sent = self.or_undo(work, take_back).await?;
+        self.forget(nodes, &ours).await;
+        Ok(sent)
+    }
+
+    /// A node may have removed layers in between, or take no archive that lacks some: once, and
+    /// said aloud, everything is sent.
+    async fn retry(
+        &self,
+        cargo: &Cargo<'_>,
+        nodes: &[Needs<'_>],
+        sent: &mut [Sent],
+        blobs: &mut KnownBlobs,
+    ) {
+        let failed: Vec<usize> = (0..nodes.len())
+            .filter(|place| {
+                let outcome = &sent[*place].outcome;
+                outcome
+                    .as_ref()
+                    .is_err_and(|error| error.kind() != Kind::Unreachable)
+                    && (nodes[*place].missing.len() < cargo.image().layers.len()
+                        || cargo.has_another_way())
+            })
+            .collect();
+        if failed.is_empty() {
+            return;
+        }
+        for place in &failed {
+            if let Err(error) = &sent[*place].outcome {
+                self.ui.note(&format!(
+                    "{error}: sending the whole image to {}",
+                    nodes[*place].engine.address()
+                ));
+            }
+        }
+        let whole: Vec<Needs<'_>> = failed
+            .iter()
+            .map(|place| Needs::all(nodes[*place].engine, cargo.image()))
+            .collect();
+        for (place, again) in failed.into_iter().zip(cargo.run(&whole, blobs).await) {
+            sent[place] = Sent {
+                bytes: sent[place].bytes + again.bytes,
+                outcome: again.outcome,
+            };
+        }
+    }
+
+    /// Takes a transfer's name away from every node; one that is lost does not keep the others
+    /// from it.
+    async fn forget(&self, nodes: &[Needs<'_>], name: &str) {
+        let untags = nodes.iter().map(|node| async move {
+            if let Err(error) = node.engine.untag(name).await {
+                self.ui.warn(&format!("{error}; `devnet clean` removes it"));
+            }
+        });
+        futures_util::future::join_all(untags).await;
+    }
+}

@@ -1,0 +1,541 @@
+//! `devnet load`: images from this computer's engine, from archives and layouts to the cluster's
+//! nodes, each of which gets only the layers that it lacks.
+
+mod blobs;
+mod nodes;
+mod source;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::nodes::Node;
+use self::source::Meaning;
+use crate::commands::Context;
+use crate::commands::bring::{Cargo, Name, needs};
+use crate::commands::target::{Need, NodeTarget};
+use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::engine::Engine;
+use crate::engine::buildkit::token;
+use crate::engine::docker_images::Image;
+use crate::engine::shipment::Shipment;
+use crate::engine::transfer::{KnownBlobs, Transfer};
+use crate::error::{Error, Kind, Result};
+use crate::image::catalog::{Offer, Packed};
+use crate::image::digest::DiffId;
+use crate::image::files::Files;
+use crate::image::platform::Platform;
+use crate::image::reference;
+use crate::render::load::{self as render, LayerRow, Row};
+
+/// Bring images to the cluster's nodes, sending only the layers they lack
+///
+/// Images come from this computer's engine, from archives (docker's or OCI, as they are or packed
+/// with gzip or zstd), from OCI layout folders, or from an archive on stdin (`-`). Every layer is
+/// checked on its way, and a node's name for the image moves only after all its layers are there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet load app:dev
+  devnet load app:dev --dry-run          what would be sent, layer for layer
+  devnet load app:dev --tag app:v2       under another name
+  devnet load app.tar                    out of an archive that `docker save` wrote
+  devnet load --all images.tar.gz        every image in it
+  devnet load ./layout --platform linux/arm64
+  docker save app:dev | devnet load -
+  devnet load --from-host unix:///run/user/1000/docker.sock app:dev")]
+pub(crate) struct Args {
+    /// Images, archives, OCI layout folders, or `-` for an archive on stdin
+    #[arg(
+        value_name = "IMAGE|ARCHIVE|OCI-DIR|-",
+        required_unless_present = "all"
+    )]
+    sources: Vec<String>,
+    /// Every image of an archive, every tag of a repository; alone, every image of the host engine
+    /// that has a name
+    #[arg(long, conflicts_with = "tag")]
+    all: bool,
+    /// The engine to take images from; the default is this computer's
+    #[arg(long, value_name = "URL")]
+    from_host: Option<String>,
+    /// Of an image for several platforms this one; the default is what each node runs
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<String>,
+    /// The name on the nodes
+    #[arg(long, value_name = "NEW")]
+    tag: Option<String>,
+    /// Only this node of the profile
+    #[arg(short, long, value_name = "NAME")]
+    node: Option<String>,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// text or json
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Json,
+    Text,
+}
+
+/// What one run of the command has at hand.
+struct Load<'a> {
+    context: &'a Context,
+    args: &'a Args,
+    tag: Option<Name>,
+    platform: Option<Platform>,
+    from: Endpoint,
+    /// The engine that images come from; `None` when none come from one.
+    source: Option<Result<Engine>>,
+    nodes: Vec<Node>,
+}
+
+/// One thing to bring.
+enum Item {
+    Image(String),
+    Archive(String, Arc<Files>, Offer),
+    Unread(String, Error),
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let from = match &args.from_host {
+        Some(url) => Endpoint::plain(Address::parse(url)?),
+        None => context.host_endpoint()?,
+    };
+    let tag = args.tag.as_deref().map(reference::split).transpose()?;
+    if tag.is_some() && args.sources.len() > 1 {
+        return Err(Error::usage(
+            "--tag names one image, and several were given",
+        ));
+    }
+    let platform = args.platform.as_deref().map(Platform::parse).transpose()?;
+    let meanings = args
+        .sources
+        .iter()
+        .map(|text| (text, source::meaning(text)))
+        .collect::<Vec<_>>();
+    let from_engine = meanings.is_empty()
+        || meanings
+            .iter()
+            .any(|(_, meaning)| matches!(meaning, Ok(Meaning::Image)));
+    let target = context
+        .target(Need::Image)
+        .await?
+        .only(args.node.as_deref())?;
+    let source = if from_engine {
+        let host = NodeTarget {
+            name: "host".into(),
+            endpoint: from.clone(),
+            profile: None,
+        };
+        Some(context.connect(&host).await)
+    } else {
+        None
+    };
+    let sweep = async {
+        if let Some(Ok(source)) = &source {
+            source.sweep_readers().await;
+        }
+    };
+    let (nodes, ()) = futures_util::join!(
+        nodes::connect(context, source.as_ref(), &target.nodes),
+        sweep
+    );
+    let load = Load {
+        context,
+        args: &args,
+        tag,
+        platform,
+        from,
+        source,
+        nodes,
+    };
+    let items = load.items(meanings).await?;
+    let (blobs_file, mut blobs) = blobs::read(&context.settings);
+    let mut rows = Vec::new();
+    for item in items {
+        let name = item.name().to_owned();
+        match load.bring(item, &mut blobs).await {
+            Ok(of_item) => rows.extend(of_item),
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            // one image that is not there does not keep the others back
+            Err(error) => rows.extend(load.nodes.iter().map(|node| {
+                let mut row = Row {
+                    node: node.name.clone(),
+                    image: name.clone(),
+                    ..Row::default()
+                };
+                fail(&mut row, &error);
+                row.never_begun = true;
+                row
+            })),
+        }
+    }
+    if let Some(file) = &blobs_file {
+        blobs::write(file, &blobs);
+    }
+    let text = match args.output {
+        Output::Json => serde_json::to_string_pretty(&rows)
+            .map(|text| text + "\n")
+            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Output::Text if args.dry_run => render::plan(&rows),
+        Output::Text => String::new(),
+    };
+    context.ui.data(&text).map_err(Error::stdout)?;
+    if !args.dry_run {
+        for line in render::lines(&rows) {
+            context.ui.say(&line);
+        }
+    }
+    outcome(&rows)
+}
+
+/// Done, failed everywhere, or partly.
+fn outcome(rows: &[Row]) -> Result<()> {
+    let failed: Vec<&Row> = rows.iter().filter(|row| row.error.is_some()).collect();
+    let Some(first) = failed.first() else {
+        return Ok(());
+    };
+    let why = first.error.clone().unwrap_or_default();
+    let error = if failed.len() < rows.len() {
+        let message = format!("{} of {} transfers failed", failed.len(), rows.len());
+        Error::new(Kind::Partly, message).because(why)
+    } else {
+        let kind = first.kind.unwrap_or(Kind::Failed);
+        if first.never_begun {
+            Error::new(kind, why)
+        } else {
+            let message = format!("`{}` did not reach `{}`", first.image, first.node);
+            Error::new(kind, message).because(why)
+        }
+    };
+    Err(first
+        .hints
+        .iter()
+        .fold(error, |error, hint| error.hint(hint.clone())))
+}
+
+impl Item {
+    fn name(&self) -> &str {
+        match self {
+            Self::Image(name) | Self::Archive(name, ..) | Self::Unread(name, _) => name,
+        }
+    }
+}
+
+impl Load<'_> {
+    fn source(&self) -> Result<&Engine> {
+        match &self.source {
+            Some(Ok(engine)) => Ok(engine),
+            Some(Err(error)) => Err(error.again()),
+            None => Err(Error::failed("no engine was connected to")),
+        }
+    }
+
+    /// Everything that is to be brought.
+    async fn items(&self, meanings: Vec<(&String, Result<Meaning>)>) -> Result<Vec<Item>> {
+        if meanings.is_empty() {
+            let names = nodes::all_names(self.source()?, None).await?;
+            return Ok(names.into_iter().map(Item::Image).collect());
+        }
+        let mut items = Vec::new();
+        for (text, meaning) in meanings {
+            let found = match meaning {
+                Ok(Meaning::Image) if self.args.all => self.tags(text).await,
+                Ok(Meaning::Image) => Ok(vec![Item::Image(text.clone())]),
+                Ok(Meaning::Path(path)) => {
+                    self.context.say_meaning(text, &path);
+                    self.archive(text, source::open(&path, text))
+                }
+                Ok(Meaning::Stdin) => self.archive("stdin", source::stdin()),
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(found) => items.extend(found),
+                Err(error) => items.push(Item::Unread(text.clone(), error)),
+            }
+        }
+        Ok(items)
+    }
+
+    async fn tags(&self, repository: &str) -> Result<Vec<Item>> {
+        let names = nodes::all_names(self.source()?, Some(repository)).await?;
+        if names.is_empty() {
+            return Err(Error::not_found(format!(
+                "the engine at {} has no tag of `{repository}`",
+                self.from
+            )));
+        }
+        Ok(names.into_iter().map(Item::Image).collect())
+    }
+
+    /// The images of an archive that are wanted.
+    fn archive(&self, text: &str, read: Result<(Arc<Files>, Vec<Offer>)>) -> Result<Vec<Item>> {
+        let (files, offers) = read?;
+        if offers.len() > 1 && !self.args.all {
+            let names: Vec<String> = offers
+                .iter()
+                .map(|offer| match offer.names.first() {
+                    Some(name) => name.clone(),
+                    None => "one without a name".into(),
+                })
+                .collect();
+            return Err(
+                Error::usage(format!("`{text}` holds {} images", offers.len()))
+                    .because(names.join(", "))
+                    .hint("`--all` brings all of them"),
+            );
+        }
+        Ok(offers
+            .into_iter()
+            .map(|offer| {
+                let name = offer.names.first().cloned();
+                Item::Archive(name.unwrap_or_else(|| text.into()), files.clone(), offer)
+            })
+            .collect())
+    }
+
+    async fn bring(&self, item: Item, blobs: &mut KnownBlobs) -> Result<Vec<Row>> {
+        match item {
+            Item::Image(name) => self.bring_image(&name, blobs).await,
+            Item::Archive(name, files, offer) => {
+                self.bring_packed(&name, &files, offer, blobs).await
+            }
+            Item::Unread(_, error) => Err(error),
+        }
+    }
+
+    async fn bring_image(&self, name: &str, blobs: &mut KnownBlobs) -> Result<Vec<Row>> {
+        let source = self.source()?;
+        let named = self.args.from_host.is_some();
+        let image = source::image(source, name, &self.from, named).await?;
+        if let Some(wanted) = &self.platform {
+            nodes::runs(source, &image, wanted).await?;
+        }
+        let wanted = [self.name_on_nodes(name, &image)?];
+        let sizes = source.layer_sizes(&image).await;
+        let sizes: Vec<Option<u64>> = match sizes {
+            Some(sizes) if self.args.dry_run => sizes.into_iter().map(Some).collect(),
+            _ => vec![None; image.layers.len()],
+        };
+        let cargo = Cargo::Engine(Transfer {
+            source,
+            name: name.to_owned(),
+            token: token(),
+            shares_loopback: shares_loopback(&self.from),
+            image,
+            source_name: std::sync::Mutex::default(),
+        });
+        let nodes: Vec<&Node> = self.nodes.iter().collect();
+        self.bring_cargo(&cargo, &nodes, &wanted, &sizes, blobs)
+            .await
+    }
+
+    /// The nodes' name for an image of an engine: `--tag`, else the one that was typed.
+    fn name_on_nodes(&self, name: &str, image: &Image) -> Result<Name> {
+        if let Some(tag) = &self.tag {
+            return Ok(tag.clone());
+        }
+        let hex = name.strip_prefix("sha256:").unwrap_or(name);
+        let is_id = image
+            .id
+            .strip_prefix("sha256:")
+            .is_some_and(|id| id.starts_with(hex));
+        let is_name = image
+            .tags
+            .iter()
+            .any(|tag| tag == name || tag.strip_suffix(":latest") == Some(name));
+        if is_id && !is_name {
+            return Err(Error::usage(format!(
+                "`{name}` is an ID, and no name for the image on the nodes"
+            ))
+            .hint("give it one with `--tag NAME`"));
+        }
+        reference::split(name)
+    }
+
+    /// Brings an image out of an archive: to each node the platform that it runs.
+    async fn bring_packed(
+        &self,
+        name: &str,
+        files: &Arc<Files>,
+        offer: Offer,
+        blobs: &mut KnownBlobs,
+    ) -> Result<Vec<Row>> {
+        let names = match &self.tag {
+            Some(tag) => vec![tag.clone()],
+            None => offer
+                .names
+                .iter()
+                .map(|name| reference::split(name))
+                .collect::<Result<Vec<_>>>()
+                .map_err(|error| error.with_kind(Kind::Failed))?,
+        };
+        if names.is_empty() {
+            return Err(
+                Error::usage(format!("the image in `{}` has no name", files.name))
+                    .hint("give it one with `--tag NAME`"),
+            );
+        }
+        let mut groups: Vec<(&Packed, Vec<&Node>)> = Vec::new();
+        let mut rows = Vec::new();
+        for node in &self.nodes {
+            let picked = match (&self.platform, &node.engine) {
+                (Some(wanted), _) => offer.pick(wanted, true),
+                (None, Ok(engine)) => offer.pick(&nodes::platform(engine), false),
+                // its row will say why it can't be reached
+                (None, Err(_)) => offer.choices.first().ok_or_else(Error::interrupted),
+            };
+            match picked {
+                Ok(packed) => {
+                    match groups
+                        .iter_mut()
+                        .find(|(other, _)| other.config.digest == packed.config.digest)
+                    {
+                        Some((_, nodes)) => nodes.push(node),
+                        None => groups.push((packed, vec![node])),
+                    }
+                }
+                Err(error) => {
+                    let mut row = Row {
+                        node: node.name.clone(),
+                        image: name.to_owned(),
+                        ..Row::default()
+                    };
+                    fail(&mut row, &error);
+                    rows.push(row);
+                }
+            }
+        }
+        for (packed, nodes) in groups {
+            let layers: Vec<DiffId> = packed
+                .layers
+                .iter()
+                .map(|layer| layer.diff_id.clone())
+                .collect();
+            let mut shipment = Shipment {
+                files: files.clone(),
+                image: Image {
+                    id: packed.config_id().to_owned(),
+                    layers,
+                    size: packed.layers.iter().map(|layer| layer.size).sum(),
+                    tags: Vec::new(),
+                },
+                packed: packed.clone(),
+                token: token(),
+            };
+            if nodes.iter().any(|node| !node.runs(&packed.platform)) {
+                // under an index, such a node would look for its own platform
+                shipment.packed.index = None;
+            }
+            if nodes.iter().any(|node| node.containerd_store) {
+                shipment.identify().await?;
+            }
+            let sizes: Vec<Option<u64>> =
+                packed.layers.iter().map(|layer| Some(layer.size)).collect();
+            let cargo = Cargo::Archive(shipment);
+            rows.extend(
+                self.bring_cargo(&cargo, &nodes, &names, &sizes, blobs)
+                    .await?,
+            );
+        }
+        rows.sort_by_key(|row| self.nodes.iter().position(|node| node.name == row.node));
+        Ok(rows)
+    }
+
+    /// Brings one image to nodes.
+    async fn bring_cargo(
+        &self,
+        cargo: &Cargo<'_>,
+        nodes: &[&Node],
+        names: &[Name],
+        sizes: &[Option<u64>],
+        blobs: &mut KnownBlobs,
+    ) -> Result<Vec<Row>> {
+        let begun = Instant::now();
+        let image = cargo.image();
+        let id = |node: &Node| match cargo {
+            Cargo::Archive(shipment) if node.containerd_store => {
+                shipment.packed.target_id().unwrap_or(&image.id)
+            }
+            _ => &image.id,
+        };
+        let row = |node: &&Node| Row {
+            node: node.name.clone(),
+            image: names
+                .first()
+                .map(|(repository, tag)| format!("{repository}:{tag}"))
+                .unwrap_or_default(),
+            id: id(node).to_owned(),
+            layers_total: image.layers.len(),
+            bytes_total: image.size,
+            same_engine: node.same_engine && matches!(cargo, Cargo::Engine(_)),
+            layers: LayerRow::all(&image.layers, sizes),
+            ..Row::default()
+        };
+        let mut rows: Vec<Row> = nodes.iter().map(row).collect();
+        let plans = futures_util::future::join_all(nodes.iter().map(|node| async {
+            let engine = node.engine.as_ref().map_err(Error::again)?;
+            needs(engine, image, id(node), names, !self.args.dry_run).await
+        }))
+        .await;
+        let mut lacking = Vec::new();
+        for (place, plan) in plans.into_iter().enumerate() {
+            match plan {
+                Ok(Some(need)) => {
+                    let row = &mut rows[place];
+                    row.layers_sent = need.missing.len();
+                    for place in &need.missing {
+                        row.layers[*place].have = false;
+                    }
+                    if self.args.dry_run {
+                        let sizes = need.missing.iter().map(|place| sizes[*place].unwrap_or(0));
+                        row.bytes_sent = sizes.sum();
+                    }
+                    lacking.push((place, need));
+                }
+                Ok(None) => {}
+                Err(error) => fail(&mut rows[place], &error),
+            }
+        }
+        if self.args.dry_run {
+            return Ok(rows);
+        }
+        let (places, lacking): (Vec<usize>, Vec<_>) = lacking.into_iter().unzip();
+        let sent = self.context.bring(cargo, &lacking, names, blobs).await?;
+        for (place, sent) in places.into_iter().zip(sent) {
+            let row = &mut rows[place];
+            row.bytes_sent = sent.bytes;
+            row.seconds = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+            if let Err(error) = sent.outcome {
+                fail(row, &error);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn fail(row: &mut Row, error: &Error) {
+    row.error = Some(error.in_one_line());
+    row.hints = error.hints().to_vec();
+    row.kind = Some(error.kind());
+    row.layers_sent = 0;
+}
+
+/// Whether an engine reaches this computer's 127.0.0.1: one on Linux itself does, one in a virtual
+/// machine does not.
+fn shares_loopback(from: &Endpoint) -> bool {
+    match &from.address {
+        Address::Unix(path) => {
+            cfg!(target_os = "linux") && !path.to_string_lossy().contains("/.docker/desktop/")
+        }
+        Address::Tcp { .. } | Address::Npipe(_) | Address::Ssh { .. } => false,
+    }
+}

@@ -1,0 +1,138 @@
+//! What an argument of `devnet load` means: an image of an engine, an archive, a layout, stdin.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::commands::Context;
+use crate::docker_env::endpoint::Endpoint;
+use crate::engine::Engine;
+use crate::engine::docker_images::Image;
+use crate::error::{Error, Kind, Result};
+use crate::image::catalog::{self, Offer};
+use crate::image::files::Files;
+use crate::image::reference;
+
+/// What was typed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Stdin,
+    Path(PathBuf),
+    Image,
+}
+
+/// A file or a layout folder of that name wins over an image; a folder that is no layout does not,
+/// for projects often lie in a folder that is called as their image.
+///
+/// # Errors
+/// When it can be neither.
+pub(super) fn meaning(text: &str) -> Result<Meaning> {
+    if text == "-" {
+        return Ok(Meaning::Stdin);
+    }
+    let path = Path::new(text);
+    let spelt_as_path = path.is_absolute()
+        || text.starts_with("./")
+        || text.starts_with("../")
+        || text == "."
+        || text == ".."
+        || cfg!(windows) && text.contains('\\');
+    let there = path.symlink_metadata().is_ok();
+    if spelt_as_path {
+        return if there {
+            Ok(Meaning::Path(path.to_owned()))
+        } else {
+            Err(Error::not_found(format!("there is no file `{text}`")))
+        };
+    }
+    if path.join("index.json").is_file() || there && !path.is_dir() {
+        return Ok(Meaning::Path(path.to_owned()));
+    }
+    match reference::split(text) {
+        Ok(_) => Ok(Meaning::Image),
+        Err(_) if text.starts_with("sha256:") => Ok(Meaning::Image),
+        Err(_) if there => Ok(Meaning::Path(path.to_owned())),
+        Err(error) => Err(Error::not_found(format!("there is no file `{text}`"))
+            .because(format!("and as an image: {error}"))),
+    }
+}
+
+/// An image of an engine, or says what else the text could have meant.
+pub(super) async fn image(
+    source: &Engine,
+    name: &str,
+    from: &Endpoint,
+    named: bool,
+) -> Result<Image> {
+    source.image(name).await.map_err(|error| {
+        if error.kind() != Kind::NotFound {
+            return error;
+        }
+        let error = Error::not_found(format!(
+            "there is no file `{name}` here, and the engine at {from} has no image `{name}`"
+        ));
+        if named {
+            error.hint(format!("`docker -H {from} images` lists what it has"))
+        } else {
+            error.hint("`docker images` lists what it has; `--from-host URL` names another engine")
+        }
+    })
+}
+
+/// Reads what stands in an archive or a layout.
+pub(super) fn open(path: &Path, name: &str) -> Result<(Arc<Files>, Vec<Offer>)> {
+    catalog(Files::open(path, name)?)
+}
+
+/// The archive on stdin.
+pub(super) fn stdin() -> Result<(Arc<Files>, Vec<Offer>)> {
+    match redirected() {
+        Some(file) => catalog(Files::of_file(file, "stdin")?),
+        None => Err(Error::usage("stdin is no file")),
+    }
+}
+
+/// An archive on stdin that is a file: it can be gone back to.
+#[cfg(unix)]
+fn redirected() -> Option<File> {
+    use std::os::fd::AsFd as _;
+    let file: File = std::io::stdin().as_fd().try_clone_to_owned().ok()?.into();
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
+#[cfg(not(unix))]
+fn redirected() -> Option<File> {
+    None
+}
+
+fn catalog(files: Files) -> Result<(Arc<Files>, Vec<Offer>)> {
+    let offers = catalog::read(&files)?;
+    Ok((Arc::new(files), offers))
+}
+
+impl Context {
+    /// Says that a name could also have been an image's.
+    pub(super) fn say_meaning(&self, text: &str, path: &Path) {
+        if reference::split(text).is_ok() && path.extension().is_none() {
+            self.ui.note(&format!(
+                "`{text}` is an archive or a layout here; `{text}:latest` names an image"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_only_be_a_path_or_only_an_image_is_told_as_such() {
+        assert_eq!(meaning("-").unwrap(), Meaning::Stdin);
+        assert_eq!(meaning("no-such-image:v1").unwrap(), Meaning::Image);
+        assert_eq!(meaning("no-such-file.tar").unwrap(), Meaning::Image);
+        let error = meaning("./no-such-file.tar").unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        let error = meaning("No Such File.tar").unwrap_err();
+        assert!(error.in_one_line().contains("as an image"), "{error}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Bringing an image out of an archive or layout on this computer to nodes: the layers that some
+//! node lacks are read once, checked while they pass, and each node gets those that it lacks.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+
+use crate::engine::docker_images::Image;
+use crate::engine::lanes::{Lane, lane};
+use crate::engine::transfer::{Needs, Sent};
+use crate::error::{Error, Result};
+use crate::image::archive;
+use crate::image::catalog::{Packed, PackedLayer};
+use crate::image::check;
+use crate::image::files::Files;
+
+/// Pieces between the thread that reads and the nodes.
+const WAITING: usize = 16;
+
+/// One image out of an archive on its way.
+#[derive(Debug)]
+pub(crate) struct Shipment {
+    pub(crate) files: Arc<Files>,
+    pub(crate) packed: Packed,
+    pub(crate) image: Image,
+    /// A word of this shipment alone; part of the name that it uses.
+    pub(crate) token: String,
+}
+
+/// What the reading thread hands over.
+enum Part {
+    /// A layer begins: its path in the archive that is read, and its header for those that are sent.
+    Begin(String, Bytes),
+    Content(Bytes),
+    Broken(Error),
+}
+
+impl Shipment {
+    /// The repository of the name under which nodes get the image at first.
+    pub(crate) fn repository(&self) -> String {
+        format!("127.0.0.1:9/devnet-transfer/{}", self.token)
+    }
+
+    /// Finds the digests of all layers, which containerd's store wants to know.
+    ///
+    /// # Errors
+    /// When a layer can't be read, or is not the one that the image names.
+    pub(crate) async fn identify(&mut self) -> Result<()> {
+        if self.packed.make_manifest().is_some() {
+            return Ok(());
+        }
+        let unknown: Vec<usize> = (0..self.packed.layers.len())
+            .filter(|place| self.packed.layers[*place].blob.is_none())
+            .collect();
+        let layers: Vec<PackedLayer> = unknown
+            .iter()
+            .map(|place| self.packed.layers[*place].clone())
+            .collect();
+        let files = self.files.clone();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        thread(move || {
+            let mut blobs = Vec::new();
+            let found = layers.iter().try_for_each(|layer| {
+                let path = layer.path.as_deref().unwrap_or_default();
+                files.visit(&[path], &mut |_, _, content| {
+                    let checked = check::layer(content, &mut |_| Ok(()))
+                        .map_err(|error| files.unread(error))?;
+                    blobs.push(checked.blob);
+                    Ok(())
+                })
+            });
+            // nobody waits any more
+            let _gone = sender.send(found.map(|()| blobs));
+        })?;
+        let blobs = receiver
+            .await
+            .map_err(|_| Error::failed("reading the archive failed"))??;
+        for (place, blob) in unknown.into_iter().zip(blobs) {
+            self.packed.layers[place].blob = Some(blob);
+        }
+        self.packed.make_manifest();
+        Ok(())
+    }
+
+    /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
+    pub(crate) async fn run(&self, nodes: &[Needs<'_>], tag: &str) -> Vec<Sent> {
+        let mut wanted = HashSet::new();
+        let mut lanes = Vec::new();
+        let mut loads = Vec::new();
+        for node in nodes {
+            let (mut lane, load) = lane(node.engine);
+            let paths = match self.packed.paths(&node.missing) {
+                Ok(paths) => paths,
+                Err(error) => {
+                    lane.break_off(&error).await;
+                    lanes.push((lane, HashSet::new()));
+                    loads.push(Err(error));
+                    continue;
+                }
+            };
+            wanted.extend(paths.iter().map(|(place, _)| *place));
+            let paths: HashSet<String> = paths.iter().map(|(_, path)| (*path).to_owned()).collect();
+            lanes.push((lane, paths));
+            loads.push(Ok((node.engine, load)));
+        }
+        let loads = loads.into_iter().map(|load| async {
+            let (engine, load) = load?;
+            load.await?;
+            self.compare(engine, tag).await
+        });
+        let give = async {
+            let outcome = self.give(wanted, &mut lanes, tag).await;
+            if let Err(error) = &outcome {
+                for (lane, _) in &mut lanes {
+                    lane.break_off(error).await;
+                }
+            }
+            let bytes: Vec<u64> = lanes.iter().map(|(lane, _)| lane.bytes).collect();
+            drop(lanes);
+            (outcome, bytes)
+        };
+        let ((given, bytes), outcomes) = futures_util::join!(give, join_all(loads));
+        outcomes
+            .into_iter()
+            .zip(bytes)
+            .map(|(outcome, bytes)| Sent {
+                bytes,
+                outcome: match &given {
+                    // the node only tells that its archive broke off; the reader tells why
+                    Err(error) => Err(error.again()),
+                    Ok(()) => outcome,
+                },
+            })
+            .collect()
+    }
+
+    /// Reads the layers at these places, and hands each to the lanes that want it.
+    async fn give(
+        &self,
+        places: HashSet<usize>,
+        lanes: &mut [(Lane, HashSet<String>)],
+        tag: &str,
+    ) -> Result<()> {
+        let beginning = Bytes::from(self.packed.beginning());
+        for (lane, _) in lanes.iter_mut() {
+            lane.send(beginning.clone()).await;
+        }
+        let mut parts = self.read(&places)?;
+        let mut now = String::new();
+        while let Some(part) = parts.recv().await {
+            let bytes = match part {
+                Part::Begin(path, header) => {
+                    now = path;
+                    header
+                }
+                Part::Content(bytes) => bytes,
+                Part::Broken(error) => return Err(error),
+            };
+            for (lane, wants) in lanes.iter_mut() {
+                if wants.contains(&now) {
+                    lane.send(bytes.clone()).await;
+                }
+            }
+            if lanes.iter().all(|(lane, _)| !lane.is_open()) {
+                return Ok(());
+            }
+        }
+        let repository = self.repository();
+        let ending = Bytes::from(self.packed.ending((&repository, tag)));
+        for (lane, _) in lanes.iter_mut() {
+            lane.send(ending.clone()).await;
+        }
+        Ok(())
+    }
+
+    fn read(&self, places: &HashSet<usize>) -> Result<mpsc::Receiver<Part>> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let layers: Vec<PackedLayer> = places
+            .iter()
+            .map(|place| self.packed.layers[*place].clone())
+            .collect();
+        let files = self.files.clone();
+        thread(move || {
+            if let Err(error) = read(&files, &layers, &sender) {
+                // nobody listens any more: the nodes have failed, or someone pressed Ctrl-C
+                let _gone = sender.blocking_send(Part::Broken(error));
+            }
+        })?;
+        Ok(receiver)
+    }
+
+    /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
+    /// layer is missing.
+    async fn compare(&self, engine: &crate::engine::Engine, tag: &str) -> Result<()> {
+        let arrived = engine
+            .image(&format!("{}:{tag}", self.repository()))
+            .await?;
+        if arrived.layers == self.image.layers {
+            return Ok(());
+        }
+        Err(
+            Error::failed("the image did not arrive whole").because(format!(
+                "{} of {} layers are there",
+                arrived.layers.len(),
+                self.image.layers.len()
+            )),
+        )
+    }
+}
+
+/// A thread that nobody joins: one that waits for a pipe must not keep devnet from ending.
+pub(super) fn thread(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    std::thread::Builder::new()
+        .name("reader".into())
+        .spawn(work)
+        .map(|_detached| ())
+        .map_err(|error| Error::failed("no thread to read with").because(error))
+}
+
+fn read(files: &Files, layers: &[PackedLayer], sender: &mpsc::Sender<Part>) -> Result<()> {
+    let hand_on = |part| {
+        sender
+            .blocking_send(part)
+            .map_err(|_| io::Error::other("nobody takes it"))
+    };
+    let paths: Vec<&str> = layers
+        .iter()
+        .filter_map(|layer| layer.path.as_deref())
+        .collect();
+    files.visit(&paths, &mut |path, size, content| {
+        let unread = |error| files.unread(error);
+        let layer = layers
+            .iter()
+            .find(|layer| layer.path.as_deref() == Some(path))
+            .ok_or_else(|| Error::failed("a file was read that nobody asked for"))?;
+        let (header, padding) = archive::file_header(&layer.sent_as(), size)
+            .ok_or_else(|| files.broken(format!("`{path}` can't be sent")))?;
+        hand_on(Part::Begin(path.to_owned(), header.into())).map_err(unread)?;
+        let mut passed = 0;
+        let checked = check::layer(content, &mut |bytes| {
+            passed += bytes.len() as u64;
+            hand_on(Part::Content(Bytes::copy_from_slice(bytes)))
+        })
+        .map_err(|error| files.broken(format!("the layer {}: {error}", layer.diff_id.0)))?;
+        if passed < size {
+            return Err(files.broken(format!(
+                "it breaks off within the layer {}",
+                layer.diff_id.0
+            )));
+        }
+        let mismatch = |is: &str, named: &str| {
+            files.broken(format!("the content of the layer {named} is another: {is}"))
+        };
+        if let Some(blob) = layer.blob.as_ref().filter(|blob| **blob != checked.blob) {
+            return Err(mismatch(checked.blob.as_str(), blob.as_str()));
+        }
+        if checked.diff_id != layer.diff_id {
+            return Err(mismatch(&checked.diff_id.0, &layer.diff_id.0));
+        }
+        hand_on(Part::Content(vec![0; padding].into())).map_err(unread)
+    })
+}

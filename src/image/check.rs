@@ -1,0 +1,111 @@
+//! A layer on its way: what passes is hashed as it is and as it unpacks, so that nothing but what
+//! the image names ever arrives.
+
+use std::io::{self, BufReader, Read};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::image::digest::{DiffId, Digest};
+use crate::image::packing::{Packing, unpack};
+
+/// What was read of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Of the bytes as they are.
+    pub(crate) blob: Digest,
+    /// Of what they unpack to.
+    pub(crate) diff_id: DiffId,
+    pub(crate) packing: Packing,
+}
+
+const PIECE: usize = 128 << 10;
+
+/// Reads a layer to its end, handing its bytes on as they are.
+///
+/// # Errors
+/// When reading fails, the receiver refuses, or it does not unpack.
+pub(crate) fn layer(
+    source: &mut dyn Read,
+    give: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Checked> {
+    let mut passing = BufReader::with_capacity(
+        PIECE,
+        Passing {
+            source,
+            give,
+            hash: Sha256::new(),
+        },
+    );
+    let packing = Packing::of(io::BufRead::fill_buf(&mut passing)?);
+    let unpacked = if packing == Packing::Plain {
+        None
+    } else {
+        let mut hash = Sha256::new();
+        let mut reader = unpack(&mut passing, packing);
+        let mut piece = vec![0; PIECE];
+        loop {
+            match reader.read(&mut piece)? {
+                0 => break,
+                count => hash.update(&piece[..count]),
+            }
+        }
+        Some(hash)
+    };
+    // the rest, which for a plain layer is all
+    io::copy(&mut passing, &mut io::sink())?;
+    let blob = Digest::from_hash(&passing.into_inner().hash.finalize());
+    let diff_id = match unpacked {
+        None => DiffId(blob.as_str().to_owned()),
+        Some(hash) => DiffId(Digest::from_hash(&hash.finalize()).as_str().to_owned()),
+    };
+    Ok(Checked {
+        blob,
+        diff_id,
+        packing,
+    })
+}
+
+struct Passing<'r> {
+    source: &'r mut dyn Read,
+    give: &'r mut dyn FnMut(&[u8]) -> io::Result<()>,
+    hash: Sha256,
+}
+
+impl Read for Passing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        (self.give)(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn bytes_pass_as_they_are_and_both_hashes_are_known() {
+        let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&content).unwrap();
+        let packed = gzip.finish().unwrap();
+        for (bytes, packing) in [(&content, Packing::Plain), (&packed, Packing::Gzip)] {
+            let mut passed = Vec::new();
+            let checked = layer(&mut bytes.as_slice(), &mut |piece| {
+                passed.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap();
+            assert!(passed == *bytes);
+            let expected = Checked {
+                blob: Digest::of(bytes),
+                diff_id: DiffId(Digest::of(&content).as_str().into()),
+                packing,
+            };
+            assert_eq!(checked, expected);
+        }
+    }
+}

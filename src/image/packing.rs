@@ -1,0 +1,232 @@
+//! How bytes are packed: as they are, gzip or zstd. Told by the first bytes, never by a name, and
+//! unpacked within bounds, so that a few bytes can't become terabytes.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+/// How something is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+    /// A way that is known by its first bytes and can't be read here.
+    Foreign(&'static str),
+}
+
+impl Packing {
+    /// Tells it by the first bytes (at least six, where there are as many).
+    pub(crate) fn of(first: &[u8]) -> Self {
+        match first {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // a frame, or one of the sixteen kinds that a reader skips
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Foreign("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Foreign("xz"),
+            [b'P', b'K', 3, 4, ..] => Self::Foreign("zip"),
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// More than this is unpacked only at a ratio that real layers have.
+const GENEROUS: u64 = 8 << 30;
+/// gzip can't pack better than 1032 to 1, which takes nothing but zeros.
+const RATIO: u64 = 500;
+
+/// Reads what is packed in `source`.
+pub(crate) fn unpack<'r>(source: impl BufRead + 'r, packing: Packing) -> Box<dyn Read + 'r> {
+    bounded(source, packing, GENEROUS)
+}
+
+fn bounded<'r>(source: impl BufRead + 'r, packing: Packing, generous: u64) -> Box<dyn Read + 'r> {
+    let taken = Rc::new(Cell::new(0));
+    let counted = Counted {
+        source,
+        taken: taken.clone(),
+    };
+    let inner: Box<dyn Read + 'r> = match packing {
+        Packing::Plain => return Box::new(counted),
+        Packing::Gzip => Box::new(MultiGzDecoder::new(counted)),
+        Packing::Zstd => Box::new(Frames {
+            source: counted,
+            decoder: FrameDecoder::new(),
+            begun: false,
+        }),
+        Packing::Foreign(name) => Box::new(Refused(name)),
+    };
+    Box::new(Bounded {
+        inner,
+        given: 0,
+        taken,
+        generous,
+    })
+}
+
+struct Counted<R> {
+    source: R,
+    taken: Rc<Cell<u64>>,
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.taken.set(self.taken.get() + count as u64);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.source.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.taken.set(self.taken.get() + count as u64);
+        self.source.consume(count);
+    }
+}
+
+/// Refuses a bomb.
+struct Bounded<'r> {
+    inner: Box<dyn Read + 'r>,
+    given: u64,
+    taken: Rc<Cell<u64>>,
+    generous: u64,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.given += count as u64;
+        if self.given > self.generous && self.given / RATIO > self.taken.get() {
+            return Err(io::Error::other(format!(
+                "it unpacks to over {RATIO} times its size, {} bytes so far",
+                self.given
+            )));
+        }
+        Ok(count)
+    }
+}
+
+struct Refused(&'static str);
+
+impl Read for Refused {
+    fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other(format!(
+            "it is packed with {}; devnet reads gzip and zstd",
+            self.0
+        )))
+    }
+}
+
+/// zstd files may be several frames in a row, with some between them that are to be skipped.
+struct Frames<R> {
+    source: R,
+    decoder: FrameDecoder,
+    begun: bool,
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.begun {
+                if self.source.fill_buf()?.is_empty() {
+                    return Ok(0);
+                }
+                match self.decoder.reset(&mut self.source) {
+                    Ok(()) => self.begun = true,
+                    Err(FrameDecoderError::ReadFrameHeaderError(
+                        ReadFrameHeaderError::SkipFrame { length, .. },
+                    )) => {
+                        let length = u64::from(length);
+                        let skipped =
+                            io::copy(&mut (&mut self.source).take(length), &mut io::sink())?;
+                        if skipped < length {
+                            return Err(io::ErrorKind::UnexpectedEof.into());
+                        }
+                        continue;
+                    }
+                    Err(error) => return Err(io::Error::other(error)),
+                }
+            }
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                self.decoder
+                    .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
+                    .map_err(io::Error::other)?;
+            }
+            let count = self.decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let said = self.decoder.get_checksum_from_data();
+            if said.is_some() && said != self.decoder.get_calculated_checksum() {
+                return Err(io::Error::other("a frame's checksum is wrong"));
+            }
+            self.begun = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    use super::*;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(content).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn zstd(content: &[u8]) -> Vec<u8> {
+        compress_to_vec(content, CompressionLevel::Fastest)
+    }
+
+    fn read(packed: &[u8], generous: u64) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        bounded(packed, Packing::of(packed), generous).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    #[test]
+    fn several_members_or_frames_in_a_row_are_one_content() {
+        let skipped = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+        let packed = [gzip(b"one "), gzip(b"two")].concat();
+        assert_eq!(read(&packed, 100).unwrap(), b"one two");
+        let packed = [skipped, zstd(b"one "), zstd(b"two")].concat();
+        assert_eq!(read(&packed, 100).unwrap(), b"one two");
+        assert_eq!(read(b"neither", 100).unwrap(), b"neither");
+    }
+
+    #[test]
+    fn a_bomb_is_refused_and_honest_zeros_are_not() {
+        let zeros = vec![0; 4 << 20];
+        for packed in [gzip(&zeros), zstd(&zeros)] {
+            assert_eq!(read(&packed, 8 << 20).unwrap().len(), zeros.len());
+            let error = read(&packed, 1 << 20).unwrap_err().to_string();
+            assert!(error.contains("500 times its size"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_is_an_error() {
+        let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        for mut packed in [gzip(&content), zstd(&content)] {
+            packed.truncate(packed.len() - 9);
+            assert!(read(&packed, GENEROUS).is_err());
+        }
+        let error = read(b"\xfd7zXZ\0rest", GENEROUS).unwrap_err().to_string();
+        assert!(error.contains("packed with xz"), "{error}");
+    }
+}

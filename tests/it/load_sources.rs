@@ -1,0 +1,322 @@
+//! `devnet load` from archives, layouts and stdin: the same images arrive, and only what is
+//! missing is sent.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::archive::{Files, Pack, base, digest, gzip, here, layer, named, zstd};
+use crate::support::{Output, Sandbox, docker, ground};
+
+fn load(sandbox: &Sandbox, more: &[&str]) -> Output {
+    let mut arguments = vec!["load", "-o", "json"];
+    arguments.extend_from_slice(more);
+    sandbox.devnet(&arguments)
+}
+
+fn rows(output: Output) -> Vec<Value> {
+    let text = output.ok();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn top(ground: &Path, name: &str) -> String {
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        name,
+        "/bin/busybox",
+        "cat",
+        "/top",
+    ];
+    docker(ground, "node", &run).ok()
+}
+
+fn diff_ids(ground: &Path, name: &str) -> Value {
+    let layers = ["image", "inspect", "-f", "{{json .RootFS.Layers}}", name];
+    serde_json::from_str(&docker(ground, "node", &layers).ok()).unwrap()
+}
+
+fn has_containerd_store(ground: &Path) -> bool {
+    docker(ground, "node", &["info", "-f", "{{json .DriverStatus}}"])
+        .ok()
+        .contains("io.containerd.snapshotter")
+}
+
+type Wrap = fn(&[u8]) -> Vec<u8>;
+
+#[test]
+fn every_kind_of_archive_brings_the_image_and_then_only_what_changed() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let folder = tempfile::tempdir().unwrap();
+    let plain: Wrap = <[u8]>::to_vec;
+    let wraps: [(&str, Wrap); 3] = [("plain", plain), ("gzip", gzip), ("zstd", zstd)];
+    let mut seed = 0;
+    for old in [true, false] {
+        for pack in [Pack::Plain, Pack::Gzip, Pack::Zstd] {
+            for (wrap_name, wrap) in wraps {
+                if pack != Pack::Plain && wrap_name != "plain" {
+                    continue;
+                }
+                seed += 1;
+                let what = format!("old {old}, layers {pack:?}, archive {wrap_name}");
+                let name = format!("sources-{seed}:v1");
+                let base = base(seed, 400_000);
+                let make = |text: &str| {
+                    let layers = [base.clone(), layer(&[("top", text.as_bytes())])];
+                    if old {
+                        Files::docker(&name, &layers, pack)
+                    } else {
+                        Files::oci(&name, &layers, pack)
+                    }
+                };
+                // the name says nothing about what is inside
+                let file = folder.path().join(format!("{seed}.img"));
+                std::fs::write(&file, wrap(&make("one").tar())).unwrap();
+                let file = file.display().to_string();
+                let first = load(&sandbox, &[&file]);
+                if first.code != 0 && pack == Pack::Zstd && first.stderr.contains("archive/tar") {
+                    // Docker 20.10 knows no zstd
+                    continue;
+                }
+                let first = rows(first);
+                assert_eq!(first[0]["image"], name, "{what}");
+                assert_eq!(first[0]["layers_sent"], 2, "{what}: {first:?}");
+                assert_eq!(top(&ground, &name), "one", "{what}");
+
+                std::fs::write(&file, wrap(&make("two").tar())).unwrap();
+                let second = rows(load(&sandbox, &[&file]));
+                assert_eq!(second[0]["layers_sent"], 1, "{what}: {second:?}");
+                let sent = second[0]["bytes_sent"].as_u64().unwrap();
+                assert!(sent < 20_000, "{what}: {second:?}");
+                assert_eq!(top(&ground, &name), "two", "{what}");
+                let expected = json!([digest(&base), digest(&layer(&[("top", b"two")]))]);
+                assert_eq!(diff_ids(&ground, &name), expected, "{what}");
+
+                let third = rows(load(&sandbox, &[&file]));
+                assert_eq!(third[0]["bytes_sent"], 0, "{what}: {third:?}");
+                let id = docker(
+                    &ground,
+                    "node",
+                    &["image", "inspect", "-f", "{{.Id}}", &name],
+                );
+                assert_eq!(third[0]["id"], id.ok().trim(), "{what}");
+            }
+        }
+    }
+    let names = docker(&ground, "node", &["images", "--format", "{{.Repository}}"]).ok();
+    assert!(!names.contains("devnet-transfer"), "{names}");
+}
+
+#[test]
+fn a_layout_folder_and_a_redirected_archive_are_read_too() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let layers = [base(100, 100_000), layer(&[("top", b"folder")])];
+    Files::oci("sources-folder:v1", &layers, Pack::Gzip).folder(&sandbox.home().join("layout"));
+    let out = load(&sandbox, &["layout"]);
+    assert!(
+        out.stderr
+            .contains("`layout` is an archive or a layout here"),
+        "{out}"
+    );
+    rows(out);
+    assert_eq!(top(&ground, "sources-folder:v1"), "folder");
+
+    let file = sandbox.home().join("a.tar");
+    let layers = [base(100, 100_000), layer(&[("top", b"redirected")])];
+    std::fs::write(
+        &file,
+        Files::docker("unused:v1", &layers, Pack::Plain).tar(),
+    )
+    .unwrap();
+    let mut command = sandbox.devnet_command(&["load", "-", "--tag", "sources-stdin:v1"]);
+    command.stdin(std::fs::File::open(&file).unwrap());
+    Output::of(&mut command).ok();
+    assert_eq!(top(&ground, "sources-stdin:v1"), "redirected");
+    docker(&ground, "node", &["image", "inspect", "unused:v1"]).fails(1);
+}
+
+#[test]
+fn a_folder_that_is_no_layout_does_not_hide_the_image_of_its_name() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    std::fs::create_dir(sandbox.home().join("no-such-image")).unwrap();
+    let from = format!("unix://{}", ground.join("host.sock").display());
+    let said = sandbox
+        .devnet(&["load", "--from-host", &from, "no-such-image"])
+        .fails(4);
+    assert!(
+        said.contains("there is no file `no-such-image`")
+            || said.contains("has no image `no-such-image`"),
+        "{said}"
+    );
+    let said = sandbox
+        .devnet(&["load", "--from-host", &from, "app.tar"])
+        .fails(4);
+    assert!(
+        said.contains("no file `app.tar`") && said.contains("no image `app.tar`"),
+        "{said}"
+    );
+    let said = sandbox.devnet(&["load", "./app.tar"]).fails(4);
+    assert!(said.contains("there is no file `./app.tar`"), "{said}");
+}
+
+#[test]
+fn the_nodes_platform_is_picked_out_of_an_index_with_attestations_and_keeps_its_digest() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let name = "sources-index:v1";
+    let other = if here() == "amd64" { "arm64" } else { "amd64" };
+    let mut files = Files::default();
+    let own_layers = [base(200, 50_000), layer(&[("top", b"own")])];
+    let own = files.image(&own_layers, Pack::Gzip, here());
+    let foreign = files.image(
+        &[base(201, 50_000), layer(&[("top", b"foreign")])],
+        Pack::Gzip,
+        other,
+    );
+    let mut attestation = files.image(&[layer(&[("statement", b"{}")])], Pack::Plain, "unknown");
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    attestation["annotations"] = json!({
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": own["digest"],
+    });
+    let index = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [foreign, own, attestation],
+    });
+    let index = files.blob(
+        index.to_string().into_bytes(),
+        "application/vnd.oci.image.index.v1+json",
+    );
+    let index_digest = index["digest"].clone();
+    files.index(&[named(index, name)]);
+    let file = sandbox.home().join("index.tar");
+    std::fs::write(&file, files.tar()).unwrap();
+
+    let sent = rows(load(&sandbox, &["./index.tar"]));
+    assert_eq!(sent[0]["layers_sent"], 2, "{sent:?}");
+    assert_eq!(top(&ground, name), "own");
+    if has_containerd_store(&ground) {
+        assert_eq!(sent[0]["id"], index_digest);
+        let id = docker(
+            &ground,
+            "node",
+            &["image", "inspect", "-f", "{{.Id}}", name],
+        )
+        .ok();
+        assert_eq!(id.trim(), index_digest, "what a registry would show");
+    }
+    let again = rows(load(&sandbox, &["./index.tar"]));
+    assert_eq!(again[0]["bytes_sent"], 0, "{again:?}");
+
+    let wanted = format!("linux/{other}");
+    let foreign = [
+        "./index.tar",
+        "--platform",
+        &wanted,
+        "--tag",
+        "sources-foreign:v1",
+    ];
+    rows(load(&sandbox, &foreign));
+    if !has_containerd_store(&ground) {
+        let arch = [
+            "image",
+            "inspect",
+            "-f",
+            "{{.Architecture}}",
+            "sources-foreign:v1",
+        ];
+        assert_eq!(docker(&ground, "node", &arch).ok().trim(), other);
+    }
+    let said = load(&sandbox, &["./index.tar", "--platform", "linux/s390x"]).fails(4);
+    assert!(
+        said.contains("linux/s390x") && said.contains("linux/arm64"),
+        "{said}"
+    );
+    load(&sandbox, &["./index.tar", "--platform", "amd64"]).fails(2);
+}
+
+#[test]
+fn of_several_images_all_are_asked_for_and_every_name_comes_along() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let mut files = Files::default();
+    let one = files.image(&[layer(&[("top", b"1")])], Pack::Plain, here());
+    let two = files.image(&[layer(&[("top", b"2")])], Pack::Plain, here());
+    let descriptors = [
+        named(one.clone(), "sources-one:v1"),
+        named(two, "sources-two:v1"),
+        named(one, "sources-one:v2"),
+    ];
+    files.index(&descriptors);
+    std::fs::write(sandbox.home().join("all.tar"), files.tar()).unwrap();
+    let said = load(&sandbox, &["./all.tar"]).fails(2);
+    assert!(
+        said.contains("holds 2 images")
+            && said.contains("sources-two:v1")
+            && said.contains("--all"),
+        "{said}"
+    );
+    let sent = rows(load(&sandbox, &["--all", "./all.tar"]));
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    let id = |name: &str| {
+        docker(
+            &ground,
+            "node",
+            &["image", "inspect", "-f", "{{.Id}}", name],
+        )
+        .ok()
+    };
+    assert_eq!(id("sources-one:v1"), id("sources-one:v2"));
+    assert_ne!(id("sources-one:v1"), id("sources-two:v1"));
+
+    let nameless = Files::docker("x:v1", &[layer(&[("top", b"3")])], Pack::Plain);
+    let mut nameless = nameless;
+    let manifest = nameless.0.pop().unwrap();
+    let mut value: Value = serde_json::from_slice(&manifest.1).unwrap();
+    value[0]["RepoTags"] = Value::Null;
+    nameless.add("manifest.json", value.to_string());
+    std::fs::write(sandbox.home().join("nameless.tar"), nameless.tar()).unwrap();
+    let said = load(&sandbox, &["./nameless.tar"]).fails(2);
+    assert!(said.contains("--tag"), "{said}");
+    rows(load(
+        &sandbox,
+        &["./nameless.tar", "--tag", "sources-named:v1"],
+    ));
+    docker(&ground, "node", &["image", "inspect", "sources-named:v1"]).ok();
+}
+
+#[test]
+fn a_dry_run_tells_every_layer_and_sends_nothing() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let base = base(300, 200_000);
+    for (text, dry) in [("one", false), ("two", true)] {
+        let layers = [base.clone(), layer(&[("top", text.as_bytes())])];
+        let files = Files::docker("sources-dry:v1", &layers, Pack::Plain);
+        std::fs::write(sandbox.home().join("dry.tar"), files.tar()).unwrap();
+        if !dry {
+            rows(load(&sandbox, &["./dry.tar"]));
+            continue;
+        }
+        let plan = sandbox.devnet(&["load", "--dry-run", "./dry.tar"]).ok();
+        let lines: Vec<&str> = plan.lines().collect();
+        assert!(
+            lines[0].starts_with("minikube  sources-dry:v1  lacks 1 of 2 layers, 2.0 kB of "),
+            "{plan}"
+        );
+        assert!(lines[1].starts_with("  have  sha256:"), "{plan}");
+        assert!(
+            lines[2].starts_with(&format!("  send  {}", &digest(&layers[1])[..19]))
+                && lines[2].ends_with("2.0 kB"),
+            "{plan}"
+        );
+        let planned = rows(load(&sandbox, &["--dry-run", "./dry.tar"]));
+        assert_eq!(planned[0]["layers_sent"], 1, "{planned:?}");
+        assert_eq!(top(&ground, "sources-dry:v1"), "one");
+    }
+}
