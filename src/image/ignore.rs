@@ -466,6 +466,37 @@ mod tests {
             ("[a\\]b]x", "]x", true),
             ("dist", "distribution", false),
             ("ä*", "äöü", true),
+            ("a*", "ab/c", true),
+            ("a*/b", "abc/b", true),
+            ("a*/b", "a/c/b", false),
+            ("a*b*c*d*e*/f", "axbxcxdxexxx/f", true),
+            ("a*b*c*d*e*/f", "axbxcxdxe/xxx/f", false),
+            ("a*b*c*d*e*/f", "axbxcxdxexxx/fff", false),
+            ("a*b?c*x", "abxbbxdbxebxczzx", true),
+            ("a*b?c*x", "abxbbxdbxebxczzy", false),
+            ("ab[c]", "abc", true),
+            ("ab[e-g]", "abc", false),
+            ("ab[^c]", "abc", false),
+            ("ab[^e-g]", "abc", true),
+            ("a\\*b", "a*b", true),
+            ("a\\*b", "ab", false),
+            ("a?b", "a☺b", true),
+            ("a[^a]b", "a☺b", true),
+            ("a???b", "a☺b", false),
+            ("[a-ζ]*", "α", true),
+            ("*[a-ζ]", "A", false),
+            ("a?b", "a/b", false),
+            ("a*b", "a/b", false),
+            ("[\\-]", "-", true),
+            ("[x\\-]", "z", false),
+            ("[\\-x]", "-", true),
+            ("[\\-x]", "a", false),
+            ("*x", "xxx", true),
+            (
+                "dist/*.whl",
+                "dist/p-2.4.0rc3.dev36+g08a-py3-none-any.whl",
+                true,
+            ),
         ];
         for (pattern, path, covered) in table {
             let matcher = Matcher::new(&[pattern]).unwrap();
@@ -529,7 +560,9 @@ mod tests {
 
     #[test]
     fn a_malformed_pattern_is_named() {
-        for bad in ["!", "[", "a[", "[a-", "[-x]", "[]a]", "x\\"] {
+        for bad in [
+            "!", "[", "a[", "[a-", "[-x]", "[]a]", "x\\", "[-]", "[x-]", "[a-b-c]", "[^", "[^bc",
+        ] {
             assert_eq!(Matcher::new(&[bad]).unwrap_err(), BadPattern(bad.into()));
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::support::Output;
 use crate::support::build::{Build, exists, sent};
+use crate::support::proxy::Proxy;
 
 const SMALL: &str = "FROM scratch\nCOPY . /\nCMD [\"x\"]\n";
 
@@ -63,6 +64,33 @@ fn only_what_changed_crosses_the_wire_and_two_dockerfiles_do_not_disturb_each_ot
     assert!(
         bytes(&["-v"]) <= dockerfiles,
         "another Dockerfile was built in between"
+    );
+}
+
+#[test]
+fn the_wire_carries_what_changed_and_five_percent_more_at_most() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY . /\n")]) else {
+        return;
+    };
+    for file in 0..8 {
+        build.write(&format!("big{file}"), &format!("{file}").repeat(2_000_000));
+    }
+    for file in 0..100 {
+        build.write(&format!("src/{file}"), "small");
+    }
+    let proxy = Proxy::new(build.sandbox.home(), build.ground.join("node.sock"), &[]);
+    let uploaded = || {
+        Output::of(&mut build.command_at(&proxy.url(), &["-q"])).ok();
+        proxy.uploaded()
+    };
+    assert!(uploaded() > 16_000_000, "the first build sends all");
+    let nothing = uploaded();
+    assert!(nothing < 60_000, "nothing changed: {nothing} bytes");
+    build.write("big3", &"y".repeat(2_000_000));
+    let one = uploaded();
+    assert!(
+        (2_000_000..=2_100_000).contains(&one),
+        "two million bytes changed, {one} went"
     );
 }
 

@@ -4,12 +4,14 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Passes connections on to an engine's socket, except those whose first request is refused.
 pub(crate) struct Proxy {
     socket: PathBuf,
     open: Arc<Mutex<Vec<UnixStream>>>,
+    uploaded: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -19,17 +21,29 @@ impl Proxy {
         let listener = UnixListener::bind(&socket).unwrap();
         let open = Arc::new(Mutex::new(Vec::new()));
         let all = open.clone();
+        let uploaded = Arc::new(AtomicU64::new(0));
+        let count = uploaded.clone();
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, engine, all) = (client.unwrap(), engine.clone(), all.clone());
-                std::thread::spawn(move || pass(client, &engine, refused, &all));
+                let count = count.clone();
+                std::thread::spawn(move || pass(client, &engine, refused, &all, &count));
             }
         });
-        Self { socket, open }
+        Self {
+            socket,
+            open,
+            uploaded,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket.display())
+    }
+
+    /// Bytes that went towards the engine since this was asked last.
+    pub(crate) fn uploaded(&self) -> u64 {
+        self.uploaded.swap(0, Ordering::SeqCst)
     }
 
     /// Cuts every connection and takes no more: the engine is gone.
@@ -41,7 +55,13 @@ impl Proxy {
     }
 }
 
-fn pass(mut client: UnixStream, engine: &Path, refused: &[&str], all: &Mutex<Vec<UnixStream>>) {
+fn pass(
+    mut client: UnixStream,
+    engine: &Path,
+    refused: &[&str],
+    all: &Mutex<Vec<UnixStream>>,
+    uploaded: &Arc<AtomicU64>,
+) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).unwrap_or(0) == 1 {
@@ -54,13 +74,21 @@ fn pass(mut client: UnixStream, engine: &Path, refused: &[&str], all: &Mutex<Vec
         return;
     }
     let mut server = UnixStream::connect(engine).unwrap();
+    uploaded.fetch_add(head.len() as u64, Ordering::SeqCst);
     server.write_all(&head).unwrap();
     all.lock()
         .unwrap()
         .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let uploaded = uploaded.clone();
     std::thread::spawn(move || {
-        let _cut = std::io::copy(&mut from, &mut to);
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            uploaded.fetch_add(read as u64, Ordering::SeqCst);
+            if to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
         let _closed = to.shutdown(Shutdown::Write);
     });
     let _cut = std::io::copy(&mut server, &mut client);
