@@ -65,6 +65,7 @@ pub(crate) enum Command {
     Run(commands::run::Args),
     Context(commands::context::Args),
     Status(commands::status::Args),
+    Doctor(commands::doctor::Args),
     Config(commands::config::Args),
     Build(commands::build::Args),
     Load(commands::load::Args),

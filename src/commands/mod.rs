@@ -23,6 +23,9 @@ pub(crate) mod clean;
 pub(crate) mod config;
 pub(crate) mod context;
 mod docker_contexts;
+pub(crate) mod doctor;
+mod doctor_look;
+mod doctor_node;
 pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
@@ -69,8 +72,11 @@ impl Context {
 /// Runs one command.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     // a config file that says nonsense is told at once, except where that would be in the way: a
-    // shell must be given back, and these two need no setting
-    if !matches!(command, Command::Env(_) | Command::Hook(_)) {
+    // shell must be given back, and the doctor makes it a finding
+    if !matches!(
+        command,
+        Command::Doctor(_) | Command::Env(_) | Command::Hook(_)
+    ) {
         context.settings.config_file()?;
     }
     match command {
@@ -79,6 +85,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Clean(args) => clean::run(args, context).await,
         Command::Config(args) => config::run(&args, context),
         Command::Context(args) => context::run(args, context).await,
+        Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,
         Command::History(args) => history::run(args, context).await,

@@ -91,7 +91,11 @@ impl Context {
         Ok(target)
     }
 
-    async fn find_target(&self, need: Need) -> Result<Target> {
+    /// The engines, and no docker context is touched.
+    ///
+    /// # Errors
+    /// As for `target`.
+    pub(super) async fn find_target(&self, need: Need) -> Result<Target> {
         let global = &self.settings.global;
         let environment = &self.settings.environment;
         if let Some(host) = &global.host {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub(crate) mod diagnosis;
 pub(crate) mod endpoint;
 pub(crate) mod member;
 pub(crate) mod parse;

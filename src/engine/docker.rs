@@ -71,6 +71,7 @@ impl Docker {
         let about = About {
             version: version.version,
             api_version: version.api_version,
+            min_api_version: version.min_api_version,
             os: version.os,
             arch: version.arch,
         };

@@ -20,6 +20,7 @@ mod docker_containers;
 mod docker_events;
 pub(crate) mod docker_exec;
 pub(crate) mod docker_images;
+pub(crate) mod docker_leftovers;
 pub(crate) mod docker_logs;
 mod docker_networks;
 pub(crate) mod docker_pods;
@@ -55,6 +56,8 @@ pub(crate) struct About {
     pub(crate) version: Option<String>,
     /// The newest API version that it speaks, as `1.51`.
     pub(crate) api_version: Option<String>,
+    /// The oldest one that it still speaks.
+    pub(crate) min_api_version: Option<String>,
     pub(crate) os: Option<String>,
     /// Go's word: `amd64`, `arm64`.
     pub(crate) arch: Option<String>,

@@ -60,6 +60,52 @@ fn unusable(file: &Path) -> Error {
         .hint("minikube writes these files; `minikube start` makes them anew")
 }
 
+/// What is wrong with certificates, where that is why a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Expired,
+    /// Another CA signed it.
+    Foreign,
+    /// What answers speaks no TLS.
+    NoTls,
+    NotYetValid,
+    /// The engine does not accept the client's certificate.
+    Refused,
+    /// It is for another address.
+    WrongName,
+}
+
+/// Looks for what TLS said among an error's reasons.
+pub(crate) fn trouble(error: &(dyn std::error::Error + 'static)) -> Option<Trouble> {
+    use rustls::CertificateError as Why;
+    let mut next = Some(error);
+    while let Some(inner) = next {
+        let said = inner.downcast_ref::<rustls::Error>().or_else(|| {
+            inner
+                .downcast_ref::<std::io::Error>()?
+                .get_ref()?
+                .downcast_ref::<rustls::Error>()
+        });
+        if let Some(said) = said {
+            return match said {
+                rustls::Error::InvalidCertificate(why) => match why {
+                    Why::Expired | Why::ExpiredContext { .. } => Some(Trouble::Expired),
+                    Why::NotValidYet | Why::NotValidYetContext { .. } => Some(Trouble::NotYetValid),
+                    Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+                        Some(Trouble::WrongName)
+                    }
+                    _ => Some(Trouble::Foreign),
+                },
+                rustls::Error::AlertReceived(_) => Some(Trouble::Refused),
+                rustls::Error::InvalidMessage(_) => Some(Trouble::NoTls),
+                _ => None,
+            };
+        }
+        next = inner.source();
+    }
+    None
+}
+
 /// When a certificate ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Expiry {

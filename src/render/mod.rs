@@ -5,6 +5,7 @@ mod build_graph;
 mod build_plain;
 mod build_tty;
 pub(crate) mod check;
+pub(crate) mod doctor;
 pub(crate) mod document;
 pub(crate) mod history;
 pub(crate) mod inspect;

@@ -15,6 +15,8 @@ mod build_watch;
 mod check;
 mod config;
 mod context;
+mod doctor;
+mod doctor_shell;
 mod env;
 mod env_forms;
 mod exec;

@@ -55,7 +55,7 @@ impl Drop for Relay {
     }
 }
 
-fn pass(mut client: TcpStream, target: &str) {
+pub(crate) fn pass(mut client: TcpStream, target: &str) {
     let Ok(mut server) = TcpStream::connect(target) else {
         return;
     };
