@@ -77,6 +77,7 @@ pub(crate) enum Command {
     Logs(commands::logs::Args),
     Check(commands::check::Args),
     History(commands::history::Args),
+    Watch(commands::watch::Args),
     Lab(commands::lab::Args),
     Prove(commands::prove::Args),
     New(commands::new::Args),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::commands::gather::{self, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
+use crate::commands::remember::write_down;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pod::{self, Event, Happening, Life, Lone, Origin, Pod, PodState};
@@ -75,6 +76,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         present.extend(pod::present(&answered.facts));
     }
+    write_down(context, &mut gathered.lives);
     let pods = chosen(&args, &gathered)?;
     let histories = pods
         .iter()
@@ -165,13 +167,15 @@ fn gone(life: &Life) -> Pod {
 /// An engine that keeps no end of its events would be waited for no longer.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// From the beginning: 0 would mean that none of the past are wanted.
+const SECOND: i64 = 1_000_000_000;
+
 /// The events that an engine still remembers.
 async fn recent(context: &Context, engine: &Engine) -> Vec<Happening> {
     let ask = async {
         // its own clock: a time that is still to come would be waited for
-        let now = engine.info().await?.system_time;
-        let now = now.ok_or_else(|| Error::failed("the engine does not tell its time"))?;
-        let mut events = engine.happenings(Some("1"), Some(&now));
+        let now = engine.info().await?.nanoseconds()?;
+        let mut events = engine.happenings(SECOND, Some(now));
         let mut all = Vec::new();
         while let Some(event) = events.next().await {
             all.push(event?);

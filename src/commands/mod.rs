@@ -49,6 +49,7 @@ pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod target;
 pub(crate) mod version;
+pub(crate) mod watch;
 
 /// What a command is handed: the settings, the terminal, and the way to engines
 /// (`commands/target.rs`).
@@ -100,5 +101,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Prove(args) => Box::pin(prove::run(args, context)).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
     }
 }

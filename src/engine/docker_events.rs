@@ -21,9 +21,9 @@ const ACTIONS: [&str; 10] = [
 ];
 
 impl Engine {
-    /// Events of containers since a time (seconds since 1970 with a fraction, or RFC 3339); without
+    /// Events of containers since a time (nanoseconds since 1970); without
     /// `until` they go on as they happen.
-    pub(crate) fn happenings(&self, since: Option<&str>, until: Option<&str>) -> Happenings {
+    pub(crate) fn happenings(&self, since: i64, until: Option<i64>) -> Happenings {
         let Self::Docker(docker) = self;
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
@@ -32,12 +32,11 @@ impl Engine {
                 ACTIONS.iter().map(|&action| action.to_owned()).collect(),
             ),
         ]);
-        let mut options = EventsOptionsBuilder::default().filters(&filters);
-        if let Some(since) = since {
-            options = options.since(since);
-        }
+        let mut options = EventsOptionsBuilder::default()
+            .filters(&filters)
+            .since(&point(since));
         if let Some(until) = until {
-            options = options.until(until);
+            options = options.until(&point(until));
         }
         let docker = docker.clone();
         Box::pin(
@@ -54,6 +53,16 @@ impl Engine {
                 }),
         )
     }
+}
+
+/// The one form of a time that this question takes.
+fn point(nanoseconds: i64) -> String {
+    let second = 1_000_000_000;
+    format!(
+        "{}.{:09}",
+        nanoseconds.div_euclid(second),
+        nanoseconds.rem_euclid(second)
+    )
 }
 
 fn happening(event: EventMessage) -> Option<Happening> {

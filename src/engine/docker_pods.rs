@@ -31,6 +31,13 @@ impl Engine {
         docker.containers().await
     }
 
+    /// One container; `None` when it is gone.
+    pub(crate) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
+        let Self::Docker(docker) = self;
+        let answer = docker.inspect_or_gone(id.to_owned()).await?;
+        Ok(answer.map(|answer| facts(answer, &HashMap::new())))
+    }
+
     /// Fills in the addresses of pods whose network a plugin made: the engine does not know them,
     /// the `/etc/hosts` that the kubelet gave to their containers does. What can't be read stays
     /// unknown.

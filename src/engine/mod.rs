@@ -84,6 +84,18 @@ pub(crate) struct Info {
     pub(crate) root_dir: Option<String>,
 }
 
+impl Info {
+    /// The engine's clock, in nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub(crate) fn nanoseconds(&self) -> Result<i64> {
+        let now = crate::pod::timestamp(self.system_time.as_deref());
+        now.and_then(|now| i64::try_from(now.as_nanosecond()).ok())
+            .ok_or_else(|| crate::error::Error::failed("the engine does not tell its time"))
+    }
+}
+
 /// Where a container's port can be reached from its engine's computer.
 #[derive(Clone, Debug)]
 pub(crate) struct Published {

@@ -124,6 +124,8 @@ pub(crate) struct Happening {
 pub(crate) struct Lives {
     all: Vec<Life>,
     by_id: BTreeMap<(String, bool), Vec<usize>>,
+    /// What is new since someone asked.
+    news: BTreeSet<usize>,
 }
 
 /// An engine tells of a start after it has noted its time, by this much at most.
@@ -132,6 +134,14 @@ const TOLD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 impl Lives {
     pub(crate) fn all(&self) -> &[Life] {
         &self.all
+    }
+
+    /// The lives of which something new is known since this was asked last.
+    pub(crate) fn take_news(&mut self) -> Vec<Life> {
+        std::mem::take(&mut self.news)
+            .into_iter()
+            .map(|place| self.all[place].clone())
+            .collect()
     }
 
     /// Adds what one source knows of a life; whether that was news.
@@ -146,11 +156,18 @@ impl Lives {
             mine.started_at == life.started_at || mine.started_at.is_none()
         });
         match same {
-            Some(place) => self.all[place].learn(life),
+            Some(place) => {
+                let new = self.all[place].learn(life);
+                if new {
+                    self.news.insert(place);
+                }
+                new
+            }
             // seen before its first start by someone slower
             None if life.started_at.is_none() && !known.is_empty() => false,
             None => {
                 known.push(self.all.len());
+                self.news.insert(self.all.len());
                 self.all.push(life.clone());
                 true
             }
@@ -249,7 +266,11 @@ impl Lives {
                 })
                 .max_by_key(|place| self.all[*place].began());
             if let Some(place) = newest {
+                let before = self.all[place].clone();
                 change(&mut self.all[place]);
+                if self.all[place] != before {
+                    self.news.insert(place);
+                }
             }
         }
     }

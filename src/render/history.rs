@@ -46,6 +46,34 @@ pub(crate) fn card(title: &str, node: &str, events: &[Event], style: Style) -> S
     text
 }
 
+/// One event as `watch` prints it.
+pub(crate) fn line(event: &Event, style: Style) -> String {
+    let pod = style.paint(
+        &style.text(&format!("{}/{}", event.namespace, event.pod)),
+        Tone::Head,
+    );
+    let what = what(event);
+    let mut text = format!(
+        "{}  {pod}  {} {}",
+        style.paint(&moment(&event.time), Tone::Dim),
+        who(event, style),
+        style.paint(&what.text, what.tone),
+    );
+    if event.what == What::SandboxStarted {
+        for more in [ip(event, style), netns(event)] {
+            if !more.is_empty() {
+                text.push_str("  ");
+                text.push_str(&more);
+            }
+        }
+    }
+    text.push('\n');
+    if let Some(verdict) = verdict(event, style) {
+        let _infallible = writeln!(text, "{:21}{verdict}", "");
+    }
+    text
+}
+
 /// Seconds are enough for a person.
 fn moment(time: &str) -> String {
     time.get(..19).unwrap_or(time).replace('T', " ")

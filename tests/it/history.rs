@@ -1,122 +1,11 @@
 //! `devnet history` and its journal: every way in which a part of a pod ends and comes back, on live
 //! pods, and over a recorded node.
 
-use std::path::Path;
-
 use serde_json::Value;
 
+use crate::support::kubelet::Kubelet;
 use crate::support::replay::Replay;
-use crate::support::{Sandbox, busybox_image, docker, ground};
-
-/// A pod that this test makes as the kubelet does, step by step.
-struct Kubelet<'a> {
-    ground: &'a Path,
-    sandbox: &'a Sandbox,
-    name: &'a str,
-    image: String,
-}
-
-impl<'a> Kubelet<'a> {
-    fn new(ground: &'a Path, sandbox: &'a Sandbox, name: &'a str, subnet: &str) -> Self {
-        let image = busybox_image(ground, "node");
-        let net = format!("net-{name}");
-        docker(
-            ground,
-            "node",
-            &["network", "create", "--subnet", subnet, &net],
-        )
-        .ok();
-        Self {
-            ground,
-            sandbox,
-            name,
-            image,
-        }
-    }
-
-    fn docker(&self, arguments: &[&str]) -> String {
-        docker(self.ground, "node", arguments)
-            .ok()
-            .trim()
-            .to_owned()
-    }
-
-    fn run(&self, container: &str, kind: &str, attempt: u32, more: &[&str]) -> String {
-        let labels = [
-            format!(
-                "--name=k8s_{container}_{0}_default_uid-{0}_{attempt}",
-                self.name
-            ),
-            format!("--label=io.kubernetes.docker.type={kind}"),
-            format!("--label=io.kubernetes.container.name={container}"),
-            format!("--label=io.kubernetes.pod.name={}", self.name),
-            "--label=io.kubernetes.pod.namespace=default".into(),
-            format!("--label=io.kubernetes.pod.uid=uid-{}", self.name),
-        ];
-        let mut arguments = vec!["run", "-d"];
-        arguments.extend(labels.iter().map(String::as_str));
-        arguments.extend_from_slice(more);
-        arguments.extend([self.image.as_str(), "/bin/busybox", "sleep", "3600"]);
-        self.docker(&arguments)
-    }
-
-    fn pause(&self, attempt: u32, ip: &str) -> String {
-        let net = format!("--network=net-{}", self.name);
-        self.run("POD", "podsandbox", attempt, &[&net, "--ip", ip])
-    }
-
-    fn app(&self, attempt: u32, sandbox: &str) -> String {
-        let (label, net) = (
-            format!("--label=io.kubernetes.sandbox.id={sandbox}"),
-            format!("--network=container:{sandbox}"),
-        );
-        self.run("app", "container", attempt, &[&label, &net])
-    }
-
-    fn devnet(&self, arguments: &[&str]) -> String {
-        let host = format!("unix://{}", self.ground.join("node.sock").display());
-        let mut all = vec!["-H", host.as_str()];
-        all.extend_from_slice(arguments);
-        self.sandbox.devnet(&all).ok()
-    }
-
-    fn history(&self, more: &[&str]) -> Vec<Value> {
-        let name = format!("default/{}", self.name);
-        let mut arguments = vec!["history", name.as_str(), "-o", "json"];
-        arguments.extend_from_slice(more);
-        let document: Value = serde_json::from_str(&self.devnet(&arguments)).unwrap();
-        assert_eq!(document["schema"], 1);
-        document["pods"][0]["events"].as_array().unwrap().clone()
-    }
-
-    /// The verdict on the newest start of that kind.
-    fn verdict(&self, kind: &str, more: &[&str]) -> Value {
-        let events = self.history(more);
-        let found = events.iter().rfind(|event| event["event"] == kind).unwrap();
-        found["restart"].clone()
-    }
-
-    /// Fills the engine's memory of events with others.
-    fn forget_events(&self) {
-        let other = self.docker(&["create", &self.image, "/bin/busybox", "true"]);
-        for n in 0..300 {
-            self.docker(&["rename", &other, &format!("other-{}-{n}", self.name)]);
-        }
-        self.docker(&["rm", &other]);
-    }
-}
-
-impl Drop for Kubelet<'_> {
-    fn drop(&mut self) {
-        let filter = format!("label=io.kubernetes.pod.name={}", self.name);
-        let all = docker(self.ground, "node", &["ps", "-aqf", &filter]).stdout;
-        for id in all.lines() {
-            drop(docker(self.ground, "node", &["rm", "-f", id]));
-        }
-        let net = format!("net-{}", self.name);
-        drop(docker(self.ground, "node", &["network", "rm", &net]));
-    }
-}
+use crate::support::{Sandbox, ground};
 
 #[test]
 fn an_app_that_is_killed_removed_or_restarted_keeps_the_ip() {
@@ -168,7 +57,7 @@ fn an_app_that_is_killed_removed_or_restarted_keeps_the_ip() {
         "from the journal"
     );
     // without a journal: those of the containers that are there
-    let folder = kubelet.sandbox.home().join("state/devnet");
+    let folder = sandbox.home().join("state/devnet");
     std::fs::remove_dir_all(folder).unwrap();
     assert_eq!(starts(kubelet.history(&["--no-probe"])), 2);
 }

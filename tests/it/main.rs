@@ -35,3 +35,4 @@ mod pods_killed;
 mod pods_live;
 mod support;
 mod transport;
+mod watch;

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod build;
+pub(crate) mod kubelet;
 pub(crate) mod made;
 pub(crate) mod proxy;
 pub(crate) mod registry;

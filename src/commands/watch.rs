@@ -1,0 +1,408 @@
+//! `devnet watch`: what happens to pods, as it happens, on all nodes.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use crate::commands::pods::style;
+use crate::commands::remember::{recall, see, write_down};
+use crate::commands::target::{Need, NodeTarget};
+use crate::commands::{Context, history};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::netns::{self, View};
+use crate::pod::{self, ContainerFacts, Event, Happening, Lives, Lone, Node, Pod, Selector, What};
+use crate::render;
+
+/// Print what happens to pods as it happens: restarts, and what they do to the IP address
+///
+/// Goes on until Ctrl-C, also when an engine is away for a while. What it sees is kept in devnet's
+/// journal, for `devnet history`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet watch                      all pods
+  devnet watch web -o json          one pod, one JSON object a line
+  devnet watch -n default -l app=web")]
+pub(crate) struct Args {
+    /// Only these: a name, namespace/name, a UID, a container's ID; a unique part is enough
+    #[arg(value_name = "POD")]
+    pods: Vec<String>,
+    #[command(flatten)]
+    choice: crate::commands::pods::Choice,
+    /// text, or json: one object a line
+    #[arg(
+        short,
+        long,
+        value_name = "FORM",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    output: history::Form,
+}
+
+/// Until an engine that is away is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long events must be still before they are told: what belongs together comes together.
+const STILL: Duration = Duration::from_millis(60);
+/// The most that is taken together.
+const BATCH: usize = 200;
+/// How often a silent engine is asked whether it is still there.
+const STILL_THERE: Duration = Duration::from_secs(15);
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let target = context.target(Need::Pods).await?;
+    let selector = args
+        .choice
+        .selector
+        .as_deref()
+        .map(Selector::parse)
+        .transpose()?;
+    let watch = Watch {
+        labels: RefCell::default(),
+        context,
+        args: &args,
+        selector,
+        named: RefCell::default(),
+        lives: RefCell::new(recall(context)),
+        told: RefCell::default(),
+    };
+    let of_profile = target.profile.is_some();
+    let watch = &watch;
+    let looks = target
+        .nodes
+        .iter()
+        .map(|node| async move { (node, watch.begin(node, of_profile).await) });
+    let (mut begun, mut away, mut pods) = (Vec::new(), Vec::new(), Vec::new());
+    for (node, seen) in futures_util::future::join_all(looks).await {
+        match seen {
+            Ok(seen) => {
+                pods.extend(seen.pods.iter().cloned());
+                begun.push((node, Some(seen)));
+            }
+            Err(error) => away.push((node, error)),
+        }
+    }
+    if begun.is_empty()
+        && let Some((_, error)) = away.pop()
+    {
+        return Err(error);
+    }
+    args.choice.apply(&mut pods, &args.pods)?;
+    if !args.pods.is_empty() {
+        *watch.named.borrow_mut() = pods
+            .into_iter()
+            .map(|pod| (pod.namespace, pod.name))
+            .collect();
+    }
+    for (node, error) in away {
+        context.ui.warn(&error.to_string());
+        begun.push((node, None));
+    }
+    context.ui.say(&format!(
+        "watching {} node{}",
+        begun.len(),
+        if begun.len() == 1 { "" } else { "s" }
+    ));
+    let nodes = begun
+        .into_iter()
+        .map(|(node, seen)| Box::pin(watch.node(node, of_profile, seen)));
+    // one ends when nobody reads any more
+    futures_util::future::select_all(nodes).await.0
+}
+
+struct Watch<'a> {
+    context: &'a Context,
+    args: &'a Args,
+    selector: Option<Selector>,
+    /// Namespace and name of the pods that were named; a pod that comes again under its name is
+    /// watched too.
+    named: RefCell<BTreeSet<(String, String)>>,
+    lives: RefCell<Lives>,
+    /// Of each pod, also when its sandbox is gone.
+    labels: RefCell<BTreeMap<String, BTreeMap<String, String>>>,
+    /// What was printed, or had happened before.
+    told: RefCell<BTreeSet<(String, What, String)>>,
+}
+
+/// One node's engine and what it has.
+struct Seen {
+    engine: Engine,
+    name: String,
+    facts: BTreeMap<String, ContainerFacts>,
+    pods: Vec<Pod>,
+    /// From when on its events are still to be told.
+    since: i64,
+}
+
+impl Seen {
+    fn facts(&self) -> Vec<ContainerFacts> {
+        self.facts.values().cloned().collect()
+    }
+}
+
+impl Watch<'_> {
+    /// Connects, and takes what there is for known.
+    async fn begin(&self, node: &NodeTarget, of_profile: bool) -> Result<Seen> {
+        let seen = self.meet(node, of_profile).await?;
+        let mut lives = self.lives.borrow_mut();
+        see(&mut lives, &seen.pods, &seen.facts());
+        write_down(self.context, &mut lives);
+        let present = seen.facts.keys().cloned().collect();
+        let mut told = self.told.borrow_mut();
+        for pod in &seen.pods {
+            for event in pod::history(&pod.uid, lives.all(), &present) {
+                told.insert(key(&event));
+            }
+        }
+        Ok(seen)
+    }
+
+    fn labels_of(&self, pods: &[Pod]) {
+        let with_sandbox = pods.iter().filter(|pod| pod.sandbox.is_some());
+        self.labels
+            .borrow_mut()
+            .extend(with_sandbox.map(|pod| (pod.uid.clone(), pod.labels.clone())));
+    }
+
+    async fn meet(&self, node: &NodeTarget, of_profile: bool) -> Result<Seen> {
+        let engine = self.context.connect(node).await?;
+        // its clock before its containers: what happens in between is told twice, not never
+        let info = engine.info().await?;
+        let since = info.nanoseconds()?;
+        let facts = engine.containers().await?;
+        let name = match info.name {
+            Some(name) if !of_profile => name,
+            _ => node.name.clone(),
+        };
+        let mut pods = pod::pods(&name, &facts, Lone::Leave);
+        engine.ips_from_hosts_files(&mut pods, &facts).await;
+        self.labels_of(&pods);
+        Ok(Seen {
+            engine,
+            name,
+            facts: facts.into_iter().map(|one| (one.id.clone(), one)).collect(),
+            pods,
+            since,
+        })
+    }
+
+    /// Follows one node, for ever; ends when nobody reads what is printed.
+    async fn node(&self, node: &NodeTarget, of_profile: bool, begun: Option<Seen>) -> Result<()> {
+        let mut before = begun.as_ref().map(|seen| seen.since);
+        let mut next = begun;
+        loop {
+            let mut seen = if let Some(seen) = next.take() {
+                seen
+            } else {
+                let Ok(mut seen) = self.meet(node, of_profile).await else {
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                };
+                self.context
+                    .ui
+                    .say(&format!("node `{}` is there again", node.name));
+                // what happened meanwhile: from its memory, and from what is different
+                seen.since = before.unwrap_or(seen.since);
+                let uids = seen.pods.iter().map(|pod| pod.uid.clone()).collect();
+                if !self.tell(&mut seen, uids).await? {
+                    return Ok(());
+                }
+                seen
+            };
+            let lost = self.follow(&mut seen).await?;
+            before = Some(seen.since);
+            match lost {
+                None => return Ok(()),
+                Some(why) => {
+                    self.context.ui.say(&format!(
+                        "node `{}` is lost, looking for it again: {why}",
+                        node.name
+                    ));
+                    // one that answers and then fails must not be asked without a pause
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Tells what an engine tells until it is lost; `None` when nobody reads any more.
+    async fn follow(&self, seen: &mut Seen) -> Result<Option<Error>> {
+        let mut events = seen.engine.happenings(seen.since, None);
+        loop {
+            let first = tokio::select! {
+                event = events.next() => event,
+                () = tokio::time::sleep(STILL_THERE) => {
+                    // a connection may be dead without anyone having said so
+                    match tokio::time::timeout(STILL_THERE, seen.engine.round_trip()).await {
+                        Ok(Ok(_)) => continue,
+                        Ok(Err(error)) => return Ok(Some(error)),
+                        Err(_elapsed) => return Ok(Some(Error::failed("it does not answer"))),
+                    }
+                }
+            };
+            let mut batch = match first {
+                Some(Ok(event)) => vec![event],
+                Some(Err(error)) => return Ok(Some(error)),
+                None => return Ok(Some(Error::failed("it ended its events"))),
+            };
+            let mut lost = None;
+            while batch.len() < BATCH {
+                match tokio::time::timeout(STILL, events.next()).await {
+                    Err(_elapsed) => break,
+                    Ok(Some(Ok(event))) => batch.push(event),
+                    Ok(Some(Err(error))) => {
+                        lost = Some(error);
+                        break;
+                    }
+                    Ok(None) => {
+                        lost = Some(Error::failed("it ended its events"));
+                        break;
+                    }
+                }
+            }
+            match self.hear(seen, &batch).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                // these events are asked for again
+                Err(error) => return Ok(Some(error)),
+            }
+            if let Some(last) = batch.last() {
+                seen.since = last.nanoseconds;
+            }
+            if lost.is_some() {
+                return Ok(lost);
+            }
+        }
+    }
+
+    /// Takes in some events and tells what they mean; `false` when nobody reads any more.
+    async fn hear(&self, seen: &mut Seen, batch: &[Happening]) -> Result<bool> {
+        let ids: BTreeSet<&String> = batch.iter().map(|heard| &heard.id).collect();
+        for id in ids {
+            match seen.engine.container(id).await? {
+                Some(facts) => seen.facts.insert(id.clone(), facts),
+                None => seen.facts.remove(id),
+            };
+        }
+        let facts = seen.facts();
+        let mut pods = pod::pods(&seen.name, &facts, Lone::Leave);
+        // addresses that the engine does not know are read anew only where they may be new
+        for pod in pods.iter_mut().filter(|pod| pod.ips.is_empty()) {
+            let sandbox = |pod: &Pod| pod.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
+            if let Some(known) = seen
+                .pods
+                .iter()
+                .find(|known| sandbox(known) == sandbox(pod))
+            {
+                pod.ips.clone_from(&known.ips);
+            }
+        }
+        seen.engine.ips_from_hosts_files(&mut pods, &facts).await;
+        self.labels_of(&pods);
+        seen.pods = pods;
+        // exact times first: an event tells them a moment later
+        see(&mut self.lives.borrow_mut(), &seen.pods, &facts);
+        let mut touched = BTreeSet::new();
+        {
+            let mut lives = self.lives.borrow_mut();
+            for heard in batch {
+                lives.hear(&seen.name, heard);
+            }
+            for heard in batch {
+                let of = lives.all().iter().filter(|life| life.id == heard.id);
+                touched.extend(of.map(|life| life.uid.clone()));
+            }
+        }
+        self.tell(seen, touched).await
+    }
+
+    /// Prints what is new in these pods' histories.
+    async fn tell(&self, seen: &mut Seen, uids: BTreeSet<String>) -> Result<bool> {
+        see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts());
+        let mut news = self.news(seen, &uids);
+        let new_sandbox = news.iter().any(|event| event.what == What::SandboxStarted);
+        if new_sandbox && !self.args.choice.no_probe && self.look(seen).await {
+            // now with the numbers of their namespaces
+            news = self.news(seen, &uids);
+        }
+        write_down(self.context, &mut self.lives.borrow_mut());
+        let mut text = String::new();
+        for event in news {
+            self.told.borrow_mut().insert(key(&event));
+            if self.args.output == history::Form::Json {
+                let line = serde_json::to_string(&event)
+                    .map_err(|error| Error::failed("could not write JSON").because(error))?;
+                text.push_str(&line);
+                text.push('\n');
+            } else {
+                text.push_str(&render::history::line(&event, style(self.context)));
+            }
+        }
+        self.context
+            .ui
+            .stream_bytes(text.as_bytes())
+            .map_err(Error::stdout)
+    }
+
+    /// What is in these pods' histories and was not told, of those that are watched.
+    fn news(&self, seen: &Seen, uids: &BTreeSet<String>) -> Vec<Event> {
+        let lives = self.lives.borrow();
+        let told = self.told.borrow();
+        let present = seen.facts.keys().cloned().collect();
+        let mut news: Vec<Event> = uids
+            .iter()
+            .filter(|uid| self.is_watched(&lives, uid))
+            .flat_map(|uid| pod::history(uid, lives.all(), &present))
+            .filter(|event| !told.contains(&key(event)))
+            .collect();
+        news.sort_by(|a, b| a.time.cmp(&b.time));
+        news
+    }
+
+    fn is_watched(&self, lives: &Lives, uid: &str) -> bool {
+        let Some(life) = lives.all().iter().find(|life| life.uid == uid) else {
+            return false;
+        };
+        let choice = &self.args.choice;
+        choice
+            .namespace
+            .as_ref()
+            .is_none_or(|namespace| *namespace == life.namespace)
+            && self.selector.as_ref().is_none_or(|selector| {
+                selector.fits(self.labels.borrow().get(uid).unwrap_or(&BTreeMap::new()))
+            })
+            && (self.args.pods.is_empty()
+                || self
+                    .named
+                    .borrow()
+                    .contains(&(life.namespace.clone(), life.pod.clone())))
+    }
+
+    /// Asks the node's kernel; whether it answered.
+    async fn look(&self, seen: &mut Seen) -> bool {
+        let facts = seen.facts();
+        let view = seen.engine.look(&facts).await;
+        match view.and_then(|text| View::parse(&text)) {
+            Ok(view) => {
+                let mut node = Node::default();
+                netns::join(&mut seen.pods, &mut node, &view, &facts);
+                see(&mut self.lives.borrow_mut(), &seen.pods, &facts);
+                true
+            }
+            Err(error) => {
+                self.context.ui.note(&format!(
+                    "what only the kernel of `{}` knows is left out: {error}",
+                    seen.name
+                ));
+                false
+            }
+        }
+    }
+}
+
+/// What tells an event from all others.
+fn key(event: &Event) -> (String, What, String) {
+    (event.id.clone(), event.what, event.time.clone())
+}
