@@ -383,7 +383,9 @@ impl Watch<'_> {
     /// Asks the node's kernel; whether it answered.
     async fn look(&self, seen: &mut Seen) -> bool {
         let facts = seen.facts();
-        let view = seen.engine.look(&facts).await;
+        let look = seen.engine.begin_look();
+        // Ctrl-C may come while the probe's container is there
+        let view = self.context.or_undo(look.once(&facts), look.forget()).await;
         match view.and_then(|text| View::parse(&text)) {
             Ok(view) => {
                 let mut node = Node::default();
