@@ -57,7 +57,7 @@ pub(crate) struct Args {
     /// Put an annotation on the image's manifest (containerd's image store only)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) annotation: Vec<String>,
-    /// A named context: NAME=FOLDER, NAME=docker-image://IMAGE or NAME=URL
+    /// A named context: NAME=FOLDER, NAME=docker-image://IMAGE, NAME=oci-layout://FOLDER or NAME=URL
     #[arg(long, value_name = "NAME=PLACE")]
     pub(super) build_context: Vec<String>,
     /// The network of RUN steps: default, host or none
@@ -81,10 +81,10 @@ pub(crate) struct Args {
     /// Look for newer base images in their registry
     #[arg(long)]
     pub(super) pull: bool,
-    /// Take steps from the cache of an image in a registry
+    /// Take steps from a cache: an image in a registry, or type=local,src=FOLDER
     #[arg(long, value_name = "IMAGE|SPEC")]
     pub(super) cache_from: Vec<String>,
-    /// Put the cache somewhere: type=inline, or type=registry,ref=IMAGE
+    /// Put the cache somewhere: type=inline, type=registry,ref=IMAGE or type=local,dest=FOLDER
     #[arg(long, value_name = "SPEC")]
     pub(super) cache_to: Vec<String>,
     /// Where the result goes: a folder, - for a tar, or type=local|tar|docker|oci|image,dest=FILE; may be given several times
@@ -227,7 +227,7 @@ fn dry_run(
         "annotations": wanted.annotations,
         "secrets": wanted.secrets,
         "ssh": wanted.ssh,
-        "cache_from": wanted.cache_from,
+        "cache_from": wanted.options.cache_from,
         "cache_to": wanted.cache_to,
     });
     context

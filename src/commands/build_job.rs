@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commands::Context;
-use crate::commands::build_output;
 use crate::commands::build_result::{self, Other};
 use crate::commands::build_show::{self, Work};
 use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
+use crate::commands::{build_cache, build_output};
 use crate::engine::buildkit::{Built, Provide, Solve};
 use crate::engine::buildkit_auth::Logins;
+use crate::engine::buildkit_content::Store;
 use crate::engine::buildkit_ssh::Agent;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
@@ -71,7 +72,18 @@ impl Job {
         } else {
             engine.info().await?
         };
-        let options = &wanted.options;
+        let mut options = wanted.options.clone();
+        let caches = build_cache::find(&options.cache_from, &wanted.cache_to, context)?;
+        options.cache_from.clone_from(&caches.from);
+        let mut stores = caches.stores;
+        stores.extend(self.source.layouts.iter().map(|layout| {
+            let store = Store {
+                root: layout.root.clone(),
+                grows: false,
+            };
+            (format!("oci:{}", layout.store), store)
+        }));
+        let options = &options;
         let mut plan = build_output::plan(&wanted.outputs, options, &wanted.annotations, &info)?;
         let before = plan.images_before(engine).await?;
         let mut built: Option<Built> = None;
@@ -86,11 +98,12 @@ impl Job {
                 attributes,
                 shared_key: self.shared_key.clone(),
                 exporters,
-                cache_from: wanted.cache_from.clone(),
-                cache_to: wanted.cache_to.clone(),
+                cache_from: caches.from.clone(),
+                cache_to: caches.to.clone(),
                 entitlements: entitlements(options),
                 provide: Provide {
                     folders: self.source.folders.clone(),
+                    stores: stores.clone(),
                     upload: self.source.upload.take(),
                     secrets: provided.secrets.clone(),
                     agents: provided.agents.clone(),
@@ -115,6 +128,7 @@ impl Job {
             }
         }
         let built = built.unwrap_or_default();
+        build_cache::keep(&caches.to, &built.response)?;
         let id = built.image_id();
         plan.finish(engine, id, &before, &options.tags, context)
             .await?;

@@ -14,6 +14,8 @@ use crate::engine::buildkit_streams::{Supply, UPLOADED};
 use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::build_flags::{self, NamedContext, Secret, SecretSource, Ssh};
+use crate::image::digest::Digest;
+use crate::image::oci_layout;
 
 /// The largest secret that BuildKit takes.
 const LARGEST_SECRET: u64 = 500 << 10;
@@ -29,6 +31,19 @@ pub(super) struct Source {
     pub(super) dockerfile: Option<PathBuf>,
     /// What tells this source from others, for the shared key and for `--dry-run`.
     pub(super) context: String,
+    /// Named contexts that are images in OCI layouts.
+    pub(super) layouts: Vec<Layout>,
+}
+
+/// A named context that is an image in an OCI layout.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) name: String,
+    /// What the engine calls the layout.
+    pub(super) store: String,
+    pub(super) root: PathBuf,
+    /// The manifest or index that is meant.
+    pub(super) digest: Digest,
 }
 
 impl Source {
@@ -179,6 +194,18 @@ impl Source {
             match build_flags::build_context(text)? {
                 (name, NamedContext::Remote(place)) => {
                     options.contexts.insert(name, place);
+                }
+                (name, NamedContext::Layout(place)) => {
+                    let (root, digest) = oci_layout::find(&place)?;
+                    let store = format!("layout{}", self.layouts.len());
+                    let address = format!("oci-layout://{store}@{}", digest.as_str());
+                    options.contexts.insert(name.clone(), address);
+                    self.layouts.push(Layout {
+                        name,
+                        store,
+                        root,
+                        digest,
+                    });
                 }
                 (name, NamedContext::Folder(path)) => {
                     let folder = std::fs::canonicalize(&path)

@@ -22,7 +22,6 @@ pub(super) struct Wanted {
     pub(super) ssh: Vec<Ssh>,
     pub(super) outputs: Vec<Output>,
     pub(super) annotations: BTreeMap<String, String>,
-    pub(super) cache_from: Vec<Attributed>,
     pub(super) cache_to: Vec<Attributed>,
     pub(super) push: bool,
 }
@@ -112,6 +111,9 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
                 .iter()
                 .map(|text| build_flags::ulimit(text))
                 .collect::<Result<_>>()?,
+            cache_from: each(&args.cache_from, &|text| {
+                build_flags::cache("--cache-from", text)
+            })?,
             ..Options::default()
         },
         secrets: args
@@ -126,9 +128,6 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
             .iter()
             .map(|text| build_flags::annotation(text))
             .collect::<Result<_>>()?,
-        cache_from: each(&args.cache_from, &|text| {
-            build_flags::cache("--cache-from", text)
-        })?,
         cache_to: each(&args.cache_to, &|text| {
             build_flags::cache("--cache-to", text)
         })?,

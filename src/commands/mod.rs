@@ -10,6 +10,7 @@ use crate::ui::Ui;
 
 pub(crate) mod bring;
 pub(crate) mod build;
+mod build_cache;
 mod build_job;
 mod build_output;
 mod build_restart;

@@ -12,6 +12,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use tonic::transport::Channel;
 
 use crate::engine::buildkit_auth::Logins;
+use crate::engine::buildkit_content::Store;
 use crate::engine::buildkit_files::Folder;
 pub(crate) use crate::engine::buildkit_session::token;
 use crate::engine::buildkit_session::{Io, Session};
@@ -53,6 +54,8 @@ pub(crate) struct Provide {
     pub(crate) secrets: BTreeMap<String, Vec<u8>>,
     pub(crate) agents: BTreeMap<String, Agent>,
     pub(crate) logins: Option<Logins>,
+    /// Image layouts, by the name under which the engine asks.
+    pub(crate) stores: BTreeMap<String, Store>,
     /// A context that comes as a tar; its address is `UPLOADED`.
     pub(crate) upload: Option<Supply>,
     /// Takes what the exporters make, each in its place.

@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status};
 
 use crate::engine::buildkit::{LONGEST_MESSAGE, Provide, Sent};
 use crate::engine::buildkit_auth::Registries;
+use crate::engine::buildkit_content::{self, Content};
 use crate::engine::buildkit_files::Folders;
 use crate::engine::buildkit_secrets::Store;
 use crate::engine::buildkit_ssh::Agents;
@@ -63,6 +64,9 @@ impl Session {
             methods.push("/moby.sshforward.v1.SSH/CheckAgent");
             methods.push("/moby.sshforward.v1.SSH/ForwardAgent");
         }
+        if !provide.stores.is_empty() {
+            methods.extend(buildkit_content::METHODS);
+        }
         if provide.upload.is_some() {
             methods.push("/moby.upload.v1.Upload/Pull");
         }
@@ -94,6 +98,7 @@ impl Session {
             .add_service(AuthServer::new(Registries(provide.logins)))
             .add_service(SecretsServer::new(Store(provide.secrets)))
             .add_service(SshServer::new(Agents(provide.agents)))
+            .add_service(Content::new(provide.stores))
             .add_service(UploadServer::new(Uploader(Mutex::new(provide.upload))))
             .add_service(
                 FileSendServer::new(Receiver(Mutex::new(provide.results)))

@@ -7,6 +7,7 @@
 pub(crate) mod buildkit;
 pub(crate) mod buildkit_auth;
 mod buildkit_check;
+pub(crate) mod buildkit_content;
 pub(crate) mod buildkit_files;
 mod buildkit_secrets;
 mod buildkit_session;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::image::build_flags::Attributed;
 
 /// The options of one build; the context and the Dockerfile come separately.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) remote_context: Option<String>,
     /// `provenance` and `sbom`, and how.
     pub(crate) attestations: BTreeMap<String, String>,
+    /// Caches that steps may be taken from.
+    pub(crate) cache_from: Vec<Attributed>,
     /// The Dockerfile does not come from the context.
     pub(crate) dockerfile_apart: bool,
 }
@@ -84,6 +87,15 @@ impl Options {
         }
         for (name, place) in &self.contexts {
             set(&format!("context:{name}"), place.clone());
+        }
+        if !self.cache_from.is_empty() {
+            // the frontend asks for them itself, so it must know them
+            let caches: Vec<_> = self
+                .cache_from
+                .iter()
+                .map(|cache| serde_json::json!({"Type": cache.kind, "Attrs": cache.attributes}))
+                .collect();
+            set("cache-imports", serde_json::Value::from(caches).to_string());
         }
         for (kind, how) in &self.attestations {
             set(&format!("attest:{kind}"), how.clone());

@@ -195,11 +195,9 @@ pub(crate) fn cache(flag: &str, text: &str) -> Result<Attributed> {
     let kind = attributes
         .remove("type")
         .ok_or_else(|| Error::usage(format!("`{flag} {text}` has no `type=`")))?;
-    if kind == "local" {
-        return Err(Error::usage(format!(
-            "`{flag} {text}`: a node's engine keeps its cache itself"
-        ))
-        .hint("use `type=registry,ref=…` or `type=inline`"));
+    let place = if flag == "--cache-to" { "dest" } else { "src" };
+    if kind == "local" && attributes.get(place).is_none_or(String::is_empty) {
+        return Err(Error::usage(format!("`{flag} {text}` has no `{place}=`")));
     }
     Ok(Attributed { kind, attributes })
 }
@@ -267,6 +265,8 @@ pub(crate) fn host(text: &str) -> Result<(String, String)> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum NamedContext {
     Folder(PathBuf),
+    /// An image in an OCI layout: the folder, and `:TAG` or `@DIGEST`.
+    Layout(String),
     /// `docker-image://…`, `https://…`: for the engine to fetch.
     Remote(String),
 }
@@ -284,11 +284,8 @@ pub(crate) fn build_context(text: &str) -> Result<(String, NamedContext)> {
     let name = name.strip_suffix(":latest").unwrap_or(name).to_owned();
     let context = if place.starts_with("docker-image://") || is_remote(place) {
         NamedContext::Remote(place.to_owned())
-    } else if place.starts_with("oci-layout://") {
-        return Err(Error::usage(format!(
-            "`--build-context {text}`: an OCI layout can't be a context here"
-        ))
-        .hint("`devnet load` brings it into the engine; then use `docker-image://NAME`"));
+    } else if let Some(layout) = place.strip_prefix("oci-layout://") {
+        NamedContext::Layout(layout.to_owned())
     } else {
         NamedContext::Folder(place.into())
     };
@@ -416,8 +413,9 @@ mod tests {
         assert_eq!(context, NamedContext::Folder("../x".into()));
         let (_, context) = build_context("a=docker-image://b:1").unwrap();
         assert_eq!(context, NamedContext::Remote("docker-image://b:1".into()));
+        let (_, context) = build_context("a=oci-layout:///x/y:1").unwrap();
+        assert_eq!(context, NamedContext::Layout("/x/y:1".into()));
         assert!(build_context("a").is_err());
-        assert!(build_context("a=oci-layout://x").is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) mod files;
 mod follow;
 pub(crate) mod ignore;
 pub(crate) mod oci_archive;
+pub(crate) mod oci_layout;
 pub(crate) mod packing;
 pub(crate) mod platform;
 pub(crate) mod reassemble;
