@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::commands::Context;
 use crate::engine::buildkit_content::Store;
+use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
 use crate::image::build_flags::Attributed;
 use crate::image::oci_layout;
@@ -20,9 +21,25 @@ pub(super) struct Caches {
 /// Looks into the folders; a cache that is not there yet is left out, as docker does.
 ///
 /// # Errors
-/// When a folder can't be made.
-pub(super) fn find(from: &[Attributed], to: &[Attributed], context: &Context) -> Result<Caches> {
+/// When the engine can't make such a cache; when a folder can't be made.
+pub(super) fn find(
+    from: &[Attributed],
+    to: &[Attributed],
+    engine: &Engine,
+    info: &Info,
+    context: &Context,
+) -> Result<Caches> {
     let mut caches = Caches::default();
+    let unknown = |cache: &&Attributed| !info.containerd_store && cache.kind != "inline";
+    if let Some(cache) = to.iter().find(unknown) {
+        return Err(Error::failed(format!(
+            "the engine at {} can't put a cache into `type={}`",
+            engine.address(),
+            cache.kind
+        ))
+        .because("with a graph driver's image store BuildKit knows only `type=inline`")
+        .hint("its own cache stays in the engine; `--cache-to type=inline` puts it into the image, for a push"));
+    }
     for cache in from {
         let mut cache = cache.clone();
         if cache.kind == "local" {

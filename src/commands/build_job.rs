@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commands::Context;
+use crate::commands::build_layout::Borrowed;
 use crate::commands::build_result::{self, Other};
 use crate::commands::build_show::{self, Work};
 use crate::commands::build_source::{self, Source};
@@ -15,6 +16,7 @@ use crate::engine::buildkit::{Built, Provide, Solve};
 use crate::engine::buildkit_auth::Logins;
 use crate::engine::buildkit_content::Store;
 use crate::engine::buildkit_ssh::Agent;
+use crate::engine::buildkit_streams::Supply;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
 use crate::host::registry_login;
@@ -61,19 +63,46 @@ impl Job {
         provided: Provided,
         context: &Context,
     ) -> Result<Option<String>> {
-        let engine = &self.engine;
         let wanted = &self.wanted;
         // one question less where the answer changes nothing
         let info = if wanted.outputs.is_empty()
             && wanted.annotations.is_empty()
             && wanted.options.attestations.is_empty()
+            && wanted.cache_to.is_empty()
+            && self.source.layouts.is_empty()
         {
             Info::default()
         } else {
-            engine.info().await?
+            self.engine.info().await?
         };
+        let upload = self.source.upload.take();
         let mut options = wanted.options.clone();
-        let caches = build_cache::find(&options.cache_from, &wanted.cache_to, context)?;
+        if info.containerd_store {
+            return Box::pin(self.solve(provided, upload, options, &info, context)).await;
+        }
+        let borrowed = Borrowed::new(&self.source.layouts);
+        let work = async {
+            Box::pin(borrowed.bring(&self.engine, &mut options, context)).await?;
+            Box::pin(self.solve(provided, upload, options, &info, context)).await
+        };
+        let take_back = borrowed.take_back(&self.engine, context);
+        let id = Box::pin(context.or_undo(work, take_back)).await?;
+        borrowed.take_back(&self.engine, context).await;
+        Ok(id)
+    }
+
+    async fn solve(
+        &self,
+        provided: Provided,
+        mut upload: Option<Supply>,
+        mut options: Options,
+        info: &Info,
+        context: &Context,
+    ) -> Result<Option<String>> {
+        let engine = &self.engine;
+        let wanted = &self.wanted;
+        let caches =
+            build_cache::find(&options.cache_from, &wanted.cache_to, engine, info, context)?;
         options.cache_from.clone_from(&caches.from);
         let mut stores = caches.stores;
         stores.extend(self.source.layouts.iter().map(|layout| {
@@ -84,7 +113,7 @@ impl Job {
             (format!("oci:{}", layout.store), store)
         }));
         let options = &options;
-        let mut plan = build_output::plan(&wanted.outputs, options, &wanted.annotations, &info)?;
+        let mut plan = build_output::plan(&wanted.outputs, options, &wanted.annotations, info)?;
         let before = plan.images_before(engine).await?;
         let mut built: Option<Built> = None;
         for exporters in plan.rounds(engine) {
@@ -104,7 +133,7 @@ impl Job {
                 provide: Provide {
                     folders: self.source.folders.clone(),
                     stores: stores.clone(),
-                    upload: self.source.upload.take(),
+                    upload: upload.take(),
                     secrets: provided.secrets.clone(),
                     agents: provided.agents.clone(),
                     logins: Some(logins(&self.config, context)),

@@ -12,6 +12,7 @@ pub(crate) mod bring;
 pub(crate) mod build;
 mod build_cache;
 mod build_job;
+mod build_layout;
 mod build_output;
 mod build_restart;
 mod build_result;

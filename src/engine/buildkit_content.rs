@@ -166,7 +166,7 @@ impl Content {
         })
     }
 
-    fn read(&self, request: Request<ReadRequest>) -> Result<Pieces<ReadResponse>, Status> {
+    fn read(&self, request: &Request<ReadRequest>) -> Result<Pieces<ReadResponse>, Status> {
         let wanted = request.get_ref();
         let (mut file, length) = self.open(request.metadata(), &wanted.digest)?;
         let offset = u64::try_from(wanted.offset).unwrap_or(u64::MAX);
@@ -220,7 +220,7 @@ impl Content {
                 let at = (store.root.clone(), writing);
                 let step = tokio::task::spawn_blocking(move || {
                     let (root, mut writing) = at;
-                    let answer = writing.take(&root, request);
+                    let answer = writing.take(&root, &request);
                     (writing, answer)
                 });
                 let Ok((after, answer)) = step.await else {
@@ -249,7 +249,7 @@ impl Writing {
     fn take(
         &mut self,
         root: &std::path::Path,
-        request: WriteRequest,
+        request: &WriteRequest,
     ) -> Result<WriteResponse, Status> {
         let failed = |error: io::Error| Status::aborted(format!("`{}`: {error}", root.display()));
         if let Some(expected) = Digest::parse(&request.expected) {
@@ -335,7 +335,7 @@ impl tower::Service<http::Request<tonic::body::Body>> for Content {
             }),
             "Read" => Box::pin(async move {
                 let answer = move |request: Request<ReadRequest>| {
-                    std::future::ready(this.read(request).map(boxed))
+                    std::future::ready(this.read(&request).map(boxed))
                 };
                 let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
                 Ok(grpc

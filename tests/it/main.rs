@@ -9,6 +9,7 @@
 mod build;
 mod build_faults;
 mod build_inputs;
+mod build_layouts;
 mod build_outputs;
 mod build_same;
 mod build_watch;

@@ -21,6 +21,11 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 }
 
 impl Registry {
+    /// Starts one that lets everybody in.
+    pub(crate) fn open() -> Self {
+        Self::new("")
+    }
+
     /// Starts one that lets in whoever knows `login` (`user:password`).
     pub(crate) fn new(login: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -28,6 +33,11 @@ impl Registry {
         let store = Store::default();
         let wanted = base64::engine::general_purpose::STANDARD.encode(login);
         let wanted = format!("basic {wanted}").to_lowercase();
+        let wanted = if login.is_empty() {
+            String::new()
+        } else {
+            wanted
+        };
         let held = store.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -115,7 +125,8 @@ fn serve(stream: &TcpStream, store: &Store, wanted: &str) {
                 }
             }
         }
-        let known = header("authorization:").is_some_and(|given| given == *wanted);
+        let given = header("authorization:").unwrap_or_default();
+        let known = wanted.is_empty() || given == *wanted;
         let (status, extra, body) = answer(&request, known, body, store);
         let head = format!(
             "HTTP/1.1 {status}\r\n{extra}Content-Length: {}\r\n\r\n",
@@ -189,6 +200,12 @@ fn answer(
                 None => (path.to_owned(), body),
             };
             let extra = format!("Docker-Content-Digest: {}\r\n", digest(&bytes));
+            if let Some((name, _tag)) = place.split_once("/manifests/") {
+                store.insert(
+                    format!("{name}/manifests/{}", digest(&bytes)),
+                    bytes.clone(),
+                );
+            }
             store.insert(place, bytes);
             ("201 Created", extra, Vec::new())
         }
