@@ -96,6 +96,7 @@ impl Context {
             return Ok(Vec::new());
         }
         let ours = cargo.transfer_name();
+        let engines: Vec<&Engine> = nodes.iter().map(|node| node.engine).collect();
         let take_back = async {
             if let Cargo::Engine(transfer) = cargo
                 && let Err(error) = transfer.tidy_source().await
@@ -103,7 +104,7 @@ impl Context {
                 self.ui
                     .warn(&format!("{error}; `devnet -p lab clean` removes it"));
             }
-            self.forget(nodes, &ours).await;
+            self.forget(&engines, &ours).await;
         };
         let work = async {
             let mut sent = cargo.run(nodes, blobs).await;
@@ -118,7 +119,7 @@ impl Context {
             Ok(sent)
         };
         let sent = self.or_undo(work, take_back).await?;
-        self.forget(nodes, &ours).await;
+        self.forget(&engines, &ours).await;
         Ok(sent)
     }
 
@@ -166,9 +167,9 @@ impl Context {
 
     /// Takes a transfer's name away from every node; one that is lost does not keep the others
     /// from it.
-    async fn forget(&self, nodes: &[Needs<'_>], name: &str) {
-        let untags = nodes.iter().map(|node| async move {
-            if let Err(error) = node.engine.untag(name).await {
+    pub(crate) async fn forget(&self, nodes: &[&Engine], name: &str) {
+        let untags = nodes.iter().map(|engine| async move {
+            if let Err(error) = engine.untag(name).await {
                 self.ui.warn(&format!("{error}; `devnet clean` removes it"));
             }
         });

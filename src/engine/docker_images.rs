@@ -88,6 +88,12 @@ impl Engine {
 
     /// The chain IDs of all layers that belong to an image of this engine.
     pub(crate) async fn present_layers(&self) -> Result<HashSet<ChainId>> {
+        let stacks = self.stacks().await?;
+        Ok(stacks.iter().flat_map(|layers| chain_ids(layers)).collect())
+    }
+
+    /// The layers of each image.
+    pub(crate) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
         let ids: BTreeSet<String> = self
             .image_names()
             .await?
@@ -97,16 +103,16 @@ impl Engine {
         let mut answers = stream::iter(ids)
             .map(|id| async move { self.image(&id).await })
             .buffer_unordered(IN_FLIGHT);
-        let mut present = HashSet::new();
+        let mut stacks = Vec::new();
         while let Some(answer) = answers.next().await {
             match answer {
-                Ok(image) => present.extend(chain_ids(&image.layers)),
+                Ok(image) => stacks.push(image.layers),
                 // removed in between
                 Err(error) if error.kind() == Kind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(present)
+        Ok(stacks)
     }
 
     /// The sizes of an image's layers, the base first, as its history tells them: about right, and

@@ -35,6 +35,7 @@ pub(crate) mod registry;
 pub(crate) mod shipment;
 pub(crate) mod ssh;
 mod ssh_hosts;
+pub(crate) mod stdin_archive;
 pub(crate) mod tls;
 pub(crate) mod transfer;
 mod transfer_store;

@@ -145,10 +145,6 @@ impl Shipment {
         lanes: &mut [(Lane, HashSet<String>)],
         tag: &str,
     ) -> Result<()> {
-        let beginning = Bytes::from(self.packed.beginning());
-        for (lane, _) in lanes.iter_mut() {
-            lane.send(beginning.clone()).await;
-        }
         let mut parts = self.read(&places)?;
         let mut now = String::new();
         while let Some(part) = parts.recv().await {
@@ -252,15 +248,9 @@ fn read(files: &Files, layers: &[PackedLayer], sender: &mpsc::Sender<Part>) -> R
                 layer.diff_id.0
             )));
         }
-        let mismatch = |is: &str, named: &str| {
-            files.broken(format!("the content of the layer {named} is another: {is}"))
-        };
-        if let Some(blob) = layer.blob.as_ref().filter(|blob| **blob != checked.blob) {
-            return Err(mismatch(checked.blob.as_str(), blob.as_str()));
-        }
-        if checked.diff_id != layer.diff_id {
-            return Err(mismatch(&checked.diff_id.0, &layer.diff_id.0));
-        }
+        checked
+            .agrees(&layer.diff_id, layer.blob.as_ref())
+            .map_err(|why| files.broken(why))?;
         hand_on(Part::Content(vec![0; padding].into())).map_err(unread)
     })
 }

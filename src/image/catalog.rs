@@ -63,6 +63,8 @@ pub(crate) struct PackedLayer {
     pub(crate) path: Option<String>,
     /// How it is packed, where no manifest says so.
     pub(crate) packing: Packing,
+    /// The name under which it was sent before it was known what it is.
+    pub(crate) sent: Option<String>,
     /// Where a foreign layer could be had.
     pub(crate) url: Option<String>,
 }
@@ -70,9 +72,10 @@ pub(crate) struct PackedLayer {
 impl PackedLayer {
     /// Where it stands in the archives that nodes get.
     pub(crate) fn sent_as(&self) -> String {
-        match &self.blob {
-            Some(blob) => blob.blob_path(),
-            None => format!("layers/{}.tar", self.diff_id.hex()),
+        match (&self.sent, &self.blob) {
+            (Some(sent), _) => sent.clone(),
+            (None, Some(blob)) => blob.blob_path(),
+            (None, None) => format!("layers/{}.tar", self.diff_id.hex()),
         }
     }
 }
@@ -315,6 +318,7 @@ impl Oci<'_> {
                     .map(str::to_owned),
                 blob: Some(blob),
                 packing: Packing::Plain,
+                sent: None,
             });
         }
         Ok(Packed {
@@ -412,9 +416,20 @@ fn docker_image(files: &Files, image: &Value) -> Result<Packed> {
     let (platform, diff_ids) = configuration(files, &config)?;
     let paths = strings(image, "Layers");
     same_count(files, paths.len(), diff_ids.len())?;
-    let mut layers = Vec::new();
+    let mut layers: Vec<PackedLayer> = Vec::new();
     for (path, diff_id) in paths.into_iter().zip(diff_ids) {
         let found = files.find(path)?;
+        let at = found.as_ref().map(|(path, _)| path);
+        if at.is_some()
+            && layers
+                .iter()
+                .any(|layer| layer.path.as_ref() == at && layer.diff_id != diff_id)
+        {
+            return Err(files.broken(format!(
+                "`{}` stands for two different layers",
+                path.escape_debug()
+            )));
+        }
         let packing = match &found {
             Some((path, _)) => files.packing(path)?,
             None => Packing::Plain,
@@ -427,6 +442,7 @@ fn docker_image(files: &Files, image: &Value) -> Result<Packed> {
                 .map(str::to_owned),
             diff_id,
             packing,
+            sent: None,
             size: found.as_ref().map_or(0, |(_, size)| *size),
             path: found.map(|(path, _)| path),
         });
@@ -524,21 +540,14 @@ impl Packed {
         Some(())
     }
 
-    /// What an archive for a node begins with.
-    pub(crate) fn beginning(&self) -> Vec<u8> {
-        match self.manifest {
-            Some(_) => archive::small_file("oci-layout", archive::OCI_LAYOUT),
-            None => Vec::new(),
-        }
-    }
-
-    /// What it ends with: all that says how it is put together, so that no engine can make
-    /// anything of an archive that breaks off.
+    /// What an archive for a node ends with, after the layers: all that says how it is put together,
+    /// so that no engine can make anything of one that breaks off.
     pub(crate) fn ending(&self, name: (&str, &str)) -> Vec<u8> {
         let mut bytes = Vec::new();
         let small = |small: &Small| archive::small_file(&small.digest.blob_path(), &small.bytes);
         bytes.extend(small(&self.config));
         if let Some(manifest) = &self.manifest {
+            bytes.extend(archive::small_file("oci-layout", archive::OCI_LAYOUT));
             bytes.extend(small(manifest));
             let target = self.index.as_ref().unwrap_or(manifest);
             if let Some(index) = &self.index {
@@ -579,17 +588,8 @@ impl Packed {
                     None => error.because("neither the archive nor the node has it"),
                 });
             };
-            match paths.iter().find(|(_, other)| other == path) {
-                None => paths.push((*place, path)),
-                Some((other, _)) if self.layers[*other].diff_id == layer.diff_id => {}
-                Some(_) => {
-                    return Err(
-                        Error::failed("the image archive is broken").because(format!(
-                            "`{}` stands for two different layers",
-                            path.escape_debug()
-                        )),
-                    );
-                }
+            if !paths.iter().any(|(_, other)| other == path) {
+                paths.push((*place, path));
             }
         }
         Ok(paths)

@@ -18,6 +18,23 @@ pub(crate) struct Checked {
     pub(crate) packing: Packing,
 }
 
+impl Checked {
+    /// Whether this is the layer that an image names.
+    ///
+    /// # Errors
+    /// Says what it is instead.
+    pub(crate) fn agrees(&self, diff_id: &DiffId, blob: Option<&Digest>) -> Result<(), String> {
+        let other = |named: &str, is: &str| {
+            Err(format!("the content of the layer {named} is another: {is}"))
+        };
+        match blob {
+            Some(blob) if *blob != self.blob => other(blob.as_str(), self.blob.as_str()),
+            _ if *diff_id != self.diff_id => other(&diff_id.0, &self.diff_id.0),
+            _ => Ok(()),
+        }
+    }
+}
+
 const PIECE: usize = 128 << 10;
 
 /// Reads a layer to its end, handing its bytes on as they are.

@@ -20,7 +20,7 @@ const MOST_ENTRIES: usize = 200_000;
 /// Links to links to links.
 const MOST_LINKS: usize = 8;
 /// As many bytes tell how something is packed.
-const FIRST: usize = 8;
+pub(crate) const FIRST: usize = 8;
 const BUFFER: usize = 64 << 10;
 
 /// The files of one archive or folder.
@@ -41,6 +41,8 @@ enum Body {
     Folder(PathBuf),
     Plain(File),
     Packed(File, Packing),
+    /// A stream that has been read: what was held is all there is.
+    Gone,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +139,17 @@ impl Files {
             held: HashMap::new(),
             packings: HashMap::new(),
         })
+    }
+
+    /// What is known of a stream's files once it has been read: there is no going back to them.
+    pub(crate) fn passed(name: &str, walked: Walked) -> Self {
+        Self {
+            name: name.into(),
+            body: Body::Gone,
+            found: walked.found,
+            held: walked.held,
+            packings: walked.packings,
+        }
     }
 
     /// Where a file stands (links followed) and its size; `None` when it is not there.
@@ -251,6 +264,7 @@ impl Files {
                 Ok(())
             }
             Body::Packed(file, packing) => self.visit_packed(file, *packing, paths, visit),
+            Body::Gone => Err(self.broken("it can't be read twice".into())),
         }
     }
 
@@ -294,19 +308,19 @@ impl Files {
 /// Who is handed a path, a size, and the content.
 pub(crate) type Visitor<'v> = dyn FnMut(&str, u64, &mut dyn Read) -> Result<()> + 'v;
 
-fn broken(name: &str, why: String) -> Error {
+pub(crate) fn broken(name: &str, why: String) -> Error {
     Error::failed(format!("the image archive `{name}` is broken")).because(why)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn unread(name: &str, error: io::Error) -> Error {
+pub(crate) fn unread(name: &str, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return broken(name, "it breaks off".into());
     }
     broken(name, error.to_string())
 }
 
-fn no_archive(name: &str, why: &str) -> Error {
+pub(crate) fn no_archive(name: &str, why: &str) -> Error {
     Error::failed(format!("`{name}` is no image archive"))
         .because(why.to_owned())
         .hint("`docker save` and `--output type=oci` of a build write such archives")

@@ -27,7 +27,7 @@ impl Packing {
             // a frame, or one of the sixteen kinds that a reader skips
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Foreign("bzip2"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Foreign("xz"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Foreign("xz"),
             [b'P', b'K', 3, 4, ..] => Self::Foreign("zip"),
             _ => Self::Plain,
         }

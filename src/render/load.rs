@@ -97,15 +97,16 @@ pub(crate) fn plan(rows: &[Row]) -> String {
 /// A line for each image, or for each node on which it failed.
 pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
     let mut lines = Vec::new();
+    let failed = rows.iter().filter(|row| row.error.is_some()).count();
+    if rows.len() == failed && (failed == 1 || rows.iter().all(|row| row.never_begun)) {
+        // the command's own error says it
+        return lines;
+    }
     let mut images: Vec<&str> = rows.iter().map(|row| row.image.as_str()).collect();
     images.dedup();
     for image in images {
         let of_image = || rows.iter().filter(move |row| row.image == image);
         for row in of_image() {
-            if row.never_begun && rows.len() == rows.iter().filter(|row| row.never_begun).count() {
-                // the command's own error says it
-                continue;
-            }
             if let Some(error) = &row.error {
                 lines.push(format!(
                     "{}: {image}: {}",

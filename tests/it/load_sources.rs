@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::archive::{Files, Pack, base, digest, gzip, here, layer, named, zstd};
+use crate::support::archive::{Files, Pack, base, digest, gzip, here, layer, named, piped, zstd};
 use crate::support::{Output, Sandbox, docker, ground};
 
 fn load(sandbox: &Sandbox, more: &[&str]) -> Output {
@@ -318,5 +318,81 @@ fn a_dry_run_tells_every_layer_and_sends_nothing() {
         let planned = rows(load(&sandbox, &["--dry-run", "./dry.tar"]));
         assert_eq!(planned[0]["layers_sent"], 1, "{planned:?}");
         assert_eq!(top(&ground, "sources-dry:v1"), "one");
+    }
+}
+
+#[test]
+fn what_comes_through_a_pipe_is_checked_and_what_the_node_has_is_left_out() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let base = base(500, 300_000);
+    let load = |bytes: Vec<u8>| {
+        piped(
+            &mut sandbox.devnet_command(&["load", "-", "-o", "json"]),
+            bytes,
+        )
+    };
+    let mut seed = 0;
+    for old in [true, false] {
+        for wrap in [<[u8]>::to_vec, gzip, zstd] as [Wrap; 3] {
+            seed += 1;
+            let name = format!("sources-pipe-{seed}:v1");
+            for text in ["one", "two"] {
+                let text = format!("{text} {seed}");
+                let layers = [base.clone(), layer(&[("top", text.as_bytes())])];
+                let files = if old {
+                    Files::docker(&name, &layers, Pack::Plain)
+                } else {
+                    Files::oci(&name, &layers, Pack::Plain)
+                };
+                let sent = rows(load(wrap(&files.tar())));
+                assert_eq!(sent[0]["image"], name);
+                assert_eq!(top(&ground, &name), text);
+                let bytes = sent[0]["bytes_sent"].as_u64().unwrap();
+                // an archive of docker's old kind does not tell what its layers are
+                assert_eq!(bytes < 20_000, !old, "{sent:?}");
+            }
+        }
+    }
+    // what `docker save` writes
+    docker(
+        &ground,
+        "node",
+        &["tag", "sources-pipe-1:v1", "sources-pipe-saved:v1"],
+    )
+    .ok();
+    let saved = sandbox.home().join("saved.tar");
+    let path = saved.display().to_string();
+    docker(
+        &ground,
+        "node",
+        &["save", "-o", &path, "sources-pipe-saved:v1"],
+    )
+    .ok();
+    docker(&ground, "node", &["rmi", "sources-pipe-saved:v1"]).ok();
+    rows(load(std::fs::read(saved).unwrap()));
+    assert_eq!(top(&ground, "sources-pipe-saved:v1"), "two 1");
+}
+
+#[test]
+fn a_layer_that_a_node_has_on_another_base_can_not_come_through_a_pipe_and_can_from_a_file() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let moved = layer(&[("moved", &crate::support::archive::noise(9, 20_000))]);
+    let file = sandbox.home().join("a.tar");
+    for (name, below) in [("sources-moved:v1", 600), ("sources-moved:v2", 601)] {
+        let layers = [base(below, 1000), moved.clone(), layer(&[("top", b"m")])];
+        let bytes = Files::oci(name, &layers, Pack::Plain).tar();
+        std::fs::write(&file, &bytes).unwrap();
+        if name.ends_with("v2") && !has_containerd_store(&ground) {
+            let said = piped(&mut sandbox.devnet_command(&["load", "-"]), bytes).fails(1);
+            assert!(
+                said.contains("on another base only") && said.contains("write it to a file"),
+                "{said}"
+            );
+            docker(&ground, "node", &["image", "inspect", name]).fails(1);
+        }
+        sandbox.devnet(&["load", "./a.tar"]).ok();
+        assert_eq!(top(&ground, name), "m");
     }
 }

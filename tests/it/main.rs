@@ -28,6 +28,7 @@ mod lab;
 mod lab_manifests;
 mod load;
 mod load_sources;
+mod load_sources_bad;
 mod logs;
 mod new;
 mod pods;

@@ -4,6 +4,7 @@
 mod blobs;
 mod nodes;
 mod source;
+mod stdin;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -101,6 +102,7 @@ struct Load<'a> {
 enum Item {
     Image(String),
     Archive(String, Arc<Files>, Offer),
+    Stdin,
     Unread(String, Error),
 }
 
@@ -225,6 +227,7 @@ fn outcome(rows: &[Row]) -> Result<()> {
 impl Item {
     fn name(&self) -> &str {
         match self {
+            Self::Stdin => "stdin",
             Self::Image(name) | Self::Archive(name, ..) | Self::Unread(name, _) => name,
         }
     }
@@ -254,7 +257,10 @@ impl Load<'_> {
                     self.context.say_meaning(text, &path);
                     self.archive(text, source::open(&path, text))
                 }
-                Ok(Meaning::Stdin) => self.archive("stdin", source::stdin()),
+                Ok(Meaning::Stdin) => match source::redirected() {
+                    Some(file) => self.archive("stdin", source::of_file(file, "stdin")),
+                    None => Ok(vec![Item::Stdin]),
+                },
                 Err(error) => Err(error),
             };
             match found {
@@ -308,6 +314,7 @@ impl Load<'_> {
             Item::Archive(name, files, offer) => {
                 self.bring_packed(&name, &files, offer, blobs).await
             }
+            Item::Stdin => self.bring_stdin().await,
             Item::Unread(_, error) => Err(error),
         }
     }
@@ -361,6 +368,25 @@ impl Load<'_> {
         reference::split(name)
     }
 
+    /// The nodes' names for an image of an archive: `--tag`, else those that it has there.
+    fn names(&self, archive: &str, offer: &Offer) -> Result<Vec<Name>> {
+        if let Some(tag) = &self.tag {
+            return Ok(vec![tag.clone()]);
+        }
+        if offer.names.is_empty() {
+            return Err(
+                Error::usage(format!("the image in `{archive}` has no name"))
+                    .hint("give it one with `--tag NAME`"),
+            );
+        }
+        offer
+            .names
+            .iter()
+            .map(|name| reference::split(name))
+            .collect::<Result<_>>()
+            .map_err(|error| error.with_kind(Kind::Failed))
+    }
+
     /// Brings an image out of an archive: to each node the platform that it runs.
     async fn bring_packed(
         &self,
@@ -369,21 +395,7 @@ impl Load<'_> {
         offer: Offer,
         blobs: &mut KnownBlobs,
     ) -> Result<Vec<Row>> {
-        let names = match &self.tag {
-            Some(tag) => vec![tag.clone()],
-            None => offer
-                .names
-                .iter()
-                .map(|name| reference::split(name))
-                .collect::<Result<Vec<_>>>()
-                .map_err(|error| error.with_kind(Kind::Failed))?,
-        };
-        if names.is_empty() {
-            return Err(
-                Error::usage(format!("the image in `{}` has no name", files.name))
-                    .hint("give it one with `--tag NAME`"),
-            );
-        }
+        let names = self.names(&files.name, &offer)?;
         let mut groups: Vec<(&Packed, Vec<&Node>)> = Vec::new();
         let mut rows = Vec::new();
         for node in &self.nodes {

@@ -84,25 +84,22 @@ pub(super) fn open(path: &Path, name: &str) -> Result<(Arc<Files>, Vec<Offer>)> 
     catalog(Files::open(path, name)?)
 }
 
-/// The archive on stdin.
-pub(super) fn stdin() -> Result<(Arc<Files>, Vec<Offer>)> {
-    match redirected() {
-        Some(file) => catalog(Files::of_file(file, "stdin")?),
-        None => Err(Error::usage("stdin is no file")),
-    }
-}
-
 /// An archive on stdin that is a file: it can be gone back to.
 #[cfg(unix)]
-fn redirected() -> Option<File> {
+pub(super) fn redirected() -> Option<File> {
     use std::os::fd::AsFd as _;
     let file: File = std::io::stdin().as_fd().try_clone_to_owned().ok()?.into();
     file.metadata().ok()?.is_file().then_some(file)
 }
 
 #[cfg(not(unix))]
-fn redirected() -> Option<File> {
+pub(super) fn redirected() -> Option<File> {
     None
+}
+
+/// Reads what stands in an archive that is open.
+pub(super) fn of_file(file: File, name: &str) -> Result<(Arc<Files>, Vec<Offer>)> {
+    catalog(Files::of_file(file, name)?)
 }
 
 fn catalog(files: Files) -> Result<(Arc<Files>, Vec<Offer>)> {

@@ -202,3 +202,18 @@ pub(crate) fn named(mut descriptor: Value, name: &str) -> Value {
     });
     descriptor
 }
+
+/// Runs a program with bytes on a pipe.
+pub(crate) fn piped(command: &mut std::process::Command, bytes: Vec<u8>) -> super::Output {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    command.stdin(reader);
+    let write = std::thread::spawn(move || {
+        // a reader that has seen enough is gone
+        let _gone = writer.write_all(&bytes);
+    });
+    let output = super::Output::of(command);
+    // the command holds the reading end until it is given another
+    command.stdin(std::process::Stdio::null());
+    write.join().unwrap();
+    output
+}

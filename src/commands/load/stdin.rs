@@ -1,0 +1,162 @@
+//! `devnet load -`: an archive that comes through a pipe.
+
+use std::io::IsTerminal as _;
+use std::time::Instant;
+
+use super::nodes::{self, Node};
+use super::{Load, fail};
+use crate::commands::bring::Name;
+use crate::engine::buildkit::token;
+use crate::engine::stdin_archive::{Known, receive};
+use crate::error::{Error, Result};
+use crate::image::catalog::{Offer, Packed};
+use crate::image::digest::DiffId;
+use crate::render::load::{LayerRow, Row};
+
+/// The tag of transfer names.
+const TAG: &str = "transfer";
+
+impl Load<'_> {
+    /// Brings the one image of the archive on stdin to every node while it is read.
+    pub(super) async fn bring_stdin(&self) -> Result<Vec<Row>> {
+        if std::io::stdin().is_terminal() {
+            return Err(Error::usage("an archive is nothing that can be typed")
+                .hint("`docker save IMAGE | devnet load -`"));
+        }
+        let begun = Instant::now();
+        let mut rows = Vec::new();
+        let mut reached: Vec<(&Node, Known<'_>)> = Vec::new();
+        for node in &self.nodes {
+            let known = match &node.engine {
+                Ok(engine) => Known::of(engine).await,
+                Err(error) => Err(error.again()),
+            };
+            match known {
+                Ok(known) => reached.push((node, known)),
+                Err(error) => rows.push(failed(node, &error)),
+            }
+        }
+        if reached.is_empty() {
+            return Ok(rows);
+        }
+        let (asked, known): (Vec<&Node>, Vec<Known<'_>>) = reached.into_iter().unzip();
+        let repository = format!("127.0.0.1:9/devnet-transfer/{}", token());
+        let ours = format!("{repository}:{TAG}");
+        let engines: Vec<_> = known.iter().map(|known| known.engine).collect();
+        let mut names = Vec::new();
+        let send = !self.args.dry_run;
+        let take_back = self.context.forget(&engines, &ours);
+        let work = async {
+            let pick = |offers: Vec<Offer>| {
+                let (found, picked) = self.pick(offers, &asked)?;
+                names = found;
+                Ok(picked)
+            };
+            let input = std::io::stdin();
+            let mut received = receive(input, &known, (&repository, TAG), send, pick).await?;
+            for (node, received) in known.iter().zip(&mut received) {
+                let Ok(received) = received else { continue };
+                for (repository, tag) in names.iter().filter(|_| send) {
+                    if received.sent.outcome.is_ok() {
+                        received.sent.outcome = node.engine.tag(&ours, repository, tag).await;
+                    }
+                }
+            }
+            Ok(received)
+        };
+        let received = self.context.or_undo(work, take_back).await?;
+        if send {
+            self.context.forget(&engines, &ours).await;
+        }
+        for (node, received) in asked.iter().zip(received) {
+            let received = match received {
+                Ok(received) => received,
+                Err(error) => {
+                    rows.push(failed(node, &error));
+                    continue;
+                }
+            };
+            let mut row = row(node, &received.packed, &received.missing, &names);
+            if send {
+                row.bytes_sent = received.sent.bytes;
+                row.seconds = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+            }
+            if let Err(error) = &received.sent.outcome {
+                fail(&mut row, error);
+            }
+            rows.push(row);
+        }
+        rows.sort_by_key(|row: &Row| self.nodes.iter().position(|node| node.name == row.node));
+        Ok(rows)
+    }
+
+    /// The names, and for each node the image: there must be one alone, for all of them go into
+    /// one archive that can't be told apart before its end.
+    fn pick(
+        &self,
+        mut offers: Vec<Offer>,
+        asked: &[&Node],
+    ) -> Result<(Vec<Name>, Vec<Result<Packed>>)> {
+        let (Some(offer), true) = (offers.pop(), offers.is_empty()) else {
+            return Err(Error::usage("stdin holds several images")
+                .because("devnet brings one out of a pipe")
+                .hint("write the archive to a file; `devnet load --all FILE` brings all of them"));
+        };
+        let names = self.names("stdin", &offer)?;
+        let picked = asked
+            .iter()
+            .map(|node| match (&self.platform, &node.engine) {
+                (Some(wanted), _) => offer.pick(wanted, true),
+                (None, Ok(engine)) => offer.pick(&nodes::platform(engine), false),
+                (None, Err(error)) => Err(error.again()),
+            })
+            .zip(asked)
+            .map(|(picked, node)| {
+                let mut packed = picked?.clone();
+                if !node.runs(&packed.platform) {
+                    packed.index = None;
+                }
+                Ok(packed)
+            })
+            .collect();
+        Ok((names, picked))
+    }
+}
+
+fn failed(node: &Node, error: &Error) -> Row {
+    let mut row = Row {
+        node: node.name.clone(),
+        image: "stdin".into(),
+        ..Row::default()
+    };
+    fail(&mut row, error);
+    row
+}
+
+fn row(node: &Node, packed: &Packed, missing: &[usize], names: &[Name]) -> Row {
+    let diff_ids: Vec<DiffId> = packed
+        .layers
+        .iter()
+        .map(|layer| layer.diff_id.clone())
+        .collect();
+    let sizes: Vec<Option<u64>> = packed.layers.iter().map(|layer| Some(layer.size)).collect();
+    let id = packed.target_id().filter(|_| node.containerd_store);
+    let mut row = Row {
+        node: node.name.clone(),
+        image: names
+            .first()
+            .map(|(repository, tag)| format!("{repository}:{tag}"))
+            .unwrap_or_default(),
+        id: id.unwrap_or(packed.config_id()).to_owned(),
+        layers_total: diff_ids.len(),
+        layers_sent: missing.len(),
+        bytes_total: packed.layers.iter().map(|layer| layer.size).sum(),
+        bytes_sent: missing.iter().map(|place| packed.layers[*place].size).sum(),
+        layers: LayerRow::all(&diff_ids, &sizes),
+        ..Row::default()
+    };
+    for place in missing {
+        row.layers[*place].have = false;
+    }
+    row
+}
