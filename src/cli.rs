@@ -74,6 +74,7 @@ pub(crate) enum Command {
     Ports(commands::ports::Args),
     Inspect(commands::inspect::Args),
     Exec(commands::exec::Args),
+    Shell(commands::shell::Args),
     Logs(commands::logs::Args),
     Check(commands::check::Args),
     History(commands::history::Args),

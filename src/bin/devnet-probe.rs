@@ -25,6 +25,9 @@ mod signals;
 #[path = "../probe/snap.rs"]
 mod snap;
 #[cfg(target_os = "linux")]
+#[path = "../probe/tools.rs"]
+mod tools;
+#[cfg(target_os = "linux")]
 #[path = "../probe/udp.rs"]
 mod udp;
 
@@ -40,10 +43,10 @@ fn main() -> std::process::ExitCode {
     let outcome = match words.as_slice() {
         ["pause"] => signals::pause(),
         ["serve", port] => number(port).and_then(http::serve),
-        ["client", url] => http::client(url, 1.0),
-        ["client", url, seconds] => match seconds.parse() {
-            Ok(seconds) => http::client(url, seconds),
-            Err(_) => Err(format!("`{seconds}` is no number of seconds")),
+        ["client", url] => http::client(url, std::time::Duration::from_secs(1)),
+        ["client", url, seconds] => match http::seconds(seconds) {
+            Some(pause) => http::client(url, pause),
+            None => Err(format!("`{seconds}` is no number of seconds")),
         },
         ["udp-echo", port] => number(port).and_then(udp::echo),
         ["ask", urls @ ..] if !urls.is_empty() => http::ask_all(urls),
@@ -52,6 +55,15 @@ fn main() -> std::process::ExitCode {
             namespaces::announce();
             Ok(())
         }
+        ["hold"] => {
+            tools::hold();
+            Ok(())
+        }
+        ["first-of", container] => {
+            tools::first_of(container);
+            Ok(())
+        }
+        ["shell", root, command @ ..] => return tools::shell(root, command),
         ["snap"] => {
             snap::snap();
             Ok(())
@@ -62,7 +74,7 @@ fn main() -> std::process::ExitCode {
         }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve]",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | hold | first-of CONTAINER | shell ROOT [COMMAND...]",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
+pub(crate) mod attended;
 pub(crate) mod bring;
 pub(crate) mod build;
 mod build_cache;
@@ -48,6 +49,7 @@ mod profiles;
 pub(crate) mod prove;
 mod remember;
 pub(crate) mod run;
+pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod target;
 pub(crate) mod version;
@@ -102,6 +104,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Ports(args) => ports::run(args, context).await,
         Command::Prove(args) => Box::pin(prove::run(args, context)).await,
         Command::Run(args) => run::run(args, context).await,
+        Command::Shell(args) => Box::pin(shell::run(args, context)).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Watch(args) => watch::run(args, context).await,
     }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::lab::label::ROLE;
 
 /// Whose run a container belongs to; how an interrupted one finds its own again.
-const RUN: &str = "dev.devnet.run";
+pub(super) const RUN: &str = "dev.devnet.run";
 
 impl Engine {
     /// Asks from inside the network of a container (`probe/connect.rs` says what can be asked) and

@@ -20,6 +20,7 @@ pub(crate) mod docker_carrier;
 mod docker_containers;
 mod docker_events;
 pub(crate) mod docker_exec;
+pub(crate) mod docker_helper;
 pub(crate) mod docker_images;
 pub(crate) mod docker_leftovers;
 pub(crate) mod docker_logs;

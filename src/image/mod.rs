@@ -22,3 +22,4 @@ pub(crate) mod reference;
 pub(crate) mod repack;
 pub(crate) mod scope;
 pub(crate) mod tar_split;
+pub(crate) mod tools;

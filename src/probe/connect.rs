@@ -159,7 +159,7 @@ impl Question {
             _ => String::new(),
         };
         let answer = match outcome {
-            Ok(more) => format!("ok {:.3}{more}", begun.elapsed().as_secs_f64() * 1000.0),
+            Ok(more) => format!("ok {}{more}", crate::http::milliseconds(begun.elapsed())),
             Err(error) => match (error.kind(), &self.kind) {
                 (ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset, _) => "refused".into(),
                 (ErrorKind::TimedOut | ErrorKind::WouldBlock, Kind::Tcp) => "timeout".into(),

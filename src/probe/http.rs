@@ -85,10 +85,21 @@ fn hostname() -> String {
         .map_or_else(|_| "unknown".into(), |name| name.trim_end().to_owned())
 }
 
+/// As `0.213`. By whole numbers: to print others takes a table that weighs more than this program.
+pub(crate) fn milliseconds(took: Duration) -> String {
+    format!("{}.{:03}", took.as_millis(), took.subsec_micros() % 1000)
+}
+
+/// Reads seconds, as `2` or `0.5`.
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let nanos: u32 = format!("{part:0<9}").parse().ok().filter(|_| digits)?;
+    Some(Duration::new(whole.parse().ok()?, nanos))
+}
+
 /// Asks a URL every so many seconds and prints a line for each answer, until told to end.
-pub(crate) fn client(url: &str, seconds: f64) -> Result<(), String> {
-    let pause = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| format!("`{seconds}` is no number of seconds"))?;
+pub(crate) fn client(url: &str, pause: Duration) -> Result<(), String> {
     let place = Place::of(url)?;
     crate::signals::end_when_told();
     crate::namespaces::announce();
@@ -96,8 +107,8 @@ pub(crate) fn client(url: &str, seconds: f64) -> Result<(), String> {
         let begun = Instant::now();
         match place.ask() {
             Ok(body) => println!(
-                "{url} answered in {:.1} ms: {}",
-                begun.elapsed().as_secs_f64() * 1000.0,
+                "{url} answered in {} ms: {}",
+                milliseconds(begun.elapsed()),
                 body.trim_end()
             ),
             Err(error) => println!("{url} did not answer: {error}"),
@@ -122,11 +133,7 @@ pub(crate) fn ask_all(urls: &[&str]) -> Result<(), String> {
         .collect::<Result<Vec<_>, String>>()?;
     for (url, asking) in tries {
         match asking.join() {
-            Ok((Ok(body), took)) => println!(
-                "{url} ok {:.3} {}",
-                took.as_secs_f64() * 1000.0,
-                body.trim_end()
-            ),
+            Ok((Ok(body), took)) => println!("{url} ok {} {}", milliseconds(took), body.trim_end()),
             Ok((Err(error), _)) => println!("{url} failed {error}"),
             Err(_) => println!("{url} failed the try did not end"),
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[path = "snap_sockets.rs"]
-mod sockets;
+pub(crate) mod sockets;
 
 /// A look that lasts longer is abandoned: the program must not outlive who asked for it.
 const LIMIT: Duration = Duration::from_secs(50);

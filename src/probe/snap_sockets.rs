@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{joined, quoted};
 
@@ -62,30 +62,45 @@ fn none(counts: &str, table: &str) -> bool {
 }
 
 /// A line of `/proc/net/{tcp,tcp6,udp,udp6}` (proc(5)).
-fn socket(proto: &str, family: u8, line: &str) -> Option<String> {
+pub(crate) struct Row {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) state: &'static str,
+    /// How many bytes, or connections, wait to be taken.
+    queue: u32,
+    inode: u64,
+}
+
+pub(crate) fn row(proto: &str, line: &str) -> Option<Row> {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    let (address, port) = endpoint(fields.get(1)?)?;
-    let (remote, remote_port) = endpoint(fields.get(2)?)?;
-    let inode: u64 = fields.get(9)?.parse().ok()?;
-    let no_remote = remote_port == 0 && remote.is_unspecified();
-    let remote = match remote {
-        IpAddr::V4(remote) => format!("{remote}:{remote_port}"),
-        IpAddr::V6(remote) => format!("[{remote}]:{remote_port}"),
-    };
+    Some(Row {
+        local: endpoint(fields.get(1)?)?,
+        remote: endpoint(fields.get(2)?)?,
+        state: state(proto, fields.get(3)?)?,
+        queue: waiting(fields.get(4)?)?,
+        inode: fields.get(9)?.parse().ok()?,
+    })
+}
+
+fn socket(proto: &str, family: u8, line: &str) -> Option<String> {
+    let row = row(proto, line)?;
+    let no_remote = row.remote.port() == 0 && row.remote.ip().is_unspecified();
     Some(format!(
-        "{{\"proto\":\"{proto}\",\"family\":{family},\"address\":\"{address}\",\"port\":{port},\"remote\":{},\"state\":\"{}\",\"queue\":{},\"inode\":{}}}",
+        "{{\"proto\":\"{proto}\",\"family\":{family},\"address\":\"{}\",\"port\":{},\"remote\":{},\"state\":\"{}\",\"queue\":{},\"inode\":{}}}",
+        row.local.ip(),
+        row.local.port(),
         if no_remote {
             "null".into()
         } else {
-            quoted(&remote)
+            quoted(&row.remote.to_string())
         },
-        state(proto, fields.get(3)?)?,
-        waiting(fields.get(4)?)?,
+        row.state,
+        row.queue,
         // a connection that nobody holds any more
-        if inode == 0 {
+        if row.inode == 0 {
             "null".into()
         } else {
-            inode.to_string()
+            row.inode.to_string()
         },
     ))
 }
@@ -116,7 +131,7 @@ fn state(proto: &str, code: &str) -> Option<&'static str> {
 }
 
 /// `0100007F:1F90`: words in the machine's byte order, the port as a number.
-fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
+fn endpoint(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let word = |at: usize| {
@@ -135,7 +150,7 @@ fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
         }
         _ => return None,
     };
-    Some((address, port))
+    Some(SocketAddr::new(address, port))
 }
 
 /// The namespace's own IPv4 addresses: leaves of the trie that are `/32 host LOCAL`.

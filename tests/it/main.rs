@@ -35,6 +35,7 @@ mod pods;
 mod pods_findings;
 mod pods_killed;
 mod pods_live;
+mod shell;
 mod support;
 mod transport;
 mod watch;

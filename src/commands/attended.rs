@@ -1,0 +1,173 @@
+//! A command in a container with the person's streams and terminal, until it ends: what `exec` and
+//! `shell` do last.
+
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::commands::Context;
+use crate::engine::Engine;
+use crate::engine::docker_exec::{Ended, Exec, Output, Running};
+use crate::error::{Error, Kind, Result};
+use crate::terminal;
+
+/// Shells, best first, with the arguments that make them one.
+const SHELLS: [(&str, &[&str]); 8] = [
+    ("/bin/bash", &[]),
+    ("/usr/bin/bash", &[]),
+    ("/bin/zsh", &[]),
+    ("/bin/ash", &[]),
+    ("/bin/sh", &[]),
+    ("/usr/bin/sh", &[]),
+    ("/busybox/sh", &[]),
+    ("/bin/busybox", &["sh"]),
+];
+
+/// A failure of devnet itself must not be taken for one of the command.
+pub(crate) fn before(error: Error) -> Error {
+    match error.kind() {
+        Kind::Child(_) | Kind::Coded(_) | Kind::Interrupted => error,
+        _ => error.with_kind(Kind::Coded(125)),
+    }
+}
+
+/// The best shell that a container has, running or not.
+pub(crate) async fn best_shell(engine: &Engine, container: &str) -> Option<Vec<String>> {
+    for (path, arguments) in SHELLS {
+        if engine.has_file(container, path).await {
+            return Some(
+                std::iter::once(path)
+                    .chain(arguments.iter().copied())
+                    .map(str::to_owned)
+                    .collect(),
+            );
+        }
+    }
+    None
+}
+
+/// Runs a command in a container and carries its streams. Ends with the command's own code.
+///
+/// # Errors
+/// The command's code; 126 and 127 as docker has them; 125 for what devnet failed at before.
+pub(crate) async fn command(
+    context: &Context,
+    engine: &Engine,
+    container: &str,
+    exec: Exec,
+) -> Result<()> {
+    let (stdin, tty) = (exec.stdin, exec.tty);
+    let running = engine.exec(container, exec).await.map_err(before)?;
+    let id = running.id.clone();
+    let held_back = attend(context, engine, running, stdin, tty).await?;
+    let ended = engine.exec_ended(&id).await?;
+    if let Some(words) = held_back {
+        let text = String::from_utf8_lossy(&words);
+        if ended == Ended::With(126) {
+            let missing = text.contains("no such file or directory") || text.contains("not found");
+            return Err(Error::new(
+                Kind::Coded(if missing { 127 } else { 126 }),
+                "the command could not be started",
+            )
+            .because(text.trim().trim_start_matches(COULD_NOT_START).to_owned()));
+        }
+        write(context, &words)?;
+    }
+    match ended {
+        Ended::With(0) => Ok(()),
+        Ended::With(code) => Err(Error::new(Kind::Child(code), "the command failed")),
+        Ended::Detached => {
+            context.ui.note("detached: the command goes on");
+            Ok(())
+        }
+    }
+}
+
+/// How engines up to 26 begin to tell, in the command's own output, that it could not be started.
+const COULD_NOT_START: &str = "OCI runtime exec failed: ";
+
+fn write(context: &Context, bytes: &[u8]) -> Result<()> {
+    match context.ui.stream_bytes(bytes) {
+        Ok(true) => Ok(()),
+        // as a program in a pipe ends whose reader has gone: by SIGPIPE
+        Ok(false) => Err(Error::new(Kind::Child(141), "nobody reads any more")),
+        Err(error) => Err(Error::failed("could not write to stdout").because(error)),
+    }
+}
+
+/// Carries the streams between the person and the command until it ends. Gives what the engine
+/// itself seems to have said in place of the command: the exit code tells whether it did.
+async fn attend(
+    context: &Context,
+    engine: &Engine,
+    running: Running,
+    stdin: bool,
+    tty: bool,
+) -> Result<Option<bytes::Bytes>> {
+    let Running {
+        id,
+        mut output,
+        mut input,
+    } = running;
+    let _raw = if tty {
+        Some(terminal::Raw::enter()?)
+    } else {
+        None
+    };
+    let copy_input = async {
+        if stdin {
+            let mut source = tokio::io::stdin();
+            let mut buffer = vec![0; 32 << 10];
+            loop {
+                match source.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    // an error means that the command has ended; its output tells the rest
+                    Ok(n) => {
+                        if input.write_all(&buffer[..n]).await.is_err()
+                            || input.flush().await.is_err()
+                        {
+                            break;
+                        }
+                    }
+                }
+            }
+            let _ended = input.shutdown().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let follow_size = async {
+        let mut resizes = terminal::Resizes::new();
+        if !tty {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            if let Some((columns, rows)) = terminal::size() {
+                // a command that has just ended has no terminal any more
+                let _ended = engine.exec_resize(&id, columns, rows).await;
+            }
+            resizes.next().await;
+        }
+    };
+    let copy_output = async {
+        let mut first = true;
+        let mut held_back: Option<bytes::Bytes> = None;
+        while let Some(piece) = output.next().await {
+            if let Some(words) = held_back.take() {
+                write(context, &words)?;
+            }
+            match piece? {
+                Output::Stdout(bytes) if first && bytes.starts_with(COULD_NOT_START.as_bytes()) => {
+                    held_back = Some(bytes);
+                }
+                Output::Stdout(bytes) => write(context, &bytes)?,
+                Output::Stderr(bytes) => context.ui.talk_bytes(&bytes),
+            }
+            first = false;
+        }
+        Ok(held_back)
+    };
+    tokio::select! {
+        outcome = copy_output => outcome,
+        () = copy_input => Ok(None),
+        never = follow_size => never,
+    }
+}

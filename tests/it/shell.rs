@@ -1,0 +1,286 @@
+//! `devnet shell`: beside a container from scratch whose process is not root's, with the tools of an
+//! image and with devnet's own.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::support::made::Made;
+use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing};
+
+/// An image from scratch: one static program, a file that only its user may read, and a link to it
+/// by its full path.
+fn distroless(ground: &Path) -> Option<String> {
+    let name = "devnet-test/distroless:1";
+    let machine = if cfg!(target_arch = "aarch64") {
+        "aarch64"
+    } else {
+        "x86_64"
+    };
+    let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/probes")
+        .join(format!("devnet-probe-{machine}"));
+    if !program.exists() {
+        missing("the probe (`make probes`)");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("etc")).unwrap();
+    std::fs::copy(program, path("app")).unwrap();
+    std::fs::write(path("etc/greeting"), "from scratch\n").unwrap();
+    std::os::unix::fs::symlink("/etc/greeting", path("etc/link")).unwrap();
+    let pack = "chmod 700 etc && chmod 600 etc/greeting && tar --owner=1000 --group=1000 -cf all.tar app etc";
+    let sandbox = Sandbox::bare();
+    let mut shell = sandbox.command("sh");
+    Output::of(shell.args(["-c", pack]).current_dir(folder.path())).ok();
+    let archive = path("all.tar").display().to_string();
+    docker(ground, "node", &["import", &archive, name]).ok();
+    Some(name.into())
+}
+
+/// A pod with such a container, `app`, that is nobody's root.
+fn pod<'a>(ground: &'a Path, name: &'a str, more: &[&str]) -> Option<Made<'a>> {
+    let image = distroless(ground)?;
+    let mut made = Made::new(ground, name);
+    made.image = image;
+    let mut flags = vec!["--user=1000:1000", "--env=COLOUR=blue green"];
+    flags.extend(more);
+    made.add("app", &flags, &["/app", "udp-echo", "7000"]);
+    Some(made)
+}
+
+fn arguments<'t>(made: &Made, more: &[&'t str], host: &'t str, name: &'t str) -> Vec<&'t str> {
+    assert!(!made.sandbox.is_empty());
+    let mut all = vec!["-H", host, "shell", name];
+    all.extend(more);
+    all
+}
+
+struct Tried<'a> {
+    made: Made<'a>,
+    host: String,
+    name: String,
+}
+
+impl<'a> Tried<'a> {
+    fn new(ground: &'a Path, name: &'a str, more: &[&str]) -> Option<Self> {
+        Some(Self {
+            made: pod(ground, name, more)?,
+            host: format!("unix://{}", ground.join("node.sock").display()),
+            name: format!("default/{name}"),
+        })
+    }
+
+    fn shell(&self, more: &[&str]) -> Output {
+        Sandbox::bare().devnet(&arguments(&self.made, more, &self.host, &self.name))
+    }
+
+    /// The helpers of this pod, running or not.
+    fn helpers(&self) -> Vec<String> {
+        let all = docker(
+            self.made.ground,
+            "node",
+            &[
+                "ps",
+                "-a",
+                "--no-trunc",
+                "-f",
+                "name=devnet-shell",
+                "--format",
+                "{{.ID}}",
+            ],
+        )
+        .ok();
+        let ours = |id: &&str| {
+            let format = "{{.HostConfig.NetworkMode}} {{.HostConfig.PidMode}}";
+            // it may go between the two questions
+            let modes = docker(self.made.ground, "node", &["inspect", "-f", format, id]).stdout;
+            let found = docker(
+                self.made.ground,
+                "node",
+                &[
+                    "ps",
+                    "-q",
+                    "--no-trunc",
+                    "-f",
+                    &format!("name=_{}_", self.made.name),
+                ],
+            )
+            .stdout;
+            found.lines().any(|id| modes.contains(id))
+        };
+        all.lines().filter(ours).map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn devnets_own_tools_see_what_a_container_from_scratch_sees() {
+    let Some(ground) = ground() else { return };
+    let Some(tried) = Tried::new(&ground, "scratch", &[]) else {
+        return;
+    };
+    let own = |command: &[&str]| tried.shell(&[&["--image", "none", "--"], command].concat());
+    assert_eq!(own(&["cat", "/etc/greeting"]).ok(), "from scratch\n");
+    // a link is followed as the container follows it
+    assert_eq!(own(&["cat", "/etc/link"]).ok(), "from scratch\n");
+    let listed = own(&["ls", "-l", "/etc"]).ok();
+    assert!(
+        listed.contains("-0600   1000   1000         13 greeting"),
+        "{listed}"
+    );
+    assert!(listed.contains("link -> /etc/greeting"), "{listed}");
+    let processes = own(&["ps"]).ok();
+    assert!(
+        processes.contains("1000 S /app udp-echo 7000"),
+        "{processes}"
+    );
+    let sockets = own(&["ss"]).ok();
+    assert!(sockets.contains("0.0.0.0:7000"), "{sockets}");
+    assert!(
+        own(&["env"])
+            .ok()
+            .lines()
+            .any(|line| line == "COLOUR=blue green")
+    );
+    let reached = own(&["connect", "udp/127.0.0.1:7000", "127.0.0.1:1"]).ok();
+    assert!(reached.starts_with("udp/127.0.0.1:7000 ok "), "{reached}");
+    assert!(reached.ends_with("127.0.0.1:1 refused\n"), "{reached}");
+    own(&["cat", "/no/such/file"]).fails(1);
+    own(&["vi"]).fails(127);
+    // lines of stdin, as a script
+    let sandbox = Sandbox::bare();
+    let more = ["--image", "none"];
+    let mut command =
+        sandbox.devnet_command(&arguments(&tried.made, &more, &tried.host, &tried.name));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(
+        &mut input,
+        b"cd /etc # there\ncat 'greeting'\necho \"a  b\" c\\ d\nexit 9\n",
+    )
+    .unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        (output.status.code(), text.as_str()),
+        (Some(9), "from scratch\na  b c d\n")
+    );
+    assert_eq!(tried.helpers(), Vec::<String>::new());
+}
+
+#[test]
+fn the_tools_of_an_image_that_is_there_see_its_files_its_processes_and_its_network() {
+    let Some(ground) = ground() else { return };
+    let Some(tried) = Tried::new(&ground, "tools", &[]) else {
+        return;
+    };
+    let image = busybox_image(&ground, "node");
+    let script =
+        "/bin/busybox cat $ROOT/etc/greeting; /bin/busybox netstat -lnu; /bin/busybox ps; exit 3";
+    for choice in [vec![], vec!["--image", &image]] {
+        let output = tried.shell(&[&choice[..], &["--", "/bin/sh", "-c", script]].concat());
+        assert_eq!(output.code, 3, "{output}");
+        assert!(output.stdout.starts_with("from scratch\n"), "{output}");
+        assert!(output.stdout.contains("0.0.0.0:7000"), "{output}");
+        assert!(output.stdout.contains("/app udp-echo 7000"), "{output}");
+        assert!(output.stderr.contains("tools of `"), "{output}");
+    }
+    let absent = tried.shell(&["--image", "no-such/image:1"]).fails(125);
+    assert!(absent.contains("nothing is pulled"), "{absent}");
+    let bare = tried
+        .shell(&["--image", "devnet-test/distroless:1"])
+        .fails(125);
+    assert!(bare.contains("brings no shell"), "{bare}");
+    tried.shell(&["-c", "nobody"]).fails(125);
+    tried.shell(&["--", "/no/such/program"]).fails(127);
+    assert_eq!(tried.helpers(), Vec::<String>::new());
+}
+
+#[test]
+fn in_a_shared_pid_namespace_the_files_are_those_of_the_container_that_is_named() {
+    let Some(ground) = ground() else { return };
+    let Some(mut tried) = Tried::new(&ground, "sharepid", &[]) else {
+        return;
+    };
+    // the sandbox is process 1 there
+    let sandbox = format!("--pid=container:{}", tried.made.sandbox);
+    tried.made.add(
+        "two",
+        &["--user=1000:1000", &sandbox],
+        &["/app", "udp-echo", "7001"],
+    );
+    let cat = [
+        "--",
+        "/bin/sh",
+        "-c",
+        "/bin/busybox cat $ROOT/etc/greeting; echo $ROOT",
+    ];
+    let said = tried.shell(&[&["-c", "two"][..], &cat].concat()).ok();
+    assert!(said.starts_with("from scratch\n/proc/"), "{said}");
+    assert!(!said.contains("/proc/1/root"), "{said}");
+    let own = ["-c", "two", "--image", "none", "--", "cat", "/etc/greeting"];
+    assert_eq!(tried.shell(&own).ok(), "from scratch\n");
+}
+
+#[test]
+fn a_shell_on_a_real_terminal_has_its_size_and_its_keys() {
+    let Some(ground) = ground() else { return };
+    let Some(tried) = Tried::new(&ground, "person", &[]) else {
+        return;
+    };
+    let sandbox = Sandbox::bare();
+    let person = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/person.py");
+    let image = busybox_image(&ground, "node");
+    let more = ["--image", &image];
+    let mut command = sandbox.command("python3");
+    command
+        .env("TERM", "xterm")
+        .args([person, env!("CARGO_BIN_EXE_devnet")])
+        .args(arguments(&tried.made, &more, &tried.host, &tried.name));
+    assert_eq!(Output::of(&mut command).ok().trim(), "same 5");
+    assert_eq!(tried.helpers(), Vec::<String>::new());
+}
+
+#[test]
+fn whatever_ends_devnet_ends_the_helper() {
+    let Some(ground) = ground() else { return };
+    let Some(tried) = Tried::new(&ground, "ended", &[]) else {
+        return;
+    };
+    for signal in ["INT", "TERM", "KILL"] {
+        let sandbox = Sandbox::bare();
+        let more = ["-i", "--", "/bin/busybox", "cat"];
+        let mut command =
+            sandbox.devnet_command(&arguments(&tried.made, &more, &tried.host, &tried.name));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        std::io::Write::write_all(&mut input, b"x").unwrap();
+        // when it comes back the helper runs
+        std::io::Read::read_exact(&mut output, &mut [0]).unwrap();
+        let helper = tried.helpers().remove(0);
+        let seen = docker(&ground, "node", &["inspect", &helper]).ok();
+        let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+        let host = &seen[0]["HostConfig"];
+        assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]));
+        assert_eq!(host["CapAdd"].as_array().unwrap().len(), 2, "{host:#}");
+        assert_eq!(host["Privileged"], false);
+        let kill = format!("kill -{signal} {}", child.id());
+        Output::of(sandbox.command("sh").args(["-c", &kill])).ok();
+        let code = child.wait().unwrap().code();
+        if signal != "KILL" {
+            assert_eq!(code, Some(130), "{signal}");
+            assert_eq!(tried.helpers(), Vec::<String>::new(), "{signal}");
+        }
+        let begun = std::time::Instant::now();
+        while !tried.helpers().is_empty() {
+            assert!(begun.elapsed().as_secs() < 60, "{:?}", tried.helpers());
+        }
+    }
+}
