@@ -13,9 +13,9 @@ use futures_util::stream::{self, StreamExt as _};
 use tokio::io::AsyncWrite;
 
 use crate::engine::Engine;
+use crate::engine::docker_carrier::{LOOK, Source, program_of, unique_name};
 use crate::engine::docker_exec::{Exec, Output};
 use crate::engine::docker_reach::RUN;
-use crate::engine::docker_snap::{LOOK, Source, program_of, unique_name};
 use crate::error::{Error, Result};
 use crate::image::tools::ToolImage;
 use crate::lab::label::ROLE;
