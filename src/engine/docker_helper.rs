@@ -6,9 +6,7 @@ use std::pin::Pin;
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
 };
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListImagesOptionsBuilder,
-};
+use bollard::query_parameters::{AttachContainerOptionsBuilder, ListImagesOptionsBuilder};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::io::AsyncWrite;
 
@@ -97,18 +95,11 @@ impl Engine {
             }),
             ..ContainerCreateBody::default()
         };
-        let name = unique_name("devnet-shell");
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let made = docker
-            .slow
-            .create_container(Some(options), body)
-            .await
-            .map_err(|error| docker.failed("the helper", error))?;
-        docker.bring_program(&made.id, source).await?;
-        Ok(Helper {
-            id: made.id,
-            program,
-        })
+        let id = docker
+            .make_probe(&unique_name("devnet-shell"), body)
+            .await?;
+        docker.bring_program(&id, source).await?;
+        Ok(Helper { id, program })
     }
 
     /// Starts a helper. It ends when what this gives is dropped.

@@ -100,8 +100,14 @@ fn run(command: &[&str]) -> u8 {
             let mut file = fs::File::open(file)?;
             io::copy(&mut file, &mut io::stdout().lock()).map(drop)
         }),
-        "ps" => ps(),
-        "ss" => ss(),
+        "ps" => {
+            ps();
+            Ok(())
+        }
+        "ss" => {
+            ss();
+            Ok(())
+        }
         "env" => env(),
         "connect" => crate::connect::all(arguments),
         "echo" => {
@@ -216,7 +222,7 @@ fn pids() -> Vec<u32> {
     all
 }
 
-fn ps() -> Result<(), String> {
+fn ps() {
     println!("{:>7} {:>6} S COMMAND", "PID", "UID");
     for pid in pids() {
         // a process may end meanwhile
@@ -242,10 +248,9 @@ fn ps() -> Result<(), String> {
             line.trim_end()
         );
     }
-    Ok(())
 }
 
-fn ss() -> Result<(), String> {
+fn ss() {
     println!("PROTO STATE       LOCAL                    REMOTE");
     for table in ["tcp", "tcp6", "udp", "udp6"] {
         let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
@@ -256,7 +261,6 @@ fn ss() -> Result<(), String> {
             }
         }
     }
-    Ok(())
 }
 
 /// The variables of the container's first process.
