@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: true,
     };
-    let mut gathered = gather::gather(context, depth).await?;
+    let mut gathered = gather::gather_on(context, depth, args.choice.node.as_deref()).await?;
     args.choice.apply(&mut gathered.snapshot.pods, &[])?;
     let pods = std::mem::take(&mut gathered.snapshot.pods);
     let wanted = wanted(&pods, &args.pods)?;

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use crate::commands::Context;
 use crate::commands::remember::remember;
 use crate::commands::target::{Need, NodeTarget, Target};
-use crate::engine::Engine;
 use crate::engine::docker_store::READER;
+use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, View};
 use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
@@ -76,11 +76,35 @@ pub(crate) async fn pods_of(context: &Context, engine: &Engine, node: &str) -> R
 /// # Errors
 /// When no node answers.
 pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> {
-    let target = context.target(Need::Pods).await?;
+    gather_on(context, depth, None).await
+}
+
+/// Looks at every node of the target, or at the one that is named.
+///
+/// # Errors
+/// When no node answers, or there is none of that name.
+pub(crate) async fn gather_on(
+    context: &Context,
+    depth: Depth,
+    node: Option<&str>,
+) -> Result<Gathered> {
+    let target = context.target(Need::Pods).await?.only(node)?;
     let looks = target
         .nodes
         .iter()
         .map(|node| look(context, &target, node, depth));
+    let gathered = assemble(context, futures_util::future::join_all(looks).await)?;
+    for error in &gathered.lost {
+        context.ui.warn(&error.to_string());
+    }
+    Ok(gathered)
+}
+
+/// Makes one picture of what was seen on each node.
+///
+/// # Errors
+/// When nothing was seen on any.
+pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result<Gathered> {
     let mut gathered = Gathered {
         snapshot: Snapshot {
             schema: 1,
@@ -92,7 +116,7 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
         engines: Vec::new(),
     };
     let mut facts = Vec::new();
-    for outcome in futures_util::future::join_all(looks).await {
+    for outcome in outcomes {
         match outcome {
             Ok(seen) => {
                 gathered
@@ -117,9 +141,6 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
     {
         return Err(error);
     }
-    for error in &gathered.lost {
-        context.ui.warn(&error.to_string());
-    }
     let clocks = gathered.clocks.clone();
     let now = |node: &str| {
         clocks
@@ -134,7 +155,8 @@ pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> 
 }
 
 /// What was seen on one node.
-struct Seen {
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
     engine: Engine,
     node: Node,
     now: Option<Timestamp>,
@@ -149,13 +171,51 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     if facts.iter().any(is_reader) {
         engine.sweep_readers().await;
     }
-    // an engine that belongs to no profile is called as its machine calls itself
-    let name = match (&target.profile, info.name) {
-        (None, Some(name)) => name,
+    let name = name_of(target, node, &info);
+    let mut view = None;
+    if depth.probe {
+        let look = engine.begin_look();
+        let answer = context.or_undo(look.once(&facts), look.forget()).await;
+        match answer.and_then(|text| View::parse(&text)) {
+            Ok(seen) => view = Some(seen),
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => tell_blind(context, &name, &error),
+        }
+    }
+    Ok(examine(engine, name, depth.lone, facts, &info, view.as_ref()).await)
+}
+
+/// An engine that belongs to no profile is called as its machine calls itself.
+pub(crate) fn name_of(target: &Target, node: &NodeTarget, info: &Info) -> String {
+    match (&target.profile, &info.name) {
+        (None, Some(name)) => name.clone(),
         _ => node.name.clone(),
-    };
+    }
+}
+
+/// Says that, and why, the kernel of a node was not asked.
+pub(crate) fn tell_blind(context: &Context, node: &str, error: &Error) {
+    let why = error
+        .causes()
+        .into_iter()
+        .next()
+        .map_or(String::new(), |why| format!(" ({why})"));
+    context.ui.note(&format!(
+        "what only the kernel of `{node}` knows is left out: {error}{why}"
+    ));
+}
+
+/// Makes pods of what an engine, and where it could be asked its kernel, say.
+pub(crate) async fn examine(
+    engine: Engine,
+    name: String,
+    lone: Lone,
+    facts: Vec<pod::ContainerFacts>,
+    info: &Info,
+    view: Option<&View>,
+) -> Seen {
     let about = engine.about();
-    let mut pods = pod::pods(&name, &facts, depth.lone);
+    let mut pods = pod::pods(&name, &facts, lone);
     let mut node = Node {
         name,
         runtime: "docker".into(),
@@ -165,34 +225,8 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
         arch: about.arch.clone(),
         namespaces: None,
     };
-    let now = pod::timestamp(info.system_time.as_deref());
     let mut findings = Vec::new();
-    let view = if depth.probe {
-        let look = engine.begin_look();
-        match context
-            .or_undo(look.once(&facts), look.forget())
-            .await
-            .and_then(|text| View::parse(&text))
-        {
-            Ok(view) => Some(view),
-            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-            Err(error) => {
-                let why = error
-                    .causes()
-                    .into_iter()
-                    .next()
-                    .map_or(String::new(), |why| format!(" ({why})"));
-                context.ui.note(&format!(
-                    "what only the kernel of `{}` knows is left out: {error}{why}",
-                    node.name
-                ));
-                None
-            }
-        }
-    } else {
-        None
-    };
-    if let Some(view) = &view {
+    if let Some(view) = view {
         findings = netns::join(&mut pods, &mut node, view, &facts);
         for pod in &mut pods {
             let found = netns::listeners(pod, &facts);
@@ -202,14 +236,14 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     } else {
         engine.ips_from_hosts_files(&mut pods, &facts).await;
     }
-    Ok(Seen {
+    Seen {
         engine,
         node,
-        now,
+        now: pod::timestamp(info.system_time.as_deref()),
         pods,
         findings,
         facts,
-    })
+    }
 }
 
 /// Finds containers that lost their port to another of the pod: their last words say so.

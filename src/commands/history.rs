@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: !args.choice.no_probe,
     };
-    let mut gathered = gather::gather(context, depth).await?;
+    let mut gathered = gather::gather_on(context, depth, args.choice.node.as_deref()).await?;
     let mut present = BTreeSet::new();
     for answered in &gathered.engines {
         for heard in recent(context, &answered.engine).await {

@@ -1,10 +1,13 @@
 //! `devnet inspect POD`: everything about one pod.
 
+use std::cell::RefCell;
+
 use crate::commands::Context;
-use crate::commands::gather::{self, Depth};
+use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::live;
 use crate::commands::pods::{Choice, Form, style, write};
 use crate::error::Result;
-use crate::pod::Lone;
+use crate::pod::{Lone, Pod, Resolver};
 use crate::render;
 
 /// Show one pod: its sandbox, its containers, what they share, and its history
@@ -12,6 +15,7 @@ use crate::render;
 #[command(after_help = "Examples:
   devnet inspect web                    a pod by a unique part of its name
   devnet inspect default/web -o json    the same as a document
+  devnet inspect web --watch            again at every change, until Ctrl-C
   devnet inspect a1b707a85d1f           the pod of a container that docker ps shows")]
 pub(crate) struct Args {
     /// A name, namespace/name, a UID, a container's ID; a unique part is enough
@@ -22,6 +26,9 @@ pub(crate) struct Args {
     /// How to show it: json, yaml, tsv or name
     #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
     output: Option<Form>,
+    /// Show it again whenever something changes, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
@@ -29,34 +36,73 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Show,
         probe: !args.choice.no_probe,
     };
-    let mut gathered = gather::gather(context, depth).await?;
+    let node = args.choice.node.as_deref();
+    // a card says whom a pod talks with, so it needs the others too
+    let everyone = RefCell::new(Vec::new());
+    let choose = |gathered: &mut Gathered| {
+        everyone.borrow_mut().clone_from(&gathered.snapshot.pods);
+        choose(&args, gathered)
+    };
+    let resolvers = RefCell::new(Vec::new());
+    let draw = |gathered: &Gathered| {
+        let (snapshot, everyone) = (&gathered.snapshot, everyone.borrow());
+        Ok(match args.output {
+            None | Some(Form::Wide) => {
+                let about = render::inspect::About {
+                    now: &|node| gathered.now(node),
+                    resolvers: &resolvers.borrow(),
+                    everyone: &everyone,
+                };
+                render::inspect::cards(snapshot, &about, style(context))
+            }
+            Some(Form::Json) => render::document::json(snapshot)?,
+            Some(Form::Yaml) => render::document::yaml(snapshot)?,
+            Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
+            Some(Form::Name) => render::document::names(&snapshot.pods),
+        })
+    };
+    if args.watch {
+        return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
+    }
+    let mut gathered = gather::gather_on(context, depth, node).await?;
+    choose(&mut gathered)?;
+    if matches!(args.output, None | Some(Form::Wide)) {
+        let read = resolvers_of(&gathered).await;
+        *resolvers.borrow_mut() = read;
+    }
+    write(context, &draw(&gathered)?)?;
+    gathered.outcome()
+}
+
+/// Keeps the one pod, its node, and what concerns it.
+fn choose(args: &Args, gathered: &mut Gathered) -> Result<()> {
     let snapshot = &mut gathered.snapshot;
-    args.choice.apply(&mut snapshot.pods, &[args.pod])?;
+    args.choice
+        .apply(&mut snapshot.pods, std::slice::from_ref(&args.pod))?;
     let nodes: Vec<String> = snapshot.pods.iter().map(|pod| pod.node.clone()).collect();
     snapshot.nodes.retain(|node| nodes.contains(&node.name));
     // what concerns several pods is told where one of them is this
-    let ids: Vec<&String> = snapshot
-        .pods
-        .iter()
-        .flat_map(crate::pod::Pod::ids)
-        .collect();
+    let ids: Vec<&String> = snapshot.pods.iter().flat_map(Pod::ids).collect();
     snapshot.findings.retain(|finding| {
         finding
             .subjects
             .iter()
             .any(|subject| ids.contains(&subject))
     });
-    let snapshot = &gathered.snapshot;
-    let text = match args.output {
-        None | Some(Form::Wide) => {
-            let now = |node: &str| gathered.now(node);
-            render::inspect::cards(snapshot, &now, style(context))
+    Ok(())
+}
+
+/// Whom each pod asks for names, by its UID, as its containers' files say.
+async fn resolvers_of(gathered: &Gathered) -> Vec<(String, Resolver)> {
+    let mut found = Vec::new();
+    for pod in &gathered.snapshot.pods {
+        let engine = gathered.engines.iter().find(|one| one.node == pod.node);
+        let ids: Vec<String> = pod.ids().cloned().collect();
+        if let Some(node) = engine
+            && let Some(text) = node.engine.resolver_file(&ids).await
+        {
+            found.push((pod.uid.clone(), Resolver::parse(&text)));
         }
-        Some(Form::Json) => render::document::json(snapshot)?,
-        Some(Form::Yaml) => render::document::yaml(snapshot)?,
-        Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
-        Some(Form::Name) => render::document::names(&snapshot.pods),
-    };
-    write(context, &text)?;
-    gathered.outcome()
+    }
+    found
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 
 use crate::commands::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// Whether this run was interrupted, and who must hear of it.
 #[derive(Debug)]
@@ -69,16 +69,28 @@ impl Context {
         work: impl Future<Output = Result<T>>,
         undo: impl Future<Output = ()>,
     ) -> Result<T> {
+        let undo = Box::pin(async {
+            if *self.interruption.told.borrow() {
+                self.ui.say("interrupted: removing what was made so far");
+            }
+            undo.await;
+        });
+        self.or_undo_quietly(Box::pin(work), undo).await
+    }
+
+    /// The same without a word: what is undone is none of the person's.
+    pub(crate) async fn or_undo_quietly<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+        undo: impl Future<Output = ()>,
+    ) -> Result<T> {
         self.interruption.undoing.fetch_add(1, Ordering::SeqCst);
         let _counted = Undoing(&self.interruption.undoing);
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = self.interruption.heard() => Err(Error::interrupted()),
         };
-        if let Err(error) = &outcome {
-            if error.kind() == Kind::Interrupted {
-                self.ui.say("interrupted: removing what was made so far");
-            }
+        if outcome.is_err() {
             undo.await;
         }
         outcome
@@ -88,6 +100,7 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use crate::settings::{Environment, Settings};
     use crate::ui::{Look, Ui};
 

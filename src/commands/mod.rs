@@ -39,6 +39,7 @@ mod host_engine;
 pub(crate) mod inspect;
 pub(crate) mod interruption;
 pub(crate) mod lab;
+pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod new;

@@ -2,6 +2,7 @@
 
 use crate::commands::Context;
 use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::live;
 use crate::error::{Error, Result};
 use crate::pod::{self, Lone, Pod};
 use crate::render::pods::Width;
@@ -13,7 +14,8 @@ use crate::render::{self, Style};
   devnet pods                    every pod of every node
   devnet pods -n kube-system     those of one namespace
   devnet pods -l app=web         those with a label
-  devnet pods web -o json        one pod, as a document")]
+  devnet pods web -o json        one pod, as a document
+  devnet pods --watch            again at every change, until Ctrl-C")]
 pub(crate) struct Args {
     /// Only these: a name, namespace/name, a UID, a container's ID; a unique part is enough
     #[arg(value_name = "POD")]
@@ -29,6 +31,9 @@ pub(crate) struct Args {
     /// How to show them: wide, json, yaml, tsv or name
     #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
     output: Option<Form>,
+    /// Show them again whenever something changes, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
 }
 
 /// Which pods: shared by the verbs that list some.
@@ -40,6 +45,9 @@ pub(crate) struct Choice {
     /// All namespaces (so it is without -n)
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
+    /// Only this node of a profile with several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
     /// Ask the engine only: nothing is run on the nodes, and what only their kernels know is unknown
     #[arg(long)]
     pub(crate) no_probe: bool,
@@ -94,35 +102,37 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: if args.all { Lone::Show } else { Lone::Leave },
         probe: !args.choice.no_probe,
     };
-    let mut gathered = gather::gather(context, depth).await?;
-    args.choice.apply(&mut gathered.snapshot.pods, &args.pods)?;
-    if args.ns && args.output.is_none() {
-        let table = render::namespaces::table(&gathered.snapshot, style(context));
-        write(context, &table)?;
-    } else {
-        show(context, &gathered, args.output)?;
+    let node = args.choice.node.as_deref();
+    let choose =
+        |gathered: &mut Gathered| args.choice.apply(&mut gathered.snapshot.pods, &args.pods);
+    let draw = |gathered: &Gathered| text(context, &args, gathered);
+    if args.watch {
+        return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
     }
+    let mut gathered = gather::gather_on(context, depth, node).await?;
+    choose(&mut gathered)?;
+    write(context, &draw(&gathered)?)?;
     if gathered.snapshot.pods.is_empty() && args.output.is_none() {
         context.ui.say("no pods");
     }
     gathered.outcome()
 }
 
-fn show(context: &Context, gathered: &Gathered, form: Option<Form>) -> Result<()> {
+fn text(context: &Context, args: &Args, gathered: &Gathered) -> Result<String> {
     let snapshot = &gathered.snapshot;
     let tree = |width| {
         let now = |node: &str| gathered.now(node);
         render::pods::tree(snapshot, &now, width, style(context))
     };
-    let text = match form {
+    Ok(match args.output {
+        None if args.ns => render::namespaces::table(snapshot, style(context)),
         None => tree(Width::Normal),
         Some(Form::Wide) => tree(Width::Wide),
         Some(Form::Json) => render::document::json(snapshot)?,
         Some(Form::Yaml) => render::document::yaml(snapshot)?,
         Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
         Some(Form::Name) => render::document::names(&snapshot.pods),
-    };
-    write(context, &text)
+    })
 }
 
 /// How stdout may look.

@@ -1,7 +1,8 @@
 //! `devnet ports`: which process of which container listens on what.
 
 use crate::commands::Context;
-use crate::commands::gather::{self, Depth};
+use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::live;
 use crate::commands::pods::{Choice, Form, style, write};
 use crate::error::{Error, Result};
 use crate::pod::Lone;
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// How to show them: json, yaml, tsv or name
     #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
     output: Option<Form>,
+    /// Show them again whenever something changes, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
@@ -34,21 +38,31 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: true,
     };
-    let mut gathered = gather::gather(context, depth).await?;
-    args.choice.apply(&mut gathered.snapshot.pods, &args.pods)?;
-    let snapshot = &gathered.snapshot;
-    let unknown = snapshot.pods.iter().any(|pod| pod.sockets.is_none());
-    if unknown && snapshot.pods.iter().all(|pod| pod.sockets.is_none()) {
-        return Err(Error::failed("nobody could look at the pods' sockets")
-            .hint("the note above says why the probe did not run"));
-    }
-    let text = match args.output {
-        None | Some(Form::Wide) => render::ports::table(snapshot, style(context)),
-        Some(Form::Json) => render::document::json(snapshot)?,
-        Some(Form::Yaml) => render::document::yaml(snapshot)?,
-        Some(Form::Tsv) => render::ports::tsv(&snapshot.pods),
-        Some(Form::Name) => render::document::names(&snapshot.pods),
+    let node = args.choice.node.as_deref();
+    let choose = |gathered: &mut Gathered| {
+        let pods = &mut gathered.snapshot.pods;
+        args.choice.apply(pods, &args.pods)?;
+        if !pods.is_empty() && pods.iter().all(|pod| pod.sockets.is_none()) {
+            return Err(Error::failed("nobody could look at the pods' sockets")
+                .hint("the note above says why the probe did not run"));
+        }
+        Ok(())
     };
-    write(context, &text)?;
+    let draw = |gathered: &Gathered| {
+        let snapshot = &gathered.snapshot;
+        Ok(match args.output {
+            None | Some(Form::Wide) => render::ports::table(snapshot, style(context)),
+            Some(Form::Json) => render::document::json(snapshot)?,
+            Some(Form::Yaml) => render::document::yaml(snapshot)?,
+            Some(Form::Tsv) => render::ports::tsv(&snapshot.pods),
+            Some(Form::Name) => render::document::names(&snapshot.pods),
+        })
+    };
+    if args.watch {
+        return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
+    }
+    let mut gathered = gather::gather_on(context, depth, node).await?;
+    choose(&mut gathered)?;
+    write(context, &draw(&gathered)?)?;
     gathered.outcome()
 }

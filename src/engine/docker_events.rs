@@ -8,7 +8,9 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::Engine;
+use crate::engine::docker_carrier::LOOK;
 use crate::error::Result;
+use crate::lab::label::ROLE;
 use crate::pod::Happening;
 
 /// Events as they come.
@@ -63,6 +65,56 @@ fn point(nanoseconds: i64) -> String {
         nanoseconds.div_euclid(second),
         nanoseconds.rem_euclid(second)
     )
+}
+
+/// What can change what a look at pods shows, beyond their lives.
+const MORE_ACTIONS: [&str; 4] = ["rename", "update", "connect", "disconnect"];
+
+impl Engine {
+    /// Tells, from a time on (the engine's own), that something was changed which a look at pods shows.
+    pub(crate) fn changes(
+        &self,
+        since: Option<jiff::Timestamp>,
+    ) -> Pin<Box<dyn Stream<Item = Result<()>> + Send>> {
+        let Self::Docker(docker) = self;
+        let actions = ACTIONS.iter().chain(&MORE_ACTIONS);
+        let filters = HashMap::from([
+            (
+                "type".to_owned(),
+                ["container", "network"].map(str::to_owned).to_vec(),
+            ),
+            (
+                "event".to_owned(),
+                actions.map(|&action| action.to_owned()).collect(),
+            ),
+        ]);
+        let mut options = EventsOptionsBuilder::default().filters(&filters);
+        if let Some(since) = since {
+            let since = i64::try_from(since.as_nanosecond()).unwrap_or_default();
+            options = options.since(&point(since));
+        }
+        let docker = docker.clone();
+        let events = docker.api.clone().events(Some(options.build()));
+        Box::pin(events.filter_map(move |event| {
+            let told = match event {
+                // a look's own container comes and goes, and is no pod
+                Ok(event) if is_of_a_look(&event) => None,
+                Ok(_) => Some(Ok(())),
+                Err(error) => Some(Err(docker.failed("the events", error))),
+            };
+            async move { told }
+        }))
+    }
+}
+
+fn is_of_a_look(event: &EventMessage) -> bool {
+    let attributes = event
+        .actor
+        .as_ref()
+        .and_then(|actor| actor.attributes.as_ref());
+    attributes
+        .and_then(|attributes| attributes.get(ROLE))
+        .is_some_and(|role| role == LOOK)
 }
 
 fn happening(event: EventMessage) -> Option<Happening> {

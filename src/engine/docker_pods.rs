@@ -17,8 +17,8 @@ use crate::pod::{ContainerFacts, Pod};
 
 /// How many questions are on their way at once.
 const IN_FLIGHT: usize = 16;
-/// An `/etc/hosts` that is longer than this (in bytes, as an archive) is not the kubelet's.
-const HOSTS_LIMIT: usize = 1 << 20;
+/// A file that is longer than this (in bytes, as an archive) is no host's list and no resolver's.
+const SMALL: usize = 1 << 20;
 
 impl Engine {
     /// Every container of the engine, running or not, newest first.
@@ -38,6 +38,17 @@ impl Engine {
         Ok(answer.map(|answer| facts(answer, &HashMap::new())))
     }
 
+    /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
+    pub(crate) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
+        let Self::Docker(docker) = self;
+        for id in ids {
+            if let Some(text) = docker.small_file(id, "/etc/resolv.conf").await {
+                return Some(text);
+            }
+        }
+        None
+    }
+
     /// Fills in the addresses of pods whose network a plugin made: the engine does not know them,
     /// the `/etc/hosts` that the kubelet gave to their containers does. What can't be read stays
     /// unknown.
@@ -49,7 +60,7 @@ impl Engine {
             .filter_map(|(index, pod)| Some((index, writer_of_hosts(pod, facts)?)))
             .collect();
         let mut read = stream::iter(wanted)
-            .map(|(index, id)| async move { (index, docker.hosts_file(&id).await) })
+            .map(|(index, id)| async move { (index, docker.small_file(&id, "/etc/hosts").await) })
             .buffer_unordered(IN_FLIGHT);
         while let Some((index, text)) = read.next().await {
             if let (Some(text), Some(pod)) = (text, pods.get_mut(index)) {
@@ -126,15 +137,16 @@ impl Docker {
             .collect())
     }
 
-    async fn hosts_file(&self, id: &str) -> Option<String> {
+    /// A small file of a container, which need not run.
+    async fn small_file(&self, id: &str, path: &str) -> Option<String> {
         let options = DownloadFromContainerOptionsBuilder::default()
-            .path("/etc/hosts")
+            .path(path)
             .build();
         let mut archive = Vec::new();
         let mut parts = std::pin::pin!(self.api.download_from_container(id, Some(options)));
         while let Some(part) = parts.next().await {
             archive.extend_from_slice(&part.ok()?);
-            if archive.len() > HOSTS_LIMIT {
+            if archive.len() > SMALL {
                 return None;
             }
         }

@@ -42,6 +42,9 @@ pub(crate) struct Kept {
     docker: Docker,
 }
 
+/// As long as an engine may be thinking about a question.
+const UNDO_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
 impl Engine {
     /// Prepares a look at the node; nothing is asked or made yet.
     pub(crate) fn begin_look(&self) -> Look {
@@ -79,7 +82,6 @@ impl Look {
     ///
     /// # Errors
     /// As `once`.
-    #[expect(dead_code, reason = "for --watch, which comes next")]
     pub(crate) async fn keep(&self, facts: &[ContainerFacts]) -> Result<Kept> {
         let attached = self.open(facts, &["snap", "serve"]).await?;
         Ok(Kept {
@@ -89,8 +91,12 @@ impl Look {
         })
     }
 
-    /// Takes away whatever was made, to the end.
+    /// Takes away whatever was made, to the end; from an engine that hangs as far as can be.
     pub(crate) async fn forget(&self) {
+        let _hangs = tokio::time::timeout(UNDO_PATIENCE, self.take_away()).await;
+    }
+
+    async fn take_away(&self) {
         if let Some(making) = self.making.lock().await.take() {
             // whether it was made is seen below
             let _made = making.await;
@@ -190,7 +196,6 @@ impl Kept {
     ///
     /// # Errors
     /// When the probe or its engine is gone, or does not answer in time.
-    #[expect(dead_code, reason = "for --watch, which comes next")]
     pub(crate) async fn ask(&mut self) -> Result<String> {
         let lost = |error| Error::failed("the probe is gone").because(error);
         let mut answer = Answer::new(&self.docker);

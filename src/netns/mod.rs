@@ -6,6 +6,8 @@ mod leak;
 pub(crate) mod reach;
 pub(crate) mod reach_judge;
 
+mod traffic;
+
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -13,6 +15,7 @@ use crate::pod::Namespaces;
 
 pub(crate) use conflict::{conflict, listeners};
 pub(crate) use join::join;
+pub(crate) use traffic::{Inner, Outer, traffic};
 
 /// One look at a whole node: what `devnet-probe snap` prints.
 #[derive(Clone, Debug, Deserialize)]

@@ -17,6 +17,16 @@ pub(crate) fn json<T: Serialize>(document: &T) -> Result<String> {
         .map_err(|error| Error::failed("could not write JSON").because(error))
 }
 
+/// A document as JSON in one line.
+///
+/// # Errors
+/// When serde can't write it.
+pub(crate) fn json_line<T: Serialize>(document: &T) -> Result<String> {
+    serde_json::to_string(document)
+        .map(|text| text + "\n")
+        .map_err(|error| Error::failed("could not write JSON").because(error))
+}
+
 /// A document as YAML.
 ///
 /// # Errors

@@ -8,24 +8,31 @@ use super::pods::{container_state, findings};
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::pod::{
-    Container, Pod, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up, short, timestamp,
+    Container, Pod, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up, short,
+    timestamp,
 };
 
+/// What a card needs beside the pod.
+pub(crate) struct About<'a> {
+    pub(crate) now: &'a dyn Fn(&str) -> Option<Timestamp>,
+    /// By a pod's UID.
+    pub(crate) resolvers: &'a [(String, Resolver)],
+    /// All pods: some of them may be talking with this one.
+    pub(crate) everyone: &'a [Pod],
+}
+
 /// A card for each pod, then what was found.
-pub(crate) fn cards(
-    snapshot: &Snapshot,
-    now: &dyn Fn(&str) -> Option<Timestamp>,
-    style: Style,
-) -> String {
+pub(crate) fn cards(snapshot: &Snapshot, about: &About<'_>, style: Style) -> String {
     let cards: Vec<String> = snapshot
         .pods
         .iter()
-        .map(|pod| card(pod, now(&pod.node), style))
+        .map(|pod| card(pod, about, style))
         .collect();
     cards.join("\n") + &findings(snapshot, style)
 }
 
-fn card(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
+fn card(pod: &Pod, about: &About<'_>, style: Style) -> String {
+    let now = (about.now)(&pod.node);
     let mut text = String::new();
     let title = style.text(&format!("{}/{}", pod.namespace, pod.name));
     let dot = style.glyph(" · ", ", ");
@@ -48,13 +55,7 @@ fn card(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
     );
     let mut fact = |name: &str, value: &str| {
         if !value.is_empty() {
-            line(
-                &mut text,
-                &format!(
-                    "  {}{value}",
-                    style.paint(&format!("{name:<10}"), Tone::Dim)
-                ),
-            );
+            text.push_str(&fact_line(name, value, style));
         }
     };
     let ips: Vec<String> = pod.ips.iter().map(|ip| style.text(ip)).collect();
@@ -66,6 +67,13 @@ fn card(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
             (false, true) => "unknown".into(),
             (false, false) => ips.join("  "),
         },
+    );
+    let resolver = about.resolvers.iter().find(|(uid, _)| *uid == pod.uid);
+    fact(
+        "dns",
+        &resolver.map_or(String::new(), |(_, resolver)| {
+            resolver_line(resolver, style)
+        }),
     );
     let labels: Vec<String> = pod
         .labels
@@ -85,6 +93,7 @@ fn card(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
     text.push_str(&containers(pod, now, style));
     if let Some(sockets) = &pod.sockets {
         text.push_str(&listeners(pod, sockets, style));
+        text.push_str(&super::traffic::lines(pod, about.everyone, style));
     }
     text.push_str(&history(pod, style));
     text
@@ -93,6 +102,54 @@ fn card(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
 fn line(text: &mut String, line: &str) {
     text.push_str(line.trim_end());
     text.push('\n');
+}
+
+/// A line of the card's head; what is too long goes on under its value.
+fn fact_line(name: &str, value: &str, style: Style) -> String {
+    let mut text = String::new();
+    let head = style.paint(&format!("{name:<10}"), Tone::Dim);
+    for (place, part) in broken(value, style.columns.saturating_sub(12).max(20))
+        .into_iter()
+        .enumerate()
+    {
+        let head = if place == 0 {
+            head.as_str()
+        } else {
+            "          "
+        };
+        line(&mut text, &format!("  {head}{part}"));
+    }
+    text
+}
+
+/// A text in lines that are at most so wide, broken at blanks.
+fn broken(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is always one");
+        if !last.is_empty() && super::width(last) + 1 + super::width(word) > columns {
+            lines.push(word.to_owned());
+        } else {
+            if !last.is_empty() || word.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+        .into_iter()
+        .map(|line| line.trim().to_owned())
+        .collect()
+}
+
+fn resolver_line(resolver: &Resolver, style: Style) -> String {
+    let mut parts = vec![resolver.servers.join(" ")];
+    if !resolver.search.is_empty() {
+        parts.push(format!("search {}", resolver.search.join(" ")));
+    }
+    parts.push(resolver.options.join(" "));
+    parts.retain(|part| !part.is_empty());
+    style.text(&parts.join("  "))
 }
 
 fn sandbox_line(sandbox: &Sandbox, style: Style) -> String {
@@ -199,6 +256,12 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
             Cell::plain(last_end(pod, container, now)),
             Cell::new(style.text(&container.image), Tone::Dim),
         ]);
+    }
+    if style.columns < 80 {
+        // a narrow terminal has no room for images
+        for row in &mut rows {
+            row.truncate(7);
+        }
     }
     lay_out(
         &[

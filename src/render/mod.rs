@@ -16,6 +16,7 @@ pub(crate) mod namespaces;
 pub(crate) mod pods;
 pub(crate) mod ports;
 pub(crate) mod table;
+mod traffic;
 
 use jiff::{SignedDuration, Timestamp};
 

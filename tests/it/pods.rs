@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::support::Sandbox;
+use crate::support::recorded_probe::{self, inode};
 use crate::support::replay::{Replay, recorded};
 
 /// Runs devnet against the recording; `arguments` follow `-H`.
@@ -28,15 +29,6 @@ fn list(value: &Value) -> &Vec<Value> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
-}
-
-/// The number in `net:[4026532692]`.
-#[track_caller]
-fn inode(namespace: &Value) -> u64 {
-    let text = text(namespace);
-    text[text.find('[').unwrap() + 1..text.len() - 1]
-        .parse()
-        .unwrap()
 }
 
 #[test]
@@ -282,14 +274,211 @@ fn labels_choose_pods() {
     );
 }
 
+/// What devnet says when the probe prints what the recorded kernel said.
+fn with_the_kernel(arguments: &[&str]) -> crate::support::Output {
+    let replay = Replay::with_probe(recorded_probe::document());
+    let output = Sandbox::bare().devnet(&[&["-H", &replay.host], arguments].concat());
+    assert!(!output.stderr.contains("note:"), "{output}");
+    output
+}
+
 #[test]
-fn the_recorded_namespaces_are_numbers() {
-    // guards the helper above: what the kernel said can be read
-    for truth in list(&recorded("kernel.json")) {
-        if truth["ns"].is_object() {
-            assert!(inode(&truth["ns"]["net"]) > 4_026_531_000);
+fn namespaces_and_shares_are_what_the_recorded_kernel_said() {
+    let document: Value =
+        serde_json::from_str(&with_the_kernel(&["pods", "-o", "json"]).ok()).unwrap();
+    let kernel = recorded("kernel.json");
+    let truth: BTreeMap<&str, &Value> = list(&kernel)
+        .iter()
+        .map(|one| (text(&one["id"]), one))
+        .collect();
+    let mut seen = 0;
+    for pod in list(&document["pods"]) {
+        let sandbox = &pod["sandbox"];
+        let gone = list(&pod["containers_before"]).iter();
+        for one in list(&pod["containers"]).iter().chain([sandbox]).chain(gone) {
+            let truth = truth[text(&one["id"])];
+            if !truth["ns"].is_object() {
+                assert_eq!(one["namespaces"], Value::Null);
+                continue;
+            }
+            seen += 1;
+            for kind in ["net", "ipc", "uts", "pid", "mnt", "user"] {
+                assert_eq!(
+                    one["namespaces"][kind],
+                    inode(&truth["ns"][kind]),
+                    "{}",
+                    one["name"]
+                );
+                if let Some(shared) = one["shares"][kind].as_bool() {
+                    let same = one["namespaces"][kind] == sandbox["namespaces"][kind];
+                    assert_eq!(shared, same, "{} {kind}", one["name"]);
+                }
+            }
+            if one["kind"].is_string() && sandbox["pid"].is_u64() {
+                assert_eq!(one["shares"]["net"], true, "{}", one["name"]);
+            }
+        }
+        let shared = sandbox["namespaces"]["net"].as_u64();
+        assert_eq!(sandbox["netns"]["inode"].as_u64(), shared);
+    }
+    let running = list(&kernel)
+        .iter()
+        .filter(|one| one["ns"].is_object())
+        .count();
+    assert_eq!(seen, running);
+    // what the node's own pods show is what the node is said to be
+    let node = &document["nodes"][0]["namespaces"];
+    let hostnet = list(&kernel)
+        .iter()
+        .find(|one| one["networkMode"] == "host")
+        .unwrap();
+    assert_eq!(node["net"], inode(&hostnet["ns"]["net"]));
+}
+
+#[test]
+fn addresses_and_sockets_are_what_the_recorded_networks_held() {
+    let document: Value =
+        serde_json::from_str(&with_the_kernel(&["pods", "-o", "json"]).ok()).unwrap();
+    let (kernel, netns) = (recorded("kernel.json"), recorded("netns.json"));
+    let container = |pid: u64| {
+        let one = list(&kernel).iter().find(|one| one["pid"] == pid);
+        one.map(|one| {
+            text(&one["name"])
+                .trim_start_matches('/')
+                .split('_')
+                .nth(1)
+                .unwrap()
+        })
+    };
+    let (mut listeners, mut waiting) = (0, 0);
+    for pod in list(&document["pods"]) {
+        let name = text(&pod["name"]);
+        let Some(network) = pod["sandbox"]["netns"]["inode"].as_u64() else {
+            // its sandbox has ended: nothing is open
+            assert_eq!(pod["sockets"], serde_json::json!([]), "{name}");
+            continue;
+        };
+        let truth = &netns[network.to_string()];
+        let mut told = recorded_probe::sockets(truth);
+        if pod["host_network"] == true {
+            assert_eq!(pod["ips"], serde_json::json!(["192.0.2.2", "fd00::2"]));
+            // of the node's sockets only those of the pod's processes are the pod's
+            told.retain(|socket| socket.pids.iter().any(|pid| container(*pid).is_some()));
+        } else {
+            assert_eq!(
+                pod["ips"],
+                serde_json::json!(recorded_probe::addresses(truth)),
+                "{name}"
+            );
+        }
+        let found = list(&pod["sockets"]);
+        assert_eq!(found.len(), told.len(), "{name}");
+        for socket in told {
+            let one = found
+                .iter()
+                .find(|one| {
+                    one["port"] == socket.port
+                        && one["address"] == socket.address.as_str()
+                        && one["remote"].as_str() == socket.remote.as_deref()
+                })
+                .unwrap_or_else(|| panic!("{name}: {found:?}"));
+            assert_eq!(one["state"], socket.state.as_str());
+            assert_eq!(one["family"], socket.family);
+            assert_eq!(one["proto"], socket.proto.as_str());
+            let owners: Vec<(Option<&str>, u64)> = list(&one["owners"])
+                .iter()
+                .map(|owner| (owner["container"].as_str(), owner["pid"].as_u64().unwrap()))
+                .collect();
+            let truth: Vec<(Option<&str>, u64)> = socket
+                .pids
+                .iter()
+                .map(|pid| (container(*pid), *pid))
+                .collect();
+            assert_eq!(owners, truth, "{name}");
+            if socket.state == "LISTEN" {
+                listeners += 1;
+                assert!(!owners.is_empty() && one["inode"].is_u64());
+            } else {
+                waiting += 1;
+                assert!(one["inode"].is_null());
+            }
         }
     }
+    assert_eq!((listeners, waiting), (6, 8));
+}
+
+#[test]
+fn with_the_kernels_word_the_recorded_node_has_no_other_findings() {
+    let codes = |document: &Value| -> Vec<(String, String)> {
+        let pods = list(&document["pods"]).iter();
+        pods.flat_map(|pod| {
+            list(&pod["findings"]).iter().map(|finding| {
+                (
+                    text(&pod["uid"]).to_owned(),
+                    text(&finding["code"]).to_owned(),
+                )
+            })
+        })
+        .collect()
+    };
+    let with: Value = serde_json::from_str(&with_the_kernel(&["pods", "-o", "json"]).ok()).unwrap();
+    let without = document(&["pods", "--no-probe", "-o", "json"]);
+    assert_eq!(codes(&with), codes(&without));
+    assert_eq!(with["findings"], serde_json::json!([]));
+}
+
+#[test]
+fn the_recorded_node_looks_like_this_with_its_kernels_word() {
+    insta::assert_snapshot!("pods_kernel", with_the_kernel(&["pods"]).ok());
+    insta::assert_snapshot!(
+        "inspect_two_kernel",
+        with_the_kernel(&["inspect", "two"]).ok()
+    );
+    insta::assert_snapshot!("ports_kernel", with_the_kernel(&["ports"]).ok());
+    insta::assert_snapshot!(
+        "ports_tsv_kernel",
+        with_the_kernel(&["ports", "two", "-o", "tsv"]).ok()
+    );
+    insta::assert_snapshot!(
+        "pods_tsv_kernel",
+        with_the_kernel(&["pods", "two", "-o", "tsv"]).ok()
+    );
+    insta::assert_snapshot!("namespaces_kernel", with_the_kernel(&["pods", "--ns"]).ok());
+}
+
+#[test]
+fn text_stays_within_the_terminal_in_ascii_where_it_must_and_without_colour() {
+    for (columns, arguments) in [
+        ("100", &["pods"][..]),
+        ("100", &["inspect", "two"]),
+        ("100", &["ports"]),
+        ("100", &["pods", "--ns"]),
+        ("72", &["inspect", "two"]),
+    ] {
+        let replay = Replay::with_probe(recorded_probe::document());
+        let sandbox = Sandbox::bare()
+            .env("COLUMNS", columns)
+            .env("LANG", "C")
+            .env("NO_COLOR", "1");
+        let shown = sandbox
+            .devnet(&[&["-H", &replay.host], arguments].concat())
+            .ok();
+        assert!(shown.is_ascii(), "{shown}");
+        for line in shown.lines() {
+            // a name that is longer than half the terminal has its own line, and is never cut
+            let long =
+                line.contains("a-very-long-pod-name") || line.contains("a-container-name-of-many");
+            assert!(
+                long || line.chars().count() <= columns.parse().unwrap(),
+                "{line}"
+            );
+        }
+    }
+    let replay = Replay::with_probe(recorded_probe::document());
+    let colored = Sandbox::bare()
+        .devnet(&["-H", &replay.host, "--color", "always", "pods"])
+        .ok();
+    assert!(colored.contains("\x1b[3"));
 }
 
 #[test]

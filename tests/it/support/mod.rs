@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod kubelet;
 pub(crate) mod made;
 pub(crate) mod proxy;
+pub(crate) mod recorded_probe;
 pub(crate) mod registry;
 pub(crate) mod relay;
 pub(crate) mod replay;

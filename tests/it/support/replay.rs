@@ -1,10 +1,10 @@
 //! A recorded node, served: a small HTTP server that answers as the node's engine did at the
 //! moment of the recording, and refuses, by name, what was not recorded.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 
@@ -24,10 +24,21 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn start() -> Self {
+        Self::answering(Node::read())
+    }
+
+    /// A node whose engine also lets the probe run, which prints this.
+    pub(crate) fn with_probe(prints: String) -> Self {
+        let mut node = Node::read();
+        node.probe = Some(prints);
+        Self::answering(node)
+    }
+
+    fn answering(node: Node) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = format!("tcp://{}", listener.local_addr().unwrap());
         let refused = Arc::new(Mutex::new(Vec::new()));
-        let node = Arc::new(Node::read());
+        let node = Arc::new(node);
         let seen = refused.clone();
         // the threads end with the test's process
         std::thread::spawn(move || {
@@ -53,6 +64,9 @@ struct Node {
     inspects: Value,
     images: Value,
     networks: Value,
+    /// What the probe prints, where it may run.
+    probe: Option<String>,
+    started: (Mutex<bool>, Condvar),
 }
 
 impl Node {
@@ -63,6 +77,8 @@ impl Node {
             inspects: recorded("inspect.json"),
             images: recorded("image_inspect.json"),
             networks: recorded("network_inspect.json"),
+            probe: None,
+            started: (Mutex::new(false), Condvar::new()),
         }
     }
 
@@ -96,6 +112,43 @@ impl Node {
     }
 }
 
+/// The probe's container: made, given its program, started; what it prints comes to who attached.
+fn of_the_probe(node: &Node, method: &str, path: &str, writer: &mut TcpStream) -> Option<bool> {
+    let prints = node.probe.as_ref()?;
+    let path = path.split('?').next()?;
+    let plain = |status: &str, body: &str| {
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let answer = match (method, path.rsplit('/').next()?) {
+        ("POST", "create") => plain("201 Created", r#"{"Id":"feed","Warnings":[]}"#),
+        ("PUT", "archive") => plain("200 OK", ""),
+        ("POST", "start") => {
+            *node.started.0.lock().unwrap() = true;
+            node.started.1.notify_all();
+            "HTTP/1.1 204 No Content\r\n\r\n".into()
+        }
+        ("POST", "attach") => {
+            let head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+            writer.write_all(head.as_bytes()).unwrap();
+            let mut started = node.started.0.lock().unwrap();
+            while !*started {
+                started = node.started.1.wait(started).unwrap();
+            }
+            // a piece of stdout: 1, three zeros, its length
+            let length = u32::try_from(prints.len()).unwrap().to_be_bytes();
+            let piece = [&[1, 0, 0, 0], &length[..], prints.as_bytes()].concat();
+            writer.write_all(&piece).unwrap();
+            return Some(false);
+        }
+        _ => return None,
+    };
+    writer.write_all(answer.as_bytes()).unwrap();
+    Some(true)
+}
+
 fn by_id(all: &Value, id: &str) -> Option<Value> {
     let all = all.as_array()?;
     all.iter().find(|one| one["Id"] == id).cloned()
@@ -122,11 +175,24 @@ fn serve(stream: TcpStream, node: &Node, refused: &Mutex<Vec<String>>) {
             return;
         }
         let mut header = String::new();
+        let mut sent = 0;
         while matches!(reader.read_line(&mut header), Ok(1..)) && header.trim() != "" {
+            if let Some(length) = header.to_lowercase().strip_prefix("content-length:") {
+                sent = length.trim().parse().unwrap();
+            }
             header.clear();
         }
         let mut words = request.split_whitespace();
         let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        if node.probe.is_some() {
+            let mut body = vec![0; sent];
+            reader.read_exact(&mut body).unwrap();
+            match of_the_probe(node, method, path, &mut writer) {
+                Some(true) => continue,
+                Some(false) => return,
+                None => {}
+            }
+        }
         let (status, body) = if let Some(body) = node.answer(method, path) {
             ("200 OK", body)
         } else {

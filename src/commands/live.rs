@@ -1,0 +1,328 @@
+//! `--watch` of `pods`, `inspect` and `ports`: looking again whenever an engine says that something
+//! happened, over connections and a probe that stay.
+
+use std::cell::OnceCell;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc, watch};
+
+use crate::commands::Context;
+use crate::commands::gather::{self, Depth, Gathered, Seen};
+use crate::commands::pods::Form;
+use crate::commands::target::{Need, NodeTarget, Target};
+use crate::engine::docker_snap::Look;
+use crate::error::{Error, Kind, Result};
+use crate::netns::View;
+use crate::pod;
+use crate::render;
+use crate::terminal::{Resizes, Screen};
+
+/// How long events must be still before one looks: what belongs together comes together.
+const STILL: Duration = Duration::from_millis(40);
+/// The most that is waited for stillness.
+const AT_MOST: Duration = Duration::from_millis(200);
+/// A program opens its ports a while after its start, which no event tells: until the kernel is
+/// asked again after an event, after that, and so on. The last one repeats.
+const AGAIN: [Duration; 4] = [
+    Duration::from_millis(700),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+];
+/// Until an engine that was lost is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+type News = (usize, Result<Seen>);
+
+/// Shows what `choose` leaves and `draw` writes, again at every change, until it is interrupted or
+/// nobody reads any more.
+///
+/// # Errors
+/// As the first look has them; what goes wrong later is said and waited for.
+pub(crate) async fn watch(
+    context: &Context,
+    depth: Depth,
+    node: Option<&str>,
+    form: Option<Form>,
+    choose: impl Fn(&mut Gathered) -> Result<()>,
+    draw: impl Fn(&Gathered) -> Result<String>,
+) -> Result<()> {
+    let target = context.target(Need::Pods).await?.only(node)?;
+    let (tell, told) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let followers = target.nodes.iter().enumerate().map(|(place, node)| {
+        let follower = Follower {
+            context,
+            target: &target,
+            node,
+            depth,
+            place,
+            tell: tell.clone(),
+            stopped: stopped.clone(),
+        };
+        follower.follow()
+    });
+    let mut followers = std::pin::pin!(futures_util::future::join_all(followers));
+    let view = Showing {
+        context,
+        nodes: target.nodes.iter().map(|node| node.name.clone()).collect(),
+        form,
+        choose,
+        draw,
+    };
+    let outcome = tokio::select! {
+        outcome = view.show(told) => outcome,
+        // they only leave when the run is interrupted
+        _ = &mut followers => return Err(Error::interrupted()),
+    };
+    // what they keep in their nodes is taken away before the end
+    let _listening = stop.send(true);
+    followers.await;
+    outcome
+}
+
+/// Who stays with one node.
+struct Follower<'a> {
+    context: &'a Context,
+    target: &'a Target,
+    node: &'a NodeTarget,
+    depth: Depth,
+    place: usize,
+    tell: mpsc::UnboundedSender<News>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Follower<'_> {
+    /// Stays with the node, and comes back to it whenever it was lost.
+    async fn follow(self) {
+        loop {
+            let look = OnceCell::new();
+            let work = async {
+                let mut stopped = self.stopped.clone();
+                tokio::select! {
+                    outcome = self.stay(&look) => outcome,
+                    _ = stopped.wait_for(|stopped| *stopped) => Err(Error::interrupted()),
+                }
+            };
+            let undo = async {
+                if let Some(look) = look.get() {
+                    Look::forget(look).await;
+                }
+            };
+            match self.context.or_undo_quietly(work, undo).await {
+                Ok(never) => match never {},
+                Err(error) if error.kind() == Kind::Interrupted => return,
+                // nobody listens when everything ends
+                Err(error) => drop(self.tell.send((self.place, Err(error)))),
+            }
+            let rest = async {
+                let mut stopped = self.stopped.clone();
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY) => Ok(()),
+                    _ = stopped.wait_for(|stopped| *stopped) => Err(Error::interrupted()),
+                }
+            };
+            if self.context.or_undo_quietly(rest, async {}).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Looks, and looks again at every change, until the node is lost.
+    async fn stay(&self, look: &OnceCell<Look>) -> Result<Infallible> {
+        let engine = self.context.connect(self.node).await?;
+        let mut info = engine.info().await?;
+        let name = gather::name_of(self.target, self.node, &info);
+        // from a time before the first look on: nothing falls in between
+        let mut changes = engine.changes(pod::timestamp(info.system_time.as_deref()));
+        let mut facts = engine.containers().await?;
+        let mut kept = None;
+        if self.depth.probe {
+            match look.get_or_init(|| engine.begin_look()).keep(&facts).await {
+                Ok(probe) => kept = Some(probe),
+                Err(error) => gather::tell_blind(self.context, &name, &error),
+            }
+        }
+        let mut quiet = 0;
+        loop {
+            let view = match &mut kept {
+                Some(probe) => Some(View::parse(&probe.ask().await?)?),
+                None => None,
+            };
+            let lone = self.depth.lone;
+            let seen = gather::examine(
+                engine.clone(),
+                name.clone(),
+                lone,
+                facts.clone(),
+                &info,
+                view.as_ref(),
+            );
+            let _listening = self.tell.send((self.place, Ok(seen.await)));
+            let wait = AGAIN[quiet.min(AGAIN.len() - 1)];
+            match tokio::time::timeout(wait, changes.next()).await {
+                Ok(Some(change)) => {
+                    change?;
+                    let gather = async {
+                        while let Ok(Some(_more)) =
+                            tokio::time::timeout(STILL, changes.next()).await
+                        {
+                        }
+                    };
+                    let _long = tokio::time::timeout(AT_MOST, gather).await;
+                    facts = engine.containers().await?;
+                    quiet = 0;
+                }
+                Ok(None) => {
+                    return Err(Error::failed(format!("`{name}` tells no more events")));
+                }
+                Err(_quiet) => quiet += 1,
+            }
+            // the clock, and whether it still answers at all
+            info = engine.info().await?;
+        }
+    }
+}
+
+/// What is shown, and how.
+struct Showing<'a, C, D> {
+    context: &'a Context,
+    nodes: Vec<String>,
+    form: Option<Form>,
+    choose: C,
+    draw: D,
+}
+
+impl<C, D> Showing<'_, C, D>
+where
+    C: Fn(&mut Gathered) -> Result<()>,
+    D: Fn(&Gathered) -> Result<String>,
+{
+    async fn show(&self, mut told: mpsc::UnboundedReceiver<News>) -> Result<()> {
+        let in_place =
+            matches!(self.form, None | Some(Form::Wide)) && self.context.ui.stdout_is_terminal();
+        let mut screen = None;
+        let mut resizes = Resizes::new();
+        let mut latest: Vec<Option<Result<Seen>>> = self.nodes.iter().map(|_| None).collect();
+        let mut before: Option<String> = None;
+        let mut frame = String::new();
+        loop {
+            tokio::select! {
+                news = told.recv() => {
+                    let Some((place, news)) = news else { return Ok(()) };
+                    self.tell_turn(place, latest[place].as_ref(), &news, in_place);
+                    latest[place] = Some(news);
+                }
+                () = resizes.next(), if screen.is_some() => {}
+            }
+            while let Ok((place, news)) = told.try_recv() {
+                self.tell_turn(place, latest[place].as_ref(), &news, in_place);
+                latest[place] = Some(news);
+            }
+            let Some(outcomes) = latest.iter().map(|one| one.as_ref().map(again)).collect() else {
+                continue; // some node was not heard of yet
+            };
+            match gather::assemble(self.context, outcomes) {
+                Err(error) if before.is_none() => return Err(error),
+                Err(_all_lost) => {}
+                Ok(mut gathered) => {
+                    match (self.choose)(&mut gathered) {
+                        Err(error) if before.is_none() => return Err(error),
+                        // a pod that was there before may come back
+                        Err(_gone) => gathered.snapshot.pods.clear(),
+                        Ok(()) => {}
+                    }
+                    let now = key(&gathered)?;
+                    if before.as_ref() == Some(&now) && !in_place {
+                        continue;
+                    }
+                    let first = before.replace(now).is_none();
+                    if in_place {
+                        frame = (self.draw)(&gathered)?;
+                    } else if !self.document(&gathered, first)? {
+                        return Ok(());
+                    }
+                }
+            }
+            if in_place {
+                let screen = match &mut screen {
+                    Some(screen) => screen,
+                    none => none.insert(Screen::enter(&self.context.ui)),
+                };
+                screen.show(&frame, &self.lost(&latest));
+            }
+        }
+    }
+
+    /// Writes one more document; `false` when nobody reads any more.
+    fn document(&self, gathered: &Gathered, first: bool) -> Result<bool> {
+        let text = match self.form {
+            Some(Form::Json) => render::document::json_line(&gathered.snapshot)?,
+            form => {
+                let between = match (first, form) {
+                    (true, _) => "",
+                    (false, Some(Form::Yaml)) => "---\n",
+                    (false, _) => "\n",
+                };
+                format!("{between}{}", (self.draw)(gathered)?)
+            }
+        };
+        self.context
+            .ui
+            .stream_bytes(text.as_bytes())
+            .map_err(Error::stdout)
+    }
+
+    /// Says when a node is lost and when it is back; on a screen the frame says it.
+    fn tell_turn(
+        &self,
+        place: usize,
+        before: Option<&Result<Seen>>,
+        now: &Result<Seen>,
+        in_place: bool,
+    ) {
+        let name = &self.nodes[place];
+        match (before, now) {
+            _ if in_place => {}
+            (None | Some(Ok(_)), Err(error)) if self.nodes.len() > 1 || before.is_some() => {
+                self.context.ui.say(&format!(
+                    "`{name}` was lost, and is tried again: {}",
+                    error.in_one_line()
+                ));
+            }
+            (Some(Err(_)), Ok(_)) => self.context.ui.say(&format!("`{name}` is back")),
+            _ => {}
+        }
+    }
+
+    fn lost(&self, latest: &[Option<Result<Seen>>]) -> Vec<String> {
+        let lost = self.nodes.iter().zip(latest);
+        lost.filter_map(|(name, outcome)| match outcome {
+            Some(Err(error)) => Some(format!("lost: `{name}`: {}", error.in_one_line())),
+            _ => None,
+        })
+        .collect()
+    }
+}
+
+fn again(outcome: &Result<Seen>) -> Result<Seen> {
+    match outcome {
+        Ok(seen) => Ok(seen.clone()),
+        Err(error) => Err(error.again()),
+    }
+}
+
+/// What counts as a change: not the connections that come and go.
+fn key(gathered: &Gathered) -> Result<String> {
+    let mut snapshot = gathered.snapshot.clone();
+    for sockets in snapshot
+        .pods
+        .iter_mut()
+        .filter_map(|pod| pod.sockets.as_mut())
+    {
+        sockets.retain(pod::Socket::is_listening);
+    }
+    render::document::json_line(&snapshot)
+}
