@@ -62,6 +62,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "docker-env")]
     Env(commands::env::Args),
     Hook(commands::hook::Args),
+    Use(commands::switch::UseArgs),
+    Off(commands::switch::OffArgs),
     Run(commands::run::Args),
     Context(commands::context::Args),
     Status(commands::status::Args),

@@ -40,6 +40,9 @@ pub(crate) const IGNORE_FILES: &[Template] = templates!(
 pub(crate) const HOOK_BASH: &str = include_str!("../templates/shell/devnet.bash");
 pub(crate) const HOOK_ELVISH: &str = include_str!("../templates/shell/devnet.elv");
 pub(crate) const HOOK_FISH: &str = include_str!("../templates/shell/devnet.fish");
+pub(crate) const HOOK_NU: &str = include_str!("../templates/shell/devnet.nu");
+pub(crate) const HOOK_PWSH: &str = include_str!("../templates/shell/devnet.ps1");
+pub(crate) const HOOK_TCSH: &str = include_str!("../templates/shell/devnet.tcsh");
 pub(crate) const HOOK_XONSH: &str = include_str!("../templates/shell/devnet.xsh");
 pub(crate) const HOOK_ZSH: &str = include_str!("../templates/shell/devnet.zsh");
 

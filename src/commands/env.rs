@@ -2,13 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::Read as _;
-use std::time::Duration;
 
 use clap::ValueEnum as _;
 
-use crate::commands::target::{Need, NodeTarget};
+use crate::commands::environment::Wanted;
 use crate::commands::{Context, environment};
-use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan;
 use crate::docker_env::{DockerEnv, parse};
 use crate::error::{Error, Kind, Result};
@@ -50,12 +48,8 @@ pub(crate) struct Args {
     /// Write json, yaml, dotenv or github instead of a shell's lines
     #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
     output: Option<Format>,
-    /// Add the node to `NO_PROXY`
-    #[arg(long)]
-    no_proxy: bool,
-    /// Point docker at the node's ssh login instead of its TLS port
-    #[arg(long)]
-    ssh_host: bool,
+    #[command(flatten)]
+    wanted: Wanted,
     /// Where the answer comes from: auto, files (minikube's own), minikube (runs it), or - (stdin)
     #[arg(
         long,
@@ -67,9 +61,6 @@ pub(crate) struct Args {
     /// Ask the engine itself, over TLS, before anything is printed
     #[arg(long)]
     check: bool,
-    /// The node of a profile with several
-    #[arg(short, long, value_name = "NAME")]
-    node: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -80,9 +71,6 @@ enum From {
     #[value(name = "-")]
     Stdin,
 }
-
-/// How long the one connection that tells a stopped node may take.
-const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let shell = match (args.output, args.shell) {
@@ -190,65 +178,18 @@ async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option
             other => other?,
         },
     };
-    let host = match Address::parse(&env.host)? {
-        Address::Tcp { host, .. } | Address::Ssh { host, .. } => host,
-        Address::Npipe(_) | Address::Unix(_) => String::new(),
-    };
-    let no_proxy = (args.no_proxy && !host.is_empty()).then_some(host);
-    Ok((env, no_proxy))
+    let host = environment::host_in_lists(&env.host);
+    Ok((env, host.filter(|_| args.wanted.no_proxy)))
 }
 
 async fn from_files(args: &Args, context: &Context) -> Result<DockerEnv> {
-    let mut target = context
-        .target(Need::Environment)
-        .await?
-        .only(args.node.as_deref())?;
-    if args.ssh_host {
-        let profile = target.profile.clone().ok_or_else(|| {
-            Error::usage("only a minikube profile has an ssh login that devnet knows")
-                .hint("name one with `-p`")
-        })?;
-        target.nodes[0].endpoint.address =
-            context.ssh_address(&profile, &target.nodes[0].name).await?;
-        target.nodes[0].endpoint.cert_path = None;
-    } else if args.check {
-        context.connect(&target.nodes[0]).await?;
+    let aim = context.aim(&args.wanted).await?;
+    if args.check {
+        context.connect(&aim.target.nodes[0]).await?;
     } else {
-        look(context, &target.nodes[0]).await?;
+        context.look(&aim).await?;
     }
-    environment::of_target(&target)
-}
-
-/// One TCP connection tells a stopped node; no TLS, no request.
-async fn look(context: &Context, node: &NodeTarget) -> Result<()> {
-    let Address::Tcp { host, port } = &node.endpoint.address else {
-        return Ok(());
-    };
-    match tokio::time::timeout(LOOK, tokio::net::TcpStream::connect((host.as_str(), *port))).await {
-        Ok(Ok(_stream)) => Ok(()),
-        Ok(Err(error)) => {
-            let what = node.profile.as_ref().map_or_else(
-                || format!("nothing answers at {}", node.endpoint),
-                |profile| format!("minikube profile `{profile}` is not running"),
-            );
-            let failed = Error::unreachable(what)
-                .because(format!("no answer from {}: {error}", node.endpoint));
-            Err(match &node.profile {
-                Some(profile) => {
-                    failed.hint(format!("start it with `minikube start -p {profile}`"))
-                }
-                None => failed,
-            })
-        }
-        Err(_elapsed) => {
-            context.ui.warn(&format!(
-                "no answer from {} within {} ms",
-                node.endpoint,
-                LOOK.as_millis()
-            ));
-            Ok(())
-        }
-    }
+    environment::of_target(&aim.target)
 }
 
 /// Runs `minikube docker-env` and reads what it says.
@@ -269,7 +210,7 @@ async fn from_minikube(args: &Args, context: &Context) -> Result<DockerEnv> {
         "-o",
         "json",
     ];
-    if args.ssh_host {
+    if args.wanted.ssh_host {
         arguments.push("--ssh-host");
     }
     let environment: Vec<_> = context
@@ -300,8 +241,8 @@ fn call(args: &Args, context: &Context) -> String {
     words.push("env".into());
     for (flag, given) in [
         ("--unset", args.unset),
-        ("--no-proxy", args.no_proxy),
-        ("--ssh-host", args.ssh_host),
+        ("--no-proxy", args.wanted.no_proxy),
+        ("--ssh-host", args.wanted.ssh_host),
     ] {
         if given {
             words.push(flag.into());

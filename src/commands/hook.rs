@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::commands::target::Need;
+use crate::commands::switch::{self, Used};
 use crate::commands::{Context, environment};
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};
@@ -18,12 +18,17 @@ use crate::template;
   bash     eval \"$(devnet hook bash)\"
   zsh      eval \"$(devnet hook zsh)\"
   fish     devnet hook fish | source
+  tcsh     eval \"`devnet hook tcsh`\"
   elvish   eval (devnet hook elvish | slurp)
   xonsh    execx($(devnet hook xonsh))
+  pwsh     devnet hook pwsh | Out-String | Invoke-Expression
+
+nu reads files only; once, and after an update of devnet:
+  devnet hook nu | save -f ($nu.user-autoload-dirs | first | path join devnet.nu)
 
 Then:
   devnet use             this shell talks to minikube's Docker engine, also after a restart
-  devnet use other       to that of the profile `other`
+  devnet use other       to that of the profile `other`; also --node, --ssh-host, --no-proxy
   devnet off             gives the shell back as it was")]
 pub(crate) struct Args {
     shell: Hooked,
@@ -37,6 +42,10 @@ enum Hooked {
     Bash,
     Elvish,
     Fish,
+    Nu,
+    #[value(alias = "powershell")]
+    Pwsh,
+    Tcsh,
     Xonsh,
     Zsh,
 }
@@ -49,35 +58,69 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
         Hooked::Bash => (Shell::Bash, template::HOOK_BASH),
         Hooked::Elvish => (Shell::Elvish, template::HOOK_ELVISH),
         Hooked::Fish => (Shell::Fish, template::HOOK_FISH),
+        Hooked::Nu => (Shell::Nu, template::HOOK_NU),
+        Hooked::Pwsh => (Shell::Pwsh, template::HOOK_PWSH),
+        Hooked::Tcsh => (Shell::Tcsh, template::HOOK_TCSH),
         Hooked::Xonsh => (Shell::Xonsh, template::HOOK_XONSH),
         Hooked::Zsh => (Shell::Zsh, template::HOOK_ZSH),
     };
     let text = if args.prompt {
         // a prompt has to come: what can't be told, or not in time, changes nothing
         match tokio::time::timeout(PATIENCE, changes(context)).await {
-            Ok(Ok(changes)) if !changes.is_empty() => shell.script(&changes)?,
+            Ok(Ok(changes)) if !changes.is_empty() => switch::script(shell, &changes)?,
             _ => String::new(),
         }
     } else {
-        hook.replace("DEVNET_PROGRAM", &shell.word(&program()?))
+        let hook = hook.replace("DEVNET_PROGRAM", &shell.word(&program()?));
+        match shell {
+            // "`devnet hook tcsh`" makes one line of it
+            Shell::Tcsh => hook
+                .lines()
+                .filter(|line| !line.starts_with('#') && !line.is_empty())
+                .fold(String::new(), |text, line| text + line + "\n"),
+            _ => hook,
+        }
     };
     context.ui.data(&text).map_err(Error::stdout)
 }
 
 /// What must change in a shell whose cluster is at another place than the shell knows.
 async fn changes(context: &Context) -> Result<Vec<Change>> {
+    let nothing = Ok(Vec::new());
     let current = context.current_variables()?;
-    let target = context.target(Need::Environment).await?;
-    context.keep_docker_contexts(&target).await;
-    let env = environment::of_target(&target)?;
-    let mut changes = plan::set(&current, &env, None)?;
-    changes.retain(|change| current.get(&change.name) != change.value.as_ref());
-    if !changes.is_empty() {
-        context.ui.say(&format!(
-            "devnet: minikube profile `{}` is now at {}",
-            env.profile, env.host
-        ));
+    let Some(used) = current.get(plan::USE).filter(|text| !text.is_empty()) else {
+        return nothing;
+    };
+    let mut used: Used = serde_json::from_str(used)
+        .map_err(|error| Error::failed("`DEVNET_USE` can't be read").because(error))?;
+    // a DOCKER_HOST that someone else has set since is left alone
+    if current.get(plan::HOST) != Some(&used.host) {
+        return nothing;
     }
+    let aim = context
+        .for_profile(used.profile.clone())
+        .aim(&used.wanted)
+        .await?;
+    context.keep_docker_contexts(&aim.by_its_engine()).await;
+    let env = environment::of_target(&aim.target)?;
+    let host = environment::host_in_lists(&env.host).filter(|_| used.wanted.no_proxy);
+    let base = match environment::host_in_lists(&used.host) {
+        Some(old) if host.as_ref().is_some_and(|host| *host != old) => {
+            plan::without_host(&current, &old)
+        }
+        _ => current.clone(),
+    };
+    let mut changes = plan::set(&base, &env, host.as_deref())?;
+    changes.retain(|change| current.get(&change.name) != change.value.as_ref());
+    if changes.is_empty() {
+        return nothing;
+    }
+    context.ui.say(&format!(
+        "devnet: minikube profile `{}` is now at {}",
+        env.profile, env.host
+    ));
+    used.host = env.host;
+    changes.push(used.remembered()?);
     Ok(changes)
 }
 

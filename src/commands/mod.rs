@@ -52,6 +52,7 @@ mod remember;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod status;
+pub(crate) mod switch;
 pub(crate) mod target;
 pub(crate) mod version;
 pub(crate) mod watch;
@@ -72,6 +73,14 @@ impl Context {
             ui,
             interruption: interruption::Interruption::default(),
         }
+    }
+
+    /// The same, as if this profile had been named on the command line.
+    pub(crate) fn for_profile(&self, profile: Option<String>) -> Self {
+        let mut settings = self.settings.clone();
+        settings.global.profile = profile.or(settings.global.profile);
+        let ui = Ui::new(&settings.look());
+        Self::new(settings, ui)
     }
 }
 
@@ -101,6 +110,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Load(args) => load::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::New(args) => new::run(&args, context),
+        Command::Off(args) => switch::off(&args, context),
         Command::Pods(args) => pods::run(args, context).await,
         Command::Ports(args) => ports::run(args, context).await,
         Command::Prove(args) => Box::pin(prove::run(args, context)).await,
@@ -108,5 +118,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Shell(args) => Box::pin(shell::run(args, context)).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Watch(args) => watch::run(args, context).await,
+        Command::Use(args) => switch::use_it(args, context).await,
     }
 }

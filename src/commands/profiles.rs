@@ -225,12 +225,7 @@ impl Context {
                 .await
                 .is_ok_and(|login| login == *address)
             {
-                let named = home.machine(&machine).ok()?.driver.ssh_key_path;
-                let key = if named.is_empty() {
-                    home.ssh_key(&machine)
-                } else {
-                    named.into()
-                };
+                let key = home.login_key(&machine).ok()?;
                 return Some((machine, key));
             }
         }

@@ -19,6 +19,12 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
         }
         return;
     }
+    if error.kind() == ErrorKind::DisplayHelp && asks_for_a_switch(arguments) {
+        // the hook's function evaluates what stands on stdout
+        Ui::new(&Settings::new(crate::cli::Global::default(), Environment::of_process()).look())
+            .say(&error.render().to_string());
+        return;
+    }
     // a closed stdout or stderr leaves nobody to tell
     let _gone = error.print();
     if error.use_stderr() && asks_for_env(arguments) {
@@ -26,8 +32,19 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
     }
 }
 
-/// Whether the verb of a command line that could not be taken is `env`.
+/// Whether the verb of a command line that could not be taken is one that is evaluated.
 fn asks_for_env(arguments: &[OsString]) -> bool {
+    matches!(verb(arguments).as_deref(), Some("env" | "docker-env")) || asks_for_a_switch(arguments)
+}
+
+/// Whether the function of a prompt hook asks, which evaluates what it gets.
+fn asks_for_a_switch(arguments: &[OsString]) -> bool {
+    matches!(verb(arguments).as_deref(), Some("use" | "off"))
+        && arguments.iter().any(|word| word == "--shell")
+}
+
+/// The verb of a command line that could not be taken.
+fn verb(arguments: &[OsString]) -> Option<String> {
     let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = words.next() {
         let takes_a_value = matches!(
@@ -37,10 +54,10 @@ fn asks_for_env(arguments: &[OsString]) -> bool {
         if takes_a_value {
             words.next();
         } else if !word.starts_with('-') {
-            return word == "env" || word == "docker-env";
+            return Some(word.into_owned());
         }
     }
-    false
+    None
 }
 
 /// Whether `-o json` stands among the arguments, in any of clap's spellings.

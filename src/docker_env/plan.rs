@@ -13,9 +13,11 @@ use crate::error::{Error, Result};
 pub(crate) const ACTIVE: &str = "MINIKUBE_ACTIVE_DOCKERD";
 /// What minikube's own names for the old values can't say.
 pub(crate) const EXISTING: &str = "DEVNET_EXISTING";
+/// What `devnet use` was asked for, for the prompt hook.
+pub(crate) const USE: &str = "DEVNET_USE";
 
 const TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
-const HOST: &str = "DOCKER_HOST";
+pub(crate) const HOST: &str = "DOCKER_HOST";
 const CERT_PATH: &str = "DOCKER_CERT_PATH";
 const KEPT_BY_MINIKUBE: [&str; 3] = [TLS_VERIFY, HOST, CERT_PATH];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
@@ -38,7 +40,7 @@ pub(crate) fn names() -> Vec<String> {
         .map(|name| (*name).to_owned())
         .collect();
     names.extend(KEPT_BY_MINIKUBE.iter().map(|name| kept(name)));
-    names.extend([ACTIVE, EXISTING, NO_PROXY[0], NO_PROXY[1]].map(str::to_owned));
+    names.extend([ACTIVE, EXISTING, USE, NO_PROXY[0], NO_PROXY[1]].map(str::to_owned));
     names
 }
 
@@ -139,10 +141,10 @@ pub(crate) fn set(
 /// When `DEVNET_EXISTING` was changed by someone else.
 pub(crate) fn unset(current: &Current) -> Result<Vec<Change>> {
     let saved = saved(current)?;
+    let mut changes = BTreeMap::from([(USE.to_owned(), None)]);
     if saved.is_empty() && current.get(ACTIVE).is_none_or(String::is_empty) {
-        return Ok(Vec::new());
+        return Ok(only_real(listed(changes), current));
     }
-    let mut changes: BTreeMap<String, Option<String>> = BTreeMap::new();
     for name in KEPT_BY_MINIKUBE {
         changes.insert(
             name.into(),
@@ -156,11 +158,35 @@ pub(crate) fn unset(current: &Current) -> Result<Vec<Change>> {
     changes.insert(ACTIVE.into(), None);
     changes.insert(EXISTING.into(), None);
     changes.extend(saved);
-    let changes = changes
+    Ok(only_real(listed(changes), current))
+}
+
+fn listed(changes: BTreeMap<String, Option<String>>) -> Vec<Change> {
+    changes
         .into_iter()
         .map(|(name, value)| Change { name, value })
-        .collect();
-    Ok(only_real(changes, current))
+        .collect()
+}
+
+/// The variables of now without a host in the proxy lists that was put there by [`set`]: a cluster
+/// that moved leaves no trace.
+pub(crate) fn without_host(current: &Current, host: &str) -> Current {
+    let mut now = current.clone();
+    let saved = saved(current).unwrap_or_default();
+    for name in NO_PROXY {
+        let Some(old) = saved.get(name) else { continue };
+        let had = |list: &str| list.split(',').any(|entry| entry.trim() == host);
+        if let Some(list) = now.get_mut(name)
+            && !old.as_deref().is_some_and(had)
+        {
+            let kept: Vec<_> = list
+                .split(',')
+                .filter(|entry| entry.trim() != host)
+                .collect();
+            *list = kept.join(",");
+        }
+    }
+    now
 }
 
 /// Drops what would take away a variable that is not there.
@@ -223,6 +249,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_that_moved_leaves_no_trace_in_the_proxy_lists() {
+        let before = Current::from([("no_proxy".to_owned(), "a,10.0.0.1".to_owned())]);
+        let first = apply(
+            &before,
+            &set(&before, &env("p", true), Some("10.0.0.2")).unwrap(),
+        );
+        assert_eq!(first["NO_PROXY"], "a,10.0.0.1,10.0.0.2");
+        let now = without_host(&first, "10.0.0.2");
+        let second = apply(&now, &set(&now, &env("p", true), Some("10.0.0.3")).unwrap());
+        assert_eq!(second["no_proxy"], "a,10.0.0.1,10.0.0.3");
+        // what a person had stays
+        assert_eq!(
+            without_host(&first, "10.0.0.1")["no_proxy"],
+            "a,10.0.0.1,10.0.0.2"
+        );
+        assert_eq!(apply(&second, &unset(&second).unwrap()), before);
+    }
+
+    #[test]
     fn unset_touches_nothing_that_was_not_set_here() {
         let current = Current::from([(HOST.to_owned(), "tcp://mine".to_owned())]);
         assert_eq!(unset(&current).unwrap(), []);
@@ -239,7 +284,7 @@ mod tests {
         #[test]
         fn a_shell_ends_as_it_began(
             before in proptest::collection::btree_map(
-                proptest::sample::select(names().into_iter().filter(|name| name != EXISTING && name != ACTIVE).collect::<Vec<_>>()),
+                proptest::sample::select(names().into_iter().filter(|name| ![EXISTING, ACTIVE, USE].contains(&name.as_str())).collect::<Vec<_>>()),
                 ".{0,12}", 0..8),
             active_empty: bool,
             steps in proptest::collection::vec((any::<bool>(), any::<bool>()), 1..4),

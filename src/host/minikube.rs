@@ -40,9 +40,17 @@ impl Home {
         self.0.join("config/config.json")
     }
 
-    /// The private key of a machine's ssh login, where its record names no other.
-    pub(crate) fn ssh_key(&self, machine: &str) -> PathBuf {
-        self.0.join("machines").join(machine).join("id_rsa")
+    /// The private key of a machine's ssh login.
+    ///
+    /// # Errors
+    /// When the machine's record, which may name one, can't be read.
+    pub(crate) fn login_key(&self, machine: &str) -> Result<PathBuf> {
+        let named = self.machine(machine)?.driver.ssh_key_path;
+        Ok(if named.is_empty() {
+            self.0.join("machines").join(machine).join("id_rsa")
+        } else {
+            named.into()
+        })
     }
 
     /// The names of all profiles, sorted.

@@ -126,7 +126,9 @@ impl Shell {
         match self {
             Self::Elvish => quote::elvish(value),
             Self::Fish => quote::fish(value),
-            Self::Xonsh => quote::double(value),
+            Self::Nu | Self::Xonsh => quote::double(value),
+            Self::Powershell | Self::Pwsh => quote::powershell(value),
+            Self::Csh | Self::Tcsh => quote::csh(value),
             _ => quote::ansi_c(value),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Output, Sandbox, ground, missing};
+use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing};
 
 /// A shell at a prompt, how it takes the hook, sets a variable, and names the last exit code.
 struct Shell {
@@ -17,7 +17,7 @@ struct Shell {
     fail: &'static str,
 }
 
-const SHELLS: [Shell; 5] = [
+const SHELLS: [Shell; 7] = [
     Shell {
         start: &["bash", "--norc", "--noprofile", "-i"],
         run: &["bash", "-c"],
@@ -59,14 +59,73 @@ const SHELLS: [Shell; 5] = [
         code: "",
         fail: "devnet use nope || echo failed > failed",
     },
+    Shell {
+        start: &["tcsh", "-f"],
+        run: &["tcsh", "-f", "-c"],
+        take: "eval \"`{} hook tcsh`\"",
+        set: "setenv DOCKER_HOST tcp://mine",
+        code: "$status",
+        fail: "devnet use nope || echo failed > failed",
+    },
+    // reads no text but files
+    Shell {
+        start: &["nu", "--no-config-file", "--no-std-lib"],
+        run: &[],
+        take: "",
+        set: "$env.DOCKER_HOST = 'tcp://mine'",
+        code: "",
+        fail: "try { devnet use nope } catch { \"failed\\n\" | save failed }",
+    },
 ];
 
 fn here(program: &str) -> bool {
-    let found = Path::new("/usr/bin").join(program).exists();
-    if !found {
+    let found = ["/usr/bin", "/usr/local/bin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists());
+    // no distribution's package: tested where it is
+    if !found && program != "nu" {
         missing(program);
     }
     found
+}
+
+/// How a shell starts, and the line with which it takes the hook at its prompt.
+fn start_of(sandbox: &Sandbox, shell: &Shell) -> (Vec<String>, String) {
+    let mut start: Vec<String> = shell.start.iter().map(ToString::to_string).collect();
+    if shell.start[0] != "nu" {
+        return (
+            start,
+            shell.take.replace("{}", env!("CARGO_BIN_EXE_devnet")),
+        );
+    }
+    let file = sandbox.home().join("hook.nu");
+    let hook = sandbox.devnet(&["hook", "nu"]).ok();
+    std::fs::write(&file, hook).unwrap();
+    start.extend(["-e".into(), format!("source {}", file.display())]);
+    (start, "true".into())
+}
+
+/// A person types these lines at the shell's prompt; what was on the screen.
+fn typed(sandbox: &Sandbox, start: &[String], lines: &[String], extra: &[(&str, &str)]) -> Output {
+    std::fs::write(sandbox.home().join("lines"), lines.join("\n")).unwrap();
+    let prompt = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/prompt.py");
+    let mut command = sandbox.command("python3");
+    command
+        .args([prompt, "lines"])
+        .args(start)
+        .envs(of_the_ground())
+        .envs(extra.iter().copied());
+    Output::of(&mut command)
+}
+
+fn of_the_ground() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ground says which engine this is"
+    )]
+    std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_GROUND"))
+        .collect()
 }
 
 /// A qemu profile `q`, whose engine's port stands in the machine's record and moves.
@@ -96,21 +155,13 @@ fn cluster(sandbox: &Sandbox, ground: &Path) {
     );
     write(
         "dump.sh",
-        "env | grep -E '^(DOCKER_|MINIKUBE_ACTIVE|MINIKUBE_EXISTING|DEVNET_EXISTING)' | sort > $1\n"
-            .into(),
+        "env | grep -iE '^(DOCKER_|MINIKUBE_|DEVNET_E|DEVNET_U|NO_PROXY)' | sort > $1\n".into(),
     );
 }
 
 #[test]
 fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
     let Some(ground) = ground() else { return };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the ground says which engine this is"
-    )]
-    let of_the_ground: Vec<_> = std::env::vars_os()
-        .filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_GROUND"))
-        .collect();
     for (shell, port) in SHELLS.iter().zip((32_771..).step_by(2)) {
         let name = shell.start[0];
         if !here(name) {
@@ -123,11 +174,12 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
         let (first, second) = (port, port + 1);
         let mut start = sandbox.command("sh");
         start.args(["restart.sh", &first.to_string()]);
-        Output::of(start.envs(of_the_ground.iter().cloned())).ok();
+        Output::of(start.envs(of_the_ground())).ok();
+        let (start, take) = start_of(&sandbox, shell);
         let lines = [
-            shell.take.replace("{}", env!("CARGO_BIN_EXE_devnet")) + "; DONE",
+            format!("{take}; DONE"),
             "sh dump.sh before; DONE".into(),
-            "devnet use; DONE".into(),
+            "devnet use --no-proxy; DONE".into(),
             "sh dump.sh used; DONE".into(),
             format!("sh restart.sh {second}; DONE"),
             "sh dump.sh followed; DONE".into(),
@@ -141,17 +193,8 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
             "devnet off; DONE".into(),
             "sh dump.sh after; DONE".into(),
         ];
-        let file = sandbox.home().join("lines");
-        std::fs::write(&file, lines.join("\n")).unwrap();
-        let prompt = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/prompt.py");
-        let mut command = sandbox.command("python3");
-        command
-            .args([prompt, "lines"])
-            .args(shell.start)
-            .envs(of_the_ground.iter().cloned())
-            .env("DOCKER_HOST", "ssh://me@old")
-            .env("DOCKER_TLS_VERIFY", "");
-        let screen = Output::of(&mut command);
+        let old = [("DOCKER_HOST", "ssh://me@old"), ("DOCKER_TLS_VERIFY", "")];
+        let screen = typed(&sandbox, &start, &lines, &old);
         let read = |file: &str| {
             std::fs::read_to_string(sandbox.home().join(file))
                 .unwrap_or_else(|error| panic!("{name}: {file}: {error}\n{screen}"))
@@ -159,9 +202,10 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
         let at = |port: u16| format!("DOCKER_HOST=tcp://127.0.0.1:{port}\n");
         assert!(read("used").contains(&at(first)), "{name}: {screen}");
         assert!(read("followed").contains(&at(second)), "{name}: {screen}");
+        assert!(read("used").contains("\nNO_PROXY=127.0.0.1\n"), "{name}");
         assert_eq!(
             read("followed"),
-            read("used").replace(&at(first), &at(second)),
+            read("used").replace(&format!(":{first}"), &format!(":{second}")),
             "{name}: nothing else has changed"
         );
         assert_eq!(read("answered"), "linux\n", "{name}: {screen}");
@@ -189,24 +233,33 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
             env!("CARGO_MANIFEST_DIR"),
             "/tests/ground/engine.sh"
         ));
-        Output::of(
-            stop.args(["stop", "moving"])
-                .envs(of_the_ground.iter().cloned()),
-        )
-        .ok();
+        Output::of(stop.args(["stop", "moving"]).envs(of_the_ground())).ok();
     }
 }
 
 #[test]
 fn a_prompt_is_told_nothing_where_nothing_can_be_said() {
     let sandbox = Sandbox::bare();
-    for shell in ["bash", "zsh", "fish", "elvish", "xonsh"] {
-        let out = sandbox.devnet(&["-p", "gone", "hook", "--prompt", shell]);
-        assert_eq!(
-            (out.code, out.stdout.as_str(), out.stderr.as_str()),
-            (0, "", ""),
-            "{shell}"
-        );
+    for used in [
+        "",
+        "{",
+        "7",
+        r#"{"host":"tcp://a:1","profile":"gone","no_proxy":false,"ssh_host":false,"node":null}"#,
+    ] {
+        for shell in [
+            "bash", "zsh", "fish", "elvish", "xonsh", "tcsh", "nu", "pwsh",
+        ] {
+            let mut command = sandbox.devnet_command(&["hook", "--prompt", shell]);
+            command
+                .env("DEVNET_USE", used)
+                .env("DOCKER_HOST", "tcp://a:1");
+            let out = Output::of(&mut command);
+            assert_eq!(
+                (out.code, out.stdout.as_str(), out.stderr.as_str()),
+                (0, "", ""),
+                "{shell} {used}"
+            );
+        }
     }
     sandbox.devnet(&["hook", "command.com"]).fails(2);
 }
@@ -231,9 +284,148 @@ fn the_hook_calls_devnet_by_its_name_on_path_whatever_the_folder_is_called() {
         let (program, arguments) = shell.run.split_first().unwrap();
         let out = Output::of(sandbox.command(program).args(arguments).arg(&script));
         assert!(out.stdout.starts_with("devnet "), "{program}: {out}");
-        assert!(out.stdout.ends_with("\n2\n"), "{program}: {out}");
-        assert_eq!(out.stderr, "usage: devnet use [PROFILE]\n", "{program}");
+        // tcsh can't tell why its `eval` failed
+        let code = if *program == "tcsh" { "\n1\n" } else { "\n2\n" };
+        assert!(out.stdout.ends_with(code), "{program}: {out}");
+        assert!(
+            out.stderr
+                .starts_with("error: unexpected argument 'b' found"),
+            "{program}: {out}"
+        );
         let hook = Output::of(sandbox.command("devnet").args(["hook", program])).ok();
         assert!(!hook.contains("DEVNET_PROGRAM"), "{hook}");
+    }
+}
+
+#[test]
+fn without_the_hook_use_and_off_say_what_is_missing() {
+    let sandbox = Sandbox::bare();
+    for line in [&["use", "other"][..], &["off"], &["-p", "other", "use"]] {
+        let said = sandbox.devnet(line).fails(2);
+        assert!(said.contains("devnet hook --help"), "{said}");
+    }
+    // a hook's function evaluates what stands on stdout
+    let out = sandbox.devnet(&["use", "--shell", "bash", "--help"]);
+    assert_eq!((out.code, out.stdout.as_str()), (0, ""), "{out}");
+    assert!(out.stderr.contains("Usage: devnet use"), "{out}");
+    let out = sandbox.devnet(&["off", "--shell", "tcsh", "--nope"]);
+    assert_eq!((out.code, out.stdout.as_str()), (2, "false;\n"), "{out}");
+}
+
+/// A docker-driver profile whose container publishes its engine's port, as on a Mac or WSL.
+fn forwarded(sandbox: &Sandbox, ground: &Path, name: &str) {
+    let home = sandbox.home().join(".minikube");
+    for folder in ["profiles", "machines"] {
+        std::fs::create_dir_all(home.join(folder).join(name)).unwrap();
+    }
+    let certs = ground.join("minikube/.minikube/certs");
+    std::os::unix::fs::symlink(certs, home.join("certs")).unwrap();
+    std::fs::write(
+        home.join(format!("profiles/{name}/config.json")),
+        format!(
+            r#"{{"Name":"{name}","Driver":"docker","KubernetesConfig":{{"ContainerRuntime":"docker"}},"Nodes":[{{"Name":"","IP":"192.168.49.2","ControlPlane":true}}]}}"#
+        ),
+    )
+    .unwrap();
+    std::fs::write(
+        home.join(format!("machines/{name}/config.json")),
+        r#"{"Driver":{"SSHUser":"docker"},"DriverName":"docker"}"#,
+    )
+    .unwrap();
+}
+
+/// The port of this computer at which a container's port is published.
+fn published(ground: &Path, container: &str, port: u16) -> String {
+    let out = docker(ground, "host", &["port", container, &port.to_string()]).ok();
+    out.trim().to_owned()
+}
+
+#[test]
+fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
+    let Some(ground) = ground() else { return };
+    let image = busybox_image(&ground, "host");
+    let socket = format!("unix://{}", ground.join("host.sock").display());
+    for shell in &SHELLS {
+        let name = shell.start[0];
+        if !here(name) {
+            continue;
+        }
+        let profile = format!("forwarded-{name}");
+        let sandbox = Sandbox::bare()
+            .env("MINIKUBE_PROFILE", &profile)
+            .env("WSL_DISTRO_NAME", "here")
+            .env("TERM", "dumb");
+        forwarded(&sandbox, &ground, &profile);
+        let run = [
+            "run",
+            "-d",
+            "--name",
+            &profile,
+            "-p",
+            "127.0.0.1::2376",
+            "-p",
+            "127.0.0.1::22",
+            &image,
+            "/bin/busybox",
+            "sleep",
+            "1000",
+        ];
+        docker(&ground, "host", &run).ok();
+        std::fs::write(
+            sandbox.home().join("dump.sh"),
+            "env | grep -E '^(DOCKER_|MINIKUBE_|DEVNET_U)' | sort > $1\n",
+        )
+        .unwrap();
+        let (start, take) = start_of(&sandbox, shell);
+        let restart = format!("docker -H {socket} restart -t 0 {profile}; DONE");
+        let lines = [
+            format!("{take}; DONE"),
+            "sh dump.sh before; DONE".into(),
+            "devnet use; DONE".into(),
+            "sh dump.sh used; DONE".into(),
+            restart.clone(),
+            "sh dump.sh followed; DONE".into(),
+            // it keeps the form that was asked for
+            format!("devnet use {profile} --ssh-host; DONE"),
+            "sh dump.sh used-ssh; DONE".into(),
+            restart,
+            "sh dump.sh followed-ssh; DONE".into(),
+            "devnet off; DONE".into(),
+            "sh dump.sh after; DONE".into(),
+        ];
+        let first = published(&ground, &profile, 2376);
+        let screen = typed(&sandbox, &start, &lines, &[("DOCKER_HOST", &socket)]);
+        let read = |file: &str| {
+            std::fs::read_to_string(sandbox.home().join(file))
+                .unwrap_or_else(|error| panic!("{name}: {file}: {error}\n{screen}"))
+        };
+        let host = |file: &str| {
+            let text = read(file);
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("DOCKER_HOST="));
+            line.unwrap_or_default().to_owned()
+        };
+        assert_eq!(host("used"), format!("tcp://{first}"), "{name}: {screen}");
+        let last = published(&ground, &profile, 22);
+        assert!(
+            host("used-ssh").starts_with("ssh://docker@127.0.0.1:"),
+            "{name}: {screen}"
+        );
+        assert_eq!(
+            host("followed-ssh"),
+            format!("ssh://docker@{last}"),
+            "{name}: {screen}"
+        );
+        for (before, after) in [("used", "followed"), ("used-ssh", "followed-ssh")] {
+            assert_ne!(host(before), host(after), "{name}: {screen}");
+            assert_eq!(
+                read(after),
+                read(before).replace(&host(before), &host(after)),
+                "{name}: nothing else has changed"
+            );
+        }
+        assert_eq!(read("after"), read("before"), "{name}: {screen}");
+        docker(&ground, "host", &["rm", "-f", &profile]).ok();
     }
 }

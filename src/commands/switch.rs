@@ -1,0 +1,120 @@
+//! `devnet use` and `devnet off`: verbs of a shell that has the prompt hook. Its function evaluates
+//! what they print; what was asked for stays in `DEVNET_USE`, where the next prompt finds it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::commands::environment::Wanted;
+use crate::commands::{Context, environment};
+use crate::docker_env::plan::{self, Change};
+use crate::error::{Error, Result};
+use crate::shell::{Format, Shell};
+
+/// Point this shell at a cluster's engine and keep it right when the cluster restarts
+///
+/// Needs the hook in the shell: see `devnet hook --help`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet use                    minikube's active profile
+  devnet use other
+  devnet use other --node m02 --no-proxy")]
+pub(crate) struct UseArgs {
+    /// The minikube profile
+    #[arg(value_name = "PROFILE")]
+    cluster: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// The shell whose hook asks
+    #[arg(long, hide = true)]
+    shell: Option<Shell>,
+}
+
+/// Give this shell back as it was before `devnet use`
+///
+/// Needs the hook in the shell: see `devnet hook --help`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OffArgs {
+    /// The shell whose hook asks
+    #[arg(long, hide = true)]
+    shell: Option<Shell>,
+}
+
+/// What a shell was pointed at by `devnet use`: the content of `DEVNET_USE`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Used {
+    /// `DOCKER_HOST` as it was set: another value is someone else's, and stays.
+    pub(crate) host: String,
+    pub(crate) profile: Option<String>,
+    #[serde(flatten)]
+    pub(crate) wanted: Wanted,
+}
+
+pub(crate) async fn use_it(args: UseArgs, context: &Context) -> Result<()> {
+    let Some(shell) = args.shell else {
+        let named = args
+            .cluster
+            .map_or(String::new(), |name| format!(" {name}"));
+        return Err(without_a_hook(&format!("use{named}")));
+    };
+    let context = &context.for_profile(args.cluster);
+    answer(context, shell, changes(context, args.wanted).await)
+}
+
+pub(crate) fn off(args: &OffArgs, context: &Context) -> Result<()> {
+    let shell = args.shell.ok_or_else(|| without_a_hook("off"))?;
+    let changes = context
+        .current_variables()
+        .and_then(|now| plan::unset(&now));
+    answer(context, shell, changes)
+}
+
+fn without_a_hook(call: &str) -> Error {
+    Error::usage(format!(
+        "`devnet {call}` can't change the shell that called it"
+    ))
+    .because("the shell's prompt hook is not there, or something stood before the verb")
+    .hint("`devnet hook --help` says what to put into the shell's start file")
+    .hint("without it: `eval $(devnet env)` and `eval $(devnet env --unset)`")
+}
+
+async fn changes(context: &Context, wanted: Wanted) -> Result<Vec<Change>> {
+    let aim = context.aim(&wanted).await?;
+    context.look(&aim).await?;
+    let env = environment::of_target(&aim.target)?;
+    let no_proxy = environment::host_in_lists(&env.host).filter(|_| wanted.no_proxy);
+    let mut changes = plan::set(&context.current_variables()?, &env, no_proxy.as_deref())?;
+    let used = Used {
+        host: env.host,
+        profile: aim.target.profile,
+        wanted,
+    };
+    changes.push(used.remembered()?);
+    Ok(changes)
+}
+
+/// Prints what the hook's function evaluates; after a failure, what makes that fail too.
+fn answer(context: &Context, shell: Shell, changes: Result<Vec<Change>>) -> Result<()> {
+    let text = changes.and_then(|changes| script(shell, &changes));
+    if text.is_err() {
+        let _closed = context.ui.data(shell.failure());
+    }
+    context.ui.data(&text?).map_err(Error::stdout)
+}
+
+/// Changes as the hook of a shell takes them: nu can't evaluate what is printed, so it gets data.
+pub(crate) fn script(shell: Shell, changes: &[Change]) -> Result<String> {
+    match shell {
+        Shell::Nu => Format::Json.unset(changes),
+        shell => shell.script(changes),
+    }
+}
+
+impl Used {
+    pub(crate) fn remembered(&self) -> Result<Change> {
+        let text = serde_json::to_string(self)
+            .map_err(|error| Error::failed("could not write JSON").because(error))?;
+        Ok(Change {
+            name: plan::USE.into(),
+            value: Some(text),
+        })
+    }
+}
