@@ -6,10 +6,10 @@ pub(crate) mod origin;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::host::text_file;
 use crate::settings::config_file::ConfigFile;
 use crate::settings::origin::Origin;
 use crate::ui::{Color, Look};
@@ -172,8 +172,6 @@ impl Settings {
     /// # Errors
     /// A usage error that names the file and the place, when it is not what was expected.
     pub(crate) fn config_file(&self) -> Result<ConfigFile> {
-        /// Nobody writes that much by hand.
-        const LARGEST: u64 = 1 << 20;
         let Some(file) = self.config_path() else {
             return Ok(ConfigFile::default());
         };
@@ -183,14 +181,8 @@ impl Settings {
                 file.display()
             ))
         };
-        let mut text = String::new();
-        match std::fs::File::open(&file)
-            .and_then(|open| open.take(LARGEST + 1).read_to_string(&mut text))
-        {
-            Ok(_) if text.len() as u64 > LARGEST => {
-                Err(unreadable().because("it is larger than 1 MB"))
-            }
-            Ok(_) => ConfigFile::parse(&file, &text),
+        match text_file::read(&file) {
+            Ok(text) => ConfigFile::parse(&file, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ConfigFile::default()),
             Err(error) => Err(unreadable().because(error)),
         }

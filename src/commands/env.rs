@@ -5,12 +5,13 @@ use std::io::Read as _;
 
 use clap::ValueEnum as _;
 
+use crate::commands::ask_minikube::from_minikube;
 use crate::commands::environment::Wanted;
 use crate::commands::{Context, environment};
 use crate::docker_env::plan;
 use crate::docker_env::{DockerEnv, parse};
 use crate::error::{Error, Kind, Result};
-use crate::host::{calling_shell, process};
+use crate::host::calling_shell;
 use crate::settings::{Environment, Settings};
 use crate::shell::{Format, Shell};
 use crate::ui::Ui;
@@ -155,25 +156,33 @@ async fn text(args: &Args, context: &Context, shell: Option<Shell>) -> Result<St
 async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option<String>)> {
     let env = match args.from {
         From::Stdin => {
+            /// No form of `docker-env` is longer.
+            const LARGEST: u64 = 1 << 20;
             let mut text = String::new();
+            let unreadable = || Error::failed("stdin can't be read");
             std::io::stdin()
-                .take(1 << 20)
+                .take(LARGEST + 1)
                 .read_to_string(&mut text)
-                .map_err(|error| Error::failed("stdin can't be read").because(error))?;
+                .map_err(|error| unreadable().because(error))?;
+            if text.len() as u64 > LARGEST {
+                return Err(unreadable().because("it is larger than 1 MB"));
+            }
             parse::parse(&text)?
         }
-        From::Minikube => from_minikube(args, context).await?,
+        From::Minikube => {
+            from_minikube(&context.profile_name()?, args.wanted.ssh_host, context).await?
+        }
         From::Auto | From::Files => match from_files(args, context).await {
             // a record that does not say is minikube's to explain; one that says no is an answer
             Err(error)
                 if args.from == From::Auto
                     && error.kind() == Kind::Failed
-                    && which::which("minikube").is_ok() =>
+                    && context.minikube_program().is_ok() =>
             {
                 context.ui.note(&format!(
                     "minikube's files do not say ({error}): asking minikube"
                 ));
-                from_minikube(args, context).await?
+                from_minikube(&context.profile_name()?, args.wanted.ssh_host, context).await?
             }
             other => other?,
         },
@@ -190,46 +199,6 @@ async fn from_files(args: &Args, context: &Context) -> Result<DockerEnv> {
         context.look(&aim).await?;
     }
     environment::of_target(&aim.target)
-}
-
-/// Runs `minikube docker-env` and reads what it says.
-async fn from_minikube(args: &Args, context: &Context) -> Result<DockerEnv> {
-    let program = which::which_in("minikube", context.settings.environment.os("PATH"), ".")
-        .map_err(|error| {
-            Error::failed("there is no `minikube` on PATH")
-                .because(error)
-                .hint("`--from files` needs none")
-        })?;
-    let profile = context.profile_name()?;
-    let mut arguments = vec![
-        "docker-env",
-        "-p",
-        &profile,
-        "--shell",
-        "none",
-        "-o",
-        "json",
-    ];
-    if args.wanted.ssh_host {
-        arguments.push("--ssh-host");
-    }
-    let environment: Vec<_> = context
-        .settings
-        .environment
-        .all()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let caught = process::catch(program.as_os_str(), &arguments, &environment).await?;
-    if caught.code != 0 {
-        let error = parse::of_exit_code(u8::try_from(caught.code).unwrap_or(1));
-        let said = String::from_utf8_lossy(&caught.stderr).trim().to_owned();
-        return Err(if said.is_empty() {
-            error
-        } else {
-            error.hint(format!("minikube said: {said}"))
-        });
-    }
-    parse::parse(&String::from_utf8_lossy(&caught.stdout))
 }
 
 /// The arguments that a person gave, for the hint how to take what was printed.

@@ -112,7 +112,11 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     };
     let mut changes = plan::set(&base, &env, host.as_deref())?;
     changes.retain(|change| current.get(&change.name) != change.value.as_ref());
-    if changes.is_empty() {
+    // nu has one proxy list where others have two: only what points at the engine tells that it moved
+    if !changes
+        .iter()
+        .any(|change| plan::POINTS.contains(&change.name.as_str()))
+    {
         return nothing;
     }
     context.ui.say(&format!(

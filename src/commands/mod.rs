@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
+pub(crate) mod ask_minikube;
 pub(crate) mod attended;
 pub(crate) mod bring;
 pub(crate) mod build;

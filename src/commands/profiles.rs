@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::commands::Context;
 use crate::commands::target::{NodeTarget, Target};
 use crate::docker_env::endpoint::{Address, Endpoint};
-use crate::docker_env::profile::Route;
+use crate::docker_env::profile::{Route, checked_host};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::host::minikube::Home;
@@ -69,7 +69,7 @@ impl Context {
             return named(entry.value, by);
         }
         let home = self.minikube()?;
-        if let Some(name) = home.active_profile() {
+        if let Some(name) = home.active_profile()? {
             let file = home.config();
             return named(
                 name,
@@ -87,16 +87,7 @@ impl Context {
         let home = self.minikube()?;
         let profile = home.profile(&named.profile)?;
         if profile.runtime() != "docker" {
-            return Err(Error::unreachable(format!(
-                "minikube profile `{}` runs {}, which has no Docker engine",
-                named.profile,
-                profile.runtime()
-            ))
-            .because("devnet works on profiles whose container runtime is docker")
-            .hint(format!(
-                "minikube start -p {} --container-runtime=docker",
-                named.profile
-            )));
+            return Err(not_docker(&named.profile, profile.runtime()));
         }
         let containers_reachable = !profile.in_container() || self.containers_reachable()?;
         let mut nodes = Vec::new();
@@ -108,7 +99,7 @@ impl Context {
             };
             let address = match profile.route(node, machine.as_ref(), containers_reachable)? {
                 Route::Direct(address) => address,
-                Route::Forwarded => self.forwarded(&named.profile, &name, 2376).await?,
+                Route::Forwarded => Box::pin(self.forwarded(&named.profile, &name, 2376)).await?,
             };
             nodes.push(NodeTarget {
                 endpoint: Endpoint {
@@ -182,7 +173,7 @@ impl Context {
             driver.ssh_user
         };
         let (host, port) = if home.profile(profile)?.in_container() {
-            match self.forwarded(profile, machine, 22).await? {
+            match Box::pin(self.forwarded(profile, machine, 22)).await? {
                 Address::Tcp { host, port } => (host, port),
                 other => return Err(Error::failed(format!("{other} is no ssh login"))),
             }
@@ -202,6 +193,8 @@ impl Context {
             ))
             .hint(format!("`minikube start -p {profile}` writes it anew")));
         }
+        let host = checked_host(machine, &host)?;
+        let user = checked_host(machine, &user)?;
         Ok(Address::Ssh {
             user: Some(user),
             host,
@@ -231,4 +224,20 @@ impl Context {
         }
         None
     }
+}
+
+/// What a cluster has that runs another container runtime, what works there today, and the way out.
+pub(super) fn not_docker(profile: &str, runtime: &str) -> Error {
+    Error::unreachable(format!(
+        "minikube profile `{profile}` runs {runtime}, which has no Docker engine"
+    ))
+    .because(format!(
+        "its node speaks CRI ({runtime}'s socket), which neither the docker command nor devnet speaks yet"
+    ))
+    .hint(format!(
+        "what works there today: `minikube -p {profile} image build|load|ls`, `kubectl`; and devnet on this computer's own engine, `devnet -p lab pods`"
+    ))
+    .hint(format!(
+        "minikube start -p {profile} --container-runtime=docker"
+    ))
 }

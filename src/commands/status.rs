@@ -1,21 +1,24 @@
 //! `devnet status`: which engine devnet talks to, why, and what it answers.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::commands::Context;
+use crate::commands::ask_minikube::from_minikube;
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::{Engine, tls};
 use crate::error::{Error, Result};
 
 /// Show which engine devnet talks to, and why
 ///
-/// Exits 0 when every node answers, 3 when one does not.
+/// Exits 0 when every node answers, 3 when one does not. Where minikube is on PATH and its node
+/// answers, what minikube says stands beside what its files say; `--from files` does not ask it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devnet status
-  devnet -p other status -o json")]
+  devnet -p other status -o json --from files")]
 pub(crate) struct Args {
     /// Only this node of the profile
     #[arg(short, long, value_name = "NAME")]
@@ -29,6 +32,23 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     output: Output,
+    /// auto (minikube's files, and minikube itself beside them) or files
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    from: From,
+}
+
+/// minikube takes a second or more; a person waits no longer for a comparison.
+const MINIKUBE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum From {
+    Auto,
+    Files,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,6 +64,18 @@ struct Report {
     decided_by: String,
     profile: Option<String>,
     nodes: Vec<NodeReport>,
+    /// `null` when it was not asked.
+    minikube: Option<MinikubeReport>,
+}
+
+/// What minikube itself says of the first node's engine.
+#[derive(Debug, Serialize)]
+struct MinikubeReport {
+    endpoint: Option<String>,
+    /// Whether that is what its files say.
+    agrees: Option<bool>,
+    /// Why it does not say.
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +121,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .filter(|node| !node.answers)
         .map(|node| format!("`{}`", node.name))
         .collect();
+    // asked of a node that does not answer, minikube would start or restart its engine
+    let minikube = match &target.profile {
+        Some(profile) if args.from == From::Auto && nodes[0].answers => {
+            ask_minikube(profile, &nodes[0].endpoint, context).await
+        }
+        _ => None,
+    };
     let Target {
         profile,
         decided_by,
@@ -99,6 +138,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         decided_by,
         profile,
         nodes,
+        minikube,
     };
     let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&report)
@@ -120,6 +160,36 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
     }
     Err(error)
+}
+
+/// Compares with what minikube says, where there is one.
+async fn ask_minikube(profile: &str, endpoint: &str, context: &Context) -> Option<MinikubeReport> {
+    context.minikube_program().ok()?;
+    let ssh = endpoint.starts_with("ssh://");
+    let asked = Box::pin(from_minikube(profile, ssh, context));
+    let said = tokio::time::timeout(MINIKUBE, asked).await;
+    let (endpoint, agrees, error) = match said {
+        Ok(Ok(env)) => {
+            let agrees = env.host == endpoint;
+            if !agrees {
+                context.ui.warn(&format!(
+                    "minikube and its own files disagree about profile `{profile}`: it says {}, they say {endpoint}",
+                    env.host
+                ));
+            }
+            (Some(env.host), Some(agrees), None)
+        }
+        Ok(Err(error)) => (None, None, Some(error.in_one_line())),
+        Err(_elapsed) => {
+            let error = format!("no answer within {} s", MINIKUBE.as_secs());
+            (None, None, Some(error))
+        }
+    };
+    Some(MinikubeReport {
+        endpoint,
+        agrees,
+        error,
+    })
 }
 
 async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
@@ -227,8 +297,11 @@ impl Report {
                 if let Some(time) = node.round_trip_ms {
                     line("round trip", &format!("{time} ms"));
                 }
-                if let Some(offset) = node.clock_offset_seconds.filter(|offset| offset.abs() > 2) {
-                    line("clock", &format!("{offset:+} s against this computer"));
+                match node.clock_offset_seconds {
+                    // it takes that long to ask
+                    Some(-2..=2) => line("clock", "in step with this computer"),
+                    Some(offset) => line("clock", &format!("{offset:+} s against this computer")),
+                    None => {}
                 }
             }
             for certificate in &node.certificates {
@@ -239,6 +312,17 @@ impl Report {
                 };
                 line(certificate.file, &format!("{word} {}", certificate.expires));
             }
+        }
+        if let Some(minikube) = &self.minikube {
+            let said = match (&minikube.endpoint, minikube.agrees, &minikube.error) {
+                (Some(_), Some(true), _) => "says the same as its files".into(),
+                (Some(endpoint), ..) => format!("says {endpoint}, its files do not"),
+                (None, _, error) => format!(
+                    "does not say: {}",
+                    error.as_deref().unwrap_or("no reason is known")
+                ),
+            };
+            let _infallible = writeln!(text, "minikube itself {}", crate::ui::visible(&said));
         }
         text
     }

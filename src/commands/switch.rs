@@ -103,7 +103,20 @@ fn answer(context: &Context, shell: Shell, changes: Result<Vec<Change>>) -> Resu
 /// Changes as the hook of a shell takes them: nu can't evaluate what is printed, so it gets data.
 pub(crate) fn script(shell: Shell, changes: &[Change]) -> Result<String> {
     match shell {
-        Shell::Nu => Format::Json.unset(changes),
+        Shell::Nu => {
+            // to nu both are one variable, which must not go when only one of them does
+            let both_go = ["NO_PROXY", "no_proxy"].iter().all(|name| {
+                changes
+                    .iter()
+                    .any(|change| change.name == *name && change.value.is_none())
+            });
+            let taken: Vec<Change> = changes
+                .iter()
+                .filter(|change| both_go || change.name != "no_proxy" || change.value.is_some())
+                .cloned()
+                .collect();
+            Format::Json.unset(&taken)
+        }
         shell => shell.script(changes),
     }
 }

@@ -95,7 +95,7 @@ fn is_name(name: &str) -> bool {
 fn line(line: &str) -> Option<(String, String)> {
     let line = line.trim_end_matches('\r').trim();
     let (name, value) = if let Some(rest) = line.strip_prefix("export ") {
-        rest.split_once('=')?
+        rest.trim_end_matches(';').split_once('=')?
     } else if let Some(rest) = line.strip_prefix("set -gx ") {
         rest.trim_end_matches(';').split_once(' ')?
     } else if let Some(rest) = line.strip_prefix("$Env:") {

@@ -20,6 +20,8 @@ const TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
 pub(crate) const HOST: &str = "DOCKER_HOST";
 const CERT_PATH: &str = "DOCKER_CERT_PATH";
 const KEPT_BY_MINIKUBE: [&str; 3] = [TLS_VERIFY, HOST, CERT_PATH];
+/// What points a shell at an engine.
+pub(crate) const POINTS: [&str; 4] = [TLS_VERIFY, HOST, CERT_PATH, ACTIVE];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// One variable's change.

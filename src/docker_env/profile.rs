@@ -183,10 +183,25 @@ impl Profile {
             );
         }
         Ok(Route::Direct(Address::Tcp {
-            host: node.ip.clone(),
+            host: checked_host(&self.name, &node.ip)?,
             port: ENGINE_PORT,
         }))
     }
+}
+
+/// A host as records have it: an IP address or a name, and nothing that a URL would read as more.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn checked_host(machine: &str, host: &str) -> Result<String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || ".:-_%".contains(c);
+    if host.is_empty() || host.starts_with('-') || !host.chars().all(fine) {
+        return Err(Error::failed(format!(
+            "minikube's record of `{machine}` has an address that is none: `{host}`"
+        ))
+        .hint("`minikube start` writes it anew"));
+    }
+    Ok(host.into())
 }
 
 impl Machine {

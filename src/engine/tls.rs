@@ -1,13 +1,14 @@
 //! TLS as minikube's node has it: only the profile's CA is trusted, the certificate's names and
 //! dates are checked, the client shows its own certificate.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{Error, Result};
+use crate::host::text_file;
 
 /// The client's TLS settings from a folder with `ca.pem`, `cert.pem` and `key.pem`.
 ///
@@ -31,7 +32,7 @@ pub(crate) fn client_config(folder: &Path) -> Result<Arc<rustls::ClientConfig>> 
     if !key_file.exists() && !folder.join("cert.pem").exists() {
         return Ok(Arc::new(builder.with_no_client_auth()));
     }
-    let key = PrivateKeyDer::from_pem_file(&key_file)
+    let key = PrivateKeyDer::from_pem_slice(&read(&key_file)?)
         .map_err(|error| unusable(&key_file).because(error))?;
     let config = builder
         .with_client_auth_cert(certificates(&folder.join("cert.pem"))?, key)
@@ -45,9 +46,13 @@ pub(crate) fn client_config(folder: &Path) -> Result<Arc<rustls::ClientConfig>> 
     Ok(Arc::new(config))
 }
 
-fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
-    let found = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+fn read(file: &Path) -> Result<Vec<u8>> {
+    text_file::bytes(file).map_err(|error| unusable(file).because(error))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let found = CertificateDer::pem_slice_iter(&read(file)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unusable(file).because(error))?;
     if found.is_empty() {
         return Err(unusable(file).because("it holds no certificate"));

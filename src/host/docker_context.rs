@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
+use crate::host::text_file;
 use crate::settings::Environment;
 
 /// docker's configuration folder: `DOCKER_CONFIG` or `~/.docker`.
@@ -15,7 +16,7 @@ pub(crate) fn folder(environment: &Environment, home: &Path) -> PathBuf {
 
 /// The context that `docker context use` chose; `None` is docker's `default`.
 pub(crate) fn current(folder: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join("config.json")).ok()?;
+    let text = text_file::read(&folder.join("config.json")).ok()?;
     let config: serde_json::Value = serde_json::from_str(&text).ok()?;
     let name = config.get("currentContext")?.as_str()?;
     (!name.is_empty() && name != "default").then(|| name.to_owned())
@@ -29,7 +30,7 @@ pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
     let digest = crate::image::digest::Digest::of(name.as_bytes());
     let id = digest.hex();
     let file = folder.join("contexts/meta").join(id).join("meta.json");
-    let text = std::fs::read_to_string(&file).map_err(|error| {
+    let text = text_file::read(&file).map_err(|error| {
         Error::not_found(format!("there is no docker context `{name}`"))
             .because(error)
             .hint("`docker context ls` lists them")

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::docker_env::profile::{Machine, Profile};
 use crate::error::{Error, Result};
+use crate::host::text_file;
 use crate::settings::Environment;
-
-/// A record of minikube is a few kilobytes; whatever is larger is something else.
-const LARGEST: u64 = 1 << 20;
 
 /// minikube's home: `MINIKUBE_HOME` or `~/.minikube`.
 #[derive(Clone, Debug)]
@@ -68,14 +66,31 @@ impl Home {
     }
 
     /// The active profile (`minikube profile NAME`), when one was chosen.
-    pub(crate) fn active_profile(&self) -> Option<String> {
-        let text = read(&self.config()).ok()?;
-        let config: serde_json::Value = serde_json::from_str(&text).ok()?;
-        config
-            .get("profile")?
-            .as_str()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
+    ///
+    /// # Errors
+    /// When minikube's settings are there but can't be read: another cluster must not be taken for
+    /// the one that was chosen.
+    pub(crate) fn active_profile(&self) -> Result<Option<String>> {
+        #[derive(serde::Deserialize)]
+        struct Config {
+            profile: Option<String>,
+        }
+        let file = self.config();
+        let unreadable = || {
+            Error::failed(format!(
+                "minikube's file `{}` can't be read",
+                file.display()
+            ))
+            .hint("name a profile with `-p`, or choose one anew with `minikube profile NAME`")
+        };
+        let text = match text_file::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable().because(error)),
+        };
+        let config: Config =
+            serde_json::from_str(&text).map_err(|error| unreadable().because(error))?;
+        Ok(config.profile.filter(|name| !name.is_empty()))
     }
 
     /// A profile's record.
@@ -85,14 +100,14 @@ impl Home {
     pub(crate) fn profile(&self, name: &str) -> Result<Profile> {
         check_name(name)?;
         let file = self.0.join("profiles").join(name).join("config.json");
-        let text = match read(&file) {
+        let text = match text_file::read(&file) {
             // minikube removes the file for a moment each time it writes it
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound
                     && file.parent().is_some_and(Path::is_dir) =>
             {
                 std::thread::sleep(std::time::Duration::from_millis(20));
-                read(&file)
+                text_file::read(&file)
             }
             other => other,
         };
@@ -128,7 +143,7 @@ impl Home {
     pub(crate) fn machine(&self, machine: &str) -> Result<Machine> {
         check_name(machine)?;
         let file = self.0.join("machines").join(machine).join("config.json");
-        let text = read(&file).map_err(|error| {
+        let text = text_file::read(&file).map_err(|error| {
             Error::failed(format!(
                 "minikube's file `{}` can't be read",
                 file.display()
@@ -142,26 +157,18 @@ impl Home {
 
 /// A profile's name becomes a path: nothing in it may lead elsewhere.
 fn check_name(name: &str) -> Result<()> {
+    /// No file system has longer ones.
+    const LONGEST: usize = 255;
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
         return Err(Error::usage(format!(
             "`{}` is no name of a minikube profile",
             name.escape_debug()
         )));
     }
-    Ok(())
-}
-
-/// Reads a small text file.
-fn read(file: &Path) -> io::Result<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    std::fs::File::open(file)?
-        .take(LARGEST + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(io::Error::other("it is larger than 1 MB"));
+    if name.len() > LONGEST {
+        return Err(Error::usage("the name of the minikube profile is too long"));
     }
-    Ok(text)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,3 +11,4 @@ pub(crate) mod owner;
 pub(crate) mod process;
 pub(crate) mod registry_login;
 pub(crate) mod replace;
+pub(crate) mod text_file;

@@ -154,6 +154,10 @@ fn cluster(sandbox: &Sandbox, ground: &Path) {
         ),
     );
     write(
+        "answer.sh",
+        "docker version --format '{{.Server.Os}}' > answered\n".into(),
+    );
+    write(
         "dump.sh",
         "env | grep -iE '^(DOCKER_|MINIKUBE_|DEVNET_E|DEVNET_U|NO_PROXY)' | sort > $1\n".into(),
     );
@@ -183,7 +187,7 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
             "sh dump.sh used; DONE".into(),
             format!("sh restart.sh {second}; DONE"),
             "sh dump.sh followed; DONE".into(),
-            "docker version --format '{{.Server.Os}}' > answered; DONE".into(),
+            "sh answer.sh; DONE".into(),
             "sh -c 'DONE; exit 3'".into(),
             format!("echo {} > code; DONE", shell.code),
             format!("{}; DONE", shell.fail),
@@ -202,7 +206,10 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
         let at = |port: u16| format!("DOCKER_HOST=tcp://127.0.0.1:{port}\n");
         assert!(read("used").contains(&at(first)), "{name}: {screen}");
         assert!(read("followed").contains(&at(second)), "{name}: {screen}");
-        assert!(read("used").contains("\nNO_PROXY=127.0.0.1\n"), "{name}");
+        assert!(
+            read("used").contains("\nNO_PROXY=127.0.0.1\n"),
+            "{name}: {screen}"
+        );
         assert_eq!(
             read("followed"),
             read("used").replace(&format!(":{first}"), &format!(":{second}")),
@@ -345,6 +352,14 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
     let Some(ground) = ground() else { return };
     let image = busybox_image(&ground, "host");
     let socket = format!("unix://{}", ground.join("host.sock").display());
+    let network = [
+        "network",
+        "create",
+        "--subnet",
+        "10.203.77.0/24",
+        "forwarded",
+    ];
+    docker(&ground, "host", &network).ok();
     for shell in &SHELLS {
         let name = shell.start[0];
         if !here(name) {
@@ -359,6 +374,8 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
         let run = [
             "run",
             "-d",
+            "--network",
+            "forwarded",
             "--name",
             &profile,
             "-p",
