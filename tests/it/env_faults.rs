@@ -39,7 +39,7 @@ const FAULTS: [Fault; 10] = [
         std::fs::write(file, &text[..text.len() / 2]).unwrap();
     }),
     ("not JSON", |file| {
-        std::fs::write(file, "Name: q\n").unwrap()
+        std::fs::write(file, "Name: q\n").unwrap();
     }),
     ("an array", |file| std::fs::write(file, "[1]").unwrap()),
     ("not UTF-8", |file| {
