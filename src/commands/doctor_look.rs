@@ -115,7 +115,7 @@ fn subject(context: &Context) -> Result<Option<Named>> {
         Err(_) if settings.config_file().is_err() => Ok(Some(Named {
             profile: context
                 .minikube()?
-                .active_profile()
+                .active_profile()?
                 .unwrap_or_else(|| "minikube".into()),
             by: Origin::Default,
         })),
