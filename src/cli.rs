@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Prove(commands::prove::Args),
     New(commands::new::Args),
     Clean(commands::clean::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
 }
 
 #[cfg(test)]

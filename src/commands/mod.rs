@@ -24,6 +24,7 @@ mod build_wanted;
 mod build_watch;
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
 mod docker_contexts;
@@ -43,6 +44,7 @@ pub(crate) mod lab;
 pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod new;
 pub(crate) mod one_pod;
 pub(crate) mod pods;
@@ -89,16 +91,22 @@ impl Context {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     // a config file that says nonsense is told at once, except where that would be in the way: a
     // shell must be given back, and the doctor makes it a finding
-    if !matches!(
+    let can_do_without = matches!(
         command,
-        Command::Doctor(_) | Command::Env(_) | Command::Hook(_)
-    ) {
+        Command::Completions(_)
+            | Command::Doctor(_)
+            | Command::Env(_)
+            | Command::Hook(_)
+            | Command::Man(_)
+    );
+    if !can_do_without {
         context.settings.config_file()?;
     }
     match command {
         Command::Build(args) => Box::pin(build::run(args, context)).await,
         Command::Check(args) => Box::pin(check::run(args, context)).await,
         Command::Clean(args) => clean::run(args, context).await,
+        Command::Completions(args) => completions::run(&args, context),
         Command::Config(args) => config::run(&args, context),
         Command::Context(args) => context::run(args, context).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
@@ -110,6 +118,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Lab(args) => lab::run(args, context).await,
         Command::Load(args) => load::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
+        Command::Man(args) => man::run(&args, context),
         Command::New(args) => new::run(&args, context),
         Command::Off(args) => switch::off(&args, context),
         Command::Pods(args) => pods::run(args, context).await,

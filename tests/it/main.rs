@@ -14,6 +14,7 @@ mod build_outputs;
 mod build_same;
 mod build_watch;
 mod check;
+mod completions;
 mod config;
 mod context;
 mod doctor;
