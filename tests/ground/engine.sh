@@ -2,7 +2,9 @@
 # Starts, stops and fetches the private engines of the test ground (see run.sh).
 #
 #   engine.sh tree VERSION       prints the folder with that version's programs; fetches it if it must
-#   engine.sh start NAME         starts `host`, `node`, `node2` or `moving` in $DEVNET_GROUND
+#   engine.sh start NAME         starts it in $DEVNET_GROUND: `node`, `node2`, `moving`, `pair` and `pair-m02` listen
+#                                with TLS too, any other name on its socket alone. DEVNET_GROUND_TREE and
+#                                DEVNET_GROUND_ENGINE pick another version than the ground's
 #   engine.sh stop NAME          stops it and waits for its end
 #   engine.sh stop-all
 #   engine.sh sweep              removes what a killed run left on disk
@@ -70,6 +72,8 @@ case ${1:-} in
       node) address=127.0.0.2 ;;
       node2) address=127.0.0.3 ;;
       moving) address=127.0.0.1 ;;
+      pair) address=127.0.0.5 ;;
+      pair-m02) address=127.0.0.6 ;;
     esac
     if [ -n "$address" ]; then
       tls=$DEVNET_GROUND/minikube/.minikube/machines
@@ -105,5 +109,5 @@ case ${1:-} in
       # a lock that can be had belongs to nobody
       if flock -n "$left/lock" true; then rm -rf --one-file-system "$left" 2>/dev/null || true; fi
     done ;;
-  *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,11p' "$0" >&2; exit 2 ;;
 esac

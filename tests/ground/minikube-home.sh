@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a minikube-shaped home in $1/minikube, with the shapes and certificates that minikube writes
 # and the addresses of the private engines, so that devnet meets what a minikube user has.
-#   profiles: minikube (one VM node, 127.0.0.2), multi (127.0.0.2 and 127.0.0.3), three (and 127.0.0.1), half (its second
+#   profiles: minikube (one VM node, 127.0.0.2), multi (127.0.0.2 and 127.0.0.3), three (and 127.0.0.1), pair (127.0.0.5 and 127.0.0.6), half (its second
 #   node never listens), kic (docker driver,
 #   127.0.0.2), stopped (127.0.0.9, nobody listens), containerd (another runtime), foreign (the
 #   node's address with the certificates of another CA: DEVNET tests point at foreign-certs/)
@@ -29,12 +29,12 @@ leaf() {
 }
 
 # keys take a second to make and are good for days: kept beside the build, per checkout
-kept=$(cd "$(dirname "$0")/../.." && pwd)/target/ground/tls
+kept=$(cd "$(dirname "$0")/../.." && pwd)/target/ground/tls-2
 if [ ! -e "$kept/done" ] || [ -n "$(find "$kept/done" -mtime +30)" ]; then
   new=$(mktemp -d); trap 'rm -rf "$new"' EXIT
   tls "$new/certs" minikube
   leaf "$new/certs" "$new/server-key.pem" "$new/server.pem" minikube.minikube serverAuth \
-    "IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3,DNS:localhost,DNS:minikube" 1080
+    "IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3,IP:127.0.0.5,IP:127.0.0.6,DNS:localhost,DNS:minikube" 1080
   leaf "$new/certs" "$new/expired-key.pem" "$new/expired.pem" minikube.minikube serverAuth "IP:127.0.0.2,IP:127.0.0.4" 1
   tls "$new/foreign-certs" stranger
   touch "$new/done"; mkdir -p "$(dirname "$kept")"
@@ -109,6 +109,8 @@ machine multi kvm2 127.0.0.2; machine multi-m02 kvm2 127.0.0.3
 # the third listens where the engine `moving` does
 profile three kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.3 false docker),$(node m03 127.0.0.1 false docker)"
 machine three kvm2 127.0.0.2; machine three-m02 kvm2 127.0.0.3; machine three-m03 kvm2 127.0.0.1
+profile pair kvm2 docker true "$(node "" 127.0.0.5 true docker),$(node m02 127.0.0.6 false docker)"
+machine pair kvm2 127.0.0.5; machine pair-m02 kvm2 127.0.0.6
 profile half kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.9 false docker)"
 machine half kvm2 127.0.0.2; machine half-m02 kvm2 127.0.0.9
 profile kic docker docker false "$(node "" 127.0.0.2 true docker)"; machine kic docker ""

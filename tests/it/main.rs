@@ -31,6 +31,9 @@ mod lab_manifests;
 mod load;
 mod load_sources;
 mod load_sources_bad;
+mod load_faults;
+mod load_kills;
+//PAIRS
 mod logs;
 mod new;
 mod pods;

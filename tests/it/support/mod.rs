@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod build;
 pub(crate) mod kubelet;
+pub(crate) mod engines;
 pub(crate) mod made;
 pub(crate) mod proxy;
 pub(crate) mod recorded_probe;
@@ -10,6 +11,7 @@ pub(crate) mod registry;
 pub(crate) mod relay;
 pub(crate) mod replay;
 pub(crate) mod rewriting;
+pub(crate) mod tripwire;
 
 use std::ffi::OsStr;
 use std::fmt;

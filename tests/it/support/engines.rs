@@ -1,0 +1,172 @@
+//! Engines of a test's own, which it may kill, freeze or fill.
+
+use std::path::{Path, PathBuf};
+
+use super::{Output, Sandbox};
+
+/// An engine beside those of the ground, gone with its data when this is dropped.
+pub(crate) struct Engine {
+    pub(crate) name: String,
+    ground: PathBuf,
+    /// The version as `tests/ground/engine.sh` names it; `None` is the ground's own.
+    version: Option<&'static str>,
+}
+
+impl Engine {
+    pub(crate) fn start(ground: &Path, name: &str) -> Self {
+        Self::of_version(ground, name, None).expect("the ground's own version is there")
+    }
+
+    /// One of another version; `None` when its programs are not on this computer.
+    pub(crate) fn of_version(
+        ground: &Path,
+        name: &str,
+        version: Option<&'static str>,
+    ) -> Option<Self> {
+        let engine = Self {
+            name: name.into(),
+            ground: ground.into(),
+            version,
+        };
+        if version.is_some() && engine.tree().is_none() {
+            return None;
+        }
+        engine.script("start").ok();
+        Some(engine)
+    }
+
+    fn tree(&self) -> Option<PathBuf> {
+        let number = self.version?.trim_end_matches('c');
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("target/ground/engine-{number}"));
+        tree.is_dir().then_some(tree)
+    }
+
+    fn script(&self, verb: &str) -> Output {
+        let sandbox = Sandbox::bare().env("DEVNET_GROUND", &self.ground.display().to_string());
+        let mut command = sandbox.command(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/engine.sh"),
+        );
+        #[expect(clippy::disallowed_methods, reason = "what the ground was started with")]
+        for name in ["DEVNET_GROUND_TREE", "DEVNET_GROUND_ENGINE"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if let (Some(version), Some(tree)) = (self.version, self.tree()) {
+            command
+                .env("DEVNET_GROUND_TREE", tree)
+                .env("DEVNET_GROUND_ENGINE", version);
+        }
+        // what it starts would hold a pipe open for as long as it lives
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let status = command
+            .args([verb, &self.name])
+            .stdout(file.reopen().unwrap())
+            .stderr(file.reopen().unwrap())
+            .status()
+            .unwrap();
+        Output {
+            code: status.code().unwrap_or(-1),
+            stdout: std::fs::read_to_string(file.path()).unwrap(),
+            stderr: String::new(),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.ground.join(format!("{}.sock", self.name))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.ground.join(&self.name)
+    }
+
+    /// The docker command against it.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
+        super::docker(&self.ground, &self.name, arguments)
+    }
+
+    /// Builds an image with a base that can't be packed small, and a small top layer.
+    pub(crate) fn image(&self, name: &str, megabytes: usize, top: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut noise = 88_172_645_463_325_252_u64;
+        let base: Vec<u8> = std::iter::repeat_with(|| {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            noise.to_le_bytes()
+        })
+        .take(megabytes << 17)
+        .flatten()
+        .collect();
+        std::fs::write(folder.path().join("base"), base).unwrap();
+        std::fs::write(folder.path().join("top"), top).unwrap();
+        std::fs::write(
+            folder.path().join("Dockerfile"),
+            "FROM devnet-test/busybox\nCOPY base /\nCOPY top /\n",
+        )
+        .unwrap();
+        super::busybox_image(&self.ground, &self.name);
+        let folder = folder.path().display().to_string();
+        Sandbox::bare()
+            .devnet(&["-q", "-H", &self.url(), "build", "-t", name, &folder])
+            .ok();
+    }
+
+    /// What stands in the top layer of an image, as a container of it reads it.
+    pub(crate) fn top(&self, image: &str) -> Output {
+        let cat = ["/bin/busybox", "cat", "/top"];
+        let run = ["run", "--rm", "--network", "none", image];
+        self.docker(&[&run[..], &cat].concat())
+    }
+
+    /// Every name of an image here.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let format = "{{.Repository}}:{{.Tag}}";
+        let listed = self.docker(&["images", "--format", format]).ok();
+        let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// The containers that devnet made and left.
+    pub(crate) fn left_over(&self) -> String {
+        let filter = ["ps", "-aq", "--filter", "label=dev.devnet.role"];
+        self.docker(&filter).ok()
+    }
+
+    /// Sends its process a signal, as `KILL`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder().join("pid")).unwrap();
+        let sandbox = Sandbox::bare();
+        let mut kill = sandbox.command("kill");
+        Output::of(kill.args([&format!("-{signal}"), pid.trim()])).ok();
+    }
+
+    /// Starts it anew after it was killed.
+    pub(crate) fn again(&self) {
+        let pid = self.folder().join("pid");
+        if let Ok(old) = std::fs::read_to_string(&pid) {
+            while Path::new(&format!("/proc/{}", old.trim())).exists() {
+                std::thread::yield_now();
+            }
+            std::fs::remove_file(&pid).unwrap();
+        }
+        self.script("start").ok();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let stopped = self.script("stop");
+        // what an engine that was killed has left mounted goes with the ground
+        let _left = std::fs::remove_dir_all(self.folder());
+        if !std::thread::panicking() {
+            stopped.ok();
+        }
+    }
+}
