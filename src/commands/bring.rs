@@ -44,10 +44,10 @@ impl Cargo<'_> {
         }
     }
 
-    async fn run(&self, nodes: &[Needs<'_>], blobs: &mut KnownBlobs) -> Vec<Sent> {
+    async fn run(&self, nodes: &[Needs<'_>], names: &[Name], blobs: &mut KnownBlobs) -> Vec<Sent> {
         match self {
-            Self::Engine(transfer) => transfer.run(nodes, blobs).await,
-            Self::Archive(shipment) => shipment.run(nodes, TAG).await,
+            Self::Engine(transfer) => transfer.run(nodes, names, blobs).await,
+            Self::Archive(shipment) => shipment.run(nodes, names, TAG).await,
         }
     }
 }
@@ -107,19 +107,21 @@ impl Context {
             self.forget(&engines, &ours).await;
         };
         let work = async {
-            let mut sent = cargo.run(nodes, blobs).await;
-            self.retry(cargo, nodes, &mut sent, blobs).await;
-            for (node, sent) in nodes.iter().zip(&mut sent) {
-                for (repository, tag) in names {
-                    if sent.outcome.is_ok() {
-                        sent.outcome = node.engine.tag(&ours, repository, tag).await;
-                    }
-                }
-            }
+            let mut sent = cargo.run(nodes, names, blobs).await;
+            self.retry(cargo, (nodes, names), &mut sent, blobs).await;
             Ok(sent)
         };
         let sent = self.or_undo(work, take_back).await?;
-        self.forget(&engines, &ours).await;
+        // one that answers no more can't be asked to forget either
+        let answering: Vec<&Engine> = engines
+            .iter()
+            .zip(&sent)
+            .filter(|(_, sent)| {
+                !matches!(&sent.outcome, Err(error) if error.kind() == Kind::Unreachable)
+            })
+            .map(|(engine, _)| *engine)
+            .collect();
+        self.forget(&answering, &ours).await;
         Ok(sent)
     }
 
@@ -128,7 +130,7 @@ impl Context {
     async fn retry(
         &self,
         cargo: &Cargo<'_>,
-        nodes: &[Needs<'_>],
+        (nodes, names): (&[Needs<'_>], &[Name]),
         sent: &mut [Sent],
         blobs: &mut KnownBlobs,
     ) {
@@ -157,7 +159,10 @@ impl Context {
             .iter()
             .map(|place| Needs::all(nodes[*place].engine, cargo.image()))
             .collect();
-        for (place, again) in failed.into_iter().zip(cargo.run(&whole, blobs).await) {
+        for (place, again) in failed
+            .into_iter()
+            .zip(cargo.run(&whole, names, blobs).await)
+        {
             sent[place] = Sent {
                 bytes: sent[place].bytes + again.bytes,
                 outcome: again.outcome,

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::docker_images::Image;
 use crate::engine::lanes::{Lane, lane};
-use crate::engine::transfer::{Needs, Sent};
+use crate::engine::transfer::{Needs, Sent, give_names};
 use crate::error::{Error, Result};
 use crate::image::archive;
 use crate::image::catalog::{Packed, PackedLayer};
@@ -87,7 +87,13 @@ impl Shipment {
     }
 
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
-    pub(crate) async fn run(&self, nodes: &[Needs<'_>], tag: &str) -> Vec<Sent> {
+    /// Each gets `names` as soon as it is whole there, whatever the others do.
+    pub(crate) async fn run(
+        &self,
+        nodes: &[Needs<'_>],
+        names: &[(String, String)],
+        tag: &str,
+    ) -> Vec<Sent> {
         let mut wanted = HashSet::new();
         let mut lanes = Vec::new();
         let mut loads = Vec::new();
@@ -110,7 +116,8 @@ impl Shipment {
         let loads = loads.into_iter().map(|load| async {
             let (engine, load) = load?;
             load.await?;
-            self.compare(engine, tag).await
+            self.compare(engine, tag).await?;
+            give_names(engine, &format!("{}:{tag}", self.repository()), names).await
         });
         let give = async {
             let outcome = self.give(wanted, &mut lanes, tag).await;

@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -116,13 +116,19 @@ impl Transfer<'_> {
     }
 
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
-    pub(crate) async fn run(&self, nodes: &[Needs<'_>], blobs: &mut KnownBlobs) -> Vec<Sent> {
+    /// Each gets `names` as soon as it is whole there, whatever the others do.
+    pub(crate) async fn run(
+        &self,
+        nodes: &[Needs<'_>],
+        names: &[(String, String)],
+        blobs: &mut KnownBlobs,
+    ) -> Vec<Sent> {
         let mut wanted: HashSet<usize> = HashSet::new();
         for node in nodes {
             wanted.extend(&node.missing);
         }
         // a store that can't be read is no failure: there are other ways
-        if let Ok(Some(sent)) = Box::pin(self.send_stored(nodes, blobs)).await {
+        if let Ok(Some(sent)) = Box::pin(self.send_stored(nodes, names, blobs)).await {
             return sent;
         }
         // taking our name away again would remove an image that has no other
@@ -131,9 +137,9 @@ impl Transfer<'_> {
             && self.is_small(&wanted).await
             && let Ok(pushed) = self.push(&wanted, blobs).await
         {
-            return self.send_pushed(&pushed, nodes).await;
+            return self.send_pushed(&pushed, nodes, names).await;
         }
-        Box::pin(self.send_saved(nodes, blobs)).await
+        Box::pin(self.send_saved(nodes, names, blobs)).await
     }
 
     /// Takes away what still stands in the source.
@@ -207,7 +213,12 @@ impl Transfer<'_> {
         Ok(pushed)
     }
 
-    async fn send_pushed(&self, pushed: &Pushed, nodes: &[Needs<'_>]) -> Vec<Sent> {
+    async fn send_pushed(
+        &self,
+        pushed: &Pushed,
+        nodes: &[Needs<'_>],
+        names: &[(String, String)],
+    ) -> Vec<Sent> {
         let sends = nodes.iter().map(|node| async move {
             let repository = self.repository();
             let pieces = pushed.archive(&node.missing, (&repository, TAG));
@@ -215,7 +226,7 @@ impl Transfer<'_> {
             let body = stream::iter(pieces.into_iter().map(Ok));
             let loaded = watched(node.engine, node.engine.load(body)).await;
             let outcome = match loaded {
-                Ok(()) => self.compare(node.engine).await,
+                Ok(()) => self.settle(node.engine, names).await,
                 Err(error) => Err(error),
             };
             Sent { bytes, outcome }
@@ -224,10 +235,17 @@ impl Transfer<'_> {
     }
 
     /// Reads the source's archive once and gives each node its part of it.
-    async fn send_saved(&self, nodes: &[Needs<'_>], blobs: &mut KnownBlobs) -> Vec<Sent> {
+    async fn send_saved(
+        &self,
+        nodes: &[Needs<'_>],
+        names: &[(String, String)],
+        blobs: &mut KnownBlobs,
+    ) -> Vec<Sent> {
         let leave_out = self.leave_out(nodes, blobs);
         let read = async |lanes: &mut [Lane]| self.read_saved(lanes, blobs).await;
-        let (read, mut sent) = self.fan_out(nodes, leave_out, read, async {}).await;
+        let (read, mut sent) = self
+            .fan_out((nodes, names), leave_out, read, async {})
+            .await;
         if let Err(error) = read {
             for sent in &mut sent {
                 // the node only tells that its archive broke off; the source tells why
@@ -241,7 +259,7 @@ impl Transfer<'_> {
     /// it can do without. `after` is done once everything is read, while nodes are still busy.
     pub(super) async fn fan_out(
         &self,
-        nodes: &[Needs<'_>],
+        (nodes, names): (&[Needs<'_>], &[(String, String)]),
         leave_out: Vec<HashSet<String>>,
         read: impl AsyncFnOnce(&mut [Lane]) -> Result<()>,
         after: impl Future<Output = ()>,
@@ -259,7 +277,7 @@ impl Transfer<'_> {
                         loaded = watched(node.engine, node.engine.load(body)) => loaded?,
                         () = stalled.notified() => return Err(given_up(node.engine)),
                     }
-                    self.compare(node.engine).await
+                    self.settle(node.engine, names).await
                 };
                 (lane, load)
             })
@@ -364,6 +382,12 @@ impl Transfer<'_> {
         nodes.iter().map(of).collect()
     }
 
+    /// Names the image on a node where it is whole.
+    async fn settle(&self, engine: &Engine, names: &[(String, String)]) -> Result<()> {
+        self.compare(engine).await?;
+        give_names(engine, &self.transfer_name(), names).await
+    }
+
     /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
     /// layer is missing.
     async fn compare(&self, engine: &Engine) -> Result<()> {
@@ -381,16 +405,27 @@ impl Transfer<'_> {
     }
 }
 
+/// Gives an image that a node has under a name of ours its own names.
+pub(super) async fn give_names(
+    engine: &Engine,
+    ours: &str,
+    names: &[(String, String)],
+) -> Result<()> {
+    for (repository, tag) in names {
+        engine.tag(ours, repository, tag).await?;
+    }
+    Ok(())
+}
+
 /// Waits for a node's work as long as the node answers: a small archive fits into the buffers of
 /// a node that has stopped, and its answer never comes.
 pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<()>>) -> Result<()> {
     let silent = async {
-        loop {
+        let mut heard = Instant::now();
+        while heard.elapsed() < STALLED {
             tokio::time::sleep(ASKED).await;
-            // one that is gone ends the work itself
-            let asked = tokio::time::timeout(ANSWERS, engine.round_trip()).await;
-            if asked.is_err() {
-                return;
+            if let Ok(Ok(_)) = tokio::time::timeout(ANSWERS, engine.round_trip()).await {
+                heard = Instant::now();
             }
         }
     };

@@ -57,6 +57,7 @@ impl Transfer<'_> {
     pub(super) async fn send_stored(
         &self,
         nodes: &[Needs<'_>],
+        names: &[(String, String)],
         blobs: &mut KnownBlobs,
     ) -> Result<Option<Vec<Sent>>> {
         if self.traces().distrusted {
@@ -69,7 +70,9 @@ impl Transfer<'_> {
             return Ok(None);
         }
         let reader = reader_name(&self.token);
-        let sent = self.send_through(&reader, &store, nodes, blobs).await;
+        let sent = self
+            .send_through(&reader, &store, (nodes, names), blobs)
+            .await;
         // a name that is left over is told of by whoever tidies at the end
         let _told = self.tidy_source().await;
         let sent = sent?;
@@ -83,7 +86,7 @@ impl Transfer<'_> {
         &self,
         reader: &str,
         store: &LayerStore,
-        nodes: &[Needs<'_>],
+        (nodes, names): (&[Needs<'_>], &[(String, String)]),
         blobs: &mut KnownBlobs,
     ) -> Result<Vec<Sent>> {
         let files = self.layers_to_read(nodes);
@@ -117,7 +120,7 @@ impl Transfer<'_> {
             let _told = self.tidy_source().await;
         };
         let leave_out = self.leave_out(nodes, blobs);
-        let (read, sent) = self.fan_out(nodes, leave_out, read, tidy).await;
+        let (read, sent) = self.fan_out((nodes, names), leave_out, read, tidy).await;
         read.map(|()| sent)
     }
 

@@ -29,10 +29,10 @@ mod house;
 mod lab;
 mod lab_manifests;
 mod load;
-mod load_sources;
-mod load_sources_bad;
 mod load_faults;
 mod load_kills;
+mod load_sources;
+mod load_sources_bad;
 //PAIRS
 mod logs;
 mod new;

@@ -37,17 +37,21 @@ impl Engine {
 
     fn tree(&self) -> Option<PathBuf> {
         let number = self.version?.trim_end_matches('c');
-        let tree = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("target/ground/engine-{number}"));
+        let tree =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/ground/engine-{number}"));
         tree.is_dir().then_some(tree)
     }
 
     fn script(&self, verb: &str) -> Output {
         let sandbox = Sandbox::bare().env("DEVNET_GROUND", &self.ground.display().to_string());
-        let mut command = sandbox.command(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/engine.sh"),
-        );
-        #[expect(clippy::disallowed_methods, reason = "what the ground was started with")]
+        let mut command =
+            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/engine.sh"));
+        // the engine outlives this sandbox's own folders
+        command.env_remove("TMPDIR").env("HOME", "/");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what the ground was started with"
+        )]
         for name in ["DEVNET_GROUND_TREE", "DEVNET_GROUND_ENGINE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);

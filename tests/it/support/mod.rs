@@ -2,8 +2,8 @@
 
 pub(crate) mod archive;
 pub(crate) mod build;
-pub(crate) mod kubelet;
 pub(crate) mod engines;
+pub(crate) mod kubelet;
 pub(crate) mod made;
 pub(crate) mod proxy;
 pub(crate) mod recorded_probe;
