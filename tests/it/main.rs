@@ -33,7 +33,6 @@ mod load_faults;
 mod load_kills;
 mod load_sources;
 mod load_sources_bad;
-//PAIRS
 mod logs;
 mod new;
 mod pods;
