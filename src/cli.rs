@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Config(commands::config::Args),
     Build(commands::build::Args),
     Load(commands::load::Args),
+    Images(commands::images::Args),
     Pods(commands::pods::Args),
     #[command(visible_alias = "netstat")]
     Ports(commands::ports::Args),

@@ -38,6 +38,7 @@ pub(crate) mod gather;
 pub(crate) mod history;
 pub(crate) mod hook;
 mod host_engine;
+pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod interruption;
 pub(crate) mod lab;
@@ -116,6 +117,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Hook(args) => hook::run(&args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Lab(args) => lab::run(args, context).await,
+        Command::Images(args) => images::run(args, context).await,
         Command::Load(args) => load::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::Man(args) => man::run(&args, context),

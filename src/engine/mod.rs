@@ -22,6 +22,7 @@ mod docker_events;
 pub(crate) mod docker_exec;
 pub(crate) mod docker_helper;
 pub(crate) mod docker_images;
+pub(crate) mod docker_inventory;
 pub(crate) mod docker_leftovers;
 pub(crate) mod docker_logs;
 mod docker_networks;

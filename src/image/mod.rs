@@ -13,6 +13,7 @@ pub(crate) mod dockerfile;
 pub(crate) mod files;
 mod follow;
 pub(crate) mod ignore;
+pub(crate) mod inventory;
 pub(crate) mod oci_archive;
 pub(crate) mod oci_layout;
 pub(crate) mod packing;

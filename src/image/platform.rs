@@ -30,7 +30,10 @@ impl Platform {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.split('/').collect();
         let fits = parts.iter().all(|part| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
+            !part.is_empty()
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
         });
         let (os, architecture, variant) = match parts.as_slice() {
             [os, architecture] if fits => (*os, *architecture, ""),

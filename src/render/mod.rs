@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod document;
 pub(crate) mod history;
+pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod lab;
 pub(crate) mod load;

@@ -26,6 +26,7 @@ mod exec;
 mod history;
 mod hook;
 mod house;
+mod images;
 mod lab;
 mod lab_manifests;
 mod load;

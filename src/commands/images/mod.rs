@@ -1,0 +1,174 @@
+//! `devnet images`: what the nodes have, who uses it, and what it takes; `prune` removes what
+//! nobody would miss.
+
+mod prune;
+
+use std::collections::HashMap;
+
+use crate::commands::Context;
+use crate::commands::pods::{style, write};
+use crate::commands::target::{Need, NodeTarget, Target};
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::image::inventory::{self, Held, Shown, User};
+use crate::pod::{self, Lone, Origin};
+use crate::render::images as render;
+
+/// Show the images on the cluster's nodes: sizes, shared or not, and the pods that use them
+///
+/// SHARED is what other images of that node have too, UNIQUE what removing this one alone would
+/// free; both as unpacked.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  devnet images
+  devnet images app                those with `app` in a name
+  devnet images -n m02 -o json
+  devnet images prune --dry-run    what nobody would miss"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Only these: a part of a name, or the beginning of an ID
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Prune(prune::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Choice {
+    /// Only this node of the profile
+    #[arg(short, long, value_name = "NAME")]
+    node: Option<String>,
+    /// text or json
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Json,
+    Text,
+}
+
+/// A node's images, and what they were made of.
+struct Look {
+    node: String,
+    engine: Engine,
+    held: Vec<Held>,
+    shown: Vec<Shown>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    if let Some(Verb::Prune(args)) = args.verb {
+        return prune::run(args, context).await;
+    }
+    let (looks, lost) = look(context, &args.choice).await?;
+    let several = looks.len() + lost.len() > 1;
+    let mut images: Vec<Shown> = looks.into_iter().flat_map(|look| look.shown).collect();
+    if !args.names.is_empty() {
+        for name in &args.names {
+            if !images.iter().any(|image| image.is_meant(name)) {
+                return Err(Error::not_found(format!("no image is called `{name}`"))
+                    .hint("`devnet images` shows all"));
+            }
+        }
+        images.retain(|image| args.names.iter().any(|name| image.is_meant(name)));
+    }
+    let text = match args.choice.output {
+        Output::Json => json(&images)?,
+        Output::Text => render::table(&images, several, style(context)),
+    };
+    write(context, &text)?;
+    outcome(lost)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| Error::failed("could not write JSON").because(error))
+}
+
+/// Done, or partly: some nodes did not answer.
+fn outcome(lost: Vec<Error>) -> Result<()> {
+    match lost.into_iter().next() {
+        None => Ok(()),
+        Some(error) => Err(error.with_kind(Kind::Partly)),
+    }
+}
+
+/// Looks at every node; gives those that answered, and why others did not.
+///
+/// # Errors
+/// When none answers.
+async fn look(context: &Context, choice: &Choice) -> Result<(Vec<Look>, Vec<Error>)> {
+    let target: Target = context
+        .target(Need::Image)
+        .await?
+        .only(choice.node.as_deref())?;
+    let looks = target.nodes.iter().map(|node| look_at(context, node));
+    let mut found = Vec::new();
+    let mut lost = Vec::new();
+    for outcome in futures_util::future::join_all(looks).await {
+        match outcome {
+            Ok(look) => found.push(look),
+            Err(error) => lost.push(error),
+        }
+    }
+    if found.is_empty()
+        && let Some(error) = lost.pop()
+    {
+        return Err(error);
+    }
+    for error in &lost {
+        context.ui.warn(&error.in_one_line());
+    }
+    Ok((found, lost))
+}
+
+async fn look_at(context: &Context, node: &NodeTarget) -> Result<Look> {
+    let engine = context.connect(node).await?;
+    let (held, facts) = futures_util::try_join!(engine.inventory(), engine.containers())?;
+    let pods: HashMap<String, String> = pod::pods(&node.name, &facts, Lone::Leave)
+        .iter()
+        .filter(|pod| pod.origin != Origin::Docker)
+        .flat_map(|pod| {
+            let name = format!("{}/{}", pod.namespace, pod.name);
+            pod.ids().map(move |id| (id.clone(), name.clone()))
+        })
+        .collect();
+    let users: Vec<User> = facts
+        .into_iter()
+        .filter_map(|container| {
+            Some(User {
+                image: container.image_id?,
+                pod: pods.get(&container.id).cloned(),
+                container: container.name,
+            })
+        })
+        .collect();
+    let mut shown = inventory::account(&node.name, &held, &users);
+    for image in &mut shown {
+        let seconds = held.iter().find(|other| other.id == image.id);
+        image.created = seconds.and_then(|held| render::created(held.created));
+    }
+    Ok(Look {
+        node: node.name.clone(),
+        engine,
+        held,
+        shown,
+    })
+}

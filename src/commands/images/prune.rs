@@ -1,0 +1,227 @@
+//! `devnet images prune`: removes images that no name leads to and no container uses.
+
+use std::collections::HashSet;
+use std::io::IsTerminal as _;
+
+use serde::Serialize;
+
+use super::{Choice, Look, Output, json, look, outcome};
+use crate::commands::Context;
+use crate::commands::pods::write;
+use crate::engine::docker_inventory::Removed;
+use crate::error::{Error, Kind, Result};
+use crate::image::inventory::{Shown, frees};
+use crate::render::images::short;
+use crate::render::load::bytes;
+
+/// Remove images that no name leads to and no container uses
+///
+/// What a container uses stays, running or not, and so does what any tag or digest names. Asks
+/// first on a terminal; elsewhere `--yes` must say so.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet images prune --dry-run
+  devnet images prune --yes -n m02")]
+pub(super) struct Args {
+    #[command(flatten)]
+    choice: Choice,
+    /// Do not ask
+    #[arg(short = 'f', long, visible_alias = "force")]
+    yes: bool,
+    /// Say what would go, and remove nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
+
+/// What became of a node; the JSON.
+#[derive(Debug, Serialize)]
+struct Pruned {
+    node: String,
+    /// IDs; of a dry run those that would go.
+    removed: Vec<String>,
+    bytes_freed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
+    let (looks, lost) = look(context, &args.choice).await?;
+    let spare: Vec<(&Look, Vec<&Shown>)> = looks
+        .iter()
+        .map(|look| {
+            let spare = look.shown.iter().filter(|image| image.is_spare());
+            (look, spare.collect())
+        })
+        .collect();
+    let count: usize = spare.iter().map(|(_, images)| images.len()).sum();
+    let text = args.choice.output == Output::Text;
+    if text {
+        write(context, &plan(&spare))?;
+    }
+    if args.dry_run || count == 0 {
+        if count == 0 && text {
+            context.ui.say("there is no image that nobody would miss");
+        }
+        let planned: Vec<Pruned> = spare
+            .iter()
+            .map(|(look, images)| Pruned {
+                node: look.node.clone(),
+                removed: images.iter().map(|image| image.id.clone()).collect(),
+                bytes_freed: would_free(look, images),
+                error: None,
+            })
+            .collect();
+        if !text {
+            write(context, &json(&planned)?)?;
+        }
+        return outcome(lost);
+    }
+    if !args.yes && !agreed(context, count).await? {
+        context.ui.say("nothing was removed");
+        return Ok(());
+    }
+    let work = spare.iter().map(|(look, images)| prune(look, images));
+    let pruned = futures_util::future::join_all(work).await;
+    if text {
+        for node in &pruned {
+            context.ui.say(&format!(
+                "{}: removed {}, freed {}",
+                node.node,
+                images(node.removed.len()),
+                bytes(node.bytes_freed)
+            ));
+        }
+    } else {
+        write(context, &json(&pruned)?)?;
+    }
+    let failed: Vec<&Pruned> = pruned.iter().filter(|node| node.error.is_some()).collect();
+    if let Some(first) = failed.first() {
+        let kind = if failed.len() < pruned.len() || !first.removed.is_empty() {
+            Kind::Partly
+        } else {
+            Kind::Failed
+        };
+        let error = Error::new(kind, format!("`{}` kept some of its images", first.node));
+        return Err(error.because(first.error.clone().unwrap_or_default()));
+    }
+    outcome(lost)
+}
+
+fn images(count: usize) -> String {
+    match count {
+        1 => "1 image".into(),
+        _ => format!("{count} images"),
+    }
+}
+
+fn would_free(look: &Look, images: &[&Shown]) -> u64 {
+    let ids: HashSet<String> = images.iter().map(|image| image.id.clone()).collect();
+    frees(&look.held, &ids)
+}
+
+fn plan(spare: &[(&Look, Vec<&Shown>)]) -> String {
+    let mut lines = Vec::new();
+    for (look, found) in spare.iter().filter(|(_, found)| !found.is_empty()) {
+        for image in found {
+            let unique = image.unique.map_or_else(|| "?".into(), bytes);
+            lines.push(format!(
+                "{}  {}  {:>7} of its own, {} in all\n",
+                look.node,
+                short(&image.id),
+                unique,
+                bytes(image.size)
+            ));
+        }
+        lines.push(format!(
+            "{}: {} to remove, which frees {}\n",
+            look.node,
+            images(found.len()),
+            bytes(would_free(look, found))
+        ));
+    }
+    lines.concat()
+}
+
+/// Asks on a terminal.
+///
+/// # Errors
+/// A usage error where nobody can be asked.
+async fn agreed(context: &Context, count: usize) -> Result<bool> {
+    if !std::io::stdin().is_terminal() || !context.ui.stderr_is_terminal() {
+        return Err(
+            Error::usage("nobody can be asked whether the images are to be removed")
+                .hint("`--yes` removes them, `--dry-run` only shows them"),
+        );
+    }
+    let what = images(count);
+    context
+        .ui
+        .talk_bytes(format!("Remove {what}? [y/N] ").as_bytes());
+    // a thread that nobody joins: one that waits for a line must not keep Ctrl-C from ending devnet
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line).is_ok();
+        let answer = line.trim().to_lowercase();
+        // nobody waits any more
+        let _gone = sender.send(read && (answer == "y" || answer == "yes"));
+    });
+    Ok(receiver.await.unwrap_or(false))
+}
+
+/// Removes images of one node; counts what really went.
+async fn prune(look: &Look, spare: &[&Shown]) -> Pruned {
+    let mut pruned = Pruned {
+        node: look.node.clone(),
+        removed: Vec::new(),
+        bytes_freed: 0,
+        error: None,
+    };
+    let mut layers: Option<HashSet<String>> = None;
+    let mut left: Vec<&Shown> = spare.to_vec();
+    // one that another was built upon goes after that
+    while !left.is_empty() {
+        let mut kept = Vec::new();
+        let before = left.len();
+        for image in left {
+            match look.engine.remove_nameless(&image.id).await {
+                Ok(Removed::Gone(deleted)) => {
+                    pruned.removed.push(image.id.clone());
+                    let gone = deleted.into_iter().filter(|id| *id != image.id);
+                    let gone: Vec<String> = gone.collect();
+                    if !gone.is_empty() {
+                        layers.get_or_insert_default().extend(gone);
+                    }
+                }
+                Ok(Removed::Kept) => kept.push(image),
+                Err(error) => {
+                    pruned.error = Some(error.in_one_line());
+                    pruned.bytes_freed = freed(look, &pruned.removed, layers.as_ref());
+                    return pruned;
+                }
+            }
+        }
+        // what has got a name or a container meanwhile stays, and that is no failure
+        if kept.len() == before {
+            break;
+        }
+        left = kept;
+    }
+    pruned.bytes_freed = freed(look, &pruned.removed, layers.as_ref());
+    pruned
+}
+
+/// What went: an engine with a graph driver names the layers that it removed, of another it is
+/// known which layers no image has any more.
+fn freed(look: &Look, removed: &[String], layers: Option<&HashSet<String>>) -> u64 {
+    let Some(layers) = layers else {
+        return frees(&look.held, &removed.iter().cloned().collect());
+    };
+    let mut counted = HashSet::new();
+    look.held
+        .iter()
+        .flat_map(|image| image.layers.iter().flatten())
+        .filter(|(chain, _)| layers.contains(chain.as_str()) && counted.insert(chain))
+        .map(|(_, size)| size)
+        .sum()
+}
