@@ -1,6 +1,7 @@
 //! `devnet build`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commands::Context;
@@ -9,6 +10,7 @@ use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
 use crate::commands::target::{Need, NodeTarget};
 use crate::commands::{build_output, build_result, build_show, build_watch};
+use crate::engine::buildkit_files::Folder;
 use crate::error::{Error, Result};
 use crate::image::credentials::DockerConfig;
 use crate::render::build::Progress;
@@ -72,6 +74,9 @@ pub(crate) struct Args {
     /// A limit of RUN steps, as nofile=1024:2048
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(super) ulimit: Vec<String>,
+    /// The control group that RUN steps run under
+    #[arg(long, value_name = "CGROUP")]
+    pub(super) cgroup_parent: Option<String>,
     /// Build every step anew
     #[arg(long)]
     pub(super) no_cache: bool,
@@ -146,7 +151,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let computer = build_source::computer(context);
     let shared_key = source.shared_key(&computer, &node.name, wanted.options.target.as_deref());
     if args.dry_run {
-        return dry_run(&wanted, &source, &target.nodes, &shared_key, context);
+        return dry_run(&args, &wanted, &source, &target.nodes, &shared_key, context);
     }
     let provided = build_job::provided(&wanted, context).await?;
     build_output::check(&wanted.outputs, context)?;
@@ -159,6 +164,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         wanted.outputs.is_empty() || wanted.outputs.iter().any(build_output::is_for_the_engine);
     let others = if stays { others } else { &[] };
     let others = build_result::connect(others, &engine, context).await?;
+    let buildkit_is_off = build_job::buildkit_is_off(&engine, context).await?;
     build_job::can_it(&engine, &mut wanted, context).await?;
     let mut job = Job {
         wanted,
@@ -169,6 +175,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         node: node.name.clone(),
         engine,
         others,
+        buildkit_is_off,
         check: args.check,
         iidfile: args.iidfile,
         metadata_file: args.metadata_file,
@@ -205,6 +212,7 @@ fn docker_config(context: &Context) -> DockerConfig {
 }
 
 fn dry_run(
+    args: &Args,
     wanted: &Wanted,
     source: &Source,
     nodes: &[NodeTarget],
@@ -215,10 +223,33 @@ fn dry_run(
         .iter()
         .map(|node| serde_json::json!({"name": node.name, "engine": node.endpoint.to_string()}))
         .collect();
+    let folders: BTreeMap<&str, &Path> = source
+        .folders
+        .iter()
+        .filter_map(|(name, folder)| match folder {
+            Folder::Path(path) => Some((name.as_str(), path.as_path())),
+            Folder::Memory(_) => None,
+        })
+        .collect();
+    let layouts: BTreeMap<&str, serde_json::Value> = source
+        .layouts
+        .iter()
+        .map(|layout| {
+            let layout_json =
+                serde_json::json!({"folder": layout.root, "digest": layout.digest.as_str()});
+            (layout.name.as_str(), layout_json)
+        })
+        .collect();
     let plan = serde_json::json!({
         "nodes": nodes,
         "context": source.context,
         "dockerfile": source.dockerfile,
+        "folders": folders,
+        "oci_layouts": layouts,
+        "check": args.check,
+        "watch": args.watch,
+        "iidfile": args.iidfile,
+        "metadata_file": args.metadata_file,
         "shared_key": shared_key,
         "options": wanted.options,
         "frontend_attributes": wanted.options.attributes(),

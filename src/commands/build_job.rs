@@ -12,7 +12,7 @@ use crate::commands::build_show::{self, Work};
 use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
 use crate::commands::{build_cache, build_output};
-use crate::engine::buildkit::{Built, Provide, Solve};
+use crate::engine::buildkit::{Built, Failure, Provide, Solve};
 use crate::engine::buildkit_auth::Logins;
 use crate::engine::buildkit_content::Store;
 use crate::engine::buildkit_ssh::Agent;
@@ -37,6 +37,8 @@ pub(super) struct Job {
     pub(super) engine: Engine,
     /// The nodes that get the image.
     pub(super) others: Vec<Other>,
+    /// BuildKit is there, and is not to be used: why.
+    pub(super) buildkit_is_off: Option<String>,
     pub(super) check: bool,
     pub(super) iidfile: Option<PathBuf>,
     pub(super) metadata_file: Option<PathBuf>,
@@ -146,10 +148,13 @@ impl Job {
                 return Ok(None);
             }
             let work = Work::BuildKit(Box::new(solve));
-            let outcome = build_show::run(engine, work, self.progress, dockerfile, context).await?;
-            let now = match outcome {
+            let now = match self.buildkit_is_off {
+                Some(_) => None,
+                None => build_show::run(engine, work, self.progress, dockerfile, context).await?,
+            };
+            let now = match now {
                 Some(built) => built,
-                None => self.classic(context).await?,
+                None => self.classic(options, context).await?,
             };
             match &mut built {
                 None => built = Some(now),
@@ -182,18 +187,21 @@ impl Job {
     }
 
     /// The same by an engine's classic builder.
-    async fn classic(&self, context: &Context) -> Result<Built> {
+    async fn classic(&self, options: &Options, context: &Context) -> Result<Built> {
         let Self { wanted, engine, .. } = self;
         let dockerfile = self.source.dockerfile.as_deref();
         let classic = build_wanted::classic(&self.source, dockerfile);
-        let (pump, filename) = build_wanted::classic_or_why(classic, wanted, engine)?;
+        let off = self.buildkit_is_off.as_deref();
+        let (pump, filename) =
+            build_wanted::classic_or_why(classic, wanted, engine, off.is_some())?;
         let options = Options {
             filename,
-            ..wanted.options.clone()
+            ..options.clone()
         };
+        let none = format!("the engine at {} has no BuildKit", engine.address());
         context.ui.note(&format!(
-            "the engine at {} has no BuildKit: its classic builder is used, which is sent the whole context",
-            engine.address()
+            "{}: its classic builder is used, which is sent the whole context",
+            off.unwrap_or(&none)
         ));
         let work = Work::Classic(&options, pump);
         build_show::run(engine, work, self.progress, dockerfile, context)
@@ -249,15 +257,42 @@ fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
     })
 }
 
+/// Why the engine's BuildKit is not to be used, where that is so: as for docker, the variable
+/// decides, and else whoever runs the engine.
+pub(super) async fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Option<String>> {
+    let word = context.settings.environment.text("DOCKER_BUILDKIT")?;
+    match word {
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(None),
+        Some(word @ ("0" | "f" | "F" | "false" | "FALSE" | "False")) => {
+            Ok(Some(format!("`DOCKER_BUILDKIT={word}`")))
+        }
+        None | Some("") => {
+            let off = engine.buildkit_is_off().await?;
+            Ok(off.then(|| format!("BuildKit is off at {}", engine.address())))
+        }
+        Some(word) => Err(Error::usage(format!(
+            "`DOCKER_BUILDKIT={word}` is neither 0 nor 1"
+        ))),
+    }
+}
+
 /// Says what an old engine would silently leave out, and asks it what only it knows.
 pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Context) -> Result<()> {
     let hosts = &mut wanted.options.hosts;
     if hosts.iter().any(|(_, address)| address == "host-gateway") {
-        let gateway = engine.host_gateway().await?;
-        for (_, address) in hosts {
-            if address == "host-gateway" {
-                address.clone_from(&gateway);
+        match engine.host_gateway().await {
+            Ok(gateway) => {
+                for (_, address) in hosts {
+                    if address == "host-gateway" {
+                        address.clone_from(&gateway);
+                    }
+                }
             }
+            // the classic builder knows the word itself
+            Err(error) => match Failure::from(error) {
+                failure if failure.no_buildkit => {}
+                failure => return Err(failure.error),
+            },
         }
     }
     let version = engine.about().version.clone().unwrap_or_default();
@@ -272,6 +307,7 @@ pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Conte
     for (flag, given) in [
         ("--ulimit", !wanted.options.ulimits.is_empty()),
         ("--shm-size", wanted.options.shm_size.is_some()),
+        ("--cgroup-parent", wanted.options.cgroup_parent.is_some()),
     ] {
         if given {
             context

@@ -101,6 +101,7 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
                 .iter()
                 .map(|text| build_flags::host(text))
                 .collect::<Result<_>>()?,
+            cgroup_parent: args.cgroup_parent.clone(),
             shm_size: args
                 .shm_size
                 .as_deref()
@@ -178,6 +179,7 @@ pub(super) fn classic_or_why(
     classic: Result<(Pump, String)>,
     wanted: &Wanted,
     engine: &Engine,
+    off: bool,
 ) -> Result<(Pump, String)> {
     let options = &wanted.options;
     let flags = [
@@ -188,12 +190,20 @@ pub(super) fn classic_or_why(
         ("--cache-to", !wanted.cache_to.is_empty()),
         ("--no-cache-filter", !options.no_cache_filter.is_empty()),
         ("--ulimit", !options.ulimits.is_empty()),
+        ("--cgroup-parent", options.cgroup_parent.is_some()),
     ];
     if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
-        return Err(Error::failed(format!(
-            "`{flag}` needs BuildKit, which the engine at {} does not have",
-            engine.address()
-        )));
+        let address = engine.address();
+        return Err(if off {
+            Error::failed(format!(
+                "`{flag}` needs BuildKit, which is off at {address}"
+            ))
+            .hint("`DOCKER_BUILDKIT=1` uses it all the same")
+        } else {
+            Error::failed(format!(
+                "`{flag}` needs BuildKit, which the engine at {address} does not have"
+            ))
+        });
     }
     classic
 }

@@ -2,7 +2,7 @@
 //! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::{BollardRequest, ClientVersion};
@@ -35,6 +35,8 @@ pub(crate) struct Docker {
     /// For work that takes its time.
     pub(super) slow: bollard::Docker,
     pub(super) dialer: Dialer,
+    /// Which builder clients should use: bollard shows no headers, and `/_ping` says it in one.
+    pub(super) builder: Arc<OnceLock<String>>,
     about: Arc<About>,
 }
 
@@ -42,13 +44,16 @@ impl Docker {
     pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
         let dialer = Dialer::new(endpoint, settings)?;
         let client = transport::client(&dialer);
+        let builder: Arc<OnceLock<String>> = Arc::default();
+        let seen = builder.clone();
         let ask = move |request: BollardRequest| {
-            let client = client.clone();
+            let (client, seen) = (client.clone(), seen.clone());
             Box::pin(async move {
-                client
-                    .request(request)
-                    .await
-                    .map_err(bollard::errors::Error::from)
+                let answer = client.request(request).await?;
+                if let Some(builder) = answer.headers().get("builder-version") {
+                    seen.get_or_init(|| String::from_utf8_lossy(builder.as_bytes()).into_owned());
+                }
+                Ok(answer)
             }) as Answer
         };
         let api = |limit: Duration, version: &ClientVersion| {
@@ -80,6 +85,7 @@ impl Docker {
             api,
             slow,
             dialer,
+            builder,
             about: Arc::new(about),
         })
     }

@@ -16,6 +16,25 @@ use crate::image::credentials::Login;
 use crate::progress::{Event, Log, Sender, Update, Vertex};
 
 impl Engine {
+    /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
+    /// `daemon.json`): it is there all the same, and clients are asked not to use it.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(crate) async fn buildkit_is_off(&self) -> Result<bool> {
+        // up to 22, engines say so where nobody asked for BuildKit
+        if self.about().major().is_some_and(|major| major < 23) {
+            return Ok(false);
+        }
+        let Self::Docker(docker) = self;
+        docker
+            .api
+            .ping()
+            .await
+            .map_err(|error| docker.failed("`/_ping`", error))?;
+        Ok(docker.builder.get().is_some_and(|builder| builder == "1"))
+    }
+
     /// Builds with the classic builder, from an archive that `context` writes.
     ///
     /// # Errors
@@ -75,6 +94,16 @@ impl Engine {
     }
 }
 
+/// Images whose layers may be taken.
+fn cache_from(options: &Options) -> Option<Vec<String>> {
+    let images: Vec<String> = options
+        .cache_from
+        .iter()
+        .filter_map(|cache| cache.attributes.get("ref").cloned())
+        .collect();
+    (!images.is_empty()).then_some(images)
+}
+
 /// A name and its tag; a port is no tag.
 fn split(name: &str) -> (&str, &str) {
     match name.rsplit_once(':') {
@@ -117,6 +146,7 @@ impl Docker {
             t: options.tags.first().cloned(),
             extrahosts: (!hosts.is_empty()).then_some(hosts),
             nocache: options.no_cache,
+            cachefrom: cache_from(options),
             pull: options.pull.then(|| "true".to_owned()),
             rm: true,
             forcerm: true,

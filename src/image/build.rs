@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) hosts: Vec<(String, String)>,
     /// Bytes.
     pub(crate) shm_size: Option<u64>,
+    /// The control group that steps run under.
+    pub(crate) cgroup_parent: Option<String>,
     /// As `nofile=1024:1024`.
     pub(crate) ulimits: Vec<String>,
     /// Named contexts: `docker-image://…`, a URL, or `local:` and the folder's name.
@@ -81,6 +83,9 @@ impl Options {
         }
         if let Some(bytes) = self.shm_size {
             set("shm-size", bytes.to_string());
+        }
+        if let Some(parent) = &self.cgroup_parent {
+            set("cgroup-parent", parent.clone());
         }
         if !self.ulimits.is_empty() {
             set("ulimit", self.ulimits.join(","));

@@ -4,7 +4,8 @@
 #   engine.sh tree VERSION       prints the folder with that version's programs; fetches it if it must
 #   engine.sh start NAME         starts it in $DEVNET_GROUND: `node`, `node2`, `moving`, `pair` and `pair-m02` listen
 #                                with TLS too, any other name on its socket alone. DEVNET_GROUND_TREE and
-#                                DEVNET_GROUND_ENGINE pick another version than the ground's
+#                                DEVNET_GROUND_ENGINE pick another version than the ground's;
+#                                DEVNET_GROUND_CONFIG is its daemon.json
 #   engine.sh stop NAME          stops it and waits for its end
 #   engine.sh stop-all
 #   engine.sh sweep              removes what a killed run left on disk
@@ -66,7 +67,8 @@ case ${1:-} in
     fi
     export PATH=$d/bin:$PATH:/usr/sbin:/sbin
     flags=()
-    [ "${DEVNET_GROUND_ENGINE:-}" = 28c ] && flags+=(--feature containerd-snapshotter=true)
+    # a feature may stand in one place only
+    [ "${DEVNET_GROUND_ENGINE:-}${DEVNET_GROUND_CONFIG:-}" = 28c ] && flags+=(--feature containerd-snapshotter=true)
     address=
     case $name in
       node) address=127.0.0.2 ;;
@@ -80,7 +82,8 @@ case ${1:-} in
       flags+=(-H "tcp://$address:${DEVNET_GROUND_PORT:-2376}" --tlsverify --tlscacert "$DEVNET_GROUND/minikube/.minikube/certs/ca.pem"
         --tlscert "$tls/server.pem" --tlskey "$tls/server-key.pem")
     fi
-    echo '{}' > "$d/daemon.json"
+    config=${DEVNET_GROUND_CONFIG:-}; [ -n "$config" ] || config='{}'
+    echo "$config" > "$d/daemon.json"
     DOCKER_MIN_API_VERSION=${DOCKER_MIN_API_VERSION:-} setsid dockerd --config-file "$d/daemon.json" --data-root "$d/data" \
       --exec-root "$d/exec" --pidfile "$d/pid" -H "unix://$DEVNET_GROUND/$name.sock" \
       --bridge none --iptables=false --ip6tables=false "${flags[@]}" \
@@ -109,5 +112,5 @@ case ${1:-} in
       # a lock that can be had belongs to nobody
       if flock -n "$left/lock" true; then rm -rf --one-file-system "$left" 2>/dev/null || true; fi
     done ;;
-  *) sed -n '2,11p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,12p' "$0" >&2; exit 2 ;;
 esac

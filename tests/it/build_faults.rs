@@ -2,8 +2,13 @@
 //! not there, a file that can't be read.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::build_watch::{KubeletPod, Watching};
 use crate::support::build::{Build, exists};
@@ -153,6 +158,191 @@ fn a_file_or_name_that_can_not_be_sent_fails_the_build_by_name() {
     build.docker(&["image", "inspect", "unsent:1"]).fails(1);
 }
 
+/// A node that says of itself what a test wants, over TLS as minikube's nodes speak, and knows
+/// nothing else.
+struct FakeNode {
+    ended: Arc<AtomicBool>,
+    address: &'static str,
+    serving: Option<std::thread::JoinHandle<()>>,
+}
+
+impl FakeNode {
+    fn new(ground: &Path, address: &'static str, arch: &'static str) -> Self {
+        use rustls_pki_types::pem::PemObject as _;
+        let folder = ground.join("minikube/.minikube/machines");
+        let certificates =
+            rustls_pki_types::CertificateDer::pem_file_iter(folder.join("server.pem"))
+                .unwrap()
+                .collect::<Result<Vec<_>, _>>()
+                .unwrap();
+        let key =
+            rustls_pki_types::PrivateKeyDer::from_pem_file(folder.join("server-key.pem")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind(address).unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = ended.clone();
+        let serving = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if end.load(Ordering::SeqCst) {
+                    return;
+                }
+                let session = rustls::ServerConnection::new(config.clone()).unwrap();
+                let mut stream = rustls::StreamOwned::new(session, stream.unwrap());
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                    head.push(byte[0]);
+                }
+                let body = serde_json::json!({
+                    "Version": "28.0.0", "ApiVersion": "1.48", "MinAPIVersion": "1.24",
+                    "Os": "linux", "Arch": arch,
+                })
+                .to_string();
+                let status = if String::from_utf8_lossy(&head).contains("/version ") {
+                    "200 OK"
+                } else {
+                    "500 Internal Server Error"
+                };
+                let _left = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.conn.send_close_notify();
+                let _left = stream.flush();
+            }
+        });
+        Self {
+            ended,
+            address,
+            serving: Some(serving),
+        }
+    }
+}
+
+impl Drop for FakeNode {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // the last connection is the one that ends the waiting
+        let _woken = TcpStream::connect(self.address);
+        let _ended = self.serving.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// A further engine of the ground, ended with the test.
+struct OwnEngine<'b>(&'b Build, &'static str);
+
+impl<'b> OwnEngine<'b> {
+    fn new(build: &'b Build, name: &'static str, config: &str) -> Self {
+        ground_engine(build, &["start", name], config);
+        Self(build, name)
+    }
+}
+
+impl Drop for OwnEngine<'_> {
+    fn drop(&mut self) {
+        ground_engine(self.0, &["stop", self.1], "");
+    }
+}
+
+fn ground_engine(build: &Build, arguments: &[&str], config: &str) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ground/engine.sh");
+    let mut command = build.sandbox.command(script);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ground says which engine this is"
+    )]
+    let of_the_ground =
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_GROUND"));
+    command
+        .envs(of_the_ground)
+        .env("DEVNET_GROUND_CONFIG", config);
+    Output::of(command.args(arguments)).ok();
+}
+
+#[test]
+fn an_engine_whose_buildkit_is_turned_off_builds_with_its_classic_builder_unless_told_otherwise() {
+    let Some(mut build) = Build::new(&[
+        (
+            "Dockerfile",
+            "FROM scratch AS one\nARG V\nLABEL v=$V\nCOPY . /\nFROM one\nCMD [\"x\"]\n",
+        ),
+        (".dockerignore", "drop\n"),
+        ("keep", "k"),
+        ("drop", "d"),
+    ]) else {
+        return;
+    };
+    if build.major() < 23 {
+        // these ask no client for BuildKit, and mean nothing by it
+        let output = build.run(&["--progress", "plain"]);
+        assert!(!output.stderr.contains("classic builder"), "{output}");
+        build.sandbox = build.sandbox.env("DOCKER_BUILDKIT", "0");
+        let output = build.run(&["--progress", "plain"]);
+        assert!(
+            output
+                .stderr
+                .contains("note: `DOCKER_BUILDKIT=0`: its classic builder"),
+            "{output}"
+        );
+        return;
+    }
+    let features = serde_json::json!({"features": {
+        "buildkit": false, "containerd-snapshotter": build.containerd_store(),
+    }});
+    let engine = OwnEngine::new(&build, "classic", &features.to_string());
+    let url = format!("unix://{}", build.ground.join("classic.sock").display());
+    let run = |arguments: &[&str]| Output::of(&mut build.command_at(&url, arguments));
+    let output = run(&[
+        "-t",
+        "off:1",
+        "--build-arg",
+        "V=7",
+        "--label",
+        "own=1",
+        "--target",
+        "one",
+        "--progress",
+        "plain",
+    ]);
+    assert_eq!(output.code, 0, "{output}");
+    assert!(
+        output.stderr.contains("note: BuildKit is off at unix://"),
+        "{output}"
+    );
+    let inspect = |name: &str| {
+        let format = "{{.Config.Labels.v}} {{.Config.Labels.own}} {{json .Config.Cmd}}";
+        docker(
+            &build.ground,
+            "classic",
+            &["image", "inspect", "-f", format, name],
+        )
+        .ok()
+    };
+    assert_eq!(inspect("off:1").trim(), "7 1 null");
+    let stderr = run(&["--secret", "id=a,src=context/keep"]).fails(1);
+    assert!(
+        stderr.contains("`--secret` needs BuildKit, which is off at"),
+        "{stderr}"
+    );
+    let mut forced = build.command_at(
+        &url,
+        &["-t", "off:2", "--build-arg", "V=8", "--progress", "plain"],
+    );
+    let output = Output::of(forced.env("DOCKER_BUILDKIT", "1"));
+    assert_eq!(output.code, 0, "{output}");
+    assert!(!output.stderr.contains("classic builder"), "{output}");
+    assert!(inspect("off:2").starts_with("8 "), "{output}");
+    drop(engine);
+}
+
 #[test]
 fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_done() {
     let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")]) else {
@@ -188,18 +378,22 @@ fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_d
         let mut command = sandbox.devnet_command(&["-p", "multi", "build"]);
         Output::of(command.args(arguments).arg(build.context()))
     };
-    let engine = |verb: &str| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ground/engine.sh");
-        let mut command = build.sandbox.command(script);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the ground says which engine this is"
-        )]
-        let of_the_ground = std::env::vars_os()
-            .filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_GROUND"));
-        command.envs(of_the_ground);
-        Output::of(command.args([verb, "node2"])).ok();
-    };
+    // a node with another kind of processor can't run what is built here
+    {
+        let _arm = FakeNode::new(&build.ground, "127.0.0.3:2376", "arm64");
+        let stderr = run(&["-q", "-t", "spread:4"]).fails(1);
+        assert!(
+            stderr.contains("node `multi-m02` is arm64, the one that builds is"),
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("`--node NAME` builds on one node alone"),
+            "{stderr}"
+        );
+        docker(&build.ground, "node", &["image", "inspect", "spread:4"]).fails(1);
+        run(&["-q", "-t", "spread:4", "--node", "multi"]).ok();
+    }
+    let engine = |verb: &str| ground_engine(&build, &[verb, "node2"], "");
     let id = |node: &str| {
         docker(
             &build.ground,

@@ -251,6 +251,155 @@ fn a_dry_run_says_what_would_be_built_and_builds_nothing() {
 }
 
 #[test]
+fn a_dry_run_tells_every_flag_that_was_given_and_touches_nothing() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\n"), ("other/x", "")]) else {
+        return;
+    };
+    let home = build.sandbox.home().display().to_string();
+    let json = build
+        .run(&[
+            "--dry-run",
+            "--watch",
+            "--iidfile",
+            "id",
+            "--metadata-file",
+            "meta",
+            "--target",
+            "t",
+            "--platform",
+            "linux/amd64",
+            "--ssh",
+            "default=key",
+            "--label",
+            "l=1",
+            "--annotation",
+            "n=1",
+            "--build-context",
+            "o=context/other",
+            "--network",
+            "none",
+            "--add-host",
+            "h:1.2.3.4",
+            "--shm-size",
+            "1m",
+            "--cgroup-parent",
+            "/c",
+            "--no-cache-filter",
+            "s",
+            "--pull",
+            "--cache-from",
+            "type=local,src=cache",
+            "--cache-to",
+            "type=inline",
+            "-o",
+            "out",
+            "-o",
+            "type=image",
+            "--provenance",
+            "--sbom",
+        ])
+        .ok();
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for (place, wanted) in [
+        ("/nodes/0/engine", "tcp://127.0.0.2:2376"),
+        ("/folders/named-o", &format!("{home}/context/other")),
+        ("/folders/context", &format!("{home}/context")),
+        ("/iidfile", "id"),
+        ("/metadata_file", "meta"),
+        ("/options/platforms/0", "linux/amd64"),
+        ("/options/labels/l", "1"),
+        ("/annotations/annotation.n", "1"),
+        ("/ssh/0/paths/0", "key"),
+        ("/frontend_attributes/target", "t"),
+        ("/frontend_attributes/force-network-mode", "none"),
+        ("/frontend_attributes/add-hosts", "h=1.2.3.4"),
+        ("/frontend_attributes/shm-size", "1048576"),
+        ("/frontend_attributes/cgroup-parent", "/c"),
+        ("/frontend_attributes/no-cache", "s"),
+        ("/frontend_attributes/image-resolve-mode", "pull"),
+        ("/frontend_attributes/context:o", "local:named-o"),
+        ("/frontend_attributes/attest:provenance", "mode=min"),
+        ("/frontend_attributes/attest:sbom", ""),
+        ("/cache_from/0/src", "cache"),
+        ("/cache_to/0/type", "inline"),
+        ("/outputs/0/dest", "out"),
+        ("/outputs/1/type", "image"),
+    ] {
+        let found = plan.pointer(place).and_then(serde_json::Value::as_str);
+        assert_eq!(found, Some(wanted), "{place} in {plan:#}");
+    }
+    assert_eq!(plan["watch"], true);
+    let left: Vec<_> = fs::read_dir(build.sandbox.home())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| ["id", "meta", "out", "cache"].contains(&name.as_str()))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn variables_that_docker_knows_are_honoured() {
+    let Some(mut build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")])
+    else {
+        return;
+    };
+    build.sandbox = build
+        .sandbox
+        .env("SOURCE_DATE_EPOCH", "1000000000")
+        .env("BUILDKIT_PROGRESS", "rawjson");
+    let output = build.run(&["-t", "dated:1"]);
+    assert_eq!(output.code, 0, "{output}");
+    for line in output.stderr.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    // engines up to 22 know no such thing
+    if build.major() >= 23 {
+        let created = build.docker(&["image", "inspect", "-f", "{{.Created}}", "dated:1"]);
+        assert_eq!(created.ok().trim(), "2001-09-09T01:46:40Z");
+    }
+    // a flag is nearer than a variable
+    let output = build.run(&["--progress", "plain"]);
+    assert!(output.stderr.starts_with('#'), "{output}");
+    build.sandbox = build.sandbox.env("BUILDKIT_PROGRESS", "loud");
+    let stderr = build.run(&[]).fails(2);
+    assert!(
+        stderr.contains("`BUILDKIT_PROGRESS=loud` is no kind"),
+        "{stderr}"
+    );
+    build.run(&["-q"]).ok();
+    build.sandbox = build.sandbox.env("DOCKER_BUILDKIT", "maybe");
+    let stderr = build.run(&["-q"]).fails(2);
+    assert!(stderr.contains("neither 0 nor 1"), "{stderr}");
+}
+
+#[test]
+fn steps_run_under_the_control_group_that_was_asked_for() {
+    let dockerfile =
+        "FROM scratch\nCOPY bin /bin\nRUN [\"/bin/busybox\", \"cat\", \"/proc/self/cgroup\"]\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile)]) else {
+        return;
+    };
+    let build = build.with_busybox();
+    let output = build.run(&[
+        "--progress",
+        "plain",
+        "--network",
+        "none",
+        "--cgroup-parent",
+        "/devnet-test",
+    ]);
+    assert_eq!(output.code, 0, "{output}");
+    if build.major() < 23 {
+        assert!(
+            output.stderr.contains("knows no `--cgroup-parent`"),
+            "{output}"
+        );
+        return;
+    }
+    assert!(output.stderr.contains("/devnet-test/"), "{output}");
+}
+
+#[test]
 fn the_metadata_file_says_what_the_engine_made() {
     let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")]) else {
         return;
