@@ -16,6 +16,8 @@ mod commands;
 mod docker_env;
 mod engine;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod host;
 mod image;
 mod lab;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::commands::switch::{self, Used};
 use crate::commands::{Context, environment};
+use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};
 use crate::shell::Shell;
@@ -53,6 +54,9 @@ enum Hooked {
 /// A prompt waits no longer for an engine that does not answer.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// Connections within this computer take less than a millisecond.
+const AT_ONCE: Duration = Duration::from_millis(30);
+
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
     let (shell, hook) = match args.shell {
         Hooked::Bash => (Shell::Bash, template::HOOK_BASH),
@@ -97,6 +101,14 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     if current.get(plan::HOST) != Some(&used.host) {
         return nothing;
     }
+    let stamp = match (&used.profile, &used.stamp) {
+        (Some(profile), Some(_)) => Some(context.stamp_of_files(&context.minikube()?, profile)),
+        _ => None,
+    };
+    // an engine draws a port anew whenever the container starts, also when no file tells of it
+    if stamp.is_some() && stamp == used.stamp && listens(&used.host).await {
+        return nothing;
+    }
     let aim = context
         .for_profile(used.profile.clone())
         .aim(&used.wanted)
@@ -113,11 +125,15 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     let mut changes = plan::set(&base, &env, host.as_deref())?;
     changes.retain(|change| current.get(&change.name) != change.value.as_ref());
     // nu has one proxy list where others have two: only what points at the engine tells that it moved
-    if !changes
+    let moved = changes
         .iter()
-        .any(|change| plan::POINTS.contains(&change.name.as_str()))
-    {
+        .any(|change| plan::POINTS.contains(&change.name.as_str()));
+    if !moved && stamp == used.stamp {
         return nothing;
+    }
+    used.stamp = stamp;
+    if !moved {
+        return Ok(vec![used.remembered()?]);
     }
     context.ui.say(&format!(
         "devnet: minikube profile `{}` is now at {}",
@@ -126,6 +142,17 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     used.host = env.host;
     changes.push(used.remembered()?);
     Ok(changes)
+}
+
+/// Whether someone takes a connection there, at once.
+async fn listens(docker_host: &str) -> bool {
+    let Ok(Address::Tcp { host, port } | Address::Ssh { host, port, .. }) =
+        Address::parse(docker_host)
+    else {
+        return false;
+    };
+    let dial = tokio::net::TcpStream::connect((host.as_str(), port));
+    matches!(tokio::time::timeout(AT_ONCE, dial).await, Ok(Ok(_)))
 }
 
 /// This devnet, by the name on PATH where that is it: a package manager's link outlives an update.

@@ -1,12 +1,18 @@
 //! `devnet use` and `devnet off`: verbs of a shell that has the prompt hook. Its function evaluates
 //! what they print; what was asked for stays in `DEVNET_USE`, where the next prompt finds it.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
 use crate::commands::environment::Wanted;
 use crate::commands::{Context, environment};
+use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};
+use crate::host::docker_context;
+use crate::host::minikube::Home;
+use crate::image::digest::Digest;
 use crate::shell::{Format, Shell};
 
 /// Point this shell at a cluster's engine and keep it right when the cluster restarts
@@ -44,6 +50,10 @@ pub(crate) struct Used {
     /// `DOCKER_HOST` as it was set: another value is someone else's, and stays.
     pub(crate) host: String,
     pub(crate) profile: Option<String>,
+    /// What stood on disk then, where only an engine of this computer knows the address: as long as
+    /// that is so, a prompt need not ask it. `None` where minikube's files say the address.
+    #[serde(default)]
+    pub(crate) stamp: Option<String>,
     #[serde(flatten)]
     pub(crate) wanted: Wanted,
 }
@@ -84,11 +94,60 @@ async fn changes(context: &Context, wanted: Wanted) -> Result<Vec<Change>> {
     let mut changes = plan::set(&context.current_variables()?, &env, no_proxy.as_deref())?;
     let used = Used {
         host: env.host,
+        stamp: aim
+            .target
+            .profile
+            .as_deref()
+            .and_then(|name| context.stamp(name)),
         profile: aim.target.profile,
         wanted,
     };
     changes.push(used.remembered()?);
     Ok(changes)
+}
+
+impl Context {
+    /// When the files and sockets that a container's node depends on were last changed: each start
+    /// of minikube writes its records, each start of an engine makes its socket anew.
+    pub(crate) fn stamp(&self, profile: &str) -> Option<String> {
+        let home = self.minikube().ok()?;
+        home.profile(profile)
+            .is_ok_and(|record| record.in_container())
+            .then(|| self.stamp_of_files(&home, profile))
+    }
+
+    /// The same, of a profile that is known to be a container's; a few stats.
+    pub(crate) fn stamp_of_files(&self, home: &Home, profile: &str) -> String {
+        let mut files = vec![
+            home.folder()
+                .join("profiles")
+                .join(profile)
+                .join("config.json"),
+            home.folder()
+                .join("machines")
+                .join(profile)
+                .join("config.json"),
+        ];
+        if let Ok(home) = self.settings.home() {
+            files.push(
+                docker_context::folder(&self.settings.environment, &home).join("config.json"),
+            );
+        }
+        if let Ok(Address::Unix(socket)) = self.host_endpoint().map(|endpoint| endpoint.address) {
+            files.push(socket);
+        }
+        let seen: Vec<String> = files
+            .iter()
+            .map(|file| {
+                let changed = std::fs::metadata(file)
+                    .and_then(|found| found.modified())
+                    .ok()
+                    .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+                format!("{changed:?}")
+            })
+            .collect();
+        Digest::of(seen.join(" ").as_bytes()).hex()[..16].to_owned()
+    }
 }
 
 /// Prints what the hook's function evaluates; after a failure, what makes that fail too.

@@ -22,7 +22,12 @@ const CERT_PATH: &str = "DOCKER_CERT_PATH";
 const KEPT_BY_MINIKUBE: [&str; 3] = [TLS_VERIFY, HOST, CERT_PATH];
 /// What points a shell at an engine.
 pub(crate) const POINTS: [&str; 4] = [TLS_VERIFY, HOST, CERT_PATH, ACTIVE];
-const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// Windows tells no upper case from lower.
+const NO_PROXY: &[&str] = if cfg!(windows) {
+    &["NO_PROXY"]
+} else {
+    &["NO_PROXY", "no_proxy"]
+};
 
 /// One variable's change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +47,8 @@ pub(crate) fn names() -> Vec<String> {
         .map(|name| (*name).to_owned())
         .collect();
     names.extend(KEPT_BY_MINIKUBE.iter().map(|name| kept(name)));
-    names.extend([ACTIVE, EXISTING, USE, NO_PROXY[0], NO_PROXY[1]].map(str::to_owned));
+    names.extend([ACTIVE, EXISTING, USE].map(str::to_owned));
+    names.extend(NO_PROXY.iter().map(|name| (*name).to_owned()));
     names
 }
 
@@ -118,7 +124,7 @@ pub(crate) fn set(
             .iter()
             .find_map(|name| current.get(*name).filter(|list| !list.is_empty()));
         let with_host = add_to_list(list.map_or("", String::as_str), host);
-        for name in NO_PROXY {
+        for &name in NO_PROXY {
             if current.get(name) != Some(&with_host) {
                 saved
                     .entry(name.into())
@@ -175,7 +181,7 @@ fn listed(changes: BTreeMap<String, Option<String>>) -> Vec<Change> {
 pub(crate) fn without_host(current: &Current, host: &str) -> Current {
     let mut now = current.clone();
     let saved = saved(current).unwrap_or_default();
-    for name in NO_PROXY {
+    for &name in NO_PROXY {
         let Some(old) = saved.get(name) else { continue };
         let had = |list: &str| list.split(',').any(|entry| entry.trim() == host);
         if let Some(list) = now.get_mut(name)

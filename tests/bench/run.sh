@@ -55,6 +55,20 @@ printf '%-52s %12s  %12s  %8s\n' "" devnet peer ratio
 if wanted env; then
   row "env --shell bash" "$(median true "$devnet" env --shell bash)" "" ""
   row "env, shell detected" "$(median true "$devnet" env)" "" ""
+  # a docker-driver profile as on a Mac: only the host engine knows the port
+  tar -C / -c bin/busybox | "${host[@]}" import - bench/kic >/dev/null
+  "${host[@]}" network create --subnet 10.203.78.0/24 bench >/dev/null
+  "${host[@]}" run -d --name kic --network bench -p 127.0.0.1::2376 bench/kic /bin/busybox sleep 3600 >/dev/null
+  forwarded=(env WSL_DISTRO_NAME=here "DOCKER_HOST=unix://$DEVNET_GROUND/host.sock")
+  row "env, one host inspect" "$(median true "${forwarded[@]}" "$devnet" -p kic env --shell bash)" "" ""
+  # what a hooked shell has after `devnet use`
+  used() { "$@" use --shell none | sed '/^[A-Z_]*$/d'; }
+  mapfile -t vm < <(used "$devnet")
+  mapfile -t port < <(used "${forwarded[@]}" MINIKUBE_PROFILE=kic "$devnet")
+  row "hook, at a prompt" "$(median true env "${vm[@]}" "$devnet" hook --prompt bash)" "" ""
+  row "hook, at a prompt, forwarded port" "$(median true "${forwarded[@]}" "${port[@]}" "$devnet" hook --prompt bash)" "" ""
+  if command -v minikube >/dev/null; then row "minikube docker-env" "$(median true minikube docker-env -p minikube --shell bash)" "" ""; fi
+  "${host[@]}" rm -f kic >/dev/null; "${host[@]}" network rm bench >/dev/null
   row "status (TLS, whole process)" "$(median true "$devnet" status)" "$(median true "${node[@]}" version)" "docker version"
   "$devnet" status -o json | python3 -c 'import json,sys; r=json.load(sys.stdin)["nodes"][0]["round_trip_ms"]; print(f"one request over a kept TLS connection: {r} ms")'
   echo "peak memory of env: $(peak "$devnet" env --shell bash)"

@@ -500,3 +500,54 @@ fn run_gives_one_command_the_environment_and_passes_on_its_exit_code() {
         "linux\n"
     );
 }
+
+#[test]
+fn nu_takes_the_environment_as_data_and_gives_it_back() {
+    let Some(ground) = ground() else { return };
+    // no distribution has it as a package: tested where it is
+    if !Path::new("/usr/local/bin/nu").exists() && !Path::new("/usr/bin/nu").exists() {
+        return;
+    }
+    let sandbox = with_a_cluster_that_can_go(&ground);
+    let devnet = env!("CARGO_BIN_EXE_devnet");
+    let old = [
+        ("DOCKER_HOST", "ssh://me@old  host"),
+        (
+            "DOCKER_CERT_PATH",
+            "/a  b\t'q' \"d\" $HOME `id` \\ \\n !x\nnew # é",
+        ),
+    ];
+    let mut script = String::new();
+    for (index, step) in ["", "env", "-p multi env", "env --unset"]
+        .iter()
+        .enumerate()
+    {
+        if !step.is_empty() {
+            script.extend([format!("^{devnet} {step} -o json | from json | load-env\n")]);
+        }
+        script.extend([format!(
+            "sh dump.sh {}\n",
+            sandbox.home().join(format!("dump{index}")).display()
+        )]);
+    }
+    std::fs::write(sandbox.home().join("dump.sh"), format!("{DUMP}\"$1\"\n")).unwrap();
+    let mut nu = sandbox.command("nu");
+    nu.args(["--no-config-file", "-c", &script]).envs(old);
+    let out = Output::of(&mut nu);
+    assert_eq!(out.code, 0, "{out}");
+    let dump = |index: usize| {
+        let bytes = std::fs::read(sandbox.home().join(format!("dump{index}"))).unwrap();
+        String::from_utf8_lossy(&bytes).replace('\0', "\n\0")
+    };
+    let first = dump(1);
+    assert_eq!(
+        variable(&first, "DOCKER_HOST"),
+        Some("tcp://127.0.0.2:2376")
+    );
+    assert_eq!(
+        variable(&first, "MINIKUBE_EXISTING_DOCKER_CERT_PATH"),
+        Some(old[1].1)
+    );
+    assert_eq!(variable(&dump(2), "MINIKUBE_ACTIVE_DOCKERD"), Some("multi"));
+    assert_eq!(dump(3), dump(0));
+}

@@ -446,3 +446,41 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
         docker(&ground, "host", &["rm", "-f", &profile]).ok();
     }
 }
+
+#[test]
+fn powershells_hook_takes_a_word_for_devnet_and_lines_it_can_invoke() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    let hook = sandbox.devnet(&["hook", "pwsh"]).ok();
+    let word = format!(
+        "$global:_devnet_program = '{}'\n",
+        env!("CARGO_BIN_EXE_devnet")
+    );
+    assert!(hook.contains(&word), "{hook}");
+    for part in [
+        "& $global:_devnet_program $args[0] --shell pwsh @rest",
+        "hook --prompt pwsh",
+        "function global:prompt {",
+    ] {
+        assert!(hook.contains(part), "{part}: {hook}");
+    }
+    let script = sandbox
+        .devnet(&["use", "multi", "--shell", "pwsh", "--no-proxy"])
+        .ok();
+    let certs = ground.join("minikube/.minikube/certs");
+    assert_eq!(
+        script,
+        format!(
+            "$Env:DOCKER_TLS_VERIFY = '1'
+$Env:DOCKER_HOST = 'tcp://127.0.0.2:2376'
+$Env:DOCKER_CERT_PATH = '{}'
+$Env:MINIKUBE_ACTIVE_DOCKERD = 'multi'
+$Env:NO_PROXY = '127.0.0.2'
+$Env:no_proxy = '127.0.0.2'
+$Env:DEVNET_EXISTING = '{{\"NO_PROXY\":null,\"no_proxy\":null}}'
+$Env:DEVNET_USE = '{{\"host\":\"tcp://127.0.0.2:2376\",\"profile\":\"multi\",\"stamp\":null,\"no_proxy\":true,\"ssh_host\":false,\"node\":null}}'
+",
+            certs.display()
+        )
+    );
+}
