@@ -17,7 +17,7 @@ struct Shell {
 }
 
 /// The whole environment but the notes that shells make of their own last command.
-const DUMP: &str = "python3 -c 'import os,sys;sys.stdout.buffer.write(b\"\\0\".join(sorted(k+b\"=\"+v for k,v in os.environb.items() if k not in (b\"_\", b\"XONSH_CAPTURE_ALWAYS\"))))' > ";
+const DUMP: &str = "python3 -c 'import os,sys;sys.stdout.buffer.write(b\"\\0\".join(sorted(k+b\"=\"+v for k,v in os.environb.items() if k not in (b\"_\", b\"XONSH_CAPTURE_ALWAYS\", b\"LAST_EXIT_CODE\"))))' > ";
 
 const SHELLS: [Shell; 9] = [
     Shell {
