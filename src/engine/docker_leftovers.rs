@@ -32,10 +32,10 @@ impl Engine {
         for container in listed {
             let labels = container.labels.unwrap_or_default();
             let role = labels.get(ROLE).map_or("", String::as_str);
-            // what serves a pod lives as long as the pod
-            let ours = !role.is_empty() && !role.starts_with("lab-") && role != HELPER;
-            let old = container.created.is_some_and(|made| made + OLD < now);
-            if ours && old {
+            if container
+                .created
+                .is_some_and(|made| is_left(role, now - made))
+            {
                 let id = container.id.unwrap_or_default();
                 let id: String = id.chars().take(12).collect();
                 left.push(format!("container {id} ({role})"));
@@ -52,5 +52,28 @@ impl Engine {
             }
         }
         Ok(left)
+    }
+}
+
+/// Whether a container of this role and age (in seconds) should have ended by now.
+fn is_left(role: &str, age: i64) -> bool {
+    // the lab's own, and what serves a pod, live as long as their pod
+    let short_lived = !role.is_empty() && !role.starts_with("lab-") && role != HELPER;
+    short_lived && age > OLD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::docker_carrier::LOOK;
+    use crate::lab::label::{CONTAINER, SANDBOX};
+
+    #[test]
+    fn a_look_that_is_old_was_left_and_a_lab_never_is() {
+        assert!(is_left(LOOK, OLD + 1));
+        assert!(!is_left(LOOK, OLD), "it may still run");
+        for role in [SANDBOX, CONTAINER, HELPER, ""] {
+            assert!(!is_left(role, 100 * OLD), "{role}");
+        }
     }
 }

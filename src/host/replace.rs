@@ -31,6 +31,8 @@ pub(crate) fn replace(file: &Path, bytes: &[u8], readers: Readers) -> io::Result
             (Readers::Everybody, Err(_)) => 0o644,
         });
     }
+    #[cfg(not(unix))]
+    let _inherited = readers;
     let mut open = options.open(&new.0)?;
     open.write_all(bytes)?;
     open.sync_all()?;

@@ -207,12 +207,7 @@ fn it_follows_its_cluster_to_another_port_with_a_note() {
     assert_eq!(ping(&sandbox), 0);
 
     // and without being asked, by whatever finds the cluster
-    for command in [
-        &["run", "--", "true"][..],
-        &["status"],
-        &["hook", "--prompt", "bash"],
-        &["clean"],
-    ] {
+    for command in [&["run", "--", "true"][..], &["status"], &["clean"]] {
         relay = restart(relay);
         let outcome = sandbox.devnet(command);
         assert!(
@@ -223,6 +218,28 @@ fn it_follows_its_cluster_to_another_port_with_a_note() {
         let again = sandbox.devnet(command);
         assert!(!again.stderr.contains("docker context"), "{again}");
     }
+
+    // at the prompt of a shell that uses the cluster
+    let used = Output::of(sandbox.command("bash").args([
+        "--norc",
+        "-c",
+        &format!(
+            "eval \"$({} hook bash)\"; devnet use q; env | grep -E '^(DOCKER|MINIKUBE|DEVNET)_'",
+            env!("CARGO_BIN_EXE_devnet")
+        ),
+    ]))
+    .ok();
+    assert!(used.contains(&relay.url()), "{used}");
+    relay = restart(relay);
+    let variables = used.lines().filter_map(|line| line.split_once('='));
+    let mut prompt = sandbox.devnet_command(&["hook", "--prompt", "bash"]);
+    let outcome = Output::of(prompt.envs(variables));
+    assert!(
+        outcome.stderr.contains("docker context `devnet-q` was at"),
+        "{outcome}"
+    );
+    assert!(outcome.stdout.contains(&relay.url()), "{outcome}");
+    assert_eq!(ping(&sandbox), 0);
 
     // other certificates are followed too
     cluster.certs(&ground.join("foreign-certs"));

@@ -5,12 +5,14 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::support::relay::{Cluster, Relay};
 use crate::support::replay::Replay;
 use crate::support::{Output, Sandbox, docker, ground, missing};
+use crate::transport::{Running, free_port, wait_for};
 
 pub(crate) const NODE: &str = "127.0.0.2:2376";
 
@@ -214,6 +216,41 @@ fn certificates_that_end_soon_or_have_ended_are_told() {
     has(&found[0], "message", "`cert.pem` has expired");
     cluster.certs(&right);
     assert_eq!(findings(&sandbox, &[]), Vec::<Value>::new());
+}
+
+#[test]
+fn an_engine_whose_certificate_has_expired_is_told() {
+    let Some(ground) = ground() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
+    let right = ground.join("minikube/.minikube/certs");
+    shell(
+        &sandbox,
+        "openssl req -new -newkey rsa:2048 -nodes -keyout key.pem -subj /O=node -out request.pem
+         echo 'subjectAltName=IP:127.0.0.4' >extensions
+         openssl x509 -req -in request.pem -CA \"$1/ca.pem\" -CAkey \"$1/ca-key.pem\" -set_serial 7 \
+           -days 0 -extfile extensions -out cert.pem
+         # it is good to the end of the second that it was made in
+         made=$(date +%s)
+         until [ $(date +%s) -gt $made ]; do sleep 0.05; done",
+        &[&right],
+    );
+    let address = format!("127.0.0.4:{}", free_port());
+    let mut server = sandbox.command("openssl");
+    server
+        .args(["s_server", "-quiet", "-accept", &address])
+        .args(["-cert", "cert.pem", "-key", "key.pem"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let _server = Running(server.spawn().unwrap());
+    wait_for(&address);
+    let host = format!("tcp://{address}");
+    let certs = right.display().to_string();
+    let finding = only(
+        &sandbox,
+        &["-H", &host, "--tls-cert-path", &certs],
+        "certificate-expired",
+    );
+    has(&finding, "message", "the engine's certificate");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Output, Sandbox, docker, ground, missing};
 
 /// A program that ends with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -19,13 +19,13 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 #[track_caller]
-fn wait_for(address: &str) {
+pub(crate) fn wait_for(address: &str) {
     let begun = Instant::now();
     while TcpStream::connect(address).is_err() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{address}");
