@@ -4,6 +4,7 @@
 # And:
 #   make build   target/release/devnet with its probes inside
 #   make bench   devnet beside its peers, as ratios
+#   make pairs   images between all versions of engines; fetches those engines
 #   make lint    formatting, clippy, shellcheck, licences, the other platforms' types
 SHELL := /bin/bash
 ENGINE ?= system
@@ -12,7 +13,7 @@ ground := tests/ground/run.sh --engine $(ENGINE)
 # the probes' programs, if a target is installed for them; the engine's architecture picks one at run time
 probes := $(CURDIR)/target/probes
 
-.PHONY: build demo test bench lint probes deps
+.PHONY: build demo test bench pairs lint probes deps
 
 build: probes
 	. $(probes)/env && $(CARGO) build --release --bin devnet
@@ -32,6 +33,11 @@ test: probes
 bench: build
 	@tests/ground/deps.sh bench
 	$(ground) tests/bench/run.sh
+
+pairs: probes
+	@for version in 20.10 26 28; do tests/ground/engine.sh tree $$version >/dev/null; done
+	. $(probes)/env && $(CARGO) test --no-run
+	. $(probes)/env && $(ground) $(CARGO) test --test it load_pairs
 
 lint:
 	@tests/ground/deps.sh lint

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # devnet beside its peers on one engine, in one run: medians and ratios. `make bench` runs this
 # inside the test ground; BENCH="env build load pods lab" picks parts, ROUNDS sets how often (10),
-# SIZE the megabytes of the large context (480); `load` has its own switches (load.sh).
+# SIZE the megabytes of the large context (480), DEVNET_BENCH another devnet than the one just
+# built; `load` has more switches (load.sh).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-devnet=$root/target/release/devnet
+devnet=${DEVNET_BENCH:-$root/target/release/devnet}
 rounds=${ROUNDS:-10} size=${SIZE:-480}
 work=$(mktemp -d "$DEVNET_GROUND/bench.XXXX"); cd "$work"
 certs=$DEVNET_GROUND/minikube/.minikube/certs

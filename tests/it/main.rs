@@ -32,6 +32,7 @@ mod lab_manifests;
 mod load;
 mod load_faults;
 mod load_kills;
+mod load_pairs;
 mod load_sources;
 mod load_sources_bad;
 mod logs;

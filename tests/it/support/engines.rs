@@ -116,9 +116,13 @@ impl Engine {
         .unwrap();
         super::busybox_image(&self.ground, &self.name);
         let folder = folder.path().display().to_string();
-        Sandbox::bare()
-            .devnet(&["-q", "-H", &self.url(), "build", "-t", name, &folder])
-            .ok();
+        let url = self.url();
+        let build = ["-q", "-H", &url, "build", "-t", name, &folder];
+        let sandbox = Sandbox::bare();
+        if sandbox.devnet(&build).code != 0 {
+            // an engine with containerd's store may build on a snapshot that it has removed
+            sandbox.devnet(&[&build[..], &["--no-cache"]].concat()).ok();
+        }
     }
 
     /// What stands in the top layer of an image, as a container of it reads it.
