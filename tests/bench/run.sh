@@ -48,6 +48,13 @@ subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNUL
 print(f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024:.0f} MB")
 PY
 }
+# sent over loopback so far, in this network namespace
+lo_bytes() { awk '$1 == "lo:" { print $10 }' /proc/net/dev; }
+wire() { # COMMAND...: bytes over loopback meanwhile
+  local before; before=$(lo_bytes)
+  "$@" >/dev/null 2>&1
+  echo $(($(lo_bytes) - before))
+}
 wanted() { case " ${BENCH:-env build load pods lab} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 echo "engine $("${node[@]}" version --format '{{.Server.Version}}'), $(nproc) cores, medians of $rounds; over TLS on loopback"
@@ -92,8 +99,41 @@ if wanted build; then
   rounds=$rounds_before
   row "build, nothing changed" "$(median true "${build[@]}")" "$(median true "${peer[@]}")" "docker build"
   row "build, one small file changed" "$(median 'date +%N > context/src/f7' "${build[@]}")" "$(median 'date +%N > context/src/f7' "${peer[@]}")" "docker build"
+  # what crosses the wire, headers and answers included: nothing else uses this network
+  other=("$devnet" build -q -t bench:other -f context/Other context)
+  printf 'FROM scratch\nCOPY src /src\n' > context/Other
+  "${other[@]}" >/dev/null; "${build[@]}" >/dev/null
+  printf '%-52s %9d bytes\n' "on the wire: nothing changed" "$(wire "${build[@]}")"
+  "${other[@]}" >/dev/null
+  printf '%-52s %9d bytes\n' "on the wire: another Dockerfile built in between" "$(wire "${build[@]}")"
+  head -c $((size / 16))M /dev/urandom > context/big3
+  printf '%-52s %9d bytes  %9d changed\n' "on the wire: one large file changed" "$(wire "${build[@]}")" $((size / 16 << 20))
   echo "peak memory of build: $(peak "${build[@]}")"
-  "${node[@]}" rmi -f bench:devnet bench:docker >/dev/null 2>&1; rm -rf context
+  "${node[@]}" rmi -f bench:devnet bench:docker bench:other >/dev/null 2>&1; rm -rf context
+
+  mkdir many
+  for d in $(seq 200); do mkdir "many/$d"; for f in $(seq 100); do echo "$d $f" > "many/$d/$f"; done; done
+  printf 'FROM scratch\nCOPY . /\n' > many/Dockerfile
+  build=("$devnet" build -q -t bench:devnet many) peer=("${node[@]}" build -q -t bench:docker many)
+  "${build[@]}" >/dev/null; "${peer[@]}" >/dev/null 2>&1
+  row "build, 20,000 files, nothing changed" "$(median true "${build[@]}")" "$(median true "${peer[@]}")" "docker build"
+  "${node[@]}" rmi -f bench:devnet bench:docker >/dev/null 2>&1; rm -rf many
+
+  # the images of minikube's own image benchmark: a base of large files, a small program on top
+  for image in "few 2 20" "few-large 2 123" "many 20 20" "many-large 20 123"; do
+    read -r name files megabytes <<< "$image"
+    mkdir base app
+    for i in $(seq "$files"); do head -c "${megabytes}M" /dev/urandom > "base/$i"; done
+    printf 'FROM scratch\n' > base/Dockerfile
+    for i in $(seq "$files"); do echo "COPY $i /" >> base/Dockerfile; done
+    "$devnet" build -q -t bench:base base >/dev/null; rm -r base
+    printf 'FROM bench:base\nCOPY app /\n' > app/Dockerfile
+    row "build, $name ($files x $megabytes MB), program changed" \
+      "$(median 'head -c 1M /dev/urandom > app/app' "$devnet" build -q -t bench:devnet app)" \
+      "$(median 'head -c 1M /dev/urandom > app/app' "${node[@]}" build -q -t bench:docker app)" "docker build"
+    "${node[@]}" rmi -f bench:devnet bench:docker bench:base >/dev/null 2>&1; rm -r app
+    "${node[@]}" builder prune -af >/dev/null 2>&1 || true
+  done
 fi
 
 if wanted load; then
