@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says so")]
 
 mod build;
+mod build_engines;
 mod build_faults;
 mod build_inputs;
 mod build_layouts;
