@@ -28,6 +28,16 @@ impl Cargo<'_> {
         }
     }
 
+    /// About how many bytes all nodes together will get, where that is known before.
+    fn expected(&self, nodes: &[Needs<'_>]) -> Option<u64> {
+        let Self::Archive(shipment) = self else {
+            return None;
+        };
+        let layers = &shipment.packed.layers;
+        let missing = nodes.iter().flat_map(|node| &node.missing);
+        Some(missing.map(|place| layers[*place].size).sum())
+    }
+
     /// The name under which nodes get the image at first.
     fn transfer_name(&self) -> String {
         match self {
@@ -106,8 +116,13 @@ impl Context {
             }
             self.forget(&engines, &ours).await;
         };
+        let what = names
+            .first()
+            .map_or_else(|| ours.clone(), |(name, tag)| format!("{name}:{tag}"));
         let work = async {
-            let mut sent = cargo.run(nodes, names, blobs).await;
+            let expected = cargo.expected(nodes);
+            let running = cargo.run(nodes, names, blobs);
+            let mut sent = self.shown(&what, &engines, expected, running).await;
             self.retry(cargo, (nodes, names), &mut sent, blobs).await;
             Ok(sent)
         };

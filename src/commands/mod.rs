@@ -11,6 +11,7 @@ use crate::ui::Ui;
 pub(crate) mod ask_minikube;
 pub(crate) mod attended;
 pub(crate) mod bring;
+mod bring_progress;
 pub(crate) mod build;
 mod build_cache;
 mod build_job;

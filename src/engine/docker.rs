@@ -2,6 +2,7 @@
 //! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
 
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Docker {
     /// Which builder clients should use: bollard shows no headers, and `/_ping` says it in one.
     pub(super) builder: Arc<OnceLock<String>>,
     about: Arc<About>,
+    /// Bytes of archives that were handed over.
+    pub(super) loaded: Arc<AtomicU64>,
 }
 
 impl Docker {
@@ -87,6 +90,7 @@ impl Docker {
             dialer,
             builder,
             about: Arc::new(about),
+            loaded: Arc::default(),
         })
     }
 

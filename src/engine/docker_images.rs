@@ -1,6 +1,7 @@
 //! An engine's images: what is there, names, and archives in and out.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::Ordering;
 
 use bollard::query_parameters::{
     ImportImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions,
@@ -179,6 +180,12 @@ impl Engine {
             .map(move |piece| piece.map_err(|error| docker.failed(&what, error)))
     }
 
+    /// How many bytes of archives this engine has taken so far.
+    pub(crate) fn bytes_loaded(&self) -> u64 {
+        let Self::Docker(docker) = self;
+        docker.loaded.load(Ordering::Relaxed)
+    }
+
     /// Loads an archive. What the engine says while it works is read to its end: containerd's
     /// store tells a layer that could not be unpacked only there.
     ///
@@ -189,6 +196,12 @@ impl Engine {
         S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
         let Self::Docker(docker) = self;
+        let loaded = docker.loaded.clone();
+        let archive = archive.inspect(move |piece| {
+            if let Ok(piece) = piece {
+                loaded.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+        });
         let mut said = docker
             .slow
             .import_image_stream(ImportImageOptions::default(), archive, None)

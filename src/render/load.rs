@@ -133,14 +133,39 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
             format!("{image}: already on {where_to}, nothing sent")
         } else {
             let seconds = done.iter().map(|row| row.seconds).fold(0.0, f64::max);
+            // a rate says nothing of a moment's work
+            let rate = if seconds < 1.0 {
+                String::new()
+            } else {
+                format!(", {}", rate(sent, seconds))
+            };
             format!(
-                "{image}: sent {} of {} to {where_to} in {seconds:.2} s",
+                "{image}: sent {} of {} to {where_to} in {seconds:.2} s{rate}",
                 bytes(sent),
                 bytes(first.bytes_total)
             )
         });
     }
     lines
+}
+
+/// How far a transfer is: bytes so far, out of how many where that is known, and how fast.
+pub(crate) fn moving(what: &str, sent: u64, expected: Option<u64>, seconds: f64) -> String {
+    let of = expected
+        .filter(|expected| *expected >= sent)
+        .map_or_else(String::new, |expected| format!(" of {}", bytes(expected)));
+    format!("{what}: {}{of}, {}", bytes(sent), rate(sent, seconds))
+}
+
+fn rate(count: u64, seconds: f64) -> String {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "three digits are shown"
+    )]
+    let per_second = (count as f64 / seconds.max(0.001)) as u64;
+    format!("{}/s", bytes(per_second))
 }
 
 /// Bytes in the unit that fits, as docker writes them: powers of ten.
@@ -185,6 +210,15 @@ mod tests {
                 "999 B", "1.0 kB", "2.1 MB", "999 kB", "1.0 MB", "506 MB", "2.6 GB"
             ]
         );
+    }
+
+    #[test]
+    fn a_transfer_tells_how_far_it_is_and_how_fast() {
+        assert_eq!(
+            moving("app:dev", 12_300_000, Some(45_000_000), 0.5),
+            "app:dev: 12 MB of 45 MB, 25 MB/s"
+        );
+        assert_eq!(moving("stdin", 0, None, 0.0), "stdin: 0 B, 0 B/s");
     }
 
     #[test]

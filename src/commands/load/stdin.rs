@@ -53,7 +53,11 @@ impl Load<'_> {
                 Ok(picked)
             };
             let input = std::io::stdin();
-            let mut received = receive(input, &known, (&repository, TAG), send, pick).await?;
+            let receiving = receive(input, &known, (&repository, TAG), send, pick);
+            let mut received = self
+                .context
+                .shown("stdin", &engines, None, receiving)
+                .await?;
             for (node, received) in known.iter().zip(&mut received) {
                 let Ok(received) = received else { continue };
                 for (repository, tag) in names.iter().filter(|_| send) {
