@@ -80,6 +80,7 @@ pub(crate) enum Command {
     Shell(commands::shell::Args),
     Logs(commands::logs::Args),
     Check(commands::check::Args),
+    Graph(commands::graph::Args),
     History(commands::history::Args),
     Watch(commands::watch::Args),
     Lab(commands::lab::Args),

@@ -46,6 +46,38 @@ pub(crate) const HOOK_TCSH: &str = include_str!("../templates/shell/devnet.tcsh"
 pub(crate) const HOOK_XONSH: &str = include_str!("../templates/shell/devnet.xsh");
 pub(crate) const HOOK_ZSH: &str = include_str!("../templates/shell/devnet.zsh");
 
+/// The look of the drawing of pods, alone or in a page.
+pub(crate) const GRAPH_DRAWING_STYLE: &str = include_str!("../templates/report/drawing.css");
+
+/// The page of `devnet graph -o html`, filled: `parts` are the names of its comments and what takes
+/// their place. Its style and script come into it, so that it asks for nothing else.
+pub(crate) fn graph_page(parts: &[(&str, &str)]) -> String {
+    let style = include_str!("../templates/report/graph.css");
+    let script = include_str!("../templates/report/graph.js");
+    let page = include_str!("../templates/report/graph.html")
+        .replace(
+            "<link rel=\"stylesheet\" href=\"graph.css\">",
+            &format!("<style>\n{style}</style>"),
+        )
+        .replace(
+            "<script src=\"graph.js\"></script>",
+            &format!("<script>\n{script}</script>"),
+        );
+    // all at once: what is filled in is not looked through again
+    let mut out = String::new();
+    let mut rest = page.as_str();
+    while let Some((before, name, after)) = rest.split_once("<!--").and_then(|(before, rest)| {
+        rest.split_once("-->")
+            .map(|(name, after)| (before, name, after))
+    }) {
+        out.push_str(before);
+        let part = parts.iter().find(|(known, _)| *known == name);
+        out.push_str(part.map_or("", |(_, text)| text));
+        rest = after;
+    }
+    out + rest
+}
+
 /// Something that can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parameter {

@@ -36,6 +36,7 @@ pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod gather;
+pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod hook;
 mod host_engine;
@@ -115,6 +116,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,
         Command::History(args) => history::run(args, context).await,
+        Command::Graph(args) => graph::run(args, context).await,
         Command::Hook(args) => hook::run(&args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Lab(args) => lab::run(args, context).await,

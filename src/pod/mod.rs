@@ -3,6 +3,7 @@
 //! The field names are those of the contract's JSON; unknown is `None`, never guessed.
 
 mod findings;
+pub(crate) mod graph;
 mod group;
 mod history;
 mod hosts;

@@ -24,6 +24,7 @@ mod env;
 mod env_faults;
 mod env_forms;
 mod exec;
+mod graph;
 mod history;
 mod hook;
 mod house;

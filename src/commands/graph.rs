@@ -1,0 +1,86 @@
+//! `devnet graph`: pods as hosts and who talks to whom now, as a drawing, a page, or text for other
+//! programs.
+
+use crate::commands::Context;
+use crate::commands::gather::{self, Depth};
+use crate::commands::pods::{Choice, write};
+use crate::error::{Error, Result};
+use crate::pod::{self, Lone};
+use crate::render;
+
+/// Draw pods, what holds them, and who talks to whom now
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  devnet graph -o html > pods.html          a page to look at
+  devnet graph web -o svg > web.svg         one pod and whom it talks with
+  devnet graph -n shop | dot -Tpng > shop.png
+  devnet graph -o mermaid                   for a page in Markdown")]
+pub(crate) struct Args {
+    /// Only these and whoever talks with them: a name, namespace/name, a UID, a container's ID
+    #[arg(value_name = "POD")]
+    pods: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    /// How to draw: dot, mermaid, svg, html or json
+    #[arg(
+        short,
+        long,
+        value_name = "FORM",
+        default_value = "dot",
+        hide_possible_values = true
+    )]
+    output: Form,
+}
+
+/// Ways to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Dot,
+    Html,
+    Json,
+    Mermaid,
+    Svg,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let depth = Depth {
+        lone: Lone::Leave,
+        probe: !args.choice.no_probe,
+    };
+    let mut gathered = gather::gather(context, depth).await?;
+    args.choice.apply(&mut gathered.snapshot.pods, &[])?;
+    let pods = &gathered.snapshot.pods;
+    let mut wanted = Vec::new();
+    for name in &args.pods {
+        let one = pod::select(pods, name)?;
+        let same = |pod: &pod::Pod| pod.uid == one.uid && pod.node == one.node;
+        wanted.extend(pods.iter().position(same));
+    }
+    let graph = pod::graph::graph(pods, &wanted);
+    let nodes: Vec<&str> = gathered
+        .snapshot
+        .nodes
+        .iter()
+        .map(|node| node.name.as_str())
+        .collect();
+    let when = nodes
+        .first()
+        .and_then(|node| gathered.now(node))
+        .map_or_else(String::new, |now| {
+            // seconds are enough for a person
+            let text = now.to_string();
+            let seconds = text.get(..19).unwrap_or(&text);
+            format!("{} UTC", seconds.replace('T', " "))
+        });
+    let text = match args.output {
+        Form::Dot => render::graph::dot(&graph),
+        Form::Html => render::graph_page::page(&graph, &nodes.join(", "), &when),
+        Form::Json => serde_json::to_string_pretty(&graph)
+            .map(|text| text + "\n")
+            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Form::Mermaid => render::graph::mermaid(&graph),
+        Form::Svg => render::graph_svg::svg(&graph),
+    };
+    write(context, &text)?;
+    gathered.outcome()
+}

@@ -1,0 +1,408 @@
+//! Who talks to whom now: pods as hosts, their containers and ports, and the connections between them
+//! that their kernels know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use super::{Pod, PodState, Socket, is_up};
+
+/// Pods and their connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Graph {
+    pub(crate) schema: u32,
+    pub(crate) pods: Vec<Host>,
+    /// Addresses at the other end of connections that are no pod's.
+    pub(crate) outside: Vec<String>,
+    pub(crate) edges: Vec<Edge>,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Host {
+    pub(crate) node: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) state: PodState,
+    pub(crate) ips: Vec<String>,
+    pub(crate) host_network: bool,
+    pub(crate) pause: Option<Pause>,
+    pub(crate) containers: Vec<Part>,
+    /// Ports that no container of it holds, as far as is known.
+    pub(crate) ports: Vec<Port>,
+    pub(crate) findings: Vec<Note>,
+}
+
+/// What holds a pod's network namespace.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Pause {
+    pub(crate) id: String,
+    pub(crate) image: String,
+    pub(crate) state: String,
+    pub(crate) netns: Option<u64>,
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Part {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    /// Whether it is in the sandbox's network, by inode.
+    pub(crate) shares_net: Option<bool>,
+    pub(crate) ports: Vec<Port>,
+}
+
+/// Something listens there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Port {
+    pub(crate) port: u16,
+    pub(crate) proto: String,
+    /// Only the pod itself reaches it.
+    pub(crate) loopback: bool,
+}
+
+/// What is wrong with a pod.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Note {
+    pub(crate) code: &'static str,
+    pub(crate) severity: &'static str,
+    pub(crate) message: String,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum End {
+    /// A place in `outside`.
+    Outside(usize),
+    /// A place in `pods`, and the container where one is known.
+    Pod(usize, Option<String>),
+}
+
+/// Connections of one kind, from who began them to who listens.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Edge {
+    pub(crate) from: End,
+    pub(crate) to: End,
+    pub(crate) proto: String,
+    pub(crate) port: u16,
+    /// How many there are now.
+    pub(crate) count: usize,
+    /// Over the pod's own loopback.
+    pub(crate) local: bool,
+}
+
+impl Edge {
+    pub(crate) fn pods(&self) -> impl Iterator<Item = usize> {
+        [&self.from, &self.to]
+            .into_iter()
+            .filter_map(|end| match end {
+                End::Pod(place, _) => Some(*place),
+                End::Outside(_) => None,
+            })
+    }
+}
+
+/// A page with more strangers than this tells a person nothing.
+const OUTSIDE: usize = 40;
+
+/// Draws pods and their connections; `wanted` names pods by place: with some, those and whoever talks
+/// with them are kept.
+pub(crate) fn graph(pods: &[Pod], wanted: &[usize]) -> Graph {
+    let mut found = Finder::new(pods);
+    for (place, pod) in pods.iter().enumerate() {
+        for socket in pod.sockets.iter().flatten() {
+            found.connection(place, socket);
+        }
+    }
+    let graph = Graph {
+        schema: 1,
+        pods: pods.iter().map(host).collect(),
+        outside: found.outside,
+        edges: merged(found.edges),
+    };
+    if wanted.is_empty() {
+        graph
+    } else {
+        around(&graph, wanted)
+    }
+}
+
+type Key = (End, End, String, u16, bool);
+
+/// Each connection between pods is seen at both ends: the end that sees more of them is believed.
+fn merged(edges: BTreeMap<Key, [usize; 2]>) -> Vec<Edge> {
+    // the end that listens may not know the container at the other, and the other way round
+    let mut all: Vec<Edge> = Vec::new();
+    for ((from, to, proto, port, local), counts) in edges {
+        let count = counts[0].max(counts[1]);
+        let twin = all.iter_mut().find(|edge| {
+            edge.proto == proto
+                && edge.port == port
+                && edge.local == local
+                && same(&edge.from, &from)
+                && same(&edge.to, &to)
+        });
+        match twin {
+            Some(twin) => {
+                twin.from = known(&twin.from, from);
+                twin.to = known(&twin.to, to);
+                twin.count = twin.count.max(count);
+            }
+            None => all.push(Edge {
+                from,
+                to,
+                proto,
+                port,
+                count,
+                local,
+            }),
+        }
+    }
+    all
+}
+
+/// Whether two ends may be one: the same, or one of them does not know its container.
+fn same(one: &End, other: &End) -> bool {
+    match (one, other) {
+        (End::Pod(a, x), End::Pod(b, y)) => a == b && (x == y || x.is_none() || y.is_none()),
+        _ => one == other,
+    }
+}
+
+fn known(one: &End, other: End) -> End {
+    match one {
+        End::Pod(_, None) => other,
+        _ => one.clone(),
+    }
+}
+
+struct Finder<'a> {
+    pods: &'a [Pod],
+    owners: BTreeMap<IpAddr, Vec<usize>>,
+    outside: Vec<String>,
+    /// Seen where it was begun, and where it was taken.
+    edges: BTreeMap<Key, [usize; 2]>,
+}
+
+impl<'a> Finder<'a> {
+    fn new(pods: &'a [Pod]) -> Self {
+        let mut owners: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+        for (place, pod) in pods.iter().enumerate() {
+            for ip in pod.ips.iter().filter_map(|ip| ip.parse().ok()) {
+                owners.entry(ip).or_default().push(place);
+            }
+        }
+        Self {
+            pods,
+            owners,
+            outside: Vec::new(),
+            edges: BTreeMap::new(),
+        }
+    }
+
+    fn connection(&mut self, place: usize, socket: &Socket) {
+        let remote = socket
+            .remote
+            .as_ref()
+            .and_then(|to| to.parse::<SocketAddr>().ok());
+        let Some(remote) = remote.filter(|_| socket.state == "ESTABLISHED") else {
+            return;
+        };
+        let ip = remote.ip().to_canonical();
+        let here = End::Pod(place, container(socket));
+        let taken = self.listener(place, &socket.proto, socket.port);
+        let own = &self.pods[place];
+        let itself = !own.host_network && own.ips.iter().any(|own| own.parse() == Ok(ip));
+        if ip.is_loopback() || itself {
+            // of the two ends in one pod the one that began is counted
+            if let Some(holder) = self.listener(place, &socket.proto, remote.port()) {
+                let to = End::Pod(place, holder);
+                self.add((here, to, socket.proto.clone(), remote.port(), true), 0);
+            }
+            return;
+        }
+        let there = self.owners.get(&ip).cloned().unwrap_or_default();
+        if let Some(holder) = taken {
+            let to = End::Pod(place, holder);
+            let from = match there.as_slice() {
+                [one] => Some(End::Pod(*one, None)),
+                // one of several pods on a node's network, which tells it itself
+                [_, ..] => None,
+                [] => self.stranger(ip.to_string()),
+            };
+            if let Some(from) = from {
+                self.add((from, to, socket.proto.clone(), socket.port, false), 1);
+            }
+            return;
+        }
+        let served = there.iter().find_map(|one| {
+            let holder = self.listener(*one, &socket.proto, remote.port())?;
+            Some(End::Pod(*one, holder))
+        });
+        let to = match (served, there.first()) {
+            (Some(to), _) => Some(to),
+            (None, Some(one)) => Some(End::Pod(*one, None)),
+            (None, None) => self.stranger(SocketAddr::new(ip, remote.port()).to_string()),
+        };
+        if let Some(to) = to {
+            self.add((here, to, socket.proto.clone(), remote.port(), false), 0);
+        }
+    }
+
+    fn add(&mut self, key: Key, side: usize) {
+        self.edges.entry(key).or_default()[side] += 1;
+    }
+
+    /// Who listens on a port of a pod: `None` if nobody does.
+    fn listener(&self, place: usize, proto: &str, port: u16) -> Option<Option<String>> {
+        let mut sockets = self.pods[place].sockets.iter().flatten();
+        let found = sockets.find(|one| {
+            one.is_listening() && one.proto == proto && one.port == port && !one.is_engines_dns()
+        });
+        found.map(container)
+    }
+
+    fn stranger(&mut self, address: String) -> Option<End> {
+        if let Some(place) = self.outside.iter().position(|known| *known == address) {
+            return Some(End::Outside(place));
+        }
+        (self.outside.len() < OUTSIDE).then(|| {
+            self.outside.push(address);
+            End::Outside(self.outside.len() - 1)
+        })
+    }
+}
+
+fn container(socket: &Socket) -> Option<String> {
+    socket
+        .owners
+        .iter()
+        .find_map(|owner| owner.container.clone())
+}
+
+fn host(pod: &Pod) -> Host {
+    let mut of: BTreeMap<Option<String>, BTreeSet<Port>> = BTreeMap::new();
+    for socket in pod.sockets.iter().flatten() {
+        if !socket.is_listening() || socket.is_engines_dns() {
+            continue;
+        }
+        let loopback = socket
+            .address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback());
+        let port = Port {
+            port: socket.port,
+            proto: socket.proto.clone(),
+            loopback,
+        };
+        let holders: BTreeSet<Option<String>> = match socket.owners.as_slice() {
+            [] => [None].into(),
+            owners => owners.iter().map(|owner| owner.container.clone()).collect(),
+        };
+        for holder in holders {
+            of.entry(holder).or_default().insert(port.clone());
+        }
+    }
+    let mut ports = |holder: Option<&String>| -> Vec<Port> {
+        let all = of.remove(&holder.cloned()).unwrap_or_default();
+        // open to all and to loopback too is open to all
+        let open: BTreeSet<(u16, String)> = all
+            .iter()
+            .filter(|port| !port.loopback)
+            .map(|port| (port.port, port.proto.clone()))
+            .collect();
+        all.into_iter()
+            .filter(|port| !port.loopback || !open.contains(&(port.port, port.proto.clone())))
+            .collect()
+    };
+    Host {
+        node: pod.node.clone(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        state: pod.state,
+        ips: pod.ips.clone(),
+        host_network: pod.host_network,
+        pause: pod.sandbox.as_ref().map(|sandbox| Pause {
+            id: sandbox.id.clone(),
+            image: sandbox.image.clone(),
+            state: sandbox.state.clone(),
+            netns: sandbox.namespaces.and_then(|all| all.net),
+        }),
+        containers: pod
+            .containers
+            .iter()
+            .map(|one| Part {
+                id: one.id.clone(),
+                name: one.name.clone(),
+                image: one.image.clone(),
+                kind: one.kind.clone(),
+                state: one.state.clone(),
+                shares_net: one.shares.net.filter(|_| is_up(&one.state)),
+                ports: ports(Some(&one.name)),
+            })
+            .collect(),
+        ports: ports(None),
+        findings: pod
+            .findings
+            .iter()
+            .map(|one| Note {
+                code: one.code,
+                severity: one.severity,
+                message: one.message.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// The pods that are wanted and whoever talks with them.
+fn around(graph: &Graph, wanted: &[usize]) -> Graph {
+    let edges: Vec<&Edge> = graph
+        .edges
+        .iter()
+        .filter(|edge| edge.pods().any(|place| wanted.contains(&place)))
+        .collect();
+    let mut kept: BTreeSet<usize> = wanted.iter().copied().collect();
+    kept.extend(edges.iter().flat_map(|edge| edge.pods()));
+    let kept: Vec<usize> = kept.into_iter().collect();
+    let mut outside = Vec::new();
+    let mut end = |end: &End| match end {
+        End::Pod(place, container) => {
+            let place = kept.iter().position(|one| one == place).unwrap_or(0);
+            End::Pod(place, container.clone())
+        }
+        End::Outside(place) => {
+            let address = &graph.outside[*place];
+            let known = outside.iter().position(|one| one == address);
+            End::Outside(known.unwrap_or_else(|| {
+                outside.push(address.clone());
+                outside.len() - 1
+            }))
+        }
+    };
+    let edges = edges
+        .into_iter()
+        .map(|edge| Edge {
+            from: end(&edge.from),
+            to: end(&edge.to),
+            ..edge.clone()
+        })
+        .collect();
+    Graph {
+        schema: graph.schema,
+        pods: kept
+            .iter()
+            .map(|place| graph.pods[*place].clone())
+            .collect(),
+        edges,
+        outside,
+    }
+}
+
+#[cfg(test)]
+#[path = "graph_tests.rs"]
+mod tests;

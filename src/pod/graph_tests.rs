@@ -1,0 +1,150 @@
+//! Tests of `graph.rs`: which connections become which edges.
+
+use super::*;
+use crate::pod::{ContainerFacts, Lone, Owner, pods};
+
+fn pod(name: &str, ip: &str, containers: &[&str]) -> Pod {
+    let facts = |kind: &str, mode: String| ContainerFacts {
+        name: format!("k8s_{kind}_{name}_default_uid-{name}_0"),
+        id: format!("{kind}-{name}"),
+        state: "running".into(),
+        network_mode: mode,
+        ..ContainerFacts::default()
+    };
+    let mut all = vec![facts("POD", "none".into())];
+    all.extend(
+        containers
+            .iter()
+            .map(|kind| facts(kind, format!("container:POD-{name}"))),
+    );
+    let mut pod = pods("n", &all, Lone::Leave).remove(0);
+    pod.ips = vec![ip.into()];
+    pod.sockets = Some(Vec::new());
+    pod
+}
+
+fn socket(pod: &mut Pod, container: &str, local: (&str, u16), remote: Option<&str>) {
+    pod.sockets.as_mut().unwrap().push(Socket {
+        proto: "tcp".into(),
+        family: 4,
+        address: local.0.into(),
+        port: local.1,
+        remote: remote.map(str::to_owned),
+        state: if remote.is_some() {
+            "ESTABLISHED"
+        } else {
+            "LISTEN"
+        }
+        .into(),
+        owners: vec![Owner {
+            container: (!container.is_empty()).then(|| container.to_owned()),
+            pid: 1,
+            command: container.into(),
+        }],
+        queue: None,
+        inode: None,
+    });
+}
+
+fn end(place: usize, container: &str) -> End {
+    End::Pod(place, Some(container.into()))
+}
+
+#[test]
+fn a_connection_seen_at_both_ends_is_one_edge_with_both_containers() {
+    let (mut web, mut ask) = (
+        pod("web", "10.0.0.1", &["app"]),
+        pod("ask", "10.0.0.2", &["job"]),
+    );
+    socket(&mut web, "app", ("0.0.0.0", 80), None);
+    for port in [4001, 4002] {
+        socket(
+            &mut web,
+            "app",
+            ("10.0.0.1", 80),
+            Some(&format!("10.0.0.2:{port}")),
+        );
+        socket(&mut ask, "job", ("10.0.0.2", port), Some("10.0.0.1:80"));
+    }
+    let graph = graph(&[web, ask], &[]);
+    assert_eq!(graph.edges.len(), 1, "{:#?}", graph.edges);
+    let edge = &graph.edges[0];
+    assert_eq!((&edge.from, &edge.to), (&end(1, "job"), &end(0, "app")));
+    assert_eq!((edge.port, edge.count, edge.local), (80, 2, false));
+    assert!(graph.outside.is_empty());
+    assert_eq!(graph.pods[0].containers[0].ports[0].port, 80);
+}
+
+#[test]
+fn containers_of_a_pod_that_talk_over_localhost_are_an_edge_within_it() {
+    let mut web = pod("web", "10.0.0.1", &["app", "side"]);
+    socket(&mut web, "app", ("127.0.0.1", 90), None);
+    socket(&mut web, "app", ("127.0.0.1", 90), Some("127.0.0.1:5000"));
+    socket(&mut web, "side", ("127.0.0.1", 5000), Some("127.0.0.1:90"));
+    let graph = graph(&[web], &[]);
+    assert_eq!(graph.edges.len(), 1, "{:#?}", graph.edges);
+    let edge = &graph.edges[0];
+    assert_eq!((&edge.from, &edge.to), (&end(0, "side"), &end(0, "app")));
+    assert!(edge.local && graph.pods[0].containers[0].ports[0].loopback);
+}
+
+#[test]
+fn a_service_hides_who_listens_and_the_one_who_listens_tells_who_asked() {
+    let (mut web, mut ask) = (
+        pod("web", "10.0.0.1", &["app"]),
+        pod("ask", "10.0.0.2", &["job"]),
+    );
+    socket(&mut web, "app", ("0.0.0.0", 80), None);
+    socket(&mut web, "app", ("10.0.0.1", 80), Some("10.0.0.2:4001"));
+    socket(&mut ask, "job", ("10.0.0.2", 4001), Some("10.96.0.9:8080"));
+    // a person's browser
+    socket(&mut web, "app", ("10.0.0.1", 80), Some("192.168.1.7:5555"));
+    let graph = graph(&[web, ask], &[]);
+    assert_eq!(graph.outside, ["192.168.1.7", "10.96.0.9:8080"]);
+    let ends: Vec<(&End, &End)> = graph.edges.iter().map(|one| (&one.from, &one.to)).collect();
+    assert!(
+        ends.contains(&(&End::Pod(1, None), &end(0, "app"))),
+        "{ends:?}"
+    );
+    assert!(
+        ends.contains(&(&End::Outside(0), &end(0, "app"))),
+        "{ends:?}"
+    );
+    assert!(
+        ends.contains(&(&end(1, "job"), &End::Outside(1))),
+        "{ends:?}"
+    );
+}
+
+#[test]
+fn one_pod_is_drawn_with_those_that_it_talks_with() {
+    let mut all: Vec<Pod> = (0..4)
+        .map(|n| pod(&format!("p{n}"), &format!("10.0.0.{}", n + 1), &["app"]))
+        .collect();
+    socket(&mut all[3], "app", ("0.0.0.0", 80), None);
+    socket(&mut all[1], "app", ("10.0.0.2", 4000), Some("10.0.0.4:80"));
+    socket(&mut all[0], "app", ("10.0.0.1", 4000), Some("8.8.8.8:53"));
+    let near = graph(&all, &[3]);
+    let names: Vec<&str> = near.pods.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["p1", "p3"]);
+    assert_eq!(near.edges.len(), 1);
+    assert_eq!(near.edges[0].from, end(0, "app"));
+    assert_eq!(near.edges[0].to, end(1, "app"));
+    assert!(near.outside.is_empty());
+    let alone = graph(&all, &[2]);
+    assert_eq!((alone.pods.len(), alone.edges.len()), (1, 0));
+}
+
+#[test]
+fn a_port_that_is_open_to_all_is_not_drawn_once_more_for_loopback() {
+    let mut web = pod("web", "10.0.0.1", &["app"]);
+    for address in ["0.0.0.0", "::", "127.0.0.1"] {
+        socket(&mut web, "app", (address, 80), None);
+    }
+    socket(&mut web, "", ("0.0.0.0", 81), None);
+    let graph = graph(&[web], &[]);
+    let ports = &graph.pods[0].containers[0].ports;
+    assert_eq!(ports.len(), 1);
+    assert!(!ports[0].loopback);
+    assert_eq!(graph.pods[0].ports[0].port, 81);
+}

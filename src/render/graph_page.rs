@@ -1,0 +1,183 @@
+//! A graph of pods as one page that needs nothing else: the drawing, and each pod in words.
+
+use std::fmt::Write as _;
+
+use super::graph::{address, edge_label, port_label, state_word};
+use super::graph_svg::{drawing, escaped};
+use crate::pod::graph::{End, Graph, Host, Port};
+
+/// The page. `where_from` names the nodes, `when` is their clocks' time.
+pub(crate) fn page(graph: &Graph, where_from: &str, when: &str) -> String {
+    let title = escaped(&format!("Pods of {where_from}"));
+    let summary = summary(graph);
+    let pods: String = (0..graph.pods.len())
+        .map(|place| article(graph, place))
+        .collect();
+    let pods = if pods.is_empty() {
+        "<p>No pods.</p>\n".to_owned()
+    } else {
+        pods
+    };
+    let at = if when.is_empty() {
+        String::new()
+    } else {
+        format!(" at {}", escaped(when))
+    };
+    let made = format!("Seen{at} by devnet, as the kernel knows it.");
+    crate::template::graph_page(&[
+        ("title", &title),
+        ("summary", &summary),
+        ("drawing", &drawing(graph, "#pod-")),
+        ("pods", &pods),
+        ("made", &made),
+    ])
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn summary(graph: &Graph) -> String {
+    let containers = graph.pods.iter().map(|host| host.containers.len()).sum();
+    let connections: usize = graph.edges.iter().map(|edge| edge.count).sum();
+    let findings: usize = graph.pods.iter().map(|host| host.findings.len()).sum();
+    let mut words = vec![
+        counted(graph.pods.len(), "pod", "pods"),
+        counted(containers, "container", "containers"),
+        counted(connections, "connection now", "connections now"),
+    ];
+    if findings > 0 {
+        words.push(counted(findings, "finding", "findings"));
+    }
+    words.join(" \u{b7} ")
+}
+
+fn pills(ports: &[Port]) -> String {
+    let mut text = String::new();
+    for port in ports {
+        let class = if port.loopback { "pill own" } else { "pill" };
+        let label = port_label(&port.proto, port.port);
+        let _infallible = write!(text, " <span class=\"{class}\">{}</span>", escaped(&label));
+    }
+    text
+}
+
+fn tone(host: &Host) -> &'static str {
+    match state_word(host) {
+        "failed" | "degraded" => "bad",
+        "paused" | "pending" => "odd",
+        "completed" => "done",
+        _ => "good",
+    }
+}
+
+fn article(graph: &Graph, place: usize) -> String {
+    let host = &graph.pods[place];
+    let mut text = format!(
+        "<article id=\"pod-{place}\" class=\"{}\">\n<span class=\"state\">{}</span><h2>{} <small>{}</small></h2>\n",
+        tone(host),
+        state_word(host),
+        escaped(&host.name),
+        escaped(&host.namespace),
+    );
+    for one in &host.findings {
+        let _infallible = writeln!(
+            text,
+            "<p class=\"finding {}\"><b>{}</b> {}</p>",
+            escaped(one.severity),
+            escaped(one.code),
+            escaped(&one.message)
+        );
+    }
+    let addresses = if host.ips.is_empty() {
+        address(host)
+    } else {
+        host.ips.join(" ")
+    };
+    let _infallible = writeln!(
+        text,
+        "<dl><dt>address</dt><dd class=\"mono\">{}</dd><dt>node</dt><dd>{}</dd></dl>",
+        escaped(if addresses.is_empty() {
+            "none"
+        } else {
+            &addresses
+        }),
+        escaped(&host.node)
+    );
+    text.push_str("<ul class=\"containers\">\n");
+    for part in &host.containers {
+        let apart = if part.shares_net == Some(false) {
+            " \u{b7} in another network namespace"
+        } else {
+            ""
+        };
+        let _infallible = writeln!(
+            text,
+            "<li><strong>{}</strong> {}{apart}{}<span class=\"image\">{}</span></li>",
+            escaped(&part.name),
+            escaped(&part.state),
+            pills(&part.ports),
+            escaped(&part.image)
+        );
+    }
+    text.push_str("</ul>\n");
+    text.push_str(&talks(graph, place));
+    let foot = match &host.pause {
+        Some(pause) => {
+            let holds = pause
+                .netns
+                .map_or_else(String::new, |inode| format!(" holds net:[{inode}]"));
+            format!(
+                "pause <code>{}</code> {}{holds} \u{b7} {}{}",
+                escaped(crate::pod::short(&pause.id)),
+                escaped(&pause.state),
+                escaped(&pause.image),
+                pills(&host.ports)
+            )
+        }
+        None => "no pause container holds its network".to_owned(),
+    };
+    let _infallible = writeln!(text, "<p class=\"pause\">{foot}</p>\n</article>");
+    text
+}
+
+/// Whom it asks and who asks it.
+fn talks(graph: &Graph, place: usize) -> String {
+    let here = |end: &End| matches!(end, End::Pod(pod, _) if *pod == place);
+    let name = |end: &End| match end {
+        End::Outside(other) => format!("<code>{}</code>", escaped(&graph.outside[*other])),
+        End::Pod(other, container) => {
+            let container = container.as_ref().map_or_else(String::new, |name| {
+                format!(" <small>{}</small>", escaped(name))
+            });
+            if *other == place {
+                return container.trim_start().to_owned();
+            }
+            let pod = &graph.pods[*other];
+            format!(
+                "<a href=\"#pod-{other}\">{}</a>{container}",
+                escaped(&pod.name)
+            )
+        }
+    };
+    let mut lines = String::new();
+    for edge in &graph.edges {
+        let (from, to) = (here(&edge.from), here(&edge.to));
+        let label = escaped(&edge_label(edge));
+        let line = match (from, to) {
+            (true, true) => format!(
+                "{} \u{2192} {} <code>{label}</code>",
+                name(&edge.from),
+                name(&edge.to)
+            ),
+            (true, false) => format!("\u{2192} {} <code>{label}</code>", name(&edge.to)),
+            (false, true) => format!("\u{2190} {} <code>{label}</code>", name(&edge.from)),
+            (false, false) => continue,
+        };
+        let _infallible = writeln!(lines, "<li>{line}</li>");
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("<ul class=\"talks\">\n{lines}</ul>\n")
+}
