@@ -12,7 +12,7 @@ use super::{Pod, PodState, Socket, is_up};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Graph {
     pub(crate) schema: u32,
-    pub(crate) pods: Vec<Host>,
+    pub(crate) pods: Vec<Drawn>,
     /// Addresses at the other end of connections that are no pod's.
     pub(crate) outside: Vec<String>,
     pub(crate) edges: Vec<Edge>,
@@ -20,7 +20,7 @@ pub(crate) struct Graph {
 
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Host {
+pub(crate) struct Drawn {
     pub(crate) node: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -30,7 +30,7 @@ pub(crate) struct Host {
     pub(crate) pause: Option<Pause>,
     pub(crate) containers: Vec<Part>,
     /// Ports that no container of it holds, as far as is known.
-    pub(crate) ports: Vec<Port>,
+    pub(crate) ports: Vec<Opening>,
     pub(crate) findings: Vec<Note>,
 }
 
@@ -53,12 +53,12 @@ pub(crate) struct Part {
     pub(crate) state: String,
     /// Whether it is in the sandbox's network, by inode.
     pub(crate) shares_net: Option<bool>,
-    pub(crate) ports: Vec<Port>,
+    pub(crate) ports: Vec<Opening>,
 }
 
 /// Something listens there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct Port {
+pub(crate) struct Opening {
     pub(crate) port: u16,
     pub(crate) proto: String,
     /// Only the pod itself reaches it.
@@ -220,15 +220,13 @@ impl<'a> Finder<'a> {
         let itself = !own.host_network && own.ips.iter().any(|own| own.parse() == Ok(ip));
         if ip.is_loopback() || itself {
             // of the two ends in one pod the one that began is counted
-            if let Some(holder) = self.listener(place, &socket.proto, remote.port()) {
-                let to = End::Pod(place, holder);
+            if let Some(to) = self.listener(place, &socket.proto, remote.port()) {
                 self.add((here, to, socket.proto.clone(), remote.port(), true), 0);
             }
             return;
         }
         let there = self.owners.get(&ip).cloned().unwrap_or_default();
-        if let Some(holder) = taken {
-            let to = End::Pod(place, holder);
+        if let Some(to) = taken {
             let from = match there.as_slice() {
                 [one] => Some(End::Pod(*one, None)),
                 // one of several pods on a node's network, which tells it itself
@@ -240,10 +238,9 @@ impl<'a> Finder<'a> {
             }
             return;
         }
-        let served = there.iter().find_map(|one| {
-            let holder = self.listener(*one, &socket.proto, remote.port())?;
-            Some(End::Pod(*one, holder))
-        });
+        let served = there
+            .iter()
+            .find_map(|one| self.listener(*one, &socket.proto, remote.port()));
         let to = match (served, there.first()) {
             (Some(to), _) => Some(to),
             (None, Some(one)) => Some(End::Pod(*one, None)),
@@ -258,13 +255,13 @@ impl<'a> Finder<'a> {
         self.edges.entry(key).or_default()[side] += 1;
     }
 
-    /// Who listens on a port of a pod: `None` if nobody does.
-    fn listener(&self, place: usize, proto: &str, port: u16) -> Option<Option<String>> {
+    /// Who listens on a port of a pod, if anybody does.
+    fn listener(&self, place: usize, proto: &str, port: u16) -> Option<End> {
         let mut sockets = self.pods[place].sockets.iter().flatten();
         let found = sockets.find(|one| {
             one.is_listening() && one.proto == proto && one.port == port && !one.is_engines_dns()
         });
-        found.map(container)
+        found.map(|one| End::Pod(place, container(one)))
     }
 
     fn stranger(&mut self, address: String) -> Option<End> {
@@ -285,8 +282,8 @@ fn container(socket: &Socket) -> Option<String> {
         .find_map(|owner| owner.container.clone())
 }
 
-fn host(pod: &Pod) -> Host {
-    let mut of: BTreeMap<Option<String>, BTreeSet<Port>> = BTreeMap::new();
+fn host(pod: &Pod) -> Drawn {
+    let mut of: BTreeMap<Option<String>, BTreeSet<Opening>> = BTreeMap::new();
     for socket in pod.sockets.iter().flatten() {
         if !socket.is_listening() || socket.is_engines_dns() {
             continue;
@@ -295,7 +292,7 @@ fn host(pod: &Pod) -> Host {
             .address
             .parse::<IpAddr>()
             .is_ok_and(|address| address.to_canonical().is_loopback());
-        let port = Port {
+        let port = Opening {
             port: socket.port,
             proto: socket.proto.clone(),
             loopback,
@@ -308,7 +305,7 @@ fn host(pod: &Pod) -> Host {
             of.entry(holder).or_default().insert(port.clone());
         }
     }
-    let mut ports = |holder: Option<&String>| -> Vec<Port> {
+    let mut ports = |holder: Option<&String>| -> Vec<Opening> {
         let all = of.remove(&holder.cloned()).unwrap_or_default();
         // open to all and to loopback too is open to all
         let open: BTreeSet<(u16, String)> = all
@@ -320,7 +317,7 @@ fn host(pod: &Pod) -> Host {
             .filter(|port| !port.loopback || !open.contains(&(port.port, port.proto.clone())))
             .collect()
     };
-    Host {
+    Drawn {
         node: pod.node.clone(),
         namespace: pod.namespace.clone(),
         name: pod.name.clone(),

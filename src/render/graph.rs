@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::pod::graph::{Edge, End, Graph, Host, Port};
+use crate::pod::graph::{Drawn, Edge, End, Graph, Opening};
 use crate::ui::visible;
 
 /// Ports of one holder in one line, as `80 53/udp (9090)`; those in parentheses are the pod's alone.
-pub(super) fn ports(ports: &[Port]) -> String {
-    let one = |port: &Port| {
+pub(super) fn ports(ports: &[Opening]) -> String {
+    let one = |port: &Opening| {
         let text = port_label(&port.proto, port.port);
         if port.loopback {
             format!("({text})")
@@ -38,7 +38,7 @@ pub(super) fn edge_label(edge: &Edge) -> String {
     format!("{local}:{port}{count}")
 }
 
-pub(super) fn state_word(host: &Host) -> &'static str {
+pub(super) fn state_word(host: &Drawn) -> &'static str {
     use crate::pod::PodState;
     match host.state {
         PodState::Completed => "completed",
@@ -50,7 +50,7 @@ pub(super) fn state_word(host: &Host) -> &'static str {
     }
 }
 
-pub(super) fn address(host: &Host) -> String {
+pub(super) fn address(host: &Drawn) -> String {
     match (host.ips.first(), host.host_network) {
         (Some(ip), true) => format!("{ip} (host)"),
         (Some(ip), false) => ip.clone(),
@@ -85,7 +85,7 @@ fn lines(texts: &[String], escape: impl Fn(&str) -> String, line_break: &str) ->
         .join(line_break)
 }
 
-fn pause_lines(host: &Host) -> Vec<String> {
+fn pause_lines(host: &Drawn) -> Vec<String> {
     let mut all = match &host.pause {
         Some(pause) => vec![
             format!("pause {}", crate::pod::short(&pause.id)),
@@ -100,7 +100,7 @@ fn pause_lines(host: &Host) -> Vec<String> {
     all
 }
 
-fn head_lines(host: &Host) -> Vec<String> {
+fn head_lines(host: &Drawn) -> Vec<String> {
     let mut all = vec![format!("{}/{}", host.namespace, host.name), address(host)];
     all.extend(host.findings.iter().map(|one| format!("! {}", one.code)));
     all
@@ -141,11 +141,10 @@ pub(crate) fn dot(graph: &Graph) -> String {
         text.push_str("  }\n");
     }
     for (place, address) in graph.outside.iter().enumerate() {
-        let texts = [address.clone()];
         let _infallible = writeln!(
             text,
             "  o{place} [label=\"{}\", shape=ellipse];",
-            label(&texts)
+            label(std::slice::from_ref(address))
         );
     }
     for edge in &graph.edges {
@@ -189,7 +188,11 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
         text.push_str("  end\n");
     }
     for (place, address) in graph.outside.iter().enumerate() {
-        let _infallible = writeln!(text, "  o{place}([\"{}\"])", label(&[address.clone()]));
+        let _infallible = writeln!(
+            text,
+            "  o{place}([\"{}\"])",
+            label(std::slice::from_ref(address))
+        );
     }
     for edge in &graph.edges {
         let arrow = if edge.local { "-.->" } else { "-->" };
@@ -222,7 +225,7 @@ mod tests {
             shares_net: Some(false),
             ports: Vec::new(),
         };
-        let host = Host {
+        let host = Drawn {
             node: evil.into(),
             namespace: evil.into(),
             name: evil.into(),

@@ -269,8 +269,8 @@ mod tests {
     #[test]
     fn no_two_cards_overlap() {
         use crate::pod::PodState;
-        use crate::pod::graph::{Edge, Host};
-        let host = |_| Host {
+        use crate::pod::graph::{Drawn, Edge};
+        let host = |_| Drawn {
             node: "n".into(),
             namespace: "d".into(),
             name: "p".into(),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::graph::{address, edge_label, port_label, state_word};
 use super::graph_svg::{drawing, escaped};
-use crate::pod::graph::{End, Graph, Host, Port};
+use crate::pod::graph::{Drawn, End, Graph, Opening};
 
 /// The page. `where_from` names the nodes, `when` is their clocks' time.
 pub(crate) fn page(graph: &Graph, where_from: &str, when: &str) -> String {
@@ -52,7 +52,7 @@ fn summary(graph: &Graph) -> String {
     words.join(" \u{b7} ")
 }
 
-fn pills(ports: &[Port]) -> String {
+fn pills(ports: &[Opening]) -> String {
     let mut text = String::new();
     for port in ports {
         let class = if port.loopback { "pill own" } else { "pill" };
@@ -62,7 +62,7 @@ fn pills(ports: &[Port]) -> String {
     text
 }
 
-fn tone(host: &Host) -> &'static str {
+fn tone(host: &Drawn) -> &'static str {
     match state_word(host) {
         "failed" | "degraded" => "bad",
         "paused" | "pending" => "odd",

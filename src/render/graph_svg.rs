@@ -1,5 +1,6 @@
 //! A graph of pods as a drawing: each pod a card that stands on its pause container.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -7,7 +8,7 @@ use super::graph::{address, edge_label, port_label, state_word};
 use super::graph_layout::{
     FOOT, HEAD, Item, Layout, OUTSIDE_HEIGHT, ROW, WIDTH, height, item, layout,
 };
-use crate::pod::graph::{Edge, End, Graph, Host, Part, Port};
+use crate::pod::graph::{Drawn, Edge, End, Graph, Opening, Part};
 use crate::ui::visible;
 
 /// Text for SVG and HTML: nothing of it is markup, and nothing of it moves other text.
@@ -87,7 +88,7 @@ fn cut(text: &str, columns: usize) -> String {
     out + "\u{2026}"
 }
 
-fn tone(host: &Host) -> &'static str {
+fn tone(host: &Drawn) -> &'static str {
     let severe = |severity: &str| host.findings.iter().any(|one| one.severity == severity);
     match state_word(host) {
         _ if severe("error") => "bad",
@@ -99,7 +100,7 @@ fn tone(host: &Host) -> &'static str {
     }
 }
 
-fn card(place: usize, host: &Host, x: i32, y: i32, link: &str) -> String {
+fn card(place: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
     let mut text = String::new();
     let tall = HEAD + i32::try_from(host.containers.len()).unwrap_or(0) * ROW + FOOT;
     let name = format!("{}/{}", host.namespace, host.name);
@@ -207,7 +208,7 @@ fn container(part: &Part, x: i32, y: i32) -> String {
 }
 
 /// Ports from the right, and where they end; what has no room is counted.
-fn pills(ports: &[Port], right: i32, y: i32) -> (String, i32) {
+fn pills(ports: &[Opening], right: i32, y: i32) -> (String, i32) {
     const SHOWN: usize = 3;
     let mut text = String::new();
     let mut left = right;
@@ -260,12 +261,10 @@ fn connection(
         return String::new();
     };
     // to the right; back to the left; or down and up beside one column
-    let (sx, ex, bend, back) = if tx > fx {
-        (fx + WIDTH, tx, ((tx - fx - WIDTH) / 2).max(40), -1)
-    } else if tx < fx {
-        (fx, tx + WIDTH, -((fx - tx - WIDTH) / 2).max(40), 1)
-    } else {
-        (fx + WIDTH, tx + WIDTH, 34, 1)
+    let (sx, ex, bend, back) = match tx.cmp(&fx) {
+        Ordering::Greater => (fx + WIDTH, tx, ((tx - fx - WIDTH) / 2).max(40), -1),
+        Ordering::Less => (fx, tx + WIDTH, -((fx - tx - WIDTH) / 2).max(40), 1),
+        Ordering::Equal => (fx + WIDTH, tx + WIDTH, 34, 1),
     };
     let bend_back = if tx == fx { bend } else { -bend };
     let place = |end: &End| match end {
