@@ -318,3 +318,73 @@ fn empty(status: StatusCode) -> Answer {
     *answer.status_mut() = status;
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt as _;
+
+    /// One request, and the head of its answer.
+    async fn ask(registry: &Registry, verb: &str, path: &str, body: &[u8]) -> String {
+        let (address, name) = registry.repository.split_once('/').unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "{verb} /v2/{name}/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn upload(registry: &Registry, content: &[u8], digest: &Digest) -> String {
+        let begun = ask(registry, "POST", "blobs/uploads/", b"").await;
+        let id = begun
+            .lines()
+            .find_map(|line| line.split_once("/blobs/uploads/"))
+            .unwrap()
+            .1
+            .to_owned();
+        ask(registry, "PATCH", &format!("blobs/uploads/{id}"), content).await;
+        let end = format!("blobs/uploads/{id}?digest={}", digest.as_str());
+        ask(registry, "PUT", &end, b"").await
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_blob_that_is_too_large_is_counted_and_let_go_and_others_still_fit() {
+        let registry = Registry::listen("token", HashMap::new()).await.unwrap();
+        for (size, kept) in [(ROOM + 1, false), (1000, true)] {
+            let content = vec![7; size];
+            let digest = Digest::of(&content);
+            let answer = upload(&registry, &content, &digest).await;
+            assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+            let blob = registry.blob(&digest).unwrap();
+            assert_eq!((blob.size, blob.content.is_some()), (size as u64, kept));
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_blob_that_is_not_what_it_says_is_refused_and_takes_no_room() {
+        let registry = Registry::listen("token", HashMap::new()).await.unwrap();
+        let other = Digest::of(b"another");
+        let answer = upload(&registry, b"content", &other).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(registry.blob(&other).is_none());
+        assert_eq!(lock(&registry.brought).room_taken, 0);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn without_the_token_there_is_nothing() {
+        let registry = Registry::listen("token", HashMap::new()).await.unwrap();
+        let (address, _) = registry.repository.split_once('/').unwrap();
+        let guess = Registry {
+            repository: format!("{address}/devnet-transfer/guess"),
+            brought: Arc::default(),
+            accepting: tokio::spawn(async {}),
+        };
+        let answer = ask(&guess, "POST", "blobs/uploads/", b"").await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+}
