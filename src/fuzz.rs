@@ -79,8 +79,8 @@ pub fn patterns(data: &[u8]) {
             let _below = patterns.may_cover_below(&path);
         }
     }
-    drop(dockerfile::locate(patterns, paths));
-    drop(dockerfile::line_in_message(patterns));
+    let _place = dockerfile::locate(patterns, paths);
+    let _line = dockerfile::line_in_message(patterns);
     drop(reference::split(&text));
     drop(reference::canonical(&text));
 }
