@@ -39,11 +39,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let node = args.choice.node.as_deref();
     // a card says whom a pod talks with, so it needs the others too
     let everyone = RefCell::new(Vec::new());
-    let choose = |gathered: &mut Gathered| {
-        everyone.borrow_mut().clone_from(&gathered.snapshot.pods);
-        choose(&args, gathered)
-    };
     let resolvers = RefCell::new(Vec::new());
+    let choose = async |gathered: &mut Gathered| {
+        everyone.borrow_mut().clone_from(&gathered.snapshot.pods);
+        choose(&args, gathered)?;
+        if matches!(args.output, None | Some(Form::Wide)) {
+            let read = resolvers_of(gathered).await;
+            *resolvers.borrow_mut() = read;
+        }
+        Ok(())
+    };
     let draw = |gathered: &Gathered| {
         let (snapshot, everyone) = (&gathered.snapshot, everyone.borrow());
         Ok(match args.output {
@@ -65,11 +70,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
     }
     let mut gathered = gather::gather_on(context, depth, node).await?;
-    choose(&mut gathered)?;
-    if matches!(args.output, None | Some(Form::Wide)) {
-        let read = resolvers_of(&gathered).await;
-        *resolvers.borrow_mut() = read;
-    }
+    choose(&mut gathered).await?;
     write(context, &draw(&gathered)?)?;
     gathered.outcome()
 }

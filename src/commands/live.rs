@@ -46,7 +46,7 @@ pub(crate) async fn watch(
     depth: Depth,
     node: Option<&str>,
     form: Option<Form>,
-    choose: impl Fn(&mut Gathered) -> Result<()>,
+    choose: impl AsyncFn(&mut Gathered) -> Result<()>,
     draw: impl Fn(&Gathered) -> Result<String>,
 ) -> Result<()> {
     let target = context.target(Need::Pods).await?.only(node)?;
@@ -197,7 +197,7 @@ struct Showing<'a, C, D> {
 
 impl<C, D> Showing<'_, C, D>
 where
-    C: Fn(&mut Gathered) -> Result<()>,
+    C: AsyncFn(&mut Gathered) -> Result<()>,
     D: Fn(&Gathered) -> Result<String>,
 {
     async fn show(&self, mut told: mpsc::UnboundedReceiver<News>) -> Result<()> {
@@ -228,7 +228,7 @@ where
                 Err(error) if before.is_none() => return Err(error),
                 Err(_all_lost) => {}
                 Ok(mut gathered) => {
-                    match (self.choose)(&mut gathered) {
+                    match (self.choose)(&mut gathered).await {
                         Err(error) if before.is_none() => return Err(error),
                         // a pod that was there before may come back
                         Err(_gone) => gathered.snapshot.pods.clear(),

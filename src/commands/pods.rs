@@ -104,13 +104,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let node = args.choice.node.as_deref();
     let choose =
-        |gathered: &mut Gathered| args.choice.apply(&mut gathered.snapshot.pods, &args.pods);
+        async |gathered: &mut Gathered| args.choice.apply(&mut gathered.snapshot.pods, &args.pods);
     let draw = |gathered: &Gathered| text(context, &args, gathered);
     if args.watch {
         return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
     }
     let mut gathered = gather::gather_on(context, depth, node).await?;
-    choose(&mut gathered)?;
+    choose(&mut gathered).await?;
     write(context, &draw(&gathered)?)?;
     if gathered.snapshot.pods.is_empty() && args.output.is_none() {
         context.ui.say("no pods");

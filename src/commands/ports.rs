@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         probe: true,
     };
     let node = args.choice.node.as_deref();
-    let choose = |gathered: &mut Gathered| {
+    let choose = async |gathered: &mut Gathered| {
         let pods = &mut gathered.snapshot.pods;
         args.choice.apply(pods, &args.pods)?;
         if !pods.is_empty() && pods.iter().all(|pod| pod.sockets.is_none()) {
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
     }
     let mut gathered = gather::gather_on(context, depth, node).await?;
-    choose(&mut gathered)?;
+    choose(&mut gathered).await?;
     write(context, &draw(&gathered)?)?;
     gathered.outcome()
 }

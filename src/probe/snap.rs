@@ -222,6 +222,8 @@ fn container_ids(cgroups: &str) -> BTreeSet<String> {
 /// Network namespaces that a mount keeps alive, as the node's first process and the engine's own
 /// see them.
 fn pinned(processes: &[Process]) -> Vec<String> {
+    // one's own is in use, and no process of those that are told is in it
+    let own = link_inode("/proc/self/ns/net");
     let mut views = BTreeSet::new();
     let mut found = BTreeMap::new();
     for process in processes.iter().filter(|process| is_of_node(process)) {
@@ -234,7 +236,9 @@ fn pinned(processes: &[Process]) -> Vec<String> {
             let (Some(root), Some(path)) = (fields.next(), fields.next()) else {
                 continue;
             };
-            if let Some(inode) = bracketed(root).filter(|_| root.starts_with("net:")) {
+            if let Some(inode) = bracketed(root).filter(|_| root.starts_with("net:"))
+                && Some(inode) != own
+            {
                 let path = unescaped(path);
                 let age = age(&format!("/proc/{}/root{path}", process.pid));
                 found.insert((inode, path), age);

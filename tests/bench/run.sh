@@ -144,12 +144,24 @@ fi
 
 if wanted pods; then
   H=(-H "tcp://127.0.0.2:2376" --tls-cert-path "$certs")
-  "$devnet" "${H[@]}" lab up >/dev/null 2>&1
+  S=(-H "unix://$DEVNET_GROUND/node.sock")
+  # 100 pods, half of them with a second container: 250 containers with the sandboxes
+  for i in $(seq 100); do
+    printf -- '---\n{apiVersion: v1, kind: Pod, metadata: {name: bench-%s}, spec: {containers: [{name: app, image: devnet-probe, args: [serve, "8080"]}' "$i"
+    [ $((i % 2)) = 0 ] || printf ', {name: side, image: devnet-probe, args: [serve, "9090"]}'
+    echo ']}}'
+  done > pods.yaml
+  "$devnet" "${S[@]}" lab up pods.yaml >/dev/null
   # shellcheck disable=SC2016  # expanded by the inner shell
   all=(bash -c '"$@" inspect $("$@" ps -aq)' -- "${node[@]}")
-  row "pods --no-probe, one pod" "$(median true "$devnet" "${H[@]}" pods --no-probe)" "$(median true "${all[@]}")" "docker ps + inspect"
-  row "pods" "$(median true "$devnet" "${H[@]}" pods)" "" ""
-  "$devnet" "${H[@]}" lab down >/dev/null 2>&1
+  echo "$("${node[@]}" ps -q | wc -l) containers in 100 pods:"
+  row "pods --no-probe" "$(median true "$devnet" "${H[@]}" pods --no-probe)" "$(median true "${all[@]}")" "docker ps + inspect"
+  row "pods, cold" "$(median true "$devnet" "${H[@]}" pods)" "" ""
+  row "inspect, cold" "$(median true "$devnet" "${H[@]}" inspect bench-7)" "" ""
+  echo "peak memory of pods: $(peak "$devnet" "${H[@]}" pods); of pods --no-probe: $(peak "$devnet" "${H[@]}" pods --no-probe)"
+  python3 "$root/tests/bench/watch.py" "$rounds" "$DEVNET_GROUND/node.sock" "$devnet" "${H[@]}" pods --watch -o json
+  for probe in "$root"/target/probes/devnet-probe-*; do echo "${probe##*/}: $(($(wc -c < "$probe") / 1000)) KB"; done
+  "$devnet" "${S[@]}" lab down >/dev/null 2>&1
 fi
 
 if wanted lab; then
