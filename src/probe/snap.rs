@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -75,10 +76,7 @@ fn look() {
             viewers.entry(net).or_default().push(process.pid);
         }
     }
-    let networks: Vec<String> = viewers
-        .into_iter()
-        .filter_map(|(inode, pids)| sockets::network(inode, &pids))
-        .collect();
+    let networks = networks(&viewers.into_iter().collect::<Vec<_>>());
     let pinned = pinned(&processes);
     // a number that was given to another process meanwhile proves nothing
     processes.retain(|process| stat(process.pid).is_some_and(|now| now.start == process.start));
@@ -88,6 +86,29 @@ fn look() {
         joined(networks),
         joined(pinned),
     );
+}
+
+/// The networks, read side by side: to print one table of sockets the kernel walks those of all
+/// networks, which takes milliseconds.
+fn networks(viewers: &[(u64, Vec<u32>)]) -> Vec<String> {
+    const MOST: usize = 8;
+    let next = AtomicUsize::new(0);
+    let read = || {
+        let mut found = Vec::new();
+        while let Some((inode, pids)) = viewers.get(next.fetch_add(1, Ordering::Relaxed)) {
+            found.extend(sockets::network(*inode, pids));
+        }
+        found
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..workers.min(MOST)).map(|_| scope.spawn(read)).collect();
+        let mut found = read();
+        for other in others {
+            found.extend(other.join().unwrap_or_default());
+        }
+        found
+    })
 }
 
 /// The kinds of namespaces, in the order in which they are told.
