@@ -3,20 +3,21 @@
 use std::pin::Pin;
 
 use bollard::container::LogOutput;
+use bollard::errors::Error as Why;
 use bollard::query_parameters::LogsOptions;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::Engine;
 use crate::engine::docker_exec::Output;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 
 /// Which part of a log is wanted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogRange {
     pub(crate) follow: bool,
-    /// Seconds since 1970.
+    /// Nanoseconds since 1970; an engine takes whole seconds, so some earlier lines come too.
     pub(crate) since: Option<i64>,
-    /// Seconds since 1970.
+    /// Nanoseconds since 1970; some later lines come too.
     pub(crate) until: Option<i64>,
     /// The last lines; `None` is all.
     pub(crate) tail: Option<u64>,
@@ -31,14 +32,16 @@ impl Engine {
         range: &LogRange,
     ) -> Pin<Box<dyn Stream<Item = Result<Output>> + Send>> {
         let Self::Docker(docker) = self;
-        let seconds =
-            |time: Option<i64>| time.map_or(0, |time| i32::try_from(time).unwrap_or(i32::MAX));
+        let second = |time: i64| i32::try_from(time.div_euclid(1_000_000_000)).unwrap_or(i32::MAX);
         let options = LogsOptions {
             follow: range.follow,
             stdout: true,
             stderr: true,
-            since: seconds(range.since),
-            until: seconds(range.until),
+            since: range.since.map_or(0, second),
+            // 0 would be no limit
+            until: range
+                .until
+                .map_or(0, |time| second(time).saturating_add(1).max(1)),
             timestamps: true,
             tail: range
                 .tail
@@ -56,7 +59,19 @@ impl Engine {
                         | LogOutput::Console { message }
                         | LogOutput::StdIn { message },
                     ) => Ok(Output::Stdout(message)),
-                    Err(error) => Err(docker.failed(&what, error)),
+                    Err(error) => {
+                        let said = matches!(
+                            error,
+                            Why::DockerResponseServerError { .. } | Why::DockerStreamError { .. }
+                        );
+                        let error = docker.failed(&what, error);
+                        // what was lost can be asked for again; what the engine refused can't
+                        Err(if said {
+                            error
+                        } else {
+                            error.with_kind(Kind::Unreachable)
+                        })
+                    }
                 }),
         )
     }

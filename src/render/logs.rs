@@ -1,252 +1,298 @@
-//! Log lines of one or more containers: a prefix and a colour each, and their merging in time
-//! order. Pure: bytes and times in, lines out.
+//! Log lines of one or more containers: put together from messages, merged in time order, and
+//! written with a prefix and a colour each. Pure: bytes and times in, bytes out.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
-/// One line (or a piece of one) of a container's log.
+use bytes::{Bytes, BytesMut};
+
+/// One line (or a piece of a very long one) of a container's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// RFC 3339 with nanoseconds, as the engine writes it; such times sort as text.
-    pub(crate) time: String,
+    /// Nanoseconds since 1970.
+    pub(crate) time: i64,
+    /// The time as the engine wrote it.
+    pub(crate) stamp: Bytes,
     pub(crate) stderr: bool,
     /// Without the newline at its end.
-    pub(crate) text: Vec<u8>,
+    pub(crate) text: Bytes,
+    /// Whether the line ends here; a piece that it does not end goes on in the next one.
+    pub(crate) end: bool,
 }
+
+/// Longer lines leave in pieces.
+const LONGEST: usize = 1 << 20;
 
 /// Makes lines of the messages of one container: the engine writes a time before each message,
 /// and splits long lines into several messages that end without a newline.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
-    stdout: Option<Line>,
-    stderr: Option<Line>,
+    /// Of stdout and stderr: a line that has begun.
+    begun: [Option<(i64, Bytes, BytesMut)>; 2],
 }
 
 impl Assembler {
     /// Takes one message and gives the line that it completes.
-    pub(crate) fn push(&mut self, stderr: bool, message: &[u8]) -> Option<Line> {
-        let begun = if stderr {
-            &mut self.stderr
-        } else {
-            &mut self.stdout
+    pub(crate) fn push(&mut self, stderr: bool, message: &Bytes) -> Option<Line> {
+        let (stamp, text) = split_stamp(message);
+        let end = text.last() == Some(&b'\n');
+        let text = text.slice(..text.len() - usize::from(end));
+        let begun = &mut self.begun[usize::from(stderr)];
+        let Some((time, first, mut so_far)) = begun.take() else {
+            let time = nanoseconds(&stamp);
+            if end {
+                return Some(Line {
+                    time,
+                    stamp,
+                    stderr,
+                    text,
+                    end,
+                });
+            }
+            *begun = Some((time, stamp, BytesMut::from(&text[..])));
+            return None;
         };
-        let (time, text) = split_time(message);
-        let (text, whole) = match text.strip_suffix(b"\n") {
-            Some(text) => (text.strip_suffix(b"\r").unwrap_or(text), true),
-            None => (text, false),
-        };
-        let line = begun.get_or_insert_with(|| Line {
-            time: time.to_owned(),
-            stderr,
-            text: Vec::new(),
-        });
-        line.text.extend_from_slice(text);
-        if whole { begun.take() } else { None }
+        so_far.extend_from_slice(&text);
+        if end || so_far.len() >= LONGEST {
+            return Some(Line {
+                time,
+                stamp: first,
+                stderr,
+                text: so_far.freeze(),
+                end,
+            });
+        }
+        *begun = Some((time, first, so_far));
+        None
     }
 
     /// What stands at the end of a log without a newline.
-    pub(crate) fn finish(self) -> impl Iterator<Item = Line> {
-        self.stdout.into_iter().chain(self.stderr)
+    pub(crate) fn finish(&mut self) -> Vec<Line> {
+        let rest = |(place, begun): (usize, &mut Option<_>)| {
+            let (time, stamp, text): (i64, Bytes, BytesMut) = begun.take()?;
+            Some(Line {
+                time,
+                stamp,
+                stderr: place == 1,
+                text: text.freeze(),
+                end: true,
+            })
+        };
+        self.begun.iter_mut().enumerate().filter_map(rest).collect()
     }
 }
 
 /// Splits `2026-11-24T09:00:00.123456789Z text`.
-fn split_time(message: &[u8]) -> (&str, &[u8]) {
+pub(crate) fn split_stamp(message: &Bytes) -> (Bytes, Bytes) {
     let space = message.iter().take(40).position(|byte| *byte == b' ');
-    if let Some(space) = space
-        && let Ok(time) = std::str::from_utf8(&message[..space])
-        && time.len() >= 20
-        && time.as_bytes()[10] == b'T'
-    {
-        return (time, &message[space + 1..]);
+    match space {
+        Some(space) if space >= 20 && message[10] == b'T' => {
+            (message.slice(..space), message.slice(space + 1..))
+        }
+        _ => (Bytes::new(), message.clone()),
     }
-    ("", message)
 }
 
-/// Merges the lines of several sources in time order. A line leaves when every source that can
-/// still bring an older one has shown a newer, or when the caller says how far time has come.
-#[derive(Debug, Default)]
-pub(crate) struct Merge {
-    waiting: BTreeMap<(String, usize, u64), Line>,
-    /// The newest time of each open source.
-    open: BTreeMap<usize, String>,
-    count: u64,
+/// Reads an engine's time. Its usual form (UTC, nine digits) is read by hand: there is one on
+/// every line.
+pub(crate) fn nanoseconds(stamp: &[u8]) -> i64 {
+    if stamp.len() == 30 && stamp[29] == b'Z' && stamp[19] == b'.' {
+        let number = |from: usize, to: usize| {
+            stamp[from..to].iter().fold(0_i64, |all, digit| {
+                all * 10 + i64::from(digit.wrapping_sub(b'0'))
+            })
+        };
+        // days since 1970, by the rule of the Gregorian calendar with years that begin in March
+        let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+        let year = if month <= 2 { year - 1 } else { year };
+        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + of_year - 719_468;
+        let seconds = days * 86_400 + number(11, 13) * 3600 + number(14, 16) * 60 + number(17, 19);
+        return seconds * 1_000_000_000 + number(20, 29);
+    }
+    std::str::from_utf8(stamp)
+        .ok()
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        .and_then(|time| i64::try_from(time.as_nanosecond()).ok())
+        .unwrap_or(0)
 }
+
+/// An engine copies a container's stdout and stderr side by side: a line of the one may stand in
+/// its log behind a newer one of the other, by this much (nanoseconds).
+const DISORDER: i64 = 500_000_000;
+
+/// What is held of one source.
+#[derive(Debug, Default)]
+struct Held {
+    /// Of stdout and stderr; each comes in the order of its times.
+    lines: [VecDeque<Line>; 2],
+    /// The newest time that each has brought.
+    last: [i64; 2],
+    bytes: usize,
+    open: bool,
+    silent: bool,
+}
+
+impl Held {
+    /// Up to this time it brings nothing more.
+    fn bound(&self, most: usize) -> i64 {
+        let newest = self.last[0].max(self.last[1]);
+        if self.silent {
+            i64::MAX
+        } else if self.bytes >= most {
+            // no more can be held: rather a line out of order than a machine out of memory
+            newest
+        } else {
+            (newest - DISORDER).max(self.last[0].min(self.last[1]))
+        }
+    }
+}
+
+/// Merges the lines of several sources in time order. A line leaves when no source can bring an
+/// older one any more.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    held: Vec<Held>,
+    /// The bytes that are held of each.
+    most: usize,
+}
+
+/// The bytes that are held of all sources together, about.
+const MOST: usize = 24 << 20;
+/// What a line takes beside its text.
+const OF_A_LINE: usize = 120;
 
 impl Merge {
+    pub(crate) fn new(sources: usize) -> Self {
+        Self {
+            held: (0..sources).map(|_| Held::default()).collect(),
+            most: (MOST / sources.max(1)).max(256 << 10),
+        }
+    }
+
     /// A source that may bring lines.
     pub(crate) fn open(&mut self, source: usize) {
-        self.open.insert(source, String::new());
+        self.held[source].open = true;
     }
 
     /// A source that brings no more.
     pub(crate) fn close(&mut self, source: usize) {
-        self.open.remove(&source);
+        self.held[source].open = false;
+    }
+
+    /// A source that has said nothing for a while is not waited for; until it says something.
+    pub(crate) fn silence(&mut self, source: usize) {
+        self.held[source].silent = true;
+    }
+
+    /// Whether more of a source may be read: else it waits for the others.
+    pub(crate) fn wants(&self, source: usize) -> bool {
+        self.held[source].bytes < self.most
     }
 
     pub(crate) fn push(&mut self, source: usize, line: Line) {
-        self.count += 1;
-        if let Some(newest) = self.open.get_mut(&source)
-            && *newest < line.time
-        {
-            newest.clone_from(&line.time);
-        }
-        self.waiting
-            .insert((line.time.clone(), source, self.count), line);
+        let held = &mut self.held[source];
+        let stream = usize::from(line.stderr);
+        held.last[stream] = held.last[stream].max(line.time);
+        held.bytes += line.text.len() + OF_A_LINE;
+        held.silent = false;
+        held.lines[stream].push_back(line);
     }
 
-    /// The lines that no source can precede any more.
-    pub(crate) fn ready(&mut self) -> Vec<(usize, Line)> {
-        let limit = self.open.values().min().map(|newest| before(newest));
-        self.take_while(|time| limit.as_ref().is_none_or(|limit| time <= limit.as_str()))
-    }
-
-    /// All lines that wait: the hold-back of a live stream is over.
-    pub(crate) fn flush(&mut self) -> Vec<(usize, Line)> {
-        self.take_while(|_| true)
-    }
-
-    fn take_while(&mut self, fits: impl Fn(&str) -> bool) -> Vec<(usize, Line)> {
-        let mut lines = Vec::new();
-        while let Some(entry) = self.waiting.first_entry() {
-            if !fits(&entry.key().0) {
+    /// Gives out the lines that no source can precede any more.
+    pub(crate) fn ready(&mut self, mut out: impl FnMut(usize, &Line)) {
+        let open = self.held.iter().filter(|held| held.open);
+        let limit = open.map(|held| held.bound(self.most)).min();
+        let limit = limit.unwrap_or(i64::MAX);
+        while let Some((time, source, stream)) = self.oldest() {
+            if time > limit {
                 break;
             }
-            let source = entry.key().1;
-            lines.push((source, entry.remove()));
+            let held = &mut self.held[source];
+            if let Some(line) = held.lines[stream].pop_front() {
+                held.bytes -= line.text.len() + OF_A_LINE;
+                out(source, &line);
+            }
         }
-        lines
+    }
+
+    fn oldest(&self) -> Option<(i64, usize, usize)> {
+        let heads = self.held.iter().enumerate().flat_map(|(source, held)| {
+            let head =
+                move |stream: usize| Some((held.lines[stream].front()?.time, source, stream));
+            [head(0), head(1)]
+        });
+        heads.flatten().min()
     }
 }
 
-/// An engine copies a container's stdout and stderr side by side: a line may stand in its log
-/// behind a newer one, by this much.
-const DISORDER: jiff::SignedDuration = jiff::SignedDuration::from_millis(500);
-
-/// The time up to which a source that has come to `newest` brings nothing more.
-fn before(newest: &str) -> String {
-    newest
-        .parse::<jiff::Timestamp>()
-        .and_then(|time| time.checked_sub(DISORDER))
-        // as engines write times, so that they compare as text
-        .map_or_else(|_| String::new(), |time| format!("{time:.9}"))
-}
-
-/// How a container's lines begin.
+/// How lines are shown.
 #[derive(Clone, Debug)]
-pub(crate) struct Prefix {
-    text: String,
+pub(crate) struct Writer {
+    /// How each source's lines begin.
+    prefixes: Vec<Vec<u8>>,
+    timestamps: bool,
+    /// Makes control characters visible.
+    clean: bool,
+    /// The source and stream of a line that goes on.
+    unfinished: Option<(usize, bool)>,
 }
 
 /// Colours that can be read on dark and on light.
 const COLORS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
 
-impl Prefix {
-    /// No prefix: the log of one container.
-    pub(crate) fn none() -> Self {
-        Self {
-            text: String::new(),
-        }
-    }
-
-    /// The container's name, padded to `width`, in the colour of its place.
-    pub(crate) fn named(name: &str, width: usize, place: usize, color: bool) -> Self {
-        let code = COLORS[place % COLORS.len()];
-        let text = if color {
-            format!("\x1b[{code}m{name:<width$}\x1b[0m | ")
-        } else {
-            format!("{name:<width$} | ")
+impl Writer {
+    /// A writer for sources of these names; one alone has no prefix.
+    pub(crate) fn new(names: &[String], color: bool, timestamps: bool, clean: bool) -> Self {
+        let width = names.iter().map(String::len).max().unwrap_or(0);
+        let prefix = |(place, name): (usize, &String)| {
+            let name = crate::ui::visible(name);
+            let code = COLORS[place % COLORS.len()];
+            if names.len() < 2 {
+                String::new()
+            } else if color {
+                format!("\x1b[{code}m{name:<width$}\x1b[0m | ")
+            } else {
+                format!("{name:<width$} | ")
+            }
         };
-        Self { text }
+        Self {
+            prefixes: names
+                .iter()
+                .enumerate()
+                .map(|named| prefix(named).into_bytes())
+                .collect(),
+            timestamps,
+            clean,
+            unfinished: None,
+        }
     }
 
-    /// One line for a person or a file. `clean` makes control characters visible.
-    pub(crate) fn line(&self, line: &Line, timestamps: bool, clean: bool) -> Vec<u8> {
-        let mut out = self.text.clone().into_bytes();
-        if timestamps {
-            out.extend_from_slice(line.time.as_bytes());
-            out.push(b' ');
+    /// Writes one line, or a piece of one.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, source: usize, line: &Line) {
+        let goes_on = self.unfinished == Some((source, line.stderr));
+        if !goes_on {
+            if self.unfinished.is_some() {
+                out.push(b'\n');
+            }
+            out.extend_from_slice(&self.prefixes[source]);
+            if self.timestamps {
+                out.extend_from_slice(&line.stamp);
+                out.push(b' ');
+            }
         }
-        if clean {
-            out.extend_from_slice(
-                crate::ui::visible(&String::from_utf8_lossy(&line.text)).as_bytes(),
-            );
+        if self.clean {
+            let text = line.text.strip_suffix(b"\r").unwrap_or(&line.text);
+            out.extend_from_slice(crate::ui::visible(&String::from_utf8_lossy(text)).as_bytes());
         } else {
             out.extend_from_slice(&line.text);
         }
-        out.push(b'\n');
-        out
+        if line.end {
+            out.push(b'\n');
+        }
+        self.unfinished = (!line.end).then_some((source, line.stderr));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(time: &str, text: &str) -> Line {
-        Line {
-            time: time.into(),
-            stderr: false,
-            text: text.into(),
-        }
-    }
-
-    #[test]
-    fn a_long_line_in_several_messages_is_one_line_again() {
-        let mut assembler = Assembler::default();
-        assert_eq!(
-            assembler.push(false, b"2026-11-24T09:00:00.000000001Z abc"),
-            None
-        );
-        assert_eq!(
-            assembler
-                .push(true, b"2026-11-24T09:00:00.000000002Z oops\n")
-                .unwrap()
-                .text,
-            b"oops"
-        );
-        let whole = assembler
-            .push(false, b"2026-11-24T09:00:00.000000003Z def\n")
-            .unwrap();
-        assert_eq!(
-            (whole.time.as_str(), whole.text.as_slice()),
-            ("2026-11-24T09:00:00.000000001Z", &b"abcdef"[..])
-        );
-        assert_eq!(assembler.finish().count(), 0);
-    }
-
-    #[test]
-    fn sources_are_merged_by_time_and_wait_for_the_slowest() {
-        let at = |second: u32| format!("2026-11-24T09:00:{second:02}.000000001Z");
-        let mut merge = Merge::default();
-        merge.open(0);
-        merge.open(1);
-        merge.push(0, line(&at(2), "b"));
-        merge.push(0, line(&at(4), "d"));
-        assert!(
-            merge.ready().is_empty(),
-            "source 1 may still bring something older"
-        );
-        merge.push(1, line(&at(3), "c"));
-        merge.push(1, line(&at(1), "a"));
-        let texts: Vec<_> = merge
-            .ready()
-            .into_iter()
-            .map(|(_, line)| line.text)
-            .collect();
-        assert_eq!(
-            texts,
-            [b"a", b"b"],
-            "a line behind a newer one finds its place"
-        );
-        merge.close(1);
-        assert_eq!(merge.ready().len(), 1);
-        merge.close(0);
-        assert_eq!(merge.ready().len(), 1);
-    }
-
-    #[test]
-    fn an_escape_sequence_in_a_log_is_shown_on_a_terminal() {
-        let text = Prefix::none().line(&line("", "a\x1b[2Jb"), false, true);
-        assert_eq!(text, b"a\\u{1b}[2Jb\n");
-    }
-}
+#[path = "logs_tests.rs"]
+mod tests;

@@ -125,9 +125,8 @@ fn a_silent_container_holds_nothing_back_a_restart_is_followed_and_head_ends_it(
     );
     let out = Output::of(sandbox.command("bash").args(["-c", &script])).ok();
     assert_eq!(out, "5\n0\n");
-    let script = format!(
-        "timeout 60 {devnet} logs follow-pause follow-chatty -f | grep --line-buffered begun | head -n 2 | wc -l"
-    );
+    let script =
+        format!("timeout 60 {devnet} logs follow-pause follow-chatty -f | grep -m 2 begun | wc -l");
     let mut reader = sandbox
         .command("bash")
         .args(["-c", &script])

@@ -38,6 +38,7 @@ mod load_pairs;
 mod load_sources;
 mod load_sources_bad;
 mod logs;
+mod logs_broken;
 mod new;
 mod pods;
 mod pods_bad_input;

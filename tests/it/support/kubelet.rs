@@ -40,6 +40,23 @@ impl<'a> Kubelet<'a> {
     }
 
     pub(crate) fn run(&self, container: &str, kind: &str, attempt: u32, more: &[&str]) -> String {
+        self.start(
+            container,
+            kind,
+            attempt,
+            more,
+            &["/bin/busybox", "sleep", "3600"],
+        )
+    }
+
+    fn start(
+        &self,
+        container: &str,
+        kind: &str,
+        attempt: u32,
+        more: &[&str],
+        command: &[&str],
+    ) -> String {
         let labels = [
             format!(
                 "--name=k8s_{container}_{0}_default_uid-{0}_{attempt}",
@@ -54,8 +71,31 @@ impl<'a> Kubelet<'a> {
         let mut arguments = vec!["run", "-d"];
         arguments.extend(labels.iter().map(String::as_str));
         arguments.extend_from_slice(more);
-        arguments.extend([self.image.as_str(), "/bin/busybox", "sleep", "3600"]);
+        arguments.push(&self.image);
+        arguments.extend_from_slice(command);
         self.docker(&arguments)
+    }
+
+    /// Another container of the pod, with a shell script to run.
+    pub(crate) fn script(
+        &self,
+        container: &str,
+        attempt: u32,
+        sandbox: &str,
+        more: &[&str],
+        script: &str,
+    ) -> String {
+        let label = format!("--label=io.kubernetes.sandbox.id={sandbox}");
+        let net = format!("--network=container:{sandbox}");
+        let mut flags = vec![label.as_str(), net.as_str()];
+        flags.extend_from_slice(more);
+        self.start(
+            container,
+            "container",
+            attempt,
+            &flags,
+            &["/bin/busybox", "sh", "-c", script],
+        )
     }
 
     pub(crate) fn pause(&self, attempt: u32, ip: &str) -> String {

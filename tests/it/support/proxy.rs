@@ -46,6 +46,13 @@ impl Proxy {
         self.uploaded.swap(0, Ordering::SeqCst)
     }
 
+    /// Cuts the connections that are open; new ones are taken.
+    pub(crate) fn drop_connections(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _closed = stream.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Cuts every connection and takes no more: the engine is gone.
     pub(crate) fn cut(&self) {
         std::fs::remove_file(&self.socket).unwrap();
