@@ -125,3 +125,21 @@ mod tests {
         );
     }
 }
+
+/// Resolves with the signal's number when the terminal is closed (SIGHUP) or someone presses the
+/// key for SIGQUIT elsewhere: the terminal must be given back first.
+pub(crate) async fn told_to_end() -> u8 {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut hangup), Ok(mut quit)) =
+            (signal(SignalKind::hangup()), signal(SignalKind::quit()))
+        {
+            return tokio::select! {
+                _ = hangup.recv() => 1,
+                _ = quit.recv() => 3,
+            };
+        }
+    }
+    std::future::pending().await
+}

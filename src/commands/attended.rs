@@ -32,17 +32,12 @@ pub(crate) fn before(error: Error) -> Error {
 
 /// The best shell that a container has, running or not.
 pub(crate) async fn best_shell(engine: &Engine, container: &str) -> Option<Vec<String>> {
-    for (path, arguments) in SHELLS {
-        if engine.has_file(container, path).await {
-            return Some(
-                std::iter::once(path)
-                    .chain(arguments.iter().copied())
-                    .map(str::to_owned)
-                    .collect(),
-            );
-        }
-    }
-    None
+    // all at once: far away, each question takes its time
+    let there = SHELLS.map(|(path, _)| engine.has_file(container, path));
+    let there = futures_util::future::join_all(there).await;
+    let ((path, arguments), _) = SHELLS.iter().zip(there).find(|(_, there)| *there)?;
+    let words = std::iter::once(path).chain(arguments.iter());
+    Some(words.map(|word| (*word).to_owned()).collect())
 }
 
 /// Runs a command in a container and carries its streams. Ends with the command's own code.
@@ -169,5 +164,9 @@ async fn attend(
         outcome = copy_output => outcome,
         () = copy_input => Ok(None),
         never = follow_size => never,
+        // without a terminal to give back, these signals end devnet as they end any program
+        signal = terminal::told_to_end(), if tty => {
+            Err(Error::new(Kind::Child(128 + signal), "told to end"))
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::commands::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::docker_exec::Exec;
 use crate::error::{Error, Result};
-use crate::pod::Container;
+use crate::pod::{self, Container};
 
 /// Run a command in a container of a pod
 ///
@@ -42,7 +42,12 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
     /// The container
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
     container: Option<String>,
     /// The pod: a name, namespace/name, a UID, a container's ID, or a part of them that fits one
     #[arg(value_name = "POD")]
@@ -61,6 +66,21 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Err(before(
             Error::failed(format!("container `{}` is paused", container.name))
                 .hint("`docker unpause` lets it go on"),
+        ));
+    }
+    if !pod::is_up(&container.state) {
+        let how = container
+            .exit_code
+            .map_or(String::new(), |code| format!(", exit code {code}"));
+        return Err(before(
+            Error::failed(format!(
+                "container `{}` is not running ({}{how})",
+                container.name, container.state
+            ))
+            .hint(format!(
+                "`devnet logs {} {}` may tell why",
+                pod.name, container.name
+            )),
         ));
     }
     let interactive = args.command.is_empty() && std::io::stdin().is_terminal();

@@ -57,6 +57,7 @@ pub(crate) struct Args {
         short = 'c',
         long = "container",
         value_name = "NAME",
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
         conflicts_with = "positional"
     )]
     container: Option<String>,

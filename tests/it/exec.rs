@@ -172,3 +172,90 @@ fn without_a_command_the_best_shell_is_taken() {
         (Some(3), &b"from a shell\n"[..])
     );
 }
+
+/// A person who starts devnet in a terminal and then does something to it.
+fn person(sandbox: &Sandbox, act: &str, arguments: &[&str]) -> String {
+    let person = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/it/support/person_leaves.py"
+    );
+    let mut command = sandbox.command("python3");
+    command.args([person, act, env!("CARGO_BIN_EXE_devnet"), "exec", "-it"]);
+    Output::of(command.args(arguments)).ok().trim().to_owned()
+}
+
+#[test]
+fn the_terminal_is_given_back_whatever_ends_the_command() {
+    let Some(ground) = ground() else { return };
+    let pair = Pair::up(&ground, "leave");
+    let sandbox = Sandbox::with_minikube(&ground);
+    let (pod, app) = (pair.pod(), pair.app());
+    let act = |act: &str, more: &[&str]| {
+        let mut arguments = more.to_vec();
+        arguments.extend([pod.as_str(), "-c", app.as_str(), "--", "/bin/busybox", "sh"]);
+        person(&sandbox, act, &arguments)
+    };
+    assert_eq!(act("hup", &[]), "same 129");
+    assert_eq!(act("quit", &[]), "same 131");
+    assert_eq!(act("term", &[]), "same 130");
+    // detached: the shell goes on
+    assert_eq!(act("detach", &["--detach-keys", "ctrl-x,x"]), "same 0");
+    let running = docker(&ground, "node", &["top", &app]).stdout;
+    assert!(running.contains("/bin/busybox sh"), "{running}");
+    // killed while attached
+    assert_eq!(act("kill", &[]), "same 137");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_quietly_and_what_can_not_be_is_said() {
+    let Some(ground) = ground() else { return };
+    let pair = Pair::up(&ground, "said");
+    let sandbox = Sandbox::with_minikube(&ground);
+    let (pod, app) = (pair.pod(), pair.app());
+    let devnet = env!("CARGO_BIN_EXE_devnet");
+    let script = format!(
+        "timeout 60 {devnet} exec {pod} -c {app} -- /bin/busybox yes | head -n 1; echo ${{PIPESTATUS[0]}}"
+    );
+    let out = Output::of(sandbox.command("bash").args(["-c", &script]));
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("y\n141\n", ""));
+    let exec = |more: &[&str]| {
+        let mut all = vec!["exec", pod.as_str()];
+        all.extend_from_slice(more);
+        sandbox.devnet(&all)
+    };
+    exec(&["-c", "", "--", "true"]).fails(2);
+    let with = [
+        "-c",
+        app.as_str(),
+        "-w",
+        "/etc",
+        "-e",
+        "A=b c",
+        "-u",
+        "7:8",
+        "--",
+    ];
+    let shell = [
+        "/bin/busybox",
+        "sh",
+        "-c",
+        "pwd; echo $A; busybox id -u; busybox id -g",
+    ];
+    assert_eq!(
+        exec(&[&with[..], &shell[..]].concat()).ok(),
+        "/etc\nb c\n7\n8\n"
+    );
+    docker(&ground, "node", &["pause", &app]).ok();
+    assert!(
+        exec(&["-c", &app, "--", "true"])
+            .fails(125)
+            .contains("is paused")
+    );
+    docker(&ground, "node", &["unpause", &app]).ok();
+    docker(&ground, "node", &["kill", &app]).ok();
+    let said = exec(&["-c", &app, "--", "true"]).fails(125);
+    assert!(
+        said.contains("is not running (exited, exit code 137)"),
+        "{said}"
+    );
+}
