@@ -118,7 +118,15 @@ impl Job {
         let mut plan = build_output::plan(&wanted.outputs, options, &wanted.annotations, info)?;
         let before = plan.images_before(engine).await?;
         let mut built: Option<Built> = None;
-        for exporters in plan.rounds(engine) {
+        let rounds = plan.rounds(engine);
+        if rounds.len() > 1 && upload.is_some() {
+            return Err(Error::failed(format!(
+                "the engine at {} makes one output at a time, and the context on stdin can be read once",
+                engine.address()
+            ))
+            .hint("give the context as a folder; Docker Engine 26 and newer make several outputs at once"));
+        }
+        for exporters in rounds {
             let mut attributes = options.attributes();
             if built.is_some() {
                 // what was built anew a moment ago is taken as it is

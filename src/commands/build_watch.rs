@@ -55,6 +55,11 @@ pub(super) async fn run(
     let mut watch = FileWatch::new()?;
     look(&mut watch, &scopes)?;
     let mut restarts = Restarts::default();
+    if job.wanted.options.tags.is_empty() {
+        context
+            .ui
+            .hint("pods are found by the image's name: with `-t NAME` those that run it start the new one");
+    }
     let mut provided = Ok(first);
     loop {
         let outcome = match provided {

@@ -9,7 +9,7 @@ use crate::support::registry::Registry;
 use crate::support::{Output, docker};
 
 /// A layout in `layout`, with a base image under the tag `v1`.
-fn with_layout(build: &Build) {
+pub(crate) fn with_layout(build: &Build) {
     let home = build.sandbox.home();
     let dockerfile = "FROM scratch\nCOPY f /from-base\nENV FROM=layout\n";
     build.write("base.Dockerfile", dockerfile);
@@ -34,7 +34,7 @@ fn with_layout(build: &Build) {
     .ok();
 }
 
-fn transfers(build: &Build) -> String {
+pub(crate) fn transfers(build: &Build) -> String {
     let all = ["images", "-a", "--format", "{{.Repository}}:{{.Tag}}"];
     let all = build.docker(&all).ok();
     all.lines()

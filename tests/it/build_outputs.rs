@@ -206,6 +206,27 @@ fn several_outputs_come_of_one_build() {
 }
 
 #[test]
+fn a_context_on_stdin_has_as_many_outputs_as_the_engine_makes_at_once() {
+    let Some(build) = build() else { return };
+    let tar = build
+        .sandbox
+        .command("tar")
+        .args(["-cf", "-", "-C", "context", "."])
+        .output()
+        .unwrap()
+        .stdout;
+    let output = build.with_input(&["-o", "out", "-o", "type=tar,dest=out.tar", "-"], &tar);
+    if build.major() < 26 {
+        assert!(output.fails(1).contains("can be read once"));
+        return;
+    }
+    output.ok();
+    let home = build.sandbox.home();
+    assert_eq!(fs::read_to_string(home.join("out/d/a")).unwrap(), "text");
+    assert!(exists(&home.join("out.tar")));
+}
+
+#[test]
 fn a_place_that_can_not_be_written_is_told_before_the_build() {
     let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPPY a /\n"), ("a", "a")]) else {
         return;

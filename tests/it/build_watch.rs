@@ -198,8 +198,60 @@ fn what_is_not_on_this_computer_can_not_be_watched() {
         .with_input(&["--watch", "-"], b"FROM scratch\n")
         .fails(2);
     assert!(stderr.contains("nothing to watch"), "{stderr}");
+    build.write("Dockerfile", "FROM scratch\n");
     let stderr = build.run(&["--watch", "--check"]).fails(2);
     assert!(stderr.contains("cannot be used with"), "{stderr}");
+}
+
+#[test]
+fn a_watch_that_is_interrupted_while_it_builds_cancels_the_build_and_leaves_nothing() {
+    let Some(build) = Build::new(&[(
+        "Dockerfile",
+        "FROM base\nCOPY bin /bin\nRUN [\"/bin/busybox\", \"sleep\", \"88\"]\n",
+    )]) else {
+        return;
+    };
+    if build.major() < 23 {
+        // these know no named contexts
+        return;
+    }
+    let build = build.with_busybox();
+    crate::build_layouts::with_layout(&build);
+    let sleeps = || {
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .any(|process| {
+                std::fs::read(process.path().join("cmdline"))
+                    .is_ok_and(|line| line.starts_with(b"/bin/busybox\0sleep\x0088\0"))
+            })
+    };
+    let until = |what: &str, condition: &dyn Fn() -> bool| {
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        while !condition() {
+            assert!(std::time::Instant::now() < end, "{what} in a minute");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let arguments = [
+        "-o",
+        "type=oci,dest=out.tar",
+        "--build-context",
+        "base=oci-layout://layout",
+    ];
+    let watching = Watching::new(&build, &arguments);
+    let said = watching.until("hint: ");
+    assert!(said[0].contains("with `-t NAME`"), "{said:?}");
+    until("the step runs", &sleeps);
+    watching.end();
+    until("the step ends", &|| !sleeps());
+    assert_eq!(crate::build_layouts::transfers(&build), "");
+    let left: Vec<_> = std::fs::read_dir(build.sandbox.home())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("out.tar"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 const SLEEPER: &str =
