@@ -38,6 +38,9 @@ use crate::error::{Error, Result};
 /// Runs devnet as from a command line and gives its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if commands::complete::answered(&arguments) {
+        return ExitCode::SUCCESS;
+    }
     let cli = match cli::Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {

@@ -99,6 +99,7 @@ impl Settings {
             .map(|value| value.to_string_lossy().to_lowercase());
         Look {
             quiet: self.global.quiet,
+            silent: false,
             verbose: self.global.verbose,
             color: self.color().0,
             no_color: self.environment.has("NO_COLOR"),

@@ -23,6 +23,7 @@ pub(crate) enum Color {
 #[derive(Debug)]
 pub(crate) struct Ui {
     quiet: bool,
+    silent: bool,
     verbose: u8,
     color_stdout: bool,
     color_stderr: bool,
@@ -38,6 +39,8 @@ pub(crate) struct Ui {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
     pub(crate) quiet: bool,
+    /// Nothing at all on stderr: nobody reads it.
+    pub(crate) silent: bool,
     pub(crate) verbose: u8,
     pub(crate) color: Color,
     pub(crate) no_color: bool,
@@ -57,6 +60,7 @@ impl Ui {
         };
         Self {
             quiet: look.quiet,
+            silent: look.silent,
             verbose: look.verbose,
             color_stdout: wanted(stdout_is_terminal),
             color_stderr: wanted(stderr_is_terminal),
@@ -139,8 +143,10 @@ impl Ui {
     }
 
     /// Writes to stderr as it is: a child's own stderr, or a progress display.
-    #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn talk_bytes(&self, bytes: &[u8]) {
+        if self.silent {
+            return;
+        }
         let mut stderr = io::stderr().lock();
         // stderr is where a failure would be told; when it is gone there is nobody to tell
         let _gone = stderr.write_all(bytes).and_then(|()| stderr.flush());

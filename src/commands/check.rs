@@ -28,7 +28,7 @@ use crate::render;
   devnet check -o json | jq '.cells[] | select(.outcome != \"ok\")'")]
 pub(crate) struct Args {
     /// Only the listeners of these: a name, namespace/name, a UID, a container's ID; a unique part is enough
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
     choice: Choice,

@@ -46,11 +46,12 @@ pub(crate) struct Args {
         short,
         long,
         value_name = "NAME",
-        value_parser = clap::builder::NonEmptyStringValueParser::new()
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        add = clap_complete::ArgValueCompleter::new(crate::commands::complete::containers)
     )]
     container: Option<String>,
     /// The pod: a name, namespace/name, a UID, a container's ID, or a part of them that fits one
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pod: String,
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]

@@ -17,7 +17,7 @@ use crate::render;
   devnet graph -o mermaid                   for a page in Markdown")]
 pub(crate) struct Args {
     /// Only these and whoever talks with them: a name, namespace/name, a UID, a container's ID
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
     choice: Choice,

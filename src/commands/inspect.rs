@@ -19,7 +19,7 @@ use crate::render;
   devnet inspect a1b707a85d1f           the pod of a container that docker ps shows")]
 pub(crate) struct Args {
     /// A name, namespace/name, a UID, a container's ID; a unique part is enough
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pod: String,
     #[command(flatten)]
     choice: Choice,

@@ -62,7 +62,7 @@ pub(crate) struct Args {
     )]
     container: Option<String>,
     /// The pod: a name, namespace/name, a UID, a container's ID, or a part of them that fits one
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pod: String,
     /// The container
     #[arg(value_name = "CONTAINER")]

@@ -25,6 +25,7 @@ mod build_wanted;
 mod build_watch;
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;

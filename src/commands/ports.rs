@@ -16,7 +16,7 @@ use crate::render;
   devnet ports -o json         with all other sockets, as a document")]
 pub(crate) struct Args {
     /// Only these: a name, namespace/name, a UID, a container's ID; a unique part is enough
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
     choice: Choice,

@@ -39,10 +39,10 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
     /// The container
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::containers))]
     container: Option<String>,
     /// The pod: a name, namespace/name, a UID, a container's ID, or a part of them that fits one
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pod: String,
     /// A command of the helper's and its arguments
     #[arg(last = true, value_name = "CMD")]

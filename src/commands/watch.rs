@@ -27,7 +27,7 @@ use crate::render;
   devnet watch -n default -l app=web")]
 pub(crate) struct Args {
     /// Only these: a name, namespace/name, a UID, a container's ID; a unique part is enough
-    #[arg(value_name = "POD")]
+    #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
     choice: crate::commands::pods::Choice,

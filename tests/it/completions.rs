@@ -8,7 +8,11 @@ use crate::support::{Output, Sandbox, missing};
 /// A shell's script, in a file of the sandbox.
 fn script(sandbox: &Sandbox, shell: &str) -> String {
     let file = sandbox.home().join(format!("devnet.{shell}"));
-    fs::write(&file, sandbox.devnet(&["completions", shell]).ok()).unwrap();
+    fs::write(
+        &file,
+        sandbox.devnet(&["completions", "--static", shell]).ok(),
+    )
+    .unwrap();
     file.display().to_string()
 }
 

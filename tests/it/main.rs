@@ -16,6 +16,7 @@ mod build_same;
 mod build_watch;
 mod check;
 mod completions;
+mod completions_names;
 mod config;
 mod context;
 mod doctor;

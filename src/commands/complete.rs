@@ -1,0 +1,222 @@
+//! Names of pods and containers for a shell that completes a command line: asked of the nodes that
+//! the line means, within a moment, and silent whatever happens.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap_complete::engine::CompletionCandidate;
+use clap_complete::env::{CompleteEnv, Shells};
+
+use crate::cli::{Cli, Global};
+use crate::commands::Context;
+use crate::commands::target::Need;
+use crate::error::{Error, Result};
+use crate::pod::{self, Lone, Pod};
+use crate::settings::{Environment, Settings};
+use crate::ui::{Look, Ui};
+
+/// Set by the scripts of `devnet completions`, to the shell's name.
+const VARIABLE: &str = "DEVNET_COMPLETE";
+/// A person who pressed Tab waits no longer.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Answers a shell that completes a line, if it is one that calls. Says whether it was.
+pub(crate) fn answered(arguments: &[OsString]) -> bool {
+    let here = std::env::current_dir().ok();
+    // whoever is in the middle of a line wants to read no reason
+    CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .try_complete(arguments.iter().cloned(), here.as_deref())
+        .unwrap_or(true)
+}
+
+/// The script that makes a shell call devnet for what can stand next.
+///
+/// # Errors
+/// When there is none for that shell.
+pub(crate) fn registration(shell: &str) -> Result<Vec<u8>> {
+    let mut script = Vec::new();
+    let shells = Shells::builtins();
+    let writer = shells
+        .completer(shell)
+        .ok_or_else(|| Error::usage(format!("there is no completion for `{shell}`")))?;
+    writer
+        .write_registration(VARIABLE, "devnet", "devnet", "devnet", &mut script)
+        .map_err(|error| Error::failed("the script could not be made").because(error))?;
+    Ok(script)
+}
+
+/// What was typed so far, as far as it can be read.
+struct Line {
+    matches: ArgMatches,
+}
+
+impl Line {
+    /// A completing shell calls `devnet -- WORDS`.
+    fn of_process() -> Option<Self> {
+        let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
+        let command = Cli::command().ignore_errors(true);
+        let matches = command.try_get_matches_from(words).ok()?;
+        Some(Self { matches })
+    }
+
+    /// A value of the innermost command.
+    fn values(&self, name: &str) -> Vec<String> {
+        let mut innermost = &self.matches;
+        while let Some((_, inner)) = innermost.subcommand() {
+            innermost = inner;
+        }
+        match innermost.try_get_many::<String>(name) {
+            Ok(Some(values)) => values.cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The pods of the nodes that it means.
+    fn pods(&self) -> Option<Vec<Pod>> {
+        let global = Global::from_arg_matches(&self.matches).ok()?;
+        let settings = Settings::new(global, Environment::of_process());
+        let context = Context::new(
+            settings,
+            Ui::new(&Look {
+                silent: true,
+                ..Look::default()
+            }),
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .ok()?;
+        let pods = runtime.block_on(async { tokio::time::timeout(PATIENCE, all(&context)).await });
+        // what still waits for an engine is not waited for
+        runtime.shutdown_background();
+        let mut pods = pods.ok()?.ok()?;
+        if let Some(namespace) = self.values("namespace").first() {
+            pods.retain(|pod| pod.namespace == *namespace);
+        }
+        Some(pods)
+    }
+}
+
+async fn all(context: &Context) -> Result<Vec<Pod>> {
+    let target = context.target(Need::Pods).await?;
+    let looks = target.nodes.iter().map(|node| async move {
+        let engine = context.connect(node).await?;
+        let containers = engine.containers().await?;
+        Ok::<_, Error>(pod::pods(&node.name, &containers, Lone::Leave))
+    });
+    let all = futures_util::future::join_all(looks).await;
+    Ok(all.into_iter().flatten().flatten().collect())
+}
+
+/// Pods, by name; those whose name is another's too, or where a namespace was begun, in full.
+pub(crate) fn pods(current: &OsStr) -> Vec<CompletionCandidate> {
+    let found = Line::of_process().and_then(|line| line.pods());
+    candidates(
+        pod_names(&found.unwrap_or_default(), &current.to_string_lossy()),
+        current,
+    )
+}
+
+/// Containers of the pod that the line names, else of all.
+pub(crate) fn containers(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(line) = Line::of_process() else {
+        return Vec::new();
+    };
+    let Some(pods) = line.pods() else {
+        return Vec::new();
+    };
+    let named = line.values("pod");
+    let chosen = named.first().and_then(|name| pod::select(&pods, name).ok());
+    let of: Vec<&Pod> = chosen.map_or_else(|| pods.iter().collect(), |pod| vec![pod]);
+    let names: BTreeMap<String, String> = of
+        .iter()
+        .flat_map(|pod| &pod.containers)
+        .map(|one| (one.name.clone(), format!("{} {}", one.state, one.image)))
+        .collect();
+    candidates(names, current)
+}
+
+/// Names with a word about each.
+fn pod_names(pods: &[Pod], current: &str) -> BTreeMap<String, String> {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for pod in pods {
+        *count.entry(&pod.name).or_default() += 1;
+    }
+    let mut names = BTreeMap::new();
+    for pod in pods {
+        let about = format!("{} {}", pod.namespace, pod.ips.join(" "));
+        let full = current.contains('/') || count[pod.name.as_str()] > 1;
+        let name = if full {
+            format!("{}/{}", pod.namespace, pod.name)
+        } else {
+            pod.name.clone()
+        };
+        names.insert(name, about.trim_end().to_owned());
+    }
+    names
+}
+
+fn candidates(names: BTreeMap<String, String>, current: &OsStr) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy();
+    // a name goes into a command line as it is: one that a shell would read otherwise stays out
+    let plain = |name: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-/:".contains(c);
+        !name.starts_with('-') && name.chars().all(fits)
+    };
+    names
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(&*current) && plain(name))
+        .map(|(name, about)| {
+            let about = crate::ui::visible(&about).replace(['\n', '\t'], " ");
+            CompletionCandidate::new(name).help(Some(about.into()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::ContainerFacts;
+
+    fn pod(namespace: &str, name: &str) -> Pod {
+        let facts = ContainerFacts {
+            id: format!("{namespace}{name}"),
+            name: format!("k8s_POD_{name}_{namespace}_uid-{namespace}-{name}_0"),
+            state: "running".into(),
+            ..ContainerFacts::default()
+        };
+        pod::pods("n", &[facts], Lone::Leave).remove(0)
+    }
+
+    fn names(all: &[Pod], current: &str) -> Vec<String> {
+        candidates(pod_names(all, current), OsStr::new(current))
+            .iter()
+            .map(|one| one.get_value().to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_name_is_full_where_it_must_be_or_was_begun_so() {
+        let all = [
+            pod("a", "web"),
+            pod("b", "web"),
+            pod("b", "worker"),
+            pod("c", "db"),
+        ];
+        assert_eq!(names(&all, "w"), ["worker"]);
+        assert_eq!(names(&all, ""), ["a/web", "b/web", "db", "worker"]);
+        assert_eq!(names(&all, "b/"), ["b/web", "b/worker"]);
+    }
+
+    #[test]
+    fn a_name_that_a_shell_would_obey_is_not_offered() {
+        let mut evil = pod("a", "web");
+        for name in ["$(reboot)", "a b", "x;y", "-rf", "`id`"] {
+            evil.name = name.into();
+            assert!(names(&[evil.clone()], "").is_empty(), "{name}");
+        }
+    }
+}
