@@ -122,7 +122,7 @@ fn zsh_completes_a_pod_at_its_prompt() {
     let mut person = sandbox.command("python3");
     assert_eq!(
         Output::of(person.args(["-c", PERSON])).ok().trim(),
-        "completed"
+        "zsh-tabbed"
     );
 }
 
