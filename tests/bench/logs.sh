@@ -4,6 +4,7 @@
 logs_ready() {
   mkdir -p busybox/bin; cp "$(command -v busybox)" busybox/bin/busybox
   tar -C busybox -cf - bin | "${node[@]}" import - bench:busybox >/dev/null
+  # shellcheck disable=SC2016  # the container's shell expands it
   local i script='i=0; while [ $i -lt 100000 ]; do echo "line $i of a log as a server may write it, with some words and a number"; i=$((i+1)); done; exec /bin/busybox sleep 3600'
   "${node[@]}" run -d --name bench-pause --network none bench:busybox /bin/busybox sleep 3600 >/dev/null
   for i in 1 2 3; do
