@@ -162,7 +162,7 @@ impl Ui {
     /// Says something only when asked for more (`-v`).
     pub(crate) fn detail(&self, text: &str) {
         if self.verbose > 0 {
-            self.talk_bytes(format!("{text}\n").as_bytes());
+            self.talk_bytes(format!("{}\n", visible(text)).as_bytes());
         }
     }
 

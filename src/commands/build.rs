@@ -10,8 +10,10 @@ use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
 use crate::commands::target::{Need, NodeTarget};
 use crate::commands::{build_output, build_result, build_show, build_watch};
+use crate::docker_env::endpoint::without_password;
 use crate::engine::buildkit_files::Folder;
 use crate::error::{Error, Result};
+use crate::image::build::Options;
 use crate::image::credentials::DockerConfig;
 use crate::render::build::Progress;
 
@@ -240,9 +242,10 @@ fn dry_run(
             (layout.name.as_str(), layout_json)
         })
         .collect();
+    let options = shown(&wanted.options, &args.build_arg);
     let plan = serde_json::json!({
         "nodes": nodes,
-        "context": source.context,
+        "context": without_password(&source.context),
         "dockerfile": source.dockerfile,
         "folders": folders,
         "oci_layouts": layouts,
@@ -251,8 +254,8 @@ fn dry_run(
         "iidfile": args.iidfile,
         "metadata_file": args.metadata_file,
         "shared_key": shared_key,
-        "options": wanted.options,
-        "frontend_attributes": wanted.options.attributes(),
+        "options": options,
+        "frontend_attributes": options.attributes(),
         "outputs": wanted.outputs,
         "push": wanted.push,
         "annotations": wanted.annotations,
@@ -265,4 +268,62 @@ fn dry_run(
         .ui
         .data(&format!("{plan:#}\n"))
         .map_err(|error| Error::failed("stdout can't be written").because(error))
+}
+
+/// The options as anyone may read them: values of docker's configuration and of the environment
+/// may be secrets, and an address may hold a password.
+fn shown(options: &Options, given: &[String]) -> Options {
+    let mut shown = options.clone();
+    for (name, value) in &mut shown.build_args {
+        let typed = given
+            .iter()
+            .rev()
+            .map(|text| text.split_once('=').ok_or(text.as_str()))
+            .find(|arg| arg.map_or_else(|name| name, |(name, _)| name) == name)
+            .is_some_and(|arg| arg.is_ok());
+        *value = if typed || name == "SOURCE_DATE_EPOCH" {
+            without_password(value)
+        } else {
+            "***".to_owned()
+        };
+    }
+    for place in shown.contexts.values_mut().chain(&mut shown.remote_context) {
+        *place = without_password(place);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_keeps_what_may_be_secret_to_itself() {
+        let all = [
+            ("HTTP_PROXY", "http://me:secret@proxy"),
+            ("PASSWORD", "secret"),
+            ("URL", "https://me:secret@host/x"),
+            ("A", "b"),
+            ("SOURCE_DATE_EPOCH", "1"),
+        ];
+        let git = "https://me:secret@host/x.git#main";
+        let options = Options {
+            build_args: all
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            contexts: [("git".to_owned(), git.to_owned())].into(),
+            remote_context: Some(git.to_owned()),
+            ..Options::default()
+        };
+        let given = ["PASSWORD", "URL=https://me:secret@host/x", "A", "A=b"];
+        let attributes = shown(&options, &given.map(str::to_owned)).attributes();
+        let value = |name: &str| attributes[name].as_str();
+        assert_eq!(value("build-arg:HTTP_PROXY"), "***");
+        assert_eq!(value("build-arg:PASSWORD"), "***");
+        assert_eq!(value("build-arg:URL"), "https://me:***@host/x");
+        assert_eq!(value("build-arg:A"), "b");
+        assert_eq!(value("build-arg:SOURCE_DATE_EPOCH"), "1");
+        assert_eq!(value("context:git"), "https://me:***@host/x.git#main");
+        assert_eq!(value("context"), "https://me:***@host/x.git#main");
+    }
 }

@@ -1,11 +1,11 @@
 //! `devnet build`: where the result goes: the engine's store, folders and archives on this computer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::commands::Context;
+use crate::commands::build_part::{Part, is_special, real, writer};
 use crate::commands::build_result::cannot_write;
 use crate::engine::buildkit_streams::Sink;
 use crate::engine::{Engine, Info};
@@ -85,8 +85,9 @@ pub(super) fn check(outputs: &[Output], context: &Context) -> Result<()> {
             writable_folder(there, place)?;
         } else if place.is_dir() {
             return Err(cannot_write(place).because("it is a folder; `dest` names a file"));
-        } else {
-            let folder = place
+        } else if !is_special(place) {
+            let real = real(place);
+            let folder = real
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());
             writable_folder(folder.unwrap_or(Path::new(".")), place)?;
@@ -355,44 +356,8 @@ fn unpack_to(folder: &Path) -> Result<Sink> {
     }))
 }
 
-/// Where a stream goes: a file, which gets its name by [`Part::finish`]; `-` is stdout.
-fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<Part>)> {
-    if file == Path::new("-") {
-        return Ok((Box::new(crate::ui::data_writer()), None));
-    }
-    let mut temporary = file.as_os_str().to_owned();
-    temporary.push(".devnet-part");
-    let part = Part {
-        temporary: PathBuf::from(temporary),
-        file: file.to_owned(),
-    };
-    let to = File::create(&part.temporary).map_err(|error| cannot_write(file).because(error))?;
-    Ok((Box::new(to), Some(part)))
-}
-
 fn write_to(file: &Path) -> Result<(Sink, Option<Part>)> {
     let (mut to, part) = writer(file)?;
     let sink = Box::new(move |stream: &mut dyn Read| io::copy(stream, &mut to).map(|_length| ()));
     Ok((sink, part))
-}
-
-/// A file on its way: gone when this is dropped before it is finished, as by Ctrl-C.
-struct Part {
-    temporary: PathBuf,
-    file: PathBuf,
-}
-
-impl Part {
-    /// Gives the file its name; it is whole.
-    fn finish(self) -> Result<()> {
-        std::fs::rename(&self.temporary, &self.file)
-            .map_err(|error| cannot_write(&self.file).because(error))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // after the renaming there is nothing under this name
-        let _gone = std::fs::remove_file(&self.temporary);
-    }
 }

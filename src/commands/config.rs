@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::commands::Context;
+use crate::docker_env::endpoint::without_password;
 use crate::error::{Error, Result};
 use crate::host::docker_context;
 use crate::render::table::{self, Cell};
@@ -196,22 +197,6 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// An address without the password that someone may have put into it.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.into();
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@') {
-        Some((login, host)) if login.contains(':') => {
-            let user = login.split(':').next().unwrap_or_default();
-            let after = &rest[authority.len()..];
-            format!("{scheme}://{user}:***@{host}{after}")
-        }
-        _ => url.into(),
-    }
-}
-
 fn to_text(settings: &[Setting], style: Style) -> String {
     let rows: Vec<Vec<Cell>> = settings
         .iter()
@@ -243,21 +228,4 @@ fn to_document(settings: &[Setting]) -> serde_json::Value {
         })
         .collect();
     serde_json::json!({ "schema": 1, "settings": map })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_in_an_address_is_not_shown() {
-        for (url, shown) in [
-            ("ssh://me:secret@host:22/run", "ssh://me:***@host:22/run"),
-            ("tcp://a:b@c", "tcp://a:***@c"),
-            ("ssh://docker@host", "ssh://docker@host"),
-            ("unix:///a:b@c", "unix:///a:b@c"),
-        ] {
-            assert_eq!(without_password(url), shown);
-        }
-    }
 }

@@ -9,7 +9,7 @@ use crate::commands::target::{Need, NodeTarget, Target};
 use crate::docker_env::diagnosis::{
     self, Answer, Chosen, Finding, Mending, Report, Severity, Shell,
 };
-use crate::docker_env::endpoint::Address;
+use crate::docker_env::endpoint::{Address, without_password};
 use crate::docker_env::plan::Change;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -278,7 +278,7 @@ async fn shell_findings(
         Err(error) => {
             return Ok(vec![
                 of_error("docker-host", &error, &mending.unset_host)
-                    .seen(format!("DOCKER_HOST={raw}")),
+                    .seen(format!("DOCKER_HOST={}", without_password(raw))),
             ]);
         }
     };

@@ -17,6 +17,7 @@ mod build_cache;
 mod build_job;
 mod build_layout;
 mod build_output;
+mod build_part;
 mod build_restart;
 mod build_result;
 mod build_show;

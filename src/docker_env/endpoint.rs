@@ -36,6 +36,7 @@ impl Address {
     /// A usage error for another scheme, a missing host or a port that is no port.
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let wrong = |why: &str| {
+            let url = without_password(url);
             Error::usage(format!("`{url}` is not an engine's address: {why}"))
                 .hint("addresses look like `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2376` or `ssh://docker@host:22`")
         };
@@ -91,6 +92,26 @@ impl Address {
             }
             _ => Err(wrong("its scheme is unknown")),
         }
+    }
+}
+
+/// An address without the password that someone may have put into it.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.into();
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((login, host)) if login.contains(':') => {
+            let user = login.split(':').next().unwrap_or_default();
+            let after = &rest[authority.len()..];
+            format!("{scheme}://{user}:***@{host}{after}")
+        }
+        // a Git server takes a token in place of a name
+        Some((_token, host)) if matches!(scheme, "http" | "https") => {
+            format!("{scheme}://***@{host}{}", &rest[authority.len()..])
+        }
+        _ => url.into(),
     }
 }
 
@@ -218,5 +239,20 @@ mod tests {
         ] {
             assert!(Address::parse(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        for (url, shown) in [
+            ("ssh://me:secret@host:22/run", "ssh://me:***@host:22/run"),
+            ("tcp://a:b@c", "tcp://a:***@c"),
+            ("https://token@c/d.git#b", "https://***@c/d.git#b"),
+            ("ssh://docker@host", "ssh://docker@host"),
+            ("unix:///a:b@c", "unix:///a:b@c"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+        let error = Address::parse("ssh://me:secret@host").unwrap_err();
+        assert!(!error.in_one_line().contains("secret"));
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::Kind;
 use crate::image::digest::DiffId;
+use crate::ui::visible;
 
 /// What became of one image on one node; the contract's JSON.
 #[derive(Debug, Default, Serialize)]
@@ -66,7 +67,7 @@ pub(crate) fn plan(rows: &[Row]) -> String {
         let what = if row.same_engine {
             "the same engine: nothing to do".into()
         } else if let Some(error) = &row.error {
-            crate::ui::visible(error)
+            visible(error)
         } else if row.layers_sent == 0 {
             "has all layers".into()
         } else {
@@ -79,7 +80,8 @@ pub(crate) fn plan(rows: &[Row]) -> String {
                 row.layers_sent, row.layers_total
             )
         };
-        let _infallible = writeln!(text, "{}  {}  {what}", row.node, row.image);
+        let (node, image) = (visible(&row.node), visible(&row.image));
+        let _infallible = writeln!(text, "{node}  {image}  {what}");
         if row.same_engine || row.error.is_some() {
             continue;
         }
@@ -88,7 +90,7 @@ pub(crate) fn plan(rows: &[Row]) -> String {
             let size = layer.size.map_or_else(|| "?".into(), bytes);
             // as much of a digest as docker shows
             let short = layer.diff_id.get(..19).unwrap_or(&layer.diff_id);
-            let _infallible = writeln!(text, "  {what}  {short}  {size:>8}");
+            let _infallible = writeln!(text, "  {what}  {}  {size:>8}", visible(short));
         }
     }
     text
@@ -108,11 +110,7 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
         let of_image = || rows.iter().filter(move |row| row.image == image);
         for row in of_image() {
             if let Some(error) = &row.error {
-                lines.push(format!(
-                    "{}: {image}: {}",
-                    row.node,
-                    crate::ui::visible(error)
-                ));
+                lines.push(format!("{}: {image}: {}", row.node, visible(error)));
             } else if row.same_engine {
                 lines.push(format!(
                     "{}: {image}: the host engine is this node's engine: nothing to do",
@@ -191,6 +189,18 @@ pub(crate) fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_moves_no_cursor() {
+        let row = Row {
+            node: "m\u{1b}[2J".into(),
+            image: "a\u{1b}]0;x\u{7}".into(),
+            ..Row::default()
+        };
+        let text = plan(&[row]);
+        assert!(text.contains("has all layers"), "{text}");
+        assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
+    }
 
     #[test]
     fn bytes_are_written_as_docker_writes_them() {
