@@ -109,23 +109,6 @@ impl Resizes {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::frame;
-
-    #[test]
-    fn a_frame_is_never_higher_than_the_terminal() {
-        let text = "a\nb\nc\nd\n";
-        assert_eq!(frame(text, &[], 4).matches("\r\n").count(), 3);
-        let cut = frame(text, &["lost".into()], 3);
-        assert_eq!(cut.matches("\r\n").count(), 2);
-        assert!(
-            cut.contains("... 3 more lines") && cut.contains("lost"),
-            "{cut:?}"
-        );
-    }
-}
-
 /// Resolves with the signal's number when the terminal is closed (SIGHUP) or someone presses the
 /// key for SIGQUIT elsewhere: the terminal must be given back first.
 pub(crate) async fn told_to_end() -> u8 {
@@ -142,4 +125,21 @@ pub(crate) async fn told_to_end() -> u8 {
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frame;
+
+    #[test]
+    fn a_frame_is_never_higher_than_the_terminal() {
+        let text = "a\nb\nc\nd\n";
+        assert_eq!(frame(text, &[], 4).matches("\r\n").count(), 3);
+        let cut = frame(text, &["lost".into()], 3);
+        assert_eq!(cut.matches("\r\n").count(), 2);
+        assert!(
+            cut.contains("... 3 more lines") && cut.contains("lost"),
+            "{cut:?}"
+        );
+    }
 }

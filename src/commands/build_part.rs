@@ -95,13 +95,12 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::fs::{FileTypeExt as _, symlink};
 
-    fn written(file: &Path, text: &[u8]) {
-        let (mut to, part) = writer(file).unwrap();
-        to.write_all(text).unwrap();
+    fn written(file: &Path, text: &[u8]) -> Result<()> {
+        let (mut to, part) = writer(file)?;
+        to.write_all(text)
+            .map_err(|error| cannot_write(file).because(error))?;
         drop(to);
-        if let Some(part) = part {
-            part.finish().unwrap();
-        }
+        part.map_or(Ok(()), Part::finish)
     }
 
     #[test]
@@ -110,7 +109,7 @@ mod tests {
         let (link, file) = (folder.path().join("link"), folder.path().join("file"));
         symlink("file", &link).unwrap();
         for text in [b"first", b"again"] {
-            written(&link, text);
+            written(&link, text).unwrap();
             assert!(link.is_symlink());
             assert_eq!(fs::read(&file).unwrap(), text);
         }
@@ -127,7 +126,7 @@ mod tests {
         assert!(to.write_all(b"x").is_err());
         let link = folder.path().join("null");
         symlink("/dev/null", &link).unwrap();
-        written(&link, b"x");
+        written(&link, b"x").unwrap();
         let kind = fs::metadata(&link).unwrap().file_type();
         assert!(link.is_symlink() && kind.is_char_device());
     }

@@ -114,6 +114,9 @@ async fn write(args: &Args, context: &Context, store: &Store) -> Result<Report> 
             ))
             .hint(format!("`docker context rm {}` takes it away", record.name)));
         }
+        Found::Ours { profile: its, .. } if *its != profile => {
+            return Err(of_another(&record.name, its));
+        }
         Found::Ours { before, .. } => before.clone(),
         Found::Broken | Found::Nothing => None,
     };
@@ -205,6 +208,7 @@ fn remove(args: &Args, context: &Context, store: &Store) -> Result<Report> {
             );
         }
         Found::Broken => None,
+        Found::Ours { profile: its, .. } if its != profile => return Err(of_another(&name, &its)),
         Found::Ours { before, .. } => before,
     };
     // docker can't work with a choice that is gone: that goes first
@@ -226,6 +230,14 @@ fn remove(args: &Args, context: &Context, store: &Store) -> Result<Report> {
         state: State::Removed,
         was: None,
     })
+}
+
+/// The profile `a-m02` and the node `m02` of `a` would have the same.
+fn of_another(name: &str, profile: &str) -> Error {
+    Error::failed(format!(
+        "the docker context `{name}` is of profile `{profile}`"
+    ))
+    .hint(format!("`docker context rm {name}` takes it away"))
 }
 
 fn name_or_default(store: &Store) -> String {

@@ -7,6 +7,7 @@ use crate::commands::target::NodeTarget;
 use crate::docker_env::diagnosis::{self, Finding, Node, Severity};
 use crate::docker_env::endpoint::Address;
 use crate::engine::Engine;
+use crate::engine::docker_leftovers::Leftovers;
 use crate::engine::tls::{self, Trouble};
 use crate::engine::transport::Dialer;
 use crate::error::{Error, Result};
@@ -206,19 +207,29 @@ impl<'a> Examiner<'a> {
                 .and_then(|offset| diagnosis::clock(offset, &set_clock))
                 .map(|finding| finding.seen("the engine's own time against this computer's")),
         );
-        let left = left?;
-        if !left.is_empty() {
-            let message = "a devnet that was killed left things in the engine";
-            let fix = match self.profile {
-                Some(profile) => format!("devnet -p {profile} clean"),
-                None => "devnet clean, with the same flags".into(),
-            };
-            let mut finding = Finding::new("leftovers", Severity::Warning, message, fix);
-            finding.evidence = left;
-            findings.push(finding);
-        }
+        findings.extend(self.left(left?));
         findings.extend(client?);
         Ok(findings)
+    }
+
+    fn left(&self, left: Leftovers) -> Option<Finding> {
+        let mut fix = match self.profile {
+            Some(profile) => format!("devnet -p {profile} clean"),
+            None => "devnet clean, with the same flags".into(),
+        };
+        let mut evidence = left.containers;
+        let message = if !evidence.is_empty() {
+            "a devnet that was killed left things in the engine"
+        } else if left.transfers.is_empty() {
+            return None;
+        } else {
+            fix = format!("where no transfer runs: {fix}");
+            "a transfer runs or was left in the engine"
+        };
+        evidence.extend(left.transfers);
+        let mut finding = Finding::new("leftovers", Severity::Warning, message, fix);
+        finding.evidence = evidence;
+        Some(finding)
     }
 
     /// What the docker command says to this engine; one node tells it for all.

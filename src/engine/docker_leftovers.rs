@@ -6,10 +6,20 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::lab::label::{HELPER, ROLE};
+use crate::host::owner;
+use crate::lab::label::{HELPER, OWNER, ROLE};
 
-/// Longer than any of devnet's own containers lives.
+/// Longer than a container waits to be started or removed.
 const OLD: i64 = 120;
+
+/// What stands in an engine and should not for long.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    /// Whose devnet is gone.
+    pub(crate) containers: Vec<String>,
+    /// A transfer runs, or was left: a name does not tell.
+    pub(crate) transfers: Vec<String>,
+}
 
 impl Engine {
     /// Names of images under transfer, and of devnet's own containers that should have ended by
@@ -17,7 +27,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine can't be asked.
-    pub(crate) async fn leftovers(&self, now: i64) -> Result<Vec<String>> {
+    pub(crate) async fn leftovers(&self, now: i64) -> Result<Leftovers> {
         let Self::Docker(docker) = self;
         let options = ListContainersOptionsBuilder::default()
             .all(true)
@@ -28,17 +38,18 @@ impl Engine {
             .list_containers(Some(options))
             .await
             .map_err(|error| docker.failed("listing containers", error))?;
-        let mut left = Vec::new();
+        let mut left = Leftovers::default();
         for container in listed {
             let labels = container.labels.unwrap_or_default();
             let role = labels.get(ROLE).map_or("", String::as_str);
-            if container
-                .created
-                .is_some_and(|made| is_left(role, now - made))
-            {
+            let gone = labels.get(OWNER).and_then(|mark| owner::is_gone(mark));
+            let state = container.state.map(|state| state.to_string());
+            let up = state.is_some_and(|state| crate::pod::is_up(&state));
+            let age = container.created.map_or(0, |made| now - made);
+            if is_left(role, gone, up, age) {
                 let id = container.id.unwrap_or_default();
                 let id: String = id.chars().take(12).collect();
-                left.push(format!("container {id} ({role})"));
+                left.containers.push(format!("container {id} ({role})"));
             }
         }
         for name in self
@@ -48,18 +59,21 @@ impl Engine {
             .flat_map(|(_, names)| names)
         {
             if name.starts_with("127.0.0.1:") && name.contains("/devnet-transfer/") {
-                left.push(format!("image {name}"));
+                let what = format!("image {name}: a transfer runs or was left");
+                left.transfers.push(what);
             }
         }
         Ok(left)
     }
 }
 
-/// Whether a container of this role and age (in seconds) should have ended by now.
-fn is_left(role: &str, age: i64) -> bool {
+/// Whether a container of this role should have ended by now; `gone` is its devnet, where that can
+/// be told, and `age` is in seconds.
+fn is_left(role: &str, gone: Option<bool>, up: bool, age: i64) -> bool {
     // the lab's own, and what serves a pod, live as long as their pod
     let short_lived = !role.is_empty() && !role.starts_with("lab-") && role != HELPER;
-    short_lived && age > OLD
+    // a shell's or a watch's lives as long as they do
+    short_lived && gone.unwrap_or(!up && age > OLD)
 }
 
 #[cfg(test)]
@@ -70,10 +84,17 @@ mod tests {
 
     #[test]
     fn a_look_that_is_old_was_left_and_a_lab_never_is() {
-        assert!(is_left(LOOK, OLD + 1));
-        assert!(!is_left(LOOK, OLD), "it may still run");
+        assert!(is_left(LOOK, None, false, OLD + 1));
+        assert!(!is_left(LOOK, None, false, OLD), "it may be removed now");
         for role in [SANDBOX, CONTAINER, HELPER, ""] {
-            assert!(!is_left(role, 100 * OLD), "{role}");
+            assert!(!is_left(role, Some(true), false, 100 * OLD), "{role}");
         }
+    }
+
+    #[test]
+    fn a_helper_is_left_when_its_devnet_is_gone_and_not_by_its_age() {
+        assert!(is_left(LOOK, Some(true), true, 1));
+        assert!(!is_left(LOOK, Some(false), true, 100 * OLD));
+        assert!(!is_left(LOOK, None, true, 100 * OLD), "another computer's");
     }
 }

@@ -21,7 +21,24 @@ pub(crate) fn is_gone(mark: &str) -> Option<bool> {
         return None;
     }
     let pid: u32 = mark.rsplit('/').nth(1)?.parse().ok()?;
-    Some(of(&pid.to_string()).as_deref() != Some(mark))
+    match of(&pid.to_string()) {
+        Some(now) => Some(now != mark),
+        None => is_no_process(pid),
+    }
+}
+
+/// Other users' processes may be hidden in /proc; a signal that is none still tells them from none.
+#[cfg(unix)]
+fn is_no_process(pid: u32) -> Option<bool> {
+    use rustix::process::{Pid, test_kill_process};
+    let pid = Pid::from_raw(i32::try_from(pid).ok().filter(|pid| *pid > 0)?)?;
+    // one of this number is there, and whether it is the one that is meant can't be told
+    (test_kill_process(pid) == Err(rustix::io::Errno::SRCH)).then_some(true)
+}
+
+#[cfg(not(unix))]
+fn is_no_process(_pid: u32) -> Option<bool> {
+    None
 }
 
 /// `BOOT/PID NAMESPACE/PID/START`.
@@ -51,6 +68,11 @@ mod tests {
         assert_eq!(is_gone(&own), Some(false));
         assert_eq!(is_gone(&format!("{own}0")), Some(true));
         assert_eq!(is_gone(&format!("x{own}")), None, "another computer");
+        let (place, _) = own.rsplit_once('/').unwrap();
+        let (place, _) = place.rsplit_once('/').unwrap();
+        // Linux gives no such number
+        assert_eq!(is_gone(&format!("{place}/4194305/1")), Some(true));
+        assert_eq!(is_no_process(std::process::id()), None);
         assert_eq!(is_gone("unknown"), None);
         assert_eq!(is_gone(""), None);
     }

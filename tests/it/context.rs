@@ -281,6 +281,11 @@ fn nodes_ssh_logins_and_dockers_own_folder() {
         3,
         "the second node's alone: {tls:?}"
     );
+    // a profile may be called as another's node
+    let stderr = sandbox
+        .devnet(&["-p", "multi-m02", "context", "--rm"])
+        .fails(1);
+    assert!(stderr.contains("is of profile `multi`"), "{stderr}");
     assert_eq!(
         one(&["--rm", "-n", "multi-m02"]),
         pair("devnet-multi-m02", "-")

@@ -165,6 +165,13 @@ fn a_node_that_is_away_is_told_and_the_others_are_shown() {
         "{out}"
     );
     assert!(out.stderr.contains("half-m02"), "{out}");
+    let out = sandbox.devnet(&["-p", "half", "images", "no-such"]);
+    assert_eq!(out.code, 5, "{out}");
+    let out = sandbox.devnet(&["-p", "half", "images", "prune", "--dry-run", "-o", "json"]);
+    assert_eq!(out.code, 5, "{out}");
+    let planned: Vec<Value> = serde_json::from_str(&out.stdout).unwrap();
+    let away = planned.iter().find(|row| row["node"] == "half-m02");
+    assert!(away.unwrap()["error"].is_string(), "{planned:?}");
     sandbox
         .devnet(&["-p", "half", "images", "-n", "nobody"])
         .fails(4);

@@ -82,8 +82,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if !args.names.is_empty() {
         for name in &args.names {
             if !images.iter().any(|image| image.is_meant(name)) {
-                return Err(Error::not_found(format!("no image is called `{name}`"))
-                    .hint("`devnet images` shows all"));
+                let error = Error::not_found(format!("no image is called `{name}`"))
+                    .hint("`devnet images` shows all");
+                return Err(match lost.first() {
+                    None => error,
+                    // it may have the image
+                    Some(lost) => error
+                        .because(format!("node `{}` did not answer", lost.node))
+                        .with_kind(Kind::Partly),
+                });
             }
         }
         images.retain(|image| args.names.iter().any(|name| image.is_meant(name)));
@@ -102,11 +109,17 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
         .map_err(|error| Error::failed("could not write JSON").because(error))
 }
 
+/// A node that did not answer, and why.
+struct Lost {
+    node: String,
+    error: Error,
+}
+
 /// Done, or partly: some nodes did not answer.
-fn outcome(lost: Vec<Error>) -> Result<()> {
+fn outcome(lost: Vec<Lost>) -> Result<()> {
     match lost.into_iter().next() {
         None => Ok(()),
-        Some(error) => Err(error.with_kind(Kind::Partly)),
+        Some(lost) => Err(lost.error.with_kind(Kind::Partly)),
     }
 }
 
@@ -114,7 +127,7 @@ fn outcome(lost: Vec<Error>) -> Result<()> {
 ///
 /// # Errors
 /// When none answers.
-async fn look(context: &Context, choice: &Choice) -> Result<(Vec<Look>, Vec<Error>)> {
+async fn look(context: &Context, choice: &Choice) -> Result<(Vec<Look>, Vec<Lost>)> {
     let target: Target = context
         .target(Need::Image)
         .await?
@@ -122,19 +135,21 @@ async fn look(context: &Context, choice: &Choice) -> Result<(Vec<Look>, Vec<Erro
     let looks = target.nodes.iter().map(|node| look_at(context, node));
     let mut found = Vec::new();
     let mut lost = Vec::new();
-    for outcome in futures_util::future::join_all(looks).await {
+    let outcomes = futures_util::future::join_all(looks).await;
+    for (node, outcome) in target.nodes.iter().zip(outcomes) {
+        let node = node.name.clone();
         match outcome {
             Ok(look) => found.push(look),
-            Err(error) => lost.push(error),
+            Err(error) => lost.push(Lost { node, error }),
         }
     }
     if found.is_empty()
-        && let Some(error) = lost.pop()
+        && let Some(lost) = lost.pop()
     {
-        return Err(error);
+        return Err(lost.error);
     }
-    for error in &lost {
-        context.ui.warn(&error.in_one_line());
+    for lost in &lost {
+        context.ui.warn(&lost.error.in_one_line());
     }
     Ok((found, lost))
 }

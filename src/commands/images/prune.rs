@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
-use super::{Choice, Look, Output, json, look, outcome};
+use super::{Choice, Look, Lost, Output, json, look, outcome};
 use crate::commands::Context;
 use crate::commands::pods::write;
 use crate::engine::docker_inventory::Removed;
@@ -44,6 +44,18 @@ struct Pruned {
     error: Option<String>,
 }
 
+impl Pruned {
+    /// Of a node that did not answer.
+    fn nothing(lost: &Lost) -> Self {
+        Self {
+            node: lost.node.clone(),
+            removed: Vec::new(),
+            bytes_freed: 0,
+            error: Some(lost.error.in_one_line()),
+        }
+    }
+}
+
 pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     let (looks, lost) = look(context, &args.choice).await?;
     let spare: Vec<(&Look, Vec<&Shown>)> = looks
@@ -62,7 +74,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
         if count == 0 && text {
             context.ui.say("there is no image that nobody would miss");
         }
-        let planned: Vec<Pruned> = spare
+        let mut planned: Vec<Pruned> = spare
             .iter()
             .map(|(look, images)| Pruned {
                 node: look.node.clone(),
@@ -72,13 +84,14 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
             })
             .collect();
         if !text {
+            planned.extend(lost.iter().map(Pruned::nothing));
             write(context, &json(&planned)?)?;
         }
         return outcome(lost);
     }
     if !args.yes && !agreed(context, count).await? {
         context.ui.say("nothing was removed");
-        return Ok(());
+        return outcome(lost);
     }
     let work = spare.iter().map(|(look, images)| prune(look, images));
     let pruned = futures_util::future::join_all(work).await;
@@ -92,7 +105,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
             ));
         }
     } else {
-        write(context, &json(&pruned)?)?;
+        let away: Vec<Pruned> = lost.iter().map(Pruned::nothing).collect();
+        let all: Vec<&Pruned> = pruned.iter().chain(&away).collect();
+        write(context, &json(&all)?)?;
     }
     let failed: Vec<&Pruned> = pruned.iter().filter(|node| node.error.is_some()).collect();
     if let Some(first) = failed.first() {
