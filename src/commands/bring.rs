@@ -108,12 +108,7 @@ impl Context {
         let ours = cargo.transfer_name();
         let engines: Vec<&Engine> = nodes.iter().map(|node| node.engine).collect();
         let take_back = async {
-            if let Cargo::Engine(transfer) = cargo
-                && let Err(error) = transfer.tidy_source().await
-            {
-                self.ui
-                    .warn(&format!("{error}; `devnet -p lab clean` removes it"));
-            }
+            self.tidy_source(cargo).await;
             self.forget(&engines, &ours).await;
         };
         let what = names
@@ -127,6 +122,7 @@ impl Context {
             Ok(sent)
         };
         let sent = self.or_undo(work, take_back).await?;
+        self.tidy_source(cargo).await;
         // one that answers no more can't be asked to forget either
         let answering: Vec<&Engine> = engines
             .iter()
@@ -138,6 +134,16 @@ impl Context {
             .collect();
         self.forget(&answering, &ours).await;
         Ok(sent)
+    }
+
+    /// Takes away what still stands in the source, or says that it does.
+    async fn tidy_source(&self, cargo: &Cargo<'_>) {
+        if let Cargo::Engine(transfer) = cargo
+            && let Err(error) = transfer.tidy_source().await
+        {
+            self.ui
+                .warn(&format!("{error}; `devnet -p lab clean` removes it"));
+        }
     }
 
     /// A node may have removed layers in between, or take no archive that lacks some: once, and

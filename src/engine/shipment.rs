@@ -1,7 +1,7 @@
 //! Bringing an image out of an archive or layout on this computer to nodes: the layers that some
 //! node lacks are read once, checked while they pass, and each node gets those that it lacks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ enum Part {
     /// A layer begins: its path in the archive that is read, and its header for those that are sent.
     Begin(String, Bytes),
     Content(Bytes),
+    /// All was read: a reader that is gone without this has not come to the end.
+    End,
     Broken(Error),
 }
 
@@ -154,14 +156,16 @@ impl Shipment {
     ) -> Result<()> {
         let mut parts = self.read(&places)?;
         let mut now = String::new();
-        while let Some(part) = parts.recv().await {
-            let bytes = match part {
-                Part::Begin(path, header) => {
+        loop {
+            let bytes = match parts.recv().await {
+                Some(Part::Begin(path, header)) => {
                     now = path;
                     header
                 }
-                Part::Content(bytes) => bytes,
-                Part::Broken(error) => return Err(error),
+                Some(Part::Content(bytes)) => bytes,
+                Some(Part::End) => break,
+                Some(Part::Broken(error)) => return Err(error),
+                None => return Err(Error::failed("reading the archive failed")),
             };
             for (lane, wants) in lanes.iter_mut() {
                 if wants.contains(&now) {
@@ -188,10 +192,12 @@ impl Shipment {
             .collect();
         let files = self.files.clone();
         thread(move || {
-            if let Err(error) = read(&files, &layers, &sender) {
-                // nobody listens any more: the nodes have failed, or someone pressed Ctrl-C
-                let _gone = sender.blocking_send(Part::Broken(error));
-            }
+            let last = match read(&files, &layers, &sender) {
+                Ok(()) => Part::End,
+                Err(error) => Part::Broken(error),
+            };
+            // nobody listens any more: the nodes have failed, or someone pressed Ctrl-C
+            let _gone = sender.blocking_send(last);
         })?;
         Ok(receiver)
     }
@@ -230,10 +236,12 @@ fn read(files: &Files, layers: &[PackedLayer], sender: &mpsc::Sender<Part>) -> R
             .blocking_send(part)
             .map_err(|_| io::Error::other("nobody takes it"))
     };
-    let paths: Vec<&str> = layers
+    // equal layers are one file, and of two nodes each may lack it at another place
+    let paths: BTreeSet<&str> = layers
         .iter()
         .filter_map(|layer| layer.path.as_deref())
         .collect();
+    let paths: Vec<&str> = paths.into_iter().collect();
     files.visit(&paths, &mut |path, size, content| {
         let unread = |error| files.unread(error);
         let layer = layers

@@ -46,7 +46,7 @@ pub(crate) type KnownBlobs = HashMap<String, (String, u64)>;
 pub(crate) struct Transfer<'a> {
     pub(crate) source: &'a Engine,
     pub(crate) image: Image,
-    /// The name by which the source has it.
+    /// The name by which the source was asked for it; messages say it.
     pub(crate) name: String,
     /// A word of this transfer alone; part of the names that it uses.
     pub(crate) token: String,
@@ -151,15 +151,21 @@ impl Transfer<'_> {
             let traces = self.traces();
             (traces.pushed.clone(), traces.reader.clone())
         };
+        // one that stays does not keep the other from going
+        let mut outcome = Ok(());
         if let Some(name) = pushed {
-            self.source.untag(&name).await?;
-            self.traces().pushed = None;
+            match self.source.untag(&name).await {
+                Ok(()) => self.traces().pushed = None,
+                Err(error) => outcome = Err(error),
+            }
         }
         if let Some(name) = reader {
-            self.source.remove(&name).await?;
-            self.traces().reader = None;
+            match self.source.remove(&name).await {
+                Ok(()) => self.traces().reader = None,
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        Ok(())
+        outcome
     }
 
     pub(super) fn traces(&self) -> std::sync::MutexGuard<'_, Traces> {
@@ -196,8 +202,9 @@ impl Transfer<'_> {
             .collect();
         let registry = Registry::listen(&self.token, known).await?;
         self.traces().pushed = Some(format!("{}:{TAG}", registry.repository));
+        // by its ID: what was typed may name another image by now
         self.source
-            .tag(&self.name, &registry.repository, TAG)
+            .tag(&self.image.id, &registry.repository, TAG)
             .await?;
         let outcome = self.source.push(&registry.repository, TAG).await;
         self.tidy_source().await?;
@@ -314,7 +321,7 @@ impl Transfer<'_> {
             ))
             .because(why)
         };
-        let mut saved = Box::pin(self.source.save(&self.name));
+        let mut saved = Box::pin(self.source.save(&self.image.id));
         let mut repack = Repack::new((self.repository(), TAG.into()));
         while let Some(bytes) = saved.next().await {
             let bytes = bytes?;

@@ -6,6 +6,11 @@ use serde_json::json;
 
 use crate::image::digest::Digest;
 
+/// A name needs no more.
+const LONGEST_NAME: usize = 64 << 10;
+/// What may stand before one entry: names, and attributes in pax records.
+const MOST_BEFORE: usize = 4 << 20;
+
 /// An archive's block.
 pub(crate) const BLOCK: usize = 512;
 
@@ -167,11 +172,13 @@ impl Headers {
         self.held.extend_from_slice(block);
         let kind = header.entry_type();
         if kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
-            // a name needs no megabyte
             let size = usize::try_from(size)
                 .ok()
                 .filter(|size| *size <= 1 << 20)
                 .ok_or("a name of over 1 MB")?;
+            if self.held.len() + size > MOST_BEFORE {
+                return Err("too much before an entry");
+            }
             if size > 0 {
                 self.collecting = Some((kind.as_byte(), size, Vec::new()));
             }
@@ -183,6 +190,13 @@ impl Headers {
             .display()
             .to_string();
         let path = self.long_path.take().unwrap_or(own);
+        if path
+            .len()
+            .max(self.long_link.as_ref().map_or(0, String::len))
+            > LONGEST_NAME
+        {
+            return Err("a name of over 64 KB");
+        }
         let size = self.long_size.take().unwrap_or(size);
         let linked = || {
             let own = header.link_name().ok().flatten();
@@ -271,6 +285,34 @@ mod tests {
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].path, path);
         assert_eq!(entries[0].header.len(), 3 * BLOCK, "its name goes with it");
+    }
+
+    #[test]
+    fn names_are_bounded_and_so_is_what_stands_before_an_entry() {
+        let long = |length: usize| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path("././@LongLink").unwrap();
+            header.set_entry_type(tar::EntryType::GNULongName);
+            header.set_size(length as u64);
+            header.set_cksum();
+            let mut bytes = header.as_bytes().to_vec();
+            bytes.resize(BLOCK + length, b'n');
+            bytes
+        };
+        let taken = |bytes: &[u8]| {
+            let mut headers = Headers::default();
+            bytes
+                .chunks(BLOCK)
+                .try_for_each(|block| headers.take(block).map(|_| ()))
+        };
+        let entry = small_file("a", b"");
+        assert_eq!(taken(&[long(LONGEST_NAME), entry.clone()].concat()), Ok(()));
+        let over = [long(LONGEST_NAME + BLOCK), entry].concat();
+        assert_eq!(taken(&over), Err("a name of over 64 KB"));
+        assert_eq!(
+            taken(&long(1 << 19).repeat(9)),
+            Err("too much before an entry")
+        );
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Which images stand in an archive or layout: their names, platforms, configurations and layers.
 //! Everything that is small is read here and checked against the digest that names it.
 
+use std::cell::Cell;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
@@ -14,6 +17,10 @@ use crate::image::platform::Platform;
 const MOST_LAYERS: usize = 500;
 /// Images in one archive, or platforms of one image.
 const MOST_MANIFESTS: usize = 1000;
+/// Indexes and manifests of all images together.
+const MOST_READ: usize = 10 * MOST_MANIFESTS;
+/// What all that is read of an archive's images may take together.
+const ROOM: usize = 64 << 20;
 /// Indexes within indexes.
 const DEEPEST: usize = 4;
 
@@ -40,14 +47,15 @@ pub(crate) struct Packed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Small {
     pub(crate) digest: Digest,
-    pub(crate) bytes: Vec<u8>,
+    /// Shared: every platform of an image has its index.
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 impl Small {
     pub(crate) fn of(bytes: Vec<u8>) -> Self {
         Self {
             digest: Digest::of(&bytes),
-            bytes,
+            bytes: bytes.into(),
         }
     }
 }
@@ -113,7 +121,11 @@ impl Offer {
 /// When it has none, or something about them is wrong.
 pub(crate) fn read(files: &Files) -> Result<Vec<Offer>> {
     let offers = if let Some(index) = files.small("index.json")? {
-        Oci { files }.offers(&index)?
+        Oci {
+            files,
+            room: &Room::default(),
+        }
+        .offers(&index)?
     } else if let Some(manifest) = files.small("manifest.json")? {
         docker(files, &manifest)?
     } else {
@@ -143,9 +155,36 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .unwrap_or_default()
 }
 
+/// What was taken so far: files that many images share are held once for each of them.
+#[derive(Default)]
+struct Room {
+    bytes: Cell<usize>,
+    manifests: Cell<usize>,
+}
+
+impl Room {
+    fn take(&self, files: &Files, bytes: usize) -> Result<()> {
+        self.bytes.set(self.bytes.get() + bytes);
+        if self.bytes.get() > ROOM {
+            return Err(files.broken("what it says of its images takes more than 64 MB".into()));
+        }
+        Ok(())
+    }
+
+    /// One more index or manifest is read.
+    fn manifest(&self, files: &Files) -> Result<()> {
+        self.manifests.set(self.manifests.get() + 1);
+        if self.manifests.get() > MOST_READ {
+            return Err(files.broken(format!("it lists more than {MOST_READ} manifests")));
+        }
+        Ok(())
+    }
+}
+
 /// An OCI layout.
 struct Oci<'f> {
     files: &'f Files,
+    room: &'f Room,
 }
 
 impl Oci<'_> {
@@ -220,6 +259,7 @@ impl Oci<'_> {
         let Some(bytes) = self.files.small(&digest.blob_path())? else {
             return Ok(None);
         };
+        self.room.take(self.files, bytes.len())?;
         let found = Small::of(bytes);
         if found.digest != digest {
             return Err(self.files.broken(format!(
@@ -246,17 +286,30 @@ impl Oci<'_> {
         depth: usize,
         choices: &mut Vec<Packed>,
     ) -> Result<()> {
+        let digest = self.digest(descriptor)?;
+        if choices.iter().any(|choice| {
+            let manifest = choice.manifest.as_ref();
+            manifest.is_some_and(|manifest| manifest.digest == digest)
+        }) {
+            return Ok(());
+        }
         // an engine saves only the platforms that it has
         let Some(blob) = self.blob(descriptor)? else {
             return Ok(());
         };
+        self.room.manifest(self.files)?;
         let value = parse(self.files, blob.digest.as_str(), &blob.bytes)?;
         if value.get("manifests").is_none() {
             let packed = self.packed(blob, &value, index)?;
+            if choices.len() >= MOST_MANIFESTS {
+                return Err(self
+                    .files
+                    .broken(format!("an image has more than {MOST_MANIFESTS} platforms")));
+            }
             choices.push(packed);
             return Ok(());
         }
-        if depth >= DEEPEST || choices.len() > MOST_MANIFESTS {
+        if depth >= DEEPEST {
             return Err(self.files.broken("indexes within indexes".into()));
         }
         for child in self.manifests(&value)? {
@@ -300,6 +353,9 @@ impl Oci<'_> {
             let blob = self.digest(descriptor)?;
             let size = descriptor.get("size").and_then(Value::as_u64).unwrap_or(0);
             let found = self.files.find(&blob.blob_path())?;
+            if let Some((path, _)) = &found {
+                self.room.take(self.files, path.len())?;
+            }
             if let Some((_, real)) = &found
                 && *real != size
             {
@@ -369,6 +425,7 @@ fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<Offer>> {
     if listed.len() > MOST_MANIFESTS {
         return Err(files.broken(format!("`manifest.json` lists {} images", listed.len())));
     }
+    let room = Room::default();
     listed
         .iter()
         .map(|image| {
@@ -378,7 +435,7 @@ fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<Offer>> {
                 .collect();
             Ok(Offer {
                 names,
-                choices: vec![docker_image(files, image)?],
+                choices: vec![docker_image(files, image, &room)?],
             })
         })
         .collect()
@@ -393,7 +450,7 @@ fn strings<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
         .collect()
 }
 
-fn docker_image(files: &Files, image: &Value) -> Result<Packed> {
+fn docker_image(files: &Files, image: &Value, room: &Room) -> Result<Packed> {
     let path = text(image, "/Config");
     let config = files.small(path)?.ok_or_else(|| {
         files.broken(format!(
@@ -401,6 +458,7 @@ fn docker_image(files: &Files, image: &Value) -> Result<Packed> {
             path.escape_debug()
         ))
     })?;
+    room.take(files, config.len())?;
     let config = Small::of(config);
     let named = path.rsplit('/').next().unwrap_or(path);
     let named = named.strip_suffix(".json").unwrap_or(named);
@@ -419,6 +477,9 @@ fn docker_image(files: &Files, image: &Value) -> Result<Packed> {
     let mut layers: Vec<PackedLayer> = Vec::new();
     for (path, diff_id) in paths.into_iter().zip(diff_ids) {
         let found = files.find(path)?;
+        if let Some((path, _)) = &found {
+            room.take(files, path.len())?;
+        }
         let at = found.as_ref().map(|(path, _)| path);
         if at.is_some()
             && layers
@@ -599,6 +660,39 @@ impl Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A layout whose indexes nest `depth` deep and list each child `times` times.
+    fn nested(folder: &std::path::Path, depth: usize, times: usize) -> Files {
+        let blobs = folder.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        let blob = |value: &Value| {
+            let bytes = value.to_string().into_bytes();
+            let digest = Digest::of(&bytes);
+            std::fs::write(folder.join(digest.blob_path()), bytes).unwrap();
+            digest.as_str().to_owned()
+        };
+        let config = blob(&json!({"os": "linux", "rootfs": {"diff_ids": []}}));
+        let kind = "application/vnd.oci.image.config.v1+json";
+        let mut child = blob(&json!({
+            "config": {"mediaType": kind, "digest": config}, "layers": [],
+        }));
+        let list = |child: &str, times| json!({"manifests": vec![json!({"digest": child}); times]});
+        for _ in 0..depth {
+            child = blob(&list(&child, times));
+        }
+        std::fs::write(folder.join("index.json"), list(&child, 1).to_string()).unwrap();
+        Files::open(folder, "layout").unwrap()
+    }
+
+    #[test]
+    fn a_manifest_that_is_listed_again_and_again_is_one_image_and_nested_indexes_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let offers = read(&nested(folder.path(), 1, 1000)).unwrap();
+        assert_eq!(offers.len(), 1);
+        assert_eq!(offers[0].choices.len(), 1);
+        let error = read(&nested(folder.path(), 4, 1000)).unwrap_err();
+        assert!(error.in_one_line().contains("more than"), "{error}");
+    }
 
     #[test]
     fn names_are_as_people_write_them() {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -17,6 +17,8 @@ pub(crate) const LARGEST_JSON: u64 = 8 << 20;
 pub(crate) const HELD: u64 = 32 << 20;
 /// An archive of more files than this is none of images.
 const MOST_ENTRIES: usize = 200_000;
+/// What their names and links may take together.
+const NAMES: usize = 64 << 20;
 /// Links to links to links.
 const MOST_LINKS: usize = 8;
 /// As many bytes tell how something is packed.
@@ -255,11 +257,9 @@ impl Files {
                     places.push((*at, *size, *path));
                 }
                 places.sort_unstable();
+                places.dedup();
                 for (at, size, path) in places {
-                    let mut file: &File = file;
-                    file.seek(SeekFrom::Start(at))
-                        .map_err(|error| self.unread(error))?;
-                    visit(path, size, &mut file.take(size))?;
+                    visit(path, size, &mut Apart { file, at }.take(size))?;
                 }
                 Ok(())
             }
@@ -270,7 +270,7 @@ impl Files {
 
     fn visit_packed(
         &self,
-        mut file: &File,
+        file: &File,
         packing: Packing,
         paths: &[&str],
         visit: &mut Visitor<'_>,
@@ -282,7 +282,9 @@ impl Files {
             }
         }
         places.sort_unstable();
-        file.rewind().map_err(|error| self.unread(error))?;
+        // a stream can't go back to what it has passed
+        places.dedup();
+        let file = Apart { file, at: 0 };
         let mut reader = unpack(BufReader::with_capacity(BUFFER, file), packing);
         let mut passed = 0;
         for (at, size, path) in places {
@@ -324,6 +326,23 @@ pub(crate) fn no_archive(name: &str, why: &str) -> Error {
     Error::failed(format!("`{name}` is no image archive"))
         .because(why.to_owned())
         .hint("`docker save` and `--output type=oci` of a build write such archives")
+}
+
+/// A reader with a place of its own: a thread that was given up may still read the same file.
+struct Apart<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl Read for Apart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        let count = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.at)?;
+        #[cfg(windows)]
+        let count = std::os::windows::fs::FileExt::seek_read(self.file, buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 /// An archive that is read from its beginning.
@@ -388,6 +407,7 @@ pub(crate) struct Walked {
     packings: HashMap<String, Packing>,
     room_taken: u64,
     entries: usize,
+    names: usize,
 }
 
 impl Walked {
@@ -396,6 +416,13 @@ impl Walked {
         self.entries += 1;
         if self.entries > MOST_ENTRIES {
             return Err(format!("it has more than {MOST_ENTRIES} entries"));
+        }
+        self.names += entry.path.len();
+        if let EntryKind::Hardlink(to) | EntryKind::Symlink(to) = &entry.kind {
+            self.names += to.len();
+        }
+        if self.names > NAMES {
+            return Err("its names take more than 64 MB".into());
         }
         // nobody can ask for a path that leads out
         let Some(path) = inside(&entry.path) else {
@@ -596,6 +623,61 @@ mod tests {
         );
         assert_eq!(beside("layer.tar", "../etc/passwd"), None);
         assert_eq!(beside("layer.tar", "/etc/passwd"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_asked_for_twice_is_read_once_and_two_readers_do_not_disturb_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        for packed in [false, true] {
+            let mut builder = tar::Builder::new(Vec::new());
+            for (name, content) in [("a", b"hello"), ("b", b"world")] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(5);
+                builder
+                    .append_data(&mut header, name, &content[..])
+                    .unwrap();
+            }
+            let mut bytes = builder.into_inner().unwrap();
+            if packed {
+                let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                io::Write::write_all(&mut gz, &bytes).unwrap();
+                bytes = gz.finish().unwrap();
+            }
+            let path = folder.path().join(format!("{packed}.tar"));
+            std::fs::write(&path, bytes).unwrap();
+            let files = Files::open(&path, "a.tar").unwrap();
+            let mut seen = Vec::new();
+            files
+                .visit(&["b", "a", "b"], &mut |path, _, file| {
+                    let mut begins = [0; 2];
+                    file.read_exact(&mut begins).unwrap();
+                    files
+                        .visit(&["a"], &mut |_, _, other| {
+                            other.read_to_end(&mut Vec::new()).unwrap();
+                            Ok(())
+                        })
+                        .unwrap();
+                    let mut text = String::from_utf8(begins.into()).unwrap();
+                    file.read_to_string(&mut text).unwrap();
+                    seen.push(format!("{path}:{text}"));
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(seen, ["a:hello", "b:world"], "packed: {packed}");
+        }
+    }
+
+    #[test]
+    fn names_may_not_fill_the_memory() {
+        let entry = Entry {
+            path: "d".repeat(60 << 10),
+            size: 0,
+            header: Vec::new(),
+            kind: EntryKind::File,
+        };
+        let mut walked = Walked::default();
+        let noted = (0..2000).filter(|_| walked.note(&entry, 0).is_ok()).count();
+        assert!(noted * entry.path.len() <= NAMES, "{noted}");
     }
 
     #[test]
