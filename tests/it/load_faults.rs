@@ -232,7 +232,7 @@ fn a_frozen_node_is_given_up_while_the_other_gets_the_image() {
         host.socket(),
         &[
             "POST /containers/create",
-            "GET /images/app:1/get",
+            "GET /images/sha256",
             "POST /images/127",
         ],
         0,
