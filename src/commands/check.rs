@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt as _};
+use tokio::time::timeout;
 
 use crate::commands::Context;
 use crate::commands::gather::{self, Answered, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
-use crate::engine::docker_carrier::Source;
+use crate::engine::docker_carrier::{Source, UNDO_PATIENCE};
 use crate::error::{Error, Kind, Result};
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
@@ -74,11 +75,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let ports = reach::ports(&pods, |place| wanted.contains(&place));
     let (asked, failures) = ask(context, &gathered, &pods, &ports).await?;
     let cells = reach::cells(&pods, &ports, &asked);
-    let dns = reach::resolvers(&pods, &asked);
+    let of_wanted: Vec<_> = asked
+        .iter()
+        .filter(|(place, _)| wanted.contains(place))
+        .cloned()
+        .collect();
+    let dns = reach::resolvers(&pods, &of_wanted);
     let judged: Vec<Pod> = pods
         .iter()
         .enumerate()
-        .filter(|(place, _)| args.pods.is_empty() || wanted.contains(place))
+        .filter(|(place, _)| wanted.contains(place))
         .map(|(_, pod)| pod.clone())
         .collect();
     let ids: Vec<&String> = judged.iter().flat_map(Pod::ids).collect();
@@ -89,12 +95,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .filter(|finding| finding.subjects.iter().any(|id| ids.contains(&id)))
         .cloned()
         .collect();
-    let report = judge(&pods, &judged, &of_several, ports, cells, dns);
+    let mut report = judge(&pods, &judged, &of_several, ports, cells, dns);
+    if report.kept == Some(true) && !(failures.is_empty() && gathered.lost.is_empty()) {
+        report.kept = None;
+    }
     tell(context, &report, args.output)?;
     if judged.is_empty() {
         context.ui.say("no pods");
     }
-    if !report.kept {
+    if report.kept == Some(false) {
         return Err(Error::failed(match report.findings.len() {
             1 => "a promise is broken".to_owned(),
             count => format!("promises are broken: {count} findings"),
@@ -102,6 +111,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     if let Some(error) = failures.into_iter().next() {
         return Err(error.with_kind(Kind::Partly));
+    }
+    if !report.unseen.is_empty() {
+        return Err(Error::failed(
+            "whether every promise is kept is not known: not all could be looked at",
+        )
+        .because(report.unseen.join("; "))
+        .with_kind(Kind::Partly));
     }
     gathered.outcome()
 }
@@ -158,11 +174,12 @@ async fn ask(
         .or_undo(async { sources.await.into_iter().collect() }, async {})
         .await?;
     let clean = async {
-        for (node, source) in &sources {
+        let nodes = sources.iter().map(|(node, source)| async {
             // an engine that is lost has told its reason already
-            let _lost = node.engine.forget_run(&run).await;
-            let _lost = node.engine.forget_source(source).await;
-        }
+            let _lost = timeout(UNDO_PATIENCE, node.engine.forget_run(&run)).await;
+            let _lost = timeout(UNDO_PATIENCE, node.engine.forget_source(source)).await;
+        });
+        futures_util::future::join_all(nodes).await;
     };
     let work = async {
         let nodes = sources.iter().map(|(node, source)| {
@@ -195,7 +212,11 @@ async fn ask(
                 None
             }
         };
-        asked.extend(places.iter().map(|place| (*place, answers.clone())));
+        // the first is the entrance, whose resolver was asked; others on its network have their own
+        let others = answers.as_ref().map(Answers::without_resolvers);
+        let (first, rest) = places.split_at(1);
+        asked.extend(first.iter().map(|place| (*place, answers.clone())));
+        asked.extend(rest.iter().map(|place| (*place, others.clone())));
     }
     asked.sort_by_key(|(place, _)| *place);
     Ok((asked, failures))

@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: !args.choice.no_probe,
     };
-    let mut gathered = gather::gather(context, depth).await?;
+    let mut gathered = gather::gather_on(context, depth, args.choice.node.as_deref()).await?;
     args.choice.apply(&mut gathered.snapshot.pods, &[])?;
     let pods = &gathered.snapshot.pods;
     let mut wanted = Vec::new();
@@ -72,6 +72,21 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             let seconds = text.get(..19).unwrap_or(&text);
             format!("{} UTC", seconds.replace('T', " "))
         });
+    if graph.is_blind() {
+        context.ui.note("connections are not known of every pod");
+    }
+    let graph = match args.output {
+        Form::Json => graph,
+        _ => {
+            let (drawable, left_out) = graph.drawable();
+            if left_out > 0 {
+                context.ui.note(&format!(
+                    "{left_out} addresses of no pod are left out; `-o json` has them"
+                ));
+            }
+            drawable
+        }
+    };
     let text = match args.output {
         Form::Dot => render::graph::dot(&graph),
         Form::Html => render::graph_page::page(&graph, &nodes.join(", "), &when),

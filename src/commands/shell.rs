@@ -3,10 +3,12 @@
 
 use std::io::IsTerminal as _;
 
+use tokio::time::timeout;
+
 use crate::commands::attended::{self, before};
 use crate::commands::{Context, one_pod};
 use crate::engine::Engine;
-use crate::engine::docker_carrier::Source;
+use crate::engine::docker_carrier::{Source, UNDO_PATIENCE};
 use crate::engine::docker_exec::Exec;
 use crate::engine::docker_helper::Helper;
 use crate::error::{Error, Result};
@@ -74,7 +76,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let clean = async {
         // an engine that is lost has told its reason already
-        let _lost = engine.forget_run(&beside.run).await;
+        let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&beside.run)).await;
     };
     let (helper, shell, source) = context
         .or_undo(Box::pin(beside.raise(&args)), clean)
@@ -82,8 +84,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .map_err(before)?;
     let outcome = {
         let clean = async {
-            let _lost = engine.forget_run(&beside.run).await;
-            let _lost = engine.forget_source(&source).await;
+            let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&beside.run)).await;
+            let _lost = timeout(UNDO_PATIENCE, engine.forget_source(&source)).await;
         };
         let work = Box::pin(beside.attend(&args, &helper, shell));
         context.or_undo(work, clean).await

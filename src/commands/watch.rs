@@ -53,6 +53,7 @@ const STILL_THERE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let target = context.target(Need::Pods).await?;
+    let target = target.only(args.choice.node.as_deref())?;
     let selector = args
         .choice
         .selector

@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bollard::container::{AttachContainerResults, LogOutput};
-use bollard::models::{ContainerCreateBody, Mount, MountType};
+use bollard::models::{ContainerCreateBody, HealthConfig, Mount, MountType};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
 };
 use futures_util::{Stream, StreamExt as _};
+
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
@@ -28,6 +30,24 @@ const ROLE_OF_IMAGE: &str = "look-image";
 const FOLDER: &str = "/devnet";
 /// No node has that much to tell.
 const ANSWER_LIMIT: usize = 256 << 20;
+
+/// The program ends itself before; then the engine is what hangs.
+pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
+/// As long as an engine may be thinking about a question.
+pub(crate) const UNDO_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Held by each container of the probe that is being made: the engine goes on making what it was
+/// asked for when nobody waits for it any more.
+static MAKING: RwLock<()> = RwLock::const_new(());
+
+/// Waits until no container of the probe is on its way.
+pub(super) async fn until_made() {
+    drop(MAKING.write().await);
+}
+
+pub(super) fn late() -> Error {
+    Error::failed("the probe did not answer in time")
+}
 
 pub(super) type Output =
     Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
@@ -121,7 +141,16 @@ impl Docker {
             .get_or_insert_default()
             .insert(OWNER.to_owned(), owner::mark());
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let made = self.api.create_container(Some(options), body).await;
+        let making: RwLockReadGuard<'static, ()> = MAKING.read().await;
+        let docker = self.clone();
+        // a task of its own, which ends also when whoever asked has given up
+        let made = tokio::spawn(async move {
+            let _on_its_way = making;
+            docker.api.create_container(Some(options), body).await
+        });
+        let made = made
+            .await
+            .map_err(|error| Error::failed("the probe could not be made").because(error))?;
         Ok(made.map_err(|error| self.failed("the probe", error))?.id)
     }
 
@@ -142,7 +171,9 @@ impl Docker {
             answer.until_the_end(&mut attached.output).await?;
             answer.text()
         };
-        let outcome = outcome.await;
+        let outcome = tokio::time::timeout(PATIENCE, outcome)
+            .await
+            .unwrap_or_else(|_elapsed| Err(late()));
         match &outcome {
             // it ran to its end, and its engine removes it
             Ok(_) => guard.disarm(),
@@ -218,8 +249,9 @@ impl Abandoned {
 
     async fn remove(mut self) {
         if let Some(id) = self.id.take() {
-            // the engine may have removed it already
-            let _gone = Engine::Docker(self.docker.clone()).remove(&id).await;
+            // the engine may have removed it already, or hang
+            let engine = Engine::Docker(self.docker.clone());
+            let _gone = tokio::time::timeout(UNDO_PATIENCE, engine.remove(&id)).await;
         }
     }
 }
@@ -232,6 +264,14 @@ impl Drop for Abandoned {
                 runtime.spawn(async move { engine.remove(&id).await });
             }
         }
+    }
+}
+
+/// No health check, whatever the image says.
+pub(super) fn without_healthcheck() -> HealthConfig {
+    HealthConfig {
+        test: Some(vec!["NONE".into()]),
+        ..HealthConfig::default()
     }
 }
 

@@ -5,13 +5,16 @@ use std::pin::Pin;
 
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{AttachContainerOptionsBuilder, ListImagesOptionsBuilder};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::io::AsyncWrite;
 
 use crate::engine::Engine;
-use crate::engine::docker_carrier::{LOOK, Source, program_of, unique_name};
+use crate::engine::docker_carrier::{
+    LOOK, PATIENCE, Source, late, program_of, unique_name, without_healthcheck,
+};
 use crate::engine::docker_exec::{Exec, Output};
 use crate::engine::docker_reach::RUN;
 use crate::error::{Error, Result};
@@ -34,6 +37,9 @@ type Input = Pin<Box<dyn AsyncWrite + Send>>;
 /// Looking through more images than this would take longer than a person waits.
 const IMAGES: usize = 200;
 const AT_ONCE: usize = 16;
+/// What a helper's tools may use: enough for a debugger, too little to harm the node.
+const MEMORY: i64 = 1 << 30;
+const PROCESSES: i64 = 512;
 
 impl Engine {
     /// Makes a helper: in the network of `network` (a container's ID) and the PID namespace of
@@ -61,7 +67,9 @@ impl Engine {
             entrypoint: Some(vec![program.clone()]),
             cmd: Some(vec!["hold".into()]),
             user: Some("0:0".into()),
+            // nothing of what an image says of itself
             working_dir: Some("/".into()),
+            healthcheck: Some(without_healthcheck()),
             labels: Some(
                 [
                     (ROLE.to_owned(), LOOK.to_owned()),
@@ -78,6 +86,15 @@ impl Engine {
                 ipc_mode: Some("private".into()),
                 // the paths of cgroups tell which process is the container's
                 cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
+                readonly_rootfs: Some(true),
+                // many tools want to write somewhere
+                tmpfs: Some([("/tmp".to_owned(), String::new())].into()),
+                memory: Some(MEMORY),
+                pids_limit: Some(PROCESSES),
+                restart_policy: Some(RestartPolicy {
+                    name: Some(RestartPolicyNameEnum::NO),
+                    maximum_retry_count: None,
+                }),
                 auto_remove: Some(true),
                 cap_drop: Some(vec!["ALL".into()]),
                 cap_add: Some(power),
@@ -130,13 +147,19 @@ impl Engine {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             ..Exec::default()
         };
-        let mut running = self.exec(container, exec).await?;
-        let mut said = Vec::new();
-        while let Some(piece) = running.output.next().await {
-            if let Output::Stdout(bytes) = piece? {
-                said.extend_from_slice(&bytes);
+        let work = async {
+            let mut running = self.exec(container, exec).await?;
+            let mut said = Vec::new();
+            while let Some(piece) = running.output.next().await {
+                if let Output::Stdout(bytes) = piece? {
+                    said.extend_from_slice(&bytes);
+                }
             }
-        }
+            Ok(said)
+        };
+        let said = tokio::time::timeout(PATIENCE, work)
+            .await
+            .unwrap_or_else(|_elapsed| Err(late()))?;
         String::from_utf8(said)
             .map_err(|error| Error::failed("the probe's answer is no text").because(error))
     }

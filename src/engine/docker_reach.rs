@@ -6,7 +6,7 @@ use bollard::models::{
 };
 
 use crate::engine::Engine;
-use crate::engine::docker_carrier::{LOOK, Source, program_of};
+use crate::engine::docker_carrier::{LOOK, Source, program_of, until_made, without_healthcheck};
 use crate::error::Result;
 use crate::lab::label::ROLE;
 
@@ -33,10 +33,11 @@ impl Engine {
 
     /// Removes the containers of an interrupted run.
     pub(crate) async fn forget_run(&self, run: &str) -> Result<()> {
-        // what was on its way when we stopped asking may appear only now
-        for round in 0..3 {
+        // what was on its way when we stopped asking would appear only later
+        until_made().await;
+        for _round in 0..3 {
             let left = self.labelled(&[&format!("{RUN}={run}")]).await?;
-            if left.is_empty() && round > 0 {
+            if left.is_empty() {
                 break;
             }
             for one in left {
@@ -57,6 +58,9 @@ fn body(source: &Source, container: &str, run: &str, questions: &[String]) -> Co
         cmd: Some(words),
         // nobody: to connect takes no power
         user: Some("65534:65534".into()),
+        // nothing of what an image says of itself
+        working_dir: Some("/".into()),
+        healthcheck: Some(without_healthcheck()),
         labels: Some(
             [
                 (ROLE.to_owned(), LOOK.to_owned()),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bollard::container::AttachContainerResults;
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
     RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::WaitContainerOptionsBuilder;
@@ -16,13 +16,13 @@ use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
-use crate::engine::docker_carrier::{Answer, LOOK, Output, Source, program_of, unique_name};
+use crate::engine::docker_carrier::{
+    Answer, LOOK, Output, PATIENCE, Source, UNDO_PATIENCE, late, program_of, unique_name,
+    without_healthcheck,
+};
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
 use crate::pod::ContainerFacts;
-
-/// The program ends itself before; then the engine is what hangs.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
 
 /// A look that is under way, or about to be. Whoever gives up on it calls `forget`.
 #[derive(Debug)]
@@ -41,9 +41,6 @@ pub(crate) struct Kept {
     output: Output,
     docker: Docker,
 }
-
-/// As long as an engine may be thinking about a question.
-const UNDO_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 impl Engine {
     /// Prepares a look at the node; nothing is asked or made yet.
@@ -72,7 +69,7 @@ impl Look {
             .map_err(|_elapsed| late())??;
         // it ran to its end, and its engine removes it; an image goes only after that
         if self.brought().is_some() {
-            self.until_removed().await;
+            let _hangs = tokio::time::timeout(UNDO_PATIENCE, self.until_removed()).await;
             self.forget().await;
         }
         reader.text()
@@ -187,10 +184,6 @@ impl Look {
     }
 }
 
-fn late() -> Error {
-    Error::failed("the probe did not answer in time")
-}
-
 impl Kept {
     /// Asks for a look at this moment.
     ///
@@ -222,10 +215,7 @@ fn body(source: &Source, command: &[&str]) -> ContainerCreateBody {
         user: Some("0:0".into()),
         // nothing of what an image says of itself
         working_dir: Some("/".into()),
-        healthcheck: Some(HealthConfig {
-            test: Some(vec!["NONE".into()]),
-            ..HealthConfig::default()
-        }),
+        healthcheck: Some(without_healthcheck()),
         labels: Some([(ROLE.to_owned(), LOOK.to_owned())].into()),
         attach_stdin: Some(asks),
         open_stdin: Some(asks),

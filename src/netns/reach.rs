@@ -269,6 +269,13 @@ impl Answers {
         Self(text.lines().filter_map(one).collect())
     }
 
+    /// The same, but for what was asked of the resolvers.
+    pub(crate) fn without_resolvers(&self) -> Self {
+        let all = self.0.iter();
+        let others = all.filter(|(question, _)| !question.starts_with("dns/"));
+        Self(others.map(|(q, a)| (q.clone(), a.clone())).collect())
+    }
+
     fn to(&self, proto: &str, to: SocketAddr) -> Option<&Answer> {
         self.0.get(&question(proto, to))
     }

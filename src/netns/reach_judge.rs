@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::reach::{Cell, Listener, Outcome, Resolver, full_name, network};
+use super::reach::{Cell, Listener, Outcome, Resolver, entrance, full_name, network};
 use crate::lab::claim::Proof;
 use crate::pod::{Finding, Origin, Pod, is_up};
 
@@ -24,7 +24,10 @@ pub(crate) struct Broken {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) schema: u32,
-    pub(crate) kept: bool,
+    /// `None`: nothing broken was seen, and not everything could be.
+    pub(crate) kept: Option<bool>,
+    /// What could not be looked at.
+    pub(crate) unseen: Vec<String>,
     pub(crate) promises: Vec<Proof>,
     pub(crate) findings: Vec<Broken>,
     pub(crate) listeners: Vec<Listener>,
@@ -69,15 +72,42 @@ pub(crate) fn judge(
         same_port(pods, &ports),
         names(&dns, &findings),
     ];
+    let unseen = unseen(judged, &cells);
     Report {
         schema: 1,
-        kept: findings.is_empty(),
+        kept: match (findings.is_empty(), unseen.is_empty()) {
+            (false, _) => Some(false),
+            (true, true) => Some(true),
+            (true, false) => None,
+        },
+        unseen,
         promises,
         findings,
         listeners: ports,
         cells,
         dns,
     }
+}
+
+/// Pods whose listeners nobody could see, and promised ways that nobody tried.
+fn unseen(judged: &[Pod], cells: &[Cell]) -> Vec<String> {
+    let mut all: Vec<String> = judged
+        .iter()
+        .filter(|pod| entrance(pod).is_some() && pod.sockets.is_none())
+        .map(|pod| format!("what listens in {} is not known", full_name(pod)))
+        .collect();
+    let mut untried: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in cells
+        .iter()
+        .filter(|cell| cell.promised && cell.outcome == Outcome::Unknown)
+    {
+        *untried.entry(&cell.from).or_default() += 1;
+    }
+    all.extend(untried.into_iter().map(|(from, count)| match count {
+        1 => format!("a way from {from} was not tried"),
+        _ => format!("{count} ways from {from} were not tried"),
+    }));
+    all
 }
 
 fn taken_over(pod: Option<&Pod>, finding: &Finding) -> Broken {

@@ -130,7 +130,7 @@ fn pods_that_reach_each_other_keep_every_promise() {
         pod("b", &["10.0.0.2"], &[("tcp", "0.0.0.0", 80)]),
     ];
     let report = check(&all, |_, _| "ok 0.2");
-    assert!(report.kept, "{:?}", report.findings);
+    assert_eq!(report.kept, Some(true), "{:?}", report.findings);
     for id in [
         "unique-ip",
         "shares-net",
@@ -170,7 +170,7 @@ fn loopback_is_asked_by_its_own_pod_alone_and_promised_to_nobody_else() {
         pod("b", &["10.0.0.2"], &[]),
     ];
     let report = check(&all, |_, _| "ok 0.1");
-    assert!(report.kept);
+    assert_eq!(report.kept, Some(true));
     assert_eq!(report.cells.len(), 1);
     assert_eq!(verdict(&report, "reachable"), None);
 }
@@ -181,7 +181,7 @@ fn silence_over_udp_is_wrong_only_where_the_own_pod_is_answered() {
         pod("a", &["10.0.0.1"], &[("udp", "0.0.0.0", 514)]),
         pod("b", &["10.0.0.2"], &[]),
     ];
-    assert!(check(&all, |_, _| "no-reply").kept);
+    assert_eq!(check(&all, |_, _| "no-reply").kept, Some(true));
     let report = check(
         &all,
         |place, _| {
@@ -233,7 +233,7 @@ fn a_socket_for_ipv6_alone_is_not_promised_over_ipv4() {
             if six(question) { "ok 0.1" } else { "refused" }
         },
     );
-    assert!(report.kept, "{:?}", report.findings);
+    assert_eq!(report.kept, Some(true), "{:?}", report.findings);
     assert!(report.cells.iter().all(|cell| cell.address.is_ipv6()));
     // over IPv4 it is open to its own pod, so it is promised to others
     let report = check(&all, |place, question| {
@@ -252,7 +252,7 @@ fn a_socket_for_ipv6_alone_is_not_promised_over_ipv4() {
             "ok 0.1"
         }
     });
-    assert!(report.kept);
+    assert_eq!(report.kept, Some(true));
     assert_eq!(report.cells.len(), 2);
 }
 
@@ -267,8 +267,39 @@ fn who_could_not_be_asked_is_unknown_and_blames_nobody() {
     let cells = cells(&all, &ports, &asked);
     assert!(cells.iter().all(|cell| cell.outcome == Outcome::Unknown));
     let report = judge(&all, &all, &[], ports, cells, Vec::new());
-    assert!(report.kept);
+    assert!(report.findings.is_empty());
+    // but it is not said that all is well
+    assert_eq!(report.kept, None);
+    assert_eq!(
+        report.unseen,
+        [
+            "a way from default/a was not tried",
+            "a way from default/b was not tried",
+        ]
+    );
     assert_eq!(verdict(&report, "reachable"), None);
+}
+
+#[test]
+fn a_pod_whose_listeners_nobody_saw_keeps_no_promise() {
+    let mut all = [pod("a", &["10.0.0.1"], &[]), pod("b", &["10.0.0.2"], &[])];
+    assert_eq!(check(&all, |_, _| "ok 0.1").kept, Some(true));
+    all[1].sockets = None;
+    let report = check(&all, |_, _| "ok 0.1");
+    assert_eq!(report.kept, None);
+    assert_eq!(report.unseen, ["what listens in default/b is not known"]);
+}
+
+#[test]
+fn the_answers_of_one_pods_resolver_are_not_anothers() {
+    let both = Answers::parse("dns/10.96.0.10 ok 1 x NOERROR\ntcp/10.0.0.1:80 ok 1\n");
+    let others = both.without_resolvers();
+    assert_eq!(
+        (both.resolvers().count(), others.resolvers().count()),
+        (1, 0)
+    );
+    let to = SocketAddr::from(([10, 0, 0, 1], 80));
+    assert_eq!(both.to("tcp", to), others.to("tcp", to));
 }
 
 #[test]
@@ -279,15 +310,15 @@ fn plain_containers_and_other_nodes_of_a_lab_are_promised_nothing() {
     ];
     let refused = |place: usize, _: &str| if place == 0 { "ok 0.1" } else { "timeout" };
     all[1].node = "other".into();
-    assert!(!check(&all, refused).kept);
+    assert_eq!(check(&all, refused).kept, Some(false));
     for one in &mut all {
         one.origin = Origin::Lab;
     }
-    assert!(check(&all, refused).kept);
+    assert_eq!(check(&all, refused).kept, Some(true));
     all[1].node = "n".into();
-    assert!(!check(&all, refused).kept);
+    assert_eq!(check(&all, refused).kept, Some(false));
     all[1].origin = Origin::Docker;
-    assert!(check(&all, refused).kept);
+    assert_eq!(check(&all, refused).kept, Some(true));
 }
 
 #[test]
@@ -319,7 +350,7 @@ fn a_resolver_must_know_the_clusters_own_name_where_it_is_a_clusters() {
     };
     let name = "kubernetes.default.svc.cluster.local";
     let good = said(&format!("dns/10.96.0.10 ok 1.5 {name} NOERROR\n"));
-    assert!(good.kept);
+    assert_eq!(good.kept, Some(true));
     assert_eq!(verdict(&good, "dns"), Some(true));
     assert_eq!(good.dns[0].ms, Some(1.5));
     for bad in [
@@ -332,14 +363,10 @@ fn a_resolver_must_know_the_clusters_own_name_where_it_is_a_clusters() {
         assert_eq!(verdict(&report, "dns"), Some(false));
     }
     // one of two is enough
-    assert!(
-        said(&format!(
-            "dns/1.1.1.1 no-reply {name}\ndns/2.2.2.2 ok 1 {name} NOERROR\n"
-        ))
-        .kept
-    );
-    assert!(said("dns/127.0.0.11 no-reply localhost\n").kept);
-    assert!(said("dns/none failed\n").kept);
+    let one = format!("dns/1.1.1.1 no-reply {name}\ndns/2.2.2.2 ok 1 {name} NOERROR\n");
+    assert_eq!(said(&one).kept, Some(true));
+    assert_eq!(said("dns/127.0.0.11 no-reply localhost\n").kept, Some(true));
+    assert_eq!(said("dns/none failed\n").kept, Some(true));
 }
 
 #[test]

@@ -15,7 +15,31 @@ pub(crate) struct Graph {
     pub(crate) pods: Vec<Drawn>,
     /// Addresses at the other end of connections that are no pod's.
     pub(crate) outside: Vec<String>,
-    pub(crate) edges: Vec<Edge>,
+    /// `None`: nobody could look at the sockets of any pod.
+    pub(crate) edges: Option<Vec<Edge>>,
+}
+
+impl Graph {
+    pub(crate) fn edges(&self) -> &[Edge] {
+        self.edges.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the sockets of some pod that runs are unknown.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.edges.is_none() || self.pods.iter().any(|host| host.ports.is_none())
+    }
+
+    /// As it is drawn: strangers beyond a number, and their connections, are left out. Gives how
+    /// many.
+    pub(crate) fn drawable(mut self) -> (Self, usize) {
+        let left_out = self.outside.len().saturating_sub(OUTSIDE);
+        self.outside.truncate(OUTSIDE);
+        let far = |end: &End| matches!(end, End::Outside(place) if *place >= OUTSIDE);
+        if let Some(edges) = &mut self.edges {
+            edges.retain(|edge| !far(&edge.from) && !far(&edge.to));
+        }
+        (self, left_out)
+    }
 }
 
 /// A pod.
@@ -29,8 +53,8 @@ pub(crate) struct Drawn {
     pub(crate) host_network: bool,
     pub(crate) pause: Option<Pause>,
     pub(crate) containers: Vec<Part>,
-    /// Ports that no container of it holds, as far as is known.
-    pub(crate) ports: Vec<Opening>,
+    /// Ports that no container of it holds, as far as is known; `None`: nobody could look.
+    pub(crate) ports: Option<Vec<Opening>>,
     pub(crate) findings: Vec<Note>,
 }
 
@@ -53,7 +77,8 @@ pub(crate) struct Part {
     pub(crate) state: String,
     /// Whether it is in the sandbox's network, by inode.
     pub(crate) shares_net: Option<bool>,
-    pub(crate) ports: Vec<Opening>,
+    /// `None`: nobody could look.
+    pub(crate) ports: Option<Vec<Opening>>,
 }
 
 /// Something listens there.
@@ -123,7 +148,8 @@ pub(crate) fn graph(pods: &[Pod], wanted: &[usize]) -> Graph {
         schema: 1,
         pods: pods.iter().map(host).collect(),
         outside: found.outside,
-        edges: merged(found.edges),
+        edges: (pods.iter().all(|pod| !is_running(pod)) || pods.iter().any(seen))
+            .then(|| merged(found.edges)),
     };
     if wanted.is_empty() {
         graph
@@ -132,52 +158,66 @@ pub(crate) fn graph(pods: &[Pod], wanted: &[usize]) -> Graph {
     }
 }
 
+/// Whether it has a network, in which something may listen.
+fn is_running(pod: &Pod) -> bool {
+    let sandbox = pod.sandbox.iter().map(|sandbox| &sandbox.state);
+    let containers = pod.containers.iter().map(|one| &one.state);
+    sandbox.chain(containers).any(|state| is_up(state))
+}
+
+fn seen(pod: &Pod) -> bool {
+    pod.sockets.is_some()
+}
+
 type Key = (End, End, String, u16, bool);
 
 /// Each connection between pods is seen at both ends: the end that sees more of them is believed.
 fn merged(edges: BTreeMap<Key, [usize; 2]>) -> Vec<Edge> {
-    // the end that listens may not know the container at the other, and the other way round
     let mut all: Vec<Edge> = Vec::new();
+    // the end that listens may not know the container at the other, and the other way round: what
+    // says most comes first, and of what says less only those are left that it does not explain
+    let mut edges: Vec<_> = edges.into_iter().collect();
+    edges.sort_by_key(|((from, to, ..), _)| unknown(from) + unknown(to));
     for ((from, to, proto, port, local), counts) in edges {
-        let count = counts[0].max(counts[1]);
-        let twin = all.iter_mut().find(|edge| {
-            edge.proto == proto
-                && edge.port == port
-                && edge.local == local
-                && same(&edge.from, &from)
-                && same(&edge.to, &to)
-        });
-        match twin {
-            Some(twin) => {
-                twin.from = known(&twin.from, from);
-                twin.to = known(&twin.to, to);
-                twin.count = twin.count.max(count);
-            }
-            None => all.push(Edge {
+        let mut count = counts[0].max(counts[1]);
+        if unknown(&from) + unknown(&to) > 0 {
+            let explained: usize = all
+                .iter()
+                .filter(|edge| {
+                    edge.proto == proto
+                        && edge.port == port
+                        && edge.local == local
+                        && may_be(&from, &edge.from)
+                        && may_be(&to, &edge.to)
+                })
+                .map(|edge| edge.count)
+                .sum();
+            count = count.saturating_sub(explained);
+        }
+        if count > 0 {
+            all.push(Edge {
                 from,
                 to,
                 proto,
                 port,
                 count,
                 local,
-            }),
+            });
         }
     }
     all
 }
 
-/// Whether two ends may be one: the same, or one of them does not know its container.
-fn same(one: &End, other: &End) -> bool {
-    match (one, other) {
-        (End::Pod(a, x), End::Pod(b, y)) => a == b && (x == y || x.is_none() || y.is_none()),
-        _ => one == other,
-    }
+/// How many containers an end does not know.
+fn unknown(end: &End) -> usize {
+    usize::from(matches!(end, End::Pod(_, None)))
 }
 
-fn known(one: &End, other: End) -> End {
-    match one {
-        End::Pod(_, None) => other,
-        _ => one.clone(),
+/// Whether an end may be another, which says as much or more.
+fn may_be(one: &End, other: &End) -> bool {
+    match (one, other) {
+        (End::Pod(a, None), End::Pod(b, _)) => a == b,
+        _ => one == other,
     }
 }
 
@@ -185,6 +225,7 @@ struct Finder<'a> {
     pods: &'a [Pod],
     owners: BTreeMap<IpAddr, Vec<usize>>,
     outside: Vec<String>,
+    outside_places: BTreeMap<String, usize>,
     /// Seen where it was begun, and where it was taken.
     edges: BTreeMap<Key, [usize; 2]>,
 }
@@ -201,6 +242,7 @@ impl<'a> Finder<'a> {
             pods,
             owners,
             outside: Vec::new(),
+            outside_places: BTreeMap::new(),
             edges: BTreeMap::new(),
         }
     }
@@ -231,7 +273,7 @@ impl<'a> Finder<'a> {
                 [one] => Some(End::Pod(*one, None)),
                 // one of several pods on a node's network, which tells it itself
                 [_, ..] => None,
-                [] => self.stranger(ip.to_string()),
+                [] => Some(self.stranger(ip.to_string())),
             };
             if let Some(from) = from {
                 self.add((from, to, socket.proto.clone(), socket.port, false), 1);
@@ -242,13 +284,11 @@ impl<'a> Finder<'a> {
             .iter()
             .find_map(|one| self.listener(*one, &socket.proto, remote.port()));
         let to = match (served, there.first()) {
-            (Some(to), _) => Some(to),
-            (None, Some(one)) => Some(End::Pod(*one, None)),
+            (Some(to), _) => to,
+            (None, Some(one)) => End::Pod(*one, None),
             (None, None) => self.stranger(SocketAddr::new(ip, remote.port()).to_string()),
         };
-        if let Some(to) = to {
-            self.add((here, to, socket.proto.clone(), remote.port(), false), 0);
-        }
+        self.add((here, to, socket.proto.clone(), remote.port(), false), 0);
     }
 
     fn add(&mut self, key: Key, side: usize) {
@@ -264,14 +304,13 @@ impl<'a> Finder<'a> {
         found.map(|one| End::Pod(place, container(one)))
     }
 
-    fn stranger(&mut self, address: String) -> Option<End> {
-        if let Some(place) = self.outside.iter().position(|known| *known == address) {
-            return Some(End::Outside(place));
-        }
-        (self.outside.len() < OUTSIDE).then(|| {
+    fn stranger(&mut self, address: String) -> End {
+        let next = self.outside_places.len();
+        let place = *self.outside_places.entry(address.clone()).or_insert(next);
+        if place == next {
             self.outside.push(address);
-            End::Outside(self.outside.len() - 1)
-        })
+        }
+        End::Outside(place)
     }
 }
 
@@ -305,7 +344,8 @@ fn host(pod: &Pod) -> Drawn {
             of.entry(holder).or_default().insert(port.clone());
         }
     }
-    let mut ports = |holder: Option<&String>| -> Vec<Opening> {
+    let known = seen(pod) || !is_running(pod);
+    let mut ports = |holder: Option<&String>| -> Option<Vec<Opening>> {
         let all = of.remove(&holder.cloned()).unwrap_or_default();
         // open to all and to loopback too is open to all
         let open: BTreeSet<(u16, String)> = all
@@ -313,9 +353,11 @@ fn host(pod: &Pod) -> Drawn {
             .filter(|port| !port.loopback)
             .map(|port| (port.port, port.proto.clone()))
             .collect();
-        all.into_iter()
+        let all = all
+            .into_iter()
             .filter(|port| !port.loopback || !open.contains(&(port.port, port.proto.clone())))
-            .collect()
+            .collect();
+        known.then_some(all)
     };
     Drawn {
         node: pod.node.clone(),
@@ -359,7 +401,7 @@ fn host(pod: &Pod) -> Drawn {
 /// The pods that are wanted and whoever talks with them.
 fn around(graph: &Graph, wanted: &[usize]) -> Graph {
     let edges: Vec<&Edge> = graph
-        .edges
+        .edges()
         .iter()
         .filter(|edge| edge.pods().any(|place| wanted.contains(&place)))
         .collect();
@@ -389,6 +431,7 @@ fn around(graph: &Graph, wanted: &[usize]) -> Graph {
             ..edge.clone()
         })
         .collect();
+    let edges = graph.edges.is_some().then_some(edges);
     Graph {
         schema: graph.schema,
         pods: kept

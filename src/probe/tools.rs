@@ -19,6 +19,7 @@ pub(crate) fn hold() {
 
 /// Runs one command, or, without one, those that stdin holds.
 pub(crate) fn shell(root: &str, command: &[&str]) -> ExitCode {
+    let of = process(root);
     // the process that is looked at must be one that may be looked at
     if let Err(error) =
         std::os::unix::fs::chroot(root).and_then(|()| std::env::set_current_dir("/"))
@@ -27,7 +28,7 @@ pub(crate) fn shell(root: &str, command: &[&str]) -> ExitCode {
         return ExitCode::from(125);
     }
     if !command.is_empty() {
-        return ExitCode::from(run(command));
+        return ExitCode::from(run(command, of));
     }
     let prompt = io::stdin().is_terminal();
     if prompt {
@@ -57,7 +58,7 @@ pub(crate) fn shell(root: &str, command: &[&str]) -> ExitCode {
             [] => {}
             ["exit"] => return ExitCode::from(last),
             ["exit", code] => return ExitCode::from(code.parse().unwrap_or(2)),
-            words => last = run(words),
+            words => last = run(words, of),
         }
     }
 }
@@ -92,7 +93,13 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
     Ok(all)
 }
 
-fn run(command: &[&str]) -> u8 {
+/// Whose root that is, as `/proc/PID/root`.
+fn process(root: &str) -> u32 {
+    let pid = root.split('/').find_map(|word| word.parse().ok());
+    pid.unwrap_or(1)
+}
+
+fn run(command: &[&str], of: u32) -> u8 {
     let (name, arguments) = (command[0], &command[1..]);
     let outcome = match name {
         "ls" => ls(arguments),
@@ -108,7 +115,7 @@ fn run(command: &[&str]) -> u8 {
             ss();
             Ok(())
         }
-        "env" => env(),
+        "env" => env(of),
         "connect" => crate::connect::all(arguments),
         "echo" => {
             println!("{}", arguments.join(" "));
@@ -263,10 +270,9 @@ fn ss() {
     }
 }
 
-/// The variables of the container's first process.
-fn env() -> Result<(), String> {
-    let first = pids().first().copied().unwrap_or(1);
-    let all = fs::read(format!("/proc/{first}/environ")).map_err(|error| error.to_string())?;
+/// The variables of the process that is looked at: others of its PID namespace may be older.
+fn env(of: u32) -> Result<(), String> {
+    let all = fs::read(format!("/proc/{of}/environ")).map_err(|error| error.to_string())?;
     for one in all.split(|byte| *byte == 0).filter(|one| !one.is_empty()) {
         println!("{}", String::from_utf8_lossy(one));
     }

@@ -18,6 +18,10 @@ pub(crate) fn report(report: &Report, style: Style) -> String {
         text.push_str("\n\n");
     }
     text.push_str(&super::lab::proofs(&report.promises, style));
+    for what in &report.unseen {
+        let label = style.paint("unknown:", Tone::Odd);
+        let _infallible = writeln!(text, "{label} {}", visible(what));
+    }
     for finding in &report.findings {
         let code = style.paint(finding.code, Tone::Bad);
         let _infallible = writeln!(text, "\n{code}: {}", visible(&finding.message));

@@ -6,7 +6,7 @@ use crate::pod::graph::{Drawn, Edge, End, Graph, Opening};
 use crate::ui::visible;
 
 /// Ports of one holder in one line, as `80 53/udp (9090)`; those in parentheses are the pod's alone.
-pub(super) fn ports(ports: &[Opening]) -> String {
+pub(super) fn ports(ports: Option<&[Opening]>) -> String {
     let one = |port: &Opening| {
         let text = port_label(&port.proto, port.port);
         if port.loopback {
@@ -15,8 +15,12 @@ pub(super) fn ports(ports: &[Opening]) -> String {
             text
         }
     };
-    ports.iter().map(one).collect::<Vec<_>>().join(" ")
+    let all = ports.unwrap_or_default().iter().map(one);
+    all.collect::<Vec<_>>().join(" ")
 }
+
+/// What is said where nobody could look at a pod's sockets.
+pub(super) const UNKNOWN: &str = "connections unknown";
 
 pub(super) fn port_label(proto: &str, port: u16) -> String {
     if proto == "tcp" {
@@ -96,7 +100,10 @@ fn pause_lines(host: &Drawn) -> Vec<String> {
         ],
         None => vec!["no sandbox".into()],
     };
-    all.push(ports(&host.ports));
+    all.push(match host.ports.as_deref() {
+        None => UNKNOWN.into(),
+        known => ports(known),
+    });
     all
 }
 
@@ -131,7 +138,11 @@ pub(crate) fn dot(graph: &Graph) -> String {
             } else {
                 ""
             };
-            let texts = [part.name.clone(), part.state.clone(), ports(&part.ports)];
+            let texts = [
+                part.name.clone(),
+                part.state.clone(),
+                ports(part.ports.as_deref()),
+            ];
             let _infallible = writeln!(
                 text,
                 "    p{place}c{at} [label=\"{}\"{style}];",
@@ -147,7 +158,7 @@ pub(crate) fn dot(graph: &Graph) -> String {
             label(std::slice::from_ref(address))
         );
     }
-    for edge in &graph.edges {
+    for edge in graph.edges() {
         let style = if edge.local { ", style=dashed" } else { "" };
         let _infallible = writeln!(
             text,
@@ -182,7 +193,11 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
             label(&pause_lines(host)),
         );
         for (at, part) in host.containers.iter().enumerate() {
-            let texts = [part.name.clone(), part.state.clone(), ports(&part.ports)];
+            let texts = [
+                part.name.clone(),
+                part.state.clone(),
+                ports(part.ports.as_deref()),
+            ];
             let _infallible = writeln!(text, "    p{place}c{at}[\"{}\"]", label(&texts));
         }
         text.push_str("  end\n");
@@ -194,7 +209,7 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
             label(std::slice::from_ref(address))
         );
     }
-    for edge in &graph.edges {
+    for edge in graph.edges() {
         let arrow = if edge.local { "-.->" } else { "-->" };
         let _infallible = writeln!(
             text,
@@ -223,7 +238,7 @@ mod tests {
             kind: "app".into(),
             state: evil.into(),
             shares_net: Some(false),
-            ports: Vec::new(),
+            ports: Some(Vec::new()),
         };
         let host = Drawn {
             node: evil.into(),
@@ -234,21 +249,21 @@ mod tests {
             host_network: false,
             pause: None,
             containers: vec![part],
-            ports: Vec::new(),
+            ports: Some(Vec::new()),
             findings: Vec::new(),
         };
         Graph {
             schema: 1,
             pods: vec![host],
             outside: vec![evil.into()],
-            edges: vec![Edge {
+            edges: Some(vec![Edge {
                 from: End::Outside(0),
                 to: End::Pod(0, Some(evil.into())),
                 proto: evil.into(),
                 port: 1,
                 count: 2,
                 local: false,
-            }],
+            }]),
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) fn height(graph: &Graph, item: Item) -> i32 {
 
 pub(super) fn layout(graph: &Graph) -> Layout {
     let links: BTreeSet<(Item, Item)> = graph
-        .edges
+        .edges()
         .iter()
         .map(|edge| (item(&edge.from), item(&edge.to)))
         .filter(|(from, to)| from != to)
@@ -279,7 +279,7 @@ mod tests {
             host_network: false,
             pause: None,
             containers: Vec::new(),
-            ports: Vec::new(),
+            ports: Some(Vec::new()),
             findings: Vec::new(),
         };
         let edge = |n: usize| Edge {
@@ -294,7 +294,7 @@ mod tests {
             schema: 1,
             pods: (0..100).map(host).collect(),
             outside: Vec::new(),
-            edges: (0..40).map(edge).collect(),
+            edges: Some((0..40).map(edge).collect()),
         };
         let layout = layout(&graph);
         assert_eq!(layout.places.len(), 100);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::graph::{address, edge_label, port_label, state_word};
+use super::graph::{UNKNOWN, address, edge_label, port_label, state_word};
 use super::graph_svg::{drawing, escaped};
 use crate::pod::graph::{Drawn, End, Graph, Opening};
 
@@ -39,22 +39,30 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 
 fn summary(graph: &Graph) -> String {
     let containers = graph.pods.iter().map(|host| host.containers.len()).sum();
-    let connections: usize = graph.edges.iter().map(|edge| edge.count).sum();
+    let connections: usize = graph.edges().iter().map(|edge| edge.count).sum();
     let findings: usize = graph.pods.iter().map(|host| host.findings.len()).sum();
     let mut words = vec![
         counted(graph.pods.len(), "pod", "pods"),
         counted(containers, "container", "containers"),
-        counted(connections, "connection now", "connections now"),
     ];
+    if graph.edges.is_some() {
+        words.push(counted(connections, "connection now", "connections now"));
+    }
+    if graph.is_blind() {
+        words.push(match graph.edges {
+            None => UNKNOWN.to_owned(),
+            Some(_) => format!("{UNKNOWN} of some pods"),
+        });
+    }
     if findings > 0 {
         words.push(counted(findings, "finding", "findings"));
     }
     words.join(" \u{b7} ")
 }
 
-fn pills(ports: &[Opening]) -> String {
+fn pills(ports: Option<&[Opening]>) -> String {
     let mut text = String::new();
-    for port in ports {
+    for port in ports.unwrap_or_default() {
         let class = if port.loopback { "pill own" } else { "pill" };
         let label = port_label(&port.proto, port.port);
         let _infallible = write!(text, " <span class=\"{class}\">{}</span>", escaped(&label));
@@ -116,11 +124,14 @@ fn article(graph: &Graph, place: usize) -> String {
             "<li><strong>{}</strong> {}{apart}{}<span class=\"image\">{}</span></li>",
             escaped(&part.name),
             escaped(&part.state),
-            pills(&part.ports),
+            pills(part.ports.as_deref()),
             escaped(&part.image)
         );
     }
     text.push_str("</ul>\n");
+    if host.ports.is_none() {
+        let _infallible = writeln!(text, "<p>{UNKNOWN}</p>");
+    }
     text.push_str(&talks(graph, place));
     let foot = match &host.pause {
         Some(pause) => {
@@ -132,7 +143,7 @@ fn article(graph: &Graph, place: usize) -> String {
                 escaped(crate::pod::short(&pause.id)),
                 escaped(&pause.state),
                 escaped(&pause.image),
-                pills(&host.ports)
+                pills(host.ports.as_deref())
             )
         }
         None => "no pause container holds its network".to_owned(),
@@ -161,7 +172,7 @@ fn talks(graph: &Graph, place: usize) -> String {
         }
     };
     let mut lines = String::new();
-    for edge in &graph.edges {
+    for edge in graph.edges() {
         let (from, to) = (here(&edge.from), here(&edge.to));
         let label = escaped(&edge_label(edge));
         let line = match (from, to) {

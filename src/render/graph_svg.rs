@@ -49,7 +49,7 @@ pub(super) fn drawing(graph: &Graph, link: &str) -> String {
         text.push_str("<text class=\"dim\" x=\"24\" y=\"60\">no pods</text>\n");
     }
     let mut labels = BTreeSet::new();
-    for edge in &graph.edges {
+    for edge in graph.edges() {
         text.push_str(&connection(graph, &layout, edge, &mut labels));
     }
     for (place, host) in graph.pods.iter().enumerate() {
@@ -173,7 +173,7 @@ fn card(place: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
         foot + 15,
         escaped(&words),
     );
-    let (pills, _) = pills(&host.ports, x + WIDTH - 12, foot + 3);
+    let (pills, _) = pills(host.ports.as_deref(), x + WIDTH - 12, foot + 3);
     text.push_str(&pills);
     let _infallible = writeln!(text, "{close}");
     text
@@ -191,7 +191,7 @@ fn container(part: &Part, x: i32, y: i32) -> String {
     } else {
         ""
     };
-    let (pills, left) = pills(&part.ports, x + WIDTH - 12, y + 4);
+    let (pills, left) = pills(part.ports.as_deref(), x + WIDTH - 12, y + 4);
     let room = usize::try_from((left - x - 34) / 7).unwrap_or(4).max(4);
     format!(
         "<g class=\"container {state}\"><title>{}</title><rect x=\"{}\" y=\"{y}\" width=\"{}\" height=\"26\" rx=\"6\"/><text x=\"{}\" y=\"{}\">{}</text>{pills}</g>",
@@ -208,7 +208,8 @@ fn container(part: &Part, x: i32, y: i32) -> String {
 }
 
 /// Ports from the right, and where they end; what has no room is counted.
-fn pills(ports: &[Opening], right: i32, y: i32) -> (String, i32) {
+fn pills(ports: Option<&[Opening]>, right: i32, y: i32) -> (String, i32) {
+    let ports = ports.unwrap_or_default();
     const SHOWN: usize = 3;
     let mut text = String::new();
     let mut left = right;
