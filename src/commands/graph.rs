@@ -75,17 +75,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if graph.is_blind() {
         context.ui.note("connections are not known of every pod");
     }
-    let graph = match args.output {
-        Form::Json => graph,
-        _ => {
-            let (drawable, left_out) = graph.drawable();
-            if left_out > 0 {
-                context.ui.note(&format!(
-                    "{left_out} addresses of no pod are left out; `-o json` has them"
-                ));
-            }
-            drawable
+    let graph = if args.output == Form::Json {
+        graph
+    } else {
+        let (drawable, left_out) = graph.drawable();
+        if left_out > 0 {
+            context.ui.note(&format!(
+                "{left_out} addresses of no pod are left out; `-o json` has them"
+            ));
         }
+        drawable
     };
     let text = match args.output {
         Form::Dot => render::graph::dot(&graph),

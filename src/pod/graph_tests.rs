@@ -50,8 +50,8 @@ fn end(place: usize, container: &str) -> End {
     End::Pod(place, Some(container.into()))
 }
 
-fn opened(ports: &Option<Vec<Opening>>) -> &[Opening] {
-    ports.as_deref().unwrap()
+fn opened(ports: Option<&Vec<Opening>>) -> &[Opening] {
+    ports.unwrap()
 }
 
 #[test]
@@ -76,7 +76,10 @@ fn a_connection_seen_at_both_ends_is_one_edge_with_both_containers() {
     assert_eq!((&edge.from, &edge.to), (&end(1, "job"), &end(0, "app")));
     assert_eq!((edge.port, edge.count, edge.local), (80, 2, false));
     assert!(graph.outside.is_empty());
-    assert_eq!(opened(&graph.pods[0].containers[0].ports)[0].port, 80);
+    assert_eq!(
+        opened(graph.pods[0].containers[0].ports.as_ref())[0].port,
+        80
+    );
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn containers_of_a_pod_that_talk_over_localhost_are_an_edge_within_it() {
     assert_eq!(graph.edges().len(), 1, "{:#?}", graph.edges());
     let edge = &graph.edges()[0];
     assert_eq!((&edge.from, &edge.to), (&end(0, "side"), &end(0, "app")));
-    assert!(edge.local && opened(&graph.pods[0].containers[0].ports)[0].loopback);
+    assert!(edge.local && opened(graph.pods[0].containers[0].ports.as_ref())[0].loopback);
 }
 
 #[test]
@@ -151,10 +154,10 @@ fn a_port_that_is_open_to_all_is_not_drawn_once_more_for_loopback() {
     }
     socket(&mut web, "", ("0.0.0.0", 81), None);
     let graph = graph(&[web], &[]);
-    let ports = opened(&graph.pods[0].containers[0].ports);
+    let ports = opened(graph.pods[0].containers[0].ports.as_ref());
     assert_eq!(ports.len(), 1);
     assert!(!ports[0].loopback);
-    assert_eq!(opened(&graph.pods[0].ports)[0].port, 81);
+    assert_eq!(opened(graph.pods[0].ports.as_ref())[0].port, 81);
 }
 
 #[test]

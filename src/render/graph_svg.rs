@@ -209,8 +209,8 @@ fn container(part: &Part, x: i32, y: i32) -> String {
 
 /// Ports from the right, and where they end; what has no room is counted.
 fn pills(ports: Option<&[Opening]>, right: i32, y: i32) -> (String, i32) {
-    let ports = ports.unwrap_or_default();
     const SHOWN: usize = 3;
+    let ports = ports.unwrap_or_default();
     let mut text = String::new();
     let mut left = right;
     let more = ports.len().saturating_sub(SHOWN);
