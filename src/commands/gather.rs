@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::commands::Context;
-use crate::commands::remember::remember;
+use crate::commands::remember::{recall, remember, see, write_down};
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::docker_store::READER;
 use crate::engine::{Engine, Info};
@@ -64,10 +64,27 @@ impl Gathered {
 }
 
 /// The pods of one engine, from what its API says.
-pub(crate) async fn pods_of(context: &Context, engine: &Engine, node: &str) -> Result<Vec<Pod>> {
+pub(crate) async fn pods_of(
+    context: &Context,
+    engine: &Engine,
+    target: &Target,
+    node: &NodeTarget,
+) -> Result<Vec<Pod>> {
     let containers = engine.containers().await?;
-    let pods = pod::pods(node, &containers, Lone::Leave);
-    remember(context, &pods, &containers);
+    let pods = pod::pods(&node.name, &containers, Lone::Leave);
+    let mut known = recall(context);
+    see(&mut known, &pods, &containers);
+    // the journal has the machine's own name; asking for it takes its time, so only for news
+    if known.has_news()
+        && target.profile.is_none()
+        && let Ok(info) = engine.info().await
+    {
+        let name = name_of(target, node, &info);
+        let named = pod::pods(&name, &containers, Lone::Leave);
+        remember(context, &named, &containers);
+    } else {
+        write_down(context, &mut known);
+    }
     Ok(pods)
 }
 

@@ -23,9 +23,10 @@ pub(crate) async fn find(
     namespace: Option<&str>,
 ) -> Result<(Engine, Pod)> {
     let target = context.target(Need::Pods).await?;
+    let target = &target;
     let looks = target.nodes.iter().map(|node| async move {
         let engine = context.connect(node).await?;
-        let pods = gather::pods_of(context, &engine, &node.name).await?;
+        let pods = gather::pods_of(context, &engine, target, node).await?;
         Ok::<_, Error>((engine, pods))
     });
     let (mut engines, mut all, mut lost) = (Vec::new(), Vec::new(), Vec::new());

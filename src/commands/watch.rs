@@ -147,6 +147,11 @@ impl Watch<'_> {
     /// Connects, and takes what there is for known.
     async fn begin(&self, node: &NodeTarget, of_profile: bool) -> Result<Seen> {
         let seen = self.meet(node, of_profile).await?;
+        self.take_for_known(&seen);
+        Ok(seen)
+    }
+
+    fn take_for_known(&self, seen: &Seen) {
         let mut lives = self.lives.borrow_mut();
         see(&mut lives, &seen.pods, &seen.facts());
         write_down(self.context, &mut lives);
@@ -157,7 +162,45 @@ impl Watch<'_> {
                 told.insert(key(&event));
             }
         }
-        Ok(seen)
+    }
+
+    /// Drops what is known of the node's pods that are gone for long.
+    fn forget(&self, seen: &Seen) {
+        const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+        let Ok(now) = jiff::Timestamp::from_nanosecond(seen.since.into()) else {
+            return;
+        };
+        let mut lives = self.lives.borrow_mut();
+        let recent = |life: &pod::Life| {
+            let removed = life.removed_at.as_deref().and_then(|at| at.parse().ok());
+            let last = life.began().max(life.ended()).max(removed);
+            last.is_some_and(|last| now.duration_since(last) < KEPT)
+        };
+        let (mut kept, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        for life in lives.all() {
+            let there = life.node != seen.name || seen.facts.contains_key(&life.id);
+            let set = if there || recent(life) {
+                &mut kept
+            } else {
+                &mut gone
+            };
+            set.insert(life.uid.clone());
+        }
+        gone.retain(|uid| !kept.contains(uid));
+        if gone.is_empty() {
+            return;
+        }
+        let ids: BTreeSet<String> = lives
+            .all()
+            .iter()
+            .filter(|life| gone.contains(&life.uid))
+            .map(|life| life.id.clone())
+            .collect();
+        lives.forget(&gone);
+        self.labels
+            .borrow_mut()
+            .retain(|uid, _| !gone.contains(uid));
+        self.told.borrow_mut().retain(|(id, ..)| !ids.contains(id));
     }
 
     fn labels_of(&self, pods: &[Pod]) {
@@ -204,11 +247,16 @@ impl Watch<'_> {
                 self.context
                     .ui
                     .say(&format!("node `{}` is there again", node.name));
-                // what happened meanwhile: from its memory, and from what is different
-                seen.since = before.unwrap_or(seen.since);
-                let uids = seen.pods.iter().map(|pod| pod.uid.clone()).collect();
-                if !self.tell(&mut seen, uids).await? {
-                    return Ok(());
+                if let Some(before) = before {
+                    // what happened meanwhile: from its memory, and from what is different
+                    seen.since = before;
+                    let uids = seen.pods.iter().map(|pod| pod.uid.clone()).collect();
+                    if !self.tell(&mut seen, uids).await? {
+                        return Ok(());
+                    }
+                } else {
+                    // it was away from the beginning
+                    self.take_for_known(&seen);
                 }
                 seen
             };
@@ -329,6 +377,7 @@ impl Watch<'_> {
             news = self.news(seen, &uids);
         }
         write_down(self.context, &mut self.lives.borrow_mut());
+        self.forget(seen);
         let mut text = String::new();
         for event in news {
             self.told.borrow_mut().insert(key(&event));

@@ -67,6 +67,9 @@ impl Life {
     /// Takes over what another source knows of the same life; whether that was news.
     fn learn(&mut self, other: &Self) -> bool {
         let before = self.clone();
+        if self.node == UNNAMED {
+            self.node.clone_from(&other.node);
+        }
         first(&mut self.attempt, other.attempt.as_ref());
         first(&mut self.sandbox_id, other.sandbox_id.as_ref());
         first(&mut self.created_at, other.created_at.as_ref());
@@ -131,6 +134,12 @@ pub(crate) struct Lives {
 /// An engine tells of a start after it has noted its time, by this much at most.
 const TOLD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
+/// A run may end before the engine tells of its start, by this much at most.
+const ENDED_AT_ONCE: jiff::SignedDuration = jiff::SignedDuration::from_millis(200);
+
+/// What an engine without a profile is called until it is asked for its machine's name.
+const UNNAMED: &str = "host";
+
 impl Lives {
     pub(crate) fn all(&self) -> &[Life] {
         &self.all
@@ -142,6 +151,24 @@ impl Lives {
             .into_iter()
             .map(|place| self.all[place].clone())
             .collect()
+    }
+
+    pub(crate) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// Drops what is known of these pods. What is new must have been taken before.
+    pub(crate) fn forget(&mut self, uids: &BTreeSet<String>) {
+        if uids.is_empty() {
+            return;
+        }
+        self.all.retain(|life| !uids.contains(&life.uid));
+        self.by_id.clear();
+        self.news.clear();
+        for (place, life) in self.all.iter().enumerate() {
+            let key = (life.id.clone(), life.is_sandbox());
+            self.by_id.entry(key).or_default().push(place);
+        }
     }
 
     /// Adds what one source knows of a life; whether that was news.
@@ -234,10 +261,17 @@ impl Lives {
     /// The life whose start an event at `time` told.
     fn started(&self, id: &str, time: &str) -> Option<&Life> {
         let told = timestamp(Some(time))?;
-        self.all.iter().filter(|life| life.id == id).find(|life| {
-            timestamp(life.started_at.as_deref())
-                .is_some_and(|at| at <= told && told.duration_since(at) < TOLD_AFTER)
-        })
+        let of_it = self.all.iter().filter(|life| life.id == id);
+        let began = of_it.filter_map(|life| Some((timestamp(life.started_at.as_deref())?, life)));
+        let (at, life) = began
+            .filter(|(at, _)| *at <= told)
+            .max_by_key(|(at, _)| *at)?;
+        // a run that had ended by then is not the one that was told; it may have ended at once,
+        // before the engine came to tell that it had begun
+        let over = life
+            .ended()
+            .is_some_and(|end| told.duration_since(end) > ENDED_AT_ONCE);
+        (told.duration_since(at) < TOLD_AFTER && !over).then_some(life)
     }
 
     /// Changes the newest life of each part that the container plays, as of a time if one is

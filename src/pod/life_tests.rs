@@ -115,3 +115,44 @@ fn an_event_of_a_start_that_is_known_adds_no_life_and_an_earlier_one_does() {
     );
     assert_eq!(lives.all()[0].exit_code, None);
 }
+
+#[test]
+fn a_start_soon_after_the_end_of_a_run_is_another_and_one_that_ended_at_once_is_not() {
+    let mut lives = Lives::default();
+    lives.learn(&Life {
+        finished_at: Some("2026-01-01T00:00:02Z".into()),
+        ..life("c", Some("2026-01-01T00:00:00Z"))
+    });
+    lives.hear("node", &heard("2026-01-01T00:00:00.1Z", "start", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:02.1Z", "start", &[]));
+    assert_eq!(lives.all().len(), 1, "{lives:?}");
+    lives.hear("node", &heard("2026-01-01T00:00:03Z", "start", &[]));
+    assert_eq!(lives.all().len(), 2, "{lives:?}");
+}
+
+#[test]
+fn a_machines_own_name_replaces_host_and_is_kept() {
+    let on = |node: &str| Life {
+        node: node.into(),
+        ..life("a", None)
+    };
+    let mut lives = Lives::default();
+    lives.learn(&on("host"));
+    assert!(lives.learn(&on("machine")));
+    assert!(!lives.learn(&on("host")));
+    assert_eq!(lives.all()[0].node, "machine");
+}
+
+#[test]
+fn what_is_forgotten_leaves_the_others_as_they_are() {
+    let mut lives = Lives::default();
+    lives.learn(&Life {
+        uid: "old".into(),
+        ..life("a", Some("2026-01-01T00:00:00Z"))
+    });
+    lives.learn(&life("b", Some("2026-01-01T00:00:00Z")));
+    lives.forget(&["old".to_owned()].into());
+    lives.hear("node", &heard("2026-01-01T00:00:05Z", "die", &[]));
+    assert!(!lives.learn(&life("b", Some("2026-01-01T00:00:00Z"))));
+    assert!(lives.all().iter().all(|life| life.uid == "u"));
+}

@@ -26,7 +26,7 @@ pub(crate) fn card(title: &str, node: &str, events: &[Event], style: Style) -> S
                 what(event),
                 Cell::plain(ip(event, style)),
                 Cell::new(netns(event), Tone::Dim),
-                Cell::new(short(&event.id), Tone::Dim),
+                Cell::new(style.text(short(&event.id)), Tone::Dim),
             ]
         })
         .collect();

@@ -153,7 +153,7 @@ fn resolver_line(resolver: &Resolver, style: Style) -> String {
 }
 
 fn sandbox_line(sandbox: &Sandbox, style: Style) -> String {
-    let mut line = short(&sandbox.id).to_owned();
+    let mut line = style.text(short(&sandbox.id));
     if let Some(attempt) = sandbox.attempt {
         let _infallible = write!(line, "  attempt {attempt}");
     }
@@ -229,7 +229,7 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
     {
         rows.push(vec![
             Cell::new("pause", Tone::Dim),
-            Cell::new(short(&sandbox.id), Tone::Dim),
+            Cell::new(style.text(short(&sandbox.id)), Tone::Dim),
             Cell::number(number(sandbox.pid)),
             Cell::new(style.text(&sandbox.state), Tone::Dim),
             Cell::number(age(timestamp(sandbox.started_at.as_deref()), now)),
@@ -248,7 +248,7 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
         let began = timestamp(container.started_at.as_deref());
         rows.push(vec![
             Cell::plain(style.text(&format!("{}{kind}", container.name))),
-            Cell::plain(short(&container.id)),
+            Cell::plain(style.text(short(&container.id))),
             Cell::number(number(container.pid)),
             container_state(container, style),
             Cell::number(age(ended.or(began), now)),

@@ -102,7 +102,9 @@ fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<
             _ => sandbox.map(|s| s.image.as_str()).unwrap_or_default(),
         };
         rows[0].push(Cell::plain(
-            sandbox.map(|s| short(&s.id)).unwrap_or_default(),
+            sandbox
+                .map(|s| style.text(short(&s.id)))
+                .unwrap_or_default(),
         ));
         rows[0].push(Cell::new(style.text(image), Tone::Dim));
     }
@@ -132,16 +134,12 @@ fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<
             listens(Some(&container.name)),
         ];
         if wide == Width::Wide {
-            row.push(Cell::plain(short(&container.id)));
+            row.push(Cell::plain(style.text(short(&container.id))));
             row.push(Cell::new(style.text(&container.image), Tone::Dim));
         }
         rows.push(row);
     }
     rows
-}
-
-fn short(id: &str) -> String {
-    crate::pod::short(id).to_owned()
 }
 
 fn addresses(pod: &Pod, style: Style) -> String {
