@@ -5,6 +5,7 @@ use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::commands::Context;
+use crate::commands::detach::Keys;
 use crate::engine::Engine;
 use crate::engine::docker_exec::{Ended, Exec, Output, Running};
 use crate::error::{Error, Kind, Result};
@@ -51,9 +52,13 @@ pub(crate) async fn command(
     exec: Exec,
 ) -> Result<()> {
     let (stdin, tty) = (exec.stdin, exec.tty);
+    let keys = tty.then(|| Keys::new(exec.detach_keys.as_deref()));
     let running = engine.exec(container, exec).await.map_err(before)?;
     let id = running.id.clone();
-    let held_back = attend(context, engine, running, stdin, tty).await?;
+    let Left::Ended(held_back) = attend(context, engine, running, stdin, keys).await? else {
+        context.ui.note("detached: the command goes on");
+        return Ok(());
+    };
     let ended = engine.exec_ended(&id).await?;
     if let Some(words) = held_back {
         let text = String::from_utf8_lossy(&words);
@@ -89,6 +94,14 @@ fn write(context: &Context, bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Why the streams are carried no more.
+enum Left {
+    /// The person typed the keys that leave the command running.
+    Detached,
+    /// With what the engine itself seems to have said in place of the command.
+    Ended(Option<bytes::Bytes>),
+}
+
 /// Carries the streams between the person and the command until it ends. Gives what the engine
 /// itself seems to have said in place of the command: the exit code tells whether it did.
 async fn attend(
@@ -96,8 +109,9 @@ async fn attend(
     engine: &Engine,
     running: Running,
     stdin: bool,
-    tty: bool,
-) -> Result<Option<bytes::Bytes>> {
+    mut keys: Option<Keys>,
+) -> Result<Left> {
+    let tty = keys.is_some();
     let Running {
         id,
         mut output,
@@ -117,9 +131,14 @@ async fn attend(
                     Ok(0) | Err(_) => break,
                     // an error means that the command has ended; its output tells the rest
                     Ok(n) => {
-                        if input.write_all(&buffer[..n]).await.is_err()
-                            || input.flush().await.is_err()
-                        {
+                        let (typed, detached) = match &mut keys {
+                            Some(keys) => keys.pass(&buffer[..n]),
+                            None => (buffer[..n].to_vec(), false),
+                        };
+                        if detached {
+                            return;
+                        }
+                        if input.write_all(&typed).await.is_err() || input.flush().await.is_err() {
                             break;
                         }
                     }
@@ -161,8 +180,9 @@ async fn attend(
         Ok(held_back)
     };
     tokio::select! {
-        outcome = copy_output => outcome,
-        () = copy_input => Ok(None),
+        outcome = copy_output => outcome.map(Left::Ended),
+        // only the keys end it
+        () = copy_input => Ok(Left::Detached),
         never = follow_size => never,
         // without a terminal to give back, these signals end devnet as they end any program
         signal = terminal::told_to_end(), if tty => {

@@ -30,6 +30,7 @@ pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
+mod detach;
 mod docker_contexts;
 pub(crate) mod doctor;
 mod doctor_look;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
+use crate::pod::short;
 use crate::pod::{Container, Finding, Node, Pod, PodState, Snapshot, Socket, is_up, timestamp};
 
 /// How much to show.
