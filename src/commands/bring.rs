@@ -1,6 +1,8 @@
 //! What `load` and `build` share: an image is brought to nodes under a name of ours; once it is
 //! whole there it gets its own names, and ours goes again.
 
+use std::time::Duration;
+
 use crate::commands::Context;
 use crate::engine::Engine;
 use crate::engine::docker_images::Image;
@@ -19,6 +21,8 @@ pub(crate) enum Cargo<'a> {
 
 /// The tag of transfer names.
 const TAG: &str = "transfer";
+/// How long a node that was given up may take to forget.
+const LOST: Duration = Duration::from_secs(3);
 
 impl Cargo<'_> {
     pub(crate) fn image(&self) -> &Image {
@@ -123,16 +127,17 @@ impl Context {
         };
         let sent = self.or_undo(work, take_back).await?;
         self.tidy_source(cargo).await;
-        // one that answers no more can't be asked to forget either
-        let answering: Vec<&Engine> = engines
-            .iter()
-            .zip(&sent)
-            .filter(|(_, sent)| {
-                !matches!(&sent.outcome, Err(error) if error.kind() == Kind::Unreachable)
-            })
-            .map(|(engine, _)| *engine)
-            .collect();
-        self.forget(&answering, &ours).await;
+        let (mut lost, mut answering) = (Vec::new(), Vec::new());
+        for (engine, sent) in engines.iter().zip(&sent) {
+            match &sent.outcome {
+                Err(error) if error.kind() == Kind::Unreachable => lost.push(*engine),
+                _ => answering.push(*engine),
+            }
+        }
+        futures_util::join!(
+            self.forget(&answering, &ours),
+            self.forget_soon(&lost, &ours)
+        );
         Ok(sent)
     }
 
@@ -189,6 +194,20 @@ impl Context {
                 outcome: again.outcome,
             };
         }
+    }
+
+    /// The same of nodes that were given up: they are asked, and not waited for.
+    async fn forget_soon(&self, nodes: &[&Engine], name: &str) {
+        let untags = nodes.iter().map(|engine| async move {
+            let untag = tokio::time::timeout(LOST, engine.untag(name));
+            if !matches!(untag.await, Ok(Ok(()))) {
+                self.ui.warn(&format!(
+                    "`{name}` may still stand on {}; `devnet clean` removes it",
+                    engine.address()
+                ));
+            }
+        });
+        futures_util::future::join_all(untags).await;
     }
 
     /// Takes a transfer's name away from every node; one that is lost does not keep the others

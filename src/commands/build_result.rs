@@ -105,7 +105,7 @@ pub(super) async fn hand_over(
         .await?;
     for (node, sent) in nodes.into_iter().zip(sent) {
         match sent.outcome {
-            Ok(()) => context
+            Ok(_id) => context
                 .ui
                 .detail(&format!("node {node}: {} bytes were sent", sent.bytes)),
             Err(error) => fail(node, &error),

@@ -3,20 +3,20 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
-use crate::engine::transfer::{given_up, watched};
+use crate::engine::transfer::{ANSWERS, STALLED, given_up, watched};
 use crate::error::{Error, Result};
 
 /// Pieces that wait for a node that is slower than the reader.
 const WAITING: usize = 16;
-/// How long a node may take nothing before it is given up.
-const STALLED: Duration = Duration::from_secs(20);
+/// How often a node that takes nothing is asked whether it is still there; a slow disk is no reason
+/// to give it up, but the others can't wait for ever.
+const PATIENCE: usize = 9;
 
 /// The reader's end of one node's archive.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Lane {
     sender: Option<mpsc::Sender<io::Result<Bytes>>>,
     pub(super) bytes: u64,
     stalled: Arc<Notify>,
+    engine: Engine,
 }
 
 /// A lane, and the load at its other end.
@@ -36,6 +37,7 @@ pub(super) fn lane(engine: &Engine) -> (Lane, impl Future<Output = Result<()>>) 
         sender: Some(sender),
         bytes: 0,
         stalled: stalled.clone(),
+        engine: engine.clone(),
     };
     let load = async move {
         tokio::select! {
@@ -68,14 +70,38 @@ impl Lane {
         let Some(sender) = &self.sender else {
             return false;
         };
-        match tokio::time::timeout(STALLED, sender.send(bytes)).await {
-            Ok(Ok(())) => return true,
-            // a node that has failed tells so itself; the others go on
-            Ok(Err(_)) => {}
-            // its archive breaks off here, and its load is not waited for
-            Err(_elapsed) => self.stalled.notify_one(),
+        if hand_on(sender, bytes, &self.engine, &self.stalled).await {
+            return true;
         }
         self.sender = None;
         false
     }
+}
+
+/// Hands a piece to a node, which may take its time as long as it answers. Whether it took it: one
+/// that has failed tells so itself, and the others go on.
+pub(super) async fn hand_on<T>(
+    sender: &mpsc::Sender<T>,
+    piece: T,
+    engine: &Engine,
+    stalled: &Notify,
+) -> bool {
+    let mut room = Box::pin(sender.reserve());
+    for _ in 0..PATIENCE {
+        match tokio::time::timeout(STALLED, &mut room).await {
+            Ok(Ok(room)) => {
+                room.send(piece);
+                return true;
+            }
+            Ok(Err(_)) => return false,
+            Err(_elapsed) => {}
+        }
+        let answer = tokio::time::timeout(ANSWERS, engine.round_trip()).await;
+        if !matches!(answer, Ok(Ok(_))) {
+            break;
+        }
+    }
+    // its archive breaks off here, and its load is not waited for
+    stalled.notify_one();
+    false
 }

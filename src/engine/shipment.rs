@@ -118,8 +118,9 @@ impl Shipment {
         let loads = loads.into_iter().map(|load| async {
             let (engine, load) = load?;
             load.await?;
-            self.compare(engine, tag).await?;
-            give_names(engine, &format!("{}:{tag}", self.repository()), names).await
+            let id = self.compare(engine, tag).await?;
+            give_names(engine, &format!("{}:{tag}", self.repository()), names).await?;
+            Ok(id)
         });
         let give = async {
             let outcome = self.give(wanted, &mut lanes, tag).await;
@@ -204,12 +205,12 @@ impl Shipment {
 
     /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
     /// layer is missing.
-    async fn compare(&self, engine: &crate::engine::Engine, tag: &str) -> Result<()> {
+    async fn compare(&self, engine: &crate::engine::Engine, tag: &str) -> Result<String> {
         let arrived = engine
             .image(&format!("{}:{tag}", self.repository()))
             .await?;
         if arrived.layers == self.image.layers {
-            return Ok(());
+            return Ok(arrived.id);
         }
         Err(
             Error::failed("the image did not arrive whole").because(format!(

@@ -130,7 +130,7 @@ pub(crate) async fn receive(
         };
         let outcome = match loaded {
             Ok(()) if send => compare(node.engine, &packed, name).await,
-            other => other,
+            other => other.map(|()| String::new()),
         };
         all.push(Ok(Received {
             packed,
@@ -142,7 +142,7 @@ pub(crate) async fn receive(
 }
 
 /// Whether what arrived has the image's layers.
-async fn compare(engine: &Engine, packed: &Packed, name: (&str, &str)) -> Result<()> {
+async fn compare(engine: &Engine, packed: &Packed, name: (&str, &str)) -> Result<String> {
     let arrived = engine.image(&format!("{}:{}", name.0, name.1)).await?;
     let same = arrived.layers.len() == packed.layers.len()
         && arrived
@@ -151,7 +151,7 @@ async fn compare(engine: &Engine, packed: &Packed, name: (&str, &str)) -> Result
             .zip(&packed.layers)
             .all(|(there, layer)| *there == layer.diff_id);
     if same {
-        return Ok(());
+        return Ok(arrived.id);
     }
     Err(Error::failed("the image did not arrive whole").hint(SAVE_IT))
 }

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
 use crate::engine::docker_images::Image;
+use crate::engine::lanes::hand_on;
 use crate::engine::registry::Registry;
 use crate::error::{Error, Result};
 use crate::image::archive;
@@ -27,13 +28,13 @@ use crate::image::repack::{Piece, Repack};
 const SMALL: u64 = 32 << 20;
 /// Pieces that wait for a node that is slower than the source.
 const WAITING: usize = 32;
-/// How long a node may take nothing, or not answer while it works, before it is given up, so that
-/// it does not hold the others.
-const STALLED: Duration = Duration::from_secs(20);
+/// How long a node may take nothing before it is asked whether it is still there, or not answer
+/// while it works before it is given up, so that it does not hold the others.
+pub(super) const STALLED: Duration = Duration::from_secs(20);
 /// How often a node that works is asked whether it is still there.
 const ASKED: Duration = Duration::from_secs(5);
 /// How long its answer may take then.
-const ANSWERS: Duration = Duration::from_secs(15);
+pub(super) const ANSWERS: Duration = Duration::from_secs(15);
 /// The tag of transfer names.
 pub(super) const TAG: &str = "transfer";
 
@@ -79,7 +80,8 @@ pub(crate) struct Needs<'a> {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) bytes: u64,
-    pub(crate) outcome: Result<()>,
+    /// What the node calls the image.
+    pub(crate) outcome: Result<String>,
 }
 
 impl<'a> Needs<'a> {
@@ -278,7 +280,7 @@ impl Transfer<'_> {
                 let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(WAITING);
                 let body = stream::poll_fn(move |context| receiver.poll_recv(context));
                 let stalled = Arc::new(Notify::new());
-                let lane = Lane::new(sender, leave_out, stalled.clone());
+                let lane = Lane::new(node.engine, sender, leave_out, stalled.clone());
                 let load = async move {
                     tokio::select! {
                         loaded = watched(node.engine, node.engine.load(body)) => loaded?,
@@ -389,18 +391,19 @@ impl Transfer<'_> {
         nodes.iter().map(of).collect()
     }
 
-    /// Names the image on a node where it is whole.
-    async fn settle(&self, engine: &Engine, names: &[(String, String)]) -> Result<()> {
-        self.compare(engine).await?;
-        give_names(engine, &self.transfer_name(), names).await
+    /// Names the image on a node where it is whole; gives the node's ID of it.
+    async fn settle(&self, engine: &Engine, names: &[(String, String)]) -> Result<String> {
+        let id = self.compare(engine).await?;
+        give_names(engine, &self.transfer_name(), names).await?;
+        Ok(id)
     }
 
     /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
     /// layer is missing.
-    async fn compare(&self, engine: &Engine) -> Result<()> {
+    async fn compare(&self, engine: &Engine) -> Result<String> {
         let arrived = engine.image(&self.transfer_name()).await?;
         if arrived.layers == self.image.layers {
-            return Ok(());
+            return Ok(arrived.id);
         }
         Err(
             Error::failed("the image did not arrive whole").because(format!(
@@ -461,10 +464,12 @@ pub(super) struct Lane {
     bytes: u64,
     /// Told when the node stopped reading.
     stalled: Arc<Notify>,
+    engine: Engine,
 }
 
 impl Lane {
     fn new(
+        engine: &Engine,
         sender: mpsc::Sender<io::Result<Bytes>>,
         leave_out: HashSet<String>,
         stalled: Arc<Notify>,
@@ -475,6 +480,7 @@ impl Lane {
             wanted: true,
             bytes: 0,
             stalled,
+            engine: engine.clone(),
         }
     }
 
@@ -505,15 +511,10 @@ impl Lane {
     pub(super) async fn send(&mut self, bytes: io::Result<Bytes>) {
         let Some(sender) = &self.sender else { return };
         let count = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        match tokio::time::timeout(STALLED, sender.send(bytes)).await {
-            Ok(Ok(())) => self.bytes += count,
-            // a node that has failed tells so itself; the others go on
-            Ok(Err(_)) => self.sender = None,
-            // its archive breaks off here, and its load is not waited for
-            Err(_elapsed) => {
-                self.sender = None;
-                self.stalled.notify_one();
-            }
+        if hand_on(sender, bytes, &self.engine, &self.stalled).await {
+            self.bytes += count;
+        } else {
+            self.sender = None;
         }
     }
 }

@@ -526,8 +526,9 @@ impl Load<'_> {
             let row = &mut rows[place];
             row.bytes_sent = sent.bytes;
             row.seconds = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
-            if let Err(error) = sent.outcome {
-                fail(row, &error);
+            match sent.outcome {
+                Ok(id) => row.id = id,
+                Err(error) => fail(row, &error),
             }
         }
         Ok(rows)

@@ -61,8 +61,10 @@ impl Load<'_> {
             for (node, received) in known.iter().zip(&mut received) {
                 let Ok(received) = received else { continue };
                 for (repository, tag) in names.iter().filter(|_| send) {
-                    if received.sent.outcome.is_ok() {
-                        received.sent.outcome = node.engine.tag(&ours, repository, tag).await;
+                    if received.sent.outcome.is_ok()
+                        && let Err(error) = node.engine.tag(&ours, repository, tag).await
+                    {
+                        received.sent.outcome = Err(error);
                     }
                 }
             }
@@ -85,8 +87,10 @@ impl Load<'_> {
                 row.bytes_sent = received.sent.bytes;
                 row.seconds = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
             }
-            if let Err(error) = &received.sent.outcome {
-                fail(&mut row, error);
+            match received.sent.outcome {
+                Ok(id) if send => row.id = id,
+                Ok(_) => {}
+                Err(error) => fail(&mut row, &error),
             }
             rows.push(row);
         }
