@@ -8,6 +8,7 @@ use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::models::{ContainerCreateBody, HealthConfig, Mount, MountType};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _};
 
@@ -180,6 +181,16 @@ impl Docker {
             Err(_) => guard.remove().await,
         }
         outcome
+    }
+
+    /// Waits until a container is not there any more.
+    pub(super) async fn until_removed(&self, name: &str) {
+        let options = WaitContainerOptionsBuilder::default()
+            .condition("removed")
+            .build();
+        // that there is none is an answer as well
+        let ended = self.slow.wait_container(name, Some(options));
+        let _ended = ended.collect::<Vec<_>>().await;
     }
 
     /// Puts the program into a container whose image does not hold it.

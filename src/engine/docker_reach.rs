@@ -33,6 +33,7 @@ impl Engine {
 
     /// Removes the containers of an interrupted run.
     pub(crate) async fn forget_run(&self, run: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
         // what was on its way when we stopped asking would appear only later
         until_made().await;
         for _round in 0..3 {
@@ -42,6 +43,8 @@ impl Engine {
             }
             for one in left {
                 self.remove(&one.id).await?;
+                // another may be at it (its engine, or who ran it), which takes a moment
+                docker.until_removed(&one.id).await;
             }
         }
         Ok(())

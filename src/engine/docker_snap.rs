@@ -8,8 +8,6 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
     RestartPolicy, RestartPolicyNameEnum,
 };
-use bollard::query_parameters::WaitContainerOptionsBuilder;
-use futures_util::StreamExt as _;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -109,16 +107,7 @@ impl Look {
     }
 
     async fn until_removed(&self) {
-        let options = WaitContainerOptionsBuilder::default()
-            .condition("removed")
-            .build();
-        // that it is not there any more is what is waited for
-        let _ended = self
-            .docker
-            .slow
-            .wait_container(&self.name, Some(options))
-            .collect::<Vec<_>>()
-            .await;
+        self.docker.until_removed(&self.name).await;
     }
 
     /// Makes the container from the first image that will do, and starts its program.
