@@ -101,7 +101,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 .since_restart
                 .then(|| timestamp(container.started_at.as_deref()))
                 .flatten();
-            let since = start.map(nanoseconds).max(range.since);
+            let since = start
+                .map(|start| nanoseconds(start) - START_LAG)
+                .max(range.since);
             Source::new(
                 container,
                 LogRange {
@@ -120,6 +122,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .read()
         .await
 }
+
+/// An engine notes a start when the first process already runs: what that wrote at once stands
+/// before. Nanoseconds; a container takes longer to end and start again.
+const START_LAG: i64 = 100_000_000;
 
 fn nanoseconds(time: jiff::Timestamp) -> i64 {
     i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)

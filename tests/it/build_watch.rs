@@ -261,7 +261,7 @@ const OTHER: &str = "devnet-test/busybox:latest";
 
 #[test]
 fn lab_pods_that_run_the_image_get_the_new_one_in_their_sandbox_at_their_address() {
-    let Some(build) = Build::new(&[("Dockerfile", SLEEPER), ("a", "1")]) else {
+    let Some(build) = Build::new(&[("Dockerfile", SLEEPER), ("a", "the lab's, 1")]) else {
         return;
     };
     let build = build.with_busybox();
@@ -289,7 +289,7 @@ fn lab_pods_that_run_the_image_get_the_new_one_in_their_sandbox_at_their_address
     let watching = Watching::new(&build, &["-t", "watched/app:dev"]);
     // nothing is new yet: nobody is disturbed
     assert_eq!(watching.until("watching ").len(), 1);
-    build.write("a", "22");
+    build.write("a", "the lab's, 22");
     let said = watching.until("in the same sandbox").pop().unwrap();
     let ip = before["ip"].as_str().unwrap();
     assert!(

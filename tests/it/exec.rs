@@ -190,15 +190,20 @@ fn the_terminal_is_given_back_whatever_ends_the_command() {
     let pair = Pair::up(&ground, "leave");
     let sandbox = Sandbox::with_minikube(&ground);
     let (pod, app) = (pair.pod(), pair.app());
-    let act = |act: &str| {
-        let arguments = [pod.as_str(), "-c", app.as_str(), "--", "/bin/busybox", "sh"];
+    let act = |act: &str, more: &[&str]| {
+        let mut arguments = more.to_vec();
+        arguments.extend([pod.as_str(), "-c", app.as_str(), "--", "/bin/busybox", "sh"]);
         person(&sandbox, act, &arguments)
     };
-    assert_eq!(act("hup"), "same 129");
-    assert_eq!(act("quit"), "same 131");
-    assert_eq!(act("term"), "same 130");
+    assert_eq!(act("hup", &[]), "same 129");
+    assert_eq!(act("quit", &[]), "same 131");
+    assert_eq!(act("term", &[]), "same 130");
+    // detached: the shell goes on
+    assert_eq!(act("detach", &["--detach-keys", "ctrl-x,x"]), "same 0");
+    let running = docker(&ground, "node", &["top", &app]).stdout;
+    assert!(running.contains("/bin/busybox sh"), "{running}");
     // killed while attached
-    assert_eq!(act("kill"), "same 137");
+    assert_eq!(act("kill", &[]), "same 137");
 }
 
 #[test]
