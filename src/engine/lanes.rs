@@ -3,17 +3,22 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
-use crate::engine::transfer::{ANSWERS, STALLED, given_up, watched};
 use crate::error::{Error, Result};
 
-/// Pieces that wait for a node that is slower than the reader.
-const WAITING: usize = 16;
+/// How long a node may take nothing before it is asked whether it is still there, or not answer
+/// while it works before it is given up, so that it does not hold the others.
+const STALLED: Duration = Duration::from_secs(20);
+/// How often a node that works is asked whether it is still there.
+const ASKED: Duration = Duration::from_secs(5);
+/// How long its answer may take then.
+const ANSWERS: Duration = Duration::from_secs(15);
 /// How often a node that takes nothing is asked whether it is still there; a slow disk is no reason
 /// to give it up, but the others can't wait for ever.
 const PATIENCE: usize = 9;
@@ -28,9 +33,10 @@ pub(super) struct Lane {
     engine: Engine,
 }
 
-/// A lane, and the load at its other end.
-pub(super) fn lane(engine: &Engine) -> (Lane, impl Future<Output = Result<()>>) {
-    let (sender, mut receiver) = mpsc::channel(WAITING);
+/// A lane, and the load at its other end. So many pieces wait for a node that is slower than the
+/// reader.
+pub(super) fn lane(engine: &Engine, waiting: usize) -> (Lane, impl Future<Output = Result<()>>) {
+    let (sender, mut receiver) = mpsc::channel(waiting);
     let body = stream::poll_fn(move |context| receiver.poll_recv(context));
     let stalled = Arc::new(Notify::new());
     let lane = Lane {
@@ -78,14 +84,32 @@ impl Lane {
     }
 }
 
+/// Waits for a node's work as long as the node answers: a small archive fits into the buffers of
+/// a node that has stopped, and its answer never comes.
+pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let silent = async {
+        let mut heard = Instant::now();
+        while heard.elapsed() < STALLED {
+            tokio::time::sleep(ASKED).await;
+            if let Ok(Ok(_)) = tokio::time::timeout(ANSWERS, engine.round_trip()).await {
+                heard = Instant::now();
+            }
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = silent => Err(given_up(engine)),
+    }
+}
+
+fn given_up(engine: &Engine) -> Error {
+    Error::unreachable(format!("{} stopped answering", engine.address()))
+        .because(format!("nothing came from it for {} s", STALLED.as_secs()))
+}
+
 /// Hands a piece to a node, which may take its time as long as it answers. Whether it took it: one
 /// that has failed tells so itself, and the others go on.
-pub(super) async fn hand_on<T>(
-    sender: &mpsc::Sender<T>,
-    piece: T,
-    engine: &Engine,
-    stalled: &Notify,
-) -> bool {
+async fn hand_on<T>(sender: &mpsc::Sender<T>, piece: T, engine: &Engine, stalled: &Notify) -> bool {
     let mut room = Box::pin(sender.reserve());
     for _ in 0..PATIENCE {
         match tokio::time::timeout(STALLED, &mut room).await {

@@ -92,7 +92,7 @@ pub(crate) async fn receive(
     let mut lanes = Vec::new();
     let mut loads = Vec::new();
     for node in nodes.iter().filter(|_| send) {
-        let (lane, load) = lane(node.engine);
+        let (lane, load) = lane(node.engine, WAITING);
         lanes.push(lane);
         loads.push(load);
     }

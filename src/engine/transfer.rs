@@ -7,17 +7,14 @@
 //! after the layers there have been compared.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
 use crate::engine::docker_images::Image;
-use crate::engine::lanes::hand_on;
+use crate::engine::lanes::{Lane, lane, watched};
 use crate::engine::registry::Registry;
 use crate::error::{Error, Result};
 use crate::image::archive;
@@ -28,13 +25,6 @@ use crate::image::repack::{Piece, Repack};
 const SMALL: u64 = 32 << 20;
 /// Pieces that wait for a node that is slower than the source.
 const WAITING: usize = 32;
-/// How long a node may take nothing before it is asked whether it is still there, or not answer
-/// while it works before it is given up, so that it does not hold the others.
-pub(super) const STALLED: Duration = Duration::from_secs(20);
-/// How often a node that works is asked whether it is still there.
-const ASKED: Duration = Duration::from_secs(5);
-/// How long its answer may take then.
-pub(super) const ANSWERS: Duration = Duration::from_secs(15);
 /// The tag of transfer names.
 pub(super) const TAG: &str = "transfer";
 
@@ -251,7 +241,7 @@ impl Transfer<'_> {
         blobs: &mut KnownBlobs,
     ) -> Vec<Sent> {
         let leave_out = self.leave_out(nodes, blobs);
-        let read = async |lanes: &mut [Lane]| self.read_saved(lanes, blobs).await;
+        let read = async |shares: &mut [Share]| self.read_saved(shares, blobs).await;
         let (read, mut sent) = self
             .fan_out((nodes, names), leave_out, read, async {})
             .await;
@@ -270,37 +260,35 @@ impl Transfer<'_> {
         &self,
         (nodes, names): (&[Needs<'_>], &[(String, String)]),
         leave_out: Vec<HashSet<String>>,
-        read: impl AsyncFnOnce(&mut [Lane]) -> Result<()>,
+        read: impl AsyncFnOnce(&mut [Share]) -> Result<()>,
         after: impl Future<Output = ()>,
     ) -> (Result<()>, Vec<Sent>) {
-        let (mut lanes, loads): (Vec<Lane>, Vec<_>) = nodes
+        let (mut shares, loads): (Vec<Share>, Vec<_>) = nodes
             .iter()
             .zip(leave_out)
             .map(|(node, leave_out)| {
-                let (sender, mut receiver) = mpsc::channel::<io::Result<Bytes>>(WAITING);
-                let body = stream::poll_fn(move |context| receiver.poll_recv(context));
-                let stalled = Arc::new(Notify::new());
-                let lane = Lane::new(node.engine, sender, leave_out, stalled.clone());
+                let (lane, load) = lane(node.engine, WAITING);
+                let share = Share {
+                    lane,
+                    leave_out,
+                    wanted: true,
+                };
                 let load = async move {
-                    tokio::select! {
-                        loaded = watched(node.engine, node.engine.load(body)) => loaded?,
-                        () = stalled.notified() => return Err(given_up(node.engine)),
-                    }
+                    load.await?;
                     self.settle(node.engine, names).await
                 };
-                (lane, load)
+                (share, load)
             })
             .unzip();
         let read = async {
-            let outcome = read(&mut lanes).await;
+            let outcome = read(&mut shares).await;
             if let Err(error) = &outcome {
-                // a body that ends in an error is no archive that ends early
-                for lane in &mut lanes {
-                    lane.send(Err(io::Error::other(error.to_string()))).await;
+                for share in &mut shares {
+                    share.lane.break_off(error).await;
                 }
             }
-            let bytes: Vec<u64> = lanes.iter().map(|lane| lane.bytes).collect();
-            drop(lanes);
+            let bytes: Vec<u64> = shares.iter().map(|share| share.lane.bytes).collect();
+            drop(shares);
             after.await;
             (outcome, bytes)
         };
@@ -314,7 +302,7 @@ impl Transfer<'_> {
         (read, sent)
     }
 
-    async fn read_saved(&self, lanes: &mut [Lane], blobs: &mut KnownBlobs) -> Result<()> {
+    async fn read_saved(&self, shares: &mut [Share], blobs: &mut KnownBlobs) -> Result<()> {
         let broken = |why: String| {
             Error::failed(format!(
                 "the archive of `{}` from {} is broken",
@@ -327,17 +315,17 @@ impl Transfer<'_> {
         let mut repack = Repack::new((self.repository(), TAG.into()));
         while let Some(bytes) = saved.next().await {
             let bytes = bytes?;
-            // pieces refer to `bytes`, and lanes are waited for: they are collected in between
+            // pieces refer to `bytes`, and nodes are waited for: they are collected in between
             let mut pieces = Vec::new();
             repack
                 .take(&bytes, |piece| pieces.push(piece))
                 .map_err(broken)?;
             for piece in pieces {
-                for lane in lanes.iter_mut() {
-                    lane.take(&piece, &bytes).await;
+                for share in shares.iter_mut() {
+                    share.take(&piece, &bytes).await;
                 }
             }
-            if nobody_reads(lanes) {
+            if nobody_reads(shares) {
                 return Ok(());
             }
         }
@@ -351,8 +339,8 @@ impl Transfer<'_> {
                 blobs.insert(format!("sha256:{blob}"), (layer.0.clone(), size));
             }
         }
-        for lane in lanes.iter_mut() {
-            lane.send(Ok(Bytes::from(archive::end()))).await;
+        for share in shares.iter_mut() {
+            share.send(Bytes::from(archive::end())).await;
         }
         Ok(())
     }
@@ -393,26 +381,26 @@ impl Transfer<'_> {
 
     /// Names the image on a node where it is whole; gives the node's ID of it.
     async fn settle(&self, engine: &Engine, names: &[(String, String)]) -> Result<String> {
-        let id = self.compare(engine).await?;
+        let id = whole(engine, &self.transfer_name(), &self.image.layers).await?;
         give_names(engine, &self.transfer_name(), names).await?;
         Ok(id)
     }
+}
 
-    /// Whether what arrived has the image's layers: containerd's store says "loaded" also when a
-    /// layer is missing.
-    async fn compare(&self, engine: &Engine) -> Result<String> {
-        let arrived = engine.image(&self.transfer_name()).await?;
-        if arrived.layers == self.image.layers {
-            return Ok(arrived.id);
-        }
-        Err(
-            Error::failed("the image did not arrive whole").because(format!(
-                "{} of {} layers are there",
-                arrived.layers.len(),
-                self.image.layers.len()
-            )),
-        )
+/// The node's ID of an image that arrived under this name, if all its layers did: containerd's
+/// store says "loaded" also when one is missing.
+pub(super) async fn whole(engine: &Engine, name: &str, layers: &[DiffId]) -> Result<String> {
+    let arrived = engine.image(name).await?;
+    if arrived.layers == layers {
+        return Ok(arrived.id);
     }
+    Err(
+        Error::failed("the image did not arrive whole").because(format!(
+            "{} of {} layers are there",
+            arrived.layers.len(),
+            layers.len()
+        )),
+    )
 }
 
 /// Gives an image that a node has under a name of ours its own names.
@@ -427,63 +415,19 @@ pub(super) async fn give_names(
     Ok(())
 }
 
-/// Waits for a node's work as long as the node answers: a small archive fits into the buffers of
-/// a node that has stopped, and its answer never comes.
-pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<()>>) -> Result<()> {
-    let silent = async {
-        let mut heard = Instant::now();
-        while heard.elapsed() < STALLED {
-            tokio::time::sleep(ASKED).await;
-            if let Ok(Ok(_)) = tokio::time::timeout(ANSWERS, engine.round_trip()).await {
-                heard = Instant::now();
-            }
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = silent => Err(given_up(engine)),
-    }
-}
-
-pub(super) fn given_up(engine: &Engine) -> Error {
-    Error::unreachable(format!("{} stopped answering", engine.address()))
-        .because(format!("nothing came from it for {} s", STALLED.as_secs()))
-}
-
 /// Whether every node has given up.
-pub(super) fn nobody_reads(lanes: &[Lane]) -> bool {
-    lanes.iter().all(|lane| lane.sender.is_none())
+pub(super) fn nobody_reads(shares: &[Share]) -> bool {
+    shares.iter().all(|share| !share.lane.is_open())
 }
 
 /// One node's part of an archive that is being read.
-pub(super) struct Lane {
-    /// `None` once the node takes no more.
-    sender: Option<mpsc::Sender<io::Result<Bytes>>>,
+pub(super) struct Share {
+    lane: Lane,
     leave_out: HashSet<String>,
     wanted: bool,
-    bytes: u64,
-    /// Told when the node stopped reading.
-    stalled: Arc<Notify>,
-    engine: Engine,
 }
 
-impl Lane {
-    fn new(
-        engine: &Engine,
-        sender: mpsc::Sender<io::Result<Bytes>>,
-        leave_out: HashSet<String>,
-        stalled: Arc<Notify>,
-    ) -> Self {
-        Self {
-            sender: Some(sender),
-            leave_out,
-            wanted: true,
-            bytes: 0,
-            stalled,
-            engine: engine.clone(),
-        }
-    }
-
+impl Share {
     async fn take(&mut self, piece: &Piece<'_>, whole: &Bytes) {
         match piece {
             Piece::Begin { header, blob } => {
@@ -491,7 +435,7 @@ impl Lane {
                     .await;
             }
             Piece::Content(bytes) => self.content(whole.slice_ref(bytes)).await,
-            Piece::Made(bytes) => self.send(Ok(Bytes::from(bytes.clone()))).await,
+            Piece::Made(bytes) => self.send(Bytes::from(bytes.clone())).await,
         }
     }
 
@@ -504,18 +448,12 @@ impl Lane {
     /// More of the file that began last.
     pub(super) async fn content(&mut self, bytes: Bytes) {
         if self.wanted {
-            self.send(Ok(bytes)).await;
+            self.send(bytes).await;
         }
     }
 
-    pub(super) async fn send(&mut self, bytes: io::Result<Bytes>) {
-        let Some(sender) = &self.sender else { return };
-        let count = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        if hand_on(sender, bytes, &self.engine, &self.stalled).await {
-            self.bytes += count;
-        } else {
-            self.sender = None;
-        }
+    pub(super) async fn send(&mut self, bytes: Bytes) {
+        self.lane.send(bytes).await;
     }
 }
 

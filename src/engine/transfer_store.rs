@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::engine::docker_store::{LayerStore, Reading, reader_name};
-use crate::engine::transfer::{KnownBlobs, Lane, Needs, Sent, TAG, Transfer, nobody_reads};
+use crate::engine::transfer::{KnownBlobs, Needs, Sent, Share, TAG, Transfer, nobody_reads};
 use crate::error::{Error, Result};
 use crate::image::archive::{self, BLOCK, Block, Headers};
 use crate::image::digest::{Digest, chain_ids};
@@ -107,13 +107,13 @@ impl Transfer<'_> {
         for (layer, size) in self.image.layers.iter().zip(&plan.sizes) {
             blobs.insert(layer.0.clone(), (layer.0.clone(), *size));
         }
-        let read = async |lanes: &mut [Lane]| {
+        let read = async |shares: &mut [Share]| {
             let manifest = self.manifest(&plan);
-            self.begin(&plan, &manifest, lanes).await;
+            self.begin(&plan, &manifest, shares).await;
             if !files.is_empty() {
-                self.read_files(reader, &plan, &files, lanes).await?;
+                self.read_files(reader, &plan, &files, shares).await?;
             }
-            self.end(&plan, lanes).await;
+            self.end(&plan, shares).await;
             Ok(())
         };
         let tidy = async {
@@ -233,7 +233,7 @@ impl Transfer<'_> {
         serde_json::to_vec(&manifest).unwrap_or_default()
     }
 
-    async fn begin(&self, plan: &Plan, manifest: &[u8], lanes: &mut [Lane]) {
+    async fn begin(&self, plan: &Plan, manifest: &[u8], shares: &mut [Share]) {
         let repository = self.repository();
         let name = (repository.as_str(), TAG);
         let mut bytes = archive::small_file("oci-layout", archive::OCI_LAYOUT);
@@ -249,10 +249,10 @@ impl Transfer<'_> {
             &Digest::of(&plan.config).blob_path(),
             &plan.config,
         ));
-        everyone(lanes, bytes).await;
+        everyone(shares, bytes).await;
     }
 
-    async fn end(&self, plan: &Plan, lanes: &mut [Lane]) {
+    async fn end(&self, plan: &Plan, shares: &mut [Share]) {
         let repository = self.repository();
         let layers: Vec<String> = self
             .image
@@ -269,7 +269,7 @@ impl Transfer<'_> {
             ),
         );
         bytes.extend(archive::end());
-        everyone(lanes, bytes).await;
+        everyone(shares, bytes).await;
     }
 
     async fn read_files(
@@ -277,7 +277,7 @@ impl Transfer<'_> {
         reader: &str,
         plan: &Plan,
         files: &[usize],
-        lanes: &mut [Lane],
+        shares: &mut [Share],
     ) -> Result<()> {
         let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
         let layers = files
@@ -287,7 +287,7 @@ impl Transfer<'_> {
         let mut layer = LayerOut {
             transfer: self,
             plan,
-            lanes,
+            shares,
             place: 0,
             gathered: BytesMut::new(),
         };
@@ -300,7 +300,7 @@ impl Transfer<'_> {
             for piece in pieces.drain(..) {
                 layer.take(piece).await?;
             }
-            if nobody_reads(layer.lanes) {
+            if nobody_reads(layer.shares) {
                 return Ok(());
             }
         }
@@ -314,10 +314,10 @@ impl Transfer<'_> {
     }
 }
 
-async fn everyone(lanes: &mut [Lane], bytes: Vec<u8>) {
+async fn everyone(shares: &mut [Share], bytes: Vec<u8>) {
     let bytes = Bytes::from(bytes);
-    for lane in lanes {
-        lane.send(Ok(bytes.clone())).await;
+    for share in shares {
+        share.send(bytes.clone()).await;
     }
 }
 
@@ -325,7 +325,7 @@ async fn everyone(lanes: &mut [Lane], bytes: Vec<u8>) {
 struct LayerOut<'a, 't> {
     transfer: &'a Transfer<'t>,
     plan: &'a Plan,
-    lanes: &'a mut [Lane],
+    shares: &'a mut [Share],
     place: usize,
     /// Small pieces on their way together.
     gathered: BytesMut,
@@ -341,8 +341,8 @@ impl LayerOut<'_, '_> {
                 let (header, _) = archive::file_header(&path, self.plan.sizes[place])
                     .ok_or_else(|| Error::failed("a layer's name fits no archive"))?;
                 let header = Bytes::from(header);
-                for lane in &mut *self.lanes {
-                    lane.begin(Some(hex), header.clone()).await;
+                for share in &mut *self.shares {
+                    share.begin(Some(hex), header.clone()).await;
                 }
             }
             Piece::Content(bytes) if bytes.len() < SMALL_PIECE => {
@@ -372,8 +372,8 @@ impl LayerOut<'_, '_> {
     }
 
     async fn content(&mut self, bytes: &Bytes) {
-        for lane in &mut *self.lanes {
-            lane.content(bytes.clone()).await;
+        for share in &mut *self.shares {
+            share.content(bytes.clone()).await;
         }
     }
 }
