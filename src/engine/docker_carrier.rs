@@ -5,7 +5,10 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bollard::container::{AttachContainerResults, LogOutput};
-use bollard::models::{ContainerCreateBody, HealthConfig, Mount, MountType};
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    RestartPolicy, RestartPolicyNameEnum,
+};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
     WaitContainerOptionsBuilder,
@@ -124,11 +127,7 @@ impl Docker {
 
     /// An image of the engine, whatever it is for.
     async fn any_image(&self) -> Result<Option<String>> {
-        let listed = self
-            .api
-            .list_images(None::<bollard::query_parameters::ListImagesOptions>)
-            .await
-            .map_err(|error| self.failed("listing images", error))?;
+        let listed = self.every_image().await?;
         Ok(listed.into_iter().next().map(|image| image.id))
     }
 
@@ -278,8 +277,47 @@ impl Drop for Abandoned {
     }
 }
 
+/// A container's body with nothing of what its image says of itself.
+pub(super) fn plain() -> ContainerCreateBody {
+    ContainerCreateBody {
+        working_dir: Some("/".into()),
+        healthcheck: Some(without_healthcheck()),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// What holds for everything of devnet's own in a node: no power, nothing written, no log, never
+/// started again. Who needs more says so beside it.
+pub(super) fn powerless() -> HostConfig {
+    HostConfig {
+        readonly_rootfs: Some(true),
+        cap_drop: Some(vec!["ALL".into()]),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("none".into()),
+            config: None,
+        }),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        ..HostConfig::default()
+    }
+}
+
+/// The same for what runs there: by itself, and gone when it ends.
+pub(super) fn passing(mounts: Option<Vec<Mount>>) -> HostConfig {
+    HostConfig {
+        ipc_mode: Some("private".into()),
+        auto_remove: Some(true),
+        init: Some(false),
+        mounts,
+        ..powerless()
+    }
+}
+
 /// No health check, whatever the image says.
-pub(super) fn without_healthcheck() -> HealthConfig {
+fn without_healthcheck() -> HealthConfig {
     HealthConfig {
         test: Some(vec!["NONE".into()]),
         ..HealthConfig::default()

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, Mount,
-    MountType, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerSummary, EndpointIpamConfig, EndpointSettings, HealthConfig,
+    HostConfig, Mount, MountType, NetworkingConfig, PortBinding, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
@@ -109,18 +110,25 @@ impl Engine {
 }
 
 impl Docker {
-    async fn labelled(&self, labels: &[&str]) -> Result<Vec<Found>> {
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+    /// The containers, dead or alive, that these filters let through.
+    pub(super) async fn listed(
+        &self,
+        filters: &HashMap<&str, Vec<&str>>,
+    ) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::default()
             .all(true)
-            .filters(&HashMap::from([("label".to_owned(), labels)]))
+            .filters(filters)
             .build();
-        let listed = self
-            .api
+        self.api
             .list_containers(Some(options))
             .await
-            .map_err(|error| self.failed("listing containers", error))?;
-        Ok(listed
+            .map_err(|error| self.failed("listing containers", error))
+    }
+
+    async fn labelled(&self, labels: &[&str]) -> Result<Vec<Found>> {
+        Ok(self
+            .listed(&HashMap::from([("label", labels.to_vec())]))
+            .await?
             .into_iter()
             .filter_map(|one| {
                 Some(Found {

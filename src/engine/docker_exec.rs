@@ -33,6 +33,17 @@ pub(crate) enum Output {
     Stdout(Bytes),
 }
 
+impl From<LogOutput> for Output {
+    fn from(piece: LogOutput) -> Self {
+        match piece {
+            LogOutput::StdErr { message } => Self::Stderr(message),
+            LogOutput::StdOut { message }
+            | LogOutput::Console { message }
+            | LogOutput::StdIn { message } => Self::Stdout(message),
+        }
+    }
+}
+
 /// A command that runs in a container.
 pub(crate) struct Running {
     pub(crate) id: String,
@@ -100,12 +111,7 @@ impl Engine {
             StartExecResults::Attached { output, input } => {
                 let lost = docker.clone();
                 let output = output.map(move |piece| match piece {
-                    Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(message)),
-                    Ok(
-                        LogOutput::StdOut { message }
-                        | LogOutput::Console { message }
-                        | LogOutput::StdIn { message },
-                    ) => Ok(Output::Stdout(message)),
+                    Ok(piece) => Ok(piece.into()),
                     Err(error) => Err(lost.failed("exec", error)),
                 });
                 Ok(Running {

@@ -3,17 +3,14 @@
 
 use std::pin::Pin;
 
-use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
-    RestartPolicy, RestartPolicyNameEnum,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum};
 use bollard::query_parameters::{AttachContainerOptionsBuilder, ListImagesOptionsBuilder};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::io::AsyncWrite;
 
 use crate::engine::Engine;
 use crate::engine::docker_carrier::{
-    LOOK, PATIENCE, Source, late, program_of, unique_name, without_healthcheck,
+    LOOK, PATIENCE, Source, late, passing, plain, program_of, unique_name,
 };
 use crate::engine::docker_exec::{Exec, Output};
 use crate::engine::docker_reach::RUN;
@@ -67,9 +64,6 @@ impl Engine {
             entrypoint: Some(vec![program.clone()]),
             cmd: Some(vec!["hold".into()]),
             user: Some("0:0".into()),
-            // nothing of what an image says of itself
-            working_dir: Some("/".into()),
-            healthcheck: Some(without_healthcheck()),
             labels: Some(
                 [
                     (ROLE.to_owned(), LOOK.to_owned()),
@@ -83,34 +77,20 @@ impl Engine {
             host_config: Some(HostConfig {
                 network_mode: Some(format!("container:{network}")),
                 pid_mode: Some(format!("container:{target}")),
-                ipc_mode: Some("private".into()),
                 // the paths of cgroups tell which process is the container's
                 cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
-                readonly_rootfs: Some(true),
                 // many tools want to write somewhere
                 tmpfs: Some([("/tmp".to_owned(), String::new())].into()),
                 memory: Some(MEMORY),
                 pids_limit: Some(PROCESSES),
-                restart_policy: Some(RestartPolicy {
-                    name: Some(RestartPolicyNameEnum::NO),
-                    maximum_retry_count: None,
-                }),
-                auto_remove: Some(true),
-                cap_drop: Some(vec!["ALL".into()]),
                 cap_add: Some(power),
                 security_opt: Some(vec![
                     "apparmor=unconfined".into(),
                     "no-new-privileges".into(),
                 ]),
-                log_config: Some(HostConfigLogConfig {
-                    typ: Some("none".into()),
-                    config: None,
-                }),
-                init: Some(false),
-                mounts,
-                ..HostConfig::default()
+                ..passing(mounts)
             }),
-            ..ContainerCreateBody::default()
+            ..plain()
         };
         let id = docker
             .make_probe(&unique_name("devnet-shell"), body)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
+use bollard::models::ImageSummary;
 use bollard::query_parameters::{
     ImportImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions,
 };
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::{ChainId, DiffId, chain_ids};
 use crate::image::platform::Platform;
@@ -27,6 +29,16 @@ pub(crate) struct Image {
     /// Bytes, unpacked.
     pub(crate) size: u64,
     pub(crate) tags: Vec<String>,
+}
+
+impl Docker {
+    /// Every image that a person would see.
+    pub(super) async fn every_image(&self) -> Result<Vec<ImageSummary>> {
+        self.api
+            .list_images(None::<ListImagesOptions>)
+            .await
+            .map_err(|error| self.failed("listing images", error))
+    }
 }
 
 impl Engine {
@@ -76,11 +88,7 @@ impl Engine {
     /// The IDs and names of all images.
     pub(crate) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
         let Self::Docker(docker) = self;
-        let listed = docker
-            .api
-            .list_images(None::<ListImagesOptions>)
-            .await
-            .map_err(|error| docker.failed("the list of images", error))?;
+        let listed = docker.every_image().await?;
         Ok(listed
             .into_iter()
             .map(|image| (image.id, image.repo_tags))

@@ -1,7 +1,7 @@
 //! An engine's images with their sizes and names, and removing one that nobody needs.
 
 use bollard::models::ImageSummary;
-use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions};
+use bollard::query_parameters::RemoveImageOptions;
 use futures_util::{StreamExt as _, stream};
 
 use crate::engine::Engine;
@@ -29,11 +29,7 @@ impl Engine {
     /// When the engine does not answer. An image that vanishes meanwhile is left out.
     pub(crate) async fn inventory(&self) -> Result<Vec<Held>> {
         let Self::Docker(docker) = self;
-        let listed = docker
-            .api
-            .list_images(None::<ListImagesOptions>)
-            .await
-            .map_err(|error| docker.failed("the list of images", error))?;
+        let listed = docker.every_image().await?;
         let mut answers = stream::iter(listed)
             .map(|summary| async move {
                 let image = self.image(&summary.id).await?;

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use bollard::query_parameters::ListContainersOptionsBuilder;
-
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::host::owner;
@@ -29,15 +27,9 @@ impl Engine {
     /// When the engine can't be asked.
     pub(crate) async fn leftovers(&self, now: i64) -> Result<Leftovers> {
         let Self::Docker(docker) = self;
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&HashMap::from([("label", vec![ROLE])]))
-            .build();
         let listed = docker
-            .api
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| docker.failed("listing containers", error))?;
+            .listed(&HashMap::from([("label", vec![ROLE])]))
+            .await?;
         let mut left = Leftovers::default();
         for container in listed {
             let labels = container.labels.unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 
-use bollard::container::LogOutput;
 use bollard::errors::Error as Why;
 use bollard::query_parameters::LogsOptions;
 use futures_util::{Stream, StreamExt as _};
@@ -53,12 +52,7 @@ impl Engine {
         Box::pin(
             api.logs(&container, Some(options))
                 .map(move |piece| match piece {
-                    Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(message)),
-                    Ok(
-                        LogOutput::StdOut { message }
-                        | LogOutput::Console { message }
-                        | LogOutput::StdIn { message },
-                    ) => Ok(Output::Stdout(message)),
+                    Ok(piece) => Ok(piece.into()),
                     Err(error) => {
                         let said = matches!(
                             error,

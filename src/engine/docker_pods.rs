@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 
 use bollard::models::ContainerInspectResponse;
-use bollard::query_parameters::{
-    DownloadFromContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    ListImagesOptions,
-};
+use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::engine::Engine;
@@ -112,22 +109,13 @@ impl Docker {
     }
 
     async fn container_ids(&self) -> Result<Vec<String>> {
-        let options = ListContainersOptionsBuilder::default().all(true).build();
-        let listed = self
-            .api
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| self.failed("listing containers", error))?;
+        let listed = self.listed(&HashMap::new()).await?;
         Ok(listed.into_iter().filter_map(|one| one.id).collect())
     }
 
     /// The tags of every image that has one, by image ID.
     async fn image_tags(&self) -> Result<HashMap<String, String>> {
-        let images = self
-            .api
-            .list_images(None::<ListImagesOptions>)
-            .await
-            .map_err(|error| self.failed("listing images", error))?;
+        let images = self.every_image().await?;
         Ok(images
             .into_iter()
             .filter_map(|image| {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bollard::models::ImageSummary;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
     RemoveImageOptionsBuilder,
@@ -98,16 +99,23 @@ impl Docker {
             .map_err(|error| self.failed(&format!("pulling `{name}`"), error))
     }
 
-    async fn images_where(&self, filter: &str, value: &str) -> Result<Vec<(String, Vec<String>)>> {
-        let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
+    /// The images that this filter lets through.
+    pub(super) async fn listed_images(
+        &self,
+        filter: &str,
+        value: &str,
+    ) -> Result<Vec<ImageSummary>> {
         let options = ListImagesOptionsBuilder::default()
-            .filters(&filters)
+            .filters(&HashMap::from([(filter, vec![value])]))
             .build();
-        let listed = self
-            .api
+        self.api
             .list_images(Some(options))
             .await
-            .map_err(|error| self.failed("listing images", error))?;
+            .map_err(|error| self.failed("listing images", error))
+    }
+
+    async fn images_where(&self, filter: &str, value: &str) -> Result<Vec<(String, Vec<String>)>> {
+        let listed = self.listed_images(filter, value).await?;
         Ok(listed
             .into_iter()
             .map(|image| (image.id, image.repo_tags))

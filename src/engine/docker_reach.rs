@@ -1,12 +1,10 @@
 //! The probe inside a pod's network: a container without any capability that joins it, asks who
 //! answers, and is gone.
 
-use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, RestartPolicy, RestartPolicyNameEnum,
-};
+use bollard::models::{ContainerCreateBody, HostConfig};
 
 use crate::engine::Engine;
-use crate::engine::docker_carrier::{LOOK, Source, program_of, until_made, without_healthcheck};
+use crate::engine::docker_carrier::{LOOK, Source, passing, plain, program_of, until_made};
 use crate::error::Result;
 use crate::lab::label::ROLE;
 
@@ -61,9 +59,6 @@ fn body(source: &Source, container: &str, run: &str, questions: &[String]) -> Co
         cmd: Some(words),
         // nobody: to connect takes no power
         user: Some("65534:65534".into()),
-        // nothing of what an image says of itself
-        working_dir: Some("/".into()),
-        healthcheck: Some(without_healthcheck()),
         labels: Some(
             [
                 (ROLE.to_owned(), LOOK.to_owned()),
@@ -75,26 +70,11 @@ fn body(source: &Source, container: &str, run: &str, questions: &[String]) -> Co
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{container}")),
-            ipc_mode: Some("private".into()),
-            readonly_rootfs: Some(true),
-            auto_remove: Some(true),
-            cap_drop: Some(vec!["ALL".into()]),
-            security_opt: Some(vec!["no-new-privileges".into()]),
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("none".into()),
-                config: None,
-            }),
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::NO),
-                maximum_retry_count: None,
-            }),
             memory: Some(64 << 20),
             // a thread for each connection that is tried at once
             pids_limit: Some(96),
-            init: Some(false),
-            mounts,
-            ..HostConfig::default()
+            ..passing(mounts)
         }),
-        ..ContainerCreateBody::default()
+        ..plain()
     }
 }

@@ -4,10 +4,7 @@
 use std::pin::Pin;
 
 use bollard::container::AttachContainerResults;
-use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig,
-    RestartPolicy, RestartPolicyNameEnum,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -15,8 +12,8 @@ use tokio::task::JoinHandle;
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker_carrier::{
-    Answer, LOOK, Output, PATIENCE, Source, UNDO_PATIENCE, late, program_of, unique_name,
-    without_healthcheck,
+    Answer, LOOK, Output, PATIENCE, Source, UNDO_PATIENCE, late, passing, plain, program_of,
+    unique_name,
 };
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
@@ -202,9 +199,6 @@ fn body(source: &Source, command: &[&str]) -> ContainerCreateBody {
         entrypoint: Some(vec![program]),
         cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         user: Some("0:0".into()),
-        // nothing of what an image says of itself
-        working_dir: Some("/".into()),
-        healthcheck: Some(without_healthcheck()),
         labels: Some([(ROLE.to_owned(), LOOK.to_owned())].into()),
         attach_stdin: Some(asks),
         open_stdin: Some(asks),
@@ -215,32 +209,18 @@ fn body(source: &Source, command: &[&str]) -> ContainerCreateBody {
             // the processes of the node are what it is to see; of the rest it gets nothing
             pid_mode: Some("host".into()),
             network_mode: Some("none".into()),
-            ipc_mode: Some("private".into()),
             // else the paths of cgroups, which name containers, are cut off
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
-            readonly_rootfs: Some(true),
-            auto_remove: Some(true),
-            cap_drop: Some(vec!["ALL".into()]),
             // the links in /proc/PID/ns, and those in /proc/PID/fd of other users
             cap_add: Some(vec!["SYS_PTRACE".into(), "DAC_READ_SEARCH".into()]),
             security_opt: Some(vec![
                 "apparmor=unconfined".into(),
                 "no-new-privileges".into(),
             ]),
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("none".into()),
-                config: None,
-            }),
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::NO),
-                maximum_retry_count: None,
-            }),
             memory: Some(256 << 20),
             pids_limit: Some(16),
-            init: Some(false),
-            mounts,
-            ..HostConfig::default()
+            ..passing(mounts)
         }),
-        ..ContainerCreateBody::default()
+        ..plain()
     }
 }

@@ -1,10 +1,7 @@
 //! Reads an engine's own layer store through the Engine API: a container that never runs binds the
 //! folders, read-only, and the engine archives them. No process, no capability, no network.
 
-use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, RestartPolicy,
-    RestartPolicyNameEnum,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
 };
@@ -12,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::Engine;
+use crate::engine::docker_carrier::powerless;
 use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::image::digest::{ChainId, Digest};
@@ -226,19 +224,8 @@ fn body(store: &LayerStore, reading: &Reading<'_>) -> Option<ContainerCreateBody
         network_disabled: Some(true),
         host_config: Some(HostConfig {
             network_mode: Some("none".into()),
-            readonly_rootfs: Some(true),
-            cap_drop: Some(vec!["ALL".into()]),
-            security_opt: Some(vec!["no-new-privileges".into()]),
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("none".into()),
-                config: None,
-            }),
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::NO),
-                maximum_retry_count: None,
-            }),
             mounts: Some(mounts),
-            ..HostConfig::default()
+            ..powerless()
         }),
         ..ContainerCreateBody::default()
     })

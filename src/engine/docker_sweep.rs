@@ -3,8 +3,6 @@
 
 use std::collections::HashMap;
 
-use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
-
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker_carrier::LOOK;
@@ -61,21 +59,12 @@ struct Left {
 
 impl Docker {
     async fn not_running(&self) -> Result<Vec<Left>> {
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&HashMap::from([
-                ("label".to_owned(), vec![OWNER.to_owned()]),
-                (
-                    "status".to_owned(),
-                    ["created", "exited", "dead"].map(str::to_owned).to_vec(),
-                ),
-            ]))
-            .build();
         let listed = self
-            .api
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| self.failed("listing containers", error))?;
+            .listed(&HashMap::from([
+                ("label", vec![OWNER]),
+                ("status", vec!["created", "exited", "dead"]),
+            ]))
+            .await?;
         Ok(listed
             .into_iter()
             .filter_map(|one| {
@@ -96,17 +85,7 @@ impl Docker {
 
     /// The images that devnet made, for a lab or for a look.
     pub(super) async fn own_images(&self) -> Result<Vec<OwnImage>> {
-        let options = ListImagesOptionsBuilder::default()
-            .filters(&HashMap::from([(
-                "label".to_owned(),
-                vec![ROLE.to_owned()],
-            )]))
-            .build();
-        let listed = self
-            .api
-            .list_images(Some(options))
-            .await
-            .map_err(|error| self.failed("listing images", error))?;
+        let listed = self.listed_images("label", ROLE).await?;
         Ok(listed
             .into_iter()
             .map(|image| OwnImage {
