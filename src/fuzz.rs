@@ -30,21 +30,10 @@ pub fn docker_env(data: &[u8]) {
         for format in Format::value_variants() {
             drop(format.set(&changes));
         }
-        let now = applied(&before, &changes);
+        let now = plan::apply(&before, &changes);
         let back = plan::unset(&now).expect("devnet wrote what it reads");
-        assert_eq!(applied(&now, &back), before);
+        assert_eq!(plan::apply(&now, &back), before);
     }
-}
-
-fn applied(current: &Current, changes: &[Change]) -> Current {
-    let mut next = current.clone();
-    for change in changes {
-        match &change.value {
-            Some(value) => next.insert(change.name.clone(), value.clone()),
-            None => next.remove(&change.name),
-        };
-    }
-    next
 }
 
 /// minikube's records, devnet's and docker's configuration, pod manifests.

@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
 use crate::commands::Context;
+use crate::commands::format::Format;
 use crate::commands::gather::{self, Answered, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
 use crate::engine::docker_carrier::{Source, UNDO_PATIENCE};
@@ -36,14 +37,6 @@ pub(crate) struct Args {
     /// How to print: text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Json,
-    #[default]
-    Text,
 }
 
 /// How many pods of one node are asked from at once: each is a container that starts.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::docker_contexts::{mended, name_of};
+use crate::commands::format::{Format, Printed};
 use crate::commands::target::Need;
 use crate::error::{Error, Kind, Result};
 use crate::host::docker_context_store::{Found, Record, Store};
@@ -32,21 +33,8 @@ pub(crate) struct Args {
     /// The node of a profile with several
     #[arg(short, long, value_name = "NAME")]
     node: Option<String>,
-    /// text or json
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Json,
-    Text,
+    #[command(flatten)]
+    printed: Printed,
 }
 
 /// What `-o json` prints.
@@ -81,9 +69,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     } else {
         write(&args, context, &store).await?
     };
-    let text = match args.output {
-        Output::Json => document::json(&report)?,
-        Output::Text => format!("{}\n", report.context),
+    let text = match args.printed.output {
+        Format::Json => document::json(&report)?,
+        Format::Text => format!("{}\n", report.context),
     };
     context.ui.data(&text).map_err(Error::stdout)
 }

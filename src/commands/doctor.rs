@@ -3,6 +3,7 @@
 
 use crate::commands::Context;
 use crate::commands::doctor_look;
+use crate::commands::format::{Format, Printed};
 use crate::docker_env::diagnosis::Severity;
 use crate::error::{Error, Result};
 use crate::render::{Style, doctor as render, document};
@@ -16,29 +17,16 @@ use crate::render::{Style, doctor as render, document};
   devnet doctor
   devnet -p dev doctor -o json | jq -r '.findings[].fix'")]
 pub(crate) struct Args {
-    /// text or json
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Json,
-    Text,
+    #[command(flatten)]
+    printed: Printed,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut report = doctor_look::look(context).await?;
     report.findings.sort_by_key(|finding| finding.severity);
-    let text = match args.output {
-        Output::Json => document::json(&report)?,
-        Output::Text => render::text(
+    let text = match args.printed.output {
+        Format::Json => document::json(&report)?,
+        Format::Text => render::text(
             &report,
             Style {
                 color: context.ui.color_stdout(),

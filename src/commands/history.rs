@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use crate::commands::Context;
+use crate::commands::format::{Format, Printed};
 use crate::commands::gather::{self, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
 use crate::commands::remember::write_down;
@@ -29,21 +30,8 @@ pub(crate) struct Args {
     pods: Vec<String>,
     #[command(flatten)]
     choice: Choice,
-    /// text or json
-    #[arg(
-        short,
-        long,
-        value_name = "FORM",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    output: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Form {
-    Json,
-    Text,
+    #[command(flatten)]
+    printed: Printed,
 }
 
 /// One pod's history.
@@ -101,9 +89,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         schema: 1,
         pods: histories,
     };
-    let text = match args.output {
-        Form::Json => render::document::json(&document)?,
-        Form::Text => document
+    let text = match args.printed.output {
+        Format::Json => render::document::json(&document)?,
+        Format::Text => document
             .pods
             .iter()
             .map(|pod| {

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use crate::commands::Context;
-use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::gather::{Depth, Gathered};
 use crate::commands::live;
-use crate::commands::pods::{Choice, Form, style, write};
+use crate::commands::pods::{Choice, Form, style};
 use crate::error::Result;
 use crate::pod::{Lone, Pod, Resolver};
 use crate::render;
@@ -69,10 +69,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.watch {
         return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
     }
-    let mut gathered = gather::gather_on(context, depth, node).await?;
-    choose(&mut gathered).await?;
-    write(context, &draw(&gathered)?)?;
-    gathered.outcome()
+    let shown = live::once(context, depth, node, choose, draw).await?;
+    shown.outcome()
 }
 
 /// Keeps the one pod, its node, and what concerns it.

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::commands::Context;
 use crate::commands::gather::{self, Depth, Gathered, Seen};
-use crate::commands::pods::Form;
+use crate::commands::pods::{Form, write};
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::docker_snap::Look;
 use crate::error::{Error, Kind, Result};
@@ -35,6 +35,23 @@ const AGAIN: [Duration; 4] = [
 const RETRY: Duration = Duration::from_secs(1);
 
 type News = (usize, Result<Seen>);
+
+/// Shows what `choose` leaves and `draw` writes.
+///
+/// # Errors
+/// When there is nothing to show or nobody to ask.
+pub(crate) async fn once(
+    context: &Context,
+    depth: Depth,
+    node: Option<&str>,
+    choose: impl AsyncFn(&mut Gathered) -> Result<()>,
+    draw: impl Fn(&Gathered) -> Result<String>,
+) -> Result<Gathered> {
+    let mut gathered = gather::gather_on(context, depth, node).await?;
+    choose(&mut gathered).await?;
+    write(context, &draw(&gathered)?)?;
+    Ok(gathered)
+}
 
 /// Shows what `choose` leaves and `draw` writes, again at every change, until it is interrupted or
 /// nobody reads any more.

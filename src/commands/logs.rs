@@ -1,5 +1,6 @@
 //! `devnet logs`: what the containers of a pod wrote, merged in time order.
 
+use crate::commands::format::Format;
 use crate::commands::logs_reader::{Reader, Show, Source};
 use crate::commands::{Context, one_pod};
 use crate::engine::docker_logs::LogRange;
@@ -67,12 +68,6 @@ pub(crate) struct Args {
     /// The container
     #[arg(value_name = "CONTAINER")]
     positional: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Json,
-    Text,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {

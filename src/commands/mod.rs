@@ -38,6 +38,7 @@ mod doctor_node;
 pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
+pub(crate) mod format;
 pub(crate) mod gather;
 pub(crate) mod graph;
 pub(crate) mod history;

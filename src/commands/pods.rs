@@ -1,7 +1,7 @@
 //! `devnet pods`: every pod with its sandbox, and what is wrong.
 
 use crate::commands::Context;
-use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::gather::{Depth, Gathered};
 use crate::commands::live;
 use crate::error::{Error, Result};
 use crate::pod::{self, Lone, Pod};
@@ -109,9 +109,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.watch {
         return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
     }
-    let mut gathered = gather::gather_on(context, depth, node).await?;
-    choose(&mut gathered).await?;
-    write(context, &draw(&gathered)?)?;
+    let gathered = live::once(context, depth, node, choose, draw).await?;
     if gathered.snapshot.pods.is_empty() && args.output.is_none() {
         context.ui.say("no pods");
     }

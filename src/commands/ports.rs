@@ -1,9 +1,9 @@
 //! `devnet ports`: which process of which container listens on what.
 
 use crate::commands::Context;
-use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::gather::{Depth, Gathered};
 use crate::commands::live;
-use crate::commands::pods::{Choice, Form, style, write};
+use crate::commands::pods::{Choice, Form, style};
 use crate::error::{Error, Result};
 use crate::pod::Lone;
 use crate::render;
@@ -61,8 +61,6 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.watch {
         return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
     }
-    let mut gathered = gather::gather_on(context, depth, node).await?;
-    choose(&mut gathered).await?;
-    write(context, &draw(&gathered)?)?;
-    gathered.outcome()
+    let shown = live::once(context, depth, node, choose, draw).await?;
+    shown.outcome()
 }

@@ -1,8 +1,9 @@
 //! `devnet prove`: which claims hold on a cluster as it is. Nothing is started, killed or asked.
 
 use crate::commands::Context;
+use crate::commands::format::Format;
 use crate::commands::gather::{self, Depth};
-use crate::commands::lab::{ProofFormat, tell};
+use crate::commands::lab::tell;
 use crate::error::{Error, Result};
 use crate::lab::reading;
 use crate::pod::Lone;
@@ -16,7 +17,7 @@ use crate::pod::Lone;
 pub(crate) struct Args {
     /// How to print: text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: ProofFormat,
+    output: Format,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::ask_minikube::from_minikube;
+use crate::commands::format::{Format, Printed};
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::{Engine, tls};
 use crate::error::{Error, Result};
@@ -23,15 +24,8 @@ pub(crate) struct Args {
     /// Only this node of the profile
     #[arg(short, long, value_name = "NAME")]
     node: Option<String>,
-    /// text or json
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    output: Output,
+    #[command(flatten)]
+    printed: Printed,
     /// auto (minikube's files, and minikube itself beside them) or files
     #[arg(
         long,
@@ -49,12 +43,6 @@ const MINIKUBE: Duration = Duration::from_secs(5);
 enum From {
     Auto,
     Files,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Json,
-    Text,
 }
 
 /// What `-o json` prints.
@@ -140,11 +128,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         nodes,
         minikube,
     };
-    let text = match args.output {
-        Output::Json => serde_json::to_string_pretty(&report)
+    let text = match args.printed.output {
+        Format::Json => serde_json::to_string_pretty(&report)
             .map(|text| text + "\n")
             .map_err(|error| Error::failed("could not write JSON").because(error))?,
-        Output::Text => report.to_text(),
+        Format::Text => report.to_text(),
     };
     context
         .ui

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
+use crate::commands::Context;
+use crate::commands::format::Format;
 use crate::commands::pods::style;
 use crate::commands::remember::{recall, see, write_down};
 use crate::commands::target::{Need, NodeTarget};
-use crate::commands::{Context, history};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
@@ -39,7 +40,7 @@ pub(crate) struct Args {
         default_value = "text",
         hide_possible_values = true
     )]
-    output: history::Form,
+    output: Format,
 }
 
 /// Until an engine that is away is asked again.
@@ -381,7 +382,7 @@ impl Watch<'_> {
         let mut text = String::new();
         for event in news {
             self.told.borrow_mut().insert(key(&event));
-            if self.args.output == history::Form::Json {
+            if self.args.output == Format::Json {
                 let line = serde_json::to_string(&event)
                     .map_err(|error| Error::failed("could not write JSON").because(error))?;
                 text.push_str(&line);

@@ -216,6 +216,19 @@ fn add_to_list(list: &str, host: &str) -> String {
     }
 }
 
+/// The environment of a shell that took these changes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn apply(current: &Current, changes: &[Change]) -> Current {
+    let mut next = current.clone();
+    for change in changes {
+        match &change.value {
+            Some(value) => next.insert(change.name.clone(), value.clone()),
+            None => next.remove(&change.name),
+        };
+    }
+    next
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,17 +244,6 @@ mod tests {
             cert_path: tls.then(|| "/certs".into()),
             profile: profile.into(),
         }
-    }
-
-    fn apply(current: &Current, changes: &[Change]) -> Current {
-        let mut next = current.clone();
-        for change in changes {
-            match &change.value {
-                Some(value) => next.insert(change.name.clone(), value.clone()),
-                None => next.remove(&change.name),
-            };
-        }
-        next
     }
 
     #[test]

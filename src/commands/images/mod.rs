@@ -6,6 +6,7 @@ mod prune;
 use std::collections::HashMap;
 
 use crate::commands::Context;
+use crate::commands::format::{Format, Printed};
 use crate::commands::pods::{style, write};
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::Engine;
@@ -47,21 +48,8 @@ struct Choice {
     /// Only this node of the profile
     #[arg(short, long, value_name = "NAME")]
     node: Option<String>,
-    /// text or json
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Json,
-    Text,
+    #[command(flatten)]
+    printed: Printed,
 }
 
 /// A node's images, and what they were made of.
@@ -95,9 +83,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         images.retain(|image| args.names.iter().any(|name| image.is_meant(name)));
     }
-    let text = match args.choice.output {
-        Output::Json => json(&images)?,
-        Output::Text => render::table(&images, several, style(context)),
+    let text = match args.choice.printed.output {
+        Format::Json => json(&images)?,
+        Format::Text => render::table(&images, several, style(context)),
     };
     write(context, &text)?;
     outcome(lost)

@@ -5,8 +5,9 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
-use super::{Choice, Look, Lost, Output, json, look, outcome};
+use super::{Choice, Look, Lost, json, look, outcome};
 use crate::commands::Context;
+use crate::commands::format::Format;
 use crate::commands::pods::write;
 use crate::engine::docker_inventory::Removed;
 use crate::error::{Error, Kind, Result};
@@ -66,7 +67,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
         })
         .collect();
     let count: usize = spare.iter().map(|(_, images)| images.len()).sum();
-    let text = args.choice.output == Output::Text;
+    let text = args.choice.printed.output == Format::Text;
     if text {
         write(context, &plan(&spare))?;
     }

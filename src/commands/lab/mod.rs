@@ -11,7 +11,7 @@ mod up;
 
 pub(crate) use down::sweep;
 pub(crate) use kill::renew_container;
-pub(crate) use prove::{Format as ProofFormat, tell};
+pub(crate) use prove::tell;
 
 use std::path::PathBuf;
 

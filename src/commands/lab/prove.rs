@@ -10,6 +10,7 @@ use serde_json::json;
 use super::stage::{self, Stage};
 use super::{down, kill, pods, up};
 use crate::commands::Context;
+use crate::commands::format::Format;
 use crate::commands::pods::style;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -25,14 +26,6 @@ const PODS: [&str; 3] = ["one", "two", "three"];
 const SERVER: &str = "server";
 const CLIENT: &str = "client";
 const PORT: u16 = 8080;
-
-/// How to print.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    Json,
-    #[default]
-    Text,
-}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -13,6 +13,7 @@ use self::nodes::Node;
 use self::source::Meaning;
 use crate::commands::Context;
 use crate::commands::bring::{Cargo, Name, needs};
+use crate::commands::format::{Format, Printed};
 use crate::commands::target::{Need, NodeTarget};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
@@ -69,21 +70,8 @@ pub(crate) struct Args {
     /// Say what would be sent, and send nothing
     #[arg(long)]
     dry_run: bool,
-    /// text or json
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Json,
-    Text,
+    #[command(flatten)]
+    printed: Printed,
 }
 
 /// What one run of the command has at hand.
@@ -183,12 +171,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if let Some(file) = &blobs_file {
         blobs::write(file, &blobs);
     }
-    let text = match args.output {
-        Output::Json => serde_json::to_string_pretty(&rows)
+    let text = match args.printed.output {
+        Format::Json => serde_json::to_string_pretty(&rows)
             .map(|text| text + "\n")
             .map_err(|error| Error::failed("could not write JSON").because(error))?,
-        Output::Text if args.dry_run => render::plan(&rows),
-        Output::Text => String::new(),
+        Format::Text if args.dry_run => render::plan(&rows),
+        Format::Text => String::new(),
     };
     context.ui.data(&text).map_err(Error::stdout)?;
     if !args.dry_run {
