@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
 use crate::pod::{self, Lone, Pod};
-use crate::render;
+use crate::render::{self, document};
 
 /// Prove that pods reach each other, from inside each of them
 ///
@@ -134,9 +134,7 @@ fn wanted(pods: &[Pod], names: &[String]) -> Result<Vec<usize>> {
 
 fn tell(context: &Context, report: &Report, format: Format) -> Result<()> {
     let text = match format {
-        Format::Json => serde_json::to_string_pretty(report)
-            .map(|text| text + "\n")
-            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Format::Json => document::json(report)?,
         Format::Text => render::check::report(report, style(context)),
     };
     write(context, &text)

@@ -4,9 +4,9 @@
 use crate::commands::Context;
 use crate::commands::gather::{self, Depth};
 use crate::commands::pods::{Choice, write};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pod::{self, Lone};
-use crate::render;
+use crate::render::{self, document};
 
 /// Draw pods, what holds them, and who talks to whom now
 #[derive(Debug, clap::Args)]
@@ -89,9 +89,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let text = match args.output {
         Form::Dot => render::graph::dot(&graph),
         Form::Html => render::graph_page::page(&graph, &nodes.join(", "), &when),
-        Form::Json => serde_json::to_string_pretty(&graph)
-            .map(|text| text + "\n")
-            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Form::Json => document::json(&graph)?,
         Form::Mermaid => render::graph::mermaid(&graph),
         Form::Svg => render::graph_svg::svg(&graph),
     };

@@ -11,6 +11,7 @@ use crate::commands::format::{Format, Printed};
 use crate::commands::target::{Need, NodeTarget, Target};
 use crate::engine::{Engine, tls};
 use crate::error::{Error, Result};
+use crate::render::document;
 
 /// Show which engine devnet talks to, and why
 ///
@@ -129,9 +130,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         minikube,
     };
     let text = match args.printed.output {
-        Format::Json => serde_json::to_string_pretty(&report)
-            .map(|text| text + "\n")
-            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Format::Json => document::json(&report)?,
         Format::Text => report.to_text(),
     };
     context

@@ -68,6 +68,15 @@ impl Style {
         if self.unicode { unicode } else { ascii }
     }
 
+    /// What hangs a row below its pod's.
+    pub(crate) fn branch(self, is_last: bool) -> &'static str {
+        if is_last {
+            self.glyph("└─ ", "`- ")
+        } else {
+            self.glyph("├─ ", "|- ")
+        }
+    }
+
     /// Text from an engine, made safe to show and, where it must be, plain ASCII.
     pub(crate) fn text(self, text: &str) -> String {
         let text = crate::ui::visible(text).replace(['\n', '\t'], " ");

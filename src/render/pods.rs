@@ -114,11 +114,7 @@ fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<
     }
     let last = pod.containers.len() - 1;
     for (place, container) in pod.containers.iter().enumerate() {
-        let branch = if place == last {
-            style.glyph("└─ ", "`- ")
-        } else {
-            style.glyph("├─ ", "|- ")
-        };
+        let branch = style.branch(place == last);
         let began = timestamp(container.started_at.as_deref());
         let ended = timestamp(container.finished_at.as_deref());
         let mut row = vec![

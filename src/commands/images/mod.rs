@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::{self, Held, Shown, User};
 use crate::pod::{self, Lone, Origin};
+use crate::render::document;
 use crate::render::images as render;
 
 /// Show the images on the cluster's nodes: sizes, shared or not, and the pods that use them
@@ -84,17 +85,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         images.retain(|image| args.names.iter().any(|name| image.is_meant(name)));
     }
     let text = match args.choice.printed.output {
-        Format::Json => json(&images)?,
+        Format::Json => document::json(&images)?,
         Format::Text => render::table(&images, several, style(context)),
     };
     write(context, &text)?;
     outcome(lost)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
-        .map_err(|error| Error::failed("could not write JSON").because(error))
 }
 
 /// A node that did not answer, and why.

@@ -5,13 +5,14 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
-use super::{Choice, Look, Lost, json, look, outcome};
+use super::{Choice, Look, Lost, look, outcome};
 use crate::commands::Context;
 use crate::commands::format::Format;
 use crate::commands::pods::write;
 use crate::engine::docker_inventory::Removed;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::{Shown, frees};
+use crate::render::document;
 use crate::render::images::short;
 use crate::render::load::bytes;
 
@@ -86,7 +87,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
             .collect();
         if !text {
             planned.extend(lost.iter().map(Pruned::nothing));
-            write(context, &json(&planned)?)?;
+            write(context, &document::json(&planned)?)?;
         }
         return outcome(lost);
     }
@@ -108,7 +109,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     } else {
         let away: Vec<Pruned> = lost.iter().map(Pruned::nothing).collect();
         let all: Vec<&Pruned> = pruned.iter().chain(&away).collect();
-        write(context, &json(&all)?)?;
+        write(context, &document::json(&all)?)?;
     }
     let failed: Vec<&Pruned> = pruned.iter().filter(|node| node.error.is_some()).collect();
     if let Some(first) = failed.first() {

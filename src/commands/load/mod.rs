@@ -27,6 +27,7 @@ use crate::image::digest::DiffId;
 use crate::image::files::Files;
 use crate::image::platform::Platform;
 use crate::image::reference;
+use crate::render::document;
 use crate::render::load::{self as render, LayerRow, Row};
 
 /// Bring images to the cluster's nodes, sending only the layers they lack
@@ -172,9 +173,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         blobs::write(file, &blobs);
     }
     let text = match args.printed.output {
-        Format::Json => serde_json::to_string_pretty(&rows)
-            .map(|text| text + "\n")
-            .map_err(|error| Error::failed("could not write JSON").because(error))?,
+        Format::Json => document::json(&rows)?,
         Format::Text if args.dry_run => render::plan(&rows),
         Format::Text => String::new(),
     };
