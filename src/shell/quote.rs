@@ -70,13 +70,15 @@ pub(super) fn powershell(value: &str) -> String {
 
 /// csh and tcsh: a backslash before each special character and never a quote round several, so that
 /// "eval `devnet env`" without quotes can split at blanks and put the words together again. What
-/// such an `eval` would expand (globs, braces) or make a blank of (a tab) comes out of a `printf`.
+/// such an `eval` would expand (globs, braces) or make a blank of (a tab) comes out of a `printf`;
+/// so does a character with the byte 0xa0 in it: beside a backslash csh 20110502 never ends on one.
 pub(super) fn csh(value: &str) -> String {
     if value.is_empty() {
         return "''".into();
     }
     let mut text = String::new();
     let mut printed = String::new();
+    let mut utf8 = [0; 4];
     let print = |text: &mut String, printed: &mut String| {
         if !printed.is_empty() {
             let _infallible = write!(text, "\"`printf {printed}`\"");
@@ -84,8 +86,11 @@ pub(super) fn csh(value: &str) -> String {
         }
     };
     for c in value.chars() {
-        if c.is_ascii_control() || "*?[]{}".contains(c) {
-            let _infallible = write!(printed, "\\\\{:03o}", u32::from(c));
+        let bytes = c.encode_utf8(&mut utf8).as_bytes();
+        if c.is_ascii_control() || "*?[]{}".contains(c) || bytes.contains(&0xa0) {
+            for byte in bytes {
+                let _infallible = write!(printed, "\\\\{byte:03o}");
+            }
             continue;
         }
         print(&mut text, &mut printed);
