@@ -14,8 +14,9 @@ use crate::engine::shipment::Shipment;
 use crate::engine::transfer::{KnownBlobs, Needs};
 use crate::error::{Error, Result};
 use crate::image::build::Options;
-use crate::image::catalog::{self, Packed};
+use crate::image::catalog;
 use crate::image::files::Files;
+use crate::image::packed::Packed;
 use crate::image::platform::Platform;
 
 const TAG: &str = "context";

@@ -14,9 +14,9 @@ use crate::engine::lanes::{Lane, lane};
 use crate::engine::transfer::{Needs, Sent, give_names, whole};
 use crate::error::{Error, Result};
 use crate::image::archive;
-use crate::image::catalog::{Packed, PackedLayer};
 use crate::image::check;
 use crate::image::files::Files;
+use crate::image::packed::{Packed, PackedLayer};
 
 /// Pieces between the thread that reads and the nodes.
 const WAITING: usize = 16;

@@ -15,11 +15,14 @@ use crate::engine::shipment::thread;
 use crate::engine::transfer::Sent;
 use crate::error::{Error, Result};
 use crate::image::archive;
-use crate::image::catalog::{self, Offer, Packed};
+use crate::image::catalog;
 use crate::image::check::{self, Checked};
 use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
-use crate::image::files::{FIRST, Files, Passing, Walk, Walked, broken, no_archive, unread};
+use crate::image::files::Files;
+use crate::image::packed::{Offer, Packed};
 use crate::image::packing::{Packing, unpack};
+use crate::image::tape::Passing;
+use crate::image::walk::{FIRST, Walk, Walked, broken, no_archive, unread};
 
 /// Pieces between the thread that reads and the nodes.
 const WAITING: usize = 16;

@@ -36,10 +36,10 @@ async fn run(program: &Path, arguments: &[&str], script: &str) -> process::Caugh
         script.as_bytes(),
         &environment,
     );
-    match tokio::time::timeout(Duration::from_secs(60), running).await {
-        Ok(caught) => caught.unwrap(),
-        Err(_) => panic!("{} does not end on: {script}", program.display()),
-    }
+    let Ok(caught) = tokio::time::timeout(Duration::from_secs(60), running).await else {
+        panic!("{} does not end on: {script}", program.display());
+    };
+    caught.unwrap()
 }
 
 /// Each value twice through a shell, as `eval "$(...)"` and as `eval $(...)` take it.

@@ -9,8 +9,9 @@ use crate::docker_env::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::engine::docker_images::Image;
 use crate::error::{Error, Kind, Result};
-use crate::image::catalog::{self, Offer};
+use crate::image::catalog;
 use crate::image::files::Files;
+use crate::image::packed::Offer;
 use crate::image::reference;
 
 /// What was typed.

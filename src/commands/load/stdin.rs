@@ -9,8 +9,8 @@ use crate::commands::bring::Name;
 use crate::engine::buildkit::token;
 use crate::engine::stdin_archive::{Known, receive};
 use crate::error::{Error, Result};
-use crate::image::catalog::{Offer, Packed};
 use crate::image::digest::DiffId;
+use crate::image::packed::{Offer, Packed};
 use crate::render::load::{LayerRow, Row};
 
 /// The tag of transfer names.

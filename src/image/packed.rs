@@ -1,0 +1,207 @@
+//! An image as it lies in an archive or layout: what names it, its configuration and its layers.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::error::{Error, Kind, Result};
+use crate::image::archive;
+use crate::image::digest::{DiffId, Digest};
+use crate::image::packing::Packing;
+use crate::image::platform::Platform;
+
+/// One image of an archive; for several platforms, perhaps.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) names: Vec<String>,
+    pub(crate) choices: Vec<Packed>,
+}
+
+/// An image for one platform, as it lies in an archive.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    pub(crate) platform: Platform,
+    pub(crate) config: Small,
+    /// As a registry would show it; an archive of docker's old kind has none.
+    pub(crate) manifest: Option<Small>,
+    /// The index that lists it, where it is one of several.
+    pub(crate) index: Option<Small>,
+    pub(crate) layers: Vec<PackedLayer>,
+}
+
+/// A small file with its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Small {
+    pub(crate) digest: Digest,
+    /// Shared: every platform of an image has its index.
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+impl Small {
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            digest: Digest::of(&bytes),
+            bytes: bytes.into(),
+        }
+    }
+}
+
+/// A layer in an archive.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedLayer {
+    pub(crate) diff_id: DiffId,
+    /// Of the file as it is; not known of a packed layer in an archive of docker's old kind.
+    pub(crate) blob: Option<Digest>,
+    pub(crate) size: u64,
+    /// `None`: the archive has not got it.
+    pub(crate) path: Option<String>,
+    /// How it is packed, where no manifest says so.
+    pub(crate) packing: Packing,
+    /// The name under which it was sent before it was known what it is.
+    pub(crate) sent: Option<String>,
+    /// Where a foreign layer could be had.
+    pub(crate) url: Option<String>,
+}
+
+impl PackedLayer {
+    /// Where it stands in the archives that nodes get.
+    pub(crate) fn sent_as(&self) -> String {
+        match (&self.sent, &self.blob) {
+            (Some(sent), _) => sent.clone(),
+            (None, Some(blob)) => blob.blob_path(),
+            (None, None) => format!("layers/{}.tar", self.diff_id.hex()),
+        }
+    }
+}
+
+impl Offer {
+    /// The platform that a node runs, or the one that was asked for. An image for one platform
+    /// alone is taken as it is, unless another was asked for.
+    ///
+    /// # Errors
+    /// Not found, with those that there are.
+    pub(crate) fn pick(&self, wanted: &Platform, asked: bool) -> Result<&Packed> {
+        if let ([only], false) = (self.choices.as_slice(), asked) {
+            return Ok(only);
+        }
+        self.choices
+            .iter()
+            .filter_map(|choice| Some((choice.platform.serves(wanted)?, choice)))
+            .max_by_key(|(fit, _)| *fit)
+            .map(|(_, choice)| choice)
+            .ok_or_else(|| {
+                let there: Vec<String> = self
+                    .choices
+                    .iter()
+                    .map(|choice| choice.platform.to_string())
+                    .collect();
+                Error::not_found(format!("the image is not there for {wanted}"))
+                    .because(format!("it is for {}", there.join(", ")))
+            })
+    }
+}
+
+impl Packed {
+    /// What a node without containerd's store calls it.
+    pub(crate) fn config_id(&self) -> &str {
+        self.config.digest.as_str()
+    }
+
+    /// What containerd's store calls it, once that is known.
+    pub(crate) fn target_id(&self) -> Option<&str> {
+        let target = self.index.as_ref().or(self.manifest.as_ref())?;
+        Some(target.digest.as_str())
+    }
+
+    /// Makes the manifest of an image that has none, once the digests of all its layers are known.
+    pub(crate) fn make_manifest(&mut self) -> Option<()> {
+        if self.manifest.is_some() {
+            return Some(());
+        }
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| {
+                let blob = layer.blob.as_ref()?;
+                let packed = match layer.packing {
+                    Packing::Plain => "",
+                    Packing::Gzip => "+gzip",
+                    Packing::Zstd => "+zstd",
+                    Packing::Foreign(_) => return None,
+                };
+                Some(json!({
+                    "mediaType": format!("application/vnd.oci.image.layer.v1.tar{packed}"),
+                    "digest": blob.as_str(),
+                    "size": layer.size,
+                }))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": self.config.digest.as_str(),
+                "size": self.config.bytes.len(),
+            },
+            "layers": layers,
+        });
+        self.manifest = Some(Small::of(manifest.to_string().into_bytes()));
+        Some(())
+    }
+
+    /// What an archive for a node ends with, after the layers: all that says how it is put together,
+    /// so that no engine can make anything of one that breaks off.
+    pub(crate) fn ending(&self, name: (&str, &str)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let small = |small: &Small| archive::small_file(&small.digest.blob_path(), &small.bytes);
+        bytes.extend(small(&self.config));
+        if let Some(manifest) = &self.manifest {
+            bytes.extend(archive::small_file("oci-layout", archive::OCI_LAYOUT));
+            bytes.extend(small(manifest));
+            let target = self.index.as_ref().unwrap_or(manifest);
+            if let Some(index) = &self.index {
+                bytes.extend(small(index));
+            }
+            bytes.extend(archive::small_file(
+                "index.json",
+                &archive::index_json(&target.bytes, name),
+            ));
+        }
+        let layers: Vec<String> = self.layers.iter().map(PackedLayer::sent_as).collect();
+        bytes.extend(archive::small_file(
+            "manifest.json",
+            &archive::manifest_json(&self.config.digest.blob_path(), &layers, name),
+        ));
+        bytes.extend(archive::end());
+        bytes
+    }
+
+    /// Where the layers in `places` stand; each file once.
+    ///
+    /// # Errors
+    /// When one is not in the archive.
+    pub(crate) fn paths(&self, places: &[usize]) -> Result<Vec<(usize, &str)>> {
+        let mut paths: Vec<(usize, &str)> = Vec::new();
+        for place in places {
+            let layer = &self.layers[*place];
+            let Some(path) = &layer.path else {
+                let error = Error::new(
+                    Kind::Failed,
+                    format!("the layer {} is missing", layer.diff_id.0),
+                );
+                return Err(match &layer.url {
+                    Some(url) => error.because(format!(
+                        "it is a foreign layer, to be had from {} only",
+                        url.escape_debug()
+                    )),
+                    None => error.because("neither the archive nor the node has it"),
+                });
+            };
+            if !paths.iter().any(|(_, other)| other == path) {
+                paths.push((*place, path));
+            }
+        }
+        Ok(paths)
+    }
+}

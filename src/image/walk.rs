@@ -1,0 +1,268 @@
+//! A walk through an archive, header after header: which paths stand in it and where, which lead out
+//! of it, and what of a packed one is held since there is no going back.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _};
+
+use crate::error::{Error, Result};
+use crate::image::archive::{self, BLOCK, Block, Entry, EntryKind, Headers};
+use crate::image::packing::Packing;
+use crate::image::tape::{Tape, fill};
+
+/// Manifests, indexes and configurations are smaller.
+pub(crate) const LARGEST_JSON: u64 = 8 << 20;
+/// What is held of a packed archive's JSON.
+const HELD: u64 = 32 << 20;
+/// An archive of more files than this is none of images.
+const MOST_ENTRIES: usize = 200_000;
+/// What their names and links may take together.
+const NAMES: usize = 64 << 20;
+/// As many bytes tell how something is packed.
+pub(crate) const FIRST: usize = 8;
+
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// Where its content begins, and its size.
+    File(u64, u64),
+    /// Another path of the archive; `None` leads out of it.
+    Link(Option<String>),
+}
+
+/// What was seen on a walk through an archive.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    pub(super) found: HashMap<String, Found>,
+    pub(super) held: HashMap<String, Vec<u8>>,
+    pub(super) packings: HashMap<String, Packing>,
+    room_taken: u64,
+    entries: usize,
+    names: usize,
+}
+
+impl Walked {
+    /// Notes an entry whose content begins at `at`; gives the path of a regular file.
+    pub(crate) fn note(&mut self, entry: &Entry, at: u64) -> Result<Option<String>, String> {
+        self.entries += 1;
+        if self.entries > MOST_ENTRIES {
+            return Err(format!("it has more than {MOST_ENTRIES} entries"));
+        }
+        self.names += entry.path.len();
+        if let EntryKind::Hardlink(to) | EntryKind::Symlink(to) = &entry.kind {
+            self.names += to.len();
+        }
+        if self.names > NAMES {
+            return Err("its names take more than 64 MB".into());
+        }
+        // nobody can ask for a path that leads out
+        let Some(path) = inside(&entry.path) else {
+            return Ok(None);
+        };
+        let found = match &entry.kind {
+            EntryKind::File => Found::File(at, entry.size),
+            EntryKind::Hardlink(to) => Found::Link(inside(to)),
+            EntryKind::Symlink(to) => Found::Link(beside(&path, to)),
+            EntryKind::Other => return Ok(None),
+        };
+        let is_file = matches!(found, Found::File(..));
+        self.found.insert(path.clone(), found);
+        Ok(is_file.then_some(path))
+    }
+
+    /// Whether a file of this size may be JSON that must be held.
+    pub(crate) fn may_hold(&self, size: u64, first: u8) -> bool {
+        matches!(first, b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r')
+            && size <= LARGEST_JSON
+            && self.room_taken + size <= HELD
+    }
+
+    pub(crate) fn packed(&mut self, path: String, packing: Packing) {
+        self.packings.insert(path, packing);
+    }
+
+    pub(crate) fn hold(&mut self, path: String, content: Vec<u8>) {
+        self.room_taken += content.len() as u64;
+        self.held.insert(path, content);
+    }
+}
+
+/// Reads the headers of one archive after the other's contents.
+pub(crate) struct Walk<T> {
+    pub(crate) tape: T,
+    headers: Headers,
+    pub(crate) at: u64,
+    zeros: usize,
+    any: bool,
+}
+
+impl<T: Tape> Walk<T> {
+    pub(crate) fn new(tape: T) -> Self {
+        Self {
+            tape,
+            headers: Headers::default(),
+            at: 0,
+            zeros: 0,
+            any: false,
+        }
+    }
+
+    /// The next entry; its content follows, and what fills its last block.
+    ///
+    /// # Errors
+    /// When it is no archive, or breaks off.
+    pub(crate) fn next(&mut self, name: &str) -> Result<Option<Entry>> {
+        let mut block = [0; BLOCK];
+        loop {
+            let count = fill(&mut self.tape, &mut block).map_err(|error| unread(name, error))?;
+            match count {
+                BLOCK => {}
+                _ if !self.any => return Err(no_archive(name, "it does not begin as one")),
+                0 if self.headers.between_entries() => return Ok(None),
+                _ => return Err(broken(name, "it breaks off".into())),
+            }
+            self.at += BLOCK as u64;
+            if self.headers.between_entries() && block.iter().all(|byte| *byte == 0) {
+                self.zeros += 1;
+                if self.zeros < 2 {
+                    continue;
+                }
+                if self.any {
+                    return Ok(None);
+                }
+                return Err(no_archive(name, "there is nothing in it"));
+            }
+            self.zeros = 0;
+            let at = self.at - BLOCK as u64;
+            let taken = self.headers.take(&block).map_err(|why| {
+                if self.any {
+                    broken(name, format!("{why} at byte {at}"))
+                } else {
+                    no_archive(name, "it does not begin as one")
+                }
+            })?;
+            self.any = true;
+            if let Block::Entry(entry) = taken {
+                return Ok(Some(entry));
+            }
+        }
+    }
+
+    /// Goes past the rest of a content.
+    pub(crate) fn pass(&mut self, name: &str, count: u64) -> Result<()> {
+        self.at += count;
+        self.tape.pass(count).map_err(|error| unread(name, error))
+    }
+}
+
+pub(super) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked> {
+    let mut walked = Walked::default();
+    let mut walk = Walk::new(tape);
+    while let Some(entry) = walk.next(name)? {
+        let path = walked
+            .note(&entry, walk.at)
+            .map_err(|why| broken(name, why))?;
+        let mut left = entry.size + archive::padding(entry.size) as u64;
+        if let Some(path) = path.filter(|_| hold && entry.size > 0) {
+            let mut first = [0; FIRST];
+            let count = usize::try_from(entry.size).unwrap_or(FIRST).min(FIRST);
+            let first = &mut first[..count];
+            let breaks_off = |error| unread(name, error);
+            walk.tape.read_exact(first).map_err(breaks_off)?;
+            let mut taken = count as u64;
+            if walked.may_hold(entry.size, first[0]) {
+                let mut content = first.to_vec();
+                (&mut walk.tape)
+                    .take(entry.size - taken)
+                    .read_to_end(&mut content)
+                    .map_err(breaks_off)?;
+                taken = content.len() as u64;
+                if taken < entry.size {
+                    return Err(broken(name, "it breaks off".into()));
+                }
+                walked.hold(path, content);
+            } else {
+                walked.packed(path, Packing::of(first));
+            }
+            walk.at += taken;
+            left -= taken;
+        }
+        walk.pass(name, left)?;
+    }
+    Ok(walked)
+}
+
+/// A path without detours; `None` when it is absolute or climbs out.
+pub(super) fn inside(path: &str) -> Option<String> {
+    if path.starts_with('/') || path.contains('\0') || path.contains('\\') {
+        return None;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+/// Where a symbolic link at `path` leads.
+fn beside(path: &str, to: &str) -> Option<String> {
+    if to.starts_with('/') {
+        return None;
+    }
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    inside(format!("{folder}/{to}").trim_start_matches('/'))
+}
+
+pub(crate) fn broken(name: &str, why: String) -> Error {
+    Error::failed(format!("the image archive `{name}` is broken")).because(why)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn unread(name: &str, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return broken(name, "it breaks off".into());
+    }
+    broken(name, error.to_string())
+}
+
+pub(crate) fn no_archive(name: &str, why: &str) -> Error {
+    Error::failed(format!("`{name}` is no image archive"))
+        .because(why.to_owned())
+        .hint("`docker save` and `--output type=oci` of a build write such archives")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        assert_eq!(inside("./a//b/../c").as_deref(), Some("a/c"));
+        for out in ["/a", "..", "a/../../b", "", ".", "a\\..\\b", "a\0"] {
+            assert_eq!(inside(out), None, "{out:?}");
+        }
+        assert_eq!(
+            beside("one/layer.tar", "../two/layer.tar").as_deref(),
+            Some("two/layer.tar")
+        );
+        assert_eq!(beside("layer.tar", "../etc/passwd"), None);
+        assert_eq!(beside("layer.tar", "/etc/passwd"), None);
+    }
+
+    #[test]
+    fn names_may_not_fill_the_memory() {
+        let entry = Entry {
+            path: "d".repeat(60 << 10),
+            size: 0,
+            header: Vec::new(),
+            kind: EntryKind::File,
+        };
+        let mut walked = Walked::default();
+        let noted = (0..2000).filter(|_| walked.note(&entry, 0).is_ok()).count();
+        assert!(noted * entry.path.len() <= NAMES, "{noted}");
+    }
+}
