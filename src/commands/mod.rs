@@ -51,7 +51,6 @@ pub(crate) mod lab;
 pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod logs;
-mod logs_reader;
 pub(crate) mod man;
 pub(crate) mod new;
 pub(crate) mod one_pod;

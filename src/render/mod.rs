@@ -17,6 +17,7 @@ pub(crate) mod inspect;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod logs;
+pub(crate) mod logs_json;
 pub(crate) mod namespaces;
 pub(crate) mod pods;
 pub(crate) mod ports;

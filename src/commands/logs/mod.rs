@@ -1,7 +1,12 @@
 //! `devnet logs`: what the containers of a pod wrote, merged in time order.
 
+mod position;
+mod reader;
+mod source;
+
+use self::reader::{Reader, Show};
+use self::source::Source;
 use crate::commands::format::Format;
-use crate::commands::logs_reader::{Reader, Show, Source};
 use crate::commands::{Context, one_pod};
 use crate::engine::docker_logs::LogRange;
 use crate::error::{Error, Result};
@@ -59,14 +64,15 @@ pub(crate) struct Args {
         long = "container",
         value_name = "NAME",
         value_parser = clap::builder::NonEmptyStringValueParser::new(),
-        conflicts_with = "positional"
+        conflicts_with = "positional",
+        add = clap_complete::ArgValueCompleter::new(crate::commands::complete::containers)
     )]
     container: Option<String>,
     /// The pod: a name, namespace/name, a UID, a container's ID, or a part of them that fits one
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pod: String,
     /// The container
-    #[arg(value_name = "CONTAINER")]
+    #[arg(value_name = "CONTAINER", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::containers))]
     positional: Option<String>,
 }
 
