@@ -119,6 +119,10 @@ pub(crate) fn nanoseconds(stamp: &[u8]) -> i64 {
 /// An engine copies a container's stdout and stderr side by side: a line of the one may stand in
 /// its log behind a newer one of the other, by this much (nanoseconds).
 const DISORDER: i64 = 500_000_000;
+/// The same for a container that has written to one of them only so far: then all that can still
+/// come before is the very first line of the other, and an engine that has just begun to copy is
+/// not that late.
+const DISORDER_OF_ONE: i64 = 25_000_000;
 
 /// What is held of one source.
 #[derive(Debug, Default)]
@@ -142,7 +146,10 @@ impl Held {
             // no more can be held: rather a line out of order than a machine out of memory
             newest
         } else {
-            (newest - DISORDER).max(self.last[0].min(self.last[1]))
+            // what has said nothing is at 0
+            let oldest = self.last[0].min(self.last[1]);
+            let disorder = if oldest == 0 { DISORDER_OF_ONE } else { DISORDER };
+            (newest - disorder).max(oldest)
         }
     }
 }
@@ -154,6 +161,8 @@ pub(crate) struct Merge {
     held: Vec<Held>,
     /// The bytes that are held of each.
     most: usize,
+    /// Whether a line has left.
+    begun: bool,
 }
 
 /// The bytes that are held of all sources together, about.
@@ -166,6 +175,7 @@ impl Merge {
         Self {
             held: (0..sources).map(|_| Held::default()).collect(),
             most: (MOST / sources.max(1)).max(256 << 10),
+            begun: false,
         }
     }
 
@@ -184,9 +194,15 @@ impl Merge {
         self.held[source].silent = true;
     }
 
-    /// Whether more of a source may be read: else it waits for the others.
+    /// Whether more of a source may be read: else it waits for the others. Until the first line
+    /// has left, only what that one waits for is read: a person looks at an empty screen.
     pub(crate) fn wants(&self, source: usize) -> bool {
-        self.held[source].bytes < self.most
+        let held = &self.held[source];
+        let late = || {
+            let first = self.oldest();
+            first.is_none_or(|(time, ..)| held.bound(self.most) < time)
+        };
+        held.bytes < self.most && (self.begun || late())
     }
 
     pub(crate) fn push(&mut self, source: usize, line: Line) {
@@ -210,6 +226,7 @@ impl Merge {
             let held = &mut self.held[source];
             if let Some(line) = held.lines[stream].pop_front() {
                 held.bytes -= line.text.len() + OF_A_LINE;
+                self.begun = true;
                 out(source, &line);
             }
         }

@@ -137,20 +137,64 @@ fn what_is_held_is_bounded_and_the_order_stays() {
     let mut merge = Merge::new(2);
     merge.open(0);
     merge.open(1);
+    merge.push(1, line(0, "first"));
+    merge.push(1, line(1, "b"));
+    merge.push(0, line(1, "a"));
+    assert_eq!(taken(&mut merge), "first");
     let text = "x".repeat(1 << 20);
-    let mut count = 0;
+    let mut count = 2;
     while merge.wants(0) {
         merge.push(0, line(count, &text));
         count += 1;
     }
-    assert!(count < 20);
-    merge.ready(|_, _| panic!("source 1 has said nothing"));
+    assert!(10 < count && count < 20);
+    merge.ready(|_, _| panic!("source 1 may bring something as old"));
     assert!(merge.wants(1), "so it is read on");
     merge.close(1);
     let mut seen = Vec::new();
     merge.ready(|_, line| seen.push(line.time));
     assert!(seen.is_sorted() && seen.len() >= usize::try_from(count).unwrap() - 1);
     assert!(merge.wants(0));
+}
+
+#[test]
+fn until_the_first_line_has_left_only_what_it_waits_for_is_read() {
+    let mut merge = Merge::new(3);
+    (0..3).for_each(|source| merge.open(source));
+    let wanted = |merge: &Merge| (0..3).filter(|one| merge.wants(*one)).collect::<Vec<_>>();
+    assert_eq!(wanted(&merge), [0, 1, 2]);
+    merge.push(0, line(5, "c"));
+    merge.push(1, line(4, "b"));
+    assert_eq!(wanted(&merge), [1, 2], "source 0 holds nothing back");
+    merge.push(2, line(2, "a"));
+    assert_eq!(wanted(&merge), [2]);
+    assert_eq!(taken(&mut merge), "");
+    merge.push(2, line(3, "rest"));
+    assert!(wanted(&merge).is_empty());
+    assert_eq!(taken(&mut merge), "a");
+    assert_eq!(wanted(&merge), [0, 1, 2]);
+}
+
+#[test]
+fn a_container_that_has_written_to_both_streams_is_waited_for_longer() {
+    let mut merge = Merge::new(1);
+    merge.open(0);
+    let after = |milliseconds: i64, stderr: bool| Line {
+        time: DAY + milliseconds * 1_000_000,
+        stderr,
+        ..line(0, "x")
+    };
+    merge.push(0, after(0, false));
+    merge.push(0, after(30, false));
+    assert_eq!(taken(&mut merge), "x");
+    merge.push(0, after(40, true));
+    assert_eq!(taken(&mut merge), "x", "stderr has come as far as 40");
+    merge.push(0, after(100, false));
+    assert_eq!(taken(&mut merge), "x", "nothing is older than 40");
+    merge.push(0, after(500, false));
+    assert_eq!(taken(&mut merge), "");
+    merge.push(0, after(600, false));
+    assert_eq!(taken(&mut merge), "x");
 }
 
 #[test]
