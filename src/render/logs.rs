@@ -148,7 +148,11 @@ impl Held {
         } else {
             // what has said nothing is at 0
             let oldest = self.last[0].min(self.last[1]);
-            let disorder = if oldest == 0 { DISORDER_OF_ONE } else { DISORDER };
+            let disorder = if oldest == 0 {
+                DISORDER_OF_ONE
+            } else {
+                DISORDER
+            };
             (newest - disorder).max(oldest)
         }
     }
