@@ -8,6 +8,7 @@ use clap::ValueEnum as _;
 
 use crate::docker_env::plan::{self, Change, Current};
 use crate::docker_env::profile::{Machine, Profile};
+use crate::docker_env::published::Published;
 use crate::docker_env::{endpoint, parse};
 use crate::image::{credentials, dockerfile, ignore, oci_archive, reference};
 use crate::lab::manifest;
@@ -40,6 +41,7 @@ pub fn docker_env(data: &[u8]) {
 pub fn records(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     drop(Machine::parse("machine", &text));
+    drop(Published::of_podman(&text));
     if let Ok(profile) = Profile::parse("profile", &text) {
         for (_, node) in profile.machines() {
             for reachable in [false, true] {

@@ -8,7 +8,7 @@ use crate::commands::Context;
 use crate::commands::build_job::{self, Job};
 use crate::commands::build_source::{self, Source};
 use crate::commands::build_wanted::{self, Wanted};
-use crate::commands::target::{Need, NodeTarget};
+use crate::commands::target::{Need, NodeTarget, Nodes};
 use crate::commands::{build_output, build_result, build_show, build_watch};
 use crate::docker_env::endpoint::without_password;
 use crate::engine::buildkit_files::Folder;
@@ -144,9 +144,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         Vec::new()
     };
     let target = context
-        .target(Need::Image)
-        .await?
-        .only(args.node.as_deref())?;
+        .target_on(Need::Image, Nodes::named_or_all(args.node.as_deref()))
+        .await?;
     let Some((node, others)) = target.nodes.split_first() else {
         return Err(Error::not_found("no node to build on"));
     };

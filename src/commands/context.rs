@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::commands::docker_contexts::{mended, name_of};
 use crate::commands::format::{Format, Printed};
-use crate::commands::target::Need;
+use crate::commands::target::{Need, Nodes};
 use crate::error::{Error, Kind, Result};
 use crate::host::docker_context_store::{Found, Record, Store};
 use crate::render::document;
@@ -78,9 +78,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 
 async fn write(args: &Args, context: &Context, store: &Store) -> Result<Report> {
     let target = context
-        .target(Need::Environment)
-        .await?
-        .only(args.node.as_deref())?;
+        .target_on(
+            Need::Environment,
+            Nodes::named_or_first(args.node.as_deref()),
+        )
+        .await?;
     let Some(profile) = target.profile else {
         return Err(Error::usage(format!(
             "`devnet context` writes the context of a minikube profile, and {} names an engine",

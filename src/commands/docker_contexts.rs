@@ -35,7 +35,8 @@ impl Context {
         ssh: bool,
     ) -> Result<Record> {
         let (address, certs) = if ssh {
-            (self.ssh_address(profile, &node.name).await?, None)
+            let login = node.login.as_ref();
+            (self.ssh_address(profile, &node.name, login).await?, None)
         } else {
             let endpoint = &node.endpoint;
             (endpoint.address.clone(), endpoint.cert_path.clone())

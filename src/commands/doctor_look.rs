@@ -5,7 +5,7 @@ use crate::commands::Context;
 use crate::commands::docker_contexts::name_of;
 use crate::commands::doctor_node::{Examined, Examiner};
 use crate::commands::profiles::Named;
-use crate::commands::target::{Need, NodeTarget, Target};
+use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::docker_env::diagnosis::{
     self, Answer, Chosen, Finding, Mending, Report, Severity, Shell,
 };
@@ -36,7 +36,7 @@ pub(super) async fn look(context: &Context) -> Result<Report> {
     let named = subject(context)?;
     let (target, decided_by) = match &named {
         None => {
-            let target = context.find_target(Need::Environment).await?;
+            let target = context.find_target(Need::Environment, Nodes::All).await?;
             let by = target.decided_by.clone();
             (Some(target), by)
         }
@@ -173,11 +173,11 @@ async fn profile(
                 .seen(format!("nodes: {}", names.join(", "))),
         );
     }
-    match context.profile_target(named).await {
+    match context.profile_target(named, Nodes::All).await {
         Ok(target) => Ok(Some(target)),
         Err(error) => {
             if record.in_container()
-                && let Err(error) = host_engine(context).await
+                && let Err(error) = context.containers_engine(&record).await
             {
                 let start = if cfg!(target_os = "linux") {
                     "sudo systemctl start docker"
@@ -195,14 +195,6 @@ async fn profile(
             Ok(None)
         }
     }
-}
-
-/// Whether the engine answers that runs the nodes' containers.
-async fn host_engine(context: &Context) -> Result<()> {
-    let endpoint = context.host_endpoint()?;
-    Engine::connect(&endpoint, &context.settings)
-        .await
-        .map(drop)
 }
 
 /// A failure as a finding: its reasons are what was seen.
@@ -340,7 +332,9 @@ async fn is_one_of(
     }
     if matches!(address, Address::Ssh { .. }) {
         for node in nodes {
-            let login = context.ssh_address(profile, &node.name).await;
+            let login = context
+                .ssh_address(profile, &node.name, node.login.as_ref())
+                .await;
             if login.is_ok_and(|login| login == *address) {
                 return true;
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::Context;
-use crate::commands::target::{Need, NodeTarget, Target};
+use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::docker_env::DockerEnv;
 use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change, Current};
@@ -55,10 +55,11 @@ impl Context {
     /// As for finding the target; a usage error for an ssh login that nobody knows.
     pub(crate) async fn aim(&self, wanted: &Wanted) -> Result<Aim> {
         let mut target = self
-            .target(Need::Environment)
-            .await?
-            .only(wanted.node.as_deref())?;
-        target.nodes.truncate(1);
+            .target_on(
+                Need::Environment,
+                Nodes::named_or_first(wanted.node.as_deref()),
+            )
+            .await?;
         let engine = target.nodes[0].clone();
         if wanted.ssh_host {
             let profile = target.profile.clone().ok_or_else(|| {
@@ -66,7 +67,9 @@ impl Context {
                     .hint("name one with `-p`")
             })?;
             let endpoint = &mut target.nodes[0].endpoint;
-            endpoint.address = self.ssh_address(&profile, &engine.name).await?;
+            endpoint.address = self
+                .ssh_address(&profile, &engine.name, engine.login.as_ref())
+                .await?;
             endpoint.cert_path = None;
             endpoint.ssh_key = Some(self.minikube()?.login_key(&engine.name)?);
             endpoint.pin_as = Some(engine.name.clone());
@@ -116,7 +119,7 @@ impl Context {
     /// # Errors
     /// As for finding the target.
     pub(crate) async fn environment_changes(&self) -> Result<Vec<Change>> {
-        let target = self.target(Need::Environment).await?;
+        let target = self.target_on(Need::Environment, Nodes::First).await?;
         self.keep_docker_contexts(&target).await;
         plan::set(&self.current_variables()?, &of_target(&target)?, None)
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::commands::Context;
 use crate::commands::remember::{recall, remember, see, write_down};
-use crate::commands::target::{Need, NodeTarget, Target};
+use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::docker_store::READER;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind, Result};
@@ -105,7 +105,9 @@ pub(crate) async fn gather_on(
     depth: Depth,
     node: Option<&str>,
 ) -> Result<Gathered> {
-    let target = context.target(Need::Pods).await?.only(node)?;
+    let target = context
+        .target_on(Need::Pods, Nodes::named_or_all(node))
+        .await?;
     let looks = target
         .nodes
         .iter()

@@ -128,24 +128,4 @@ impl Context {
         };
         Ok(Address::Unix(found.unwrap_or(usual)))
     }
-
-    /// Whether addresses of this computer's containers can be reached from here: native Linux with
-    /// an engine of its own, and neither a virtual machine (Docker Desktop) nor a user namespace
-    /// (rootless) in between.
-    pub(super) fn containers_reachable(&self) -> Result<bool> {
-        let environment = &self.settings.environment;
-        if !cfg!(target_os = "linux")
-            || environment.has("WSL_DISTRO_NAME")
-            || environment.has("WSLPATH")
-        {
-            return Ok(false);
-        }
-        Ok(match self.host_endpoint()?.address {
-            Address::Unix(path) => {
-                let text = path.to_string_lossy();
-                !text.contains("/.docker/desktop/") && !text.starts_with("/run/user/")
-            }
-            _ => false,
-        })
-    }
 }

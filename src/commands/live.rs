@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::commands::Context;
 use crate::commands::gather::{self, Depth, Gathered, Seen};
 use crate::commands::pods::{Form, write};
-use crate::commands::target::{Need, NodeTarget, Target};
+use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::docker_snap::Look;
 use crate::error::{Error, Kind, Result};
 use crate::netns::View;
@@ -66,7 +66,9 @@ pub(crate) async fn watch(
     choose: impl AsyncFn(&mut Gathered) -> Result<()>,
     draw: impl Fn(&Gathered) -> Result<String>,
 ) -> Result<()> {
-    let target = context.target(Need::Pods).await?.only(node)?;
+    let target = context
+        .target_on(Need::Pods, Nodes::named_or_all(node))
+        .await?;
     let (tell, told) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let followers = target.nodes.iter().enumerate().map(|(place, node)| {

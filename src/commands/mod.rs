@@ -39,6 +39,7 @@ pub(crate) mod env;
 pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod format;
+mod forwarded;
 pub(crate) mod gather;
 pub(crate) mod graph;
 pub(crate) mod history;

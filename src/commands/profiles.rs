@@ -1,16 +1,20 @@
 //! minikube's profiles: which one is meant, and where its nodes' engines listen. minikube's own
-//! files say it; where a port is forwarded, one question to the engine of this computer does.
+//! files say it; where a port is forwarded, the engine that runs the node's container does
+//! (`commands/forwarded.rs`).
 
 use std::path::PathBuf;
 
 use crate::commands::Context;
-use crate::commands::target::{NodeTarget, Target};
+use crate::commands::target::{NodeTarget, Nodes, Target};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::docker_env::profile::{Route, checked_host};
-use crate::engine::Engine;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::host::minikube::Home;
 use crate::settings::origin::Origin;
+
+/// The port of a node at which its engine listens.
+const ENGINE_PORT: u16 = 2376;
+const SSH_PORT: u16 = 22;
 
 /// A profile that was named, and by what.
 pub(super) struct Named {
@@ -82,25 +86,32 @@ impl Context {
         named("minikube".into(), Origin::Default)
     }
 
-    /// The nodes of a profile, from minikube's own files.
-    pub(super) async fn profile_target(&self, named: &Named) -> Result<Target> {
+    /// Nodes of a profile, from minikube's own files.
+    pub(super) async fn profile_target(&self, named: &Named, which: Nodes<'_>) -> Result<Target> {
         let home = self.minikube()?;
         let profile = home.profile(&named.profile)?;
         if profile.runtime() != "docker" {
             return Err(not_docker(&named.profile, profile.runtime()));
         }
-        let containers_reachable = !profile.in_container() || self.containers_reachable()?;
+        let containers_reachable =
+            !profile.in_container() || self.containers_reachable(&profile)?;
         let mut nodes = Vec::new();
-        for (name, node) in profile.machines() {
+        let wanted = which.of(Some(&named.profile), profile.machines(), |(name, _)| name)?;
+        for (name, node) in wanted {
             let machine = if profile.needs_machine() {
                 Some(home.machine(&name)?)
             } else {
                 None
             };
-            let address = match profile.route(node, machine.as_ref(), containers_reachable)? {
-                Route::Direct(address) => address,
-                Route::Forwarded => Box::pin(self.forwarded(&named.profile, &name, 2376)).await?,
-            };
+            let (address, login) =
+                match profile.route(node, machine.as_ref(), containers_reachable)? {
+                    Route::Direct(address) => (address, None),
+                    Route::Forwarded => {
+                        let ports = Box::pin(self.forwarded(&profile, &name)).await?;
+                        let (host, port) = ports.to(ENGINE_PORT)?;
+                        (Address::Tcp { host, port }, ports.to(SSH_PORT).ok())
+                    }
+                };
             nodes.push(NodeTarget {
                 endpoint: Endpoint {
                     cert_path: Some(home.certs()),
@@ -108,6 +119,7 @@ impl Context {
                 },
                 name,
                 profile: Some(named.profile.clone()),
+                login,
             });
         }
         Ok(Target {
@@ -117,54 +129,17 @@ impl Context {
         })
     }
 
-    /// The port of this computer that leads to the engine in a node's container: one question to
-    /// the engine that runs it.
-    pub(super) async fn forwarded(
-        &self,
-        profile: &str,
-        machine: &str,
-        port: u16,
-    ) -> Result<Address> {
-        let endpoint = self.host_endpoint()?;
-        let engine = Engine::connect(&endpoint, &self.settings).await?;
-        let stopped = |state: &str| {
-            Error::unreachable(format!("minikube profile `{profile}` is {state}"))
-                .hint(format!("start it with `minikube start -p {profile}`"))
-        };
-        let published = engine
-            .published_port(machine, port)
-            .await
-            .map_err(|error| match error.kind() {
-                Kind::NotFound => {
-                    stopped("not there").because(format!("{endpoint} has no container `{machine}`"))
-                }
-                _ => error,
-            })?;
-        if published.state != "running" {
-            return Err(stopped(&published.state)
-                .because(format!("its container `{machine}` does not run")));
-        }
-        let port = published.port.ok_or_else(|| {
-            Error::unreachable(format!(
-                "the container `{machine}` does not publish its port {port}"
-            ))
-            .hint(format!(
-                "`minikube delete -p {profile}` and `minikube start -p {profile}` make it anew"
-            ))
-        })?;
-        // the engine's certificate names 127.0.0.1; a remote engine publishes on its own address
-        let host = match endpoint.address {
-            Address::Tcp { host, .. } | Address::Ssh { host, .. } => host,
-            Address::Npipe(_) | Address::Unix(_) => "127.0.0.1".into(),
-        };
-        Ok(Address::Tcp { host, port })
-    }
-
-    /// The ssh login of a node, as `minikube docker-env --ssh-host` says it.
+    /// The ssh login of a node, as `minikube docker-env --ssh-host` says it; `told` is where its port
+    /// leads, if that is known already.
     ///
     /// # Errors
     /// When minikube's records do not say, or the node's container does not run.
-    pub(crate) async fn ssh_address(&self, profile: &str, machine: &str) -> Result<Address> {
+    pub(crate) async fn ssh_address(
+        &self,
+        profile: &str,
+        machine: &str,
+        told: Option<&(String, u16)>,
+    ) -> Result<Address> {
         let home = self.minikube()?;
         let driver = home.machine(machine)?.driver;
         let user = if driver.ssh_user.is_empty() {
@@ -172,20 +147,14 @@ impl Context {
         } else {
             driver.ssh_user
         };
-        let (host, port) = if home.profile(profile)?.in_container() {
-            match Box::pin(self.forwarded(profile, machine, 22)).await? {
-                Address::Tcp { host, port } => (host, port),
-                other => return Err(Error::failed(format!("{other} is no ssh login"))),
-            }
-        } else {
-            (
-                driver.ip_address,
-                if driver.ssh_port == 0 {
-                    22
-                } else {
-                    driver.ssh_port
-                },
-            )
+        let record = home.profile(profile)?;
+        let (host, port) = match told {
+            Some(login) => login.clone(),
+            None if record.in_container() => Box::pin(self.forwarded(&record, machine))
+                .await?
+                .to(SSH_PORT)?,
+            None if driver.ssh_port == 0 => (driver.ip_address, SSH_PORT),
+            None => (driver.ip_address, driver.ssh_port),
         };
         if host.is_empty() {
             return Err(Error::failed(format!(
@@ -214,7 +183,7 @@ impl Context {
         let machines = home.profile(profile).ok()?;
         for (machine, _) in machines.machines() {
             if self
-                .ssh_address(profile, &machine)
+                .ssh_address(profile, &machine, None)
                 .await
                 .is_ok_and(|login| login == *address)
             {

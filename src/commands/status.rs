@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::commands::ask_minikube::from_minikube;
 use crate::commands::format::{Format, Printed};
-use crate::commands::target::{Need, NodeTarget, Target};
+use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::{Engine, tls};
 use crate::error::{Error, Result};
 use crate::render::document;
@@ -100,9 +100,8 @@ struct CertificateReport {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let target = context
-        .target(Need::Pods)
-        .await?
-        .only(args.node.as_deref())?;
+        .target_on(Need::Pods, Nodes::named_or_all(args.node.as_deref()))
+        .await?;
     let nodes =
         futures_util::future::join_all(target.nodes.iter().map(|node| look(context, node))).await;
     let silent: Vec<String> = nodes

@@ -21,6 +21,54 @@ pub(crate) enum Need {
     Pods,
 }
 
+/// Which nodes of a profile with several; only these are asked for where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nodes<'a> {
+    All,
+    /// The control plane's.
+    First,
+    /// A machine's name, or minikube's short `m02`.
+    Named(&'a str),
+}
+
+impl<'a> Nodes<'a> {
+    /// The node that is named, else all.
+    pub(crate) fn named_or_all(name: Option<&'a str>) -> Self {
+        name.map_or(Self::All, Self::Named)
+    }
+
+    /// The node that is named, else the control plane's.
+    pub(crate) fn named_or_first(name: Option<&'a str>) -> Self {
+        name.map_or(Self::First, Self::Named)
+    }
+
+    /// Leaves these of a list that is not empty and has the control plane first.
+    ///
+    /// # Errors
+    /// Not found, with the names that there are.
+    pub(super) fn of<T>(
+        self,
+        profile: Option<&str>,
+        mut nodes: Vec<T>,
+        name: impl Fn(&T) -> &str,
+    ) -> Result<Vec<T>> {
+        match self {
+            Self::All => {}
+            Self::First => nodes.truncate(1),
+            Self::Named(wanted) => {
+                let names: Vec<String> = nodes.iter().map(|node| name(node).to_owned()).collect();
+                let short = profile.map(|profile| format!("{profile}-{wanted}"));
+                nodes.retain(|node| name(node) == wanted || Some(name(node)) == short.as_deref());
+                if nodes.is_empty() {
+                    return Err(Error::not_found(format!("there is no node `{wanted}`"))
+                        .hint(format!("there are: {}", names.join(", "))));
+                }
+            }
+        }
+        Ok(nodes)
+    }
+}
+
 /// A node to talk to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NodeTarget {
@@ -29,6 +77,8 @@ pub(crate) struct NodeTarget {
     pub(crate) endpoint: Endpoint,
     /// The minikube profile that it belongs to.
     pub(crate) profile: Option<String>,
+    /// Where its ssh port leads from, when that was told along with the engine's.
+    pub(crate) login: Option<(String, u16)>,
 }
 
 /// The engines of a command, and why these.
@@ -49,30 +99,11 @@ impl Target {
                 name: "host".into(),
                 endpoint,
                 profile: None,
+                login: None,
             }],
             profile: None,
             decided_by: decided_by.into(),
         }
-    }
-
-    /// Only the node of that name (a machine's name, or minikube's short `m02`).
-    ///
-    /// # Errors
-    /// Not found, with the names that there are.
-    pub(crate) fn only(mut self, node: Option<&str>) -> Result<Self> {
-        let Some(wanted) = node else { return Ok(self) };
-        let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
-        let short = self
-            .profile
-            .as_ref()
-            .map(|profile| format!("{profile}-{wanted}"));
-        self.nodes
-            .retain(|node| node.name == wanted || Some(&node.name) == short.as_ref());
-        if self.nodes.is_empty() {
-            return Err(Error::not_found(format!("there is no node `{wanted}`"))
-                .hint(format!("there are: {}", names.join(", "))));
-        }
-        Ok(self)
     }
 }
 
@@ -83,7 +114,16 @@ impl Context {
     /// Not found: no such profile or context. Unreachable: the profile can't have an engine that
     /// devnet speaks to, or does not run.
     pub(crate) async fn target(&self, need: Need) -> Result<Target> {
-        let target = Box::pin(self.find_target(need)).await?;
+        self.target_on(need, Nodes::All).await
+    }
+
+    /// The same, of these nodes only.
+    ///
+    /// # Errors
+    /// As for all; not found when there is no such node.
+    pub(crate) async fn target_on(&self, need: Need, which: Nodes<'_>) -> Result<Target> {
+        let mut target = Box::pin(self.find_target(need, which)).await?;
+        target.nodes = which.of(target.profile.as_deref(), target.nodes, |node| &node.name)?;
         // what only prints an environment changes nothing
         if need != Need::Environment {
             Box::pin(self.keep_docker_contexts(&target)).await;
@@ -91,11 +131,12 @@ impl Context {
         Ok(target)
     }
 
-    /// The engines, and no docker context is touched.
+    /// The engines, and no docker context is touched. Where it costs nothing there are more nodes
+    /// than those that are wanted.
     ///
     /// # Errors
     /// As for `target`.
-    pub(super) async fn find_target(&self, need: Need) -> Result<Target> {
+    pub(super) async fn find_target(&self, need: Need, which: Nodes<'_>) -> Result<Target> {
         let global = &self.settings.global;
         let environment = &self.settings.environment;
         if let Some(host) = &global.host {
@@ -118,10 +159,13 @@ impl Context {
                 ));
             }
             return self
-                .profile_target(&Named {
-                    profile: name.clone(),
-                    by: Origin::flag("--profile"),
-                })
+                .profile_target(
+                    &Named {
+                        profile: name.clone(),
+                        by: Origin::flag("--profile"),
+                    },
+                    which,
+                )
                 .await;
         }
         if let Some(host) = environment.text("DEVNET_HOST")? {
@@ -130,10 +174,13 @@ impl Context {
         }
         if let Some(name) = environment.text("DEVNET_PROFILE")? {
             return self
-                .profile_target(&Named {
-                    profile: name.into(),
-                    by: Origin::variable("DEVNET_PROFILE"),
-                })
+                .profile_target(
+                    &Named {
+                        profile: name.into(),
+                        by: Origin::variable("DEVNET_PROFILE"),
+                    },
+                    which,
+                )
                 .await;
         }
         if need != Need::Environment
@@ -148,7 +195,7 @@ impl Context {
             ));
         }
         let named = self.default_profile()?;
-        match self.profile_target(&named).await {
+        match self.profile_target(&named, which).await {
             Err(error)
                 if error.kind() == Kind::NotFound
                     && need == Need::Pods
@@ -223,10 +270,14 @@ impl Context {
         }
         let by = format!("DOCKER_HOST, which came from minikube profile `{profile}`");
         let resolved = self
-            .profile_target(&Named {
-                profile: profile.into(),
-                by: Origin::variable("MINIKUBE_ACTIVE_DOCKERD"),
-            })
+            .profile_target(
+                &Named {
+                    profile: profile.into(),
+                    by: Origin::variable("MINIKUBE_ACTIVE_DOCKERD"),
+                },
+                // it may point at any of them
+                Nodes::All,
+            )
             .await;
         match resolved {
             // the files still say the same: nothing needs to be asked

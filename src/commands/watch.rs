@@ -10,7 +10,7 @@ use crate::commands::Context;
 use crate::commands::format::Format;
 use crate::commands::pods::style;
 use crate::commands::remember::{recall, see, write_down};
-use crate::commands::target::{Need, NodeTarget};
+use crate::commands::target::{Need, NodeTarget, Nodes};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
@@ -53,8 +53,8 @@ const BATCH: usize = 200;
 const STILL_THERE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let target = context.target(Need::Pods).await?;
-    let target = target.only(args.choice.node.as_deref())?;
+    let nodes = Nodes::named_or_all(args.choice.node.as_deref());
+    let target = context.target_on(Need::Pods, nodes).await?;
     let selector = args
         .choice
         .selector

@@ -8,6 +8,9 @@ pub(crate) mod member;
 pub(crate) mod parse;
 pub(crate) mod plan;
 pub(crate) mod profile;
+#[cfg(test)]
+mod profile_tests;
+pub(crate) mod published;
 
 /// What a shell must know to talk to a cluster's engine, as `minikube docker-env` says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -131,6 +131,11 @@ impl Profile {
         matches!(self.driver.as_str(), "docker" | "podman")
     }
 
+    /// Whether that engine is podman.
+    pub(crate) fn in_podman(&self) -> bool {
+        self.driver == "podman"
+    }
+
     /// Whether only the machine's own record says where its engine listens.
     pub(crate) fn needs_machine(&self) -> bool {
         self.user_network()

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bollard::{BollardRequest, ClientVersion};
 
 use crate::docker_env::endpoint::Endpoint;
+use crate::docker_env::published::Published;
 use crate::engine::transport::{self, Dialer};
-use crate::engine::{About, Info, Published};
+use crate::engine::{About, Info};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
@@ -122,30 +123,30 @@ impl Docker {
         })
     }
 
-    pub(super) async fn published_port(&self, container: &str, port: u16) -> Result<Published> {
+    pub(super) async fn published(&self, container: &str) -> Result<Published> {
         let what = format!("container `{container}`");
         let found = self
             .api
             .inspect_container(container, None)
             .await
             .map_err(|error| self.failed(&what, error))?;
-        let state = found
-            .state
-            .and_then(|state| state.status)
-            .map(|status| status.to_string());
-        let published = found
-            .network_settings
-            .and_then(|settings| settings.ports)
-            .and_then(|ports| ports.get(&format!("{port}/tcp")).cloned().flatten())
-            .and_then(|bindings| {
-                bindings
-                    .into_iter()
-                    .find_map(|binding| binding.host_port?.parse().ok())
-            });
-        Ok(Published {
-            state: state.unwrap_or_default(),
-            port: published,
-        })
+        let mut published = Published {
+            state: found
+                .state
+                .and_then(|state| state.status)
+                .map(|status| status.to_string())
+                .unwrap_or_default(),
+            ..Published::default()
+        };
+        let ports = found.network_settings.and_then(|settings| settings.ports);
+        for (inner, bindings) in ports.unwrap_or_default() {
+            let outer = bindings.iter().flatten();
+            published.note(
+                &inner,
+                outer.filter_map(|binding| binding.host_port.as_deref()),
+            );
+        }
+        Ok(published)
     }
 
     /// The median of a few pings.

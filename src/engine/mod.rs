@@ -44,6 +44,7 @@ mod transfer_store;
 pub(crate) mod transport;
 
 use crate::docker_env::endpoint::Endpoint;
+use crate::docker_env::published::Published;
 use crate::error::Result;
 use crate::settings::Settings;
 
@@ -100,14 +101,6 @@ impl Info {
     }
 }
 
-/// Where a container's port can be reached from its engine's computer.
-#[derive(Clone, Debug)]
-pub(crate) struct Published {
-    /// The container's state, as `running`.
-    pub(crate) state: String,
-    pub(crate) port: Option<u16>,
-}
-
 impl Engine {
     /// Connects and negotiates the API version.
     ///
@@ -136,13 +129,13 @@ impl Engine {
         docker.info().await
     }
 
-    /// The port of the engine's computer that leads to a TCP port of a container.
+    /// A container's state, and the ports of the engine's computer that lead into it.
     ///
     /// # Errors
     /// Not found when there is no such container.
-    pub(crate) async fn published_port(&self, container: &str, port: u16) -> Result<Published> {
+    pub(crate) async fn published(&self, container: &str) -> Result<Published> {
         let Self::Docker(docker) = self;
-        docker.published_port(container, port).await
+        docker.published(container).await
     }
 
     /// How long one question over a kept connection takes.

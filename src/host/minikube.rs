@@ -12,6 +12,14 @@ use crate::settings::Environment;
 #[derive(Clone, Debug)]
 pub(crate) struct Home(PathBuf);
 
+/// `config/config.json`: what `minikube config set` and `minikube profile` wrote.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Config {
+    profile: Option<String>,
+    rootless: serde_json::Value,
+}
+
 impl Home {
     /// Finds it as minikube does: `MINIKUBE_HOME` may name the folder `.minikube` itself or its parent.
     pub(crate) fn find(environment: &Environment, home: &Path) -> Self {
@@ -71,10 +79,29 @@ impl Home {
     /// When minikube's settings are there but can't be read: another cluster must not be taken for
     /// the one that was chosen.
     pub(crate) fn active_profile(&self) -> Result<Option<String>> {
-        #[derive(serde::Deserialize)]
-        struct Config {
-            profile: Option<String>,
+        let config = self.settings()?;
+        Ok(config.profile.filter(|name| !name.is_empty()))
+    }
+
+    /// Whether minikube was told that its containers run without root's rights: by its variable, else
+    /// by its settings, where those can be read.
+    ///
+    /// # Errors
+    /// When the variable can't be read.
+    pub(crate) fn rootless(&self, environment: &Environment) -> Result<bool> {
+        let yes = |text: &str| matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True");
+        if let Some(word) = environment.text("MINIKUBE_ROOTLESS")? {
+            return Ok(yes(word));
         }
+        let rootless = self.settings().map(|config| config.rootless);
+        Ok(match rootless {
+            Ok(serde_json::Value::Bool(rootless)) => rootless,
+            Ok(serde_json::Value::String(word)) => yes(&word),
+            _ => false,
+        })
+    }
+
+    fn settings(&self) -> Result<Config> {
         let file = self.config();
         let unreadable = || {
             Error::failed(format!(
@@ -83,14 +110,11 @@ impl Home {
             ))
             .hint("name a profile with `-p`, or choose one anew with `minikube profile NAME`")
         };
-        let text = match text_file::read(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable().because(error)),
-        };
-        let config: Config =
-            serde_json::from_str(&text).map_err(|error| unreadable().because(error))?;
-        Ok(config.profile.filter(|name| !name.is_empty()))
+        match text_file::read(&file) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| unreadable().because(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
+            Err(error) => Err(unreadable().because(error)),
+        }
     }
 
     /// A profile's record.

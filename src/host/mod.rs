@@ -8,6 +8,7 @@ pub(crate) mod file_watch;
 pub(crate) mod journal;
 pub(crate) mod minikube;
 pub(crate) mod owner;
+pub(crate) mod podman;
 pub(crate) mod process;
 pub(crate) mod registry_login;
 pub(crate) mod replace;

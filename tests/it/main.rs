@@ -25,6 +25,7 @@ mod env;
 mod env_faults;
 mod env_forms;
 mod exec;
+mod forwarded;
 mod graph;
 mod history;
 mod hook;

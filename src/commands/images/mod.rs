@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::commands::Context;
 use crate::commands::format::{Format, Printed};
 use crate::commands::pods::{style, write};
-use crate::commands::target::{Need, NodeTarget, Target};
+use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::{self, Held, Shown, User};
@@ -112,9 +112,8 @@ fn outcome(lost: Vec<Lost>) -> Result<()> {
 /// When none answers.
 async fn look(context: &Context, choice: &Choice) -> Result<(Vec<Look>, Vec<Lost>)> {
     let target: Target = context
-        .target(Need::Image)
-        .await?
-        .only(choice.node.as_deref())?;
+        .target_on(Need::Image, Nodes::named_or_all(choice.node.as_deref()))
+        .await?;
     let looks = target.nodes.iter().map(|node| look_at(context, node));
     let mut found = Vec::new();
     let mut lost = Vec::new();

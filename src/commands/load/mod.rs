@@ -14,7 +14,7 @@ use self::source::Meaning;
 use crate::commands::Context;
 use crate::commands::bring::{Cargo, Name, needs};
 use crate::commands::format::{Format, Printed};
-use crate::commands::target::{Need, NodeTarget};
+use crate::commands::target::{Need, NodeTarget, Nodes};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
 use crate::engine::buildkit::token;
@@ -117,14 +117,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             .iter()
             .any(|(_, meaning)| matches!(meaning, Ok(Meaning::Image)));
     let target = context
-        .target(Need::Image)
-        .await?
-        .only(args.node.as_deref())?;
+        .target_on(Need::Image, Nodes::named_or_all(args.node.as_deref()))
+        .await?;
     let source = if from_engine {
         let host = NodeTarget {
             name: "host".into(),
             endpoint: from.clone(),
             profile: None,
+            login: None,
         };
         Some(context.connect(&host).await)
     } else {
