@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use crate::support::Output;
 use crate::support::build::{Build, exists, sent};
 use crate::support::proxy::Proxy;
+use crate::support::{Output, until};
 
 const SMALL: &str = "FROM scratch\nCOPY . /\nCMD [\"x\"]\n";
 
@@ -201,18 +201,11 @@ fn an_interrupted_build_is_cancelled_in_the_engine() {
         "type=tar,dest=out.tar",
     ]);
     let mut child = child.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let until = |what: &str, condition: &dyn Fn() -> bool| {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while !condition() {
-            assert!(std::time::Instant::now() < end, "{what} in 30 s");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    };
-    until("the step runs", &sleeps);
+    until("the step runs", sleeps);
     let pid = child.id().to_string();
     Output::of(build.sandbox.command("kill").args(["-INT", &pid])).ok();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    until("the step ends", &|| !sleeps());
+    until("the step ends", || !sleeps());
     let left: Vec<_> = fs::read_dir(build.sandbox.home())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

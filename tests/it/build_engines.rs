@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::engines::Engine;
-use crate::support::{Output, Sandbox, ground};
+use crate::support::{Output, Sandbox, ground, until};
 
 fn context(sandbox: &Sandbox, dockerfile: &str) -> std::path::PathBuf {
     let context = sandbox.home().join("context");
@@ -55,12 +55,8 @@ fn an_engine_that_is_killed_in_a_build_leaves_the_tag_where_it_was() {
                 .is_ok_and(|line| line.starts_with(b"/bin/busybox\0sleep\x0077\0"))
         })
     };
-    let step = loop {
-        if let Some(process) = sleeps() {
-            break process.file_name();
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    };
+    until("the step runs", || sleeps().is_some());
+    let step = sleeps().unwrap().file_name();
     engine.signal("KILL");
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::build_watch::{KubeletPod, Watching};
 use crate::support::build::{Build, exists};
 use crate::support::proxy::Proxy;
-use crate::support::{Output, docker};
+use crate::support::{Output, docker, until};
 
 #[test]
 fn an_engine_without_buildkit_builds_with_its_classic_builder_and_says_so() {
@@ -110,9 +110,7 @@ fn an_engine_that_is_lost_half_way_is_a_failed_build() {
                 .is_ok_and(|line| line.starts_with(b"/bin/busybox\0sleep\x0066\0"))
         })
     };
-    while !runs() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("the step runs", runs);
     proxy.cut();
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);

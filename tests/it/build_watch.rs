@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::lab::{Lab, container};
 use crate::support::build::{Build, exists};
-use crate::support::{Output, docker};
+use crate::support::{Output, docker, until};
 
 /// A watching devnet and what it says on stderr.
 pub(crate) struct Watching<'b> {
@@ -226,13 +226,6 @@ fn a_watch_that_is_interrupted_while_it_builds_cancels_the_build_and_leaves_noth
                     .is_ok_and(|line| line.starts_with(b"/bin/busybox\0sleep\x0088\0"))
             })
     };
-    let until = |what: &str, condition: &dyn Fn() -> bool| {
-        let end = std::time::Instant::now() + Duration::from_secs(60);
-        while !condition() {
-            assert!(std::time::Instant::now() < end, "{what} in a minute");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
     let arguments = [
         "-o",
         "type=oci,dest=out.tar",
@@ -242,9 +235,9 @@ fn a_watch_that_is_interrupted_while_it_builds_cancels_the_build_and_leaves_noth
     let watching = Watching::new(&build, &arguments);
     let said = watching.until("hint: ");
     assert!(said[0].contains("with `-t NAME`"), "{said:?}");
-    until("the step runs", &sleeps);
+    until("the step runs", sleeps);
     watching.end();
-    until("the step ends", &|| !sleeps());
+    until("the step ends", || !sleeps());
     assert_eq!(crate::build_layouts::transfers(&build), "");
     let left: Vec<_> = std::fs::read_dir(build.sandbox.home())
         .unwrap()

@@ -1,6 +1,6 @@
 //! `devnet logs`: all containers of a pod, merged in time order.
 
-use crate::support::{Output, Sandbox, busybox_image, docker, ground};
+use crate::support::{Output, Sandbox, busybox_image, docker, ground, until};
 
 #[test]
 fn logs_of_all_containers_are_a_sort_by_time_of_each() {
@@ -41,10 +41,10 @@ fn logs_of_all_containers_are_a_sort_by_time_of_each() {
     }
     // the containers have written all they will when their last lines are there
     let wait = |name: &str| {
-        while !docker(&ground, "node", &["logs", name])
-            .stderr
-            .contains("err 39")
-        {}
+        until("it has written all", || {
+            let seen = docker(&ground, "node", &["logs", name]);
+            seen.stdout.contains(" 39\n") && seen.stderr.contains("err 39")
+        });
     };
     wait("logs-one");
     wait("logs-two");

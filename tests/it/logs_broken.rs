@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::kubelet::Kubelet;
 use crate::support::proxy::Proxy;
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, ground, until};
 
 /// `devnet logs` that runs on; `timeout` tells when nothing comes.
 fn follow(sandbox: &Sandbox, host: &str, more: &[&str]) -> (Child, BufReader<ChildStdout>) {
@@ -87,11 +87,11 @@ fn a_stream_that_the_engine_drops_goes_on_without_loss_or_repeats() {
     let one = kubelet.script("one", 0, &pause, &[], &script);
     let two = kubelet.script("two", 0, &pause, &[], &script);
     for id in [&one, &two] {
-        let all_there = || {
-            let seen = docker(&ground, "node", &["logs", "--tail", "200", id]);
+        // the engine reads stdout and stderr side by side: one may be far behind
+        until("it has written all", || {
+            let seen = docker(&ground, "node", &["logs", id]);
             seen.stderr.contains("err 2999") && seen.stdout.contains("line 2999")
-        };
-        while !all_there() {}
+        });
     }
     let mut expected: Vec<String> = Vec::new();
     for id in [&one, &two] {
@@ -202,7 +202,7 @@ fn parts_of_a_log_are_what_was_asked_for() {
     kubelet.docker(&["wait", &old]);
     let script = "for i in 1 2 3; do echo line $i; /bin/busybox usleep 20000; done; exec /bin/busybox sleep 600";
     let id = kubelet.script("app", 1, &pause, &[], script);
-    while !logs(&[]).contains("line 3") {}
+    until("the last line is there", || logs(&[]).contains("line 3"));
     assert_eq!(logs(&["--previous"]), "of the first attempt\n");
     assert_eq!(logs(&["--tail", "1"]), "line 3\n");
     assert_eq!(logs(&["--tail", "0"]), "");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::made::{Made, found, inode, tool};
 use crate::support::rewriting::Rewriting;
-use crate::support::{Sandbox, ground};
+use crate::support::{Sandbox, ground, until};
 
 #[test]
 fn a_sandbox_that_was_restarted_alone_splits_its_pod() {
@@ -83,9 +83,7 @@ fn the_loser_of_a_port_is_told_with_its_holder() {
                 .unwrap()
                 .contains(":1F90 ")
     };
-    while !open() {
-        std::thread::yield_now();
-    }
+    until("the port is open", open);
     let loser = made.add("loser", &[], &["/bin/busybox", "httpd", "-f", "-p", "8080"]);
     made.docker(&["wait", &loser]);
     let pod = made.finds(&["port-conflict"]);
@@ -232,9 +230,7 @@ fn until_it_listens(made: &Made<'_>, id: &str, port: u16) {
                 .any(|line| line.contains(&wanted) && line.contains(" 0A "))
         })
     };
-    while !open() {
-        std::thread::yield_now();
-    }
+    until("the port is open", open);
 }
 
 #[test]

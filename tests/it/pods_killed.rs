@@ -5,7 +5,7 @@ use std::process::Child;
 
 use crate::support::made::{Made, tool};
 use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Sandbox, docker, ground};
+use crate::support::{Sandbox, docker, ground, until};
 
 /// The moments of a look, in their order.
 const MOMENTS: [Hold; 7] = [
@@ -95,15 +95,6 @@ impl Caught {
     }
 }
 
-/// Waits, for the engine ends and removes containers in its own time, less than a minute.
-fn until(what: impl Fn() -> bool) {
-    let begun = std::time::Instant::now();
-    while !what() {
-        assert!(begun.elapsed().as_secs() < 60, "not within a minute");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn of_a_killed_devnet_what_ran_ends_and_what_never_started_goes_with_the_next_command() {
     let Some(ground) = ground() else { return };
@@ -120,11 +111,11 @@ fn of_a_killed_devnet_what_ran_ends_and_what_never_started_goes_with_the_next_co
             caught.kill();
             caught.proxy.release();
             if let Hold::Answer(_, "/start") = moment {
-                until(|| caught.left().is_empty());
+                until("the engine has removed it", || caught.left().is_empty());
                 continue;
             }
             // a request that was held up reaches the engine when it is released
-            until(|| {
+            until("the engine has removed it", || {
                 caught.another(&["status"]);
                 caught.left().is_empty()
             });
@@ -178,7 +169,7 @@ fn an_image_that_was_brought_for_one_look_goes_with_it() {
         assert_ne!(caught.images(), "");
         caught.kill();
         caught.proxy.release();
-        until(|| {
+        until("the engine has removed it", || {
             caught.another(&["pods"]);
             caught.left().is_empty() && caught.images().is_empty()
         });
@@ -221,6 +212,8 @@ fn a_look_leaves_nothing_in_the_engine() {
     caught.proxy.release();
     assert_eq!(caught.child.wait().unwrap().code(), Some(0));
     // the engine removes the look's container itself, a moment after its end
-    until(|| caught.left().is_empty());
-    until(|| docker(&ground, "node", &["volume", "inspect", volume.trim()]).code != 0);
+    until("the engine has removed it", || caught.left().is_empty());
+    until("the engine has removed it", || {
+        docker(&ground, "node", &["volume", "inspect", volume.trim()]).code != 0
+    });
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::made::{Made, found, tool};
 use crate::support::proxy::Proxy;
-use crate::support::{Output, Sandbox, ground};
+use crate::support::{Output, Sandbox, ground, until};
 
 /// A devnet that watches one pod, a JSON document a line.
 struct Watching {
@@ -61,14 +61,6 @@ impl Watching {
 fn probes(made: &Made<'_>, devnet: u32) -> String {
     let name = format!("name=devnet-look-.*-{devnet}$");
     made.docker(&["ps", "-aq", "-f", &name])
-}
-
-fn until(what: impl Fn() -> bool) {
-    let begun = std::time::Instant::now();
-    while !what() {
-        assert!(begun.elapsed().as_secs() < 65, "not within a minute");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
 }
 
 fn state(document: &Value) -> &Value {
@@ -136,7 +128,7 @@ fn an_engine_that_was_lost_is_found_again() {
     watching.until(|document| state(document) == "paused");
     let devnet = watching.child.id();
     watching.interrupt();
-    until(|| probes(&made, devnet).is_empty());
+    until("it has come to that", || probes(&made, devnet).is_empty());
 }
 
 #[test]
@@ -150,11 +142,15 @@ fn a_probe_whose_devnet_is_killed_ends_and_so_does_one_that_is_never_asked_again
         let devnet = watching.child.id().to_string();
         assert_ne!(probes(&made, watching.child.id()), "");
         tool("kill", &[signal, &devnet]);
-        until(|| probes(&made, watching.child.id()).is_empty());
+        until("it has come to that", || {
+            probes(&made, watching.child.id()).is_empty()
+        });
         if signal == "-STOP" {
             // it finds itself another when it goes on
             tool("kill", &["-CONT", &devnet]);
-            until(|| !probes(&made, watching.child.id()).is_empty());
+            until("it has come to that", || {
+                !probes(&made, watching.child.id()).is_empty()
+            });
             watching.interrupt();
         } else {
             watching.child.wait().unwrap();

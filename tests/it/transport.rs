@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Output, Sandbox, docker, ground, missing};
+use crate::support::{Output, Sandbox, docker, ground, missing, until};
 
 /// A program that ends with the test.
 pub(crate) struct Running(pub(crate) Child);
@@ -186,9 +186,7 @@ fn the_ssh_agent_s_keys_are_tried() {
             .spawn()
             .unwrap(),
     );
-    while !home.join("agent").exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the agent listens", || home.join("agent").exists());
     let key = home.join(".ssh/id_ed25519");
     sshd.sandbox = sshd.sandbox.env("SSH_AUTH_SOCK", &agent);
     Output::of(sshd.sandbox.command("ssh-add").arg(&key)).ok();

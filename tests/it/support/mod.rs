@@ -216,3 +216,17 @@ pub(crate) fn busybox_image(ground: &Path, engine: &str) -> String {
     .ok();
     name.into()
 }
+
+/// Asks again and again until it is so; what never comes true fails the test instead of holding it up
+/// for ever.
+#[track_caller]
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(
+            begun.elapsed().as_secs() < 120,
+            "not in two minutes: {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
