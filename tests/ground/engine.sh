@@ -104,7 +104,7 @@ case ${1:-} in
     for _ in $(seq 400); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
     kill -KILL "$pid" ;;
 
-  stop-all) for name in host node node2 moving spare; do "$0" stop "$name"; done ;;
+  stop-all) for name in host node node2 moving spare lab; do "$0" stop "$name"; done ;;
 
   sweep)
     for left in "${TMPDIR:-/tmp}"/devnet-ground.*; do

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, container};
+use crate::lab::{ENGINE, Lab, container};
 use crate::support::build::{Build, exists};
 use crate::support::{Output, docker, until};
 
@@ -257,8 +257,8 @@ fn lab_pods_that_run_the_image_get_the_new_one_in_their_sandbox_at_their_address
     let Some(build) = Build::new(&[("Dockerfile", SLEEPER), ("a", "the lab's, 1")]) else {
         return;
     };
-    let build = build.with_busybox();
     let Some(lab) = Lab::new() else { return };
+    let build = build.on(ENGINE).with_busybox();
     build
         .run(&["-q", "--network", "none", "-t", "watched/app:dev"])
         .ok();
@@ -275,7 +275,7 @@ fn lab_pods_that_run_the_image_get_the_new_one_in_their_sandbox_at_their_address
         "pods.yaml",
         &format!("{}---\n{another}", pod("runs-it", "watched/app:dev")),
     );
-    crate::support::busybox_image(&build.ground, "node");
+    crate::support::busybox_image(&build.ground, ENGINE);
     lab.run(&["up", &file]).ok();
     let before = lab.pod("runs-it");
     let others = lab.pod("another");

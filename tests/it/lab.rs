@@ -4,23 +4,28 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::support::engines::Engine;
 use crate::support::{Output, Sandbox, docker, ground};
 
-/// One engine of the ground for one test after another: they all use the lab's one network.
+/// The lab's engine: what `clean` takes away and what must be clean in the end is its own alone.
+pub(crate) const ENGINE: &str = "lab";
+
+/// That engine for one test after another: they all use the lab's one network.
 pub(crate) struct Lab {
     pub(crate) ground: PathBuf,
     pub(crate) sandbox: Sandbox,
-    _alone: std::sync::MutexGuard<'static, ()>,
+    _alone: std::sync::MutexGuard<'static, Option<Engine>>,
 }
 
-static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+static ALONE: std::sync::Mutex<Option<Engine>> = std::sync::Mutex::new(None);
 
 impl Lab {
     pub(crate) fn new() -> Option<Self> {
         let ground = ground()?;
-        let alone = ALONE
+        let mut alone = ALONE
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
+        alone.get_or_insert_with(|| Engine::start(&ground, ENGINE));
         let lab = Self {
             ground,
             sandbox: Sandbox::bare(),
@@ -31,7 +36,7 @@ impl Lab {
     }
 
     fn host(&self) -> String {
-        format!("unix://{}", self.ground.join("node.sock").display())
+        format!("unix://{}/{ENGINE}.sock", self.ground.display())
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
@@ -42,7 +47,7 @@ impl Lab {
     }
 
     fn docker(&self, arguments: &[&str]) -> String {
-        docker(&self.ground, "node", arguments).ok()
+        docker(&self.ground, ENGINE, arguments).ok()
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
@@ -70,7 +75,7 @@ impl Lab {
     /// Waits until a container has printed a line with `wanted` in it.
     pub(crate) fn until_it_says(&self, id: &Value, wanted: &str) -> String {
         for _ in 0..200 {
-            let both = docker(&self.ground, "node", &["logs", id.as_str().unwrap()]);
+            let both = docker(&self.ground, ENGINE, &["logs", id.as_str().unwrap()]);
             let said = both.stdout + &both.stderr;
             if said.contains(wanted) {
                 return said;
@@ -105,7 +110,7 @@ fn assert_clean(ground: &Path) {
         &["volume", "ls", "-q", "--filter", label],
         &["images", "-q", "--filter", label],
     ] {
-        assert_eq!(docker(ground, "node", what).ok(), "", "{what:?}");
+        assert_eq!(docker(ground, ENGINE, what).ok(), "", "{what:?}");
     }
 }
 

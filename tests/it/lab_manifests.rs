@@ -1,7 +1,7 @@
 //! Manifests with the fields that the examples of the Kubernetes documentation use: each comes up
 //! with all its containers, or is refused for a reason that has its place.
 
-use crate::lab::Lab;
+use crate::lab::{ENGINE, Lab};
 use crate::new::import;
 use crate::support::docker;
 
@@ -10,7 +10,7 @@ fn manifests_as_people_write_them_come_up_or_are_refused_for_a_named_reason() {
     let Some(lab) = Lab::new() else { return };
     let images = ["busybox:2", "debian:lab", "nginx:1.27", "redis:7"];
     for image in images {
-        import(&lab.sandbox, &lab.ground, "node", image, &[]);
+        import(&lab.sandbox, &lab.ground, ENGINE, image, &[]);
     }
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pods");
     let mut seen = (0, 0);
@@ -45,6 +45,6 @@ fn manifests_as_people_write_them_come_up_or_are_refused_for_a_named_reason() {
     }
     assert!(seen.0 >= 10 && seen.1 >= 3, "{seen:?}");
     for image in images {
-        docker(&lab.ground, "node", &["rmi", image]).ok();
+        docker(&lab.ground, ENGINE, &["rmi", image]).ok();
     }
 }

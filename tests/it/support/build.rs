@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 use super::{Output, Sandbox, docker, ground};
 
-/// A sandbox whose engine is the ground's node over TLS, and a folder for a context.
+/// A sandbox whose engine is the ground's node over TLS, or another one, and a folder for a context.
 pub(crate) struct Build {
+    engine: &'static str,
     pub(crate) ground: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
@@ -17,6 +18,7 @@ impl Build {
     pub(crate) fn new(files: &[(&str, &str)]) -> Option<Self> {
         let ground = ground()?;
         let this = Self {
+            engine: "node",
             sandbox: Sandbox::bare(),
             ground,
         };
@@ -24,6 +26,15 @@ impl Build {
             this.write(name, text);
         }
         Some(this)
+    }
+
+    /// Builds on another engine of the ground.
+    pub(crate) fn on(self, engine: &'static str) -> Self {
+        Self { engine, ..self }
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}/{}.sock", self.ground.display(), self.engine)
     }
 
     pub(crate) fn context(&self) -> PathBuf {
@@ -38,8 +49,13 @@ impl Build {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let certs = self.ground.join("minikube/.minikube/certs");
-        let mut command = self.sandbox.devnet_command(&["-H", "tcp://127.0.0.2:2376"]);
-        command.arg("--tls-cert-path").arg(certs);
+        let mut command = if self.engine == "node" {
+            let mut tls = self.sandbox.devnet_command(&["-H", "tcp://127.0.0.2:2376"]);
+            tls.arg("--tls-cert-path").arg(certs);
+            tls
+        } else {
+            self.sandbox.devnet_command(&["-H", &self.socket()])
+        };
         command.arg("build").args(arguments).arg(self.context());
         command
     }
@@ -50,7 +66,7 @@ impl Build {
 
     /// Runs the docker CLI on the node.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
-        docker(&self.ground, "node", arguments)
+        docker(&self.ground, self.engine, arguments)
     }
 
     /// The files of an image, as `path` lines.
@@ -94,10 +110,7 @@ impl Build {
             .env("DOCKER_BUILDKIT", "1")
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
             .env("DOCKER_CONFIG", config)
-            .env(
-                "DOCKER_HOST",
-                format!("unix://{}", self.ground.join("node.sock").display()),
-            )
+            .env("DOCKER_HOST", self.socket())
             .arg("build")
             .args(arguments);
         let output = Output::of(&mut command);
