@@ -5,6 +5,7 @@
 #   make build   target/release/devnet with its probes inside
 #   make bench   devnet beside its peers, as ratios
 #   make pairs   images between all versions of engines; fetches those engines
+#   make fuzz    feeds the parsers what a fuzzer thinks of, FUZZ_SECONDS (60) each; says what to install
 #   make lint    formatting, clippy, shellcheck, licences, the other platforms' types
 SHELL := /bin/bash
 ENGINE ?= system
@@ -16,7 +17,7 @@ probes := $(CURDIR)/target/probes
 # what is drawn at random is the same in every run; with another number, other values
 export PROPTEST_RNG_SEED ?= 20110502
 
-.PHONY: build demo test bench pairs lint probes deps
+.PHONY: build demo test bench pairs fuzz lint probes deps
 
 build: probes
 	. $(probes)/env && $(CARGO) build --release --bin devnet
@@ -41,6 +42,9 @@ pairs: probes
 	@for version in 20.10 26 28; do tests/ground/engine.sh tree $$version >/dev/null; done
 	. $(probes)/env && $(CARGO) test --no-run
 	. $(probes)/env && $(ground) $(CARGO) test --test it load_pairs
+
+fuzz:
+	@tests/fuzz/run.sh
 
 lint:
 	@tests/ground/deps.sh lint

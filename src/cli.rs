@@ -28,6 +28,16 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What a prompt's hook calls, if it is that.
+    pub(crate) fn of_a_prompt(arguments: &[std::ffi::OsString]) -> Option<Self> {
+        commands::hook::Args::of_a_prompt(arguments).map(|args| Self {
+            global: Global::default(),
+            command: Command::Hook(args),
+        })
+    }
+}
+
 /// Flags that every command takes.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
@@ -93,10 +103,43 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use std::ffi::OsString;
+
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::Cli;
 
     #[test]
     fn the_tree_is_sound() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_call_of_a_prompt_means_the_same_with_and_without_the_tree() {
+        let of = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        for shell in [
+            "bash",
+            "elvish",
+            "fish",
+            "nu",
+            "pwsh",
+            "powershell",
+            "tcsh",
+            "xonsh",
+            "zsh",
+        ] {
+            let call = of(&["devnet", "hook", "--prompt", shell]);
+            let Cli { command, .. } = Cli::of_a_prompt(&call).unwrap();
+            let by_the_tree = Cli::try_parse_from(&call).unwrap().command;
+            assert_eq!(format!("{command:?}"), format!("{by_the_tree:?}"));
+        }
+        for other in [
+            &["devnet", "hook", "--prompt", "cmd"][..],
+            &["devnet", "hook", "bash"],
+            &["devnet", "hook", "--prompt", "bash", "-q"],
+            &["devnet", "-q", "hook", "--prompt", "bash"],
+        ] {
+            assert!(Cli::of_a_prompt(&of(other)).is_none(), "{other:?}");
+        }
     }
 }

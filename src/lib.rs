@@ -41,12 +41,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if commands::complete::answered(&arguments) {
         return ExitCode::SUCCESS;
     }
-    let cli = match cli::Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
-        Err(error) => {
-            commands::version::answer(&arguments, &error);
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+    let cli = match cli::Cli::of_a_prompt(&arguments) {
+        Some(cli) => cli,
+        None => match cli::Cli::try_parse_from(&arguments) {
+            Ok(cli) => cli,
+            Err(error) => {
+                commands::version::answer(&arguments, &error);
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+        },
     };
     let settings = settings::Settings::new(cli.global.clone(), settings::Environment::of_process());
     let ui = ui::Ui::new(&settings.look());
@@ -69,6 +72,8 @@ fn block_on(context: &commands::Context, command: cli::Command) -> Result<()> {
     let outcome = runtime.block_on(async {
         let mut command = std::pin::pin!(commands::run(command, context));
         tokio::select! {
+            // a command that ends at once waits for no signal
+            biased;
             outcome = &mut command => outcome,
             () = interrupted() => {
                 // commands clean up behind themselves when they are dropped here, or, where that

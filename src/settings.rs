@@ -7,6 +7,7 @@ pub(crate) mod origin;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::host::text_file;
@@ -81,6 +82,8 @@ impl Environment {
 pub(crate) struct Settings {
     pub(crate) global: crate::cli::Global,
     pub(crate) environment: Environment,
+    /// The config file, once it was read and made sense.
+    config: OnceLock<ConfigFile>,
 }
 
 impl Settings {
@@ -88,6 +91,7 @@ impl Settings {
         Self {
             global,
             environment,
+            config: OnceLock::new(),
         }
     }
 
@@ -173,6 +177,14 @@ impl Settings {
     /// # Errors
     /// A usage error that names the file and the place, when it is not what was expected.
     pub(crate) fn config_file(&self) -> Result<ConfigFile> {
+        if let Some(config) = self.config.get() {
+            return Ok(config.clone());
+        }
+        let config = self.read_config_file()?;
+        Ok(self.config.get_or_init(|| config).clone())
+    }
+
+    fn read_config_file(&self) -> Result<ConfigFile> {
         let Some(file) = self.config_path() else {
             return Ok(ConfigFile::default());
         };

@@ -131,6 +131,11 @@ async fn write(args: &Args, context: &Context, store: &Store) -> Result<Report> 
         store.set_current(Some(&record.name))?;
     }
     tell(args, context, &record, state, was.as_deref());
+    if args.choose && !in_use {
+        context
+            .ui
+            .say(&format!("docker uses its context `{}` now", record.name));
+    }
     Ok(Report {
         schema: 1,
         current_context: name_or_default(store),

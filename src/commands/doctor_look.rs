@@ -42,8 +42,7 @@ pub(super) async fn look(context: &Context) -> Result<Report> {
         }
         Some(named) => {
             let target = profile(context, named, &mut findings).await?;
-            let by = format!("{}: minikube profile `{}`", named.by, named.profile);
-            (target, by)
+            (target, named.to_string())
         }
     };
     let profile = named.map(|named| named.profile);
@@ -397,8 +396,7 @@ async fn around(context: &Context, profile: &str, nodes: &[NodeTarget]) -> Vec<F
     }
     let path = context.settings.environment.os("PATH");
     if which::which_in("minikube", path, ".").is_err() {
-        let message =
-            "there is no `minikube` on PATH: devnet reads its files and needs none, people do";
+        let message = "there is no `minikube` on PATH: devnet reads its files, but only minikube starts and stops the cluster";
         findings.push(
             Finding::new(
                 "no-minikube",

@@ -244,7 +244,7 @@ impl<'a> Examiner<'a> {
             return Ok(None);
         }
         let Some(program) = docker_client::find(environment) else {
-            let message = "there is no `docker` on PATH: devnet needs none, people do";
+            let message = "there is no `docker` on PATH: devnet works without it, `docker` in a shell does not";
             return Ok(Some(
                 Finding::new(
                     "no-docker",

@@ -111,7 +111,15 @@ impl Context {
 
     /// The engine at an address is asked, and where it publishes.
     async fn asked_of(&self, endpoint: &Endpoint, machine: &str) -> Result<(String, Published)> {
-        let engine = Engine::connect(endpoint, &self.settings).await?;
+        let engine = Engine::connect(endpoint, &self.settings)
+            .await
+            .map_err(|error| {
+                let why = Error::unreachable(format!(
+                    "the engine whose container the node `{machine}` is can't be asked for its ports"
+                ));
+                let hints = error.hints().to_vec();
+                hints.into_iter().fold(why.because(error), Error::hint)
+            })?;
         let published = engine
             .published(machine)
             .await

@@ -1,6 +1,9 @@
 //! `devnet hook`: a prompt hook that keeps a shell right after its cluster restarts.
 
+use std::ffi::OsString;
 use std::time::Duration;
+
+use clap::ValueEnum as _;
 
 use crate::commands::switch::{self, Used};
 use crate::commands::{Context, environment};
@@ -49,6 +52,23 @@ enum Hooked {
     Tcsh,
     Xonsh,
     Zsh,
+}
+
+impl Args {
+    /// What a prompt calls, word for word as `templates/shell/` has it: it comes so often that
+    /// making devnet's whole command line, only to read this from it, would be most of its time.
+    pub(crate) fn of_a_prompt(arguments: &[OsString]) -> Option<Self> {
+        let [_devnet, verb, flag, shell] = arguments else {
+            return None;
+        };
+        (verb == "hook" && flag == "--prompt")
+            .then(|| Hooked::from_str(shell.to_str()?, false).ok())
+            .flatten()
+            .map(|shell| Self {
+                shell,
+                prompt: true,
+            })
+    }
 }
 
 /// A prompt waits no longer for an engine that does not answer.

@@ -2,6 +2,7 @@
 //! files say it; where a port is forwarded, the engine that runs the node's container does
 //! (`commands/forwarded.rs`).
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::commands::Context;
@@ -20,6 +21,12 @@ const SSH_PORT: u16 = 22;
 pub(super) struct Named {
     pub(super) profile: String,
     pub(super) by: Origin,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "minikube profile `{}` ({})", self.profile, self.by)
+    }
 }
 
 impl Context {
@@ -125,7 +132,7 @@ impl Context {
         Ok(Target {
             nodes,
             profile: Some(named.profile.clone()),
-            decided_by: format!("{}: minikube profile `{}`", named.by, named.profile),
+            decided_by: named.to_string(),
         })
     }
 

@@ -52,11 +52,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 /// `docker run` takes an image's name; `devnet run` takes a command.
 fn hint_at_images(error: Error, program: &OsString) -> Error {
     let text = program.to_string_lossy();
-    let looks_like_an_image =
-        text.contains(':') || (text.contains('/') && !text.starts_with(['.', '/']));
-    if looks_like_an_image && error.kind().exit_code() == 127 {
+    let may_be_an_image = !text.starts_with(['.', '/', '-']);
+    if may_be_an_image && error.kind().exit_code() == 127 {
         return error.hint(format!(
-            "to run an image: `devnet run -- docker run {text}`"
+            "if that is an image: `devnet run -- docker run {text}`"
         ));
     }
     error

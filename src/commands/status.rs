@@ -278,7 +278,7 @@ impl Report {
                     ),
                 );
                 if let Some(store) = node.image_store {
-                    line("images", &format!("{store} store"));
+                    line("image store", store);
                 }
                 if let Some(time) = node.round_trip_ms {
                     line("round trip", &format!("{time} ms"));

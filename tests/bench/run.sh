@@ -73,8 +73,10 @@ if wanted env; then
   used() { "$@" use --shell none | sed '/^[A-Z_]*$/d'; }
   mapfile -t vm < <(used "$devnet")
   mapfile -t port < <(used "${forwarded[@]}" MINIKUBE_PROFILE=kic "$devnet")
-  row "hook, at a prompt" "$(median true env "${vm[@]}" "$devnet" hook --prompt bash)" "" ""
-  row "hook, at a prompt, forwarded port" "$(median true "${forwarded[@]}" "${port[@]}" "$devnet" hook --prompt bash)" "" ""
+  # as a prompt calls it, which starts no `env` in between
+  at_prompt() { (export "$@"; median true "$devnet" hook --prompt bash); }
+  row "hook, at a prompt" "$(at_prompt "${vm[@]}")" "" ""
+  row "hook, at a prompt, forwarded port" "$(at_prompt "${forwarded[@]:1}" "${port[@]}")" "" ""
   if command -v minikube >/dev/null; then row "minikube docker-env" "$(median true minikube docker-env -p minikube --shell bash)" "" ""; fi
   "${host[@]}" rm -f kic >/dev/null; "${host[@]}" network rm bench >/dev/null
   row "status (TLS, whole process)" "$(median true "$devnet" status)" "$(median true "${node[@]}" version)" "docker version"

@@ -92,7 +92,10 @@ fn a_healthy_cluster_gives_no_finding() {
     let text = sandbox.devnet(&["doctor"]).ok();
     assert!(text.contains(&relay.url()), "{text}");
     assert!(
-        text.starts_with("DEVNET_PROFILE: minikube profile"),
+        text.starts_with(&format!(
+            "minikube profile `{name}` (DEVNET_PROFILE)
+"
+        )),
         "{text}"
     );
     // and neither does a shell that points at it, with and without a docker context

@@ -82,7 +82,7 @@ fn text_says_the_same_to_a_person() {
     let out = Sandbox::with_minikube(&ground).devnet(&["-p", "half", "status"]);
     assert_eq!(out.code, 3, "its second node does not answer: {out}");
     for wanted in [
-        "--profile: minikube profile `half`\n",
+        "minikube profile `half` (--profile)\n",
         "half  tcp://127.0.0.2:2376 (TLS)\n",
         "  engine       docker ",
         ", API 1.",
