@@ -46,6 +46,9 @@ pub(crate) const HOOK_TCSH: &str = include_str!("../templates/shell/devnet.tcsh"
 pub(crate) const HOOK_XONSH: &str = include_str!("../templates/shell/devnet.xsh");
 pub(crate) const HOOK_ZSH: &str = include_str!("../templates/shell/devnet.zsh");
 
+/// What bash's completion needs beside its script.
+pub(crate) const COMPLETION_WORDS_BASH: &str = include_str!("../templates/shell/words.bash");
+
 /// The look of the drawing of pods, alone or in a page.
 pub(crate) const GRAPH_DRAWING_STYLE: &str = include_str!("../templates/report/drawing.css");
 

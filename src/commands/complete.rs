@@ -1,20 +1,23 @@
-//! Names of pods and containers for a shell that completes a command line: asked of the nodes that
-//! the line means, within a moment, and silent whatever happens.
+//! Names of pods, containers and images for a shell that completes a command line: asked of the
+//! engines that the line means, within a moment, and silent whatever happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
-use clap_complete::engine::CompletionCandidate;
+use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
 use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::cli::{Cli, Global};
 use crate::commands::Context;
 use crate::commands::target::Need;
+use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::pod::{self, Lone, Pod};
+use crate::pod::{self, Lone, Origin, Pod};
 use crate::settings::{Environment, Settings};
+use crate::template;
 use crate::ui::{Look, Ui};
 
 /// Set by the scripts of `devnet completions`, to the shell's name.
@@ -45,6 +48,9 @@ pub(crate) fn registration(shell: &str) -> Result<Vec<u8>> {
     writer
         .write_registration(VARIABLE, "devnet", "devnet", "devnet", &mut script)
         .map_err(|error| Error::failed("the script could not be made").because(error))?;
+    if shell == "bash" {
+        script.extend_from_slice(template::COMPLETION_WORDS_BASH.as_bytes());
+    }
     Ok(script)
 }
 
@@ -74,8 +80,17 @@ impl Line {
         }
     }
 
-    /// The pods of the nodes that it means.
-    fn pods(&self) -> Option<Vec<Pod>> {
+    /// What its command needs an engine for.
+    fn need(&self) -> Need {
+        match self.matches.subcommand_name() {
+            Some("lab") => Need::Lab,
+            Some("images") => Need::Image,
+            _ => Need::Pods,
+        }
+    }
+
+    /// What `ask` finds within the moment that a person waits.
+    fn ask<T>(&self, ask: impl AsyncFnOnce(&Context) -> Result<T>) -> Option<T> {
         let global = Global::from_arg_matches(&self.matches).ok()?;
         let settings = Settings::new(global, Environment::of_process());
         let context = Context::new(
@@ -89,10 +104,19 @@ impl Line {
             .enable_all()
             .build()
             .ok()?;
-        let pods = runtime.block_on(async { tokio::time::timeout(PATIENCE, all(&context)).await });
+        let found = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&context)).await });
         // what still waits for an engine is not waited for
         runtime.shutdown_background();
-        let mut pods = pods.ok()?.ok()?;
+        found.ok()?.ok()
+    }
+
+    /// The pods of the nodes that it means; of the lab, where it is a verb of that.
+    fn pods(&self) -> Option<Vec<Pod>> {
+        let need = self.need();
+        let mut pods = self.ask(async |context| of_all(context, need, pods_of).await)?;
+        if need == Need::Lab {
+            pods.retain(|pod| pod.origin == Origin::Lab);
+        }
         if let Some(namespace) = self.values("namespace").first() {
             pods.retain(|pod| pod.namespace == *namespace);
         }
@@ -100,15 +124,67 @@ impl Line {
     }
 }
 
-async fn all(context: &Context) -> Result<Vec<Pod>> {
-    let target = context.target(Need::Pods).await?;
-    let looks = target.nodes.iter().map(|node| async move {
+/// What all nodes have; one that does not answer has nothing.
+async fn of_all<T>(
+    context: &Context,
+    need: Need,
+    ask: impl AsyncFn(&str, &Engine) -> Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    let target = context.target(need).await?;
+    let looks = target.nodes.iter().map(|node| async {
         let engine = context.connect(node).await?;
-        let containers = engine.containers().await?;
-        Ok::<_, Error>(pod::pods(&node.name, &containers, Lone::Leave))
+        ask(&node.name, &engine).await
     });
     let all = futures_util::future::join_all(looks).await;
     Ok(all.into_iter().flatten().flatten().collect())
+}
+
+async fn pods_of(node: &str, engine: &Engine) -> Result<Vec<Pod>> {
+    let containers = engine.containers().await?;
+    Ok(pod::pods(node, &containers, Lone::Leave))
+}
+
+/// An engine's images by their names.
+async fn images_of(_node: &str, engine: &Engine) -> Result<Vec<String>> {
+    let images = engine.image_names().await?;
+    Ok(images.into_iter().flat_map(|(_, names)| names).collect())
+}
+
+/// Images of the nodes.
+pub(crate) fn images(current: &OsStr) -> Vec<CompletionCandidate> {
+    let found = Line::of_process().and_then(|line| {
+        let need = line.need();
+        line.ask(async |context| of_all(context, need, images_of).await)
+    });
+    candidates(image_names(found.unwrap_or_default()), current)
+}
+
+/// What can be loaded: images of the engine that `load` takes them from, and files.
+pub(crate) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
+    let found = Line::of_process().and_then(|line| {
+        let from = line.values("from_host").into_iter().next();
+        line.ask(async |context| {
+            let from = match &from {
+                Some(url) => Endpoint::plain(Address::parse(url)?),
+                None => context.host_endpoint()?,
+            };
+            let engine = Engine::connect(&from, &context.settings).await?;
+            images_of("", &engine).await
+        })
+    });
+    let mut all = candidates(image_names(found.unwrap_or_default()), current);
+    all.extend(PathCompleter::any().complete(current));
+    all
+}
+
+/// Names that a person gave, without those under which devnet sends layers.
+fn image_names(names: Vec<String>) -> BTreeMap<String, String> {
+    let given = |name: &String| !name.contains("<none>") && !name.contains("/devnet-transfer/");
+    let names: BTreeSet<String> = names.into_iter().filter(given).collect();
+    names
+        .into_iter()
+        .map(|name| (name, String::new()))
+        .collect()
 }
 
 /// Pods, by name; those whose name is another's too, or where a namespace was begun, in full.
@@ -171,7 +247,8 @@ fn candidates(names: BTreeMap<String, String>, current: &OsStr) -> Vec<Completio
         .filter(|(name, _)| name.starts_with(&*current) && plain(name))
         .map(|(name, about)| {
             let about = crate::ui::visible(&about).replace(['\n', '\t'], " ");
-            CompletionCandidate::new(name).help(Some(about.into()))
+            let help = (!about.is_empty()).then(|| about.into());
+            CompletionCandidate::new(name).help(help)
         })
         .collect()
 }
@@ -209,6 +286,18 @@ mod tests {
         assert_eq!(names(&all, "w"), ["worker"]);
         assert_eq!(names(&all, ""), ["a/web", "b/web", "db", "worker"]);
         assert_eq!(names(&all, "b/"), ["b/web", "b/worker"]);
+    }
+
+    #[test]
+    fn an_image_is_offered_once_and_by_a_name_that_a_person_gave() {
+        let all = [
+            "app:dev",
+            "<none>:<none>",
+            "app:dev",
+            "127.0.0.1:5000/devnet-transfer/x:1",
+        ];
+        let names = image_names(all.map(str::to_owned).into());
+        assert_eq!(names.into_keys().collect::<Vec<_>>(), ["app:dev"]);
     }
 
     #[test]

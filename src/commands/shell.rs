@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(short = 't', long)]
     tty: bool,
     /// The image with the tools, which must be there; `none` for devnet's own
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::images))]
     image: Option<String>,
     /// The pod's namespace
     #[arg(short, long, value_name = "NS")]

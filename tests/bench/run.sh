@@ -147,18 +147,26 @@ fi
 if wanted pods; then
   H=(-H "tcp://127.0.0.2:2376" --tls-cert-path "$certs")
   S=(-H "unix://$DEVNET_GROUND/node.sock")
-  # 100 pods, half of them with a second container: 250 containers with the sandboxes
-  for i in $(seq 100); do
-    printf -- '---\n{apiVersion: v1, kind: Pod, metadata: {name: bench-%s}, spec: {containers: [{name: app, image: devnet-probe, args: [serve, "8080"]}' "$i"
-    [ $((i % 2)) = 0 ] || printf ', {name: side, image: devnet-probe, args: [serve, "9090"]}'
-    echo ']}}'
-  done > pods.yaml
-  "$devnet" "${S[@]}" lab up pods.yaml >/dev/null
+  # so many pods, half of them with a second container
+  manifests() {
+    local i
+    for i in $(seq "$1"); do
+      printf -- '---\n{apiVersion: v1, kind: Pod, metadata: {name: bench-%s}, spec: {containers: [{name: app, image: devnet-probe, args: [serve, "8080"]}' "$i"
+      [ $((i % 2)) = 0 ] || printf ', {name: side, image: devnet-probe, args: [serve, "9090"]}'
+      echo ']}}'
+    done
+  }
+  manifests 20 > pods.yaml; "$devnet" -q "${S[@]}" lab up pods.yaml >/dev/null 2>&1
+  row "check of 20 pods from inside each of the 20" "$(median true "$devnet" "${H[@]}" check)" "" ""
+  # 250 containers with the sandboxes
+  manifests 100 > pods.yaml; "$devnet" -q "${S[@]}" lab up pods.yaml >/dev/null 2>&1
   # shellcheck disable=SC2016  # expanded by the inner shell
   all=(bash -c '"$@" inspect $("$@" ps -aq)' -- "${node[@]}")
   echo "$("${node[@]}" ps -q | wc -l) containers in 100 pods:"
   row "pods --no-probe" "$(median true "$devnet" "${H[@]}" pods --no-probe)" "$(median true "${all[@]}")" "docker ps + inspect"
   row "pods, cold" "$(median true "$devnet" "${H[@]}" pods)" "" ""
+  row "graph" "$(median true "$devnet" "${H[@]}" graph)" "" ""
+  row "graph -o html" "$(median true "$devnet" "${H[@]}" graph -o html)" "" ""
   row "inspect, cold" "$(median true "$devnet" "${H[@]}" inspect bench-7)" "" ""
   echo "peak memory of pods: $(peak "$devnet" "${H[@]}" pods); of pods --no-probe: $(peak "$devnet" "${H[@]}" pods --no-probe)"
   python3 "$root/tests/bench/watch.py" "$rounds" "$DEVNET_GROUND/node.sock" "$devnet" "${H[@]}" pods --watch -o json

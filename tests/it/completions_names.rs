@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::lab::{ENGINE, Lab};
 use crate::support::made::Made;
-use crate::support::{Output, Sandbox, ground, missing};
+use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing};
 
 /// A sandbox in which `devnet` is a command, as its scripts want it, and talks to `host`.
 fn shell(host: &str) -> Sandbox {
@@ -17,13 +18,23 @@ fn shell(host: &str) -> Sandbox {
     sandbox
 }
 
+/// What bash says of a line that is typed up to the end of the last word.
 fn bash(sandbox: &Sandbox, words: &[&str]) -> Output {
-    let (last, place) = (words.last().unwrap(), words.len() - 1);
+    let mut pieces: Vec<String> = Vec::new();
+    for word in words {
+        // bash ends a word at a colon
+        let spaced = word.replace(':', "\0:\0");
+        let parts = spaced.split('\0').map(str::to_owned);
+        pieces.extend(parts.filter(|part| !part.is_empty() || word.is_empty()));
+    }
+    let place = pieces.len() - 1;
+    let current = pieces[place].trim_start_matches(':').to_owned();
+    let quoted: Vec<String> = pieces.iter().map(|piece| format!("{piece:?}")).collect();
     let script = format!(
         "source ./devnet.bash; COMP_WORDS=({}); COMP_CWORD={place}; COMP_TYPE=9
-         _clap_complete_devnet devnet {last:?} {:?}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        words.join(" "),
-        words[place - 1]
+         _devnet_whole_words devnet {current:?} {}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        quoted.join(" "),
+        quoted[place - 1]
     );
     Output::of(sandbox.command("bash").args(["--norc", "-c", &script]))
 }
@@ -62,12 +73,21 @@ fn bash_and_fish_offer_pods_and_the_containers_of_the_pod_that_is_named() {
         "completed",
     );
     assert_eq!(full.trim(), "default/completed");
-    let containers = ["devnet", "exec", "completed", "-c", ""];
-    let said = until(|| bash(&sandbox, &containers).ok(), "first");
-    assert_eq!(
-        said.split_whitespace().collect::<Vec<_>>(),
-        ["first", "second"]
+    for containers in [
+        &["exec", "completed", "-c", ""][..],
+        &["shell", "completed", "-c", ""],
+        &["logs", "completed", "-c", ""],
+    ] {
+        let line = [&["devnet"], containers].concat();
+        let said = until(|| bash(&sandbox, &line).ok(), "first");
+        let said: Vec<_> = said.split_whitespace().collect();
+        assert_eq!(said, ["first", "second"], "{containers:?}");
+    }
+    let said = until(
+        || bash(&sandbox, &["devnet", "logs", "completed", "fi"]).ok(),
+        "first",
     );
+    assert_eq!(said.trim(), "first");
     if !Path::new("/usr/bin/fish").exists() {
         missing("fish");
         return;
@@ -81,6 +101,77 @@ fn bash_and_fish_offer_pods_and_the_containers_of_the_pod_that_is_named() {
     assert!(said.starts_with("completed\tdefault"), "{said}");
     let said = until(|| fish("devnet shell completed -c f"), "first");
     assert!(said.starts_with("first\t"), "{said}");
+}
+
+#[test]
+fn images_are_offered_whole_though_bash_ends_a_word_at_a_colon() {
+    let Some(ground) = ground() else { return };
+    let made = Made::new(&ground, "images-completed");
+    made.docker(&["tag", &made.image, "devnet-test/tabbed:one"]);
+    made.docker(&["tag", &made.image, "devnet-test/tabbed:two"]);
+    let sandbox = shell(&made.host());
+    std::fs::create_dir(sandbox.home().join("devnet-test-folder")).unwrap();
+    let host = made.host();
+    for line in [
+        &["images"][..],
+        &["shell", "images-completed", "--image"],
+        &["load", "--from-host", &host],
+        &["-H", &host, "images"],
+    ] {
+        let ask = |word| bash(&sandbox, &[&["devnet"], line, &[word]].concat()).ok();
+        let all = until(|| ask("devnet-test/tab"), "tabbed");
+        assert_eq!(
+            all.split_whitespace().collect::<Vec<_>>(),
+            ["devnet-test/tabbed:one", "devnet-test/tabbed:two"],
+            "{line:?}"
+        );
+        // bash replaces only what stands behind the colon
+        let all = until(|| ask("devnet-test/tabbed:"), "one");
+        assert_eq!(all.split_whitespace().collect::<Vec<_>>(), ["one", "two"]);
+        let one = until(|| ask("devnet-test/tabbed:tw"), "two");
+        assert_eq!(one.trim(), "two", "{line:?}");
+    }
+    // what can be loaded may be a file as well
+    let all = until(
+        || bash(&sandbox, &["devnet", "load", "devnet-test-"]).ok(),
+        "folder",
+    );
+    assert_eq!(all.trim(), "devnet-test-folder/");
+    made.docker(&["rmi", "devnet-test/tabbed:one", "devnet-test/tabbed:two"]);
+}
+
+#[test]
+fn the_labs_verbs_are_offered_the_labs_pods() {
+    let Some(lab) = Lab::new() else {
+        return;
+    };
+    // two that share a network are a pod as well, but not the lab's
+    let image = busybox_image(&lab.ground, ENGINE);
+    for (name, network) in [
+        ("tabbed-of-docker", "none"),
+        ("tabbed-beside", "container:tabbed-of-docker"),
+    ] {
+        let run = ["run", "-d", "--name", name, "--network", network, &image];
+        let sleep = ["/bin/busybox", "sleep", "3600"];
+        docker(&lab.ground, ENGINE, &[&run[..], &sleep].concat()).ok();
+    }
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: tabbed-of-lab}, spec: {containers: \
+               [{name: app, image: devnet-probe, args: [serve, '8080']}]}}";
+    lab.run(&["up", &lab.write("pod.yaml", pod)]).ok();
+    let sandbox = shell(&lab.host());
+    for verb in [&["kill"][..], &["restart"], &["break", "split"], &["down"]] {
+        let line = [&["devnet", "lab"], verb, &["tabbed"]].concat();
+        let said = until(|| bash(&sandbox, &line).ok(), "tabbed");
+        assert_eq!(said.trim(), "tabbed-of-lab", "{verb:?}");
+    }
+    let line = ["devnet", "lab", "kill", "tabbed-of-lab", "-c", ""];
+    assert_eq!(until(|| bash(&sandbox, &line).ok(), "app").trim(), "app");
+    let inspect = ["devnet", "inspect", "tabbed-of-d"];
+    let said = until(|| bash(&sandbox, &inspect).ok(), "docker");
+    assert_eq!(said.trim(), "tabbed-of-docker");
+    let gone = ["rm", "-f", "tabbed-of-docker", "tabbed-beside"];
+    docker(&lab.ground, ENGINE, &gone).ok();
+    lab.run(&["down"]).ok();
 }
 
 /// A person at zsh's prompt presses Tab; says whether the name stands there then.

@@ -35,7 +35,7 @@ impl Lab {
         Some(lab)
     }
 
-    fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("unix://{}/{ENGINE}.sock", self.ground.display())
     }
 

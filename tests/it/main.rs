@@ -42,6 +42,7 @@ mod load_sources_bad;
 mod logs;
 mod logs_broken;
 mod new;
+mod peers_killed;
 mod pods;
 mod pods_bad_input;
 mod pods_findings;

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
     /// Only these: a part of a name, or the beginning of an ID
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::images))]
     names: Vec<String>,
     #[command(flatten)]
     choice: Choice,

@@ -56,22 +56,27 @@ enum Verb {
     },
     /// Kill a container, or a whole sandbox, and put a new one in its place
     Kill {
+        #[arg(add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
         pod: String,
         /// Kill this container only; the sandbox and the pod's IP stay
-        #[arg(short, long, value_name = "NAME")]
+        #[arg(short, long, value_name = "NAME", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::containers))]
         container: Option<String>,
     },
     /// Break a pod on purpose, to see what that looks like; `lab restart` repairs it
     Break {
         #[arg(value_name = "HOW")]
         how: breaking::How,
+        #[arg(add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
         pod: String,
     },
     /// End a pod in peace and bring it up again in a new sandbox
-    Restart { pod: String },
+    Restart {
+        #[arg(add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
+        pod: String,
+    },
     /// Remove pods; without a name, all of them and the lab's network
     Down {
-        #[arg(value_name = "POD")]
+        #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
         pods: Vec<String>,
     },
 }

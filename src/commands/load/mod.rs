@@ -49,7 +49,8 @@ pub(crate) struct Args {
     /// Images, archives, OCI layout folders, or `-` for an archive on stdin
     #[arg(
         value_name = "IMAGE|ARCHIVE|OCI-DIR|-",
-        required_unless_present = "all"
+        required_unless_present = "all",
+        add = clap_complete::ArgValueCompleter::new(crate::commands::complete::sources)
     )]
     sources: Vec<String>,
     /// Every image of an archive, every tag of a repository; alone, every image of the host engine

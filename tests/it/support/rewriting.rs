@@ -4,6 +4,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
@@ -29,6 +31,8 @@ impl Hold {
 
 struct Held {
     what: Hold,
+    /// So many such moments pass first.
+    passing: AtomicUsize,
     reached: Sender<()>,
     released: Mutex<Receiver<()>>,
 }
@@ -42,6 +46,10 @@ impl Held {
         path: &str,
     ) {
         if let Some(held) = held.filter(|held| held.what.is(moment, method, path)) {
+            let less = |left: usize| left.checked_sub(1);
+            if held.passing.fetch_update(SeqCst, SeqCst, less).is_ok() {
+                return;
+            }
             let _listening = held.reached.send(());
             let _released = held.released.lock().unwrap().recv();
         }
@@ -64,9 +72,21 @@ impl Rewriting {
         Self::holding(folder, engine, None, change)
     }
 
+    /// Holds up the first such moment.
     pub(crate) fn holding(
         folder: &Path,
         engine: PathBuf,
+        hold: Option<Hold>,
+        change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
+    ) -> Self {
+        Self::holding_after(folder, engine, 0, hold, change)
+    }
+
+    /// Lets so many such moments pass, and holds up the next.
+    pub(crate) fn holding_after(
+        folder: &Path,
+        engine: PathBuf,
+        passing: usize,
         hold: Option<Hold>,
         change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
     ) -> Self {
@@ -77,6 +97,7 @@ impl Rewriting {
         let (release, releasing) = mpsc::channel();
         let held = Arc::new(hold.map(|what| Held {
             what,
+            passing: AtomicUsize::new(passing),
             reached: reaching,
             released: Mutex::new(releasing),
         }));

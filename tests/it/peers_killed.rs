@@ -1,0 +1,111 @@
+//! exec, logs, check and shell, killed in the middle: what ran of devnet's own ends by itself, what
+//! never started goes with the next command.
+
+use crate::support::caught::{Caught, MOMENTS};
+use crate::support::made::Made;
+use crate::support::rewriting::Hold;
+use crate::support::{docker, ground, until};
+
+/// Ends it there; what was held up reaches the engine after its end.
+fn kill(caught: &mut Caught) {
+    caught.kill();
+    caught.proxy.release();
+}
+
+#[test]
+fn a_killed_check_leaves_no_probe_in_any_pod() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "check-killed");
+    made.add_sleeper("app");
+    for moment in MOMENTS {
+        // the first of each kind is the look at the node, the second is inside a pod
+        let mut caught = Caught::after(&ground, 1, moment, &["check", "check-killed"], false);
+        kill(&mut caught);
+        if let Hold::Answer(_, "/start") = moment {
+            // several are under way at once: the others may not have been started
+            until("its probes end", || !caught.left().contains(" running"));
+        }
+        until("the next command takes the rest away", || {
+            caught.another(&["status"]);
+            caught.left().is_empty()
+        });
+    }
+}
+
+#[test]
+fn a_killed_shell_leaves_no_helper() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "shell-killed");
+    made.add_sleeper("app");
+    let begun = [
+        Hold::Request("POST", "/exec"),
+        Hold::Answer("POST", "/exec"),
+    ];
+    let tools = ["--image", made.image.as_str()];
+    for choice in [&tools[..], &["--image", "none"]] {
+        for moment in MOMENTS.into_iter().chain(begun) {
+            let all = [&["shell", "shell-killed", "-i"], choice].concat();
+            let cat = [&all[..], &["--", "/bin/busybox", "cat"]].concat();
+            let mut caught = Caught::at(&ground, moment, &cat, false);
+            assert!(!caught.left().contains(" running") || is_late(moment));
+            kill(&mut caught);
+            if is_late(moment) {
+                // nobody needs to look for it
+                until("its helper ends", || caught.left().is_empty());
+            }
+            until("the next command takes the rest away", || {
+                caught.another(&["status"]);
+                caught.left().is_empty()
+            });
+        }
+    }
+}
+
+/// Whether the helper has been started by then.
+fn is_late(moment: Hold) -> bool {
+    matches!(
+        moment,
+        Hold::Answer("POST", "/start") | Hold::Request(_, "/exec") | Hold::Answer(_, "/exec")
+    )
+}
+
+#[test]
+fn a_command_that_reads_from_a_killed_exec_reads_its_end() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "exec-killed");
+    let app = made.add_sleeper("app");
+    let running = || docker(&ground, "node", &["top", &app]).ok();
+    for moment in [
+        Hold::Request("POST", "/exec"),
+        Hold::Answer("POST", "/exec"),
+        Hold::Request("POST", "/start"),
+        Hold::Answer("POST", "/start"),
+    ] {
+        let cat = ["exec", "-i", "exec-killed", "--", "/bin/busybox", "cat"];
+        let mut caught = Caught::at(&ground, moment, &cat, false);
+        assert_eq!(caught.left(), "", "it makes no container");
+        if let Hold::Answer(_, "/start") = moment {
+            until("it runs", || running().contains("busybox cat"));
+        }
+        kill(&mut caught);
+        until("it ends", || !running().contains("busybox cat"));
+        assert_eq!(caught.left(), "");
+    }
+    assert!(running().contains("sleep 3600"), "the pod's own goes on");
+}
+
+#[test]
+fn a_killed_reader_of_logs_leaves_nothing() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "logs-killed");
+    made.add("app", &[], &["/bin/busybox", "yes"]);
+    for moment in [
+        Hold::Answer("GET", "/containers/json"),
+        Hold::Request("GET", "/logs"),
+    ] {
+        let mut caught = Caught::at(&ground, moment, &["logs", "logs-killed", "-f"], false);
+        kill(&mut caught);
+        assert_eq!(caught.left(), "");
+    }
+    made.finds(&[]);
+}

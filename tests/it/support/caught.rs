@@ -1,0 +1,109 @@
+//! A devnet that is held up at one moment, so that a test can end it there; and what its engine has of
+//! it then.
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use super::rewriting::{Hold, Rewriting};
+use super::{Sandbox, docker};
+
+/// The moments of a look, in their order.
+pub(crate) const MOMENTS: [Hold; 7] = [
+    Hold::Request("POST", "/containers/create"),
+    Hold::Answer("POST", "/containers/create"),
+    Hold::Request("PUT", "/archive"),
+    Hold::Request("POST", "/attach"),
+    Hold::Answer("POST", "/attach"),
+    Hold::Request("POST", "/start"),
+    Hold::Answer("POST", "/start"),
+];
+
+/// A devnet whose look is held up at one moment.
+pub(crate) struct Caught {
+    ground: PathBuf,
+    pub(crate) child: Child,
+    pub(crate) proxy: Rewriting,
+    _sandbox: Sandbox,
+}
+
+impl Caught {
+    pub(crate) fn at(ground: &Path, hold: Hold, command: &[&str], no_image: bool) -> Self {
+        Self::after(ground, 0, hold, command, no_image)
+    }
+
+    /// At the moment after so many of its kind.
+    pub(crate) fn after(
+        ground: &Path,
+        passing: usize,
+        hold: Hold,
+        command: &[&str],
+        no_image: bool,
+    ) -> Self {
+        let sandbox = Sandbox::bare();
+        let proxy = Rewriting::holding_after(
+            sandbox.home(),
+            ground.join("node.sock"),
+            passing,
+            Some(hold),
+            move |path, body| {
+                // an engine without images is one that has nothing to borrow
+                if no_image
+                    && (path.ends_with("/images/json") || path.ends_with("/containers/json"))
+                {
+                    *body = serde_json::json!([]);
+                }
+            },
+        );
+        let url = proxy.url();
+        let mut all = vec!["-H", url.as_str()];
+        all.extend(command);
+        let child = sandbox
+            .devnet_command(&all)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        proxy.until_held();
+        Self {
+            ground: ground.into(),
+            child,
+            proxy,
+            _sandbox: sandbox,
+        }
+    }
+
+    /// What its engine has of it now, with its state.
+    pub(crate) fn left(&self) -> String {
+        // the name ends in its process's number: other tests look at the same engine
+        let name = format!("name=devnet-.*-{}$", self.child.id());
+        let all = ["ps", "-a", "--format", "{{.Names}} {{.State}}", "-f", &name];
+        docker(&self.ground, "node", &all).ok()
+    }
+
+    pub(crate) fn images(&self) -> String {
+        let all = docker(
+            &self.ground,
+            "node",
+            &["images", "--format", "{{.Repository}}"],
+        )
+        .ok();
+        let own = format!("-{}", self.child.id());
+        let names = all
+            .lines()
+            .filter(|name| name.starts_with("devnet-look-") && name.ends_with(&own));
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn another(&self, command: &[&str]) {
+        let host = format!("unix://{}", self.ground.join("node.sock").display());
+        Sandbox::bare()
+            .devnet(&[&["-H", &host], command].concat())
+            .ok();
+    }
+}
