@@ -19,6 +19,9 @@ mod http;
 #[path = "../probe/namespaces.rs"]
 mod namespaces;
 #[cfg(target_os = "linux")]
+#[path = "../probe/procfs.rs"]
+mod procfs;
+#[cfg(target_os = "linux")]
 #[path = "../probe/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]

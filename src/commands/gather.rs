@@ -1,10 +1,12 @@
 //! What commands on pods share: asking the engines and making pods of the answers.
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use crate::commands::Context;
 use crate::commands::remember::{recall, remember, see, write_down};
 use crate::commands::target::{Need, NodeTarget, Nodes, Target};
+use crate::engine::docker_pods::Containers;
 use crate::engine::docker_store::READER;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Kind, Result};
@@ -186,22 +188,45 @@ pub(crate) struct Seen {
 
 async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
     let engine = context.connect(node).await?;
-    let (facts, info) = futures_util::try_join!(engine.containers(), engine.info())?;
+    let listing = engine.listing().await?;
+    let borrowable = listing.borrowable();
+    // the probe is made meanwhile, and looks when all is told: it must see what the engine tells of
+    let (told, all_told) = oneshot::channel::<()>();
+    let engine_told = async {
+        let outcome = futures_util::try_join!(listing.inspected(), engine.info());
+        drop(told);
+        Ok(outcome)
+    };
+    let kernel_told = async {
+        if !depth.probe {
+            return Ok(None);
+        }
+        let look = engine.begin_look();
+        let work = look.once(borrowable, async {
+            let _all_told = all_told.await;
+        });
+        let answer = context.or_undo(work, look.forget()).await;
+        match answer.and_then(|text| View::parse(&text)) {
+            Err(error) if error.kind() == Kind::Interrupted => Err(error),
+            seen => Ok(Some(seen)),
+        }
+    };
+    // what the engine fails to tell must not end the look before it is undone
+    let (outcome, seen) = futures_util::try_join!(engine_told, kernel_told)?;
+    let (Containers { facts, .. }, info) = outcome?;
     if facts.iter().any(is_reader) {
         engine.sweep_readers().await;
     }
     let name = name_of(target, node, &info);
-    let mut view = None;
-    if depth.probe {
-        let look = engine.begin_look();
-        let answer = context.or_undo(look.once(&facts), look.forget()).await;
-        match answer.and_then(|text| View::parse(&text)) {
-            Ok(seen) => view = Some(seen),
-            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-            Err(error) => tell_blind(context, &name, &error),
+    let view = match seen {
+        Some(Err(error)) => {
+            tell_blind(context, &name, &error);
+            None
         }
-    }
-    Ok(examine(engine, name, depth.lone, facts, &info, view.as_ref()).await)
+        seen => seen.transpose()?,
+    };
+    let now = pod::timestamp(info.system_time.as_deref());
+    Ok(examine(engine, name, depth.lone, facts, now, view.as_ref()).await)
 }
 
 /// An engine that belongs to no profile is called as its machine calls itself.
@@ -230,7 +255,7 @@ pub(crate) async fn examine(
     name: String,
     lone: Lone,
     facts: Vec<pod::ContainerFacts>,
-    info: &Info,
+    now: Option<Timestamp>,
     view: Option<&View>,
 ) -> Seen {
     let about = engine.about();
@@ -258,7 +283,7 @@ pub(crate) async fn examine(
     Seen {
         engine,
         node,
-        now: pod::timestamp(info.system_time.as_deref()),
+        now,
         pods,
         findings,
         facts,

@@ -2,8 +2,9 @@
 //! happened, over connections and a probe that stay.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
@@ -12,7 +13,9 @@ use crate::commands::Context;
 use crate::commands::gather::{self, Depth, Gathered, Seen};
 use crate::commands::pods::{Form, write};
 use crate::commands::target::{Need, NodeTarget, Nodes, Target};
-use crate::engine::docker_snap::Look;
+use crate::engine::Info;
+use crate::engine::docker_carrier::borrowable;
+use crate::engine::docker_snap::{Ask, Look};
 use crate::error::{Error, Kind, Result};
 use crate::netns::View;
 use crate::pod;
@@ -152,22 +155,25 @@ impl Follower<'_> {
     /// Looks, and looks again at every change, until the node is lost.
     async fn stay(&self, look: &OnceCell<Look>) -> Result<Infallible> {
         let engine = self.context.connect(self.node).await?;
-        let mut info = engine.info().await?;
+        let info = engine.info().await?;
         let name = gather::name_of(self.target, self.node, &info);
+        let mut clock = Clock::new(&info);
         // from a time before the first look on: nothing falls in between
-        let mut changes = engine.changes(pod::timestamp(info.system_time.as_deref()));
-        let mut facts = engine.containers().await?;
+        let mut changes = engine.changes(clock.now());
+        let mut containers = engine.listing().await?.inspected().await?;
         let mut kept = None;
         if self.depth.probe {
-            match look.get_or_init(|| engine.begin_look()).keep(&facts).await {
+            let look = look.get_or_init(|| engine.begin_look());
+            match look.keep(borrowable(&containers.facts)).await {
                 Ok(probe) => kept = Some(probe),
                 Err(error) => gather::tell_blind(self.context, &name, &error),
             }
         }
         let mut quiet = 0;
+        let mut ask = Ask::Everything;
         loop {
             let view = match &mut kept {
-                Some(probe) => Some(View::parse(&probe.ask().await?)?),
+                Some(probe) => Some(View::parse(&probe.ask(ask).await?)?),
                 None => None,
             };
             let lone = self.depth.lone;
@@ -175,33 +181,55 @@ impl Follower<'_> {
                 engine.clone(),
                 name.clone(),
                 lone,
-                facts.clone(),
-                &info,
+                containers.facts.clone(),
+                clock.now(),
                 view.as_ref(),
             );
             let _listening = self.tell.send((self.place, Ok(seen.await)));
             let wait = AGAIN[quiet.min(AGAIN.len() - 1)];
             match tokio::time::timeout(wait, changes.next()).await {
                 Ok(Some(change)) => {
-                    change?;
+                    let mut changed = BTreeSet::from([change?]);
                     let gather = async {
-                        while let Ok(Some(_more)) =
-                            tokio::time::timeout(STILL, changes.next()).await
+                        while let Ok(Some(more)) = tokio::time::timeout(STILL, changes.next()).await
                         {
+                            changed.extend(more);
                         }
                     };
                     let _long = tokio::time::timeout(AT_MOST, gather).await;
-                    facts = engine.containers().await?;
-                    quiet = 0;
+                    containers.refresh(changed).await?;
+                    (quiet, ask) = (0, Ask::Changes);
                 }
                 Ok(None) => {
                     return Err(Error::failed(format!("`{name}` tells no more events")));
                 }
-                Err(_quiet) => quiet += 1,
+                Err(_quiet) => {
+                    (quiet, ask) = (quiet + 1, Ask::Everything);
+                    // also whether it still answers at all
+                    let (info, ()) = futures_util::try_join!(engine.info(), containers.check())?;
+                    clock = Clock::new(&info);
+                }
             }
-            // the clock, and whether it still answers at all
-            info = engine.info().await?;
         }
+    }
+}
+
+/// A node's clock between two answers that tell the time there.
+struct Clock {
+    then: Option<jiff::Timestamp>,
+    told: Instant,
+}
+
+impl Clock {
+    fn new(info: &Info) -> Self {
+        Self {
+            then: pod::timestamp(info.system_time.as_deref()),
+            told: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Option<jiff::Timestamp> {
+        self.then?.checked_add(self.told.elapsed()).ok()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::commands::pods::style;
 use crate::commands::remember::{recall, see, write_down};
 use crate::commands::target::{Need, NodeTarget, Nodes};
 use crate::engine::Engine;
+use crate::engine::docker_carrier::borrowable;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
 use crate::pod::{self, ContainerFacts, Event, Happening, Lives, Lone, Node, Pod, Selector, What};
@@ -436,7 +437,8 @@ impl Watch<'_> {
         let facts = seen.facts();
         let look = seen.engine.begin_look();
         // Ctrl-C may come while the probe's container is there
-        let view = self.context.or_undo(look.once(&facts), look.forget()).await;
+        let work = look.once(borrowable(&facts), async {});
+        let view = self.context.or_undo(work, look.forget()).await;
         match view.and_then(|text| View::parse(&text)) {
             Ok(view) => {
                 let mut node = Node::default();

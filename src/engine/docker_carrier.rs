@@ -74,7 +74,8 @@ impl Engine {
     /// When this devnet carries no probe for the node, or the engine does not take it.
     pub(crate) async fn probe_source(&self, facts: &[ContainerFacts]) -> Result<Source> {
         let Self::Docker(docker) = self;
-        if let Some(source) = docker.sources(facts).await?.into_iter().next() {
+        let sources = docker.sources(borrowable(facts)).await?;
+        if let Some(source) = sources.into_iter().next() {
             return Ok(source);
         }
         let image = docker.own_image(&unique_name("devnet-look"))?;
@@ -93,7 +94,7 @@ impl Engine {
 
 impl Docker {
     /// The images to try, best first; those of devnets that were killed are taken away.
-    pub(super) async fn sources(&self, facts: &[ContainerFacts]) -> Result<Vec<Source>> {
+    pub(super) async fn sources(&self, borrowable: Vec<String>) -> Result<Vec<Source>> {
         let architecture = self.about().arch.clone().unwrap_or_default();
         let program = carried::program(&architecture)?;
         let current = ProbeImage::new(&program, &architecture)
@@ -108,7 +109,7 @@ impl Docker {
                 let _gone = engine.remove_image(&image.id).await;
             }
         }
-        sources.extend(borrowed(facts).map(Source::Borrowed));
+        sources.extend(borrowable.into_iter().map(Source::Borrowed));
         if sources.is_empty() {
             sources.extend(self.any_image().await?.map(Source::Borrowed));
         }
@@ -343,25 +344,41 @@ pub(super) fn program_of(source: &Source) -> (String, String, Option<Vec<Mount>>
     }
 }
 
-/// Images of the containers that are there, those of sandboxes first: they are small, and made to
-/// run anywhere.
-fn borrowed(facts: &[ContainerFacts]) -> impl Iterator<Item = String> {
-    let is_sandbox = |facts: &&ContainerFacts| {
-        facts
-            .labels
-            .get("io.kubernetes.docker.type")
-            .is_some_and(|kind| kind == "podsandbox")
-    };
-    let up = |facts: &&ContainerFacts| crate::pod::is_up(&facts.state);
-    let sandbox = facts.iter().filter(is_sandbox).find(up);
-    let any = facts.iter().find(up).or(facts.first());
+/// Images of the containers that are there, in which the probe can run.
+pub(crate) fn borrowable(facts: &[ContainerFacts]) -> Vec<String> {
+    images_to_borrow(facts.iter().map(|facts| Lender {
+        image: facts.image_id.as_deref(),
+        is_sandbox: is_sandbox(facts.labels.get(KIND).map(String::as_str)),
+        up: crate::pod::is_up(&facts.state),
+    }))
+}
+
+/// The kubelet's label that tells sandboxes from the rest.
+pub(super) const KIND: &str = "io.kubernetes.docker.type";
+
+pub(super) fn is_sandbox(kind: Option<&str>) -> bool {
+    kind == Some("podsandbox")
+}
+
+/// A container whose image may be borrowed.
+pub(super) struct Lender<'a> {
+    pub(super) image: Option<&'a str>,
+    pub(super) is_sandbox: bool,
+    pub(super) up: bool,
+}
+
+/// A sandbox's image first: they are small, and made to run anywhere.
+pub(super) fn images_to_borrow<'a>(lenders: impl Iterator<Item = Lender<'a>>) -> Vec<String> {
+    let lenders: Vec<Lender<'_>> = lenders.collect();
+    let sandbox = lenders.iter().find(|one| one.up && one.is_sandbox);
+    let any = lenders.iter().find(|one| one.up).or(lenders.first());
     let mut images: Vec<String> = sandbox
         .into_iter()
         .chain(any)
-        .filter_map(|facts| facts.image_id.clone())
+        .filter_map(|lender| lender.image.map(str::to_owned))
         .collect();
     images.dedup();
-    images.into_iter()
+    images
 }
 
 fn not_made(error: std::io::Error) -> Error {
@@ -410,16 +427,24 @@ impl<'a> Answer<'a> {
     pub(super) async fn until_a_line(&mut self, output: &mut Output) -> Result<()> {
         while !self.said.ends_with(b"\n") {
             if !self.more(output).await? {
-                return Err(Error::failed("the probe has ended"));
+                let how = if self.said.is_empty() {
+                    "said nothing"
+                } else {
+                    "ended amid its answer"
+                };
+                return Err(Error::failed(format!("the probe {how}")).because(self.complaint()));
             }
         }
         Ok(())
     }
 
+    fn complaint(&self) -> String {
+        String::from_utf8_lossy(&self.complaint).trim().to_owned()
+    }
+
     pub(super) fn text(self) -> Result<String> {
         if self.said.is_empty() {
-            let complaint = String::from_utf8_lossy(&self.complaint).trim().to_owned();
-            return Err(Error::failed("the probe said nothing").because(complaint));
+            return Err(Error::failed("the probe said nothing").because(self.complaint()));
         }
         String::from_utf8(self.said)
             .map_err(|error| Error::failed("the probe's answer is no text").because(error))

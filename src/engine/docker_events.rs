@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 
-use bollard::models::EventMessage;
+use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
 
@@ -71,11 +71,12 @@ fn point(nanoseconds: i64) -> String {
 const MORE_ACTIONS: [&str; 4] = ["rename", "update", "connect", "disconnect"];
 
 impl Engine {
-    /// Tells, from a time on (the engine's own), that something was changed which a look at pods shows.
+    /// Tells, from a time on (the engine's own), of which containers something was changed that a look
+    /// at pods shows.
     pub(crate) fn changes(
         &self,
         since: Option<jiff::Timestamp>,
-    ) -> Pin<Box<dyn Stream<Item = Result<()>> + Send>> {
+    ) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
         let Self::Docker(docker) = self;
         let actions = ACTIONS.iter().chain(&MORE_ACTIONS);
         let filters = HashMap::from([
@@ -99,7 +100,7 @@ impl Engine {
             let told = match event {
                 // a look's own container comes and goes, and is no pod
                 Ok(event) if is_of_a_look(&event) => None,
-                Ok(_) => Some(Ok(())),
+                Ok(event) => concerned(event).map(Ok),
                 Err(error) => Some(Err(docker.failed("the events", error))),
             };
             async move { told }
@@ -115,6 +116,15 @@ fn is_of_a_look(event: &EventMessage) -> bool {
     attributes
         .and_then(|attributes| attributes.get(ROLE))
         .is_some_and(|role| role == LOOK)
+}
+
+/// The container's ID; an event of a network names the one that came or went.
+fn concerned(event: EventMessage) -> Option<String> {
+    let actor = event.actor?;
+    match event.typ {
+        Some(EventMessageTypeEnum::NETWORK) => actor.attributes?.remove("container"),
+        _ => actor.id,
+    }
 }
 
 fn happening(event: EventMessage) -> Option<Happening> {

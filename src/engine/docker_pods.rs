@@ -1,14 +1,15 @@
 //! The containers of a Docker engine as facts: listed once, then each inspected, many at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
 
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::docker_carrier::{KIND, Lender, images_to_borrow, is_sandbox};
 use crate::error::Result;
 use crate::pod::{ContainerFacts, Pod};
 
@@ -24,8 +25,23 @@ impl Engine {
     /// When the engine does not answer or answers nonsense. A container that vanishes meanwhile
     /// is left out.
     pub(crate) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
+        Ok(self.listing().await?.inspected().await?.facts)
+    }
+
+    /// The same in two steps: what a list says is enough to begin something else meanwhile.
+    ///
+    /// # Errors
+    /// As `containers`.
+    pub(crate) async fn listing(&self) -> Result<Listing> {
         let Self::Docker(docker) = self;
-        docker.containers().await
+        let none = HashMap::new();
+        let (listed, tags) = futures_util::try_join!(docker.listed(&none), docker.image_tags())?;
+        let docker = docker.clone();
+        Ok(Listing {
+            docker,
+            listed,
+            tags,
+        })
     }
 
     /// One container; `None` when it is gone.
@@ -93,26 +109,120 @@ fn writer_of_hosts(pod: &Pod, facts: &[ContainerFacts]) -> Option<String> {
         .map(|facts| facts.id.clone())
 }
 
-impl Docker {
-    async fn containers(&self) -> Result<Vec<ContainerFacts>> {
-        let (ids, tags) = futures_util::try_join!(self.container_ids(), self.image_tags())?;
+/// The containers of an engine as its list tells them.
+pub(crate) struct Listing {
+    docker: Docker,
+    listed: Vec<ContainerSummary>,
+    tags: HashMap<String, String>,
+}
+
+impl Listing {
+    /// Images of these containers, in which the probe can run.
+    pub(crate) fn borrowable(&self) -> Vec<String> {
+        images_to_borrow(self.listed.iter().map(|one| {
+            let kind = one.labels.as_ref().and_then(|labels| labels.get(KIND));
+            Lender {
+                image: one.image_id.as_deref(),
+                is_sandbox: is_sandbox(kind.map(String::as_str)),
+                up: crate::pod::is_up(&state(one)),
+            }
+        }))
+    }
+
+    /// Inspects each of them.
+    ///
+    /// # Errors
+    /// As `Engine::containers`.
+    pub(crate) async fn inspected(self) -> Result<Containers> {
+        let mut containers = Containers {
+            docker: self.docker,
+            facts: Vec::new(),
+            tags: self.tags,
+        };
+        let ids = self.listed.into_iter().filter_map(|one| one.id).collect();
+        containers.facts = containers.inspect(ids).await?;
+        Ok(containers)
+    }
+}
+
+/// The containers of an engine as they were last seen, newest first.
+pub(crate) struct Containers {
+    docker: Docker,
+    pub(crate) facts: Vec<ContainerFacts>,
+    tags: HashMap<String, String>,
+}
+
+impl Containers {
+    /// Looks again at those of which something was changed.
+    ///
+    /// # Errors
+    /// As `Engine::containers`.
+    pub(crate) async fn refresh(&mut self, changed: BTreeSet<String>) -> Result<()> {
+        let known = |id: &String| self.facts.iter().any(|facts| facts.id == *id);
+        if !changed.iter().all(known) {
+            self.tags = self.docker.image_tags().await?;
+        }
+        let now = self.inspect(changed.iter().cloned().collect()).await?;
+        put_in(&mut self.facts, &changed, now);
+        Ok(())
+    }
+
+    /// Looks whether all is as it was seen: an engine may have dropped an event.
+    ///
+    /// # Errors
+    /// As `Engine::containers`.
+    pub(crate) async fn check(&mut self) -> Result<()> {
+        let listed = self.docker.listed(&HashMap::new()).await?;
+        let listed = listed.iter().map(|one| (one.id.clone(), state(one)));
+        let listed: BTreeSet<_> = listed
+            .filter_map(|(id, state)| Some((id?, state)))
+            .collect();
+        let seen = self.facts.iter();
+        let seen = seen.map(|facts| (facts.id.clone(), facts.state.clone()));
+        let seen: BTreeSet<_> = seen.collect();
+        let changed = listed.symmetric_difference(&seen);
+        let changed: BTreeSet<_> = changed.map(|(id, _)| id.clone()).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.refresh(changed).await
+    }
+
+    async fn inspect(&self, ids: Vec<String>) -> Result<Vec<ContainerFacts>> {
         let inspected: Vec<Option<ContainerInspectResponse>> = stream::iter(ids)
-            .map(|id| self.inspect_or_gone(id))
+            .map(|id| self.docker.inspect_or_gone(id))
             .buffered(IN_FLIGHT)
             .try_collect()
             .await?;
         Ok(inspected
             .into_iter()
             .flatten()
-            .map(|answer| facts(answer, &tags))
+            .map(|answer| facts(answer, &self.tags))
             .collect())
     }
+}
 
-    async fn container_ids(&self) -> Result<Vec<String>> {
-        let listed = self.listed(&HashMap::new()).await?;
-        Ok(listed.into_iter().filter_map(|one| one.id).collect())
-    }
+/// Replaces those that were looked at again; who is not there any more goes, who is new stands first.
+fn put_in(all: &mut Vec<ContainerFacts>, changed: &BTreeSet<String>, now: Vec<ContainerFacts>) {
+    let mut now: BTreeMap<String, ContainerFacts> =
+        now.into_iter().map(|one| (one.id.clone(), one)).collect();
+    all.retain_mut(|facts| match now.remove(&facts.id) {
+        Some(one) => {
+            *facts = one;
+            true
+        }
+        None => !changed.contains(&facts.id),
+    });
+    let made = |facts: &ContainerFacts| crate::pod::timestamp(facts.created_at.as_deref());
+    all.extend(now.into_values());
+    all.sort_by_key(|facts| std::cmp::Reverse(made(facts)));
+}
 
+fn state(one: &ContainerSummary) -> String {
+    one.state.map(|state| state.to_string()).unwrap_or_default()
+}
+
+impl Docker {
     /// The tags of every image that has one, by image ID.
     async fn image_tags(&self) -> Result<HashMap<String, String>> {
         let images = self.every_image().await?;
@@ -261,4 +371,39 @@ fn time(text: Option<String>) -> Option<String> {
     } else {
         parsed.to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(id: &str, second: u8, state: &str) -> ContainerFacts {
+        ContainerFacts {
+            id: id.into(),
+            state: state.into(),
+            created_at: Some(format!("2026-01-01T00:00:{second:02}Z")),
+            ..ContainerFacts::default()
+        }
+    }
+
+    #[test]
+    fn what_changed_is_replaced_what_is_gone_goes_and_what_is_new_stands_first() {
+        let mut all = vec![
+            made("c", 3, "running"),
+            made("b", 2, "running"),
+            made("a", 1, "running"),
+        ];
+        let changed = BTreeSet::from(["b", "c", "d", "e"].map(str::to_owned));
+        // "e" came and went
+        let now = vec![made("d", 4, "created"), made("b", 2, "exited")];
+        put_in(&mut all, &changed, now);
+        assert_eq!(
+            all,
+            [
+                made("d", 4, "created"),
+                made("b", 2, "exited"),
+                made("a", 1, "running")
+            ]
+        );
+    }
 }

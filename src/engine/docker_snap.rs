@@ -1,5 +1,5 @@
 //! The probe's look at a node: a container that may read what its kernel says of processes, and
-//! nothing else; gone when it has answered.
+//! nothing else; gone when nobody is there who asks it.
 
 use std::pin::Pin;
 
@@ -17,7 +17,6 @@ use crate::engine::docker_carrier::{
 };
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
-use crate::pod::ContainerFacts;
 
 /// A look that is under way, or about to be. Whoever gives up on it calls `forget`.
 #[derive(Debug)]
@@ -37,6 +36,14 @@ pub(crate) struct Kept {
     docker: Docker,
 }
 
+/// How much a look reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Everything,
+    /// Where no socket came or went since the look before, states and queues are told as they were then.
+    Changes,
+}
+
 impl Engine {
     /// Prepares a look at the node; nothing is asked or made yet.
     pub(crate) fn begin_look(&self) -> Look {
@@ -51,31 +58,33 @@ impl Engine {
 }
 
 impl Look {
-    /// Lets the probe look at the node once, and gives what it printed.
+    /// Lets the probe look at the node once, not before `when`, and gives what it printed.
     ///
     /// # Errors
     /// When this devnet carries no probe for the node, or the engine does not let it run.
-    pub(crate) async fn once(&self, facts: &[ContainerFacts]) -> Result<String> {
-        let attached = self.open(facts, &["snap"]).await?;
-        let mut reader = Answer::new(&self.docker);
-        let mut output = attached.output;
-        tokio::time::timeout(PATIENCE, reader.until_the_end(&mut output))
-            .await
-            .map_err(|_elapsed| late())??;
-        // it ran to its end, and its engine removes it; an image goes only after that
+    pub(crate) async fn once(
+        &self,
+        borrowable: Vec<String>,
+        when: impl Future<Output = ()>,
+    ) -> Result<String> {
+        let (kept, ()) = tokio::join!(self.keep(borrowable), when);
+        let mut kept = kept?;
+        let answer = kept.ask(Ask::Everything).await?;
+        // without its input it ends, and its engine removes it; an image goes only after that
+        drop(kept);
         if self.brought().is_some() {
             let _hangs = tokio::time::timeout(UNDO_PATIENCE, self.until_removed()).await;
             self.forget().await;
         }
-        reader.text()
+        Ok(answer)
     }
 
     /// Keeps a probe in the node that looks whenever it is asked.
     ///
     /// # Errors
     /// As `once`.
-    pub(crate) async fn keep(&self, facts: &[ContainerFacts]) -> Result<Kept> {
-        let attached = self.open(facts, &["snap", "serve"]).await?;
+    pub(crate) async fn keep(&self, borrowable: Vec<String>) -> Result<Kept> {
+        let attached = self.open(borrowable).await?;
         Ok(Kept {
             input: attached.input,
             output: attached.output,
@@ -108,21 +117,13 @@ impl Look {
     }
 
     /// Makes the container from the first image that will do, and starts its program.
-    async fn open(
-        &self,
-        facts: &[ContainerFacts],
-        command: &[&str],
-    ) -> Result<AttachContainerResults> {
-        let sources = self.docker.sources(facts).await?;
+    async fn open(&self, borrowable: Vec<String>) -> Result<AttachContainerResults> {
+        let sources = self.docker.sources(borrowable).await?;
         // the engine's own images may be removed meanwhile, or be for another machine
         for source in sources.into_iter().map(Some).chain([None]) {
             let last = source.is_none();
-            match self.make(source, command).await {
-                Ok((id, source)) => {
-                    let asks = command.len() > 1;
-                    let attached = self.docker.begin(&id, &source, asks).await?;
-                    return Ok(attached);
-                }
+            match self.make(source).await {
+                Ok((id, source)) => return self.docker.begin(&id, &source, true).await,
                 Err(error) if last => return Err(error),
                 Err(_refused) => {}
             }
@@ -131,7 +132,7 @@ impl Look {
     }
 
     /// Makes the container; without a source from devnet's own image, which is brought for it.
-    async fn make(&self, source: Option<Source>, command: &[&str]) -> Result<(String, Source)> {
+    async fn make(&self, source: Option<Source>) -> Result<(String, Source)> {
         let (docker, name) = (self.docker.clone(), self.name.clone());
         let mut archive = None;
         let source = if let Some(source) = source {
@@ -147,7 +148,7 @@ impl Look {
             archive = Some(image.archive);
             Source::Brought(image.reference)
         };
-        let body = body(&source, command);
+        let body = body(&source);
         let mut making = self.making.lock().await;
         let task = making.insert(tokio::spawn(async move {
             if let Some(archive) = archive {
@@ -175,11 +176,15 @@ impl Kept {
     ///
     /// # Errors
     /// When the probe or its engine is gone, or does not answer in time.
-    pub(crate) async fn ask(&mut self) -> Result<String> {
+    pub(crate) async fn ask(&mut self, ask: Ask) -> Result<String> {
+        let line: &[u8] = match ask {
+            Ask::Everything => b"everything\n",
+            Ask::Changes => b"changes\n",
+        };
         let lost = |error| Error::failed("the probe is gone").because(error);
         let mut answer = Answer::new(&self.docker);
         let work = async {
-            self.input.write_all(b"\n").await.map_err(lost)?;
+            self.input.write_all(line).await.map_err(lost)?;
             self.input.flush().await.map_err(lost)?;
             answer.until_a_line(&mut self.output).await
         };
@@ -190,19 +195,18 @@ impl Kept {
     }
 }
 
-fn body(source: &Source, command: &[&str]) -> ContainerCreateBody {
+fn body(source: &Source) -> ContainerCreateBody {
     let (image, program, mounts) = program_of(source);
-    // asked again and again, it ends when whoever asks has left
-    let asks = command.len() > 1;
     ContainerCreateBody {
         image: Some(image),
         entrypoint: Some(vec![program]),
-        cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+        cmd: Some(vec!["snap".into(), "serve".into()]),
         user: Some("0:0".into()),
         labels: Some([(ROLE.to_owned(), LOOK.to_owned())].into()),
-        attach_stdin: Some(asks),
-        open_stdin: Some(asks),
-        stdin_once: Some(asks),
+        // it ends when whoever asks has left
+        attach_stdin: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {

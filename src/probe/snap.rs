@@ -11,30 +11,39 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::procfs;
+use sockets::Sockets;
+
 #[path = "snap_sockets.rs"]
 pub(crate) mod sockets;
 
 /// A look that lasts longer is abandoned: the program must not outlive who asked for it.
 const LIMIT: Duration = Duration::from_secs(50);
 
+/// What was seen of the sockets in each network namespace.
+type Seen = BTreeMap<u64, Sockets>;
+
 /// Prints the document.
 pub(crate) fn snap() {
     let _watched = watch_over();
-    look();
+    look(&Seen::new());
 }
 
-/// Prints the document, in one line, for every line that is read. Ends with its input, which the
-/// engine closes when whoever asked is gone, and after a while without a question.
+/// Prints the document, in one line, for every line that is read. Networks in which no socket came or
+/// went since the look before are not read again for a line that says `changes`. Ends with its input,
+/// which the engine closes when whoever asked is gone, and after a while without a question.
 pub(crate) fn serve() {
     let asked = watch_over();
+    let mut seen = Seen::new();
     for line in std::io::stdin().lines() {
-        if line.is_err() {
-            return;
-        }
+        let Ok(line) = line else { return };
         if let Ok(mut asked) = asked.lock() {
             *asked = Instant::now();
         }
-        look();
+        if line != "changes" {
+            seen.clear();
+        }
+        seen = look(&seen);
     }
 }
 
@@ -54,8 +63,9 @@ fn watch_over() -> Arc<Mutex<Instant>> {
     asked
 }
 
-fn look() {
-    let mut processes: Vec<Process> = pids().into_iter().filter_map(read).collect();
+/// Prints what is there, and gives what it saw of sockets.
+fn look(before: &Seen) -> Seen {
+    let mut processes = side_by_side(&pids(), |pid| read(*pid));
     let of_node: BTreeSet<u64> = processes
         .iter()
         .filter(|process| is_of_node(process))
@@ -70,13 +80,18 @@ fn look() {
         }
     }
     // of several processes that see one network any will do, unless it has ended meanwhile
-    let mut viewers: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    let mut viewers: BTreeMap<u64, Vec<&Process>> = BTreeMap::new();
     for process in &processes {
         if let Some(net) = process.namespaces[0] {
-            viewers.entry(net).or_default().push(process.pid);
+            viewers.entry(net).or_default().push(process);
         }
     }
-    let networks = networks(&viewers.into_iter().collect::<Vec<_>>());
+    let viewers: Vec<_> = viewers.into_iter().collect();
+    let found = side_by_side(&viewers, |(inode, viewers)| {
+        let (json, seen) = sockets::network(*inode, viewers, before.get(inode))?;
+        Some((json, (*inode, seen)))
+    });
+    let (networks, seen): (Vec<_>, Seen) = found.into_iter().unzip();
     let pinned = pinned(&processes);
     // a number that was given to another process meanwhile proves nothing
     processes.retain(|process| stat(process.pid).is_some_and(|now| now.start == process.start));
@@ -86,29 +101,35 @@ fn look() {
         joined(networks),
         joined(pinned),
     );
+    seen
 }
 
-/// The networks, read side by side: to print one table of sockets the kernel walks those of all
-/// networks, which takes milliseconds.
-fn networks(viewers: &[(u64, Vec<u32>)]) -> Vec<String> {
+/// What `read` gives for each, in their order, on all processors: to print one table of sockets the
+/// kernel walks those of all networks, which takes milliseconds.
+fn side_by_side<T: Sync, R: Send>(of: &[T], read: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
     const MOST: usize = 8;
     let next = AtomicUsize::new(0);
     let read = || {
         let mut found = Vec::new();
-        while let Some((inode, pids)) = viewers.get(next.fetch_add(1, Ordering::Relaxed)) {
-            found.extend(sockets::network(*inode, pids));
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = of.get(place) else {
+                return found;
+            };
+            found.extend(read(one).map(|read| (place, read)));
         }
-        found
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
+    let mut found = std::thread::scope(|scope| {
         let others: Vec<_> = (1..workers.min(MOST)).map(|_| scope.spawn(read)).collect();
         let mut found = read();
         for other in others {
             found.extend(other.join().unwrap_or_default());
         }
         found
-    })
+    });
+    found.sort_unstable_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, read)| read).collect()
 }
 
 /// The kinds of namespaces, in the order in which they are told.
@@ -165,7 +186,8 @@ fn read(pid: u32) -> Option<Process> {
     if pid == std::process::id() {
         return None;
     }
-    let no_command = fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty());
+    let no_command =
+        procfs::read(&format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty());
     if no_command && (pid == KTHREADD || stat.parent == KTHREADD) {
         return None;
     }
@@ -176,7 +198,7 @@ fn read(pid: u32) -> Option<Process> {
         state: stat.state,
         command: stat.command,
         containers: container_ids(
-            &fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default(),
+            &procfs::read(&format!("/proc/{pid}/cgroup")).unwrap_or_default(),
         ),
         namespaces: KINDS.map(|kind| link_inode(&format!("/proc/{pid}/ns/{kind}"))),
         sockets: None,
@@ -197,8 +219,7 @@ struct Stat {
 }
 
 fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
+    let text = procfs::read(&format!("/proc/{pid}/stat")).ok()?;
     // the command may hold blanks and parentheses
     let (head, tail) = text.rsplit_once(')')?;
     let fields: Vec<&str> = tail.split_whitespace().collect();

@@ -1,64 +1,124 @@
 //! One network namespace, read through any process in it: addresses and sockets.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{joined, quoted};
+use super::{Process, joined, quoted};
+use crate::procfs;
 
-/// The namespace as JSON, through the first of its processes that still lives.
-pub(super) fn network(inode: u64, pids: &[u32]) -> Option<String> {
-    pids.iter().find_map(|pid| {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/net/{file}"));
+/// The kernel's tables of sockets.
+const TABLES: [(&str, u8, &str); 4] = [
+    ("tcp", 4, "tcp"),
+    ("udp", 4, "udp"),
+    ("tcp", 6, "tcp6"),
+    ("udp", 6, "udp6"),
+];
+
+/// A namespace's sockets as JSON, and by what one sees that they are no others now.
+#[derive(Clone)]
+pub(super) struct Sockets {
+    signs: Signs,
+    json: String,
+}
+
+/// How many sockets of each kind there are, and which ones the namespace's processes hold.
+#[derive(Clone, PartialEq, Eq)]
+struct Signs {
+    counts: Vec<Option<u64>>,
+    held: BTreeSet<u64>,
+}
+
+/// The namespace as JSON, and its sockets, through the first of its processes that still lives.
+/// What is `known` of its sockets is taken for true where the signs are the same: then only queues
+/// and states of connections may be others.
+pub(super) fn network(
+    inode: u64,
+    viewers: &[&Process],
+    known: Option<&Sockets>,
+) -> Option<(String, Sockets)> {
+    viewers.iter().find_map(|viewer| {
+        let read = |file: &str| procfs::read(&format!("/proc/{}/net/{file}", viewer.pid));
         // an ended process gives nothing, which must not pass for an empty network
-        let counts = read("sockstat").ok()? + &read("sockstat6").unwrap_or_default();
-        let mut sockets = Vec::new();
-        for (proto, family, file) in [
-            ("tcp", 4, "tcp"),
-            ("tcp", 6, "tcp6"),
-            ("udp", 4, "udp"),
-            ("udp", 6, "udp6"),
-        ] {
-            // to print a table the kernel walks the sockets of all networks: most have none
-            if none(&counts, file) {
-                continue;
-            }
-            // a kernel without IPv6 has no such file
-            let text = read(file).unwrap_or_default();
-            sockets.extend(
-                text.lines()
-                    .skip(1)
-                    .filter_map(|line| socket(proto, family, line)),
-            );
-        }
-        let mut addresses = ipv4(&read("fib_trie").unwrap_or_default());
+        let mut counts = read("sockstat").ok()?;
+        // a kernel without IPv6 has no such file
+        let of_v6 = read("sockstat6");
+        let tables = &TABLES[..if of_v6.is_ok() { 4 } else { 2 }];
+        counts += &of_v6.unwrap_or_default();
+        let signs = Signs::new(&counts, viewers);
+        let sockets = match known.filter(|known| known.signs == signs).cloned() {
+            Some(known) => known,
+            None => Sockets {
+                json: rows(tables, &counts, read)?,
+                signs,
+            },
+        };
+        let mut addresses = ipv4(&read("fib_trie").ok()?);
         let primary = primary(&read("route").unwrap_or_default(), &addresses);
         addresses.extend(ipv6(&read("if_inet6").unwrap_or_default()));
-        Some(format!(
+        let json = format!(
             "{{\"inode\":{inode},\"addresses\":[{}],\"primary\":[{}],\"sockets\":[{}]}}",
             joined(addresses.iter().map(|a| quoted(&a.to_string()))),
             joined(primary.iter().map(|a| quoted(&a.to_string()))),
-            joined(sockets),
-        ))
+            sockets.json,
+        );
+        Some((json, sockets))
     })
+}
+
+/// The rows of those tables that are not empty, as JSON; `None` when one can't be read.
+fn rows(
+    tables: &[(&str, u8, &str)],
+    counts: &str,
+    read: impl Fn(&str) -> std::io::Result<String>,
+) -> Option<String> {
+    let mut found = Vec::new();
+    for (proto, family, file) in tables {
+        // to print a table the kernel walks the sockets of all networks: most have none
+        if none(counts, file) {
+            continue;
+        }
+        let text = read(file).ok()?;
+        let rows = text.lines().skip(1);
+        found.extend(rows.filter_map(|line| socket(proto, *family, line)));
+    }
+    Some(joined(found))
+}
+
+impl Signs {
+    fn new(counts: &str, holders: &[&Process]) -> Self {
+        let in_use = TABLES
+            .iter()
+            .map(|(.., table)| count(counts, table, "inuse"));
+        let held = holders
+            .iter()
+            .filter_map(|process| process.sockets.as_ref());
+        Self {
+            counts: in_use.chain([waiting_ends(counts)]).collect(),
+            held: held.flatten().copied().collect(),
+        }
+    }
 }
 
 /// Whether the counters of `/proc/net/sockstat` and `sockstat6` say that a table is empty.
 fn none(counts: &str, table: &str) -> bool {
-    let count = |table: &str, counter: &str| {
-        let head = format!("{}:", table.to_uppercase());
-        let line = counts.lines().find(|line| line.starts_with(&head))?;
-        let mut words = line.split_whitespace().skip_while(|word| *word != counter);
-        words.nth(1)?.parse::<u64>().ok()
-    };
-    let in_use = count(table, "inuse");
-    // ends that wait are counted once for both families
     let waiting = if table.starts_with("tcp") {
-        count("tcp", "tw")
+        waiting_ends(counts)
     } else {
         Some(0)
     };
-    in_use == Some(0) && waiting == Some(0)
+    count(counts, table, "inuse") == Some(0) && waiting == Some(0)
+}
+
+/// Ends that wait (`TIME_WAIT`) are counted once for both families.
+fn waiting_ends(counts: &str) -> Option<u64> {
+    count(counts, "tcp", "tw")
+}
+
+fn count(counts: &str, table: &str, counter: &str) -> Option<u64> {
+    let head = format!("{}:", table.to_uppercase());
+    let line = counts.lines().find(|line| line.starts_with(&head))?;
+    let mut words = line.split_whitespace().skip_while(|word| *word != counter);
+    words.nth(1)?.parse().ok()
 }
 
 /// A line of `/proc/net/{tcp,tcp6,udp,udp6}` (proc(5)).
@@ -202,4 +262,49 @@ fn primary(routes: &str, addresses: &[IpAddr]) -> Vec<IpAddr> {
         IpAddr::V6(_) => false,
     };
     addresses.iter().copied().filter(inside).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNTS: &str = "sockets: used 7\nTCP: inuse 2 orphan 0 tw 0 alloc 9 mem 1\nUDP: inuse 0 mem 0\nTCP6: inuse 0\nUDP6: inuse 1\n";
+
+    #[test]
+    fn only_tables_with_sockets_are_read_and_one_that_cannot_be_is_no_empty_one() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let read = |file: &str| {
+            asked.borrow_mut().push(file.to_owned());
+            Ok("head\n".to_owned())
+        };
+        assert_eq!(rows(&TABLES, COUNTS, read).as_deref(), Some(""));
+        assert_eq!(*asked.borrow(), ["tcp", "udp6"]);
+        // ends that wait may be of either family
+        asked.borrow_mut().clear();
+        rows(&TABLES, &COUNTS.replace("tw 0", "tw 1"), read);
+        assert_eq!(*asked.borrow(), ["tcp", "tcp6", "udp6"]);
+        let lost = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        assert_eq!(rows(&TABLES, COUNTS, lost), None);
+    }
+
+    #[test]
+    fn a_socket_that_comes_or_goes_changes_the_signs_and_what_the_whole_machine_uses_does_not() {
+        let signs = |counts: &str| Signs::new(counts, &[]);
+        let now = signs(COUNTS);
+        assert!(now == signs(&COUNTS.replace("alloc 9 mem 1", "alloc 8 mem 7")));
+        for (from, to) in [
+            ("inuse 2", "inuse 3"),
+            ("tw 0", "tw 1"),
+            ("UDP: inuse 0", "UDP: inuse 1"),
+            ("TCP6: inuse 0", "TCP6: inuse 1"),
+            ("UDP6: inuse 1", "UDP6: inuse 0"),
+        ] {
+            assert!(now != signs(&COUNTS.replace(from, to)), "{from}");
+        }
+        let other = Signs {
+            held: BTreeSet::from([4711]),
+            ..signs(COUNTS)
+        };
+        assert!(now != other, "one was closed and another opened");
+    }
 }

@@ -112,7 +112,7 @@ impl Node {
     }
 }
 
-/// The probe's container: made, given its program, started; what it prints comes to who attached.
+/// The probe's container: made, given its program, started; what it prints comes to who attached and asks.
 fn of_the_probe(node: &Node, method: &str, path: &str, writer: &mut TcpStream) -> Option<bool> {
     let prints = node.probe.as_ref()?;
     let path = path.split('?').next()?;
@@ -137,10 +137,16 @@ fn of_the_probe(node: &Node, method: &str, path: &str, writer: &mut TcpStream) -
             while !*started {
                 started = node.started.1.wait(started).unwrap();
             }
-            // a piece of stdout: 1, three zeros, its length
-            let length = u32::try_from(prints.len()).unwrap().to_be_bytes();
-            let piece = [&[1, 0, 0, 0], &length[..], prints.as_bytes()].concat();
-            writer.write_all(&piece).unwrap();
+            drop(started);
+            // the question, of one line
+            let mut asked = [0];
+            while asked != *b"\n" && writer.read(&mut asked).unwrap() == 1 {}
+            if !prints.is_empty() {
+                // a piece of stdout: 1, three zeros, its length
+                let length = u32::try_from(prints.len() + 1).unwrap().to_be_bytes();
+                let piece = [&[1, 0, 0, 0], &length[..], prints.as_bytes(), b"\n"].concat();
+                writer.write_all(&piece).unwrap();
+            }
             return Some(false);
         }
         _ => return None,
