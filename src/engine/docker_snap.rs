@@ -207,6 +207,8 @@ fn body(source: &Source) -> ContainerCreateBody {
         attach_stdin: Some(true),
         open_stdin: Some(true),
         stdin_once: Some(true),
+        // either way it has an empty network of its own; this one is made in half the time
+        network_disabled: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::Value;
 
-use crate::support::made::{Made, found, tool};
+use crate::support::made::{Made, found, inode, tool};
 use crate::support::proxy::Proxy;
 use crate::support::{Output, Sandbox, ground, until};
 
@@ -78,6 +78,13 @@ fn every_change_is_a_new_document_and_ctrl_c_leaves_nothing() {
     assert_eq!(first["pods"][0]["containers"][0]["shares"]["net"], true);
     let devnet = watching.child.id();
     let probe = probes(&made, devnet);
+    // it sees the node's processes and none of its networks
+    let pid = made.pid(probe.trim());
+    let own = inode(&pid, "net");
+    assert_ne!(own, inode(&std::process::id().into(), "net"));
+    assert_ne!(own, inode(&made.pid(&app), "net"));
+    let interfaces = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap();
+    assert_eq!(interfaces.matches(':').count(), 1, "{interfaces}");
     made.docker(&["pause", &app]);
     let frozen = watching.until(|document| state(document) == "paused");
     assert_eq!(found(&frozen), ["frozen"]);
