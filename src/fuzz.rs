@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::ValueEnum as _;
 
-use crate::docker_env::plan::{self, Change, Current};
+use crate::docker_env::plan::{self, Current};
 use crate::docker_env::profile::{Machine, Profile};
 use crate::docker_env::published::Published;
 use crate::docker_env::{endpoint, parse};
