@@ -142,9 +142,6 @@ impl Held {
         let newest = self.last[0].max(self.last[1]);
         if self.silent {
             i64::MAX
-        } else if self.bytes >= most {
-            // no more can be held: rather a line out of order than a machine out of memory
-            newest
         } else {
             // what has said nothing is at 0
             let oldest = self.last[0].min(self.last[1]);
@@ -153,8 +150,20 @@ impl Held {
             } else {
                 DISORDER
             };
-            (newest - disorder).max(oldest)
+            let usual = (newest - disorder).max(oldest);
+            // no more can be held: rather a line out of order than a machine out of memory
+            let full = self.bytes >= most;
+            usual.max(if full { self.middle() } else { 0 })
         }
+    }
+
+    /// The time up to which about half of it leaves, and at least one line.
+    fn middle(&self) -> i64 {
+        let middles = self
+            .lines
+            .iter()
+            .filter_map(|lines| lines.get(lines.len() / 2));
+        middles.map(|line| line.time).min().unwrap_or(0)
     }
 }
 

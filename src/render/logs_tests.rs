@@ -158,6 +158,34 @@ fn what_is_held_is_bounded_and_the_order_stays() {
 }
 
 #[test]
+fn when_no_more_can_be_held_the_older_half_leaves_and_the_rest_stays_in_order() {
+    let mut merge = Merge::new(1);
+    merge.open(0);
+    let after = |milliseconds: i64, stderr: bool, text: &str| Line {
+        time: DAY + milliseconds * 1_000_000,
+        stderr,
+        ..line(0, text)
+    };
+    merge.push(0, after(0, false, "a"));
+    merge.push(0, after(0, true, "b"));
+    assert_eq!(taken(&mut merge), "ab");
+    let text = "x".repeat(1 << 20);
+    let mut count = 0;
+    while merge.wants(0) {
+        count += 1;
+        merge.push(0, after(count, false, &text));
+    }
+    let mut left = 0;
+    merge.ready(|_, _| left += 1);
+    assert!((count / 2..count - 5).contains(&left), "{left} of {count}");
+    merge.push(0, after(count - 3, true, "late"));
+    merge.close(0);
+    let mut times = Vec::new();
+    merge.ready(|_, line| times.push(line.time));
+    assert!(times.is_sorted() && times.len() > 5);
+}
+
+#[test]
 fn until_the_first_line_has_left_only_what_it_waits_for_is_read() {
     let mut merge = Merge::new(3);
     (0..3).for_each(|source| merge.open(source));
