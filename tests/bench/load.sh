@@ -19,6 +19,8 @@ seconds() { # COMMAND...: how long it took
 on_host() { "$devnet" -q -H "unix://$DEVNET_GROUND/host.sock" build "$@" >/dev/null; }
 # the last layer anew, on the base that is there
 again() { date +%N >> app/app; on_host -t bench:load app; }
+# the same as an archive on disk, as docker writes it
+archived() { again; "${host[@]}" save -o "$work/bench.tar" bench:load; }
 forget() { # SOCKET: an engine without images
   local socket
   for socket in "$@"; do
@@ -62,6 +64,10 @@ bench_load() { # KIND FILES MEGABYTES
   echo "$(($(wire) - before)) bytes crossed loopback; the layer holds $(($(stat -c %s app/program) + $(stat -c %s app/app)))"
   row "$kind: nothing to do" "$(median true "${one[@]}")" "" ""
   again; echo "$kind: peak memory $(peak "${one[@]}")"
+  ours=$(rounds=${FIRSTS:-3} median archived "$devnet" load "$work/bench.tar")
+  peer=$(rounds=${PEERS:-1} median archived "${node[@]}" load -i "$work/bench.tar")
+  row "$kind: from an archive on disk, last layer changed" "$ours" "$peer" "docker load -i"
+  rm "$work/bench.tar"
   for i in 3 1; do
     # the others get the base one after the other: a node that loads unpacks to its disk first
     "$devnet" -q load -p three --node "$([ $i = 3 ] && echo three-m02 || echo three-m03)" --from-host "unix://$DEVNET_GROUND/host.sock" bench:load
@@ -86,8 +92,8 @@ for kind in ${KINDS:-few-small few-large many-small many-large}; do
   esac
   # shellcheck disable=SC2086  # two words
   set -- $shape
-  # on the host, on three nodes, and once more while one unpacks
-  needs=$(($1 * $2 * 6 / 1024 + 1))
+  # on the host, on three nodes, once more while one unpacks, and in an archive
+  needs=$(($1 * $2 * 7 / 1024 + 1))
   if [ "$free" -lt $((needs + 4)) ]; then echo "$kind: left out, it needs $needs GB and $free are free"; continue; fi
   bench_load "$kind" "$1" "$2"
 done
