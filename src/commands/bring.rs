@@ -79,17 +79,18 @@ pub(crate) async fn needs<'e>(
     name_it: bool,
 ) -> Result<Option<Needs<'e>>> {
     let there = match engine.image(id).await {
-        Ok(there) => there.id == id && there.layers == image.layers,
-        Err(error) if error.kind() == Kind::NotFound => false,
+        Ok(there) => Some(there).filter(|there| there.id == id && there.layers == image.layers),
+        Err(error) if error.kind() == Kind::NotFound => None,
         Err(error) => return Err(error),
     };
-    if !there {
+    let Some(there) = there else {
         return Needs::of(engine, image).await.map(Some);
-    }
-    if name_it {
-        for (repository, tag) in names {
-            engine.tag(id, repository, tag).await?;
-        }
+    };
+    let nameless = names
+        .iter()
+        .filter(|(repository, tag)| !there.tags.contains(&format!("{repository}:{tag}")));
+    for (repository, tag) in nameless.filter(|_| name_it) {
+        engine.tag(id, repository, tag).await?;
     }
     Ok(None)
 }

@@ -315,10 +315,14 @@ impl Load<'_> {
             nodes::runs(source, &image, wanted).await?;
         }
         let wanted = [self.name_on_nodes(name, &image)?];
-        let sizes = source.layer_sizes(&image).await;
+        let sizes = if self.args.dry_run {
+            source.layer_sizes(&image).await
+        } else {
+            None
+        };
         let sizes: Vec<Option<u64>> = match sizes {
-            Some(sizes) if self.args.dry_run => sizes.into_iter().map(Some).collect(),
-            _ => vec![None; image.layers.len()],
+            Some(sizes) => sizes.into_iter().map(Some).collect(),
+            None => vec![None; image.layers.len()],
         };
         let cargo = Cargo::Engine(Transfer {
             source,

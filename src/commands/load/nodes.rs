@@ -31,28 +31,31 @@ pub(super) async fn connect(
     source: Option<&Result<Engine>>,
     targets: &[NodeTarget],
 ) -> Vec<Node> {
-    let own = match source {
-        Some(Ok(source)) => source.info().await.ok().and_then(identity),
-        _ => None,
-    };
-    let connects = targets.iter().map(|node| {
-        let own = own.clone();
-        async move {
-            let engine = context.connect(node).await;
-            let info = match &engine {
-                Ok(engine) => engine.info().await.unwrap_or_default(),
-                Err(_) => Info::default(),
-            };
-            let containerd_store = info.containerd_store;
-            Node {
-                name: node.name.clone(),
-                engine,
-                same_engine: own.is_some() && identity(info) == own,
-                containerd_store,
-            }
+    // an engine that says all about itself takes its time: all of them at once
+    let own = async {
+        match source {
+            Some(Ok(source)) => source.info().await.ok().and_then(identity),
+            _ => None,
         }
-    });
-    futures_util::future::join_all(connects).await
+    };
+    let connects = futures_util::future::join_all(targets.iter().map(|node| async {
+        let engine = context.connect(node).await;
+        let info = match &engine {
+            Ok(engine) => engine.info().await.unwrap_or_default(),
+            Err(_) => Info::default(),
+        };
+        (node.name.clone(), engine, info)
+    }));
+    let (own, connected) = futures_util::join!(own, connects);
+    connected
+        .into_iter()
+        .map(|(name, engine, info)| Node {
+            name,
+            engine,
+            containerd_store: info.containerd_store,
+            same_engine: own.is_some() && identity(info) == own,
+        })
+        .collect()
 }
 
 /// What two addresses of one engine have in common. Old engines of one machine share their ID
