@@ -207,7 +207,11 @@ fn it_follows_its_cluster_to_another_port_with_a_note() {
     assert_eq!(ping(&sandbox), 0);
 
     // and without being asked, by whatever finds the cluster
-    for command in [&["run", "--", "true"][..], &["status"], &["clean"]] {
+    for command in [
+        &["run", "--", "true"][..],
+        &["status"],
+        &["pods", "--no-probe"],
+    ] {
         relay = restart(relay);
         let outcome = sandbox.devnet(command);
         assert!(
