@@ -39,8 +39,9 @@ pub(crate) struct Args {
     output: Format,
 }
 
-/// How many pods of one node are asked from at once: each is a container that starts.
-const AT_ONCE: usize = 8;
+/// How many pods of one node are asked from at once: each is a container that starts, and then mostly
+/// waits for who does not answer.
+const AT_ONCE: usize = 24;
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.choice.no_probe {
