@@ -74,6 +74,7 @@ if wanted env; then
   mapfile -t vm < <(used "$devnet")
   mapfile -t port < <(used "${forwarded[@]}" MINIKUBE_PROFILE=kic "$devnet")
   # as a prompt calls it, which starts no `env` in between
+  # shellcheck disable=SC2163  # each word is NAME=VALUE
   at_prompt() { (export "$@"; median true "$devnet" hook --prompt bash); }
   row "hook, at a prompt" "$(at_prompt "${vm[@]}")" "" ""
   row "hook, at a prompt, forwarded port" "$(at_prompt "${forwarded[@]:1}" "${port[@]}")" "" ""
