@@ -18,6 +18,7 @@ use crate::image::catalog;
 use crate::image::files::Files;
 use crate::image::packed::Packed;
 use crate::image::platform::Platform;
+use crate::image::reference;
 
 const TAG: &str = "context";
 
@@ -26,7 +27,7 @@ pub(super) struct Borrowed<'l>(Vec<(&'l Layout, String)>);
 
 impl<'l> Borrowed<'l> {
     pub(super) fn new(layouts: &'l [Layout]) -> Self {
-        let own = |layout| (layout, format!("127.0.0.1:9/devnet-transfer/{}", token()));
+        let own = |layout| (layout, reference::transfer(&token()));
         Self(layouts.iter().map(own).collect())
     }
 

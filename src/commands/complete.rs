@@ -1,7 +1,7 @@
 //! Names of pods, containers and images for a shell that completes a command line: asked of the
 //! engines that the line means, within a moment, and silent whatever happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::commands::target::Need;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::image::reference;
 use crate::pod::{self, Lone, Origin, Pod};
 use crate::settings::{Environment, Settings};
 use crate::template;
@@ -179,10 +180,9 @@ pub(crate) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Names that a person gave, without those under which devnet sends layers.
 fn image_names(names: Vec<String>) -> BTreeMap<String, String> {
-    let given = |name: &String| !name.contains("<none>") && !name.contains("/devnet-transfer/");
-    let names: BTreeSet<String> = names.into_iter().filter(given).collect();
     names
         .into_iter()
+        .filter(|name| reference::is_given(name))
         .map(|name| (name, String::new()))
         .collect()
 }

@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::engine::buildkit::Sent;
 use crate::error::Error;
 use crate::image::context::{self, Entry, Filter};
+use crate::image::tape::fill;
 use crate::progress::{Event, Sender};
 
 /// Larger pieces gain nothing, smaller ones cost a third of the speed.
@@ -246,15 +247,7 @@ impl Folders {
             let left = usize::try_from(length.saturating_sub(total)).unwrap_or(CHUNK);
             // one more byte shows at once whether the file has ended
             let mut data = vec![0; CHUNK.min(left + 1)];
-            let mut filled = 0;
-            while filled < data.len() {
-                match file.read(&mut data[filled..]) {
-                    Ok(0) => break,
-                    Ok(read) => filled += read,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            let filled = fill(&mut file, &mut data)?;
             let ended = filled < data.len();
             if filled > 0 {
                 data.truncate(filled);

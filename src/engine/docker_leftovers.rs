@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::host::owner;
+use crate::image::reference;
 use crate::lab::label::{HELPER, OWNER, ROLE};
 
 /// Longer than a container waits to be started or removed.
@@ -50,7 +51,7 @@ impl Engine {
             .iter()
             .flat_map(|(_, names)| names)
         {
-            if name.starts_with("127.0.0.1:") && name.contains("/devnet-transfer/") {
+            if reference::is_transfer(name) {
                 let what = format!("image {name}: a transfer runs or was left");
                 left.transfers.push(what);
             }

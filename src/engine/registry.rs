@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
+use crate::image::reference::TRANSFERS;
 
 /// What is kept of one push; a layer that would not fit is counted and let go.
 const ROOM: usize = 40 << 20;
@@ -83,7 +84,7 @@ impl Registry {
             known,
             ..Brought::default()
         }));
-        let name = format!("devnet-transfer/{token}");
+        let name = format!("{TRANSFERS}/{token}");
         let accepting = tokio::spawn(accept(listener, brought.clone(), format!("/v2/{name}/")));
         Ok(Self {
             repository: format!("127.0.0.1:{port}/{name}"),

@@ -17,6 +17,7 @@ use crate::image::archive;
 use crate::image::check;
 use crate::image::files::Files;
 use crate::image::packed::{Packed, PackedLayer};
+use crate::image::reference;
 
 /// Pieces between the thread that reads and the nodes.
 const WAITING: usize = 16;
@@ -44,7 +45,7 @@ enum Part {
 impl Shipment {
     /// The repository of the name under which nodes get the image at first.
     pub(crate) fn repository(&self) -> String {
-        format!("127.0.0.1:9/devnet-transfer/{}", self.token)
+        reference::transfer(&self.token)
     }
 
     /// Finds the digests of all layers, which containerd's store wants to know.

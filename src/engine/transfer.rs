@@ -19,6 +19,7 @@ use crate::engine::registry::Registry;
 use crate::error::{Error, Result};
 use crate::image::archive;
 use crate::image::digest::{DiffId, Digest, missing};
+use crate::image::reference;
 use crate::image::repack::{Piece, Repack};
 
 /// What a registry holds in memory at most; more goes through the engine's own archive.
@@ -102,9 +103,8 @@ impl Transfer<'_> {
         format!("{}:{TAG}", self.repository())
     }
 
-    /// Port 9 is "discard": nobody can be asked for this name, which is what is wanted.
     pub(super) fn repository(&self) -> String {
-        format!("127.0.0.1:9/devnet-transfer/{}", self.token)
+        reference::transfer(&self.token)
     }
 
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.

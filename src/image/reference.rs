@@ -2,6 +2,28 @@
 
 use crate::error::{Error, Result};
 
+/// The first part of the names under which devnet sends images.
+pub(crate) const TRANSFERS: &str = "devnet-transfer";
+
+/// The repository under which a node gets an image at first. Port 9 is "discard": nobody can be asked
+/// for this name, which is what is wanted.
+pub(crate) fn transfer(token: &str) -> String {
+    format!("127.0.0.1:9/{TRANSFERS}/{token}")
+}
+
+/// Whether a name is one under which devnet sends an image.
+pub(crate) fn is_transfer(name: &str) -> bool {
+    name.strip_prefix("127.0.0.1:")
+        .and_then(|rest| rest.split_once('/'))
+        .and_then(|(_port, path)| path.split_once('/'))
+        .is_some_and(|(first, _)| first == TRANSFERS)
+}
+
+/// Whether an image's name is one that a person gave it.
+pub(crate) fn is_given(name: &str) -> bool {
+    !name.contains("<none>") && !is_transfer(name)
+}
+
 /// Splits `repository[:tag]`; without a tag it is `latest`.
 ///
 /// # Errors

@@ -63,7 +63,8 @@ impl Tape for &mut dyn Tape {
     }
 }
 
-pub(super) fn fill(reader: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
+/// Reads until `block` is full or nothing more comes; gives how much came.
+pub(crate) fn fill(reader: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < block.len() {
         match reader.read(&mut block[count..]) {

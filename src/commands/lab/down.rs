@@ -6,6 +6,7 @@ use super::{lock, pods, select};
 use crate::commands::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::image::reference;
 use crate::lab::label;
 
 /// How many things are removed at once.
@@ -139,11 +140,7 @@ pub(crate) async fn sweep(engine: &Engine) -> Result<usize> {
     // the engine's own patterns stop at slashes: every name is looked at
     let all = engine.images_where("dangling", "false").await?;
     for name in all.iter().flat_map(|(_, names)| names) {
-        let transfer = name
-            .strip_prefix("127.0.0.1:")
-            .and_then(|rest| rest.split_once('/'))
-            .is_some_and(|(_, rest)| rest.starts_with("devnet-transfer/"));
-        if transfer {
+        if reference::is_transfer(name) {
             // by name: an image that has other names stays under those
             engine.remove_image(name).await?;
             count += 1;

@@ -6,6 +6,7 @@ use crate::engine::docker_images::Image;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
+use crate::image::reference;
 
 /// A node of the target, connected or not.
 pub(super) struct Node {
@@ -84,9 +85,7 @@ pub(super) async fn all_names(source: &Engine, repository: Option<&str>) -> Resu
         .collect();
     names.retain(|name| {
         let of = name.rsplit_once(':').map(|(of, _)| of);
-        !name.contains("<none>")
-            && !name.contains("/devnet-transfer/")
-            && repository.is_none_or(|wanted| of == Some(wanted))
+        reference::is_given(name) && repository.is_none_or(|wanted| of == Some(wanted))
     });
     names.sort();
     Ok(names)

@@ -11,6 +11,7 @@ use crate::engine::stdin_archive::{Known, receive};
 use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
+use crate::image::reference;
 use crate::render::load::{LayerRow, Row};
 
 /// The tag of transfer names.
@@ -40,7 +41,7 @@ impl Load<'_> {
             return Ok(rows);
         }
         let (asked, known): (Vec<&Node>, Vec<Known<'_>>) = reached.into_iter().unzip();
-        let repository = format!("127.0.0.1:9/devnet-transfer/{}", token());
+        let repository = reference::transfer(&token());
         let ours = format!("{repository}:{TAG}");
         let engines: Vec<_> = known.iter().map(|known| known.engine).collect();
         let mut names = Vec::new();
