@@ -185,6 +185,7 @@ fn container(facts: &ContainerFacts, name: &str, member: Member) -> Container {
         exit_code: facts.exit_code,
         oom_killed: facts.oom_killed,
         pid: facts.pid,
+        created_at: facts.created_at.clone(),
         started_at: facts.started_at.clone(),
         finished_at: facts.finished_at.clone(),
         network_mode: facts.network_mode.clone(),

@@ -168,6 +168,8 @@ pub(crate) struct Container {
     pub(crate) exit_code: Option<i64>,
     pub(crate) oom_killed: Option<bool>,
     pub(crate) pid: Option<u32>,
+    #[serde(skip)]
+    pub(crate) created_at: Option<String>,
     pub(crate) started_at: Option<String>,
     pub(crate) finished_at: Option<String>,
     pub(crate) network_mode: String,

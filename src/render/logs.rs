@@ -131,6 +131,8 @@ struct Held {
     lines: [VecDeque<Line>; 2],
     /// The newest time that each has brought.
     last: [i64; 2],
+    /// It brings nothing older.
+    from: i64,
     bytes: usize,
     open: bool,
     silent: bool,
@@ -153,7 +155,9 @@ impl Held {
             let usual = (newest - disorder).max(oldest);
             // no more can be held: rather a line out of order than a machine out of memory
             let full = self.bytes >= most;
-            usual.max(if full { self.middle() } else { 0 })
+            usual
+                .max(self.from)
+                .max(if full { self.middle() } else { 0 })
         }
     }
 
@@ -174,8 +178,8 @@ pub(crate) struct Merge {
     held: Vec<Held>,
     /// The bytes that are held of each.
     most: usize,
-    /// Whether a line has left.
-    begun: bool,
+    /// Whether all are read: a line has left, or that takes too long.
+    eager: bool,
 }
 
 /// The bytes that are held of all sources together, about.
@@ -188,18 +192,29 @@ impl Merge {
         Self {
             held: (0..sources).map(|_| Held::default()).collect(),
             most: (MOST / sources.max(1)).max(256 << 10),
-            begun: false,
+            eager: false,
         }
     }
 
-    /// A source that may bring lines.
-    pub(crate) fn open(&mut self, source: usize) {
+    /// A source that may bring lines of this time and later (nanoseconds since 1970).
+    pub(crate) fn open(&mut self, source: usize, from: i64) {
         self.held[source].open = true;
+        self.held[source].from = from;
     }
 
     /// A source that brings no more.
     pub(crate) fn close(&mut self, source: usize) {
         self.held[source].open = false;
+    }
+
+    /// Reads all that it may from now on.
+    pub(crate) fn hurry(&mut self) {
+        self.eager = true;
+    }
+
+    /// Whether only what the first line waits for is read.
+    pub(crate) fn is_patient(&self) -> bool {
+        !self.eager
     }
 
     /// A source that has said nothing for a while is not waited for; until it says something.
@@ -208,19 +223,30 @@ impl Merge {
     }
 
     /// Whether more of a source may be read: else it waits for the others. Until the first line
-    /// has left, only what that one waits for is read: a person looks at an empty screen.
+    /// has left, or somebody hurries, only what that one waits for is read: a person looks at an
+    /// empty screen.
     pub(crate) fn wants(&self, source: usize) -> bool {
         let held = &self.held[source];
         let late = || {
-            let first = self.oldest();
-            first.is_none_or(|(time, ..)| held.bound(self.most) < time)
+            let bound = |held: &Held| held.bound(self.most);
+            let open = self.held.iter().filter(|held| held.open);
+            match self.oldest() {
+                Some((first, ..)) => bound(held) < first,
+                // whose log may begin first of all
+                None => open
+                    .map(bound)
+                    .min()
+                    .is_none_or(|least| bound(held) <= least),
+            }
         };
-        held.bytes < self.most && (self.begun || late())
+        held.bytes < self.most && (self.eager || late())
     }
 
     pub(crate) fn push(&mut self, source: usize, line: Line) {
         let held = &mut self.held[source];
         let stream = usize::from(line.stderr);
+        // a clock that was set back
+        held.from = held.from.min(line.time);
         held.last[stream] = held.last[stream].max(line.time);
         held.bytes += line.text.len() + OF_A_LINE;
         held.silent = false;
@@ -239,7 +265,7 @@ impl Merge {
             let held = &mut self.held[source];
             if let Some(line) = held.lines[stream].pop_front() {
                 held.bytes -= line.text.len() + OF_A_LINE;
-                self.begun = true;
+                self.eager = true;
                 out(source, &line);
             }
         }

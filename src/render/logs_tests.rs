@@ -101,8 +101,8 @@ fn a_line_without_end_leaves_in_pieces_and_is_whole_where_it_is_written() {
 #[test]
 fn sources_are_merged_by_time_and_wait_for_the_slowest() {
     let mut merge = Merge::new(2);
-    merge.open(0);
-    merge.open(1);
+    merge.open(0, 0);
+    merge.open(1, 0);
     merge.push(0, line(2, "b"));
     merge.push(0, line(4, "d"));
     assert_eq!(
@@ -122,7 +122,7 @@ fn sources_are_merged_by_time_and_wait_for_the_slowest() {
 #[test]
 fn a_line_of_stderr_behind_a_newer_one_of_stdout_finds_its_place() {
     let mut merge = Merge::new(1);
-    merge.open(0);
+    merge.open(0, 0);
     merge.push(0, line(2, "b"));
     let mut late = line(2, "a");
     late.time -= 1;
@@ -135,8 +135,8 @@ fn a_line_of_stderr_behind_a_newer_one_of_stdout_finds_its_place() {
 #[test]
 fn what_is_held_is_bounded_and_the_order_stays() {
     let mut merge = Merge::new(2);
-    merge.open(0);
-    merge.open(1);
+    merge.open(0, 0);
+    merge.open(1, 0);
     merge.push(1, line(0, "first"));
     merge.push(1, line(1, "b"));
     merge.push(0, line(1, "a"));
@@ -160,7 +160,7 @@ fn what_is_held_is_bounded_and_the_order_stays() {
 #[test]
 fn when_no_more_can_be_held_the_older_half_leaves_and_the_rest_stays_in_order() {
     let mut merge = Merge::new(1);
-    merge.open(0);
+    merge.open(0, 0);
     let after = |milliseconds: i64, stderr: bool, text: &str| Line {
         time: DAY + milliseconds * 1_000_000,
         stderr,
@@ -188,7 +188,7 @@ fn when_no_more_can_be_held_the_older_half_leaves_and_the_rest_stays_in_order() 
 #[test]
 fn until_the_first_line_has_left_only_what_it_waits_for_is_read() {
     let mut merge = Merge::new(3);
-    (0..3).for_each(|source| merge.open(source));
+    (0..3).for_each(|source| merge.open(source, 0));
     let wanted = |merge: &Merge| (0..3).filter(|one| merge.wants(*one)).collect::<Vec<_>>();
     assert_eq!(wanted(&merge), [0, 1, 2]);
     merge.push(0, line(5, "c"));
@@ -204,9 +204,41 @@ fn until_the_first_line_has_left_only_what_it_waits_for_is_read() {
 }
 
 #[test]
+fn a_source_that_begins_later_is_not_read_before_a_line_is_that_old() {
+    let mut merge = Merge::new(3);
+    merge.open(0, line(2, "").time);
+    merge.open(1, line(4, "").time);
+    merge.open(2, line(9, "").time);
+    let wanted = |merge: &Merge| (0..3).filter(|one| merge.wants(*one)).collect::<Vec<_>>();
+    assert_eq!(wanted(&merge), [0]);
+    merge.push(0, line(5, "b"));
+    assert_eq!(wanted(&merge), [0, 1], "either may bring something older");
+    assert_eq!(taken(&mut merge), "");
+    merge.push(1, line(4, "a"));
+    assert!(wanted(&merge).is_empty(), "nothing can be older");
+    assert_eq!(taken(&mut merge), "a");
+    assert_eq!(wanted(&merge), [0, 1, 2]);
+    let mut merge = Merge::new(2);
+    merge.open(0, line(2, "").time);
+    merge.open(1, line(4, "").time);
+    merge.close(0);
+    assert!(merge.wants(1), "0 brought nothing");
+    let mut merge = Merge::new(3);
+    for (source, from) in [(0, 2), (1, 4), (2, 9)] {
+        merge.open(source, line(from, "").time);
+    }
+    merge.hurry();
+    assert_eq!(wanted(&merge), [0, 1, 2]);
+    merge.push(2, line(3, "its clock was set back"));
+    assert_eq!(taken(&mut merge), "", "1 and 2 have said nothing yet");
+    merge.close(0);
+    assert_eq!(taken(&mut merge), "its clock was set back");
+}
+
+#[test]
 fn a_container_that_has_written_to_both_streams_is_waited_for_longer() {
     let mut merge = Merge::new(1);
-    merge.open(0);
+    merge.open(0, 0);
     let after = |milliseconds: i64, stderr: bool| Line {
         time: DAY + milliseconds * 1_000_000,
         stderr,

@@ -1,6 +1,7 @@
 //! Reading the logs of several containers at once: each from where it was left when its stream
 //! broke, and, when following, on into whatever takes its place.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +16,9 @@ use crate::render::logs_json;
 
 /// How long a live line waits for an older one of a container that says nothing.
 const HOLD_BACK: Duration = Duration::from_millis(200);
+/// How long only those are read that may have the first line, so that the engine has nothing else
+/// to do.
+const PATIENCE: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(50);
 /// How often a follower looks for the successor of a container that ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -67,10 +71,10 @@ impl<'a> Reader<'a> {
 
     pub(super) async fn read(mut self) -> Result<()> {
         let follow = self.sources.iter().any(|source| source.range.follow);
-        for place in 0..self.sources.len() {
-            self.sources[place].ask(&self.engine);
-            self.merge.open(place);
+        for (place, source) in self.sources.iter().enumerate() {
+            self.merge.open(place, source.begins);
         }
+        let mut patience = pin!(tokio::time::sleep(PATIENCE));
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK_AGAIN);
@@ -83,6 +87,10 @@ impl<'a> Reader<'a> {
             let mut looks = false;
             let news = tokio::select! {
                 news = next(&mut self.sources, &mut self.merge) => news,
+                () = &mut patience, if self.merge.is_patient() => {
+                    self.merge.hurry();
+                    Vec::new()
+                }
                 _ = tick.tick(), if follow => Vec::new(),
                 _ = look.tick(), if waiting => {
                     looks = true;
@@ -132,7 +140,7 @@ impl<'a> Reader<'a> {
     async fn hear(&mut self, place: usize, news: News) {
         let source = &mut self.sources[place];
         match news {
-            News::Again => source.ask(&self.engine),
+            News::Due => source.ask(&self.engine),
             News::End => self.end(place),
             News::Broken(error) => match error.kind() {
                 Kind::Unreachable => {
@@ -255,7 +263,7 @@ impl<'a> Reader<'a> {
         source.started_at.clone_from(&next.started_at);
         source.failure = None;
         source.ask(&self.engine);
-        self.merge.open(place);
+        self.merge.open(place, 0);
     }
 
     /// Writes what is ready; `false` when nobody reads any more.

@@ -7,12 +7,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
+use super::nanoseconds;
 use super::position::Position;
 use crate::engine::Engine;
 use crate::engine::docker_exec::Output as Piece;
 use crate::engine::docker_logs::LogRange;
 use crate::error::{Error, Result};
-use crate::pod::Container;
+use crate::pod::{Container, timestamp};
 use crate::render::logs::{Assembler, Line, Merge, split_stamp};
 
 /// The first pause before a broken stream is asked for again; each is twice the one before.
@@ -22,6 +23,8 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const TURN: usize = 256;
 
 pub(super) enum State {
+    /// Asked for as soon as the first line may be among what it brings.
+    Unasked,
     Reading(BoxStream<'static, Result<Piece>>),
     /// Its stream broke and is asked for again.
     Pausing(std::pin::Pin<Box<tokio::time::Sleep>>),
@@ -37,6 +40,8 @@ pub(super) struct Source {
     pub(super) kind: String,
     pub(super) started_at: Option<String>,
     pub(super) range: LogRange,
+    /// Nothing in its log is older; nanoseconds since 1970.
+    pub(super) begins: i64,
     pub(super) assembler: Assembler,
     pub(super) position: Position,
     pub(super) state: State,
@@ -47,7 +52,14 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(container: &Container, range: LogRange) -> Self {
+        let created = timestamp(container.created_at.as_deref()).map_or(0, nanoseconds);
+        let begins = match range.tail {
+            None => range.since.map_or(created, |since| since.max(created)),
+            // of the last lines any may be the first: they are asked for at once
+            Some(_) => 0,
+        };
         Self {
+            begins,
             id: container.id.clone(),
             name: container.name.clone(),
             kind: container.kind.clone(),
@@ -55,7 +67,7 @@ impl Source {
             range,
             assembler: Assembler::default(),
             position: Position::default(),
-            state: State::Done,
+            state: State::Unasked,
             failure: None,
             heard: Instant::now(),
             pause: PAUSE,
@@ -94,7 +106,8 @@ impl Source {
 pub(super) enum News {
     Broken(Error),
     End,
-    Again,
+    /// It is time to ask for it.
+    Due,
 }
 
 /// Moves what has come into the merge, and gives what else there is to hear. Waits if there is
@@ -107,9 +120,13 @@ pub(super) async fn next(sources: &mut [Source], merge: &mut Merge) -> Vec<(usiz
             for _ in 0..TURN {
                 let arrived = match &mut source.state {
                     State::Reading(stream) if merge.wants(place) => stream.poll_next_unpin(cx),
+                    State::Unasked if merge.wants(place) => {
+                        news.push((place, News::Due));
+                        break;
+                    }
                     State::Pausing(sleep) => {
                         if sleep.as_mut().poll(cx).is_ready() {
-                            news.push((place, News::Again));
+                            news.push((place, News::Due));
                         }
                         break;
                     }
