@@ -24,17 +24,20 @@ node=("$cli" -H tcp://127.0.0.2:2376 --tlsverify --tlscacert "$certs/ca.pem" --t
 host=("$cli" -H "unix://$DEVNET_GROUND/host.sock")
 unset DOCKER_HOST DOCKER_TLS_VERIFY DOCKER_CERT_PATH
 
-# median of seconds: BEFORE-COMMAND; then COMMAND, `rounds` times
+# seconds that COMMAND takes once, after BEFORE-COMMAND
+once() { # BEFORE COMMAND...
+  local start end
+  eval "$1"; shift
+  start=$EPOCHREALTIME
+  "$@" >"$work/out" 2>&1 || { echo "bench: '$*' failed:" >&2; tail -n 5 "$work/out" >&2; return 1; }
+  end=$EPOCHREALTIME
+  awk -v a="$start" -v b="$end" 'BEGIN { printf "%.6f\n", b - a }'
+}
+middle() { sort -n | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+# the same `rounds` times: the median
 median() { # BEFORE COMMAND...
-  local before=$1; shift
-  local i start end
-  for ((i = 0; i < rounds; i++)); do
-    eval "$before"
-    start=$EPOCHREALTIME
-    "$@" >"$work/out" 2>&1 || { echo "bench: '$*' failed:" >&2; tail -n 5 "$work/out" >&2; return 1; }
-    end=$EPOCHREALTIME
-    awk -v a="$start" -v b="$end" 'BEGIN { printf "%.6f\n", b - a }'
-  done | sort -n | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+  local i
+  for ((i = 0; i < rounds; i++)); do once "$@" || return 1; done | middle
 }
 row() { # WHAT OURS PEER PEER-NAME
   awk -v w="$1" -v a="$2" -v b="$3" -v n="$4" 'BEGIN {
@@ -93,13 +96,13 @@ if wanted build; then
   build=("$devnet" build -q -t bench:devnet context)
   # the docker command of this engine's age: built-in BuildKit before 23, buildx since
   peer=("${node[@]}" build -q -t bench:docker context)
-  rounds_before=$rounds; rounds=1
-  "${node[@]}" builder prune -af >/dev/null 2>&1 || true
-  ours=$(median true "${build[@]}")
-  "${node[@]}" rmi -f bench:devnet >/dev/null; "${node[@]}" builder prune -af >/dev/null 2>&1 || true
-  row "build, $size MB context, first" "$ours" "$(median true "${peer[@]}")" "docker build"
+  # in turn, and nothing left to write from before: the disk is what both need
+  anew() { "${node[@]}" rmi -f bench:devnet bench:docker || true; "${node[@]}" builder prune -af || true; sync; } >/dev/null 2>&1
+  for ((i = 0; i < rounds; i++)); do
+    once anew "${build[@]}" >> ours; once anew "${peer[@]}" >> peers
+  done
+  row "build, $size MB context, first" "$(middle < ours)" "$(middle < peers)" "docker build"
   "${build[@]}" >/dev/null
-  rounds=$rounds_before
   row "build, nothing changed" "$(median true "${build[@]}")" "$(median true "${peer[@]}")" "docker build"
   row "build, one small file changed" "$(median 'date +%N > context/src/f7' "${build[@]}")" "$(median 'date +%N > context/src/f7' "${peer[@]}")" "docker build"
   # what crosses the wire, headers and answers included: nothing else uses this network
