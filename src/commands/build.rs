@@ -165,7 +165,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         wanted.outputs.is_empty() || wanted.outputs.iter().any(build_output::is_for_the_engine);
     let others = if stays { others } else { &[] };
     let others = build_result::connect(others, &engine, context).await?;
-    let buildkit_is_off = build_job::buildkit_is_off(&engine, context).await?;
+    let buildkit_is_off = build_job::buildkit_is_off(&engine, context)?;
     build_job::can_it(&engine, &mut wanted, context).await?;
     let mut job = Job {
         wanted,
@@ -222,7 +222,7 @@ fn dry_run(
 ) -> Result<()> {
     let nodes: Vec<serde_json::Value> = nodes
         .iter()
-        .map(|node| serde_json::json!({"name": node.name, "engine": node.endpoint.to_string()}))
+        .map(|node| serde_json::json!({"name": node.name, "engine": node.at()}))
         .collect();
     let folders: BTreeMap<&str, &Path> = source
         .folders

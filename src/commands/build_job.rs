@@ -267,7 +267,7 @@ fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
 
 /// Why the engine's BuildKit is not to be used, where that is so: as for docker, the variable
 /// decides, and else whoever runs the engine.
-pub(super) async fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Option<String>> {
+pub(super) fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Option<String>> {
     let word = context.settings.environment.text("DOCKER_BUILDKIT")?;
     match word {
         Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(None),
@@ -275,7 +275,7 @@ pub(super) async fn buildkit_is_off(engine: &Engine, context: &Context) -> Resul
             Ok(Some(format!("`DOCKER_BUILDKIT={word}`")))
         }
         None | Some("") => {
-            let off = engine.buildkit_is_off().await?;
+            let off = engine.buildkit_is_off();
             Ok(off.then(|| format!("BuildKit is off at {}", engine.address())))
         }
         Some(word) => Err(Error::usage(format!(
@@ -303,8 +303,8 @@ pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Conte
             },
         }
     }
-    let version = engine.about().version.clone().unwrap_or_default();
-    if engine.about().major().is_none_or(|major| major >= 23) {
+    let version = engine.version();
+    if engine.major().is_none_or(|major| major >= 23) {
         return Ok(());
     }
     let who = format!("the engine at {} (version {version})", engine.address());

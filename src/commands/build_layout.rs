@@ -47,11 +47,7 @@ impl<'l> Borrowed<'l> {
         }
         let platform = match options.platforms.first() {
             Some(platform) => Platform::parse(platform)?,
-            None => Platform {
-                os: engine.about().os.clone().unwrap_or_default(),
-                architecture: engine.about().arch.clone().unwrap_or_default(),
-                variant: String::new(),
-            },
+            None => engine.platform().await?,
         };
         for (layout, repository) in &self.0 {
             let cargo = Cargo::Archive(shipment(layout, &platform)?);

@@ -36,10 +36,7 @@ impl Plan {
     /// The exporters, in groups that this engine takes at once; at least one group.
     pub(super) fn rounds(&mut self, engine: &Engine) -> Vec<Vec<(Attributed, Option<Sink>)>> {
         let all = std::mem::take(&mut self.exporters);
-        let at_once = engine
-            .about()
-            .major()
-            .is_none_or(|major| major >= SEVERAL_AT_ONCE);
+        let at_once = engine.major().is_none_or(|major| major >= SEVERAL_AT_ONCE);
         if at_once || all.len() < 2 {
             return vec![all];
         }
@@ -312,10 +309,7 @@ async fn archive(
     names: &[String],
 ) -> Result<Option<Part>> {
     let image = engine.image(id).await?;
-    let by_digest = engine
-        .about()
-        .major()
-        .is_none_or(|major| major >= LAYERS_BY_DIGEST);
+    let by_digest = engine.major().is_none_or(|major| major >= LAYERS_BY_DIGEST);
     let mut wanted = oci_archive::Wanted {
         kind,
         id: image.id,

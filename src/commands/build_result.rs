@@ -28,24 +28,25 @@ pub(super) async fn connect(
     builder: &Engine,
     context: &Context,
 ) -> Result<Vec<Other>> {
-    let mut connected = Vec::new();
-    for node in others {
-        let engine = context.connect(node).await;
-        if let Ok(engine) = &engine
-            && engine.about().arch != builder.about().arch
-        {
-            let arch = |engine: &Engine| engine.about().arch.clone().unwrap_or_default();
-            return Err(Error::failed(format!(
-                "node `{}` is {}, the one that builds is {}",
-                node.name,
-                arch(engine),
-                arch(builder)
-            ))
-            .hint("`--node NAME` builds on one node alone"));
-        }
-        connected.push((node.name.clone(), engine));
+    if others.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(connected)
+    let own = builder.architecture().await?;
+    let looks = others.iter().map(|node| async move {
+        let engine = context.connect(node).await?;
+        let architecture = engine.architecture().await?;
+        Ok((engine, architecture))
+    });
+    let looks = futures_util::future::join_all(looks).await;
+    let connected = others.iter().zip(looks).map(|(node, found)| match found {
+        Ok((_, other)) if other != own => Err(Error::failed(format!(
+            "node `{}` is {other}, the one that builds is {own}",
+            node.name
+        ))
+        .hint("`--node NAME` builds on one node alone")),
+        found => Ok((node.name.clone(), found.map(|(engine, _)| engine))),
+    });
+    connected.collect()
 }
 
 /// Brings the image to the other nodes, each of which gets the layers that it lacks.

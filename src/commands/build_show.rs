@@ -132,8 +132,8 @@ pub(super) async fn check(
     dockerfile: Option<&Path>,
     context: &Context,
 ) -> Result<()> {
-    let version = engine.about().version.clone().unwrap_or_default();
-    if engine.about().major().is_some_and(|major| major < 27) {
+    let version = engine.version();
+    if engine.major().is_some_and(|major| major < 27) {
         return Err(Error::failed(format!(
             "the engine at {} (version {version}) can't check Dockerfiles",
             engine.address()

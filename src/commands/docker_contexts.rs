@@ -27,13 +27,14 @@ impl Context {
     /// What the context of a profile's node is to say; over its ssh login where asked for.
     ///
     /// # Errors
-    /// When minikube's records do not say the ssh login.
+    /// When minikube's records do not say the ssh login, or there is no way to the node.
     pub(super) async fn docker_record(
         &self,
         profile: &str,
         node: &NodeTarget,
         ssh: bool,
     ) -> Result<Record> {
+        node.there()?;
         let (address, certs) = if ssh {
             let login = node.login.as_ref();
             (self.ssh_address(profile, &node.name, login).await?, None)

@@ -296,7 +296,7 @@ async fn shell_findings(
     } else {
         who(context, &endpoint).await
     };
-    let at = nodes.first().map(|node| node.endpoint.to_string());
+    let at = nodes.iter().find_map(NodeTarget::at);
     let host = address.to_string();
     findings.extend(diagnosis::astray(
         &host,

@@ -73,22 +73,27 @@ impl<'a> Examiner<'a> {
         let mut examined = Examined {
             node: Node {
                 name: target.name.clone(),
-                endpoint: target.endpoint.to_string(),
+                endpoint: target.at(),
                 answers: false,
                 version: None,
                 api_version: None,
             },
             findings: Vec::new(),
         };
-        examined.findings.extend(self.proxy(target));
+        if target.there().is_ok() {
+            examined.findings.extend(self.proxy(target));
+        }
         match self.reach(target).await {
             Err(finding) => examined.findings.push(*finding),
             Ok(engine) => {
                 examined.node.answers = true;
-                examined.node.version.clone_from(&engine.about().version);
-                let api = &engine.about().api_version;
-                examined.node.api_version.clone_from(api);
-                match self.inside(target, &engine, first).await {
+                let inside = async {
+                    let about = engine.about().await?;
+                    examined.node.version.clone_from(&about.version);
+                    examined.node.api_version.clone_from(&about.api_version);
+                    self.inside(target, &engine, first).await
+                };
+                match inside.await {
                     Ok(findings) => examined.findings.extend(findings),
                     Err(error) => examined
                         .findings
@@ -105,6 +110,9 @@ impl<'a> Examiner<'a> {
     /// Connects as every command does, but tells what TLS said.
     async fn reach(&self, target: &NodeTarget) -> Result<Engine, Box<Finding>> {
         let settings = &self.context.settings;
+        if let Err(error) = target.there() {
+            return Err(Box::new(self.silent(target, &error)));
+        }
         let dialer = Dialer::new(&target.endpoint, settings)
             .map_err(|error| Box::new(of_error("certificate-unusable", &error, self.start())))?;
         if let Err(error) = dialer.dial().await {
@@ -269,7 +277,7 @@ impl<'a> Examiner<'a> {
             Ok(None) => (docker_client::Said::default(), "it said nothing".into()),
             Err(error) => (docker_client::Said::default(), error.in_one_line()),
         };
-        let about = engine.about();
+        let about = engine.about().await?;
         let speaks = about.api_version.as_deref().unwrap_or_default();
         let least = about.min_api_version.as_deref().unwrap_or_default();
         let (message, fix) = if environment.has("DOCKER_API_VERSION") {

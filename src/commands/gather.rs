@@ -8,7 +8,7 @@ use crate::commands::remember::{recall, remember, see, write_down};
 use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::docker_pods::Containers;
 use crate::engine::docker_store::READER;
-use crate::engine::{Engine, Info};
+use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, View};
 use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
@@ -193,7 +193,7 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     // the probe is made meanwhile, and looks when all is told: it must see what the engine tells of
     let (told, all_told) = oneshot::channel::<()>();
     let engine_told = async {
-        let outcome = futures_util::try_join!(listing.inspected(), engine.info());
+        let outcome = futures_util::try_join!(listing.inspected(), engine.info(), engine.about());
         drop(told);
         Ok(outcome)
     };
@@ -213,7 +213,7 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     };
     // what the engine fails to tell must not end the look before it is undone
     let (outcome, seen) = futures_util::try_join!(engine_told, kernel_told)?;
-    let (Containers { facts, .. }, info) = outcome?;
+    let (Containers { facts, .. }, info, about) = outcome?;
     if facts.iter().any(is_reader) {
         engine.sweep_readers().await;
     }
@@ -226,7 +226,8 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
         seen => seen.transpose()?,
     };
     let now = pod::timestamp(info.system_time.as_deref());
-    Ok(examine(engine, name, depth.lone, facts, now, view.as_ref()).await)
+    let about = about.clone();
+    Ok(examine(engine, &about, name, depth.lone, facts, now, view.as_ref()).await)
 }
 
 /// An engine that belongs to no profile is called as its machine calls itself.
@@ -252,13 +253,13 @@ pub(crate) fn tell_blind(context: &Context, node: &str, error: &Error) {
 /// Makes pods of what an engine, and where it could be asked its kernel, say.
 pub(crate) async fn examine(
     engine: Engine,
+    about: &About,
     name: String,
     lone: Lone,
     facts: Vec<pod::ContainerFacts>,
     now: Option<Timestamp>,
     view: Option<&View>,
 ) -> Seen {
-    let about = engine.about();
     let mut pods = pod::pods(&name, &facts, lone);
     let mut node = Node {
         name,

@@ -133,7 +133,7 @@ impl Follower<'_> {
                     Look::forget(look).await;
                 }
             };
-            match self.context.or_undo_quietly(work, undo).await {
+            match Box::pin(self.context.or_undo_quietly(work, undo)).await {
                 Ok(never) => match never {},
                 Err(error) if error.kind() == Kind::Interrupted => return,
                 // nobody listens when everything ends
@@ -154,8 +154,8 @@ impl Follower<'_> {
 
     /// Looks, and looks again at every change, until the node is lost.
     async fn stay(&self, look: &OnceCell<Look>) -> Result<Infallible> {
-        let engine = self.context.connect(self.node).await?;
-        let info = engine.info().await?;
+        let engine = self.context.reconnect(self.node).await?;
+        let (info, about) = futures_util::try_join!(engine.info(), engine.about())?;
         let name = gather::name_of(self.target, self.node, &info);
         let mut clock = Clock::new(&info);
         // from a time before the first look on: nothing falls in between
@@ -179,6 +179,7 @@ impl Follower<'_> {
             let lone = self.depth.lone;
             let seen = gather::examine(
                 engine.clone(),
+                about,
                 name.clone(),
                 lone,
                 containers.facts.clone(),

@@ -4,12 +4,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::commands::Context;
 use crate::commands::target::{NodeTarget, Nodes, Target};
 use crate::docker_env::endpoint::{Address, Endpoint};
-use crate::docker_env::profile::{Route, checked_host};
-use crate::error::{Error, Result};
+use crate::docker_env::profile::{Node, Profile, Route, checked_host};
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
 use crate::host::minikube::Home;
 use crate::settings::origin::Origin;
 
@@ -102,38 +104,99 @@ impl Context {
         }
         let containers_reachable =
             !profile.in_container() || self.containers_reachable(&profile)?;
-        let mut nodes = Vec::new();
         let wanted = which.of(Some(&named.profile), profile.machines(), |(name, _)| name)?;
-        for (name, node) in wanted {
-            let machine = if profile.needs_machine() {
-                Some(home.machine(&name)?)
-            } else {
-                None
-            };
-            let (address, login) =
-                match profile.route(node, machine.as_ref(), containers_reachable)? {
-                    Route::Direct(address) => (address, None),
-                    Route::Forwarded => {
-                        let ports = Box::pin(self.forwarded(&profile, &name)).await?;
-                        let (host, port) = ports.to(ENGINE_PORT)?;
-                        (Address::Tcp { host, port }, ports.to(SSH_PORT).ok())
-                    }
-                };
-            nodes.push(NodeTarget {
-                endpoint: Endpoint {
-                    cert_path: Some(home.certs()),
-                    ..Endpoint::plain(address)
-                },
-                name,
-                profile: Some(named.profile.clone()),
-                login,
-            });
+        let looks = wanted.into_iter().map(|(name, node)| {
+            self.node_target(&home, &profile, name, node, containers_reachable)
+        });
+        let mut nodes = futures_util::future::try_join_all(looks).await?;
+        // one that was stopped must not hide the others
+        if nodes.iter().all(|node| node.away.is_some())
+            && let Some(error) = nodes.swap_remove(0).away.and_then(Arc::into_inner)
+        {
+            return Err(error);
         }
         Ok(Target {
             nodes,
             profile: Some(named.profile.clone()),
             decided_by: named.to_string(),
         })
+    }
+
+    /// Where one node is reached, or why it is not.
+    async fn node_target(
+        &self,
+        home: &Home,
+        profile: &Profile,
+        name: String,
+        node: &Node,
+        containers_reachable: bool,
+    ) -> Result<NodeTarget> {
+        let machine = if profile.needs_machine() {
+            Some(home.machine(&name)?)
+        } else {
+            None
+        };
+        let mut target = NodeTarget {
+            endpoint: Endpoint {
+                cert_path: Some(home.certs()),
+                ..Endpoint::plain(Address::Tcp {
+                    host: name.clone(),
+                    port: ENGINE_PORT,
+                })
+            },
+            name,
+            profile: Some(profile.name.clone()),
+            login: None,
+            away: None,
+        };
+        match profile.route(node, machine.as_ref(), containers_reachable)? {
+            Route::Direct(address) => target.endpoint.address = address,
+            Route::Forwarded => match self.ports(profile, &target.name).await {
+                Ok((address, login)) => {
+                    target.endpoint.address = address;
+                    target.login = login;
+                }
+                Err(error) => {
+                    target.away = Some(Arc::new(match profile.machines().len() {
+                        0 | 1 => error,
+                        _ => of_node(&target.name, &profile.name, error),
+                    }));
+                }
+            },
+        }
+        Ok(target)
+    }
+
+    /// Where a node's engine and its ssh server are reached, of which a container publishes ports.
+    async fn ports(
+        &self,
+        profile: &Profile,
+        machine: &str,
+    ) -> Result<(Address, Option<(String, u16)>)> {
+        let ports = Box::pin(self.forwarded(profile, machine)).await?;
+        let (host, port) = ports.to(ENGINE_PORT)?;
+        Ok((Address::Tcp { host, port }, ports.to(SSH_PORT).ok()))
+    }
+
+    /// Connects to a node that was there before, or was not: it may be elsewhere now, as where an
+    /// engine publishes other ports of a container that was started again.
+    ///
+    /// # Errors
+    /// As for connecting.
+    pub(crate) async fn reconnect(&self, node: &NodeTarget) -> Result<Engine> {
+        match (self.connect(node).await, &node.profile) {
+            (Err(error), Some(profile)) if error.kind() == Kind::Unreachable => {
+                let named = Named {
+                    profile: profile.clone(),
+                    by: Origin::Default,
+                };
+                let target = self
+                    .profile_target(&named, Nodes::Named(&node.name))
+                    .await?;
+                self.connect(&target.nodes[0]).await
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     /// The ssh login of a node, as `minikube docker-env --ssh-host` says it; `told` is where its port
@@ -200,6 +263,14 @@ impl Context {
         }
         None
     }
+}
+
+/// Why one of several nodes is not reached; the others may be.
+fn of_node(name: &str, profile: &str, error: Error) -> Error {
+    let hints = error.hints().to_vec();
+    let message = format!("the node `{name}` of minikube profile `{profile}` is not reached");
+    let failed = Error::new(error.kind(), message).because(error);
+    hints.into_iter().fold(failed, Error::hint)
 }
 
 /// What a cluster has that runs another container runtime, what works there today, and the way out.

@@ -132,7 +132,7 @@ impl Beside<'_> {
                 vec![(image.to_owned(), image.to_owned())]
             }
             None => {
-                let architecture = self.engine.about().arch.clone().unwrap_or_default();
+                let architecture = self.engine.architecture().await?;
                 let images = self.engine.tool_images().await?;
                 let mut best = tools::best(&images, &architecture);
                 best.truncate(TRIED);

@@ -70,12 +70,16 @@ struct MinikubeReport {
 #[derive(Debug, Serialize)]
 struct NodeReport {
     name: String,
-    endpoint: String,
+    /// Unknown where only forwarded ports lead to it and it does not run.
+    endpoint: Option<String>,
     tls: bool,
     runtime: &'static str,
     answers: bool,
     /// Why it does not answer.
     error: Option<String>,
+    /// The same for a person who sees which node it is.
+    #[serde(skip)]
+    reason: Option<String>,
     hint: Option<String>,
     version: Option<String>,
     api_version: Option<String>,
@@ -112,7 +116,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     // asked of a node that does not answer, minikube would start or restart its engine
     let minikube = match &target.profile {
         Some(profile) if args.from == From::Auto && nodes[0].answers => {
-            ask_minikube(profile, &nodes[0].endpoint, context).await
+            let at = nodes[0].endpoint.as_deref().unwrap_or_default();
+            ask_minikube(profile, at, context).await
         }
         _ => None,
     };
@@ -188,11 +193,12 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
         .unwrap_or_default();
     let mut report = NodeReport {
         name: node.name.clone(),
-        endpoint: node.endpoint.to_string(),
+        endpoint: node.at(),
         tls: node.endpoint.cert_path.is_some(),
         runtime: "docker",
         answers: false,
         error: None,
+        reason: None,
         hint: None,
         version: None,
         api_version: None,
@@ -216,7 +222,14 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
         Ok(()) => report.answers = true,
         Err(error) => {
             report.hint = error.hints().first().cloned();
-            report.error = Some(error.in_one_line());
+            let whole = error.in_one_line();
+            // that this node does not answer, and where it is, its line says already
+            let mut causes = error.causes();
+            report.reason = match causes.len() {
+                0 | 1 => Some(whole.clone()),
+                _ => causes.pop(),
+            };
+            report.error = Some(whole);
         }
     }
     report
@@ -224,7 +237,7 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
 
 async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -> Result<()> {
     let engine: Engine = context.connect(node).await?;
-    let about = engine.about();
+    let about = engine.about().await?;
     report.version.clone_from(&about.version);
     report.api_version.clone_from(&about.api_version);
     report.os.clone_from(&about.os);
@@ -250,12 +263,13 @@ impl Report {
         let mut text = format!("{}\n", self.decided_by);
         for node in &self.nodes {
             let secured = if node.tls { " (TLS)" } else { "" };
-            let _infallible = writeln!(text, "{}  {}{secured}", node.name, node.endpoint);
+            let at = node.endpoint.as_deref().unwrap_or("(nowhere)");
+            let _infallible = writeln!(text, "{}  {at}{secured}", node.name);
             let mut line = |name: &str, value: &str| {
                 let _infallible = writeln!(text, "  {name:<12} {}", crate::ui::visible(value));
             };
-            if let Some(error) = &node.error {
-                line("answers", &format!("no: {error}"));
+            if let Some(reason) = &node.reason {
+                line("answers", &format!("no: {reason}"));
             } else {
                 let or_unknown =
                     |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());

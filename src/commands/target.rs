@@ -1,6 +1,8 @@
 //! Which engine a command talks to: the contract's list, first that applies. Nothing is started,
 //! restarted or changed by asking.
 
+use std::sync::Arc;
+
 use crate::commands::Context;
 use crate::commands::profiles::Named;
 use crate::docker_env::endpoint::{Address, Endpoint};
@@ -70,7 +72,7 @@ impl<'a> Nodes<'a> {
 }
 
 /// A node to talk to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct NodeTarget {
     /// The node's name: a minikube machine's, else `host`.
     pub(crate) name: String,
@@ -79,6 +81,23 @@ pub(crate) struct NodeTarget {
     pub(crate) profile: Option<String>,
     /// Where its ssh port leads from, when that was told along with the engine's.
     pub(crate) login: Option<(String, u16)>,
+    /// Why there is no way to it, when that is known already; then the endpoint says nothing.
+    pub(crate) away: Option<Arc<Error>>,
+}
+
+impl NodeTarget {
+    /// # Errors
+    /// When it is known already that there is no way to it.
+    pub(crate) fn there(&self) -> Result<()> {
+        self.away
+            .as_ref()
+            .map_or(Ok(()), |error| Err(error.again()))
+    }
+
+    /// Where it is, if that is known.
+    pub(crate) fn at(&self) -> Option<String> {
+        self.there().is_ok().then(|| self.endpoint.to_string())
+    }
 }
 
 /// The engines of a command, and why these.
@@ -100,6 +119,7 @@ impl Target {
                 endpoint,
                 profile: None,
                 login: None,
+                away: None,
             }],
             profile: None,
             decided_by: decided_by.into(),
@@ -219,6 +239,7 @@ impl Context {
     /// # Errors
     /// Unreachable, with the reason; a node of a profile is named with its profile.
     pub(crate) async fn connect(&self, node: &NodeTarget) -> Result<Engine> {
+        node.there()?;
         if let (Address::Tcp { host, .. }, None) =
             (&node.endpoint.address, &node.endpoint.cert_path)
         {
@@ -304,7 +325,12 @@ impl Context {
                 })
             }
             Ok(target) => {
-                if self.answers_as(&endpoint, &target.nodes[0].name).await {
+                let machine = self.machine_at(&endpoint).await;
+                if target
+                    .nodes
+                    .iter()
+                    .any(|node| machine.as_ref() == Some(&node.name))
+                {
                     return Ok(Target {
                         decided_by: by,
                         profile: Some(profile.into()),
@@ -313,12 +339,12 @@ impl Context {
                 }
                 self.ui.note(&format!(
                     "DOCKER_HOST is stale: profile `{profile}` is at {} now; `eval $(devnet env)` mends this shell",
-                    target.nodes[0].endpoint
+                    target.nodes.iter().find_map(NodeTarget::at).unwrap_or_default()
                 ));
                 Ok(target)
             }
             // a port that was that profile's may be another's now: only its own machine will do
-            Err(error) if self.answers_as(&endpoint, profile).await => {
+            Err(error) if self.machine_at(&endpoint).await.as_deref() == Some(profile) => {
                 self.ui.detail(&format!(
                     "minikube's files do not say where `{profile}` is: {error}"
                 ));
@@ -330,14 +356,9 @@ impl Context {
         }
     }
 
-    /// Whether an engine answers there and calls its machine by this name.
-    async fn answers_as(&self, endpoint: &Endpoint, machine: &str) -> bool {
-        match Engine::connect(endpoint, &self.settings).await {
-            Ok(engine) => engine
-                .info()
-                .await
-                .is_ok_and(|info| info.name.as_deref() == Some(machine)),
-            Err(_) => false,
-        }
+    /// What the engine that answers there calls its machine.
+    async fn machine_at(&self, endpoint: &Endpoint) -> Option<String> {
+        let engine = Engine::connect(endpoint, &self.settings).await.ok()?;
+        engine.info().await.ok()?.name
     }
 }

@@ -213,7 +213,7 @@ impl Watch<'_> {
     }
 
     async fn meet(&self, node: &NodeTarget, of_profile: bool) -> Result<Seen> {
-        let engine = self.context.connect(node).await?;
+        let engine = self.context.reconnect(node).await?;
         // its clock before its containers: what happens in between is told twice, not never
         let info = engine.info().await?;
         let since = info.nanoseconds()?;

@@ -57,7 +57,7 @@ impl Finding {
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    pub(crate) endpoint: String,
+    pub(crate) endpoint: Option<String>,
     pub(crate) answers: bool,
     pub(crate) version: Option<String>,
     pub(crate) api_version: Option<String>,

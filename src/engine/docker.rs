@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bollard::models::SystemVersion;
 use bollard::{BollardRequest, ClientVersion};
+use tokio::sync::OnceCell;
 
 use crate::docker_env::endpoint::Endpoint;
 use crate::docker_env::published::Published;
@@ -37,9 +39,8 @@ pub(crate) struct Docker {
     /// For work that takes its time.
     pub(super) slow: bollard::Docker,
     pub(super) dialer: Dialer,
-    /// Which builder clients should use: bollard shows no headers, and `/_ping` says it in one.
-    pub(super) builder: Arc<OnceLock<String>>,
-    about: Arc<About>,
+    greeting: Greeting,
+    about: Arc<OnceCell<About>>,
     /// Bytes of archives that were handed over.
     pub(super) loaded: Arc<AtomicU64>,
 }
@@ -48,15 +49,14 @@ impl Docker {
     pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
         let dialer = Dialer::new(endpoint, settings)?;
         let client = transport::client(&dialer);
-        let builder: Arc<OnceLock<String>> = Arc::default();
-        let seen = builder.clone();
+        // bollard shows no headers
+        let heard: Arc<OnceLock<Greeting>> = Arc::default();
+        let hear = heard.clone();
         let ask = move |request: BollardRequest| {
-            let (client, seen) = (client.clone(), seen.clone());
+            let (client, hear) = (client.clone(), hear.clone());
             Box::pin(async move {
                 let answer = client.request(request).await?;
-                if let Some(builder) = answer.headers().get("builder-version") {
-                    seen.get_or_init(|| String::from_utf8_lossy(builder.as_bytes()).into_owned());
-                }
+                hear.get_or_init(|| Greeting::read(answer.headers()));
                 Ok(answer)
             }) as Answer
         };
@@ -71,26 +71,29 @@ impl Docker {
             )
             .map_err(|error| Error::failed("the API client could not be made").because(error))
         };
-        // one request: bollard's own negotiation would ask the same once more
-        let version = api(FIRST, bollard::API_DEFAULT_VERSION)?
-            .version()
-            .await
-            .map_err(|error| unreachable(endpoint, error))?;
-        let api = api(SHORT, &spoken(version.api_version.as_deref()))?;
-        let about = About {
-            version: version.version,
-            api_version: version.api_version,
-            min_api_version: version.min_api_version,
-            os: version.os,
-            arch: version.arch,
+        let first = api(FIRST, bollard::API_DEFAULT_VERSION)?;
+        let mut greeting = match first.ping().await {
+            Ok(_) => heard.get().cloned().unwrap_or_default(),
+            Err(bollard::errors::Error::DockerResponseServerError { .. }) => Greeting::default(),
+            Err(error) => return Err(unreachable(endpoint, error)),
         };
+        let about = Arc::new(OnceCell::new());
+        if greeting.version.is_none() || greeting.api_version.is_none() {
+            // no engine, or one behind a proxy that forbids this or changes headers
+            let said = first.version().await;
+            let said = About::from(said.map_err(|error| unreachable(endpoint, error))?);
+            greeting.version.clone_from(&said.version);
+            greeting.api_version.clone_from(&said.api_version);
+            about.set(said).ok();
+        }
+        let api = api(SHORT, &spoken(greeting.api_version.as_deref()))?;
         let slow = api.clone().with_timeout(LONG);
         Ok(Self {
             api,
             slow,
             dialer,
-            builder,
-            about: Arc::new(about),
+            greeting,
+            about,
             loaded: Arc::default(),
         })
     }
@@ -99,8 +102,23 @@ impl Docker {
         self.dialer.endpoint()
     }
 
-    pub(super) fn about(&self) -> &About {
-        &self.about
+    pub(super) fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// Go's word for the engine's processor: `amd64`, `arm64`.
+    pub(super) async fn architecture(&self) -> Result<String> {
+        Ok(self.about().await?.arch.clone().unwrap_or_default())
+    }
+
+    /// Some engines start other programs to answer this, which takes them 5 to 15 ms.
+    pub(super) async fn about(&self) -> Result<&About> {
+        let ask = async {
+            let said = self.api.version().await;
+            said.map(About::from)
+                .map_err(|error| self.failed("`/version`", error))
+        };
+        self.about.get_or_try_init(|| ask).await
     }
 
     pub(super) async fn info(&self) -> Result<Info> {
@@ -187,6 +205,44 @@ impl Docker {
                 self.endpoint()
             ))
             .because(other),
+        }
+    }
+}
+
+impl From<SystemVersion> for About {
+    fn from(said: SystemVersion) -> Self {
+        Self {
+            version: said.version,
+            api_version: said.api_version,
+            min_api_version: said.min_api_version,
+            os: said.os,
+            arch: said.arch,
+        }
+    }
+}
+
+/// What the headers of an engine's every answer say: `/_ping` costs it nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Greeting {
+    /// As `28.5.2`.
+    pub(super) version: Option<String>,
+    /// The newest API version that it speaks, as `1.51`.
+    api_version: Option<String>,
+    /// Which builder clients should use; only `/_ping` says it.
+    pub(super) builder: Option<String>,
+}
+
+impl Greeting {
+    fn read(headers: &http::HeaderMap) -> Self {
+        let text = |name| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        Self {
+            // `Docker/28.5.2 (linux)`, `Libpod/5.4.2 (linux)`; proxies write their own
+            version: text("server").and_then(|server| {
+                let (product, version) = server.split_once(' ')?.0.split_once('/')?;
+                matches!(product, "Docker" | "Libpod").then(|| version.to_owned())
+            }),
+            api_version: text("api-version"),
+            builder: text("builder-version"),
         }
     }
 }

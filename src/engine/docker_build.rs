@@ -18,21 +18,11 @@ use crate::progress::{Event, Log, Sender, Update, Vertex};
 impl Engine {
     /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
     /// `daemon.json`): it is there all the same, and clients are asked not to use it.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub(crate) async fn buildkit_is_off(&self) -> Result<bool> {
-        // up to 22, engines say so where nobody asked for BuildKit
-        if self.about().major().is_some_and(|major| major < 23) {
-            return Ok(false);
-        }
+    pub(crate) fn buildkit_is_off(&self) -> bool {
         let Self::Docker(docker) = self;
-        docker
-            .api
-            .ping()
-            .await
-            .map_err(|error| docker.failed("`/_ping`", error))?;
-        Ok(docker.builder.get().is_some_and(|builder| builder == "1"))
+        // up to 22, engines say so where nobody asked for BuildKit
+        self.major().is_none_or(|major| major >= 23)
+            && docker.greeting().builder.as_deref() == Some("1")
     }
 
     /// Builds with the classic builder, from an archive that `context` writes.

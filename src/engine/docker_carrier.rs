@@ -78,7 +78,7 @@ impl Engine {
         if let Some(source) = sources.into_iter().next() {
             return Ok(source);
         }
-        let image = docker.own_image(&unique_name("devnet-look"))?;
+        let image = docker.own_image(&unique_name("devnet-look")).await?;
         docker.load_archive(image.archive).await?;
         Ok(Source::Brought(image.reference))
     }
@@ -95,7 +95,7 @@ impl Engine {
 impl Docker {
     /// The images to try, best first; those of devnets that were killed are taken away.
     pub(super) async fn sources(&self, borrowable: Vec<String>) -> Result<Vec<Source>> {
-        let architecture = self.about().arch.clone().unwrap_or_default();
+        let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let current = ProbeImage::new(&program, &architecture)
             .map_err(not_made)?
@@ -118,8 +118,8 @@ impl Docker {
     }
 
     /// devnet's own image, for one look alone.
-    pub(super) fn own_image(&self, name: &str) -> Result<ProbeImage> {
-        let architecture = self.about().arch.clone().unwrap_or_default();
+    pub(super) async fn own_image(&self, name: &str) -> Result<ProbeImage> {
+        let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let mark = owner::mark();
         let labels = [(ROLE, ROLE_OF_IMAGE), (OWNER, mark.as_str())];
@@ -198,7 +198,7 @@ impl Docker {
         let Source::Borrowed(_) = source else {
             return Ok(());
         };
-        let architecture = self.about().arch.clone().unwrap_or_default();
+        let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let archive = program_archive(&program)
             .map_err(|error| Error::failed("the probe could not be packed").because(error))?;

@@ -85,6 +85,19 @@ impl Engine {
         })
     }
 
+    /// The platform that the engine runs.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn platform(&self) -> Result<Platform> {
+        let about = self.about().await?;
+        Ok(Platform {
+            os: about.os.clone().unwrap_or_else(|| "linux".into()),
+            architecture: about.arch.clone().unwrap_or_else(|| "amd64".into()),
+            variant: String::new(),
+        })
+    }
+
     /// The IDs and names of all images.
     pub(crate) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
         let Self::Docker(docker) = self;

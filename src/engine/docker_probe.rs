@@ -22,7 +22,7 @@ impl Engine {
     /// # Errors
     /// When this devnet carries no probe for the engine's architecture, or the engine refuses it.
     pub(crate) async fn probe_image(&self) -> Result<String> {
-        let architecture = self.about().arch.clone().unwrap_or_default();
+        let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let image = ProbeImage::new(&program, &architecture)
             .map_err(|error| Error::failed("the probe's image could not be made").because(error))?;

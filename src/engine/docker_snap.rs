@@ -139,7 +139,7 @@ impl Look {
             source
         } else {
             // its name and its labels say whose it is
-            let image = self.docker.own_image(&self.name)?;
+            let image = self.docker.own_image(&self.name).await?;
             let mut brought = self
                 .brought
                 .lock()

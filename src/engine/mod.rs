@@ -54,7 +54,7 @@ pub(crate) enum Engine {
     Docker(docker::Docker),
 }
 
-/// What an engine says of itself.
+/// What an engine says of itself (`/version`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     /// The engine's version, as `28.5.2`.
@@ -66,13 +66,6 @@ pub(crate) struct About {
     pub(crate) os: Option<String>,
     /// Go's word: `amd64`, `arm64`.
     pub(crate) arch: Option<String>,
-}
-
-impl About {
-    /// The first number of the version.
-    pub(crate) fn major(&self) -> Option<u32> {
-        self.version.as_ref()?.split('.').next()?.parse().ok()
-    }
 }
 
 /// What an engine says of the machine it runs on (`/info`).
@@ -119,9 +112,33 @@ impl Engine {
         docker.endpoint().to_string()
     }
 
-    pub(crate) fn about(&self) -> &About {
+    /// The engine's version, as `28.5.2`.
+    pub(crate) fn version(&self) -> &str {
         let Self::Docker(docker) = self;
-        docker.about()
+        docker.greeting().version.as_deref().unwrap_or_default()
+    }
+
+    /// The first number of the version.
+    pub(crate) fn major(&self) -> Option<u32> {
+        self.version().split('.').next()?.parse().ok()
+    }
+
+    /// Go's word for the engine's processor: `amd64`, `arm64`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn architecture(&self) -> Result<String> {
+        let Self::Docker(docker) = self;
+        docker.architecture().await
+    }
+
+    /// What the engine says of itself; it is asked once.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn about(&self) -> Result<&About> {
+        let Self::Docker(docker) = self;
+        docker.about().await
     }
 
     pub(crate) async fn info(&self) -> Result<Info> {

@@ -20,7 +20,10 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
         } else {
             style.paint("no answer", Tone::Bad)
         };
-        let (name, endpoint) = (style.text(&node.name), style.text(&node.endpoint));
+        let (name, endpoint) = (
+            style.text(&node.name),
+            style.text(node.endpoint.as_deref().unwrap_or("(nowhere)")),
+        );
         let _infallible = writeln!(text, "  {name}  {endpoint}  {answer}");
     }
     if report.findings.is_empty() {

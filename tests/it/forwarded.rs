@@ -1,9 +1,12 @@
 //! Clusters whose nodes are containers that only forwarded ports lead to: docker or podman, of this
 //! computer or another one. The engine that runs them is asked, once for the node that is wanted.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
+use crate::support::relay::Relay;
 use crate::support::rewriting::Rewriting;
 use crate::support::{Output, Sandbox, busybox_image, docker, ground};
 
@@ -177,6 +180,95 @@ fn only_the_node_that_is_wanted_is_asked_for_and_once() {
         "{out}"
     );
     remove(&ground, "host", &names[..2]);
+}
+
+#[test]
+fn a_node_that_was_stopped_does_not_hide_the_others_and_is_found_again() {
+    let Some(ground) = ground() else { return };
+    let names = ["halved", "halved-m02"];
+    for name in names {
+        start(&ground, "host", name, "127.0.0.1");
+    }
+    docker(&ground, "host", &["kill", "halved-m02"]).ok();
+    // the container's published port is made to lead to the ground's node
+    let node = Relay::to("127.0.0.2:2376");
+    let port = node.port.to_string();
+    let sandbox = Sandbox::bare();
+    let engine = Rewriting::new(
+        sandbox.home(),
+        ground.join("host.sock"),
+        move |_, answer| {
+            if let Some(ports) = answer.pointer_mut("/NetworkSettings/Ports/2376~1tcp/0") {
+                ports["HostPort"] = port.as_str().into();
+            }
+        },
+    );
+    let sandbox = sandbox
+        .env("WSL_DISTRO_NAME", "here")
+        .env("DOCKER_HOST", &engine.url());
+    profile(&sandbox, &ground, "docker", "halved", &["", "m02"]);
+    let devnet = |arguments: &[&str]| sandbox.devnet(&[&["-p", "halved"], arguments].concat());
+
+    let out = devnet(&["status", "-o", "json"]);
+    assert_eq!(out.code, 3, "{out}");
+    let status: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
+    for (place, name, answers) in [(0, "halved", true), (1, "halved-m02", false)] {
+        assert_eq!(status["nodes"][place]["name"], name, "{out}");
+        assert_eq!(status["nodes"][place]["answers"], answers, "{out}");
+    }
+    let error = status["nodes"][1]["error"].as_str().unwrap();
+    assert!(error.contains("`halved-m02` does not run"), "{out}");
+
+    let out = devnet(&["pods", "-o", "json"]);
+    assert_eq!(out.code, 5, "{out}");
+    let pods: serde_json::Value = serde_json::from_str(&out.stdout).unwrap();
+    assert!(pods["pods"].is_array(), "{out}");
+    assert!(out.stderr.contains("`halved-m02` does not run"), "{out}");
+
+    let out = devnet(&["doctor"]);
+    assert_eq!(out.code, 1, "{out}");
+    assert!(out.stdout.contains("`halved-m02` does not run"), "{out}");
+
+    // what names it fails, and what names the other does not ask for it
+    let out = devnet(&["pods", "--node", "m02"]);
+    assert_eq!(out.code, 3, "{out}");
+    assert!(out.stderr.contains("`halved-m02` does not run"), "{out}");
+    let out = devnet(&["pods", "--node", "halved"]);
+    assert_eq!(out.code, 0, "{out}");
+    assert!(!out.stderr.contains("halved-m02"), "{out}");
+
+    // who stays looks for it again: its ports are others each time that it starts
+    let mut watch = sandbox
+        .command("timeout")
+        .args(["-s", "INT", "60", env!("CARGO_BIN_EXE_devnet")])
+        .args(["-p", "halved", "watch"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut talk = BufReader::new(watch.stderr.take().unwrap()).lines();
+    let mut said = |wanted: &str| {
+        let line = talk.find(|line| line.as_ref().unwrap().contains(wanted));
+        assert!(line.is_some(), "it ended without a word of `{wanted}`");
+    };
+    said("watching");
+    docker(&ground, "host", &["start", "halved-m02"]).ok();
+    said("`halved-m02` is there again");
+    let id = watch.id().to_string();
+    Output::of(sandbox.command("kill").args(["-INT", &id])).ok();
+    assert_eq!(watch.wait().unwrap().code(), Some(130));
+
+    // the control plane is one of them
+    docker(&ground, "host", &["kill", "halved"]).ok();
+    let out = devnet(&["pods"]);
+    assert_eq!(out.code, 5, "{out}");
+    assert!(out.stderr.contains("`halved` does not run"), "{out}");
+    let out = devnet(&["env"]);
+    assert_eq!(out.code, 3, "{out}");
+    assert!(out.stderr.contains("`halved` does not run"), "{out}");
+    docker(&ground, "host", &["kill", "halved-m02"]).ok();
+    let out = devnet(&["pods"]);
+    assert_eq!(out.code, 3, "{out}");
+    remove(&ground, "host", &names);
 }
 
 #[test]

@@ -126,6 +126,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             endpoint: from.clone(),
             profile: None,
             login: None,
+            away: None,
         };
         Some(context.connect(&host).await)
     } else {
@@ -393,7 +394,7 @@ impl Load<'_> {
         for node in &self.nodes {
             let picked = match (&self.platform, &node.engine) {
                 (Some(wanted), _) => offer.pick(wanted, true),
-                (None, Ok(engine)) => offer.pick(&nodes::platform(engine), false),
+                (None, Ok(_)) => offer.pick(&node.platform, false),
                 // its row will say why it can't be reached
                 (None, Err(_)) => offer.choices.first().ok_or_else(Error::interrupted),
             };

@@ -15,13 +15,15 @@ pub(super) struct Node {
     /// It is the engine that images come from.
     pub(super) same_engine: bool,
     pub(super) containerd_store: bool,
+    /// What it runs; known of one that could be asked.
+    pub(super) platform: Platform,
 }
 
 impl Node {
     /// Whether it runs images for this platform; one that can't be asked is given the benefit.
     pub(super) fn runs(&self, image: &Platform) -> bool {
         match &self.engine {
-            Ok(engine) => image.serves(&platform(engine)).is_some(),
+            Ok(_) => image.serves(&self.platform).is_some(),
             Err(_) => true,
         }
     }
@@ -40,21 +42,28 @@ pub(super) async fn connect(
         }
     };
     let connects = futures_util::future::join_all(targets.iter().map(|node| async {
-        let engine = context.connect(node).await;
-        let info = match &engine {
-            Ok(engine) => engine.info().await.unwrap_or_default(),
-            Err(_) => Info::default(),
+        let asked = async {
+            let engine = context.connect(node).await?;
+            let (info, platform) = futures_util::join!(engine.info(), engine.platform());
+            Ok((engine, info.unwrap_or_default(), platform?))
         };
-        (node.name.clone(), engine, info)
+        (node.name.clone(), asked.await)
     }));
     let (own, connected) = futures_util::join!(own, connects);
     connected
         .into_iter()
-        .map(|(name, engine, info)| Node {
-            name,
-            engine,
-            containerd_store: info.containerd_store,
-            same_engine: own.is_some() && identity(info) == own,
+        .map(|(name, asked)| {
+            let (engine, info, platform) = match asked {
+                Ok((engine, info, platform)) => (Ok(engine), info, platform),
+                Err(error) => (Err(error), Info::default(), Platform::default()),
+            };
+            Node {
+                name,
+                engine,
+                containerd_store: info.containerd_store,
+                platform,
+                same_engine: own.is_some() && identity(info) == own,
+            }
         })
         .collect()
 }
@@ -63,16 +72,6 @@ pub(super) async fn connect(
 /// (it comes from a key in /etc/docker), so the folder in which they keep their data counts too.
 fn identity(info: Info) -> Option<(String, String)> {
     Some((info.id?, info.root_dir?))
-}
-
-/// The platform that a node runs.
-pub(super) fn platform(engine: &Engine) -> Platform {
-    let about = engine.about();
-    Platform {
-        os: about.os.clone().unwrap_or_else(|| "linux".into()),
-        architecture: about.arch.clone().unwrap_or_else(|| "amd64".into()),
-        variant: String::new(),
-    }
 }
 
 /// The names of an engine's images: all, or those of one repository.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::Instant;
 
-use super::nodes::{self, Node};
+use super::nodes::Node;
 use super::{Load, fail};
 use crate::commands::bring::Name;
 use crate::engine::buildkit::token;
@@ -116,7 +116,7 @@ impl Load<'_> {
             .iter()
             .map(|node| match (&self.platform, &node.engine) {
                 (Some(wanted), _) => offer.pick(wanted, true),
-                (None, Ok(engine)) => offer.pick(&nodes::platform(engine), false),
+                (None, Ok(_)) => offer.pick(&node.platform, false),
                 (None, Err(error)) => Err(error.again()),
             })
             .zip(asked)
