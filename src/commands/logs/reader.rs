@@ -18,7 +18,7 @@ use crate::render::logs_json;
 const HOLD_BACK: Duration = Duration::from_millis(200);
 /// How long only those are read that may have the first line, so that the engine has nothing else
 /// to do.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(50);
 /// How often a follower looks for the successor of a container that ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
