@@ -63,6 +63,9 @@ fn a_container_that_is_started_again_is_followed_and_nothing_is_repeated() {
     kubelet.docker(&["wait", &next]);
     kubelet.docker(&["start", &next]);
     assert!(line(&mut lines).ends_with(" next"));
+    // an older attempt, all that there is for a while, does not take its place
+    kubelet.docker(&["rm", &next]);
+    std::thread::sleep(std::time::Duration::from_secs(1));
     // the pod is gone: there is nothing to wait for
     let all = kubelet.docker(&["ps", "-aqf", "label=io.kubernetes.pod.name=log-again"]);
     for id in all.lines() {

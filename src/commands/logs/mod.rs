@@ -106,6 +106,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 .map(|start| nanoseconds(start) - START_LAG)
                 .max(range.since);
             Source::new(
+                &pod,
                 container,
                 LogRange {
                     since,

@@ -10,7 +10,7 @@ use super::source::{LONGEST_PAUSE, News, Source, State, next};
 use crate::commands::{Context, one_pod};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, Container, Lone, Pod, PodState, is_up};
+use crate::pod::{self, Lone, Pod, PodState};
 use crate::render::logs::{Merge, Writer};
 use crate::render::logs_json;
 
@@ -241,12 +241,8 @@ impl<'a> Reader<'a> {
     /// Goes on with what took the place of a container, if something has.
     fn succeed(&mut self, place: usize, pod: &Pod) {
         let source = &mut self.sources[place];
-        let of_name = |one: &&Container| one.name == source.name;
-        let newer = pod.containers.iter().filter(of_name).find(|one| {
-            one.started_at.is_some()
-                && (one.id != source.id || one.started_at > source.started_at || is_up(&one.state))
-        });
-        let Some(next) = newer else {
+        let mut containers = pod.containers.iter();
+        let Some(next) = containers.find(|one| source.is_followed_by(pod, one)) else {
             let same = pod.containers.iter().find(|one| one.id == source.id);
             // one that ended well before the others began is not started again
             if source.kind == "init?" && same.is_some_and(|one| one.exit_code == Some(0)) {
@@ -259,6 +255,8 @@ impl<'a> Reader<'a> {
             source.position = super::position::Position::default();
             source.range.tail = None;
             source.id.clone_from(&next.id);
+            source.uid.clone_from(&pod.uid);
+            source.attempt = next.attempt;
         }
         source.started_at.clone_from(&next.started_at);
         source.failure = None;

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::engine::docker_exec::Output as Piece;
 use crate::engine::docker_logs::LogRange;
 use crate::error::{Error, Result};
-use crate::pod::{Container, timestamp};
+use crate::pod::{Container, Pod, is_up, timestamp};
 use crate::render::logs::{Assembler, Line, Merge, split_stamp};
 
 /// The first pause before a broken stream is asked for again; each is twice the one before.
@@ -38,6 +38,9 @@ pub(super) struct Source {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) kind: String,
+    /// Of its pod.
+    pub(super) uid: String,
+    pub(super) attempt: Option<u32>,
     pub(super) started_at: Option<String>,
     pub(super) range: LogRange,
     /// Nothing in its log is older; nanoseconds since 1970.
@@ -51,7 +54,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(container: &Container, range: LogRange) -> Self {
+    pub(super) fn new(pod: &Pod, container: &Container, range: LogRange) -> Self {
         let created = timestamp(container.created_at.as_deref()).map_or(0, nanoseconds);
         let begins = match range.tail {
             None => range.since.map_or(created, |since| since.max(created)),
@@ -63,6 +66,8 @@ impl Source {
             id: container.id.clone(),
             name: container.name.clone(),
             kind: container.kind.clone(),
+            uid: pod.uid.clone(),
+            attempt: container.attempt,
             started_at: container.started_at.clone(),
             range,
             assembler: Assembler::default(),
@@ -72,6 +77,19 @@ impl Source {
             heard: Instant::now(),
             pause: PAUSE,
         }
+    }
+
+    /// Whether a container of its name takes its place: an older attempt, which is all there is when
+    /// the newest is removed, does not.
+    pub(super) fn is_followed_by(&self, pod: &Pod, one: &Container) -> bool {
+        let later = one.started_at > self.started_at;
+        one.name == self.name
+            && one.started_at.is_some()
+            && if one.id == self.id {
+                later || is_up(&one.state)
+            } else {
+                later || one.attempt > self.attempt || pod.uid != self.uid
+            }
     }
 
     /// Opens its stream, at its beginning or where it was left.
