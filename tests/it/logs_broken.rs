@@ -3,6 +3,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Stdio};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
 use serde_json::Value;
 
@@ -44,11 +46,11 @@ fn a_container_that_is_started_again_is_followed_and_nothing_is_repeated() {
     let sandbox = Sandbox::bare();
     let kubelet = Kubelet::new(&ground, &sandbox, "log-again", "10.91.10.0/24");
     let pause = kubelet.pause(0, "10.91.10.5");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let proxy = Proxy::new(sandbox.home(), ground.join("node.sock"), &[]);
     let script = "echo $(date +%s%N) begun; echo second; exec /bin/busybox sleep 600";
     let id = kubelet.script("app", 0, &pause, &[], script);
-    let (mut child, mut lines) =
-        follow(&sandbox, &host, &["log-again", "app", "-f", "--timestamps"]);
+    let more = ["log-again", "app", "-f", "--timestamps"];
+    let (mut child, mut lines) = follow(&sandbox, &proxy.url(), &more);
     let mut seen = vec![line(&mut lines), line(&mut lines)];
     kubelet.docker(&["restart", "-t", "0", &id]);
     seen.extend([line(&mut lines), line(&mut lines)]);
@@ -65,7 +67,12 @@ fn a_container_that_is_started_again_is_followed_and_nothing_is_repeated() {
     assert!(line(&mut lines).ends_with(" next"));
     // an older attempt, all that there is for a while, does not take its place
     kubelet.docker(&["rm", &next]);
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    let _before = proxy.uploaded();
+    let asked = AtomicU64::new(0);
+    // what it asks in one look has less than a kilobyte, and nothing else is asked
+    until("it has looked twice", || {
+        asked.fetch_add(proxy.uploaded(), SeqCst) > 3000
+    });
     // the pod is gone: there is nothing to wait for
     let all = kubelet.docker(&["ps", "-aqf", "label=io.kubernetes.pod.name=log-again"]);
     for id in all.lines() {
