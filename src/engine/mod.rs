@@ -40,6 +40,7 @@ mod ssh_hosts;
 pub(crate) mod stdin_archive;
 pub(crate) mod tls;
 pub(crate) mod transfer;
+mod transfer_pushed;
 mod transfer_store;
 pub(crate) mod transport;
 
