@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::commands::Context;
-use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
 use crate::docker_env::profile::Profile;
 use crate::docker_env::published::Published;
 use crate::engine::Engine;
@@ -183,7 +183,7 @@ impl Context {
 /// Whether an engine's socket is a user's own, as of Docker Desktop and of a rootless engine.
 fn is_a_users(socket: &Path) -> bool {
     let text = socket.to_string_lossy();
-    text.contains("/.docker/desktop/") || text.starts_with("/run/user/") || owned_by_a_user(socket)
+    is_docker_desktop(socket) || text.starts_with("/run/user/") || owned_by_a_user(socket)
 }
 
 #[cfg(unix)]

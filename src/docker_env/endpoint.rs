@@ -1,7 +1,7 @@
 //! Where an engine listens and how a client proves who it is.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -193,6 +193,11 @@ impl Endpoint {
             pin_as: None,
         }
     }
+}
+
+/// Whether an engine's socket is Docker Desktop's, whose engine runs in a virtual machine.
+pub(crate) fn is_docker_desktop(socket: &Path) -> bool {
+    socket.to_string_lossy().contains("/.docker/desktop/")
 }
 
 impl fmt::Display for Endpoint {

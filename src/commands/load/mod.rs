@@ -2,6 +2,8 @@
 //! nodes, each of which gets only the layers that it lacks.
 
 mod blobs;
+mod from_archive;
+mod from_engine;
 mod nodes;
 mod source;
 mod stdin;
@@ -17,14 +19,10 @@ use crate::commands::format::{Format, Printed};
 use crate::commands::target::{Need, NodeTarget, Nodes};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
-use crate::engine::buildkit::token;
-use crate::engine::docker_images::Image;
-use crate::engine::shipment::Shipment;
-use crate::engine::transfer::{KnownBlobs, Transfer};
+use crate::engine::transfer::KnownBlobs;
 use crate::error::{Error, Kind, Result};
-use crate::image::digest::DiffId;
 use crate::image::files::Files;
-use crate::image::packed::{Offer, Packed};
+use crate::image::packed::Offer;
 use crate::image::platform::Platform;
 use crate::image::reference;
 use crate::render::document;
@@ -260,43 +258,6 @@ impl Load<'_> {
         Ok(items)
     }
 
-    async fn tags(&self, repository: &str) -> Result<Vec<Item>> {
-        let names = nodes::all_names(self.source()?, Some(repository)).await?;
-        if names.is_empty() {
-            return Err(Error::not_found(format!(
-                "the engine at {} has no tag of `{repository}`",
-                self.from
-            )));
-        }
-        Ok(names.into_iter().map(Item::Image).collect())
-    }
-
-    /// The images of an archive that are wanted.
-    fn archive(&self, text: &str, read: Result<(Arc<Files>, Vec<Offer>)>) -> Result<Vec<Item>> {
-        let (files, offers) = read?;
-        if offers.len() > 1 && !self.args.all {
-            let names: Vec<String> = offers
-                .iter()
-                .map(|offer| match offer.names.first() {
-                    Some(name) => name.clone(),
-                    None => "one without a name".into(),
-                })
-                .collect();
-            return Err(
-                Error::usage(format!("`{text}` holds {} images", offers.len()))
-                    .because(names.join(", "))
-                    .hint("`--all` brings all of them"),
-            );
-        }
-        Ok(offers
-            .into_iter()
-            .map(|offer| {
-                let name = offer.names.first().cloned();
-                Item::Archive(name.unwrap_or_else(|| text.into()), files.clone(), offer)
-            })
-            .collect())
-    }
-
     async fn bring(&self, item: Item, blobs: &mut KnownBlobs) -> Result<Vec<Row>> {
         match item {
             Item::Image(name) => self.bring_image(&name, blobs).await,
@@ -306,153 +267,6 @@ impl Load<'_> {
             Item::Stdin => self.bring_stdin().await,
             Item::Unread(_, error) => Err(error),
         }
-    }
-
-    async fn bring_image(&self, name: &str, blobs: &mut KnownBlobs) -> Result<Vec<Row>> {
-        let source = self.source()?;
-        let named = self.args.from_host.is_some();
-        let image = source::image(source, name, &self.from, named).await?;
-        if let Some(wanted) = &self.platform {
-            nodes::runs(source, &image, wanted).await?;
-        }
-        let wanted = [self.name_on_nodes(name, &image)?];
-        let sizes = if self.args.dry_run {
-            source.layer_sizes(&image).await
-        } else {
-            None
-        };
-        let sizes: Vec<Option<u64>> = match sizes {
-            Some(sizes) => sizes.into_iter().map(Some).collect(),
-            None => vec![None; image.layers.len()],
-        };
-        let cargo = Cargo::Engine(Transfer {
-            source,
-            name: name.to_owned(),
-            token: token(),
-            shares_loopback: shares_loopback(&self.from),
-            image,
-            source_name: std::sync::Mutex::default(),
-        });
-        let nodes: Vec<&Node> = self.nodes.iter().collect();
-        self.bring_cargo(&cargo, &nodes, &wanted, &sizes, blobs)
-            .await
-    }
-
-    /// The nodes' name for an image of an engine: `--tag`, else the one that was typed.
-    fn name_on_nodes(&self, name: &str, image: &Image) -> Result<Name> {
-        if let Some(tag) = &self.tag {
-            return Ok(tag.clone());
-        }
-        let hex = name.strip_prefix("sha256:").unwrap_or(name);
-        let is_id = image
-            .id
-            .strip_prefix("sha256:")
-            .is_some_and(|id| id.starts_with(hex));
-        let is_name = image
-            .tags
-            .iter()
-            .any(|tag| tag == name || tag.strip_suffix(":latest") == Some(name));
-        if is_id && !is_name {
-            return Err(Error::usage(format!(
-                "`{name}` is an ID, and no name for the image on the nodes"
-            ))
-            .hint("give it one with `--tag NAME`"));
-        }
-        reference::split(name)
-    }
-
-    /// The nodes' names for an image of an archive: `--tag`, else those that it has there.
-    fn names(&self, archive: &str, offer: &Offer) -> Result<Vec<Name>> {
-        if let Some(tag) = &self.tag {
-            return Ok(vec![tag.clone()]);
-        }
-        if offer.names.is_empty() {
-            return Err(
-                Error::usage(format!("the image in `{archive}` has no name"))
-                    .hint("give it one with `--tag NAME`"),
-            );
-        }
-        offer
-            .names
-            .iter()
-            .map(|name| reference::split(name))
-            .collect::<Result<_>>()
-            .map_err(|error| error.with_kind(Kind::Failed))
-    }
-
-    /// Brings an image out of an archive: to each node the platform that it runs.
-    async fn bring_packed(
-        &self,
-        name: &str,
-        files: &Arc<Files>,
-        offer: Offer,
-        blobs: &mut KnownBlobs,
-    ) -> Result<Vec<Row>> {
-        let names = self.names(&files.name, &offer)?;
-        let mut groups: Vec<(&Packed, Vec<&Node>)> = Vec::new();
-        let mut rows = Vec::new();
-        for node in &self.nodes {
-            let picked = match (&self.platform, &node.engine) {
-                (Some(wanted), _) => offer.pick(wanted, true),
-                (None, Ok(_)) => offer.pick(&node.platform, false),
-                // its row will say why it can't be reached
-                (None, Err(_)) => offer.choices.first().ok_or_else(Error::interrupted),
-            };
-            match picked {
-                Ok(packed) => {
-                    match groups
-                        .iter_mut()
-                        .find(|(other, _)| other.config.digest == packed.config.digest)
-                    {
-                        Some((_, nodes)) => nodes.push(node),
-                        None => groups.push((packed, vec![node])),
-                    }
-                }
-                Err(error) => {
-                    let mut row = Row {
-                        node: node.name.clone(),
-                        image: name.to_owned(),
-                        ..Row::default()
-                    };
-                    fail(&mut row, &error);
-                    rows.push(row);
-                }
-            }
-        }
-        for (packed, nodes) in groups {
-            let layers: Vec<DiffId> = packed
-                .layers
-                .iter()
-                .map(|layer| layer.diff_id.clone())
-                .collect();
-            let mut shipment = Shipment {
-                files: files.clone(),
-                image: Image {
-                    id: packed.config_id().to_owned(),
-                    layers,
-                    size: packed.layers.iter().map(|layer| layer.size).sum(),
-                    tags: Vec::new(),
-                },
-                packed: packed.clone(),
-                token: token(),
-            };
-            if nodes.iter().any(|node| !node.runs(&packed.platform)) {
-                // under an index, such a node would look for its own platform
-                shipment.packed.index = None;
-            }
-            if nodes.iter().any(|node| node.containerd_store) {
-                shipment.identify().await?;
-            }
-            let sizes: Vec<Option<u64>> =
-                packed.layers.iter().map(|layer| Some(layer.size)).collect();
-            let cargo = Cargo::Archive(shipment);
-            rows.extend(
-                self.bring_cargo(&cargo, &nodes, &names, &sizes, blobs)
-                    .await?,
-            );
-        }
-        rows.sort_by_key(|row| self.nodes.iter().position(|node| node.name == row.node));
-        Ok(rows)
     }
 
     /// Brings one image to nodes.
@@ -533,15 +347,4 @@ fn fail(row: &mut Row, error: &Error) {
     row.hints = error.hints().to_vec();
     row.kind = Some(error.kind());
     row.layers_sent = 0;
-}
-
-/// Whether an engine reaches this computer's 127.0.0.1: one on Linux itself does, one in a virtual
-/// machine does not.
-fn shares_loopback(from: &Endpoint) -> bool {
-    match &from.address {
-        Address::Unix(path) => {
-            cfg!(target_os = "linux") && !path.to_string_lossy().contains("/.docker/desktop/")
-        }
-        Address::Tcp { .. } | Address::Npipe(_) | Address::Ssh { .. } => false,
-    }
 }

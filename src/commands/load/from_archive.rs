@@ -1,0 +1,144 @@
+//! `devnet load` of what stands in an archive or a layout: which of its images are wanted, under which
+//! names, and the platform that each node gets.
+
+use std::sync::Arc;
+
+use super::nodes::Node;
+use super::{Item, Load, fail};
+use crate::commands::bring::{Cargo, Name};
+use crate::engine::buildkit::token;
+use crate::engine::docker_images::Image;
+use crate::engine::shipment::Shipment;
+use crate::engine::transfer::KnownBlobs;
+use crate::error::{Error, Kind, Result};
+use crate::image::digest::DiffId;
+use crate::image::files::Files;
+use crate::image::packed::{Offer, Packed};
+use crate::image::reference;
+use crate::render::load::Row;
+
+impl Load<'_> {
+    /// The images of an archive that are wanted.
+    pub(super) fn archive(
+        &self,
+        text: &str,
+        read: Result<(Arc<Files>, Vec<Offer>)>,
+    ) -> Result<Vec<Item>> {
+        let (files, offers) = read?;
+        if offers.len() > 1 && !self.args.all {
+            let names: Vec<String> = offers
+                .iter()
+                .map(|offer| match offer.names.first() {
+                    Some(name) => name.clone(),
+                    None => "one without a name".into(),
+                })
+                .collect();
+            return Err(
+                Error::usage(format!("`{text}` holds {} images", offers.len()))
+                    .because(names.join(", "))
+                    .hint("`--all` brings all of them"),
+            );
+        }
+        Ok(offers
+            .into_iter()
+            .map(|offer| {
+                let name = offer.names.first().cloned();
+                Item::Archive(name.unwrap_or_else(|| text.into()), files.clone(), offer)
+            })
+            .collect())
+    }
+
+    /// The nodes' names for an image of an archive: `--tag`, else those that it has there.
+    pub(super) fn names(&self, archive: &str, offer: &Offer) -> Result<Vec<Name>> {
+        if let Some(tag) = &self.tag {
+            return Ok(vec![tag.clone()]);
+        }
+        if offer.names.is_empty() {
+            return Err(
+                Error::usage(format!("the image in `{archive}` has no name"))
+                    .hint("give it one with `--tag NAME`"),
+            );
+        }
+        offer
+            .names
+            .iter()
+            .map(|name| reference::split(name))
+            .collect::<Result<_>>()
+            .map_err(|error| error.with_kind(Kind::Failed))
+    }
+
+    /// Brings an image out of an archive: to each node the platform that it runs.
+    pub(super) async fn bring_packed(
+        &self,
+        name: &str,
+        files: &Arc<Files>,
+        offer: Offer,
+        blobs: &mut KnownBlobs,
+    ) -> Result<Vec<Row>> {
+        let names = self.names(&files.name, &offer)?;
+        let mut groups: Vec<(&Packed, Vec<&Node>)> = Vec::new();
+        let mut rows = Vec::new();
+        for node in &self.nodes {
+            let picked = match (&self.platform, &node.engine) {
+                (Some(wanted), _) => offer.pick(wanted, true),
+                (None, Ok(_)) => offer.pick(&node.platform, false),
+                // its row will say why it can't be reached
+                (None, Err(_)) => offer.choices.first().ok_or_else(Error::interrupted),
+            };
+            match picked {
+                Ok(packed) => {
+                    match groups
+                        .iter_mut()
+                        .find(|(other, _)| other.config.digest == packed.config.digest)
+                    {
+                        Some((_, nodes)) => nodes.push(node),
+                        None => groups.push((packed, vec![node])),
+                    }
+                }
+                Err(error) => {
+                    let mut row = Row {
+                        node: node.name.clone(),
+                        image: name.to_owned(),
+                        ..Row::default()
+                    };
+                    fail(&mut row, &error);
+                    rows.push(row);
+                }
+            }
+        }
+        for (packed, nodes) in groups {
+            let layers: Vec<DiffId> = packed
+                .layers
+                .iter()
+                .map(|layer| layer.diff_id.clone())
+                .collect();
+            let mut shipment = Shipment {
+                files: files.clone(),
+                image: Image {
+                    id: packed.config_id().to_owned(),
+                    layers,
+                    size: packed.layers.iter().map(|layer| layer.size).sum(),
+                    tags: Vec::new(),
+                },
+                packed: packed.clone(),
+                token: token(),
+            };
+            if nodes.iter().any(|node| !node.runs(&packed.platform)) {
+                // under an index, such a node would look for its own platform
+                shipment.packed.index = None;
+            }
+            if nodes.iter().any(|node| node.containerd_store) {
+                shipment.identify().await?;
+            }
+            let sizes: Vec<Option<u64>> =
+                packed.layers.iter().map(|layer| Some(layer.size)).collect();
+            let cargo = Cargo::Archive(shipment);
+            rows.extend(
+                self.bring_cargo(&cargo, &nodes, &names, &sizes, blobs)
+                    .await?,
+            );
+        }
+        rows.sort_by_key(|row| self.nodes.iter().position(|node| node.name == row.node));
+        Ok(rows)
+    }
+}

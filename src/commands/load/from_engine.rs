@@ -1,0 +1,90 @@
+//! `devnet load` of what an engine has: which of its images are meant, and under which name the nodes
+//! get each.
+
+use super::nodes::{self, Node};
+use super::{Item, Load, source};
+use crate::commands::bring::{Cargo, Name};
+use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
+use crate::engine::buildkit::token;
+use crate::engine::docker_images::Image;
+use crate::engine::transfer::{KnownBlobs, Transfer};
+use crate::error::{Error, Result};
+use crate::image::reference;
+use crate::render::load::Row;
+
+impl Load<'_> {
+    /// The names of a repository's images.
+    pub(super) async fn tags(&self, repository: &str) -> Result<Vec<Item>> {
+        let names = nodes::all_names(self.source()?, Some(repository)).await?;
+        if names.is_empty() {
+            return Err(Error::not_found(format!(
+                "the engine at {} has no tag of `{repository}`",
+                self.from
+            )));
+        }
+        Ok(names.into_iter().map(Item::Image).collect())
+    }
+
+    /// Brings an image of the engine.
+    pub(super) async fn bring_image(&self, name: &str, blobs: &mut KnownBlobs) -> Result<Vec<Row>> {
+        let source = self.source()?;
+        let named = self.args.from_host.is_some();
+        let image = source::image(source, name, &self.from, named).await?;
+        if let Some(wanted) = &self.platform {
+            nodes::runs(source, &image, wanted).await?;
+        }
+        let wanted = [self.name_on_nodes(name, &image)?];
+        let sizes = if self.args.dry_run {
+            source.layer_sizes(&image).await
+        } else {
+            None
+        };
+        let sizes: Vec<Option<u64>> = match sizes {
+            Some(sizes) => sizes.into_iter().map(Some).collect(),
+            None => vec![None; image.layers.len()],
+        };
+        let cargo = Cargo::Engine(Transfer {
+            source,
+            name: name.to_owned(),
+            token: token(),
+            shares_loopback: shares_loopback(&self.from),
+            image,
+            source_name: std::sync::Mutex::default(),
+        });
+        let nodes: Vec<&Node> = self.nodes.iter().collect();
+        self.bring_cargo(&cargo, &nodes, &wanted, &sizes, blobs)
+            .await
+    }
+
+    /// The nodes' name for an image of an engine: `--tag`, else the one that was typed.
+    fn name_on_nodes(&self, name: &str, image: &Image) -> Result<Name> {
+        if let Some(tag) = &self.tag {
+            return Ok(tag.clone());
+        }
+        let hex = name.strip_prefix("sha256:").unwrap_or(name);
+        let is_id = image
+            .id
+            .strip_prefix("sha256:")
+            .is_some_and(|id| id.starts_with(hex));
+        let is_name = image
+            .tags
+            .iter()
+            .any(|tag| tag == name || tag.strip_suffix(":latest") == Some(name));
+        if is_id && !is_name {
+            return Err(Error::usage(format!(
+                "`{name}` is an ID, and no name for the image on the nodes"
+            ))
+            .hint("give it one with `--tag NAME`"));
+        }
+        reference::split(name)
+    }
+}
+
+/// Whether an engine reaches this computer's 127.0.0.1: one on Linux itself does, one in a virtual
+/// machine does not.
+fn shares_loopback(from: &Endpoint) -> bool {
+    match &from.address {
+        Address::Unix(path) => cfg!(target_os = "linux") && !is_docker_desktop(path),
+        Address::Tcp { .. } | Address::Npipe(_) | Address::Ssh { .. } => false,
+    }
+}
