@@ -80,7 +80,7 @@ impl<'a> Examiner<'a> {
             },
             findings: Vec::new(),
         };
-        if target.there().is_ok() {
+        if target.away.is_none() {
             examined.findings.extend(self.proxy(target));
         }
         match self.reach(target).await {

@@ -193,7 +193,11 @@ impl Context {
                 let target = self
                     .profile_target(&named, Nodes::Named(&node.name))
                     .await?;
-                self.connect(&target.nodes[0]).await
+                let found = &target.nodes[0];
+                if found.endpoint == node.endpoint {
+                    return Err(error);
+                }
+                self.connect(found).await
             }
             (outcome, _) => outcome,
         }

@@ -96,7 +96,7 @@ impl NodeTarget {
 
     /// Where it is, if that is known.
     pub(crate) fn at(&self) -> Option<String> {
-        self.there().is_ok().then(|| self.endpoint.to_string())
+        self.away.is_none().then(|| self.endpoint.to_string())
     }
 }
 
