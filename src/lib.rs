@@ -1,8 +1,8 @@
 //! devnet: minikube's Docker daemon at hand, and pods down to their pause containers.
 //!
 //! The map, from what is typed to what is shown:
-//! `cli` -> `commands` -> domain (`docker_env image pod netns lab`), adapters (`engine host probe`),
-//! presentation (`shell render template`). Domain knows no bollard, clap, tokio or terminal.
+//! `cli` -> `commands` -> domain (`docker_env image pod netns lab`), adapters (`load engine wire
+//! context host probe`), presentation (`shell render template`). Domain knows no bollard, clap, tokio or terminal.
 
 #![cfg(feature = "cli")]
 
@@ -13,6 +13,7 @@ use clap::Parser as _;
 
 mod cli;
 mod commands;
+mod context;
 mod docker_env;
 mod engine;
 mod error;
@@ -21,6 +22,7 @@ pub mod fuzz;
 mod host;
 mod image;
 mod lab;
+mod load;
 mod netns;
 mod pod;
 mod probe;
@@ -31,6 +33,7 @@ mod shell;
 mod template;
 mod terminal;
 mod ui;
+mod wire;
 mod yaml;
 
 use crate::error::{Error, Result};
@@ -53,7 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let settings = settings::Settings::new(cli.global.clone(), settings::Environment::of_process());
     let ui = ui::Ui::new(&settings.look());
-    let context = commands::Context::new(settings, ui);
+    let context = commands::invocation::Context::new(settings, ui);
     let outcome = block_on(&context, cli.command);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,7 +67,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn block_on(context: &commands::Context, command: cli::Command) -> Result<()> {
+fn block_on(context: &commands::invocation::Context, command: cli::Command) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -4,10 +4,10 @@
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::commands::Context;
 use crate::commands::detach::Keys;
+use crate::commands::invocation::Context;
 use crate::engine::Engine;
-use crate::engine::docker_exec::{Ended, Exec, Output, Running};
+use crate::engine::docker::exec::{Ended, Exec, Output, Running};
 use crate::error::{Error, Kind, Result};
 use crate::terminal;
 

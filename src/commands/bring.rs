@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::engine::Engine;
-use crate::engine::docker_images::Image;
-use crate::engine::shipment::Shipment;
-use crate::engine::transfer::{KnownBlobs, Needs, Sent, Transfer};
+use crate::engine::docker::images::Image;
 use crate::error::{Kind, Result};
+use crate::load::shipment::Shipment;
+use crate::load::transfer::{KnownBlobs, Needs, Sent, Transfer};
 
 /// A repository and a tag.
 pub(crate) type Name = (String, String);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::render::load::moving;
 

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
-use crate::commands::Context;
-use crate::commands::format::Format;
-use crate::commands::gather::{self, Answered, Depth, Gathered};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::format::Format;
+use crate::commands::invocation::gather::{self, Answered, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
-use crate::engine::docker_carrier::{Source, UNDO_PATIENCE};
+use crate::engine::docker::carrier::{Source, UNDO_PATIENCE};
 use crate::error::{Error, Kind, Result};
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};

@@ -1,8 +1,8 @@
 //! `devnet clean`.
 
-use crate::commands::Context;
+use crate::commands::invocation::Context;
+use crate::commands::invocation::target::Need;
 use crate::commands::lab::sweep;
-use crate::commands::target::Need;
 use crate::error::{Error, Result};
 
 /// Remove everything that devnet left in an engine

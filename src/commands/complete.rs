@@ -10,8 +10,8 @@ use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter a
 use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::cli::{Cli, Global};
-use crate::commands::Context;
-use crate::commands::target::Need;
+use crate::commands::invocation::Context;
+use crate::commands::invocation::target::Need;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
 use crate::error::{Error, Result};

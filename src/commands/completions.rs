@@ -4,7 +4,8 @@
 use clap::CommandFactory as _;
 
 use crate::cli::Cli;
-use crate::commands::{Context, complete};
+use crate::commands::complete;
+use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
 
 /// Print what makes a shell complete devnet's commands and flags, and names of pods and containers

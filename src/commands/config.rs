@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::docker_env::endpoint::without_password;
 use crate::error::{Error, Result};
 use crate::host::docker_context;

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::commands::Context;
-use crate::commands::docker_contexts::{mended, name_of};
-use crate::commands::format::{Format, Printed};
-use crate::commands::target::{Need, Nodes};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::docker_contexts::{mended, name_of};
+use crate::commands::invocation::format::{Format, Printed};
+use crate::commands::invocation::target::{Need, Nodes};
 use crate::error::{Error, Kind, Result};
 use crate::host::docker_context_store::{Found, Record, Store};
 use crate::render::document;

@@ -5,9 +5,9 @@ use std::io::Read as _;
 
 use clap::ValueEnum as _;
 
-use crate::commands::ask_minikube::from_minikube;
-use crate::commands::environment::Wanted;
-use crate::commands::{Context, environment};
+use crate::commands::invocation::ask_minikube::from_minikube;
+use crate::commands::invocation::environment::Wanted;
+use crate::commands::invocation::{Context, environment};
 use crate::docker_env::plan;
 use crate::docker_env::{DockerEnv, parse};
 use crate::error::{Error, Kind, Result};

@@ -3,9 +3,9 @@
 use std::io::IsTerminal as _;
 
 use crate::commands::attended::{self, before};
-use crate::commands::{Context, one_pod};
+use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
-use crate::engine::docker_exec::Exec;
+use crate::engine::docker::exec::Exec;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container};
 

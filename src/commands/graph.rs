@@ -1,8 +1,8 @@
 //! `devnet graph`: pods as hosts and who talks to whom now, as a drawing, a page, or text for other
 //! programs.
 
-use crate::commands::Context;
-use crate::commands::gather::{self, Depth};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::gather::{self, Depth};
 use crate::commands::pods::{Choice, write};
 use crate::error::Result;
 use crate::pod::{self, Lone};

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use crate::commands::Context;
-use crate::commands::format::{Format, Printed};
-use crate::commands::gather::{self, Depth, Gathered};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::format::{Format, Printed};
+use crate::commands::invocation::gather::{self, Depth, Gathered};
+use crate::commands::invocation::remember::write_down;
 use crate::commands::pods::{Choice, style, write};
-use crate::commands::remember::write_down;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pod::{self, Event, Happening, Life, Lone, Origin, Pod, PodState};

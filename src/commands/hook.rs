@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 
+use crate::commands::invocation::{Context, environment};
 use crate::commands::switch::{self, Used};
-use crate::commands::{Context, environment};
 use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use crate::commands::Context;
-use crate::commands::gather::{Depth, Gathered};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::live;
 use crate::commands::pods::{Choice, Form, style};
 use crate::error::Result;

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 
-use crate::commands::Context;
-use crate::commands::gather::{self, Depth, Gathered, Seen};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::gather::{self, Depth, Gathered, Seen};
+use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::commands::pods::{Form, write};
-use crate::commands::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Info;
-use crate::engine::docker_carrier::borrowable;
-use crate::engine::docker_snap::{Ask, Look};
+use crate::engine::docker::carrier::borrowable;
+use crate::engine::docker::snap::{Ask, Look};
 use crate::error::{Error, Kind, Result};
 use crate::netns::View;
 use crate::pod;

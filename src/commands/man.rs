@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use clap_mangen::Man;
 
 use crate::cli::Cli;
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
 
 /// Print a manual page

@@ -4,26 +4,13 @@
 //! Commands do not call commands.
 
 use crate::cli::Command;
+use crate::commands::invocation::Context;
 use crate::error::Result;
-use crate::settings::Settings;
-use crate::ui::Ui;
 
-pub(crate) mod ask_minikube;
 pub(crate) mod attended;
 pub(crate) mod bring;
 mod bring_progress;
 pub(crate) mod build;
-mod build_cache;
-mod build_job;
-mod build_layout;
-mod build_output;
-mod build_part;
-mod build_restart;
-mod build_result;
-mod build_show;
-mod build_source;
-mod build_wanted;
-mod build_watch;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod complete;
@@ -31,69 +18,30 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
 mod detach;
-mod docker_contexts;
 pub(crate) mod doctor;
-mod doctor_look;
-mod doctor_node;
 pub(crate) mod env;
-pub(crate) mod environment;
 pub(crate) mod exec;
-pub(crate) mod format;
-mod forwarded;
-pub(crate) mod gather;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod hook;
-mod host_engine;
 pub(crate) mod images;
 pub(crate) mod inspect;
-pub(crate) mod interruption;
+pub(crate) mod invocation;
 pub(crate) mod lab;
 pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod new;
-pub(crate) mod one_pod;
 pub(crate) mod pods;
 pub(crate) mod ports;
-mod profiles;
 pub(crate) mod prove;
-mod remember;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod switch;
-pub(crate) mod target;
 pub(crate) mod version;
 pub(crate) mod watch;
-
-/// What a command is handed: the settings, the terminal, and the way to engines
-/// (`commands/target.rs`).
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) settings: Settings,
-    pub(crate) ui: Ui,
-    pub(crate) interruption: interruption::Interruption,
-}
-
-impl Context {
-    pub(crate) fn new(settings: Settings, ui: Ui) -> Self {
-        Self {
-            settings,
-            ui,
-            interruption: interruption::Interruption::default(),
-        }
-    }
-
-    /// The same, as if this profile had been named on the command line.
-    pub(crate) fn for_profile(&self, profile: Option<String>) -> Self {
-        let mut settings = self.settings.clone();
-        settings.global.profile = profile.or(settings.global.profile);
-        let ui = Ui::new(&settings.look());
-        Self::new(settings, ui)
-    }
-}
 
 /// Runs one command.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
 use crate::template::{DOCKERFILES, IGNORE_FILES, PODS, Template};
 

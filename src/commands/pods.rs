@@ -1,7 +1,7 @@
 //! `devnet pods`: every pod with its sandbox, and what is wrong.
 
-use crate::commands::Context;
-use crate::commands::gather::{Depth, Gathered};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::live;
 use crate::error::{Error, Result};
 use crate::pod::{self, Lone, Pod};

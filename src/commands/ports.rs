@@ -1,7 +1,7 @@
 //! `devnet ports`: which process of which container listens on what.
 
-use crate::commands::Context;
-use crate::commands::gather::{Depth, Gathered};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::live;
 use crate::commands::pods::{Choice, Form, style};
 use crate::error::{Error, Result};

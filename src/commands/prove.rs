@@ -1,8 +1,8 @@
 //! `devnet prove`: which claims hold on a cluster as it is. Nothing is started, killed or asked.
 
-use crate::commands::Context;
-use crate::commands::format::Format;
-use crate::commands::gather::{self, Depth};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::format::Format;
+use crate::commands::invocation::gather::{self, Depth};
 use crate::commands::lab::tell;
 use crate::error::{Error, Result};
 use crate::lab::reading;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::docker_env::plan::Change;
 use crate::error::{Error, Kind, Result};
 use crate::host::process;

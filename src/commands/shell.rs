@@ -6,11 +6,11 @@ use std::io::IsTerminal as _;
 use tokio::time::timeout;
 
 use crate::commands::attended::{self, before};
-use crate::commands::{Context, one_pod};
+use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
-use crate::engine::docker_carrier::{Source, UNDO_PATIENCE};
-use crate::engine::docker_exec::Exec;
-use crate::engine::docker_helper::Helper;
+use crate::engine::docker::carrier::{Source, UNDO_PATIENCE};
+use crate::engine::docker::exec::Exec;
+use crate::engine::docker::helper::Helper;
 use crate::error::{Error, Result};
 use crate::image::tools;
 use crate::pod::{Container, Pod, is_up};

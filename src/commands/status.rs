@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::commands::Context;
-use crate::commands::ask_minikube::from_minikube;
-use crate::commands::format::{Format, Printed};
-use crate::commands::target::{Need, NodeTarget, Nodes, Target};
-use crate::engine::{Engine, tls};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::ask_minikube::from_minikube;
+use crate::commands::invocation::format::{Format, Printed};
+use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::render::document;
+use crate::wire::tls;
 
 /// Show which engine devnet talks to, and why
 ///

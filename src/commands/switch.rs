@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::commands::environment::Wanted;
-use crate::commands::{Context, environment};
+use crate::commands::invocation::environment::Wanted;
+use crate::commands::invocation::{Context, environment};
 use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};

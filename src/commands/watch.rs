@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use crate::commands::Context;
-use crate::commands::format::Format;
+use crate::commands::invocation::Context;
+use crate::commands::invocation::format::Format;
+use crate::commands::invocation::remember::{recall, see, write_down};
+use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::commands::pods::style;
-use crate::commands::remember::{recall, see, write_down};
-use crate::commands::target::{Need, NodeTarget, Nodes};
 use crate::engine::Engine;
-use crate::engine::docker_carrier::borrowable;
+use crate::engine::docker::carrier::borrowable;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
 use crate::pod::{self, ContainerFacts, Event, Happening, Lives, Lone, Node, Pod, Selector, What};

@@ -1,48 +1,10 @@
 //! Adapter: a node's container engine. Domain types come out, never bollard's.
 //!
-//! An enum with inherent methods: a second runtime becomes one more variant. `transport.rs` dials
-//! (every kind of address, one way), `docker*.rs` speak the Engine API through bollard,
-//! `buildkit*.rs` speak BuildKit's protocol over the same transport.
+//! An enum with inherent methods: a second runtime becomes one more variant. `docker/` speaks
+//! the Engine API through bollard, `buildkit/` BuildKit's protocol, both over `wire/`.
 
 pub(crate) mod buildkit;
-pub(crate) mod buildkit_auth;
-mod buildkit_check;
-pub(crate) mod buildkit_content;
-pub(crate) mod buildkit_files;
-mod buildkit_secrets;
-mod buildkit_session;
-pub(crate) mod buildkit_ssh;
-mod buildkit_status;
-pub(crate) mod buildkit_streams;
 pub(crate) mod docker;
-mod docker_build;
-pub(crate) mod docker_carrier;
-mod docker_containers;
-mod docker_events;
-pub(crate) mod docker_exec;
-pub(crate) mod docker_helper;
-pub(crate) mod docker_images;
-pub(crate) mod docker_inventory;
-pub(crate) mod docker_leftovers;
-pub(crate) mod docker_logs;
-mod docker_networks;
-pub(crate) mod docker_pods;
-mod docker_probe;
-mod docker_reach;
-pub(crate) mod docker_snap;
-pub(crate) mod docker_store;
-mod docker_sweep;
-mod lanes;
-pub(crate) mod registry;
-pub(crate) mod shipment;
-pub(crate) mod ssh;
-mod ssh_hosts;
-pub(crate) mod stdin_archive;
-pub(crate) mod tls;
-pub(crate) mod transfer;
-mod transfer_pushed;
-mod transfer_store;
-pub(crate) mod transport;
 
 use crate::docker_env::endpoint::Endpoint;
 use crate::docker_env::published::Published;

@@ -7,9 +7,9 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
+use crate::context::files::Files;
 use crate::error::{Error, Result};
 use crate::image::digest::{DiffId, Digest};
-use crate::image::files::Files;
 use crate::image::packed::{Offer, Packed, PackedLayer, Small};
 use crate::image::packing::Packing;
 use crate::image::platform::Platform;

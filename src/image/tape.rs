@@ -9,10 +9,10 @@ pub(crate) trait Tape: Read {
     fn pass(&mut self, count: u64) -> io::Result<()>;
 }
 
-pub(super) struct Seeking<'f> {
-    pub(super) file: BufReader<&'f File>,
-    pub(super) at: u64,
-    pub(super) length: u64,
+pub(crate) struct Seeking<'f> {
+    pub(crate) file: BufReader<&'f File>,
+    pub(crate) at: u64,
+    pub(crate) length: u64,
 }
 
 impl Read for Seeking<'_> {
@@ -50,7 +50,7 @@ impl<R: Read> Tape for Passing<R> {
     }
 }
 
-pub(super) fn skip(reader: &mut dyn Read, count: u64) -> io::Result<()> {
+pub(crate) fn skip(reader: &mut dyn Read, count: u64) -> io::Result<()> {
     if io::copy(&mut reader.take(count), &mut io::sink())? < count {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -78,9 +78,9 @@ pub(crate) fn fill(reader: &mut dyn Read, block: &mut [u8]) -> io::Result<usize>
 }
 
 /// A reader with a place of its own: a thread that was given up may still read the same file.
-pub(super) struct Apart<'f> {
-    pub(super) file: &'f File,
-    pub(super) at: u64,
+pub(crate) struct Apart<'f> {
+    pub(crate) file: &'f File,
+    pub(crate) at: u64,
 }
 
 impl Read for Apart<'_> {

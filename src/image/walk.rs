@@ -21,7 +21,7 @@ const NAMES: usize = 64 << 20;
 pub(crate) const FIRST: usize = 8;
 
 #[derive(Clone, Debug)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Where its content begins, and its size.
     File(u64, u64),
     /// Another path of the archive; `None` leads out of it.
@@ -31,9 +31,9 @@ pub(super) enum Found {
 /// What was seen on a walk through an archive.
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
-    pub(super) found: HashMap<String, Found>,
-    pub(super) held: HashMap<String, Vec<u8>>,
-    pub(super) packings: HashMap<String, Packing>,
+    pub(crate) found: HashMap<String, Found>,
+    pub(crate) held: HashMap<String, Vec<u8>>,
+    pub(crate) packings: HashMap<String, Packing>,
     room_taken: u64,
     entries: usize,
     names: usize,
@@ -153,7 +153,7 @@ impl<T: Tape> Walk<T> {
     }
 }
 
-pub(super) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked> {
+pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked> {
     let mut walked = Walked::default();
     let mut walk = Walk::new(tape);
     while let Some(entry) = walk.next(name)? {
@@ -191,7 +191,7 @@ pub(super) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked
 }
 
 /// A path without detours; `None` when it is absolute or climbs out.
-pub(super) fn inside(path: &str) -> Option<String> {
+pub(crate) fn inside(path: &str) -> Option<String> {
     if path.starts_with('/') || path.contains('\0') || path.contains('\\') {
         return None;
     }

@@ -6,10 +6,10 @@ use std::io::IsTerminal as _;
 use serde::Serialize;
 
 use super::{Choice, Look, Lost, look, outcome};
-use crate::commands::Context;
-use crate::commands::format::Format;
+use crate::commands::invocation::Context;
+use crate::commands::invocation::format::Format;
 use crate::commands::pods::write;
-use crate::engine::docker_inventory::Removed;
+use crate::engine::docker::inventory::Removed;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::{Shown, frees};
 use crate::render::document;

@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use super::{find, pods};
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::member::{Found, LabPod};

@@ -3,7 +3,7 @@
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{lock, pods, select};
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::image::reference;

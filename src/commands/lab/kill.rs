@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::stage::Stage;
 use super::up::at;
 use super::{find, pods};
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::Pod;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::pods;
-use crate::commands::Context;
+use crate::commands::invocation::Context;
 use crate::commands::pods::style;
 use crate::engine::Engine;
 use crate::error::{Error, Result};

@@ -15,8 +15,8 @@ pub(crate) use prove::tell;
 
 use std::path::PathBuf;
 
-use crate::commands::Context;
-use crate::commands::target::Need;
+use crate::commands::invocation::Context;
+use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::label;

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::stage::{self, Stage};
 use super::{down, kill, pods, up};
-use crate::commands::Context;
-use crate::commands::format::Format;
+use crate::commands::invocation::Context;
+use crate::commands::invocation::format::Format;
 use crate::commands::pods::style;
 use crate::engine::Engine;
 use crate::error::{Error, Result};

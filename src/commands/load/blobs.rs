@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::transfer::KnownBlobs;
+use crate::load::transfer::KnownBlobs;
 use crate::settings::Settings;
 
 /// As many blobs as are worth remembering.

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::nodes::Node;
 use super::{Item, Load, fail};
 use crate::commands::bring::{Cargo, Name};
+use crate::context::files::Files;
 use crate::engine::buildkit::token;
-use crate::engine::docker_images::Image;
-use crate::engine::shipment::Shipment;
-use crate::engine::transfer::KnownBlobs;
+use crate::engine::docker::images::Image;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::DiffId;
-use crate::image::files::Files;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
+use crate::load::shipment::Shipment;
+use crate::load::transfer::KnownBlobs;
 use crate::render::load::Row;
 
 impl Load<'_> {

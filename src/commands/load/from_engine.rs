@@ -6,10 +6,10 @@ use super::{Item, Load, source};
 use crate::commands::bring::{Cargo, Name};
 use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
 use crate::engine::buildkit::token;
-use crate::engine::docker_images::Image;
-use crate::engine::transfer::{KnownBlobs, Transfer};
+use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
 use crate::image::reference;
+use crate::load::transfer::{KnownBlobs, Transfer};
 use crate::render::load::Row;
 
 impl Load<'_> {

@@ -13,18 +13,18 @@ use std::time::Instant;
 
 use self::nodes::Node;
 use self::source::Meaning;
-use crate::commands::Context;
 use crate::commands::bring::{Cargo, Name, needs};
-use crate::commands::format::{Format, Printed};
-use crate::commands::target::{Need, NodeTarget, Nodes};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::format::{Format, Printed};
+use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
+use crate::context::files::Files;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
-use crate::engine::transfer::KnownBlobs;
 use crate::error::{Error, Kind, Result};
-use crate::image::files::Files;
 use crate::image::packed::Offer;
 use crate::image::platform::Platform;
 use crate::image::reference;
+use crate::load::transfer::KnownBlobs;
 use crate::render::document;
 use crate::render::load::{self as render, LayerRow, Row};
 

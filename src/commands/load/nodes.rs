@@ -1,8 +1,8 @@
 //! The engines of a load: where it goes, and what the one that images come from has.
 
-use crate::commands::Context;
-use crate::commands::target::NodeTarget;
-use crate::engine::docker_images::Image;
+use crate::commands::invocation::Context;
+use crate::commands::invocation::target::NodeTarget;
+use crate::engine::docker::images::Image;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::commands::Context;
+use crate::commands::invocation::Context;
+use crate::context::files::Files;
 use crate::docker_env::endpoint::Endpoint;
 use crate::engine::Engine;
-use crate::engine::docker_images::Image;
+use crate::engine::docker::images::Image;
 use crate::error::{Error, Kind, Result};
 use crate::image::catalog;
-use crate::image::files::Files;
 use crate::image::packed::Offer;
 use crate::image::reference;
 

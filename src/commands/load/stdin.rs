@@ -7,11 +7,11 @@ use super::nodes::Node;
 use super::{Load, fail};
 use crate::commands::bring::Name;
 use crate::engine::buildkit::token;
-use crate::engine::stdin_archive::{Known, receive};
 use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
+use crate::load::stdin_archive::{Known, receive};
 use crate::render::load::{LayerRow, Row};
 
 /// The tag of transfer names.

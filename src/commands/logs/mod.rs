@@ -6,9 +6,9 @@ mod source;
 
 use self::reader::{Reader, Show};
 use self::source::Source;
-use crate::commands::format::Format;
-use crate::commands::{Context, one_pod};
-use crate::engine::docker_logs::LogRange;
+use crate::commands::invocation::format::Format;
+use crate::commands::invocation::{Context, one_pod};
+use crate::engine::docker::logs::LogRange;
 use crate::error::{Error, Result};
 use crate::pod::{Container, Pod, timestamp};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::source::{LONGEST_PAUSE, News, Source, State, next};
-use crate::commands::{Context, one_pod};
+use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pod::{self, Lone, Pod, PodState};

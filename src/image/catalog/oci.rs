@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{MOST_MANIFESTS, Room, configuration, familiar, parse, same_count, text};
+use crate::context::files::Files;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::image::files::Files;
 use crate::image::packed::{Offer, Packed, PackedLayer, Small};
 use crate::image::packing::Packing;
 

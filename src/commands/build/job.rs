@@ -1,0 +1,333 @@
+//! `devnet build`: one build, from the command line read and the engine connected to the image.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::commands::build::cache;
+use crate::commands::build::layout::Borrowed;
+use crate::commands::build::output;
+use crate::commands::build::result::{self, Other};
+use crate::commands::build::show::{self, Work};
+use crate::commands::build::source::{self, Source};
+use crate::commands::build::wanted::{self, Wanted};
+use crate::commands::invocation::Context;
+use crate::engine::buildkit::auth::Logins;
+use crate::engine::buildkit::content::Store;
+use crate::engine::buildkit::ssh::Agent;
+use crate::engine::buildkit::streams::Supply;
+use crate::engine::buildkit::{Built, Failure, Provide, Solve};
+use crate::engine::{Engine, Info};
+use crate::error::{Error, Result};
+use crate::host::registry_login;
+use crate::image::build::Options;
+use crate::image::build_flags;
+use crate::image::credentials::DockerConfig;
+use crate::render::build::Progress;
+
+/// Everything that a build needs, so that it can be done again.
+pub(super) struct Job {
+    pub(super) wanted: Wanted,
+    pub(super) source: Source,
+    pub(super) shared_key: String,
+    pub(super) progress: Progress,
+    pub(super) config: Arc<DockerConfig>,
+    /// The node that builds, and its engine.
+    pub(super) node: String,
+    pub(super) engine: Engine,
+    /// The nodes that get the image.
+    pub(super) others: Vec<Other>,
+    /// BuildKit is there, and is not to be used: why.
+    pub(super) buildkit_is_off: Option<String>,
+    pub(super) check: bool,
+    pub(super) iidfile: Option<PathBuf>,
+    pub(super) metadata_file: Option<PathBuf>,
+}
+
+/// What steps may ask for by its ID.
+pub(super) struct Provided {
+    secrets: BTreeMap<String, Vec<u8>>,
+    agents: BTreeMap<String, Agent>,
+}
+
+/// Reads the secrets and finds the agents.
+pub(super) async fn provided(wanted: &Wanted, context: &Context) -> Result<Provided> {
+    Ok(Provided {
+        secrets: source::secrets(&wanted.secrets, context)?,
+        agents: source::agents(&wanted.ssh, context).await?,
+    })
+}
+
+impl Job {
+    /// Builds, and gives the image's ID where there is an image.
+    pub(super) async fn build(
+        &mut self,
+        provided: Provided,
+        context: &Context,
+    ) -> Result<Option<String>> {
+        let wanted = &self.wanted;
+        // one question less where the answer changes nothing
+        let info = if wanted.outputs.is_empty()
+            && wanted.annotations.is_empty()
+            && wanted.options.attestations.is_empty()
+            && wanted.cache_to.is_empty()
+            && self.source.layouts.is_empty()
+        {
+            Info::default()
+        } else {
+            self.engine.info().await?
+        };
+        let upload = self.source.upload.take();
+        let mut options = wanted.options.clone();
+        if info.containerd_store {
+            return Box::pin(self.solve(provided, upload, options, &info, context)).await;
+        }
+        let borrowed = Borrowed::new(&self.source.layouts);
+        let work = async {
+            Box::pin(borrowed.bring(&self.engine, &mut options, context)).await?;
+            Box::pin(self.solve(provided, upload, options, &info, context)).await
+        };
+        let take_back = borrowed.take_back(&self.engine, context);
+        let id = Box::pin(context.or_undo(work, take_back)).await?;
+        borrowed.take_back(&self.engine, context).await;
+        Ok(id)
+    }
+
+    async fn solve(
+        &self,
+        provided: Provided,
+        mut upload: Option<Supply>,
+        mut options: Options,
+        info: &Info,
+        context: &Context,
+    ) -> Result<Option<String>> {
+        let engine = &self.engine;
+        let wanted = &self.wanted;
+        let caches = cache::find(&options.cache_from, &wanted.cache_to, engine, info, context)?;
+        options.cache_from.clone_from(&caches.from);
+        let mut stores = caches.stores;
+        stores.extend(self.source.layouts.iter().map(|layout| {
+            let store = Store {
+                root: layout.root.clone(),
+                grows: false,
+            };
+            (format!("oci:{}", layout.store), store)
+        }));
+        let options = &options;
+        let mut plan = output::plan(&wanted.outputs, options, &wanted.annotations, info)?;
+        let before = plan.images_before(engine).await?;
+        let mut built: Option<Built> = None;
+        let rounds = plan.rounds(engine);
+        if rounds.len() > 1 && upload.is_some() {
+            return Err(Error::failed(format!(
+                "the engine at {} makes one output at a time, and the context on stdin can be read once",
+                engine.address()
+            ))
+            .hint("give the context as a folder; Docker Engine 26 and newer make several outputs at once"));
+        }
+        for exporters in rounds {
+            let mut attributes = options.attributes();
+            if built.is_some() {
+                // what was built anew a moment ago is taken as it is
+                attributes.remove("no-cache");
+            }
+            let (exporters, results) = exporters.into_iter().unzip();
+            let solve = Solve {
+                attributes,
+                shared_key: self.shared_key.clone(),
+                exporters,
+                cache_from: caches.from.clone(),
+                cache_to: caches.to.clone(),
+                entitlements: entitlements(options),
+                provide: Provide {
+                    folders: self.source.folders.clone(),
+                    stores: stores.clone(),
+                    upload: upload.take(),
+                    secrets: provided.secrets.clone(),
+                    agents: provided.agents.clone(),
+                    logins: Some(logins(&self.config, context)),
+                    results,
+                },
+            };
+            let dockerfile = self.source.dockerfile.as_deref();
+            if self.check {
+                show::check(engine, solve, dockerfile, context).await?;
+                return Ok(None);
+            }
+            let work = Work::BuildKit(Box::new(solve));
+            let now = match self.buildkit_is_off {
+                Some(_) => None,
+                None => show::run(engine, work, self.progress, dockerfile, context).await?,
+            };
+            let now = match now {
+                Some(built) => built,
+                None => self.classic(options, context).await?,
+            };
+            match &mut built {
+                None => built = Some(now),
+                Some(built) => built.response.extend(now.response),
+            }
+        }
+        let built = built.unwrap_or_default();
+        cache::keep(&caches.to, &built.response)?;
+        let id = built.image_id();
+        plan.finish(engine, id, &before, &options.tags, context)
+            .await?;
+        if let (Some(file), Some(id)) = (&self.iidfile, id) {
+            result::write(file, id)?;
+        }
+        if let Some(file) = &self.metadata_file {
+            result::write(file, &result::metadata(&built))?;
+        }
+        let stdout_is_taken = wanted
+            .outputs
+            .iter()
+            .any(|output| output.dest.as_deref() == Some(Path::new("-")));
+        if let (Some(id), true) = (id, context.ui.quiet() && !stdout_is_taken) {
+            let line = format!("{id}\n");
+            context.ui.data(&line).map_err(Error::stdout)?;
+        }
+        if wanted.push {
+            self.push(context).await?;
+        }
+        Ok(id.map(ToOwned::to_owned))
+    }
+
+    /// The same by an engine's classic builder.
+    async fn classic(&self, options: &Options, context: &Context) -> Result<Built> {
+        let Self { wanted, engine, .. } = self;
+        let dockerfile = self.source.dockerfile.as_deref();
+        let classic = wanted::classic(&self.source, dockerfile);
+        let off = self.buildkit_is_off.as_deref();
+        let (pump, filename) = wanted::classic_or_why(classic, wanted, engine, off.is_some())?;
+        let options = Options {
+            filename,
+            ..options.clone()
+        };
+        let none = format!("the engine at {} has no BuildKit", engine.address());
+        context.ui.note(&format!(
+            "{}: its classic builder is used, which is sent the whole context",
+            off.unwrap_or(&none)
+        ));
+        let work = Work::Classic(&options, pump);
+        show::run(engine, work, self.progress, dockerfile, context)
+            .await?
+            .ok_or_else(|| Error::failed("the engine built no image"))
+    }
+
+    async fn push(&self, context: &Context) -> Result<()> {
+        for name in &self.wanted.options.tags {
+            let registry = build_flags::registry(name).to_owned();
+            let login = logins(&self.config, context)(registry).await;
+            self.engine.push_image(name, login).await?;
+            context.ui.detail(&format!("pushed {name}"));
+        }
+        Ok(())
+    }
+
+    /// The engines that have the image afterwards, the one that builds first.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&str, &Engine)> {
+        let others = self
+            .others
+            .iter()
+            .filter_map(|(name, engine)| Some((name.as_str(), engine.as_ref().ok()?)));
+        std::iter::once((self.node.as_str(), &self.engine)).chain(others)
+    }
+
+    /// Whether the result stays in the engine.
+    pub(super) fn is_for_the_engine(&self) -> bool {
+        let outputs = &self.wanted.outputs;
+        outputs.is_empty() || outputs.iter().any(output::is_for_the_engine)
+    }
+
+    /// Brings the image to the other nodes.
+    pub(super) async fn hand_over(&self, id: &str, context: &Context) -> Result<()> {
+        let names = &self.wanted.options.tags;
+        result::hand_over(&self.engine, id, names, &self.others, context).await
+    }
+}
+
+fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
+    let environment: Arc<Vec<(OsString, OsString)>> = Arc::new(
+        context
+            .settings
+            .environment
+            .all()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    );
+    let config = config.clone();
+    Arc::new(move |host| {
+        let (config, environment) = (config.clone(), environment.clone());
+        Box::pin(async move { registry_login::login(&config, &host, &environment).await })
+    })
+}
+
+/// Why the engine's BuildKit is not to be used, where that is so: as for docker, the variable
+/// decides, and else whoever runs the engine.
+pub(super) fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Option<String>> {
+    let word = context.settings.environment.text("DOCKER_BUILDKIT")?;
+    match word {
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(None),
+        Some(word @ ("0" | "f" | "F" | "false" | "FALSE" | "False")) => {
+            Ok(Some(format!("`DOCKER_BUILDKIT={word}`")))
+        }
+        None | Some("") => {
+            let off = engine.buildkit_is_off();
+            Ok(off.then(|| format!("BuildKit is off at {}", engine.address())))
+        }
+        Some(word) => Err(Error::usage(format!(
+            "`DOCKER_BUILDKIT={word}` is neither 0 nor 1"
+        ))),
+    }
+}
+
+/// Says what an old engine would silently leave out, and asks it what only it knows.
+pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Context) -> Result<()> {
+    let hosts = &mut wanted.options.hosts;
+    if hosts.iter().any(|(_, address)| address == "host-gateway") {
+        match engine.host_gateway().await {
+            Ok(gateway) => {
+                for (_, address) in hosts {
+                    if address == "host-gateway" {
+                        address.clone_from(&gateway);
+                    }
+                }
+            }
+            // the classic builder knows the word itself
+            Err(error) => match Failure::from(error) {
+                failure if failure.no_buildkit => {}
+                failure => return Err(failure.error),
+            },
+        }
+    }
+    let version = engine.version();
+    if engine.major().is_none_or(|major| major >= 23) {
+        return Ok(());
+    }
+    let who = format!("the engine at {} (version {version})", engine.address());
+    if !wanted.options.contexts.is_empty() {
+        return Err(Error::failed(format!("{who} knows no named contexts"))
+            .hint("Docker Engine 23 and newer do"));
+    }
+    for (flag, given) in [
+        ("--ulimit", !wanted.options.ulimits.is_empty()),
+        ("--shm-size", wanted.options.shm_size.is_some()),
+        ("--cgroup-parent", wanted.options.cgroup_parent.is_some()),
+    ] {
+        if given {
+            context
+                .ui
+                .warn(&format!("{who} knows no `{flag}` and builds without it"));
+        }
+    }
+    Ok(())
+}
+
+fn entitlements(options: &Options) -> Vec<String> {
+    let host = options.network.as_deref() == Some("host");
+    host.then(|| "network.host".to_owned())
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,125 @@
+//! `devnet build`: images in OCI layouts as named contexts, for engines that read no layouts: they
+//! are brought into the engine for as long as the build goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::commands::bring::Cargo;
+use crate::commands::build::source::Layout;
+use crate::commands::invocation::Context;
+use crate::context::files::Files;
+use crate::engine::Engine;
+use crate::engine::buildkit::token;
+use crate::engine::docker::images::Image;
+use crate::error::{Error, Result};
+use crate::image::build::Options;
+use crate::image::catalog;
+use crate::image::packed::Packed;
+use crate::image::platform::Platform;
+use crate::image::reference;
+use crate::load::shipment::Shipment;
+use crate::load::transfer::{KnownBlobs, Needs};
+
+const TAG: &str = "context";
+
+/// Layouts that an engine has for the time being, by the repositories that they get there.
+pub(super) struct Borrowed<'l>(Vec<(&'l Layout, String)>);
+
+impl<'l> Borrowed<'l> {
+    pub(super) fn new(layouts: &'l [Layout]) -> Self {
+        let own = |layout| (layout, reference::transfer(&token()));
+        Self(layouts.iter().map(own).collect())
+    }
+
+    /// Brings them into the engine, and has the build look for them there.
+    ///
+    /// # Errors
+    /// A layout's, or the engine's.
+    pub(super) async fn bring(
+        &self,
+        engine: &Engine,
+        options: &mut Options,
+        context: &Context,
+    ) -> Result<()> {
+        if !self.0.is_empty() && options.pull {
+            return Err(Error::failed("`--pull` and an OCI layout don't go together here")
+                .because("without containerd's image store the engine gets the layout's image under a name of ours, which no registry knows"));
+        }
+        let platform = match options.platforms.first() {
+            Some(platform) => Platform::parse(platform)?,
+            None => engine.platform().await?,
+        };
+        for (layout, repository) in &self.0 {
+            let cargo = Cargo::Archive(shipment(layout, &platform)?);
+            let needs = [Needs::of(engine, cargo.image()).await?];
+            let name = (repository.clone(), TAG.to_owned());
+            let sent = context
+                .bring(&cargo, &needs, &[name], &mut KnownBlobs::default())
+                .await?;
+            for sent in sent {
+                sent.outcome?;
+            }
+            let address = format!("docker-image://{repository}:{TAG}");
+            options.contexts.insert(layout.name.clone(), address);
+        }
+        Ok(())
+    }
+
+    /// Takes them away again; layers that a build used stay in its cache.
+    pub(super) async fn take_back(&self, engine: &Engine, context: &Context) {
+        for (_, repository) in &self.0 {
+            if let Err(error) = engine.untag(&format!("{repository}:{TAG}")).await {
+                context
+                    .ui
+                    .warn(&format!("{error}; `devnet clean` removes it"));
+            }
+        }
+    }
+}
+
+fn shipment(layout: &Layout, platform: &Platform) -> Result<Shipment> {
+    let place = layout.root.display().to_string();
+    let files = Files::open(Path::new(&layout.root), &place)?;
+    let is_meant = |packed: &Packed| {
+        let small = [&packed.manifest, &packed.index];
+        small
+            .into_iter()
+            .flatten()
+            .any(|small| small.digest == layout.digest)
+    };
+    let offers = catalog::read(&files)?;
+    let offer = offers
+        .iter()
+        .find(|offer| offer.choices.iter().any(is_meant))
+        .ok_or_else(|| {
+            Error::failed(format!(
+                "the index of the OCI layout `{place}` does not lead to {}",
+                layout.digest.as_str()
+            ))
+        })?;
+    let one = offer.choices.iter().find(|packed| {
+        packed
+            .manifest
+            .as_ref()
+            .is_some_and(|small| small.digest == layout.digest)
+    });
+    let packed = match one {
+        Some(one) => one,
+        None => offer.pick(platform, false)?,
+    };
+    Ok(Shipment {
+        image: Image {
+            id: packed.config_id().to_owned(),
+            layers: packed
+                .layers
+                .iter()
+                .map(|layer| layer.diff_id.clone())
+                .collect(),
+            size: packed.layers.iter().map(|layer| layer.size).sum(),
+            tags: Vec::new(),
+        },
+        packed: packed.clone(),
+        files: Arc::new(files),
+        token: token(),
+    })
+}

@@ -1,0 +1,210 @@
+//! `devnet build`: the command line, read; and the same for the classic builder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::commands::build::Args;
+use crate::commands::build::source::Source;
+use crate::commands::invocation::Context;
+use crate::context::{folder_tar, scope};
+use crate::engine::Engine;
+use crate::engine::buildkit::files::Folder;
+use crate::engine::buildkit::streams::Pump;
+use crate::error::{Error, Result};
+use crate::image::build::{self, Options};
+use crate::image::build_flags::{self, Attributed, Output, Secret, Ssh};
+use crate::image::credentials::DockerConfig;
+use crate::image::ignore;
+
+/// The command line, read.
+pub(super) struct Wanted {
+    pub(super) options: Options,
+    pub(super) secrets: Vec<Secret>,
+    pub(super) ssh: Vec<Ssh>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) cache_to: Vec<Attributed>,
+    pub(super) push: bool,
+}
+
+pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Result<Wanted> {
+    let environment = |name: &str| {
+        let value = context.settings.environment.os(name)?;
+        value.to_str().map(ToOwned::to_owned)
+    };
+    let mut build_args = config.proxy_args();
+    // reproducible builds say their time in the environment
+    if let Some(epoch) = environment("SOURCE_DATE_EPOCH").filter(|epoch| !epoch.is_empty()) {
+        build_args.insert("SOURCE_DATE_EPOCH".into(), epoch);
+    }
+    build_args.extend(build::build_args(&args.build_arg, &environment)?);
+    let each = |texts: &[String], read: &dyn Fn(&str) -> Result<Attributed>| {
+        texts
+            .iter()
+            .map(|text| read(text))
+            .collect::<Result<Vec<_>>>()
+    };
+    let outputs = args
+        .output
+        .iter()
+        .map(|text| build_flags::output(text))
+        .collect::<Result<Vec<_>>>()?;
+    let wants_push = |output: &Output| {
+        output.what.kind == "registry"
+            || output
+                .what
+                .attributes
+                .get("push")
+                .is_some_and(|push| push == "true")
+    };
+    let push = args.push || outputs.iter().any(wants_push);
+    let mut tags = args.tags.clone();
+    for names in outputs
+        .iter()
+        .filter_map(|output| output.what.attributes.get("name"))
+    {
+        tags.extend(names.split(',').map(ToOwned::to_owned));
+    }
+    for tag in &tags {
+        build_flags::image_name(tag)?;
+    }
+    if push && tags.is_empty() {
+        return Err(Error::usage("there is no name to push to").hint("give one with `-t`"));
+    }
+    let attestations = [("provenance", &args.provenance), ("sbom", &args.sbom)]
+        .into_iter()
+        .filter_map(|(kind, how)| Some((kind, how.as_deref()?)))
+        .filter(|(_, how)| *how != "false")
+        .map(|(kind, how)| {
+            let how = match (kind, how) {
+                ("provenance", "true") => "mode=min",
+                (_, "true") => "",
+                (_, how) => how,
+            };
+            (kind.to_owned(), how.to_owned())
+        })
+        .collect();
+    Ok(Wanted {
+        push,
+        options: Options {
+            tags,
+            attestations,
+            build_args,
+            labels: build::labels(&args.label)?,
+            target: args.target.clone(),
+            platforms: args.platform.clone(),
+            no_cache: args.no_cache,
+            no_cache_filter: args.no_cache_filter.clone(),
+            pull: args.pull,
+            network: args.network.clone(),
+            hosts: args
+                .add_host
+                .iter()
+                .map(|text| build_flags::host(text))
+                .collect::<Result<_>>()?,
+            cgroup_parent: args.cgroup_parent.clone(),
+            shm_size: args
+                .shm_size
+                .as_deref()
+                .map(|text| build_flags::bytes("--shm-size", text))
+                .transpose()?,
+            ulimits: args
+                .ulimit
+                .iter()
+                .map(|text| build_flags::ulimit(text))
+                .collect::<Result<_>>()?,
+            cache_from: each(&args.cache_from, &|text| {
+                build_flags::cache("--cache-from", text)
+            })?,
+            ..Options::default()
+        },
+        secrets: args
+            .secret
+            .iter()
+            .map(|text| build_flags::secret(text))
+            .collect::<Result<_>>()?,
+        ssh: args.ssh.iter().map(|text| build_flags::ssh(text)).collect(),
+        outputs,
+        annotations: args
+            .annotation
+            .iter()
+            .map(|text| build_flags::annotation(text))
+            .collect::<Result<_>>()?,
+        cache_to: each(&args.cache_to, &|text| {
+            build_flags::cache("--cache-to", text)
+        })?,
+    })
+}
+
+/// The context as the classic builder takes it, and the Dockerfile's name in it; the reason where
+/// that is not possible.
+pub(super) fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pump, String)> {
+    let needs_buildkit = |what: &str| Error::failed(format!("{what} needs BuildKit"));
+    let root = match source.folders.get("context") {
+        Some(Folder::Path(root)) => Some(root.clone()),
+        Some(Folder::Memory(_)) => None,
+        None => return Err(needs_buildkit("a context that is no folder")),
+    };
+    let text = match (dockerfile, source.folders.get("dockerfile")) {
+        (Some(file), _) => std::fs::read(file).map_err(|error| {
+            Error::failed(format!("`{}` can't be read", file.display())).because(error)
+        })?,
+        (None, Some(Folder::Memory(files))) => files.values().next().cloned().unwrap_or_default(),
+        (None, _) => return Err(needs_buildkit("a Dockerfile that is no file")),
+    };
+    let common = root.as_ref().map(|root| root.join(".dockerignore"));
+    let exclude = scope::excluded(root.as_deref(), dockerfile);
+    let matcher = ignore::Matcher::new(&exclude)
+        .map_err(|error| Error::failed("the build context can't be filtered").because(error))?;
+    let within = root
+        .as_deref()
+        .and_then(|root| dockerfile?.strip_prefix(root).ok()?.to_str())
+        .map(|path| path.replace('\\', "/"))
+        .filter(|path| !matcher.matches(path, None).0);
+    let apart = within.is_none().then(|| folder_tar::Apart {
+        text,
+        visible_ignore: common
+            .as_ref()
+            .filter(|_| !matcher.matches(".dockerignore", None).0)
+            .and_then(|file| std::fs::read_to_string(file).ok()),
+    });
+    let name = within.unwrap_or_else(|| folder_tar::DOCKERFILE.to_owned());
+    let pump = Box::new(move |to: &mut dyn std::io::Write| {
+        folder_tar::write(root.as_deref(), &exclude, apart.as_ref(), to)
+    });
+    Ok((pump, name))
+}
+
+/// Refuses what the classic builder would silently leave out.
+pub(super) fn classic_or_why(
+    classic: Result<(Pump, String)>,
+    wanted: &Wanted,
+    engine: &Engine,
+    off: bool,
+) -> Result<(Pump, String)> {
+    let options = &wanted.options;
+    let flags = [
+        ("--secret", !wanted.secrets.is_empty()),
+        ("--ssh", !wanted.ssh.is_empty()),
+        ("--output", !wanted.outputs.is_empty()),
+        ("--build-context", !options.contexts.is_empty()),
+        ("--cache-to", !wanted.cache_to.is_empty()),
+        ("--no-cache-filter", !options.no_cache_filter.is_empty()),
+        ("--ulimit", !options.ulimits.is_empty()),
+        ("--cgroup-parent", options.cgroup_parent.is_some()),
+    ];
+    if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+        let address = engine.address();
+        return Err(if off {
+            Error::failed(format!(
+                "`{flag}` needs BuildKit, which is off at {address}"
+            ))
+            .hint("`DOCKER_BUILDKIT=1` uses it all the same")
+        } else {
+            Error::failed(format!(
+                "`{flag}` needs BuildKit, which the engine at {address} does not have"
+            ))
+        });
+    }
+    classic
+}

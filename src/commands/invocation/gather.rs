@@ -1,0 +1,328 @@
+//! What commands on pods share: asking the engines and making pods of the answers.
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::commands::invocation::Context;
+use crate::commands::invocation::remember::{recall, remember, see, write_down};
+use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
+use crate::engine::docker::pods::Containers;
+use crate::engine::docker::store::READER;
+use crate::engine::{About, Engine, Info};
+use crate::error::{Error, Kind, Result};
+use crate::netns::{self, View};
+use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
+
+/// How closely to look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Depth {
+    pub(crate) lone: Lone,
+    /// Whether the nodes' kernels are asked too.
+    pub(crate) probe: bool,
+}
+
+/// What a look at all nodes found.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) snapshot: Snapshot,
+    /// Each node's clock at that moment: containers carry its times.
+    pub(crate) clocks: Vec<(String, Timestamp)>,
+    /// What is known of the pods' past, this look included.
+    pub(crate) lives: pod::Lives,
+    /// Nodes that did not answer, when others did.
+    pub(crate) lost: Vec<Error>,
+    /// The nodes' engines, for commands that ask on.
+    pub(crate) engines: Vec<Answered>,
+}
+
+/// A node that answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// As in the snapshot.
+    pub(crate) node: String,
+    pub(crate) engine: Engine,
+    pub(crate) facts: Vec<pod::ContainerFacts>,
+}
+
+impl Gathered {
+    /// The time on a node when it was looked at.
+    pub(crate) fn now(&self, node: &str) -> Option<Timestamp> {
+        self.clocks
+            .iter()
+            .find(|(name, _)| name == node)
+            .map(|(_, now)| *now)
+    }
+
+    /// Done, or partly: some nodes did not answer.
+    ///
+    /// # Errors
+    /// Partly (exit 5) with the first reason.
+    pub(crate) fn outcome(self) -> Result<()> {
+        match self.lost.into_iter().next() {
+            None => Ok(()),
+            Some(error) => Err(error.with_kind(Kind::Partly)),
+        }
+    }
+}
+
+/// The pods of one engine, from what its API says.
+pub(crate) async fn pods_of(
+    context: &Context,
+    engine: &Engine,
+    target: &Target,
+    node: &NodeTarget,
+) -> Result<Vec<Pod>> {
+    let containers = engine.containers().await?;
+    let pods = pod::pods(&node.name, &containers, Lone::Leave);
+    let mut known = recall(context);
+    see(&mut known, &pods, &containers);
+    // the journal has the machine's own name; asking for it takes its time, so only for news
+    if known.has_news()
+        && target.profile.is_none()
+        && let Ok(info) = engine.info().await
+    {
+        let name = name_of(target, node, &info);
+        let named = pod::pods(&name, &containers, Lone::Leave);
+        remember(context, &named, &containers);
+    } else {
+        write_down(context, &mut known);
+    }
+    Ok(pods)
+}
+
+/// Looks at every node of the target.
+///
+/// # Errors
+/// When no node answers.
+pub(crate) async fn gather(context: &Context, depth: Depth) -> Result<Gathered> {
+    gather_on(context, depth, None).await
+}
+
+/// Looks at every node of the target, or at the one that is named.
+///
+/// # Errors
+/// When no node answers, or there is none of that name.
+pub(crate) async fn gather_on(
+    context: &Context,
+    depth: Depth,
+    node: Option<&str>,
+) -> Result<Gathered> {
+    let target = context
+        .target_on(Need::Pods, Nodes::named_or_all(node))
+        .await?;
+    let looks = target
+        .nodes
+        .iter()
+        .map(|node| look(context, &target, node, depth));
+    let gathered = assemble(context, futures_util::future::join_all(looks).await)?;
+    for error in &gathered.lost {
+        context.ui.warn(&error.to_string());
+    }
+    Ok(gathered)
+}
+
+/// Makes one picture of what was seen on each node.
+///
+/// # Errors
+/// When nothing was seen on any.
+pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result<Gathered> {
+    let mut gathered = Gathered {
+        snapshot: Snapshot {
+            schema: 1,
+            ..Snapshot::default()
+        },
+        clocks: Vec::new(),
+        lives: pod::Lives::default(),
+        lost: Vec::new(),
+        engines: Vec::new(),
+    };
+    let mut facts = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Ok(seen) => {
+                gathered
+                    .clocks
+                    .extend(seen.now.map(|now| (seen.node.name.clone(), now)));
+                gathered.engines.push(Answered {
+                    node: seen.node.name.clone(),
+                    engine: seen.engine,
+                    facts: seen.facts.clone(),
+                });
+                gathered.snapshot.nodes.push(seen.node);
+                gathered.snapshot.pods.extend(seen.pods);
+                gathered.snapshot.findings.extend(seen.findings);
+                facts.extend(seen.facts);
+            }
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => gathered.lost.push(error),
+        }
+    }
+    if gathered.snapshot.nodes.is_empty()
+        && let Some(error) = gathered.lost.pop()
+    {
+        return Err(error);
+    }
+    let clocks = gathered.clocks.clone();
+    let now = |node: &str| {
+        clocks
+            .iter()
+            .find(|(name, _)| name == node)
+            .map(|(_, t)| *t)
+    };
+    let of_several = pod::judge(&mut gathered.snapshot.pods, &facts, now);
+    gathered.snapshot.findings.extend(of_several);
+    gathered.lives = remember(context, &gathered.snapshot.pods, &facts);
+    Ok(gathered)
+}
+
+/// What was seen on one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    engine: Engine,
+    node: Node,
+    now: Option<Timestamp>,
+    pods: Vec<Pod>,
+    findings: Vec<Finding>,
+    facts: Vec<pod::ContainerFacts>,
+}
+
+async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
+    let engine = context.connect(node).await?;
+    let listing = engine.listing().await?;
+    let borrowable = listing.borrowable();
+    // the probe is made meanwhile, and looks when all is told: it must see what the engine tells of
+    let (told, all_told) = oneshot::channel::<()>();
+    let engine_told = async {
+        let outcome = futures_util::try_join!(listing.inspected(), engine.info(), engine.about());
+        drop(told);
+        Ok(outcome)
+    };
+    let kernel_told = async {
+        if !depth.probe {
+            return Ok(None);
+        }
+        let look = engine.begin_look();
+        let work = look.once(borrowable, async {
+            let _all_told = all_told.await;
+        });
+        let answer = context.or_undo(work, look.forget()).await;
+        match answer.and_then(|text| View::parse(&text)) {
+            Err(error) if error.kind() == Kind::Interrupted => Err(error),
+            seen => Ok(Some(seen)),
+        }
+    };
+    // what the engine fails to tell must not end the look before it is undone
+    let (outcome, seen) = futures_util::try_join!(engine_told, kernel_told)?;
+    let (Containers { facts, .. }, info, about) = outcome?;
+    if facts.iter().any(is_reader) {
+        engine.sweep_readers().await;
+    }
+    let name = name_of(target, node, &info);
+    let view = match seen {
+        Some(Err(error)) => {
+            tell_blind(context, &name, &error);
+            None
+        }
+        seen => seen.transpose()?,
+    };
+    let now = pod::timestamp(info.system_time.as_deref());
+    let about = about.clone();
+    Ok(examine(engine, &about, name, depth.lone, facts, now, view.as_ref()).await)
+}
+
+/// An engine that belongs to no profile is called as its machine calls itself.
+pub(crate) fn name_of(target: &Target, node: &NodeTarget, info: &Info) -> String {
+    match (&target.profile, &info.name) {
+        (None, Some(name)) => name.clone(),
+        _ => node.name.clone(),
+    }
+}
+
+/// Says that, and why, the kernel of a node was not asked.
+pub(crate) fn tell_blind(context: &Context, node: &str, error: &Error) {
+    let why = error
+        .causes()
+        .into_iter()
+        .next()
+        .map_or(String::new(), |why| format!(" ({why})"));
+    context.ui.note(&format!(
+        "what only the kernel of `{node}` knows is left out: {error}{why}"
+    ));
+}
+
+/// Makes pods of what an engine, and where it could be asked its kernel, say.
+pub(crate) async fn examine(
+    engine: Engine,
+    about: &About,
+    name: String,
+    lone: Lone,
+    facts: Vec<pod::ContainerFacts>,
+    now: Option<Timestamp>,
+    view: Option<&View>,
+) -> Seen {
+    let mut pods = pod::pods(&name, &facts, lone);
+    let mut node = Node {
+        name,
+        runtime: "docker".into(),
+        version: about.version.clone(),
+        api_version: about.api_version.clone(),
+        os: about.os.clone(),
+        arch: about.arch.clone(),
+        namespaces: None,
+    };
+    let mut findings = Vec::new();
+    if let Some(view) = view {
+        findings = netns::join(&mut pods, &mut node, view, &facts);
+        for pod in &mut pods {
+            let found = netns::listeners(pod, &facts);
+            pod.findings.extend(found);
+            conflicts(&engine, pod, &facts).await;
+        }
+    } else {
+        engine.ips_from_hosts_files(&mut pods, &facts).await;
+    }
+    Seen {
+        engine,
+        node,
+        now,
+        pods,
+        findings,
+        facts,
+    }
+}
+
+/// Finds containers that lost their port to another of the pod: their last words say so.
+async fn conflicts(engine: &Engine, pod: &mut Pod, facts: &[pod::ContainerFacts]) {
+    const LAST_LINES: usize = 20;
+    let failed = |life: &&pod::Container| {
+        // codes from 125 on are the runtime's own, or a signal's
+        life.state == "exited" && life.exit_code.is_some_and(|code| (1..125).contains(&code))
+    };
+    let mut found = Vec::new();
+    for container in &pod.containers {
+        let lives = [container].into_iter().chain(
+            pod.containers_before
+                .iter()
+                .filter(|life| life.name == container.name),
+        );
+        let Some(life) = lives.take(2).find(failed) else {
+            continue;
+        };
+        let Some(facts) = facts.iter().find(|facts| facts.id == life.id) else {
+            continue;
+        };
+        // a container that has vanished, or whose logs can't be read, tells nothing
+        if let Ok(log) = engine.printed(&life.id, LAST_LINES).await {
+            found.extend(netns::conflict(pod, container, facts, &log));
+        }
+    }
+    pod.findings.extend(found);
+}
+
+/// Whether it is a container through which a transfer reads.
+fn is_reader(facts: &pod::ContainerFacts) -> bool {
+    facts
+        .labels
+        .get(crate::lab::label::ROLE)
+        .is_some_and(|role| role == READER)
+}

@@ -1,0 +1,131 @@
+//! One pod by name, and one of its containers: what `exec` and `logs` ask first.
+
+use crate::commands::invocation::Context;
+use crate::commands::invocation::gather;
+use crate::commands::invocation::target::Need;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::pod::{self, Container, Pod, is_up};
+
+/// The label that names a pod's main container; annotations reach an engine as labels.
+const DEFAULT_CONTAINER: [&str; 2] = [
+    "annotation.kubectl.kubernetes.io/default-container",
+    "kubectl.kubernetes.io/default-container",
+];
+
+/// Finds the one pod that `wanted` means among all nodes, with the engine that runs it.
+///
+/// # Errors
+/// Not found, ambiguous, or no node answers.
+pub(crate) async fn find(
+    context: &Context,
+    wanted: &str,
+    namespace: Option<&str>,
+) -> Result<(Engine, Pod)> {
+    let target = context.target(Need::Pods).await?;
+    let target = &target;
+    let looks = target.nodes.iter().map(|node| async move {
+        let engine = context.connect(node).await?;
+        let pods = gather::pods_of(context, &engine, target, node).await?;
+        Ok::<_, Error>((engine, pods))
+    });
+    let (mut engines, mut all, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    for (node, outcome) in target
+        .nodes
+        .iter()
+        .zip(futures_util::future::join_all(looks).await)
+    {
+        match outcome {
+            Ok((engine, pods)) => {
+                engines.push((node.name.clone(), engine));
+                all.extend(pods);
+            }
+            Err(error) => lost.push(error),
+        }
+    }
+    if engines.is_empty()
+        && let Some(error) = lost.pop()
+    {
+        return Err(error);
+    }
+    for error in &lost {
+        context.ui.warn(&error.to_string());
+    }
+    all.retain(|pod| namespace.is_none_or(|namespace| pod.namespace == namespace));
+    let found = pod::select(&all, wanted)?.clone();
+    let engine = engines
+        .into_iter()
+        .find(|(name, _)| *name == found.node)
+        .map(|(_, engine)| engine)
+        .ok_or_else(|| Error::failed(format!("the node of pod `{}` is not known", found.name)))?;
+    Ok((engine, found))
+}
+
+/// The container of that name, or the pod's default: the one that is named by annotation, else the
+/// oldest running one that did not start as an init container (named on stderr).
+///
+/// # Errors
+/// Not found, with the names that there are.
+pub(crate) fn container<'a>(
+    context: &Context,
+    pod: &'a Pod,
+    wanted: Option<&str>,
+) -> Result<&'a Container> {
+    let names = || {
+        pod.containers
+            .iter()
+            .map(|container| container.name.clone())
+            .collect::<Vec<_>>()
+    };
+    if let Some(wanted) = wanted {
+        return named(&pod.containers, wanted).ok_or_else(|| {
+            Error::not_found(format!("pod `{}` has no container `{wanted}`", pod.name))
+                .hint(format!("it has: {}", names().join(", ")))
+        });
+    }
+    let annotated = DEFAULT_CONTAINER
+        .iter()
+        .find_map(|label| pod.labels.get(*label));
+    if let Some(container) = annotated.and_then(|name| {
+        pod.containers
+            .iter()
+            .find(|container| container.name == *name)
+    }) {
+        return Ok(container);
+    }
+    let chosen =
+        pod.containers
+            .iter()
+            .filter(|container| is_up(&container.state) && container.kind != "init?")
+            .min_by(|a, b| a.started_at.cmp(&b.started_at))
+            .ok_or_else(|| {
+                Error::failed(format!("no container of pod `{}` is running", pod.name)).hint(
+                    format!("`devnet logs {} --previous` may tell why", pod.name),
+                )
+            })?;
+    if pod.containers.len() > 1 {
+        context.ui.note(&format!(
+            "container `{}` of: {}",
+            chosen.name,
+            names().join(", ")
+        ));
+    }
+    Ok(chosen)
+}
+
+/// An ID shorter than this may be the beginning of a name.
+const SHORTEST_ID: usize = 4;
+
+/// The container of that name, else the one whose ID begins so.
+pub(crate) fn named<'a>(containers: &'a [Container], wanted: &str) -> Option<&'a Container> {
+    let by_name = containers.iter().find(|container| container.name == wanted);
+    by_name.or_else(|| {
+        (wanted.len() >= SHORTEST_ID)
+            .then(|| {
+                containers
+                    .iter()
+                    .find(|container| container.id.starts_with(wanted))
+            })
+            .flatten()
+    })
+}

@@ -1,0 +1,278 @@
+//! What a build needs of the Engine API beside BuildKit: the classic builder, an image as an
+//! archive, a push.
+
+use bollard::errors::Error as Why;
+use bollard::query_parameters as query;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use crate::engine::Engine;
+use crate::engine::buildkit::streams::{self, Pump, Sink};
+use crate::engine::buildkit::{Built, Failure};
+use crate::engine::docker::Docker;
+use crate::error::{Error, Result};
+use crate::image::build::Options;
+use crate::image::credentials::Login;
+use crate::progress::{Event, Log, Sender, Update, Vertex};
+
+impl Engine {
+    /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
+    /// `daemon.json`): it is there all the same, and clients are asked not to use it.
+    pub(crate) fn buildkit_is_off(&self) -> bool {
+        let Self::Docker(docker) = self;
+        // up to 22, engines say so where nobody asked for BuildKit
+        self.major().is_none_or(|major| major >= 23)
+            && docker.greeting().builder.as_deref() == Some("1")
+    }
+
+    /// Builds with the classic builder, from an archive that `context` writes.
+    ///
+    /// # Errors
+    /// The build failed, or the engine was lost.
+    pub(crate) async fn build_classic(
+        &self,
+        options: &Options,
+        context: Pump,
+        events: &Sender,
+    ) -> std::result::Result<Built, Failure> {
+        let Self::Docker(docker) = self;
+        docker.build_classic(options, context, events).await
+    }
+
+    /// Streams an image's archive, without its names, into `sink`.
+    ///
+    /// # Errors
+    /// The engine has no such image or was lost; the sink failed.
+    pub(crate) async fn save_image(&self, id: &str, sink: Sink) -> Result<()> {
+        let stream = self.save(id).map(|piece| piece.map(|bytes| bytes.to_vec()));
+        streams::into_sink(stream, sink)
+            .await
+            .map_err(|error| match error {
+                streams::Broken::From(error) => error,
+                streams::Broken::To(error) => {
+                    Error::failed("the archive can't be written").because(error)
+                }
+            })
+    }
+
+    /// Pushes an image to its registry.
+    ///
+    /// # Errors
+    /// What the engine or the registry said.
+    pub(crate) async fn push_image(&self, name: &str, login: Option<Login>) -> Result<()> {
+        let Self::Docker(docker) = self;
+        let (repository, tag) = split(name);
+        let login = login.map(|login| {
+            let token = login.user.is_empty();
+            bollard::auth::DockerCredentials {
+                identitytoken: token.then(|| login.secret.clone()),
+                password: (!token).then_some(login.secret),
+                username: Some(login.user),
+                ..Default::default()
+            }
+        });
+        let options = query::PushImageOptions {
+            tag: Some(tag.to_owned()),
+            ..Default::default()
+        };
+        docker
+            .slow
+            .push_image(repository, Some(options), login)
+            .try_for_each(|_line| async { Ok(()) })
+            .await
+            .map_err(|error| docker.failed(&format!("pushing `{name}`"), error))
+    }
+}
+
+/// Images whose layers may be taken.
+fn cache_from(options: &Options) -> Option<Vec<String>> {
+    let images: Vec<String> = options
+        .cache_from
+        .iter()
+        .filter_map(|cache| cache.attributes.get("ref").cloned())
+        .collect();
+    (!images.is_empty()).then_some(images)
+}
+
+/// A name and its tag; a port is no tag.
+fn split(name: &str) -> (&str, &str) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
+    }
+}
+
+impl Docker {
+    async fn tag(&self, id: &str, name: &str) -> Result<()> {
+        let (repository, tag) = split(name);
+        let options = query::TagImageOptions {
+            repo: Some(repository.to_owned()),
+            tag: Some(tag.to_owned()),
+        };
+        self.api
+            .tag_image(id, Some(options))
+            .await
+            .map_err(|error| self.failed(&format!("naming the image `{name}`"), error))
+    }
+
+    async fn build_classic(
+        &self,
+        options: &Options,
+        context: Pump,
+        events: &Sender,
+    ) -> std::result::Result<Built, Failure> {
+        let (received, writing) = streams::pumped(context);
+        let body = bollard::body_try_stream(received.map_ok(Bytes::from));
+        let pairs = |map: &std::collections::BTreeMap<String, String>| {
+            Some(map.clone().into_iter().collect())
+        };
+        let hosts = options
+            .hosts
+            .iter()
+            .map(|(name, address)| format!("{name}:{address}"));
+        let hosts = hosts.collect::<Vec<_>>().join(",");
+        let query = query::BuildImageOptions {
+            dockerfile: options.filename.clone(),
+            t: options.tags.first().cloned(),
+            extrahosts: (!hosts.is_empty()).then_some(hosts),
+            nocache: options.no_cache,
+            cachefrom: cache_from(options),
+            pull: options.pull.then(|| "true".to_owned()),
+            rm: true,
+            forcerm: true,
+            buildargs: pairs(&options.build_args),
+            labels: pairs(&options.labels),
+            shmsize: options.shm_size.and_then(|size| i32::try_from(size).ok()),
+            networkmode: options.network.clone(),
+            platform: options.platforms.first().cloned().unwrap_or_default(),
+            target: options.target.clone().unwrap_or_default(),
+            ..Default::default()
+        };
+        let mut steps = Steps::default();
+        let mut lines = self.slow.build_image(query, None, Some(body));
+        let outcome = loop {
+            match lines.next().await {
+                None => break Ok(()),
+                Some(Err(error)) => break Err(error),
+                Some(Ok(line)) => {
+                    if let Some(text) = line.stream.or(line.status) {
+                        let _nobody_reads = events.send(Event::Build(steps.take(&text)));
+                    }
+                }
+            }
+        };
+        drop(lines);
+        // what kept us from sending says more than the engine that waited
+        if let Ok(Err(error)) = writing.await
+            && outcome.is_err()
+        {
+            return Err(error.into());
+        }
+        let error = outcome.as_ref().err().map(|error| match error {
+            Why::DockerStreamError { error } => error.clone(),
+            other => other.to_string(),
+        });
+        let _nobody_reads = events.send(Event::Build(steps.end(error.as_deref())));
+        if let Err(error) = outcome {
+            return Err(Failure::from(match error {
+                Why::DockerStreamError { error } => {
+                    Error::failed("the build failed").because(error)
+                }
+                other => self.failed("the build", other),
+            }));
+        }
+        let short = steps
+            .image
+            .ok_or_else(|| Error::failed("the engine built no image"))?;
+        let image = self
+            .api
+            .inspect_image(&short)
+            .await
+            .map_err(|error| self.failed("the image that was built", error))?;
+        let id = image.id.unwrap_or(short);
+        for name in options.tags.iter().skip(1) {
+            self.tag(&id, name).await?;
+        }
+        Ok(Built {
+            response: [("containerimage.digest".to_owned(), id)].into(),
+            ..Built::default()
+        })
+    }
+}
+
+/// The classic builder's lines as steps.
+#[derive(Default)]
+struct Steps {
+    step: Option<Vertex>,
+    /// The image's short ID, once it is said.
+    image: Option<String>,
+}
+
+impl Steps {
+    fn take(&mut self, text: &str) -> Update {
+        let now = Some(jiff::Timestamp::now());
+        let mut update = Update::default();
+        if let Some(id) = text.strip_prefix("Successfully built ") {
+            self.image = Some(id.trim().to_owned());
+            return update;
+        }
+        if text.starts_with("Step ") || self.step.is_none() {
+            let name = text.trim().to_owned();
+            if let Some(mut last) = self.step.take() {
+                last.completed = now;
+                update.vertexes.push(last);
+            }
+            let step = Vertex {
+                digest: name.clone(),
+                name,
+                started: now,
+                ..Vertex::default()
+            };
+            update.vertexes.push(step.clone());
+            self.step = Some(step);
+        } else if let Some(step) = &self.step {
+            update.logs.push(Log {
+                vertex: step.digest.clone(),
+                stream: 1,
+                data: text.into(),
+                timestamp: now,
+            });
+        }
+        update
+    }
+
+    fn end(&mut self, error: Option<&str>) -> Update {
+        let last = self.step.take().map(|mut step| {
+            step.completed = Some(jiff::Timestamp::now());
+            error.unwrap_or_default().clone_into(&mut step.error);
+            step
+        });
+        Update {
+            vertexes: last.into_iter().collect(),
+            ..Update::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_classic_builders_lines_become_steps() {
+        let mut steps = Steps::default();
+        assert_eq!(steps.take("Step 1/2 : FROM x\n").vertexes.len(), 1);
+        assert_eq!(steps.take(" ---> abc\n").logs.len(), 1);
+        let next = steps.take("Step 2/2 : RUN y\n").vertexes;
+        assert!(next[0].completed.is_some() && next[1].completed.is_none());
+        steps.take("Successfully built 0123abc\n");
+        assert_eq!(steps.image.as_deref(), Some("0123abc"));
+        assert_eq!(steps.end(Some("no")).vertexes[0].error, "no");
+    }
+
+    #[test]
+    fn a_port_is_no_tag() {
+        assert_eq!(split("127.0.0.1:5000/a"), ("127.0.0.1:5000/a", "latest"));
+        assert_eq!(split("a:1"), ("a", "1"));
+    }
+}

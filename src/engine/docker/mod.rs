@@ -1,0 +1,326 @@
+//! The Docker Engine API through bollard, over our own transport: connecting, and what an engine
+//! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
+
+mod build;
+pub(crate) mod carrier;
+mod containers;
+mod events;
+pub(crate) mod exec;
+pub(crate) mod helper;
+pub(crate) mod images;
+pub(crate) mod inventory;
+pub(crate) mod leftovers;
+pub(crate) mod logs;
+mod networks;
+pub(crate) mod pods;
+mod probe;
+mod reach;
+pub(crate) mod snap;
+pub(crate) mod store;
+mod sweep;
+
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bollard::models::SystemVersion;
+use bollard::{BollardRequest, ClientVersion};
+use tokio::sync::OnceCell;
+
+use crate::docker_env::endpoint::Endpoint;
+use crate::docker_env::published::Published;
+use crate::engine::{About, Info};
+use crate::error::{Error, Result};
+use crate::settings::Settings;
+use crate::wire::transport::{self, Dialer};
+
+/// Until the first answer begins, dialling included: a person waits for it.
+const FIRST: Duration = Duration::from_secs(8);
+/// Until an answer begins, for questions.
+const SHORT: Duration = Duration::from_secs(20);
+/// Until an answer begins, where the engine works or a body is sent first: load, stop, wait.
+const LONG: Duration = Duration::from_secs(3600);
+
+type Answer = Pin<
+    Box<
+        dyn Future<Output = Result<http::Response<hyper::body::Incoming>, bollard::errors::Error>>
+            + Send,
+    >,
+>;
+
+/// A Docker engine, connected. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Docker {
+    /// For questions: the engine must begin to answer soon.
+    pub(super) api: bollard::Docker,
+    /// For work that takes its time.
+    pub(super) slow: bollard::Docker,
+    pub(super) dialer: Dialer,
+    greeting: Greeting,
+    about: Arc<OnceCell<About>>,
+    /// Bytes of archives that were handed over.
+    pub(super) loaded: Arc<AtomicU64>,
+}
+
+impl Docker {
+    pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
+        let dialer = Dialer::new(endpoint, settings)?;
+        let client = transport::client(&dialer);
+        // bollard shows no headers
+        let heard: Arc<OnceLock<Greeting>> = Arc::default();
+        let hear = heard.clone();
+        let ask = move |request: BollardRequest| {
+            let (client, hear) = (client.clone(), hear.clone());
+            Box::pin(async move {
+                let answer = client.request(request).await?;
+                hear.get_or_init(|| Greeting::read(answer.headers()));
+                Ok(answer)
+            }) as Answer
+        };
+        let api = |limit: Duration, version: &ClientVersion| {
+            // the dialer knows where to; this only has to be a valid address
+            let address = Some("http://engine");
+            bollard::Docker::connect_with_custom_transport(
+                ask.clone(),
+                address,
+                limit.as_secs(),
+                version,
+            )
+            .map_err(|error| Error::failed("the API client could not be made").because(error))
+        };
+        let first = api(FIRST, bollard::API_DEFAULT_VERSION)?;
+        let mut greeting = match first.ping().await {
+            Ok(_) => heard.get().cloned().unwrap_or_default(),
+            Err(bollard::errors::Error::DockerResponseServerError { .. }) => Greeting::default(),
+            Err(error) => return Err(unreachable(endpoint, error)),
+        };
+        let about = Arc::new(OnceCell::new());
+        if greeting.version.is_none() || greeting.api_version.is_none() {
+            // no engine, or one behind a proxy that forbids this or changes headers
+            let said = first.version().await;
+            let said = About::from(said.map_err(|error| unreachable(endpoint, error))?);
+            greeting.version.clone_from(&said.version);
+            greeting.api_version.clone_from(&said.api_version);
+            about.set(said).ok();
+        }
+        let api = api(SHORT, &spoken(greeting.api_version.as_deref()))?;
+        let slow = api.clone().with_timeout(LONG);
+        Ok(Self {
+            api,
+            slow,
+            dialer,
+            greeting,
+            about,
+            loaded: Arc::default(),
+        })
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.dialer.endpoint()
+    }
+
+    pub(super) fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// Go's word for the engine's processor: `amd64`, `arm64`.
+    pub(super) async fn architecture(&self) -> Result<String> {
+        Ok(self.about().await?.arch.clone().unwrap_or_default())
+    }
+
+    /// Some engines start other programs to answer this, which takes them 5 to 15 ms.
+    pub(super) async fn about(&self) -> Result<&About> {
+        let ask = async {
+            let said = self.api.version().await;
+            said.map(About::from)
+                .map_err(|error| self.failed("`/version`", error))
+        };
+        self.about.get_or_try_init(|| ask).await
+    }
+
+    pub(super) async fn info(&self) -> Result<Info> {
+        let info = self
+            .api
+            .info()
+            .await
+            .map_err(|error| self.failed("`/info`", error))?;
+        Ok(Info {
+            id: info.id,
+            name: info.name,
+            containerd_store: info
+                .driver_status
+                .iter()
+                .flatten()
+                .flatten()
+                .any(|text| text == "io.containerd.snapshotter.v1"),
+            system_time: info.system_time,
+            root_dir: info.docker_root_dir,
+        })
+    }
+
+    pub(super) async fn published(&self, container: &str) -> Result<Published> {
+        let what = format!("container `{container}`");
+        let found = self
+            .api
+            .inspect_container(container, None)
+            .await
+            .map_err(|error| self.failed(&what, error))?;
+        let mut published = Published {
+            state: found
+                .state
+                .and_then(|state| state.status)
+                .map(|status| status.to_string())
+                .unwrap_or_default(),
+            ..Published::default()
+        };
+        let ports = found.network_settings.and_then(|settings| settings.ports);
+        for (inner, bindings) in ports.unwrap_or_default() {
+            let outer = bindings.iter().flatten();
+            published.note(
+                &inner,
+                outer.filter_map(|binding| binding.host_port.as_deref()),
+            );
+        }
+        Ok(published)
+    }
+
+    /// The median of a few pings.
+    pub(super) async fn round_trip(&self) -> Result<Duration> {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let begun = std::time::Instant::now();
+            self.api
+                .ping()
+                .await
+                .map_err(|error| self.failed("`/_ping`", error))?;
+            times.push(begun.elapsed());
+        }
+        times.sort();
+        Ok(times[times.len() / 2])
+    }
+
+    /// A failure of this engine: what was asked, and what it said.
+    pub(super) fn failed(&self, what: &str, error: bollard::errors::Error) -> Error {
+        use bollard::errors::Error as Why;
+        match error {
+            Why::DockerResponseServerError {
+                status_code: 404,
+                message,
+            } => Error::not_found(format!("{what}: {}", message.trim())),
+            Why::DockerResponseServerError { message, .. } => Error::failed(format!(
+                "{what}: the engine at {} said: {}",
+                self.endpoint(),
+                message.trim()
+            )),
+            Why::DockerStreamError { error } => Error::failed(format!(
+                "{what}: the engine at {} said: {}",
+                self.endpoint(),
+                error.trim()
+            )),
+            other => Error::failed(format!(
+                "{what}: the engine at {} was lost",
+                self.endpoint()
+            ))
+            .because(other),
+        }
+    }
+}
+
+impl From<SystemVersion> for About {
+    fn from(said: SystemVersion) -> Self {
+        Self {
+            version: said.version,
+            api_version: said.api_version,
+            min_api_version: said.min_api_version,
+            os: said.os,
+            arch: said.arch,
+        }
+    }
+}
+
+/// What the headers of an engine's every answer say: `/_ping` costs it nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Greeting {
+    /// As `28.5.2`.
+    pub(super) version: Option<String>,
+    /// The newest API version that it speaks, as `1.51`.
+    api_version: Option<String>,
+    /// Which builder clients should use; only `/_ping` says it.
+    pub(super) builder: Option<String>,
+}
+
+impl Greeting {
+    fn read(headers: &http::HeaderMap) -> Self {
+        let text = |name| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        Self {
+            // `Docker/28.5.2 (linux)`, `Libpod/5.4.2 (linux)`; proxies write their own
+            version: text("server").and_then(|server| {
+                let (product, version) = server.split_once(' ')?.0.split_once('/')?;
+                matches!(product, "Docker" | "Libpod").then(|| version.to_owned())
+            }),
+            api_version: text("api-version"),
+            builder: text("builder-version"),
+        }
+    }
+}
+
+/// The API version that both sides speak: the engine's, or ours where that is older.
+fn spoken(engine: Option<&str>) -> ClientVersion {
+    let ours = bollard::API_DEFAULT_VERSION;
+    let numbers = engine
+        .and_then(|version| version.split_once('.'))
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    match numbers {
+        Some((major_version, minor_version))
+            if (major_version, minor_version) < (ours.major_version, ours.minor_version) =>
+        {
+            ClientVersion {
+                major_version,
+                minor_version,
+            }
+        }
+        _ => ClientVersion {
+            major_version: ours.major_version,
+            minor_version: ours.minor_version,
+        },
+    }
+}
+
+/// What answered, but not as an engine does.
+const NO_ENGINE: &str = "is it a Docker engine that listens there?";
+
+/// Why the first question to an engine had no answer. The dialer's own reason stands inside
+/// hyper's and bollard's wrappers.
+fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = next {
+        if let Some(ours) = inner.downcast_ref::<Error>() {
+            let mut said = Error::new(ours.kind(), ours.to_string());
+            if let Some(cause) = ours.causes().first() {
+                said = said.because(cause.clone());
+            }
+            return ours
+                .hints()
+                .iter()
+                .fold(said, |said, hint| said.hint(hint.clone()));
+        }
+        next = inner.source();
+    }
+    let said = Error::unreachable(format!("no engine answered at {endpoint}"));
+    if matches!(error, bollard::errors::Error::RequestTimeoutError) {
+        return said
+            .because(format!("no answer within {} s", FIRST.as_secs()))
+            .hint("the machine may be paused or overloaded");
+    }
+    if let bollard::errors::Error::DockerResponseServerError { message, .. } = &error {
+        let said = said.because(message.trim().to_owned());
+        // Go's TLS server says this to who speaks plain HTTP
+        return if message.contains("HTTP request to an HTTPS server") {
+            said.hint("it listens with TLS: name its certificates with `--tls-cert-path DIR`")
+        } else {
+            said.hint(NO_ENGINE)
+        };
+    }
+    said.because(error).hint(NO_ENGINE)
+}

@@ -1,0 +1,239 @@
+//! Networks and volumes that devnet makes, and finds again by label.
+
+use std::collections::HashMap;
+
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::query_parameters::{
+    InspectNetworkOptions, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveVolumeOptionsBuilder,
+};
+
+use crate::engine::Engine;
+use crate::engine::docker::Docker;
+use crate::engine::docker::containers::unless;
+use crate::error::Result;
+use crate::lab::spec::{Backing, VolumeSpec};
+
+/// A network of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundNetwork {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) labels: HashMap<String, String>,
+    /// Its first IPv4 subnet, as `10.88.0.0/16`.
+    pub(crate) subnet: Option<String>,
+    pub(crate) gateway: Option<String>,
+    /// The addresses of the containers in it that run.
+    pub(crate) addresses: Vec<String>,
+}
+
+impl Engine {
+    /// The network of that name; `None` when there is none.
+    pub(crate) async fn network(&self, name: &str) -> Result<Option<FoundNetwork>> {
+        let Self::Docker(docker) = self;
+        docker.network(name).await
+    }
+
+    /// The IDs of the networks with this label (`name` or `name=value`).
+    pub(crate) async fn labelled_networks(&self, label: &str) -> Result<Vec<String>> {
+        let Self::Docker(docker) = self;
+        docker.labelled_networks(label).await
+    }
+
+    /// Makes a bridge network; without a subnet the engine chooses one that its machine has no
+    /// route to.
+    pub(crate) async fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &[(&str, &str)],
+    ) -> Result<String> {
+        let Self::Docker(docker) = self;
+        docker.create_network(name, subnet, labels).await
+    }
+
+    /// Removes a network. One that is gone already is no failure.
+    pub(crate) async fn remove_network(&self, name: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        let answer = docker.slow.remove_network(name).await;
+        unless(answer, 404)
+            .map_err(|error| docker.failed(&format!("removing network `{name}`"), error))
+    }
+
+    /// Makes an empty volume.
+    pub(crate) async fn create_volume(&self, spec: &VolumeSpec) -> Result<()> {
+        let Self::Docker(docker) = self;
+        docker.create_volume(spec).await
+    }
+
+    /// Makes a volume unless it is there, and gives the value that this label of it has then.
+    pub(crate) async fn claim_volume(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        label: &str,
+    ) -> Result<String> {
+        let Self::Docker(docker) = self;
+        docker.claim_volume(name, labels, label).await
+    }
+
+    /// The names of the volumes with this label (`name` or `name=value`).
+    pub(crate) async fn labelled_volumes(&self, label: &str) -> Result<Vec<String>> {
+        let Self::Docker(docker) = self;
+        docker.labelled_volumes(label).await
+    }
+
+    /// Removes a volume. One that is gone already is no failure.
+    pub(crate) async fn remove_volume(&self, name: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+        let answer = docker.slow.remove_volume(name, Some(options)).await;
+        unless(answer, 404)
+            .map_err(|error| docker.failed(&format!("removing volume `{name}`"), error))
+    }
+}
+
+impl Docker {
+    async fn network(&self, name: &str) -> Result<Option<FoundNetwork>> {
+        let none = None::<InspectNetworkOptions>;
+        let network = match self.api.inspect_network(name, none).await {
+            Ok(network) => network,
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(None),
+            Err(error) => return Err(self.failed(&format!("network `{name}`"), error)),
+        };
+        let config = network
+            .ipam
+            .and_then(|ipam| ipam.config)
+            .unwrap_or_default()
+            .into_iter()
+            .find(|config| config.subnet.as_ref().is_some_and(|s| s.contains('.')));
+        Ok(Some(FoundNetwork {
+            id: network.id.unwrap_or_default(),
+            name: network.name.unwrap_or_default(),
+            labels: network.labels.unwrap_or_default(),
+            subnet: config.as_ref().and_then(|config| config.subnet.clone()),
+            gateway: config.and_then(|config| config.gateway),
+            addresses: network
+                .containers
+                .unwrap_or_default()
+                .into_values()
+                .filter_map(|one| one.ipv4_address)
+                .filter_map(|address| Some(address.split('/').next()?.to_owned()))
+                .collect(),
+        }))
+    }
+
+    async fn labelled_networks(&self, label: &str) -> Result<Vec<String>> {
+        let options = ListNetworksOptionsBuilder::default()
+            .filters(&with(label))
+            .build();
+        let listed = self
+            .api
+            .list_networks(Some(options))
+            .await
+            .map_err(|error| self.failed("listing networks", error))?;
+        Ok(listed.into_iter().filter_map(|one| one.id).collect())
+    }
+
+    async fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &[(&str, &str)],
+    ) -> Result<String> {
+        let request = NetworkCreateRequest {
+            name: name.into(),
+            driver: Some("bridge".into()),
+            ipam: subnet.map(|subnet| Ipam {
+                config: Some(vec![IpamConfig {
+                    subnet: Some(subnet.into()),
+                    ..IpamConfig::default()
+                }]),
+                ..Ipam::default()
+            }),
+            labels: Some(
+                labels
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+            ),
+            ..NetworkCreateRequest::default()
+        };
+        let made = self
+            .slow
+            .create_network(request)
+            .await
+            .map_err(|error| self.failed(&format!("creating network `{name}`"), error))?;
+        Ok(made.id)
+    }
+
+    async fn create_volume(&self, spec: &VolumeSpec) -> Result<()> {
+        let mut options = HashMap::new();
+        if let Backing::Memory(limit) = spec.backing {
+            options.insert("type".to_owned(), "tmpfs".to_owned());
+            options.insert("device".to_owned(), "tmpfs".to_owned());
+            // everybody may write, as into a kubelet's emptyDir
+            let mut how = String::from("mode=0777");
+            for (name, value) in [("size", limit), ("gid", spec.group.map(i64::from))] {
+                if let Some(value) = value {
+                    how.push_str(&[",", name, "=", &value.to_string()].concat());
+                }
+            }
+            options.insert("o".to_owned(), how);
+        }
+        let request = VolumeCreateRequest {
+            name: Some(spec.name.clone()),
+            driver_opts: Some(options),
+            labels: Some(spec.labels.clone().into_iter().collect()),
+            ..VolumeCreateRequest::default()
+        };
+        let made = self.slow.create_volume(request).await;
+        made.map(drop)
+            .map_err(|error| self.failed(&format!("creating volume `{}`", spec.name), error))
+    }
+
+    async fn claim_volume(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        label: &str,
+    ) -> Result<String> {
+        let labels = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            labels: Some(labels.collect()),
+            ..VolumeCreateRequest::default()
+        };
+        let there = self
+            .slow
+            .create_volume(request)
+            .await
+            .map_err(|error| self.failed(&format!("creating volume `{name}`"), error))?;
+        Ok(there.labels.get(label).cloned().unwrap_or_default())
+    }
+
+    async fn labelled_volumes(&self, label: &str) -> Result<Vec<String>> {
+        let options = ListVolumesOptionsBuilder::default()
+            .filters(&with(label))
+            .build();
+        let listed = self
+            .api
+            .list_volumes(Some(options))
+            .await
+            .map_err(|error| self.failed("listing volumes", error))?;
+        Ok(listed
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|volume| volume.name)
+            .collect())
+    }
+}
+
+fn with(label: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![label.to_owned()])])
+}

@@ -1,0 +1,409 @@
+//! The containers of a Docker engine as facts: listed once, then each inspected, many at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read as _;
+
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::engine::Engine;
+use crate::engine::docker::Docker;
+use crate::engine::docker::carrier::{KIND, Lender, images_to_borrow, is_sandbox};
+use crate::error::Result;
+use crate::pod::{ContainerFacts, Pod};
+
+/// How many questions are on their way at once.
+const IN_FLIGHT: usize = 16;
+/// A file that is longer than this (in bytes, as an archive) is no host's list and no resolver's.
+const SMALL: usize = 1 << 20;
+
+impl Engine {
+    /// Every container of the engine, running or not, newest first.
+    ///
+    /// # Errors
+    /// When the engine does not answer or answers nonsense. A container that vanishes meanwhile
+    /// is left out.
+    pub(crate) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
+        Ok(self.listing().await?.inspected().await?.facts)
+    }
+
+    /// The same in two steps: what a list says is enough to begin something else meanwhile.
+    ///
+    /// # Errors
+    /// As `containers`.
+    pub(crate) async fn listing(&self) -> Result<Listing> {
+        let Self::Docker(docker) = self;
+        let none = HashMap::new();
+        let (listed, tags) = futures_util::try_join!(docker.listed(&none), docker.image_tags())?;
+        let docker = docker.clone();
+        Ok(Listing {
+            docker,
+            listed,
+            tags,
+        })
+    }
+
+    /// One container; `None` when it is gone.
+    pub(crate) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
+        let Self::Docker(docker) = self;
+        let answer = docker.inspect_or_gone(id.to_owned()).await?;
+        Ok(answer.map(|answer| facts(answer, &HashMap::new())))
+    }
+
+    /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
+    pub(crate) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
+        let Self::Docker(docker) = self;
+        for id in ids {
+            if let Some(text) = docker.small_file(id, "/etc/resolv.conf").await {
+                return Some(text);
+            }
+        }
+        None
+    }
+
+    /// Fills in the addresses of pods whose network a plugin made: the engine does not know them,
+    /// the `/etc/hosts` that the kubelet gave to their containers does. What can't be read stays
+    /// unknown.
+    pub(crate) async fn ips_from_hosts_files(&self, pods: &mut [Pod], facts: &[ContainerFacts]) {
+        let Self::Docker(docker) = self;
+        let wanted: Vec<(usize, String)> = pods
+            .iter()
+            .enumerate()
+            .filter_map(|(index, pod)| Some((index, writer_of_hosts(pod, facts)?)))
+            .collect();
+        let mut read = stream::iter(wanted)
+            .map(|(index, id)| async move { (index, docker.small_file(&id, "/etc/hosts").await) })
+            .buffer_unordered(IN_FLIGHT);
+        while let Some((index, text)) = read.next().await {
+            if let (Some(text), Some(pod)) = (text, pods.get_mut(index)) {
+                pod.ips = crate::pod::addresses_in_hosts(&text);
+            }
+        }
+    }
+}
+
+/// A container whose `/etc/hosts` tells the address that its pod has now.
+fn writer_of_hosts(pod: &Pod, facts: &[ContainerFacts]) -> Option<String> {
+    let sandbox = pod.sandbox.as_ref()?;
+    if !pod.ips.is_empty() || pod.host_network || !crate::pod::is_up(&sandbox.state) {
+        return None;
+    }
+    let started = crate::pod::timestamp(sandbox.started_at.as_deref());
+    facts
+        .iter()
+        .filter(|facts| {
+            facts
+                .hosts_path
+                .as_deref()
+                .is_some_and(|p| p.ends_with("/etc-hosts"))
+        })
+        .find(|facts| {
+            pod.containers.iter().any(|container| {
+                container.id == facts.id
+                    // an older sandbox had another address
+                    && container.sandbox_id.as_ref() == Some(&sandbox.id)
+                    && crate::pod::timestamp(facts.created_at.as_deref()) >= started
+            })
+        })
+        .map(|facts| facts.id.clone())
+}
+
+/// The containers of an engine as its list tells them.
+pub(crate) struct Listing {
+    docker: Docker,
+    listed: Vec<ContainerSummary>,
+    tags: HashMap<String, String>,
+}
+
+impl Listing {
+    /// Images of these containers, in which the probe can run.
+    pub(crate) fn borrowable(&self) -> Vec<String> {
+        images_to_borrow(self.listed.iter().map(|one| {
+            let kind = one.labels.as_ref().and_then(|labels| labels.get(KIND));
+            Lender {
+                image: one.image_id.as_deref(),
+                is_sandbox: is_sandbox(kind.map(String::as_str)),
+                up: crate::pod::is_up(&state(one)),
+            }
+        }))
+    }
+
+    /// Inspects each of them.
+    ///
+    /// # Errors
+    /// As `Engine::containers`.
+    pub(crate) async fn inspected(self) -> Result<Containers> {
+        let mut containers = Containers {
+            docker: self.docker,
+            facts: Vec::new(),
+            tags: self.tags,
+        };
+        let ids = self.listed.into_iter().filter_map(|one| one.id).collect();
+        containers.facts = containers.inspect(ids).await?;
+        Ok(containers)
+    }
+}
+
+/// The containers of an engine as they were last seen, newest first.
+pub(crate) struct Containers {
+    docker: Docker,
+    pub(crate) facts: Vec<ContainerFacts>,
+    tags: HashMap<String, String>,
+}
+
+impl Containers {
+    /// Looks again at those of which something was changed.
+    ///
+    /// # Errors
+    /// As `Engine::containers`.
+    pub(crate) async fn refresh(&mut self, changed: BTreeSet<String>) -> Result<()> {
+        let known = |id: &String| self.facts.iter().any(|facts| facts.id == *id);
+        if !changed.iter().all(known) {
+            self.tags = self.docker.image_tags().await?;
+        }
+        let now = self.inspect(changed.iter().cloned().collect()).await?;
+        put_in(&mut self.facts, &changed, now);
+        Ok(())
+    }
+
+    /// Looks whether all is as it was seen: an engine may have dropped an event.
+    ///
+    /// # Errors
+    /// As `Engine::containers`.
+    pub(crate) async fn check(&mut self) -> Result<()> {
+        let listed = self.docker.listed(&HashMap::new()).await?;
+        let listed = listed.iter().map(|one| (one.id.clone(), state(one)));
+        let listed: BTreeSet<_> = listed
+            .filter_map(|(id, state)| Some((id?, state)))
+            .collect();
+        let seen = self.facts.iter();
+        let seen = seen.map(|facts| (facts.id.clone(), facts.state.clone()));
+        let seen: BTreeSet<_> = seen.collect();
+        let changed = listed.symmetric_difference(&seen);
+        let changed: BTreeSet<_> = changed.map(|(id, _)| id.clone()).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.refresh(changed).await
+    }
+
+    async fn inspect(&self, ids: Vec<String>) -> Result<Vec<ContainerFacts>> {
+        let inspected: Vec<Option<ContainerInspectResponse>> = stream::iter(ids)
+            .map(|id| self.docker.inspect_or_gone(id))
+            .buffered(IN_FLIGHT)
+            .try_collect()
+            .await?;
+        Ok(inspected
+            .into_iter()
+            .flatten()
+            .map(|answer| facts(answer, &self.tags))
+            .collect())
+    }
+}
+
+/// Replaces those that were looked at again; who is not there any more goes, who is new stands first.
+fn put_in(all: &mut Vec<ContainerFacts>, changed: &BTreeSet<String>, now: Vec<ContainerFacts>) {
+    let mut now: BTreeMap<String, ContainerFacts> =
+        now.into_iter().map(|one| (one.id.clone(), one)).collect();
+    all.retain_mut(|facts| match now.remove(&facts.id) {
+        Some(one) => {
+            *facts = one;
+            true
+        }
+        None => !changed.contains(&facts.id),
+    });
+    let made = |facts: &ContainerFacts| crate::pod::timestamp(facts.created_at.as_deref());
+    all.extend(now.into_values());
+    all.sort_by_key(|facts| std::cmp::Reverse(made(facts)));
+}
+
+fn state(one: &ContainerSummary) -> String {
+    one.state.map(|state| state.to_string()).unwrap_or_default()
+}
+
+impl Docker {
+    /// The tags of every image that has one, by image ID.
+    async fn image_tags(&self) -> Result<HashMap<String, String>> {
+        let images = self.every_image().await?;
+        Ok(images
+            .into_iter()
+            .filter_map(|image| {
+                let tag = image.repo_tags.into_iter().find(|t| t != "<none>:<none>")?;
+                Some((image.id, tag))
+            })
+            .collect())
+    }
+
+    /// A small file of a container, which need not run.
+    async fn small_file(&self, id: &str, path: &str) -> Option<String> {
+        let options = DownloadFromContainerOptionsBuilder::default()
+            .path(path)
+            .build();
+        let mut archive = Vec::new();
+        let mut parts = std::pin::pin!(self.api.download_from_container(id, Some(options)));
+        while let Some(part) = parts.next().await {
+            archive.extend_from_slice(&part.ok()?);
+            if archive.len() > SMALL {
+                return None;
+            }
+        }
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let mut file = archive.entries().ok()?.next()?.ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// A container's description; `None` when it has vanished since it was listed.
+    async fn inspect_or_gone(&self, id: String) -> Result<Option<ContainerInspectResponse>> {
+        match self
+            .api
+            .inspect_container(&id, None::<InspectContainerOptions>)
+            .await
+        {
+            Ok(answer) => Ok(Some(answer)),
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
+            Err(error) => {
+                let short = id.get(..12).unwrap_or(&id);
+                Err(self.failed(&format!("inspecting container {short}"), error))
+            }
+        }
+    }
+}
+
+fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> ContainerFacts {
+    let state = answer.state.unwrap_or_default();
+    let host = answer.host_config.unwrap_or_default();
+    let config = answer.config.unwrap_or_default();
+    let network = answer.network_settings.unwrap_or_default();
+    let status = state
+        .status
+        .map(|status| status.to_string())
+        .unwrap_or_default();
+    let endpoints = || network.networks.iter().flat_map(HashMap::values);
+    let configured = config.image.unwrap_or_default();
+    let ended = !crate::pod::is_up(&status);
+    ContainerFacts {
+        id: answer.id.unwrap_or_default(),
+        name: answer
+            .name
+            .map(|name| name.trim_start_matches('/').to_owned())
+            .unwrap_or_default(),
+        // the kubelet configures image IDs; a person knows tags
+        image: match &answer.image {
+            Some(id) if *id == configured || configured.starts_with("sha256:") => {
+                tags.get(id).cloned().unwrap_or(configured)
+            }
+            _ => configured,
+        },
+        image_id: answer.image,
+        command: answer
+            .path
+            .into_iter()
+            .chain(answer.args.into_iter().flatten())
+            .collect(),
+        labels: config
+            .labels
+            .unwrap_or_default()
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+        exit_code: match status.as_str() {
+            // 0 until it was tried; then 126, 127 or 128 where it could not be started
+            "created" => state.exit_code.filter(|code| *code != 0),
+            _ => state.exit_code.filter(|_| ended),
+        },
+        state: status,
+        oom_killed: state.oom_killed,
+        error: state.error.filter(|text| !text.is_empty()),
+        pid: state
+            .pid
+            .and_then(|pid| u32::try_from(pid).ok())
+            .filter(|pid| *pid != 0),
+        created_at: time(answer.created),
+        started_at: time(state.started_at),
+        finished_at: time(state.finished_at).filter(|_| ended),
+        network_mode: host.network_mode.unwrap_or_default(),
+        ipc_mode: host.ipc_mode.unwrap_or_default(),
+        pid_mode: host.pid_mode.unwrap_or_default(),
+        uts_mode: host.uts_mode.unwrap_or_default(),
+        ips: if ended {
+            Vec::new()
+        } else {
+            addresses(endpoints(), |e| [&e.ip_address, &e.global_ipv6_address])
+        },
+        wanted_ips: addresses(endpoints().filter_map(|e| e.ipam_config.as_ref()), |ipam| {
+            [&ipam.ipv4_address, &ipam.ipv6_address]
+        }),
+        hosts_path: answer.hosts_path.filter(|path| !path.is_empty()),
+        sandbox_key: network.sandbox_key.clone().filter(|path| !path.is_empty()),
+        restart_count: answer
+            .restart_count
+            .and_then(|count| u32::try_from(count).ok()),
+        log_driver: host.log_config.and_then(|log| log.typ),
+        tty: config.tty.unwrap_or_default(),
+    }
+}
+
+/// The addresses of all networks, IPv4 first, without the empty ones.
+fn addresses<'a, T: 'a>(
+    of: impl Iterator<Item = &'a T>,
+    pick: impl Fn(&'a T) -> [&'a Option<String>; 2],
+) -> Vec<String> {
+    let mut found: Vec<String> = of
+        .flat_map(pick)
+        .filter_map(Clone::clone)
+        .filter(|address| !address.is_empty())
+        .collect();
+    found.sort_by_key(|address| (address.contains(':'), address.clone()));
+    found.dedup();
+    found
+}
+
+/// The engine's time, unless it is its zero ("never").
+fn time(text: Option<String>) -> Option<String> {
+    let text = text.filter(|text| !text.starts_with("0001-"))?;
+    let parsed: jiff::Timestamp = text.parse().ok()?;
+    Some(if text.ends_with('Z') {
+        text
+    } else {
+        parsed.to_string()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(id: &str, second: u8, state: &str) -> ContainerFacts {
+        ContainerFacts {
+            id: id.into(),
+            state: state.into(),
+            created_at: Some(format!("2026-01-01T00:00:{second:02}Z")),
+            ..ContainerFacts::default()
+        }
+    }
+
+    #[test]
+    fn what_changed_is_replaced_what_is_gone_goes_and_what_is_new_stands_first() {
+        let mut all = vec![
+            made("c", 3, "running"),
+            made("b", 2, "running"),
+            made("a", 1, "running"),
+        ];
+        let changed = BTreeSet::from(["b", "c", "d", "e"].map(str::to_owned));
+        // "e" came and went
+        let now = vec![made("d", 4, "created"), made("b", 2, "exited")];
+        put_in(&mut all, &changed, now);
+        assert_eq!(
+            all,
+            [
+                made("d", 4, "created"),
+                made("b", 2, "exited"),
+                made("a", 1, "running")
+            ]
+        );
+    }
+}

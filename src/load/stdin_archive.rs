@@ -1,0 +1,391 @@
+//! An archive that comes through a pipe: there is no going back to it, and what it means stands at
+//! its end. Files that a node is known to have are left out, all else is passed on as it comes and
+//! hashed; how the image is put together is sent last, once all that is known to be right.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, BufReader, Cursor, Read};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+
+use crate::context::files::Files;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::image::archive;
+use crate::image::catalog;
+use crate::image::check::{self, Checked};
+use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
+use crate::image::packed::{Offer, Packed};
+use crate::image::packing::{Packing, unpack};
+use crate::image::tape::Passing;
+use crate::image::walk::{FIRST, Walk, Walked, broken, no_archive, unread};
+use crate::load::lanes::{Lane, lane};
+use crate::load::shipment::thread;
+use crate::load::transfer::Sent;
+
+/// Pieces between the thread that reads and the nodes.
+const WAITING: usize = 16;
+/// What may follow an archive's end and is read away, for its writer not to be killed.
+const TRAILER: u64 = 1 << 20;
+/// How messages call it.
+const STDIN: &str = "stdin";
+
+/// A node and what it has.
+pub(crate) struct Known<'a> {
+    pub(crate) engine: &'a Engine,
+    chains: HashSet<ChainId>,
+    diff_ids: HashSet<DiffId>,
+}
+
+/// What came of a node.
+pub(crate) struct Received {
+    pub(crate) packed: Packed,
+    pub(crate) missing: Vec<usize>,
+    pub(crate) sent: Sent,
+}
+
+impl<'a> Known<'a> {
+    /// Asks a node what it has.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn of(engine: &'a Engine) -> Result<Self> {
+        let stacks = engine.stacks().await?;
+        Ok(Self {
+            engine,
+            chains: stacks.iter().flat_map(|layers| chain_ids(layers)).collect(),
+            diff_ids: stacks.into_iter().flatten().collect(),
+        })
+    }
+}
+
+/// What the reading thread hands over.
+enum Part {
+    /// A file begins: its path, the name under which it is passed on, its header.
+    Begin(String, String, Bytes),
+    Content(Bytes),
+    /// The file that began last is this.
+    Checked(Checked),
+    End(Walked),
+    Broken(Error),
+}
+
+/// Reads an archive to its end and gives nodes, under `name`, the image that `pick` takes out of
+/// it. With `send` unset nothing is sent.
+///
+/// # Errors
+/// When the archive is broken or `pick` refuses: then no node has anything.
+pub(crate) async fn receive(
+    input: impl Read + Send + 'static,
+    nodes: &[Known<'_>],
+    name: (&str, &str),
+    send: bool,
+    pick: impl FnOnce(Vec<Offer>) -> Result<Vec<Result<Packed>>>,
+) -> Result<Vec<Result<Received>>> {
+    let (sender, mut parts) = mpsc::channel(WAITING);
+    thread(move || {
+        let last = match read(input, &sender) {
+            Ok(walked) => Part::End(walked),
+            Err(error) => Part::Broken(error),
+        };
+        // nobody listens any more: the nodes have failed, or someone pressed Ctrl-C
+        let _gone = sender.blocking_send(last);
+    })?;
+    let mut lanes = Vec::new();
+    let mut loads = Vec::new();
+    for node in nodes.iter().filter(|_| send) {
+        let (lane, load) = lane(node.engine, WAITING);
+        lanes.push(lane);
+        loads.push(load);
+    }
+    let give = async {
+        let mut stream = Stream::new(nodes, &mut lanes);
+        let outcome = async {
+            let walked = stream.pass(&mut parts).await?;
+            let files = Files::passed(STDIN, walked);
+            let picked = pick(catalog::read(&files)?)?;
+            stream.end(&files, picked, name).await
+        }
+        .await;
+        if let Err(error) = &outcome {
+            for lane in &mut lanes {
+                lane.break_off(error).await;
+            }
+        }
+        let bytes: Vec<u64> = lanes.iter().map(|lane| lane.bytes).collect();
+        drop(lanes);
+        (outcome, bytes)
+    };
+    let ((outcome, bytes), loaded) = futures_util::join!(give, join_all(loads));
+    let mut bytes = bytes.into_iter();
+    let mut loaded = loaded.into_iter();
+    let mut all = Vec::new();
+    for (node, made) in nodes.iter().zip(outcome?) {
+        let bytes = bytes.next().unwrap_or(0);
+        let loaded = loaded.next().unwrap_or(Ok(()));
+        let (packed, missing) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                all.push(Err(error));
+                continue;
+            }
+        };
+        let outcome = match loaded {
+            Ok(()) if send => compare(node.engine, &packed, name).await,
+            other => other.map(|()| String::new()),
+        };
+        all.push(Ok(Received {
+            packed,
+            missing,
+            sent: Sent { bytes, outcome },
+        }));
+    }
+    Ok(all)
+}
+
+/// Whether what arrived has the image's layers.
+async fn compare(engine: &Engine, packed: &Packed, name: (&str, &str)) -> Result<String> {
+    let arrived = engine.image(&format!("{}:{}", name.0, name.1)).await?;
+    let same = arrived.layers.len() == packed.layers.len()
+        && arrived
+            .layers
+            .iter()
+            .zip(&packed.layers)
+            .all(|(there, layer)| *there == layer.diff_id);
+    if same {
+        return Ok(arrived.id);
+    }
+    Err(Error::failed("the image did not arrive whole").hint(SAVE_IT))
+}
+
+const SAVE_IT: &str =
+    "what comes through a pipe can't be read again: write it to a file and load that";
+
+struct Stream<'s> {
+    nodes: &'s [Known<'s>],
+    lanes: &'s mut Vec<Lane>,
+    /// What was passed on to each lane, by the paths of the archive that is read.
+    passed: Vec<HashSet<String>>,
+    /// What each file is, and the name under which it is passed on.
+    checked: HashMap<String, (Checked, String)>,
+}
+
+impl<'s> Stream<'s> {
+    fn new(nodes: &'s [Known<'s>], lanes: &'s mut Vec<Lane>) -> Self {
+        Self {
+            nodes,
+            passed: vec![HashSet::new(); lanes.len()],
+            lanes,
+            checked: HashMap::new(),
+        }
+    }
+
+    /// Passes files on until the archive ends.
+    async fn pass(&mut self, parts: &mut mpsc::Receiver<Part>) -> Result<Walked> {
+        let mut now = (String::new(), String::new());
+        while let Some(part) = parts.recv().await {
+            let bytes = match part {
+                Part::Begin(path, sent, header) => {
+                    for (place, passed) in self.passed.iter_mut().enumerate() {
+                        if !has(&self.nodes[place], &path) {
+                            passed.insert(path.clone());
+                        }
+                    }
+                    now = (path, sent);
+                    header
+                }
+                Part::Content(bytes) => bytes,
+                Part::Checked(checked) => {
+                    self.checked.insert(now.0.clone(), (checked, now.1.clone()));
+                    continue;
+                }
+                Part::End(walked) => return Ok(walked),
+                Part::Broken(error) => return Err(error),
+            };
+            for (lane, passed) in self.lanes.iter_mut().zip(&self.passed) {
+                if passed.contains(&now.0) {
+                    lane.send(bytes.clone()).await;
+                }
+            }
+        }
+        Err(broken(STDIN, "reading it failed".into()))
+    }
+
+    /// Checks every layer and tells the nodes how the image is put together.
+    async fn end(
+        &mut self,
+        files: &Files,
+        picked: Vec<Result<Packed>>,
+        name: (&str, &str),
+    ) -> Result<Vec<Result<(Packed, Vec<usize>)>>> {
+        let mut made = Vec::new();
+        for (place, packed) in picked.into_iter().enumerate() {
+            let packed = match packed {
+                Ok(packed) => packed,
+                Err(error) => {
+                    if let Some(lane) = self.lanes.get_mut(place) {
+                        lane.break_off(&error).await;
+                    }
+                    made.push(Err(error));
+                    continue;
+                }
+            };
+            let (packed, held) = self.known(files, packed)?;
+            let node = &self.nodes[place];
+            let diff_ids: Vec<DiffId> = packed
+                .layers
+                .iter()
+                .map(|layer| layer.diff_id.clone())
+                .collect();
+            let missing = missing(&diff_ids, &node.chains);
+            let Some(lane) = self.lanes.get_mut(place) else {
+                made.push(Ok((packed, missing)));
+                continue;
+            };
+            let lacks = packed.paths(&missing).and_then(|paths| {
+                let lost = paths.into_iter().find(|(_, path)| {
+                    !self.passed[place].contains(*path) && !held.contains_key(*path)
+                });
+                match lost {
+                    None => Ok(()),
+                    Some((lost, _)) => Err(Error::failed(format!(
+                        "{} has the layer {} on another base only",
+                        node.engine.address(),
+                        packed.layers[lost].diff_id.0
+                    ))
+                    .hint(SAVE_IT)),
+                }
+            });
+            if let Err(error) = lacks {
+                lane.break_off(&error).await;
+                made.push(Err(error));
+                continue;
+            }
+            for bytes in held.into_values() {
+                lane.send(bytes).await;
+            }
+            lane.send(packed.ending(name).into()).await;
+            made.push(Ok((packed, missing)));
+        }
+        Ok(made)
+    }
+
+    /// An image whose layers are all what it says, with the names under which they were sent; and
+    /// those that were taken for JSON and held, as they are to be sent now.
+    fn known(&self, files: &Files, mut packed: Packed) -> Result<(Packed, HashMap<String, Bytes>)> {
+        let mut held = HashMap::new();
+        let is_oci = packed.manifest.is_some();
+        for layer in &mut packed.layers {
+            let Some(path) = layer.path.clone() else {
+                continue;
+            };
+            let checked = if let Some((checked, sent)) = self.checked.get(&path) {
+                if !is_oci {
+                    layer.sent = Some(sent.clone());
+                }
+                checked.clone()
+            } else {
+                let content = files.small(&path)?.unwrap_or_default();
+                let checked = check::layer(&mut content.as_slice(), &mut |_| Ok(()))
+                    .map_err(|error| unread(STDIN, error))?;
+                held.insert(path, archive::small_file(&layer.sent_as(), &content).into());
+                checked
+            };
+            checked
+                .agrees(&layer.diff_id, layer.blob.as_ref())
+                .map_err(|why| broken(STDIN, why))?;
+        }
+        Ok((packed, held))
+    }
+}
+
+/// Whether a node has this file as a layer, on whatever base: its name is its diff ID where
+/// engines without containerd's store wrote the archive.
+fn has(node: &Known<'_>, path: &str) -> bool {
+    path.strip_prefix("blobs/sha256/")
+        .is_some_and(|hex| node.diff_ids.contains(&DiffId(format!("sha256:{hex}"))))
+}
+
+fn read(mut input: impl Read, sender: &mpsc::Sender<Part>) -> Result<Walked> {
+    let fail = |error| unread(STDIN, error);
+    let mut first = Vec::new();
+    (&mut input)
+        .take(FIRST as u64)
+        .read_to_end(&mut first)
+        .map_err(fail)?;
+    if first.is_empty() {
+        return Err(no_archive(STDIN, "it is empty"));
+    }
+    let packing = Packing::of(&first);
+    let input = BufReader::with_capacity(64 << 10, Cursor::new(first).chain(input));
+    let mut walk = Walk::new(Passing(unpack(input, packing)));
+    let mut walked = Walked::default();
+    let mut count = 0;
+    while let Some(entry) = walk.next(STDIN)? {
+        let path = walked
+            .note(&entry, walk.at)
+            .map_err(|why| broken(STDIN, why))?;
+        let padding = archive::padding(entry.size) as u64;
+        let Some(path) = path.filter(|_| entry.size > 0) else {
+            walk.pass(STDIN, entry.size + padding)?;
+            continue;
+        };
+        let mut first = [0; FIRST];
+        let begins = usize::try_from(entry.size).unwrap_or(FIRST).min(FIRST);
+        let first = &mut first[..begins];
+        walk.tape.read_exact(first).map_err(fail)?;
+        let mut content = (&*first).chain((&mut walk.tape).take(entry.size - begins as u64));
+        if walked.may_hold(entry.size, first[0]) {
+            let mut held = Vec::new();
+            content.read_to_end(&mut held).map_err(fail)?;
+            if (held.len() as u64) < entry.size {
+                return Err(broken(STDIN, "it breaks off".into()));
+            }
+            walked.hold(path, held);
+        } else {
+            walked.packed(path.clone(), Packing::of(first));
+            count += 1;
+            let sent = if path.starts_with("blobs/sha256/") {
+                path.clone()
+            } else {
+                format!("layers/{count}.tar")
+            };
+            pass_on(&path, sent, entry.size, &mut content, sender)?;
+        }
+        walk.at += entry.size;
+        walk.pass(STDIN, padding)?;
+    }
+    io::copy(&mut (&mut walk.tape).take(TRAILER), &mut io::sink()).map_err(fail)?;
+    Ok(walked)
+}
+
+fn pass_on(
+    path: &str,
+    sent: String,
+    size: u64,
+    content: &mut dyn Read,
+    sender: &mpsc::Sender<Part>,
+) -> Result<()> {
+    let hand_on = |part| {
+        sender
+            .blocking_send(part)
+            .map_err(|_| io::Error::other("nobody takes it"))
+    };
+    let (header, padding) = archive::file_header(&sent, size)
+        .ok_or_else(|| broken(STDIN, format!("`{path}` can't be sent")))?;
+    hand_on(Part::Begin(path.to_owned(), sent, header.into()))
+        .map_err(|error| unread(STDIN, error))?;
+    let mut passed = 0;
+    let checked = check::layer(content, &mut |bytes| {
+        passed += bytes.len() as u64;
+        hand_on(Part::Content(Bytes::copy_from_slice(bytes)))
+    })
+    .map_err(|error| broken(STDIN, format!("`{path}`: {error}")))?;
+    if passed < size {
+        return Err(broken(STDIN, format!("it breaks off within `{path}`")));
+    }
+    hand_on(Part::Content(vec![0; padding].into()))
+        .and_then(|()| hand_on(Part::Checked(checked)))
+        .map_err(|error| unread(STDIN, error))
+}

@@ -1,0 +1,379 @@
+//! A transfer whose layers come straight from the source's store (`engine/docker/store.rs`): nothing is
+//! packed, nothing pushed, nothing written, and only what a node lacks is read.
+//!
+//! What comes out is not trusted here: a node compares every layer with its diff ID before it has
+//! the image, and what it refuses goes another way.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use serde::Serialize;
+
+use crate::engine::docker::store::{LayerStore, Reading, reader_name};
+use crate::error::{Error, Result};
+use crate::image::archive::{self, BLOCK, Block, Headers};
+use crate::image::digest::{Digest, chain_ids};
+use crate::image::reassemble::{HELD, Piece, Reassembly};
+use crate::image::tar_split::Shape;
+use crate::load::transfer::{KnownBlobs, Needs, Sent, Share, TAG, Transfer, nobody_reads};
+
+/// What the configuration and the layers' records may take in memory.
+const RECORDS: u64 = 24 << 20;
+/// Pieces that are smaller are gathered before they go to the nodes.
+const SMALL_PIECE: usize = 64 << 10;
+
+/// What is known of an image before its files are read.
+struct Plan {
+    config: Bytes,
+    records: HashMap<usize, Bytes>,
+    /// Of each layer's archive.
+    sizes: Vec<u64>,
+}
+
+/// Its fields stand in the order in which Go writes them: the digest depends on it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    config: Descriptor<'a>,
+    layers: Vec<Descriptor<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor<'a> {
+    media_type: &'a str,
+    digest: &'a str,
+    size: u64,
+}
+
+impl Transfer<'_> {
+    /// Brings the image to the nodes from the source's store. `None` when that way is not open.
+    ///
+    /// # Errors
+    /// When the store can't be read to its end; nothing stands on a node then.
+    pub(super) async fn send_stored(
+        &self,
+        nodes: &[Needs<'_>],
+        names: &[(String, String)],
+        blobs: &mut KnownBlobs,
+    ) -> Result<Option<Vec<Sent>>> {
+        if self.traces().distrusted {
+            return Ok(None);
+        }
+        let Some(store) = self.source.layer_store(&self.image.id).await? else {
+            return Ok(None);
+        };
+        if store.count() != self.image.layers.len() {
+            return Ok(None);
+        }
+        let reader = reader_name(&self.token);
+        let sent = self
+            .send_through(&reader, &store, (nodes, names), blobs)
+            .await;
+        // a name that is left over is told of by whoever tidies at the end
+        let _told = self.tidy_source().await;
+        let sent = sent?;
+        if sent.iter().any(|sent| sent.outcome.is_err()) {
+            self.traces().distrusted = true;
+        }
+        Ok(Some(sent))
+    }
+
+    async fn send_through(
+        &self,
+        reader: &str,
+        store: &LayerStore,
+        (nodes, names): (&[Needs<'_>], &[(String, String)]),
+        blobs: &mut KnownBlobs,
+    ) -> Result<Vec<Sent>> {
+        let files = self.layers_to_read(nodes);
+        let records: Vec<usize> = (0..self.image.layers.len())
+            .filter(|place| {
+                files.contains(place) || !blobs.contains_key(&self.image.layers[*place].0)
+            })
+            .collect();
+        let reading = Reading {
+            image: &self.image.id,
+            records: &records,
+            files: &files,
+            chain: &chain_ids(&self.image.layers),
+        };
+        self.traces().reader = Some(reader.to_owned());
+        self.source.open_store(store, &reading, reader).await?;
+        let plan = self.plan(reader, &files, blobs).await?;
+        for (layer, size) in self.image.layers.iter().zip(&plan.sizes) {
+            blobs.insert(layer.0.clone(), (layer.0.clone(), *size));
+        }
+        let read = async |shares: &mut [Share]| {
+            let manifest = self.manifest(&plan);
+            self.begin(&plan, &manifest, shares).await;
+            if !files.is_empty() {
+                self.read_files(reader, &plan, &files, shares).await?;
+            }
+            self.end(&plan, shares).await;
+            Ok(())
+        };
+        let tidy = async {
+            let _told = self.tidy_source().await;
+        };
+        let leave_out = self.leave_out(nodes, blobs);
+        let (read, sent) = self.fan_out((nodes, names), leave_out, read, tidy).await;
+        read.map(|()| sent)
+    }
+
+    /// The layers that somebody lacks; of equal ones the first.
+    fn layers_to_read(&self, nodes: &[Needs<'_>]) -> Vec<usize> {
+        let wanted: HashSet<usize> = nodes
+            .iter()
+            .flat_map(|node| node.missing.iter().copied())
+            .collect();
+        let mut seen = HashSet::new();
+        (0..self.image.layers.len())
+            .filter(|place| wanted.contains(place) && seen.insert(&self.image.layers[*place]))
+            .collect()
+    }
+
+    /// Reads the configuration and the layers' records.
+    async fn plan(&self, reader: &str, files: &[usize], blobs: &KnownBlobs) -> Result<Plan> {
+        let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
+        let mut found = self.records(reader).await?;
+        let config = found
+            .remove("config")
+            .ok_or_else(|| broken("the image has no configuration".into()))?;
+        if Digest::of(&config).as_str() != self.image.id {
+            return Err(broken("the image has another configuration".into()));
+        }
+        let mut records = HashMap::new();
+        let mut sizes = Vec::new();
+        for (place, layer) in self.image.layers.iter().enumerate() {
+            let record = found
+                .iter()
+                .find(|(name, _)| name.parse() == Ok(place))
+                .map(|(_, record)| record.clone());
+            let Some(record) = record else {
+                let (_, size) = blobs
+                    .get(&layer.0)
+                    .ok_or_else(|| broken(format!("layer {place} has no record")))?;
+                sizes.push(*size);
+                continue;
+            };
+            let shape = Shape::of(&record).map_err(broken)?;
+            if files.contains(&place) {
+                if !shape.walks && shape.contents > HELD {
+                    return Err(broken(format!(
+                        "the files of layer {place} are in another order"
+                    )));
+                }
+                records.insert(place, record);
+            }
+            sizes.push(shape.size);
+        }
+        Ok(Plan {
+            config,
+            records,
+            sizes,
+        })
+    }
+
+    /// The small files of the store, by name.
+    async fn records(&self, reader: &str) -> Result<HashMap<String, Bytes>> {
+        let broken = |why: &str| Error::failed("the layer store is not as expected").because(why);
+        let mut archive = BytesMut::new();
+        let mut stream = Box::pin(self.source.store_records(reader));
+        while let Some(bytes) = stream.next().await {
+            archive.extend_from_slice(&bytes?);
+            if archive.len() as u64 > RECORDS {
+                return Err(broken("its records are too large"));
+            }
+        }
+        let mut archive = archive.freeze();
+        let mut headers = Headers::default();
+        let mut found = HashMap::new();
+        while archive.len() >= BLOCK {
+            if let Block::Entry(entry) = headers.take(&archive.split_to(BLOCK)).map_err(broken)? {
+                let size = usize::try_from(entry.size).unwrap_or(usize::MAX);
+                let whole = size.saturating_add(archive::padding(entry.size));
+                if whole > archive.len() {
+                    return Err(broken("a record breaks off"));
+                }
+                let content = archive.split_to(whole).slice(..size);
+                let name = entry.path.rsplit('/').next().unwrap_or_default().to_owned();
+                found.insert(name, content);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The manifest that a newer engine's `docker save` makes of the image, byte for byte: layers
+    /// are as they are, not packed, so that a layer's digest is its diff ID.
+    fn manifest(&self, plan: &Plan) -> Vec<u8> {
+        let layers = self
+            .image
+            .layers
+            .iter()
+            .zip(&plan.sizes)
+            .map(|(layer, size)| Descriptor {
+                media_type: "application/vnd.oci.image.layer.v1.tar",
+                digest: &layer.0,
+                size: *size,
+            });
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: "application/vnd.oci.image.manifest.v1+json",
+            config: Descriptor {
+                media_type: "application/vnd.oci.image.config.v1+json",
+                digest: &self.image.id,
+                size: plan.config.len() as u64,
+            },
+            layers: layers.collect(),
+        };
+        serde_json::to_vec(&manifest).unwrap_or_default()
+    }
+
+    async fn begin(&self, plan: &Plan, manifest: &[u8], shares: &mut [Share]) {
+        let repository = self.repository();
+        let name = (repository.as_str(), TAG);
+        let mut bytes = archive::small_file("oci-layout", archive::OCI_LAYOUT);
+        bytes.extend(archive::small_file(
+            "index.json",
+            &archive::index_json(manifest, name),
+        ));
+        bytes.extend(archive::small_file(
+            &Digest::of(manifest).blob_path(),
+            manifest,
+        ));
+        bytes.extend(archive::small_file(
+            &Digest::of(&plan.config).blob_path(),
+            &plan.config,
+        ));
+        everyone(shares, bytes).await;
+    }
+
+    async fn end(&self, plan: &Plan, shares: &mut [Share]) {
+        let repository = self.repository();
+        let layers: Vec<String> = self
+            .image
+            .layers
+            .iter()
+            .map(|layer| format!("blobs/sha256/{}", layer.hex()))
+            .collect();
+        let mut bytes = archive::small_file(
+            "manifest.json",
+            &archive::manifest_json(
+                &Digest::of(&plan.config).blob_path(),
+                &layers,
+                (&repository, TAG),
+            ),
+        );
+        bytes.extend(archive::end());
+        everyone(shares, bytes).await;
+    }
+
+    async fn read_files(
+        &self,
+        reader: &str,
+        plan: &Plan,
+        files: &[usize],
+        shares: &mut [Share],
+    ) -> Result<()> {
+        let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
+        let layers = files
+            .iter()
+            .filter_map(|place| Some((*place, plan.records.get(place)?.clone())));
+        let mut reassembly = Reassembly::new(layers);
+        let mut layer = LayerOut {
+            transfer: self,
+            plan,
+            shares,
+            place: 0,
+            gathered: BytesMut::new(),
+        };
+        let mut pieces = Vec::new();
+        let mut stream = Box::pin(self.source.store_files(reader));
+        while let Some(bytes) = stream.next().await {
+            reassembly
+                .take(bytes?, &mut |piece| pieces.push(piece))
+                .map_err(broken)?;
+            for piece in pieces.drain(..) {
+                layer.take(piece).await?;
+            }
+            if nobody_reads(layer.shares) {
+                return Ok(());
+            }
+        }
+        reassembly
+            .finish(&mut |piece| pieces.push(piece))
+            .map_err(broken)?;
+        for piece in pieces {
+            layer.take(piece).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn everyone(shares: &mut [Share], bytes: Vec<u8>) {
+    let bytes = Bytes::from(bytes);
+    for share in shares {
+        share.send(bytes.clone()).await;
+    }
+}
+
+/// Gives layers to the nodes as files of their archives.
+struct LayerOut<'a, 't> {
+    transfer: &'a Transfer<'t>,
+    plan: &'a Plan,
+    shares: &'a mut [Share],
+    place: usize,
+    /// Small pieces on their way together.
+    gathered: BytesMut,
+}
+
+impl LayerOut<'_, '_> {
+    async fn take(&mut self, piece: Piece) -> Result<()> {
+        match piece {
+            Piece::Begin(place) => {
+                self.place = place;
+                let hex = self.transfer.image.layers[place].hex();
+                let path = format!("blobs/sha256/{hex}");
+                let (header, _) = archive::file_header(&path, self.plan.sizes[place])
+                    .ok_or_else(|| Error::failed("a layer's name fits no archive"))?;
+                let header = Bytes::from(header);
+                for share in &mut *self.shares {
+                    share.begin(Some(hex), header.clone()).await;
+                }
+            }
+            Piece::Content(bytes) if bytes.len() < SMALL_PIECE => {
+                self.gathered.extend_from_slice(&bytes);
+                if self.gathered.len() >= SMALL_PIECE {
+                    self.flush().await;
+                }
+            }
+            Piece::Content(bytes) => {
+                self.flush().await;
+                self.content(&bytes).await;
+            }
+            Piece::End => {
+                let padding = archive::padding(self.plan.sizes[self.place]);
+                self.gathered.resize(self.gathered.len() + padding, 0);
+                self.flush().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) {
+        let bytes = self.gathered.split().freeze();
+        if !bytes.is_empty() {
+            self.content(&bytes).await;
+        }
+    }
+
+    async fn content(&mut self, bytes: &Bytes) {
+        for share in &mut *self.shares {
+            share.content(bytes.clone()).await;
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Adapter: dialling. Every kind of address is reached one way: sockets, TCP with TLS, ssh.
+
+pub(crate) mod ssh;
+mod ssh_hosts;
+pub(crate) mod tls;
+pub(crate) mod transport;

@@ -1,0 +1,332 @@
+//! Dialling an engine's socket through an ssh login on its node: one login, a channel for each
+//! stream, no program on either side.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use russh::client;
+use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+use tokio::sync::Mutex;
+
+use crate::docker_env::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::settings::Settings;
+use crate::wire::ssh_hosts::Known;
+use crate::wire::transport::Stream;
+
+/// The keys that ssh itself tries when none is named.
+const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+/// Who logs in to a minikube node.
+const NODE_USER: &str = "docker";
+
+/// A login that many streams share; it is made at the first dial, and once more if it was lost.
+#[derive(Clone)]
+pub(crate) struct Login {
+    how: Arc<How>,
+    session: Arc<Mutex<Option<Arc<Session>>>>,
+}
+
+type Session = client::Handle<Host>;
+
+/// What of this computer and of the endpoint decides on a login.
+struct How {
+    home: Option<PathBuf>,
+    /// Where pinned host keys are kept.
+    state_folder: Option<PathBuf>,
+    login_name: Option<String>,
+    /// The socket of the ssh agent.
+    agent: Option<PathBuf>,
+    key: Option<PathBuf>,
+    pin_as: Option<String>,
+}
+
+/// An engine's socket behind a login.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) user: Option<&'a str>,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) socket: &'a str,
+}
+
+impl Login {
+    pub(crate) fn new(endpoint: &Endpoint, settings: &Settings) -> Self {
+        Self {
+            how: Arc::new(How {
+                home: settings.home().ok(),
+                state_folder: settings.state_folder().ok(),
+                login_name: settings.login_name(),
+                agent: settings.environment.path("SSH_AUTH_SOCK"),
+                key: endpoint.ssh_key.clone(),
+                pin_as: endpoint.pin_as.clone(),
+            }),
+            session: Arc::default(),
+        }
+    }
+
+    /// Opens one stream to the engine's socket on the node.
+    ///
+    /// # Errors
+    /// Unreachable: no such host, a host key that is not the known one, no key that it accepts, or
+    /// a socket that this login can't open.
+    pub(crate) async fn dial(&self, place: Place<'_>) -> Result<Box<dyn Stream>> {
+        let user = self.how.user(place)?;
+        let session = {
+            let mut shared = self.session.lock().await;
+            match &*shared {
+                Some(session) if !session.is_closed() => session.clone(),
+                _ => {
+                    let session = Arc::new(self.how.log_in(place, &user).await?);
+                    *shared = Some(session.clone());
+                    session
+                }
+            }
+        };
+        let channel = session
+            .channel_open_direct_streamlocal(place.socket)
+            .await
+            .map_err(|error| no_socket(place, &user, error))?;
+        Ok(Box::new(channel.into_stream()))
+    }
+}
+
+impl How {
+    fn user(&self, place: Place<'_>) -> Result<String> {
+        let node = self.pin_as.as_ref().map(|_| NODE_USER);
+        place
+            .user
+            .or(node)
+            .or(self.login_name.as_deref())
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                Error::usage(format!("nobody is named to log in to {}", place.host))
+                    .hint("name the user in the address: `ssh://USER@HOST`")
+            })
+    }
+
+    async fn log_in(&self, place: Place<'_>, user: &str) -> Result<Session> {
+        let known = self.known(place)?;
+        let lost = |why| no_login(place, user).because(why);
+        let stream = tokio::net::TcpStream::connect((place.host, place.port))
+            .await
+            .map_err(|error| {
+                lost(russh::Error::IO(error)).hint("is the machine up, and does sshd listen there?")
+            })?;
+        stream
+            .set_nodelay(true)
+            .map_err(|error| lost(russh::Error::IO(error)))?;
+        let config = client::Config {
+            preferred: russh::Preferred {
+                key: known.preferred(),
+                ..russh::Preferred::default()
+            },
+            ..client::Config::default()
+        };
+        let mut session = client::connect_stream(Arc::new(config), stream, Host(known))
+            .await
+            .map_err(|failure| match failure {
+                Failure::Refused(error) => error,
+                Failure::Ssh(error) => lost(error).hint("does an ssh server listen there?"),
+            })?;
+        let mut tried = Vec::new();
+        let accepted = match &self.key {
+            Some(file) => self.try_file(&mut session, user, file, &mut tried).await,
+            None => self.try_all(&mut session, user, &mut tried).await,
+        };
+        match accepted {
+            Ok(true) => Ok(session),
+            Ok(false) => Err(refused(place, user, &tried)),
+            // too many keys were tried
+            Err(error) if session.is_closed() => Err(refused(place, user, &tried).because(error)),
+            Err(error) => Err(lost(error)),
+        }
+    }
+
+    /// What is known of the host, before it is asked.
+    fn known(&self, place: Place<'_>) -> Result<Known> {
+        let nowhere = || {
+            Error::failed("host keys can't be checked: no home folder is known").hint("set `HOME`")
+        };
+        if let Some(name) = &self.pin_as {
+            let folder = self.state_folder.as_ref().ok_or_else(nowhere)?;
+            return Known::pinned(folder.join("known_nodes"), name, place.host, place.port);
+        }
+        let home = self.home.as_ref().ok_or_else(nowhere)?;
+        Known::in_known_hosts(home.join(".ssh/known_hosts"), place.host, place.port)
+    }
+
+    /// The agent's keys, then the usual files: ssh's own order.
+    async fn try_all(
+        &self,
+        session: &mut Session,
+        user: &str,
+        tried: &mut Vec<String>,
+    ) -> Result<bool, russh::Error> {
+        #[cfg(unix)]
+        if let Some(agent) = &self.agent
+            && self.try_agent(session, user, agent, tried).await?
+        {
+            return Ok(true);
+        }
+        for name in USUAL_KEYS {
+            let Some(home) = &self.home else { break };
+            let file = home.join(".ssh").join(name);
+            if file.exists() && self.try_file(session, user, &file, tried).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    #[cfg(unix)]
+    async fn try_agent(
+        &self,
+        session: &mut Session,
+        user: &str,
+        agent: &std::path::Path,
+        tried: &mut Vec<String>,
+    ) -> Result<bool, russh::Error> {
+        use russh::keys::agent::AgentIdentity;
+        use russh::keys::agent::client::AgentClient;
+        let identities = match AgentClient::connect_uds(agent).await {
+            Ok(mut client) => client.request_identities().await.map(|all| (client, all)),
+            Err(error) => Err(error),
+        };
+        // an agent that is gone is none; the files are still there
+        let Ok((mut client, identities)) = identities else {
+            tried.push("the ssh agent (it does not answer)".into());
+            return Ok(false);
+        };
+        for identity in identities {
+            let AgentIdentity::PublicKey { key, comment } = identity else {
+                continue;
+            };
+            tried.push(format!("the agent's `{comment}`"));
+            let hash = hash(session, &key.algorithm()).await?;
+            match session
+                .authenticate_publickey_with(user, key, hash, &mut client)
+                .await
+            {
+                Ok(result) if result.success() => return Ok(true),
+                Ok(_) => {}
+                Err(_) if !session.is_closed() => {}
+                Err(_) => return Err(russh::Error::Disconnect),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn try_file(
+        &self,
+        session: &mut Session,
+        user: &str,
+        file: &std::path::Path,
+        tried: &mut Vec<String>,
+    ) -> Result<bool, russh::Error> {
+        let key = match russh::keys::load_secret_key(file, None) {
+            Ok(key) => key,
+            Err(error) => {
+                let why = match error {
+                    russh::keys::Error::KeyIsEncrypted => {
+                        "it has a passphrase: give it to an agent with `ssh-add`".to_owned()
+                    }
+                    other => other.to_string(),
+                };
+                tried.push(format!("`{}` ({why})", file.display()));
+                return Ok(false);
+            }
+        };
+        tried.push(format!("`{}`", file.display()));
+        let hash = hash(session, &key.algorithm()).await?;
+        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+        Ok(session.authenticate_publickey(user, key).await?.success())
+    }
+}
+
+/// How an RSA key signs: with SHA-2, except where the server knows only SHA-1.
+async fn hash(session: &Session, key: &Algorithm) -> Result<Option<HashAlg>, russh::Error> {
+    if !key.clone().is_rsa() {
+        return Ok(None);
+    }
+    Ok(session
+        .best_supported_rsa_hash()
+        .await?
+        .unwrap_or(Some(HashAlg::Sha256)))
+}
+
+/// Checks the host's key while russh connects.
+struct Host(Known);
+
+/// Why the connection was not made.
+#[derive(Debug)]
+enum Failure {
+    Refused(Error),
+    Ssh(russh::Error),
+}
+
+impl From<russh::Error> for Failure {
+    fn from(error: russh::Error) -> Self {
+        Self::Ssh(error)
+    }
+}
+
+impl client::Handler for Host {
+    type Error = Failure;
+
+    async fn check_server_key(
+        &mut self,
+        shown: &russh::keys::PublicKeyOrCertificate,
+    ) -> Result<bool, Failure> {
+        let key: &PublicKey = match shown {
+            russh::keys::PublicKeyOrCertificate::PublicKey { key, .. } => key,
+            // never asked for, so never right
+            russh::keys::PublicKeyOrCertificate::Certificate(_) => return Ok(false),
+        };
+        self.0.check(key).map_err(Failure::Refused)?;
+        Ok(true)
+    }
+}
+
+fn no_login(place: Place<'_>, user: &str) -> Error {
+    Error::unreachable(format!(
+        "no ssh connection to {user}@{} port {}",
+        place.host, place.port
+    ))
+}
+
+fn refused(place: Place<'_>, user: &str, tried: &[String]) -> Error {
+    let error = Error::unreachable(format!(
+        "{} port {} accepts no key for the user `{user}`",
+        place.host, place.port
+    ));
+    if tried.is_empty() {
+        return error
+            .because("there is none: no agent, no `~/.ssh/id_*`")
+            .hint(
+                "make one with `ssh-keygen`, and add its `.pub` to `~/.ssh/authorized_keys` there",
+            );
+    }
+    error.hint(format!(
+        "tried: {}; the key must stand in `~/.ssh/authorized_keys` there",
+        tried.join(", ")
+    ))
+}
+
+fn no_socket(place: Place<'_>, user: &str, error: russh::Error) -> Error {
+    use russh::ChannelOpenFailure as Why;
+    let (host, socket) = (place.host, place.socket);
+    let said = Error::unreachable(format!(
+        "no engine behind the ssh login {user}@{host} at `{socket}`"
+    ));
+    match error {
+        // sshd says no more than "failed" when the socket is missing, closed to this user, or when
+        // it forwards none
+        russh::Error::ChannelOpenFailure(Why::ConnectFailed | Why::AdministrativelyProhibited) => {
+            said.because("the login works, the socket does not open")
+                .hint(format!(
+                    "is the engine running there, and may `{user}` open the socket? sshd must have `AllowStreamLocalForwarding yes`, its default"
+                ))
+        }
+        other => said.because(other),
+    }
+}
