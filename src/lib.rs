@@ -32,6 +32,7 @@ mod settings;
 mod shell;
 mod template;
 mod terminal;
+mod text_file;
 mod ui;
 mod wire;
 mod yaml;

@@ -35,7 +35,7 @@ pub(crate) struct Ui {
     said: Mutex<Vec<String>>,
 }
 
-/// What the environment and the flags say about the terminal; read in `settings.rs`.
+/// What the environment and the flags say about the terminal; read in `settings/`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
     pub(crate) quiet: bool,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
-use crate::host::text_file;
 use crate::settings::Environment;
+use crate::text_file;
 
 /// docker's configuration folder: `DOCKER_CONFIG` or `~/.docker`.
 pub(crate) fn folder(environment: &Environment, home: &Path) -> PathBuf {

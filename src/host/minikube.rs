@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::docker_env::profile::{Machine, Profile};
 use crate::error::{Error, Result};
-use crate::host::text_file;
 use crate::settings::Environment;
+use crate::text_file;
 
 /// minikube's home: `MINIKUBE_HOME` or `~/.minikube`.
 #[derive(Clone, Debug)]

@@ -12,4 +12,3 @@ pub(crate) mod podman;
 pub(crate) mod process;
 pub(crate) mod registry_login;
 pub(crate) mod replace;
-pub(crate) mod text_file;

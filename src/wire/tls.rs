@@ -8,7 +8,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{Error, Result};
-use crate::host::text_file;
+use crate::text_file;
 
 /// The client's TLS settings from a folder with `ca.pem`, `cert.pem` and `key.pem`.
 ///

@@ -76,13 +76,13 @@ fn printing_spawning_reading_the_environment_and_yaml_have_one_door_each() {
     );
     only(
         &["env::var", "env::vars", "env::set_var"],
-        |name| name == "settings.rs" || name.starts_with("probe/"),
-        "settings.rs reads the environment",
+        |name| name == "settings/mod.rs" || name.starts_with("probe/"),
+        "settings/ reads the environment",
     );
     only(
         &["serde_yaml", "saphyr"],
-        |name| name == "yaml.rs" || name.starts_with("yaml/"),
-        "yaml.rs is the door to serde_yaml",
+        |name| name.starts_with("yaml/"),
+        "yaml/ is the door to serde_yaml",
     );
 }
 

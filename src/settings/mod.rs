@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-use crate::host::text_file;
 use crate::settings::config_file::ConfigFile;
 use crate::settings::origin::Origin;
+use crate::text_file;
 use crate::ui::{Color, Look};
 
 /// The environment of this run, as a value.
