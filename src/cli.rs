@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands;
-use crate::ui::Color;
+use crate::settings::flags::GlobalFlags;
 
 /// minikube's Docker daemon at hand: its environment, builds, loads, and pods down to their pause containers
 #[derive(Debug, Parser)]
@@ -23,7 +23,7 @@ use crate::ui::Color;
   devnet lab up                           pods on plain Docker, to try all this without a cluster")]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) global: Global,
+    pub(crate) global: GlobalFlags,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -32,37 +32,10 @@ impl Cli {
     /// What a prompt's hook calls, if it is that.
     pub(crate) fn of_a_prompt(arguments: &[std::ffi::OsString]) -> Option<Self> {
         commands::hook::Args::of_a_prompt(arguments).map(|args| Self {
-            global: Global::default(),
+            global: GlobalFlags::default(),
             command: Command::Hook(args),
         })
     }
-}
-
-/// Flags that every command takes.
-#[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Global {
-    /// Talk to this engine: unix://, npipe://, tcp:// (see --tls-cert-path) or ssh://
-    #[arg(short = 'H', long, global = true, value_name = "URL")]
-    pub(crate) host: Option<String>,
-    /// The folder with ca.pem, cert.pem and key.pem for a tcp:// host
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) tls_cert_path: Option<std::path::PathBuf>,
-    /// Talk to the engine of this docker context
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) context: Option<String>,
-    /// Talk to the nodes of this minikube profile
-    #[arg(short, long, global = true, value_name = "NAME")]
-    pub(crate) profile: Option<String>,
-    /// Colour: always, auto or never [default: auto]
-    #[arg(long, global = true, value_name = "WHEN", hide_possible_values = true)]
-    pub(crate) color: Option<Color>,
-    /// Say only what went wrong
-    #[arg(short, long, global = true)]
-    pub(crate) quiet: bool,
-    /// Say more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
 }
 
 /// The verbs.

@@ -9,11 +9,12 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 mod cli;
 mod commands;
 mod context;
+mod dispatch;
 mod docker_env;
 mod engine;
 mod error;
@@ -42,7 +43,7 @@ use crate::error::{Error, Result};
 /// Runs devnet as from a command line and gives its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if commands::complete::answered(&arguments) {
+    if commands::complete::answered(&arguments, cli::Cli::command) {
         return ExitCode::SUCCESS;
     }
     let cli = match cli::Cli::of_a_prompt(&arguments) {
@@ -74,7 +75,7 @@ fn block_on(context: &commands::invocation::Context, command: cli::Command) -> R
         .build()
         .map_err(|error| Error::failed("could not start the async runtime").because(error))?;
     let outcome = runtime.block_on(async {
-        let mut command = std::pin::pin!(commands::run(command, context));
+        let mut command = std::pin::pin!(dispatch::run(command, context));
         tokio::select! {
             // a command that ends at once waits for no signal
             biased;

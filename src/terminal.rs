@@ -72,17 +72,6 @@ fn frame(text: &str, below: &[String], rows: usize) -> String {
     format!("\x1b[H{body}\x1b[K\x1b[J")
 }
 
-/// Columns and rows, when there is a terminal.
-pub(crate) fn size() -> Option<(u16, u16)> {
-    // crossterm's `size` runs `tput` where there is none: devnet starts no programs unasked
-    #[cfg(unix)]
-    let size = crossterm::terminal::window_size().map(|window| (window.columns, window.rows));
-    #[cfg(not(unix))]
-    let size = crossterm::terminal::size();
-    size.ok()
-        .filter(|(columns, rows)| *columns > 0 && *rows > 0)
-}
-
 /// Resolves when the terminal may have another size.
 pub(crate) struct Resizes {
     #[cfg(unix)]

@@ -8,7 +8,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
 use crate::error::{Error, Kind};
-use crate::terminal;
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -103,7 +102,7 @@ impl Ui {
     pub(crate) fn columns(&self) -> usize {
         let width = || {
             (self.stdout_is_terminal || self.stderr_is_terminal)
-                .then(terminal::size)
+                .then(terminal_size)
                 .flatten()
                 .map(|(columns, _)| usize::from(columns))
         };
@@ -113,7 +112,7 @@ impl Ui {
     /// The height of the terminal.
     #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn rows(&self) -> usize {
-        terminal::size().map_or(24, |(_, rows)| usize::from(rows))
+        terminal_size().map_or(24, |(_, rows)| usize::from(rows))
     }
 
     /// Writes data to stdout as it is. A reader that has gone away (`| head`) is no failure.
@@ -285,6 +284,17 @@ pub(crate) fn log_text(line: &str, color: bool) -> String {
         text.push_str("\x1b[0m");
     }
     text
+}
+
+/// Columns and rows, when there is a terminal.
+pub(crate) fn terminal_size() -> Option<(u16, u16)> {
+    // crossterm's `size` runs `tput` where there is none: devnet starts no programs unasked
+    #[cfg(unix)]
+    let size = crossterm::terminal::window_size().map(|window| (window.columns, window.rows));
+    #[cfg(not(unix))]
+    let size = crossterm::terminal::size();
+    size.ok()
+        .filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ async fn attend(
             std::future::pending::<()>().await;
         }
         loop {
-            if let Some((columns, rows)) = terminal::size() {
+            if let Some((columns, rows)) = crate::ui::terminal_size() {
                 // a command that has just ended has no terminal any more
                 let _ended = engine.exec_resize(&id, columns, rows).await;
             }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, FromArgMatches as _};
 use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
 use clap_complete::env::{CompleteEnv, Shells};
 
-use crate::cli::{Cli, Global};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::Need;
 use crate::docker_env::endpoint::{Address, Endpoint};
@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::image::reference;
 use crate::pod::{self, Lone, Origin, Pod};
+use crate::settings::flags::GlobalFlags;
 use crate::settings::{Environment, Settings};
 use crate::template;
 use crate::ui::{Look, Ui};
@@ -26,11 +27,16 @@ const VARIABLE: &str = "DEVNET_COMPLETE";
 /// A person who pressed Tab waits no longer.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// The maker of the tree that reads the command line. clap calls completers with nothing but the
+/// word under the cursor, so it is kept here for as long as the process answers a shell.
+static TREE: OnceLock<fn() -> clap::Command> = OnceLock::new();
+
 /// Answers a shell that completes a line, if it is one that calls. Says whether it was.
-pub(crate) fn answered(arguments: &[OsString]) -> bool {
+pub(crate) fn answered(arguments: &[OsString], tree: fn() -> clap::Command) -> bool {
+    let tree = *TREE.get_or_init(|| tree);
     let here = std::env::current_dir().ok();
     // whoever is in the middle of a line wants to read no reason
-    CompleteEnv::with_factory(Cli::command)
+    CompleteEnv::with_factory(tree)
         .var(VARIABLE)
         .try_complete(arguments.iter().cloned(), here.as_deref())
         .unwrap_or(true)
@@ -64,7 +70,7 @@ impl Line {
     /// A completing shell calls `devnet -- WORDS`.
     fn of_process() -> Option<Self> {
         let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
-        let command = Cli::command().ignore_errors(true);
+        let command = TREE.get()?().ignore_errors(true);
         let matches = command.try_get_matches_from(words).ok()?;
         Some(Self { matches })
     }
@@ -92,7 +98,7 @@ impl Line {
 
     /// What `ask` finds within the moment that a person waits.
     fn ask<T>(&self, ask: impl AsyncFnOnce(&Context) -> Result<T>) -> Option<T> {
-        let global = Global::from_arg_matches(&self.matches).ok()?;
+        let global = GlobalFlags::from_arg_matches(&self.matches).ok()?;
         let settings = Settings::new(global, Environment::of_process());
         let context = Context::new(
             settings,

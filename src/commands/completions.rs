@@ -1,9 +1,6 @@
 //! `devnet completions`: what a shell needs to complete devnet's commands, flags, and the names of pods
 //! and containers.
 
-use clap::CommandFactory as _;
-
-use crate::cli::Cli;
 use crate::commands::complete;
 use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
@@ -28,10 +25,11 @@ pub(crate) struct Args {
     fixed: bool,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
+/// `tree` reads the command line.
+pub(crate) fn run(args: &Args, mut tree: clap::Command, context: &Context) -> Result<()> {
     let script = if args.fixed {
         let mut script = Vec::new();
-        clap_complete::generate(args.shell, &mut Cli::command(), "devnet", &mut script);
+        clap_complete::generate(args.shell, &mut tree, "devnet", &mut script);
         script
     } else {
         complete::registration(&args.shell.to_string())?

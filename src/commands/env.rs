@@ -131,7 +131,8 @@ pub(crate) fn fail_evaluation(arguments: &[OsString]) {
         (None, Some(_)) => return,
         (None, None) => calling_shell::find(&environment).unwrap_or(Shell::Sh),
     };
-    let ui = Ui::new(&Settings::new(crate::cli::Global::default(), environment).look());
+    let ui =
+        Ui::new(&Settings::new(crate::settings::flags::GlobalFlags::default(), environment).look());
     if !ui.stdout_is_terminal() {
         let _closed = ui.data(shell.failure());
     }

@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
 
@@ -24,8 +22,8 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
-    let mut root = Cli::command();
+/// `root` is the tree that reads the command line.
+pub(crate) fn run(args: &Args, mut root: clap::Command, context: &Context) -> Result<()> {
     root.build();
     if let Some(folder) = &args.dir {
         let count = write_all(&root, folder)?;
@@ -171,7 +169,10 @@ fn ending(is_root: bool) -> clap_mangen::roff::Roff {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn every_command_has_a_page_that_names_it() {

@@ -12,7 +12,11 @@ use crate::ui::Ui;
 pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
     if error.kind() == ErrorKind::DisplayVersion && wants_json(arguments) {
         let ui = Ui::new(
-            &Settings::new(crate::cli::Global::default(), Environment::of_process()).look(),
+            &Settings::new(
+                crate::settings::flags::GlobalFlags::default(),
+                Environment::of_process(),
+            )
+            .look(),
         );
         if let Err(error) = ui.data(&format!("{}\n", document())) {
             ui.error(&Error::failed("could not write to stdout").because(error));
@@ -21,8 +25,14 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
     }
     if error.kind() == ErrorKind::DisplayHelp && asks_for_a_switch(arguments) {
         // the hook's function evaluates what stands on stdout
-        Ui::new(&Settings::new(crate::cli::Global::default(), Environment::of_process()).look())
-            .say(&error.render().to_string());
+        Ui::new(
+            &Settings::new(
+                crate::settings::flags::GlobalFlags::default(),
+                Environment::of_process(),
+            )
+            .look(),
+        )
+        .say(&error.render().to_string());
         return;
     }
     // a closed stdout or stderr leaves nobody to tell

@@ -1,43 +1,114 @@
-//! The house rules, read from the source: who may name bollard, print, spawn, read the environment.
+//! The house rules, read from the source: which way imports point, and who may name bollard, print,
+//! spawn, read the environment, the clock or a disk.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.clone()];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&root).unwrap().display().to_string();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    assert!(found.len() > 20, "the source is not where this test looks");
-    found
-}
-
-/// Code without its comments; a word in prose is no use of it.
-fn code(text: &str) -> String {
-    text.lines()
-        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
+use crate::support::source;
 
 fn only(words: &[&str], allowed: impl Fn(&str) -> bool, rule: &str) {
-    for (name, text) in sources() {
-        let code = code(&text);
+    for (name, text) in source::files() {
+        let code = source::code(&text);
         for word in words {
             assert!(
                 allowed(&name) || !code.contains(word),
                 "src/{name} says `{word}`: {rule}"
             );
+        }
+    }
+}
+
+/// The folder of a file, as `engine/docker`; of a file at the top, nothing.
+fn folder(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Files of the domain, which takes text or values and gives values.
+fn is_domain(file: &str) -> bool {
+    ["docker_env/", "image/", "pod/", "netns/", "lab/"]
+        .iter()
+        .any(|folder| file.starts_with(folder))
+}
+
+#[test]
+fn no_circle_of_imports_leaves_one_folder() {
+    let imports = source::imports();
+    let edges: usize = imports.values().map(BTreeSet::len).sum();
+    assert!(edges > 500, "the imports are not where this test looks");
+    for circle in source::circles(&imports) {
+        let folders: BTreeSet<&str> = circle.iter().map(|file| folder(file)).collect();
+        assert!(
+            folders.len() == 1,
+            "{} files import each other in a circle across {folders:?}: {circle:?}",
+            circle.len()
+        );
+    }
+}
+
+#[test]
+fn imports_point_one_way() {
+    // who must not know whom: (the importer's folders, those that it may not import, the reason)
+    let rules: [(&[&str], &[&str], &str); 6] = [
+        (
+            &["engine/", "load/", "wire/"],
+            &["render/", "commands/"],
+            "adapters never render",
+        ),
+        (
+            &["wire/"],
+            &["engine/", "load/"],
+            "dialling knows nothing of what is dialled",
+        ),
+        (
+            &["engine/"],
+            &["load/"],
+            "a transfer uses engines, not the other way round",
+        ),
+        (
+            &["render/", "shell/"],
+            &["engine/", "load/", "wire/", "host/", "commands/"],
+            "presentation asks nobody",
+        ),
+        (
+            &["docker_env/", "image/", "pod/", "netns/", "lab/"],
+            &[
+                "engine/",
+                "load/",
+                "wire/",
+                "host/",
+                "commands/",
+                "render/",
+                "shell/",
+                "settings/",
+                "ui.rs",
+            ],
+            "the domain is pure",
+        ),
+        (
+            &[
+                "engine/",
+                "load/",
+                "wire/",
+                "host/",
+                "settings/",
+                "render/",
+                "shell/",
+                "context/",
+                "probe/",
+                "commands/",
+            ],
+            &["cli.rs", "dispatch.rs"],
+            "nobody below the command line knows it",
+        ),
+    ];
+    for (file, imported) in source::imports() {
+        for (from, to, reason) in rules {
+            if !from.iter().any(|folder| file.starts_with(folder)) {
+                continue;
+            }
+            let wrong = imported
+                .iter()
+                .find(|other| to.iter().any(|folder| other.starts_with(folder)));
+            assert_eq!(wrong, None, "src/{file} imports it: {reason}");
         }
     }
 }
@@ -58,6 +129,7 @@ fn bollard_is_named_in_the_docker_adapter_only() {
 
 #[test]
 fn printing_spawning_reading_the_environment_and_yaml_have_one_door_each() {
+    let probe = |name: &str| name.starts_with("probe/") || name.starts_with("bin/");
     only(
         &[
             "println!",
@@ -66,17 +138,17 @@ fn printing_spawning_reading_the_environment_and_yaml_have_one_door_each() {
             "io::stdout()",
             "io::stderr()",
         ],
-        |name| name == "ui.rs" || name.starts_with("probe/") || name == "bin/devnet-probe.rs",
+        |name| name == "ui.rs" || probe(name),
         "ui.rs speaks",
     );
     only(
         &["process::Command", "Command::new"],
-        |name| name == "host/process.rs" || name.starts_with("probe/"),
+        |name| name == "host/process.rs" || probe(name),
         "host/process.rs spawns",
     );
     only(
         &["env::var", "env::vars", "env::set_var"],
-        |name| name == "settings/mod.rs" || name.starts_with("probe/"),
+        |name| name == "settings/environment.rs" || probe(name),
         "settings/ reads the environment",
     );
     only(
@@ -87,28 +159,25 @@ fn printing_spawning_reading_the_environment_and_yaml_have_one_door_each() {
 }
 
 #[test]
-fn the_domain_knows_no_adapter_and_no_terminal() {
-    for (name, text) in sources() {
-        let domain = ["docker_env/", "image/", "pod/", "netns/", "lab/"];
-        if !domain.iter().any(|folder| name.starts_with(folder)) {
+fn the_domain_knows_no_adapter_no_terminal_no_disk_and_no_clock() {
+    for (name, text) in source::files() {
+        // a tape is wound back in the file that it is
+        if !is_domain(&name) || source::is_tests(&name) || name == "image/tape.rs" {
             continue;
         }
-        let code = code(&text);
+        let code = source::code_of_the_program(&text);
         for word in [
             "bollard",
             "clap::",
             "tokio::",
             "std::process",
             "std::env",
+            "std::fs",
             "crossterm",
-            "crate::engine",
-            "crate::load",
-            "crate::wire",
-            "crate::host",
-            "crate::commands",
-            "crate::render",
-            "crate::ui",
-            "crate::settings",
+            "Instant::now",
+            "SystemTime::now",
+            "Timestamp::now",
+            "Zoned::now",
         ] {
             assert!(
                 !code.contains(word),
@@ -120,10 +189,38 @@ fn the_domain_knows_no_adapter_and_no_terminal() {
 
 #[test]
 fn every_file_says_what_it_is_for_in_its_first_line() {
-    for (name, text) in sources() {
+    for (name, text) in source::files() {
         assert!(
             text.starts_with("//! "),
             "src/{name} does not begin with `//! `"
         );
     }
+}
+
+#[test]
+fn what_hides_behind_a_url_or_in_a_comment_is_told_apart() {
+    let text = "let a = \"http://x\"; println!(\"y\"); // print!(z)\nlet b = r#\"eprintln!(\"q\")\"#; let c = '\"'; /* spawn */ f::<'a>(\"\\\"//\"); done()";
+    let code = source::code(text);
+    assert!(code.contains("println!"), "{code}");
+    assert!(code.contains("done()"), "{code}");
+    for hidden in ["print!(z)", "eprintln!", "spawn", "http"] {
+        assert!(!code.contains(hidden), "{hidden}: {code}");
+    }
+}
+
+#[test]
+fn a_circle_is_found() {
+    let graph = [
+        ("a/x.rs", "b/y.rs"),
+        ("b/y.rs", "a/z.rs"),
+        ("a/z.rs", "a/x.rs"),
+        ("a/z.rs", "c.rs"),
+    ];
+    let mut imports = std::collections::BTreeMap::<String, BTreeSet<String>>::new();
+    for (from, to) in graph {
+        imports.entry(from.into()).or_default().insert(to.into());
+    }
+    let circles = source::circles(&imports);
+    let expected = ["a/x.rs", "a/z.rs", "b/y.rs"].map(str::to_owned);
+    assert_eq!(circles, [BTreeSet::from(expected)]);
 }

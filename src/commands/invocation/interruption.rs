@@ -109,7 +109,10 @@ mod tests {
             quiet: true,
             ..Look::default()
         };
-        let settings = Settings::new(crate::cli::Global::default(), Environment::default());
+        let settings = Settings::new(
+            crate::settings::flags::GlobalFlags::default(),
+            Environment::default(),
+        );
         Context::new(settings, Ui::new(&look))
     }
 

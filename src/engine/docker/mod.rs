@@ -30,7 +30,7 @@ use tokio::sync::OnceCell;
 
 use crate::docker_env::endpoint::Endpoint;
 use crate::docker_env::published::Published;
-use crate::engine::{About, Info};
+use crate::engine::about::{About, Info};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use crate::wire::transport::{self, Dialer};

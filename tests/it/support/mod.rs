@@ -12,6 +12,7 @@ pub(crate) mod registry;
 pub(crate) mod relay;
 pub(crate) mod replay;
 pub(crate) mod rewriting;
+pub(crate) mod source;
 pub(crate) mod tripwire;
 
 use std::ffi::OsStr;

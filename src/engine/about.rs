@@ -1,0 +1,43 @@
+//! An engine's word on itself and on the machine it runs on.
+
+use crate::error::Result;
+
+/// What an engine says of itself (`/version`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// The engine's version, as `28.5.2`.
+    pub(crate) version: Option<String>,
+    /// The newest API version that it speaks, as `1.51`.
+    pub(crate) api_version: Option<String>,
+    /// The oldest one that it still speaks.
+    pub(crate) min_api_version: Option<String>,
+    pub(crate) os: Option<String>,
+    /// Go's word: `amd64`, `arm64`.
+    pub(crate) arch: Option<String>,
+}
+
+/// What an engine says of the machine it runs on (`/info`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Info {
+    /// The engine's own ID: two addresses with one ID are one engine.
+    pub(crate) id: Option<String>,
+    /// The machine's host name.
+    pub(crate) name: Option<String>,
+    /// Whether images live in containerd's store (else in the graph driver).
+    pub(crate) containerd_store: bool,
+    /// RFC 3339; the engine's own clock.
+    pub(crate) system_time: Option<String>,
+    pub(crate) root_dir: Option<String>,
+}
+
+impl Info {
+    /// The engine's clock, in nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub(crate) fn nanoseconds(&self) -> Result<i64> {
+        let now = crate::pod::timestamp(self.system_time.as_deref());
+        now.and_then(|now| i64::try_from(now.as_nanosecond()).ok())
+            .ok_or_else(|| crate::error::Error::failed("the engine does not tell its time"))
+    }
+}
