@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::state::{is_up, timestamp};
-use super::{Container, ContainerFacts, Finding, Origin, Pod, PodState, Sandbox};
+use super::{Container, ContainerFacts, Finding, Life, Origin, Pod, PodState, Sandbox, crash_loop};
 
 /// A sandbox without containers is no finding while its images may still be on their way.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_mins(2);
-const LOOP_RESTARTS: u32 = 3;
-const LOOP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Adds to every pod what is wrong with it, and gives what concerns several of them. `now` is the
-/// clock of a pod's node: containers carry its times, and this computer's clock may differ.
+/// clock of a pod's node: containers carry its times, and this computer's clock may differ. `lives`
+/// are what is known of the pods' past.
 pub(crate) fn judge(
     pods: &mut [Pod],
     facts: &[ContainerFacts],
+    lives: &[Life],
     now: impl Fn(&str) -> Option<Timestamp>,
 ) -> Vec<Finding> {
     let facts: BTreeMap<&str, &ContainerFacts> = facts
@@ -34,7 +34,9 @@ pub(crate) fn judge(
             pod.state = PodState::Degraded;
         }
         found.extend(empty_sandbox(pod, now));
-        found.extend(crash_loops(pod, &facts, now));
+        found.extend(now.map_or_else(Vec::new, |now| {
+            crash_loop::findings(pod, &facts, lives, now)
+        }));
         found.extend(frozen(pod));
         pod.findings.extend(found);
     }
@@ -157,58 +159,6 @@ fn empty_sandbox(pod: &Pod, now: Option<Timestamp>) -> Option<Finding> {
             _ => format!("remove it: `devnet lab down {}`", pod.name),
         }),
         subjects: vec![sandbox.id.clone()],
-    })
-}
-
-fn crash_loops(
-    pod: &Pod,
-    facts: &BTreeMap<&str, &ContainerFacts>,
-    now: Option<Timestamp>,
-) -> Vec<Finding> {
-    let Some(now) = now else {
-        return Vec::new();
-    };
-    let one = |container: &Container| {
-        let restarts = container.restarts.filter(|count| *count >= LOOP_RESTARTS)?;
-        let lives = [container].into_iter().chain(
-            pod.containers_before
-                .iter()
-                .filter(|c| c.name == container.name),
-        );
-        let (ended, last) = lives
-            .filter(|life| !is_up(&life.state))
-            .filter_map(|life| Some((ended(life, facts)?, life)))
-            .max_by_key(|(ended, _)| *ended)?;
-        if now.duration_since(ended) >= LOOP_WITHIN {
-            return None;
-        }
-        let why = facts
-            .get(last.id.as_str())
-            .and_then(|facts| facts.error.as_deref())
-            .map_or(String::new(), |error| format!(" ({error})"));
-        Some(Finding {
-            code: "crash-loop",
-            severity: "error",
-            message: format!(
-                "`{}` was restarted {restarts} times; last it {}{why}",
-                container.name,
-                how_it_ended(last)
-            ),
-            hint: Some(format!(
-                "devnet logs {}/{} {} --previous",
-                pod.namespace, pod.name, container.name
-            )),
-            subjects: vec![container.id.clone()],
-        })
-    };
-    pod.containers.iter().filter_map(one).collect()
-}
-
-/// When a life of a container ended; one that could not be started ended when it was made.
-fn ended(life: &Container, facts: &BTreeMap<&str, &ContainerFacts>) -> Option<Timestamp> {
-    timestamp(life.finished_at.as_deref()).or_else(|| {
-        let facts = facts.get(life.id.as_str())?;
-        timestamp(facts.created_at.as_deref()).filter(|_| life.exit_code.is_some())
     })
 }
 

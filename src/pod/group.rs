@@ -188,6 +188,8 @@ fn container(facts: &ContainerFacts, name: &str, member: Member) -> Container {
         created_at: facts.created_at.clone(),
         started_at: facts.started_at.clone(),
         finished_at: facts.finished_at.clone(),
+        ended_before: facts.ended_before.clone(),
+        restarted_by_engine: facts.restart_count.is_some_and(|count| count > 0),
         network_mode: facts.network_mode.clone(),
         sandbox_id: member.sandbox_id,
         namespaces: None,

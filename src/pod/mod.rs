@@ -2,6 +2,7 @@
 //!
 //! The field names are those of the contract's JSON; unknown is `None`, never guessed.
 
+mod crash_loop;
 mod findings;
 pub(crate) mod graph;
 mod group;
@@ -10,6 +11,7 @@ mod hosts;
 mod kind;
 mod life;
 mod membership;
+mod previous;
 mod resolver;
 mod select;
 mod selector;
@@ -23,6 +25,7 @@ pub(crate) use group::{Lone, pods};
 pub(crate) use history::{Event, What, history};
 pub(crate) use hosts::addresses_in_hosts;
 pub(crate) use life::{Happening, Life, Lives, lives, present};
+pub(crate) use previous::last_ended;
 pub(crate) use resolver::Resolver;
 pub(crate) use select::select;
 pub(crate) use selector::Selector;
@@ -172,6 +175,12 @@ pub(crate) struct Container {
     pub(crate) created_at: Option<String>,
     pub(crate) started_at: Option<String>,
     pub(crate) finished_at: Option<String>,
+    /// The end of the run before this one, where both are runs of this container.
+    #[serde(skip)]
+    pub(crate) ended_before: Option<String>,
+    /// Whether its engine restarts it, and not who made it.
+    #[serde(skip)]
+    pub(crate) restarted_by_engine: bool,
     pub(crate) network_mode: String,
     /// The sandbox that its configuration says it joins.
     pub(crate) sandbox_id: Option<String>,
@@ -261,6 +270,8 @@ pub(crate) struct ContainerFacts {
     pub(crate) created_at: Option<String>,
     pub(crate) started_at: Option<String>,
     pub(crate) finished_at: Option<String>,
+    /// Of one that runs again: the end of its run before.
+    pub(crate) ended_before: Option<String>,
     pub(crate) network_mode: String,
     pub(crate) ipc_mode: String,
     pub(crate) pid_mode: String,

@@ -48,6 +48,7 @@ mod pods_bad_input;
 mod pods_findings;
 mod pods_killed;
 mod pods_live;
+mod pods_restarts;
 mod pods_watch;
 mod shell;
 mod status;

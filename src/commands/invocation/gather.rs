@@ -169,9 +169,10 @@ pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result
             .find(|(name, _)| name == node)
             .map(|(_, t)| *t)
     };
-    let of_several = pod::judge(&mut gathered.snapshot.pods, &facts, now);
-    gathered.snapshot.findings.extend(of_several);
     gathered.lives = remember(context, &gathered.snapshot.pods, &facts);
+    let pods = &mut gathered.snapshot.pods;
+    let of_several = pod::judge(pods, &facts, gathered.lives.all(), now);
+    gathered.snapshot.findings.extend(of_several);
     Ok(gathered)
 }
 

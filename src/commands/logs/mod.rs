@@ -10,7 +10,7 @@ use crate::commands::invocation::format::Format;
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::docker::logs::LogRange;
 use crate::error::{Error, Result};
-use crate::pod::{Container, Pod, timestamp};
+use crate::pod::{self, Container, Pod, timestamp};
 
 /// Show the logs of a pod's containers
 ///
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Go on as lines come, across restarts of the containers
     #[arg(short, long)]
     follow: bool,
-    /// The attempt before the present one
+    /// The last run that ended
     #[arg(long)]
     previous: bool,
     /// From this time on: RFC 3339, or an age as 90s, 5m, 2h
@@ -94,10 +94,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             .transpose()?,
         tail: args.tail,
     };
-    let containers = chosen(&pod, wanted, args.previous)?;
-    let sources = containers
-        .into_iter()
-        .map(|container| {
+    let present = chosen(&pod, wanted)?;
+    let sources = if args.previous {
+        ended(&pod, &present, &range)?
+    } else {
+        let one = |container: &&Container| {
             let start = args
                 .since_restart
                 .then(|| timestamp(container.started_at.as_deref()))
@@ -105,16 +106,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             let since = start
                 .map(|start| nanoseconds(start) - START_LAG)
                 .max(range.since);
-            Source::new(
-                &pod,
-                container,
-                LogRange {
-                    since,
-                    ..range.clone()
-                },
-            )
-        })
-        .collect();
+            let range = LogRange {
+                since,
+                ..range.clone()
+            };
+            Source::new(&pod, container, range)
+        };
+        present.iter().map(one).collect()
+    };
     let show = Show {
         json: args.output == Format::Json,
         timestamps: args.timestamps,
@@ -134,7 +133,7 @@ fn nanoseconds(time: jiff::Timestamp) -> i64 {
 }
 
 /// The containers that were asked for, in the pod's order.
-fn chosen<'a>(pod: &'a Pod, wanted: Option<&str>, previous: bool) -> Result<Vec<&'a Container>> {
+fn chosen<'a>(pod: &'a Pod, wanted: Option<&str>) -> Result<Vec<&'a Container>> {
     let present: Vec<&Container> = match wanted {
         None => pod.containers.iter().collect(),
         Some(wanted) => one_pod::named(&pod.containers, wanted)
@@ -155,25 +154,34 @@ fn chosen<'a>(pod: &'a Pod, wanted: Option<&str>, previous: bool) -> Result<Vec<
             None => Error::not_found(format!("pod `{}` has no container yet", pod.name)),
         });
     }
-    if !previous {
-        return Ok(present);
-    }
-    let before: Vec<&Container> = present
-        .iter()
-        .filter_map(|container| {
-            pod.containers_before
-                .iter()
-                .filter(|before| before.name == container.name)
-                .max_by_key(|before| before.attempt)
+    Ok(present)
+}
+
+/// The last run that ended of each of these containers.
+fn ended(pod: &Pod, present: &[&Container], range: &LogRange) -> Result<Vec<Source>> {
+    let mut names: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
+    names.dedup();
+    let sources: Vec<Source> = names
+        .into_iter()
+        .filter_map(|name| pod::last_ended(pod, name))
+        .map(|run| {
+            let from = run.from.map(|from| nanoseconds(from) - START_LAG);
+            let until = run.until.map(nanoseconds);
+            let range = LogRange {
+                since: from.max(range.since),
+                until: until.into_iter().chain(range.until).min(),
+                ..range.clone()
+            };
+            Source::new(pod, run.container, range)
         })
         .collect();
-    if before.is_empty() {
+    if sources.is_empty() {
         return Err(
-            Error::not_found(format!("no earlier attempt in pod `{}` is kept", pod.name))
+            Error::not_found(format!("no run in pod `{}` has ended yet", pod.name))
                 .hint("without --previous the present one is shown"),
         );
     }
-    Ok(before)
+    Ok(sources)
 }
 
 /// A time as RFC 3339, or as an age: `90s`, `5m`, `2h`, `1d`.

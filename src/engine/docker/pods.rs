@@ -286,6 +286,9 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
     let endpoints = || network.networks.iter().flat_map(HashMap::values);
     let configured = config.image.unwrap_or_default();
     let ended = !crate::pod::is_up(&status);
+    // between two runs there is no process, and the engine has the end of the one before
+    let over = ended || status == "restarting";
+    let finished = time(state.finished_at);
     ContainerFacts {
         id: answer.id.unwrap_or_default(),
         name: answer
@@ -313,7 +316,7 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
         exit_code: match status.as_str() {
             // 0 until it was tried; then 126, 127 or 128 where it could not be started
             "created" => state.exit_code.filter(|code| *code != 0),
-            _ => state.exit_code.filter(|_| ended),
+            _ => state.exit_code.filter(|_| over),
         },
         state: status,
         oom_killed: state.oom_killed,
@@ -324,7 +327,8 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
             .filter(|pid| *pid != 0),
         created_at: time(answer.created),
         started_at: time(state.started_at),
-        finished_at: time(state.finished_at).filter(|_| ended),
+        ended_before: finished.clone().filter(|_| !over),
+        finished_at: finished.filter(|_| over),
         network_mode: host.network_mode.unwrap_or_default(),
         ipc_mode: host.ipc_mode.unwrap_or_default(),
         pid_mode: host.pid_mode.unwrap_or_default(),

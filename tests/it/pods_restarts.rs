@@ -1,0 +1,109 @@
+//! Containers that are restarted, on a real engine: which restarts are a crash loop, and what is
+//! told of a container between two of its runs.
+
+use serde_json::Value;
+
+use crate::support::made::Made;
+use crate::support::{Sandbox, busybox_image, docker, ground, until};
+
+const SLEEPS: [&str; 3] = ["/bin/busybox", "sleep", "3600"];
+
+#[test]
+fn restarts_with_the_sandbox_and_by_somebodys_kill_are_no_crash_loop() {
+    let Some(ground) = ground() else { return };
+    // as the node, or its engine, was restarted three times
+    let mut made = Made::new(&ground, "with-node");
+    let mut app = made.add_sleeper("app");
+    for attempt in 1..=3 {
+        made.docker(&["kill", &made.sandbox, &app]);
+        made.add_sandbox("none");
+        app = made.add_attempt("app", attempt, &[], &SLEEPS);
+        made.finds(&[]);
+    }
+    let mut made = Made::new(&ground, "killed-often");
+    let mut app = made.add_sleeper("app");
+    for attempt in 1..=3 {
+        made.docker(&["kill", &app]);
+        app = made.add_attempt("app", attempt, &[], &SLEEPS);
+        assert_eq!(made.finds(&[])["state"], "running");
+    }
+}
+
+/// Plain containers: one that holds a network, and one in it that its engine restarts for ever.
+struct Looping<'a> {
+    ground: &'a std::path::Path,
+    sandbox: Sandbox,
+}
+
+impl<'a> Looping<'a> {
+    fn new(ground: &'a std::path::Path, script: &str) -> Self {
+        let image = busybox_image(ground, "node");
+        let run = |name: &str, more: &[&str], script: &str| {
+            let start = ["run", "-d", "--name", name];
+            let end = [&image, "/bin/busybox", "sh", "-c", script];
+            docker(ground, "node", &[&start, more, &end].concat()).ok();
+        };
+        run(
+            "loop-holder",
+            &["--network=none"],
+            "exec /bin/busybox sleep 3600",
+        );
+        let more = ["--network=container:loop-holder", "--restart=always"];
+        run("loop-app", &more, script);
+        let sandbox = Sandbox::bare();
+        Self { ground, sandbox }
+    }
+
+    fn devnet(&self, arguments: &[&str]) -> String {
+        let host = format!("unix://{}", self.ground.join("node.sock").display());
+        let arguments = [&["-H", &host], arguments].concat();
+        self.sandbox.devnet(&arguments).ok()
+    }
+
+    fn pod(&self) -> Value {
+        let text = self.devnet(&["inspect", "loop-holder", "--no-probe", "-o", "json"]);
+        serde_json::from_str::<Value>(&text).unwrap()["pods"][0].clone()
+    }
+
+    fn app(&self) -> Value {
+        let pod = self.pod();
+        let mut all = pod["containers"].as_array().unwrap().iter();
+        all.find(|one| one["name"] == "loop-app").unwrap().clone()
+    }
+}
+
+impl Drop for Looping<'_> {
+    fn drop(&mut self) {
+        let all = ["rm", "-f", "loop-holder", "loop-app"];
+        drop(docker(self.ground, "node", &all));
+    }
+}
+
+#[test]
+fn what_an_engine_restarts_itself_is_a_crash_loop_whose_fix_works() {
+    let Some(ground) = ground() else { return };
+    let looping = Looping::new(&ground, "echo run; exit 7");
+    until(
+        "it was restarted often enough to be held back for seconds",
+        || {
+            let app = looping.app();
+            if app["state"] == "restarting" {
+                // the engine has them
+                assert_eq!(app["exit_code"], 7);
+                assert!(
+                    app["finished_at"].as_str() >= app["started_at"].as_str(),
+                    "{app}"
+                );
+            }
+            app["restarts"].as_u64() > Some(5)
+        },
+    );
+    let pod = looping.pod();
+    let finding = &pod["findings"][0];
+    assert_eq!(finding["code"], "crash-loop", "{pod:#}");
+    let fix = finding["hint"].as_str().unwrap();
+    let words: Vec<&str> = fix.split(' ').skip(1).collect();
+    // the last run alone, though all of them wrote into one log
+    until("it waits", || looping.app()["state"] == "restarting");
+    assert_eq!(looping.devnet(&words), "run\n");
+}
