@@ -1,10 +1,14 @@
 # Two commands on a fresh machine:
 #   make demo    what devnet does, shown on a private Docker engine
-#   make test    everything the tests need, then all tests     (ENGINE=20.10|26|28|28c picks an engine)
+#   make test    everything the tests need, then all tests     (ENGINE=20.10|26|28|28c picks an engine,
+#                TESTS="pods exec" picks tests); skipped ones are counted and named at its end
 # And:
 #   make build   target/release/devnet with its probes inside
 #   make bench   devnet beside its peers, as ratios
-#   make pairs   images between all versions of engines; fetches those engines
+#   make engines fetches the programs of other engines than the system's, for `make pairs` and `make test-differing`
+#   make pairs   images between all versions of engines
+#   make test-differing   what engines do differently (build, load, logs, exec, pods), on the newest with containerd's store
+#   make test-all         the whole suite on every engine, and 200 rounds of random kills
 #   make fuzz    feeds the parsers what a fuzzer thinks of, FUZZ_SECONDS (60) each; says what to install
 #   make lint    formatting, clippy, shellcheck, licences, the other platforms' types
 SHELL := /bin/bash
@@ -17,7 +21,10 @@ probes := $(CURDIR)/target/probes
 # what is drawn at random is the same in every run; with another number, other values
 export PROPTEST_RNG_SEED ?= 20110502
 
-.PHONY: build demo test bench pairs fuzz lint probes deps
+# what a test lacked: the runner shows nothing of a test that passes
+export DEVNET_SKIPPED := $(CURDIR)/target/skipped-tests
+
+.PHONY: build demo test test-differing test-all engines bench pairs fuzz lint probes
 
 build: probes
 	. $(probes)/env && $(CARGO) build --release --bin devnet
@@ -32,14 +39,28 @@ demo: build
 test: probes
 	@tests/ground/deps.sh test
 	. $(probes)/env && $(CARGO) test --no-run
+	@rm -f "$$DEVNET_SKIPPED"
 	. $(probes)/env && $(ground) $(CARGO) test -- $(TESTS)
+	@tests/ground/skipped.sh "$$DEVNET_SKIPPED"
+
+engines:
+	@for version in 20.10 26 28; do tests/ground/engine.sh tree $$version >/dev/null || exit 1; done
+
+test-differing: probes engines
+	@tests/ground/deps.sh test
+	@rm -f "$$DEVNET_SKIPPED"
+	. $(probes)/env && tests/ground/run.sh --engine 28c $(CARGO) test --test it -- build load logs exec pods
+	@tests/ground/skipped.sh "$$DEVNET_SKIPPED"
+
+test-all: engines
+	for engine in system 20.10 26 28 28c; do $(MAKE) test ENGINE=$$engine || exit 1; done
+	ROUNDS=200 $(MAKE) test TESTS=load_kills
 
 bench: build
 	@tests/ground/deps.sh bench
 	$(ground) tests/bench/run.sh
 
-pairs: probes
-	@for version in 20.10 26 28; do tests/ground/engine.sh tree $$version >/dev/null; done
+pairs: probes engines
 	. $(probes)/env && $(CARGO) test --no-run
 	. $(probes)/env && $(ground) $(CARGO) test --test it load_pairs
 

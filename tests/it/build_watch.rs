@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::{ENGINE, Lab, container};
+use crate::lab::{Lab, container};
 use crate::support::build::{Build, exists};
 use crate::support::{Output, docker, until};
 
@@ -211,10 +211,6 @@ fn a_watch_that_is_interrupted_while_it_builds_cancels_the_build_and_leaves_noth
     )]) else {
         return;
     };
-    if build.major() < 23 {
-        // these know no named contexts
-        return;
-    }
     let build = build.with_busybox();
     crate::build_layouts::with_layout(&build);
     let sleeps = || {
@@ -232,6 +228,11 @@ fn a_watch_that_is_interrupted_while_it_builds_cancels_the_build_and_leaves_noth
         "--build-context",
         "base=oci-layout://layout",
     ];
+    if build.major() < 23 {
+        let said = build.run(&arguments).fails(1);
+        assert!(said.contains("knows no named contexts"), "{said}");
+        return;
+    }
     let watching = Watching::new(&build, &arguments);
     let said = watching.until("hint: ");
     assert!(said[0].contains("with `-t NAME`"), "{said:?}");
@@ -258,7 +259,7 @@ fn lab_pods_that_run_the_image_get_the_new_one_in_their_sandbox_at_their_address
         return;
     };
     let Some(lab) = Lab::new() else { return };
-    let build = build.on(ENGINE).with_busybox();
+    let build = build.on(lab.engine()).with_busybox();
     build
         .run(&["-q", "--network", "none", "-t", "watched/app:dev"])
         .ok();
@@ -275,7 +276,7 @@ fn lab_pods_that_run_the_image_get_the_new_one_in_their_sandbox_at_their_address
         "pods.yaml",
         &format!("{}---\n{another}", pod("runs-it", "watched/app:dev")),
     );
-    crate::support::busybox_image(&build.ground, ENGINE);
+    crate::support::busybox_image(&build.ground, lab.engine());
     lab.run(&["up", &file]).ok();
     let before = lab.pod("runs-it");
     let others = lab.pod("another");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::lab::{ENGINE, Lab};
+use crate::lab::Lab;
 use crate::support::made::Made;
 use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing};
 
@@ -146,14 +146,14 @@ fn the_labs_verbs_are_offered_the_labs_pods() {
         return;
     };
     // two that share a network are a pod as well, but not the lab's
-    let image = busybox_image(&lab.ground, ENGINE);
+    let image = busybox_image(&lab.ground, lab.engine());
     for (name, network) in [
         ("tabbed-of-docker", "none"),
         ("tabbed-beside", "container:tabbed-of-docker"),
     ] {
         let run = ["run", "-d", "--name", name, "--network", network, &image];
         let sleep = ["/bin/busybox", "sleep", "3600"];
-        docker(&lab.ground, ENGINE, &[&run[..], &sleep].concat()).ok();
+        docker(&lab.ground, lab.engine(), &[&run[..], &sleep].concat()).ok();
     }
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: tabbed-of-lab}, spec: {containers: \
                [{name: app, image: devnet-probe, args: [serve, '8080']}]}}";
@@ -170,7 +170,7 @@ fn the_labs_verbs_are_offered_the_labs_pods() {
     let said = until(|| bash(&sandbox, &inspect).ok(), "docker");
     assert_eq!(said.trim(), "tabbed-of-docker");
     let gone = ["rm", "-f", "tabbed-of-docker", "tabbed-beside"];
-    docker(&lab.ground, ENGINE, &gone).ok();
+    docker(&lab.ground, lab.engine(), &gone).ok();
     lab.run(&["down"]).ok();
 }
 

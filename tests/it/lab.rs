@@ -1,42 +1,50 @@
 //! The lab on a real engine: pods come up, die and come back as they do under a kubelet.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 use crate::support::engines::Engine;
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, ground, until};
 
-/// The lab's engine: what `clean` takes away and what must be clean in the end is its own alone.
-pub(crate) const ENGINE: &str = "lab";
+/// Engines for the lab's tests, one for each that runs: what `clean` takes away and what must be clean
+/// in the end is a test's own alone. Whoever is done gives its engine to the next.
+static FREE: Mutex<Vec<Engine>> = Mutex::new(Vec::new());
+static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-/// That engine for one test after another: they all use the lab's one network.
+/// An engine with no pods on it.
 pub(crate) struct Lab {
     pub(crate) ground: PathBuf,
     pub(crate) sandbox: Sandbox,
-    _alone: std::sync::MutexGuard<'static, Option<Engine>>,
+    engine: Option<Engine>,
 }
-
-static ALONE: std::sync::Mutex<Option<Engine>> = std::sync::Mutex::new(None);
 
 impl Lab {
     pub(crate) fn new() -> Option<Self> {
         let ground = ground()?;
-        let mut alone = ALONE
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        alone.get_or_insert_with(|| Engine::start(&ground, ENGINE));
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let engine = free.unwrap_or_else(|| {
+            let number = STARTED.fetch_add(1, Ordering::Relaxed);
+            Engine::start(&ground, &format!("lab-{number}"))
+        });
         let lab = Self {
             ground,
             sandbox: Sandbox::bare(),
-            _alone: alone,
+            engine: Some(engine),
         };
         lab.run(&["down"]).ok();
         Some(lab)
     }
 
+    /// The name of its engine.
+    pub(crate) fn engine(&self) -> &str {
+        &self.engine.as_ref().unwrap().name
+    }
+
     pub(crate) fn host(&self) -> String {
-        format!("unix://{}/{ENGINE}.sock", self.ground.display())
+        self.engine.as_ref().unwrap().url()
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
@@ -47,7 +55,7 @@ impl Lab {
     }
 
     fn docker(&self, arguments: &[&str]) -> String {
-        docker(&self.ground, ENGINE, arguments).ok()
+        docker(&self.ground, self.engine(), arguments).ok()
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
@@ -66,6 +74,19 @@ impl Lab {
             .clone()
     }
 
+    /// Nothing of devnet's is in that engine.
+    fn assert_clean(&self) {
+        let label = "label=dev.devnet.role";
+        for what in [
+            &["ps", "-aq", "--filter", label][..],
+            &["network", "ls", "-q", "--filter", label],
+            &["volume", "ls", "-q", "--filter", label],
+            &["images", "-q", "--filter", label],
+        ] {
+            assert_eq!(self.docker(what), "", "{what:?}");
+        }
+    }
+
     /// What the engine itself says of a container.
     fn inspect(&self, id: &Value) -> Value {
         let said = self.docker(&["inspect", id.as_str().unwrap()]);
@@ -74,21 +95,24 @@ impl Lab {
 
     /// Waits until a container has printed a line with `wanted` in it.
     pub(crate) fn until_it_says(&self, id: &Value, wanted: &str) -> String {
-        for _ in 0..200 {
-            let both = docker(&self.ground, ENGINE, &["logs", id.as_str().unwrap()]);
-            let said = both.stdout + &both.stderr;
-            if said.contains(wanted) {
-                return said;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("container {id} never said `{wanted}`");
+        let says = || {
+            let logs = ["logs", id.as_str().unwrap()];
+            let both = docker(&self.ground, self.engine(), &logs);
+            both.stdout + &both.stderr
+        };
+        until(&format!("container {id} says `{wanted}`"), || {
+            says().contains(wanted)
+        });
+        says()
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         self.run(&["down"]);
+        let free = FREE.lock();
+        free.unwrap_or_else(PoisonError::into_inner)
+            .extend(self.engine.take());
     }
 }
 
@@ -99,19 +123,6 @@ pub(crate) fn container<'v>(pod: &'v Value, name: &str) -> &'v Value {
         .iter()
         .find(|container| container["name"] == name)
         .unwrap()
-}
-
-/// Nothing of devnet's is in that engine.
-fn assert_clean(ground: &Path) {
-    let label = "label=dev.devnet.role";
-    for what in [
-        &["ps", "-aq", "--filter", label][..],
-        &["network", "ls", "-q", "--filter", label],
-        &["volume", "ls", "-q", "--filter", label],
-        &["images", "-q", "--filter", label],
-    ] {
-        assert_eq!(docker(ground, ENGINE, what).ok(), "", "{what:?}");
-    }
 }
 
 #[test]
@@ -142,7 +153,7 @@ fn the_built_in_pod_talks_over_localhost_and_leaves_nothing_behind() {
     let again = lab.run(&["up"]);
     assert!(again.stderr.contains("is up already"), "{again}");
     lab.run(&["down"]).ok();
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 }
 
 #[test]
@@ -190,7 +201,7 @@ fn what_can_not_come_up_leaves_nothing_behind() {
     );
     let said = lab.run(&["up", &missing]).fails(4);
     assert!(said.contains("`127.0.0.1:9/none:1`"), "{said}");
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 
     let no_command = lab.write(
         "no-command.yaml",
@@ -199,7 +210,7 @@ fn what_can_not_come_up_leaves_nothing_behind() {
     );
     let said = lab.run(&["up", &no_command]).fails(1);
     assert!(said.contains("pod/default/a did not come up"), "{said}");
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 
     let init = lab.write(
         "init.yaml",
@@ -213,7 +224,7 @@ fn what_can_not_come_up_leaves_nothing_behind() {
         "{said}"
     );
     assert!(said.contains("does not begin with http://"), "{said}");
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 }
 
 #[test]
@@ -232,13 +243,10 @@ fn an_interrupted_lab_up_removes_what_it_made() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    for _ in 0..200 {
-        let filter = "label=dev.devnet.container.name=wait";
-        if !lab.docker(&["ps", "-q", "--filter", filter]).is_empty() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    let filter = "label=dev.devnet.container.name=wait";
+    until("the init container runs", || {
+        !lab.docker(&["ps", "-q", "--filter", filter]).is_empty()
+    });
     let told = lab
         .sandbox
         .command("kill")
@@ -247,7 +255,7 @@ fn an_interrupted_lab_up_removes_what_it_made() {
         .unwrap();
     assert!(told.success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 }
 
 #[test]
@@ -267,7 +275,7 @@ fn a_field_that_the_lab_lacks_is_named_before_anything_starts() {
         said.contains("wrong.yaml:11: spec.containers[0].tolerance"),
         "{said}"
     );
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 }
 
 #[test]
@@ -395,7 +403,7 @@ spec:
     let main = container(&lab.pod("broad"), "main")["id"].clone();
     lab.until_it_says(&main, "done");
     lab.run(&["down", "shop/broad"]).ok();
-    assert_clean(&lab.ground);
+    lab.assert_clean();
     lab.docker(&["rmi", "lab-busybox:1"]);
 }
 
@@ -435,7 +443,7 @@ fn two_devnets_that_bring_up_one_pod_at_once_make_one_pod() {
         assert_eq!(lab.run(&["up"]).ok(), "", "it is whole");
         lab.run(&["down"]).ok();
     }
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 }
 
 #[test]
@@ -458,7 +466,7 @@ fn the_claims_are_proved_and_each_experiment_notices_a_broken_one() {
     }
     let said = lab.run(&["prove", "nonsense"]).fails(2);
     assert!(said.contains("there are: unique-ip"), "{said}");
-    assert_clean(&lab.ground);
+    lab.assert_clean();
 }
 
 #[test]
@@ -477,12 +485,9 @@ fn clean_removes_what_a_killed_devnet_left_and_nothing_of_others() {
         .spawn()
         .unwrap();
     let waiting = "label=dev.devnet.container.name=wait";
-    for _ in 0..200 {
-        if !lab.docker(&["ps", "-q", "--filter", waiting]).is_empty() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until("the init container runs", || {
+        !lab.docker(&["ps", "-q", "--filter", waiting]).is_empty()
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     let probe = lab.docker(&["images", "-q", "--filter", "label=dev.devnet.role"]);
@@ -497,7 +502,7 @@ fn clean_removes_what_a_killed_devnet_left_and_nothing_of_others() {
 
     let said = lab.sandbox.devnet(&["-H", &lab.host(), "clean"]).ok();
     assert!(said.contains("removed"), "{said}");
-    assert_clean(&lab.ground);
+    lab.assert_clean();
     let images = lab.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
     assert!(images.contains("clean-mine:1") && !images.contains("devnet-transfer"));
     lab.docker(&["network", "rm", "clean-other"]);

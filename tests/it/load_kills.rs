@@ -1,6 +1,6 @@
 //! Random kills during loads: no name ever points at an image that does not run.
 //!
-//! `ROUNDS` says how many (8); `SEED` repeats a run.
+//! `ROUNDS` says how many (8); with another `SEED`, other moments. A failure names both.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -26,7 +26,7 @@ fn dice(state: &mut u64, limit: u64) -> u64 {
 fn no_name_points_at_an_image_that_does_not_run_whoever_is_killed_when() {
     let Some(ground) = ground() else { return };
     let rounds = switch("ROUNDS").unwrap_or(8);
-    let seed = switch("SEED").unwrap_or_else(|| u64::from(std::process::id()) + 1);
+    let seed = switch("SEED").unwrap_or(20_110_502);
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let host = Engine::start(&ground, "kills-host");
     let node = Engine::start(&ground, "kills-node");

@@ -1,27 +1,24 @@
 //! Every kind of engine as source and as target: what `devnet load` brings is what a full
-//! `docker save | docker load` brings. The ground's own engine always; others where their programs
-//! are (`make pairs` fetches them).
+//! `docker save | docker load` brings. `make engines` fetches the engines' programs.
 
 use std::path::Path;
 
 use crate::support::engines::Engine;
-use crate::support::{Output, Sandbox, ground};
+use crate::support::{Output, Sandbox, ground, missing};
 
 const VERSIONS: [&str; 4] = ["20.10", "26", "28", "28c"];
 
-/// Engines of every version that is here; of the ground's own if there is no other.
+/// Engines of every version; one whose programs are not here is named as missing.
 fn engines(ground: &Path, role: &str) -> Vec<(&'static str, Engine)> {
-    let found: Vec<_> = VERSIONS
-        .into_iter()
-        .filter_map(|version| {
-            let name = format!("{role}-{version}");
-            Some((version, Engine::of_version(ground, &name, Some(version))?))
-        })
-        .collect();
-    if found.is_empty() {
-        return vec![("own", Engine::start(ground, &format!("{role}-own")))];
-    }
-    found
+    let engine = |version| {
+        let name = format!("{role}-{version}");
+        let engine = Engine::of_version(ground, &name, Some(version));
+        if engine.is_none() {
+            missing(&format!("engine {version} (`make engines`)"));
+        }
+        Some((version, engine?))
+    };
+    VERSIONS.into_iter().filter_map(engine).collect()
 }
 
 /// An image whose layers are no plain ones: files in another order than that of a walk, hard

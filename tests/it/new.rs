@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::lab::{ENGINE, Lab};
+use crate::lab::Lab;
 use crate::support::{Output, Sandbox, docker, ground};
 
 #[test]
@@ -70,7 +70,7 @@ pub(crate) fn import(
 #[test]
 fn every_pod_template_comes_up_and_does_what_it_says() {
     let Some(lab) = Lab::new() else { return };
-    import(&lab.sandbox, &lab.ground, ENGINE, "busybox:1", &[]);
+    import(&lab.sandbox, &lab.ground, lab.engine(), "busybox:1", &[]);
     for (template, pod, container, says) in [
         ("two-containers", "web", "client", "hello from pod web"),
         ("sidecar", "sidecar-demo", "shipper", "line 2"),
@@ -104,7 +104,7 @@ fn every_pod_template_comes_up_and_does_what_it_says() {
         lab.until_it_says(&crate::lab::container(&there, container)["id"], says);
         lab.run(&["down"]).ok();
     }
-    docker(&lab.ground, ENGINE, &["rmi", "busybox:1"]).ok();
+    docker(&lab.ground, lab.engine(), &["rmi", "busybox:1"]).ok();
 }
 
 #[test]

@@ -163,12 +163,18 @@ fn a_slow_engine_is_waited_for() {
     let Some(ground) = ground() else { return };
     let mut made = Made::new(&ground, "slow");
     made.add_sleeper("app");
-    let (_folder, proxy) = through(&ground, |path, _| {
-        if path.ends_with("/containers/json") || path.ends_with("/info") {
-            std::thread::sleep(std::time::Duration::from_secs(3));
-        }
+    let folder = tempfile::tempdir().unwrap();
+    let hold = Hold::Answer("GET", "/containers/json");
+    let engine = ground.join("node.sock");
+    let proxy = Rewriting::holding(folder.path(), engine, Some(hold), |_, _| {});
+    let url = proxy.url();
+    let document = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| made.document_by(&url));
+        proxy.until_held();
+        // from here on nothing is held
+        drop(proxy);
+        asked.join().unwrap()
     });
-    let document = made.document_by(&proxy.url());
     assert_eq!(document["pods"][0]["containers"][0]["shares"]["net"], true);
 }
 

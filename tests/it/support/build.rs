@@ -8,7 +8,7 @@ use super::{Output, Sandbox, docker, ground};
 
 /// A sandbox whose engine is the ground's node over TLS, or another one, and a folder for a context.
 pub(crate) struct Build {
-    engine: &'static str,
+    engine: String,
     pub(crate) ground: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
@@ -18,7 +18,7 @@ impl Build {
     pub(crate) fn new(files: &[(&str, &str)]) -> Option<Self> {
         let ground = ground()?;
         let this = Self {
-            engine: "node",
+            engine: "node".into(),
             sandbox: Sandbox::bare(),
             ground,
         };
@@ -29,8 +29,9 @@ impl Build {
     }
 
     /// Builds on another engine of the ground.
-    pub(crate) fn on(self, engine: &'static str) -> Self {
-        Self { engine, ..self }
+    pub(crate) fn on(mut self, engine: &str) -> Self {
+        self.engine = engine.into();
+        self
     }
 
     fn socket(&self) -> String {
@@ -66,7 +67,7 @@ impl Build {
 
     /// Runs the docker CLI on the node.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
-        docker(&self.ground, self.engine, arguments)
+        docker(&self.ground, &self.engine, arguments)
     }
 
     /// The files of an image, as `path` lines.
