@@ -147,6 +147,7 @@ fn gone(life: &Life) -> Pod {
         sandboxes_before: Vec::new(),
         containers: Vec::new(),
         containers_before: Vec::new(),
+        annotations: std::collections::BTreeMap::new(),
         sockets: None,
         findings: Vec::new(),
     }

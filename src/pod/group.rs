@@ -63,6 +63,7 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
     Pod {
         node: node.into(),
         labels: current.map_or_else(BTreeMap::new, |facts| pod_labels(facts, origin)),
+        annotations: current.map_or_else(BTreeMap::new, |facts| annotations(facts, origin)),
         namespace: key.namespace,
         name: key.name,
         uid: key.uid,
@@ -146,6 +147,28 @@ fn pod_labels(facts: &ContainerFacts, origin: Origin) -> BTreeMap<String, String
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
         Origin::Docker => facts.labels.clone(),
+    }
+}
+
+/// A pod's annotations: a Docker engine has none, so that the kubelet's stand among the sandbox's
+/// labels, and the lab's in its manifest.
+fn annotations(facts: &ContainerFacts, origin: Origin) -> BTreeMap<String, String> {
+    match origin {
+        Origin::Lab => facts
+            .labels
+            .get("dev.devnet.pod.spec")
+            .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok())
+            .and_then(|spec| serde_json::from_value(spec.get("annotations")?.clone()).ok())
+            .unwrap_or_default(),
+        Origin::Kubernetes => facts
+            .labels
+            .iter()
+            .filter_map(|(name, value)| {
+                let name = name.strip_prefix("annotation.")?;
+                Some((name.to_owned(), value.clone()))
+            })
+            .collect(),
+        Origin::Docker => BTreeMap::new(),
     }
 }
 
@@ -258,6 +281,7 @@ fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
         name: first.map_or_else(|| root.into(), |facts| facts.name.clone()),
         uid: root.into(),
         labels: holder.map_or_else(BTreeMap::new, |facts| pod_labels(facts, Origin::Docker)),
+        annotations: BTreeMap::new(),
         origin: Origin::Docker,
         state: PodState::Pending,
         ips: holder.map_or_else(Vec::new, |facts| facts.ips.clone()),

@@ -97,6 +97,9 @@ pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) uid: String,
     pub(crate) labels: std::collections::BTreeMap<String, String>,
+    /// Its creator's notes, where the engine keeps them.
+    #[serde(skip)]
+    pub(crate) annotations: std::collections::BTreeMap<String, String>,
     pub(crate) origin: Origin,
     pub(crate) state: PodState,
     pub(crate) ips: Vec<String>,

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::kubelet::Kubelet;
+use crate::support::{Flag, Output, Sandbox, docker, ground};
 
 /// A pod of two plain containers, the second in the first one's network, with busybox inside.
 struct Pair<'a> {
@@ -257,5 +258,124 @@ fn a_reader_that_leaves_ends_it_quietly_and_what_can_not_be_is_said() {
     assert!(
         said.contains("is not running (exited, exit code 137)"),
         "{said}"
+    );
+}
+
+#[test]
+fn a_variable_by_name_alone_is_the_callers_and_one_that_nobody_has_is_taken_away() {
+    let Some(ground) = ground() else { return };
+    let pair = Pair::up(&ground, "variables");
+    let sandbox = Sandbox::with_minikube(&ground)
+        .env("OF_THE_CALLER", "a=b  c")
+        .env("OF_A_FILE", "f");
+    let (pod, app) = (pair.pod(), pair.app());
+    let file = sandbox.home().join("env");
+    std::fs::write(&file, "# no\nOF_A_FILE\nBOTH=file\nONLY= file \nNOBODYS\n").unwrap();
+    let file = file.display().to_string();
+    let exec = |more: &[&str]| {
+        let shown = "busybox env | busybox grep -E '^(OF_|BOTH|ONLY|PATH|NOBODYS)' | busybox sort";
+        let run = ["-c", &app, "--", "/bin/busybox", "sh", "-c", shown];
+        let mut all = vec!["exec", pod.as_str()];
+        all.extend_from_slice(more);
+        all.extend_from_slice(&run);
+        sandbox.devnet(&all)
+    };
+    let flags = [
+        "-e",
+        "OF_THE_CALLER",
+        "-e",
+        "BOTH=flag",
+        "--env-file",
+        &file,
+    ];
+    let ours = exec(&flags).ok();
+    assert_eq!(
+        ours,
+        "BOTH=flag\nOF_A_FILE=f\nOF_THE_CALLER=a=b  c\nONLY= file \nPATH=/bin\n"
+    );
+    // as docker has it
+    let socket = format!("unix://{}", ground.join("node.sock").display());
+    let mut theirs = sandbox.command("docker");
+    theirs.args(["-H", &socket, "exec"]).args(flags).args([
+        &app,
+        "/bin/busybox",
+        "sh",
+        "-c",
+        "busybox env | busybox grep -E '^(OF_|BOTH|ONLY|PATH|NOBODYS)' | busybox sort",
+    ]);
+    assert_eq!(Output::of(&mut theirs).ok(), ours);
+    exec(&["-e", "=x"]).fails(125);
+    exec(&["--env-file", "/no/such/file"]).fails(125);
+}
+
+#[test]
+fn the_container_that_an_annotation_names_is_taken() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let kubelet = Kubelet::new(&ground, &sandbox, "exec-default", "10.91.20.0/24");
+    // the kubelet writes a pod's annotations on its sandbox, as labels
+    let named = "--label=annotation.kubectl.kubernetes.io/default-container=second";
+    let net = format!("--network=net-{}", kubelet.name);
+    let pause = kubelet.run("POD", "podsandbox", 0, &[&net, named]);
+    for name in ["first", "second"] {
+        let variable = format!("--env=CONTAINER={name}");
+        kubelet.script(name, 0, &pause, &[&variable], "exec /bin/busybox sleep 600");
+    }
+    let host = format!("unix://{}", ground.join("node.sock").display());
+    let mut all = vec!["-H", &host, "exec", "exec-default"];
+    let tail = ["--", "/bin/busybox", "sh", "-c", "echo $CONTAINER"];
+    let out = sandbox.devnet(&[&all[..], &tail].concat());
+    assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("second\n", ""));
+    all.extend(["-c", "first"]);
+    assert_eq!(sandbox.devnet(&[&all[..], &tail].concat()).ok(), "first\n");
+}
+
+/// Every flag of `docker exec` and `kubectl exec`.
+#[test]
+fn the_flags_of_docker_exec_and_kubectl_exec_are_taken_or_refused_by_name() {
+    use Flag::{NotOurs, Refused, Taken};
+    crate::support::flags(
+        "exec",
+        125,
+        &["--", "true"],
+        &[
+            // docker exec
+            (&["--detach"], Refused("stays until the command ends")),
+            (&["-d"], Refused("stays until the command ends")),
+            (&["--detach-keys", "ctrl-x"], Taken),
+            (&["-e", "A=1"], Taken),
+            (&["--env", "A"], Taken),
+            (&["--env-file", "/dev/null/no"], Taken),
+            (&["-i"], Taken),
+            (&["--interactive"], Taken),
+            (&["--privileged"], Refused("docker exec --privileged")),
+            (&["--privileged=true"], Refused("docker exec --privileged")),
+            (&["-t"], Taken),
+            (&["--tty"], Taken),
+            (&["-u", "1:2"], Taken),
+            (&["--user", "1:2"], Taken),
+            (&["-w", "/"], Taken),
+            (&["--workdir", "/"], Taken),
+            // kubectl exec
+            (&["-c", "app"], Taken),
+            (&["--container", "app"], Taken),
+            (&["--container=app"], Taken),
+            (&["-f", "pod.yaml"], Refused("name the pod")),
+            (&["--filename", "pod.yaml"], Refused("name the pod")),
+            (
+                &["--pod-running-timeout", "1m"],
+                Refused("waits for no pod"),
+            ),
+            (&["-q"], Taken),
+            (&["--quiet"], Taken),
+            (&["--stdin"], Taken),
+            (&["-n", "default"], Taken),
+            (&["--namespace", "default"], Taken),
+            // kubectl's ways to its server: devnet asks no server
+            (&["--kubeconfig", "x"], NotOurs),
+            (&["--server", "x"], NotOurs),
+            (&["--token", "x"], NotOurs),
+            (&["--as", "x"], NotOurs),
+        ],
     );
 }

@@ -7,11 +7,8 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container, Pod, is_up};
 
-/// The label that names a pod's main container; annotations reach an engine as labels.
-const DEFAULT_CONTAINER: [&str; 2] = [
-    "annotation.kubectl.kubernetes.io/default-container",
-    "kubectl.kubernetes.io/default-container",
-];
+/// The annotation that names a pod's main container; a plain container may have it as a label.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 /// Finds the one pod that `wanted` means among all nodes, with the engine that runs it.
 ///
@@ -83,9 +80,9 @@ pub(crate) fn container<'a>(
                 .hint(format!("it has: {}", names().join(", ")))
         });
     }
-    let annotated = DEFAULT_CONTAINER
-        .iter()
-        .find_map(|label| pod.labels.get(*label));
+    let annotated = [&pod.annotations, &pod.labels]
+        .into_iter()
+        .find_map(|notes| notes.get(DEFAULT_CONTAINER));
     if let Some(container) = annotated.and_then(|name| {
         pod.containers
             .iter()

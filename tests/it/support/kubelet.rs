@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Sandbox, busybox_image, docker};
+use super::{Output, Sandbox, busybox_image, docker};
 
 /// A pod that this test makes as the kubelet does, step by step.
 pub(crate) struct Kubelet<'a> {
@@ -57,6 +57,18 @@ impl<'a> Kubelet<'a> {
         more: &[&str],
         command: &[&str],
     ) -> String {
+        let started = self.try_start(container, kind, attempt, more, command);
+        started.ok().trim().to_owned()
+    }
+
+    fn try_start(
+        &self,
+        container: &str,
+        kind: &str,
+        attempt: u32,
+        more: &[&str],
+        command: &[&str],
+    ) -> Output {
         let labels = [
             format!(
                 "--name=k8s_{container}_{0}_default_uid-{0}_{attempt}",
@@ -73,7 +85,7 @@ impl<'a> Kubelet<'a> {
         arguments.extend_from_slice(more);
         arguments.push(&self.image);
         arguments.extend_from_slice(command);
-        self.docker(&arguments)
+        docker(self.ground, "node", &arguments)
     }
 
     /// Another container of the pod, with a shell script to run.
@@ -85,11 +97,24 @@ impl<'a> Kubelet<'a> {
         more: &[&str],
         script: &str,
     ) -> String {
+        let started = self.try_script(container, attempt, sandbox, more, script);
+        started.ok().trim().to_owned()
+    }
+
+    /// The same, which may fail to start.
+    pub(crate) fn try_script(
+        &self,
+        container: &str,
+        attempt: u32,
+        sandbox: &str,
+        more: &[&str],
+        script: &str,
+    ) -> Output {
         let label = format!("--label=io.kubernetes.sandbox.id={sandbox}");
         let net = format!("--network=container:{sandbox}");
         let mut flags = vec![label.as_str(), net.as_str()];
         flags.extend_from_slice(more);
-        self.start(
+        self.try_start(
             container,
             "container",
             attempt,

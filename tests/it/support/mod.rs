@@ -246,3 +246,40 @@ pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }
+
+/// What devnet does with another tool's flag.
+#[derive(Clone, Copy)]
+pub(crate) enum Flag {
+    Taken,
+    /// By name, with these words.
+    Refused(&'static str),
+    /// As any word that nobody knows.
+    NotOurs,
+}
+
+/// Tries each flag on a verb that takes a pod: one that is taken leads to an engine, which is not
+/// there (`lost` is the exit code of that).
+#[track_caller]
+pub(crate) fn flags(verb: &str, lost: i32, more: &[&str], table: &[(&[&str], Flag)]) {
+    let sandbox = Sandbox::bare();
+    for (flag, what) in table {
+        let mut all = vec!["-H", "unix:///no/such.sock", verb, "web"];
+        all.extend_from_slice(flag);
+        all.extend_from_slice(more);
+        let output = sandbox.devnet(&all);
+        match what {
+            Flag::Taken => assert_eq!(output.code, lost, "{flag:?}: {output}"),
+            Flag::Refused(words) => {
+                let said = output.fails(2);
+                assert!(
+                    said.contains("devnet does not take `--") && said.contains(words),
+                    "{flag:?}: {said}"
+                );
+            }
+            Flag::NotOurs => {
+                let said = output.fails(2);
+                assert!(said.contains("unexpected argument"), "{flag:?}: {said}");
+            }
+        }
+    }
+}

@@ -1,9 +1,12 @@
 //! `devnet exec`: a command in a container, by pod and name.
 
+mod variables;
+
 use std::io::IsTerminal as _;
 
 use crate::commands::attended::{self, before};
 use crate::commands::invocation::{Context, one_pod};
+use crate::commands::refused::{Flag, Refused, Table};
 use crate::engine::Engine;
 use crate::engine::docker::exec::Exec;
 use crate::error::{Error, Result};
@@ -21,7 +24,7 @@ use crate::pod::{self, Container};
   tar c src | devnet exec -i web -- tar x -C /tmp")]
 pub(crate) struct Args {
     /// Pass stdin to the command
-    #[arg(short = 'i', long = "stdin")]
+    #[arg(short = 'i', long = "stdin", alias = "interactive")]
     stdin: bool,
     /// Give the command a terminal
     #[arg(short = 't', long)]
@@ -32,9 +35,12 @@ pub(crate) struct Args {
     /// Run in this folder of the container
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
-    /// Set a variable
-    #[arg(short, long, value_name = "NAME=VALUE")]
+    /// Set a variable; a name alone passes the caller's value on
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// Set the variables that stand in a file, one a line, as for --env
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<std::path::PathBuf>,
     /// The keys that leave the command running, as ctrl-p,ctrl-q
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
@@ -56,6 +62,31 @@ pub(crate) struct Args {
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
+    #[command(flatten)]
+    refused: Refused<Elsewhere>,
+}
+
+/// What `docker exec` and `kubectl exec` have beside.
+#[derive(Clone, Debug, Default)]
+struct Elsewhere;
+
+impl Table for Elsewhere {
+    const FLAGS: &'static [Flag] = &[
+        Flag::switch(
+            "detach",
+            "it stays until the command ends; a shell's `COMMAND >/dev/null 2>&1 &` goes on alone",
+        )
+        .short('d'),
+        Flag::switch(
+            "privileged",
+            "`docker exec --privileged` gives a command more than its container has",
+        ),
+        Flag::with_value("filename", "name the pod").short('f'),
+        Flag::with_value(
+            "pod-running-timeout",
+            "it waits for no pod; `devnet watch` tells when one runs",
+        ),
+    ];
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
@@ -84,6 +115,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             )),
         ));
     }
+    let environment = &context.settings.environment;
+    let mut env = variables::wanted(&args.env_file, &args.env, environment).map_err(before)?;
     let interactive = args.command.is_empty() && std::io::stdin().is_terminal();
     let stdin = args.stdin || interactive;
     let mut tty = args.tty || interactive;
@@ -98,8 +131,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     } else {
         args.command
     };
-    let mut env = args.env;
-    if tty && let Some(term) = context.settings.environment.text("TERM").ok().flatten() {
+    if tty && let Some(term) = environment.text("TERM").ok().flatten() {
         env.insert(0, format!("TERM={term}"));
     }
     let exec = Exec {
