@@ -282,13 +282,22 @@ impl Merge {
 }
 
 /// How lines are shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    /// Begins each line with its source's name.
+    pub(crate) prefix: bool,
+    pub(crate) color: bool,
+    pub(crate) timestamps: bool,
+    /// Makes control characters visible.
+    pub(crate) clean: bool,
+}
+
+/// Writes lines one below the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     /// How each source's lines begin.
     prefixes: Vec<Vec<u8>>,
-    timestamps: bool,
-    /// Makes control characters visible.
-    clean: bool,
+    look: Look,
     /// The source and stream of a line that goes on.
     unfinished: Option<(usize, bool)>,
 }
@@ -297,15 +306,15 @@ pub(crate) struct Writer {
 const COLORS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
 
 impl Writer {
-    /// A writer for sources of these names; one alone has no prefix.
-    pub(crate) fn new(names: &[String], color: bool, timestamps: bool, clean: bool) -> Self {
+    /// A writer for sources of these names.
+    pub(crate) fn new(names: &[String], look: Look) -> Self {
         let width = names.iter().map(String::len).max().unwrap_or(0);
         let prefix = |(place, name): (usize, &String)| {
             let name = crate::ui::visible(name);
             let code = COLORS[place % COLORS.len()];
-            if names.len() < 2 {
+            if !look.prefix {
                 String::new()
-            } else if color {
+            } else if look.color {
                 format!("\x1b[{code}m{name:<width$}\x1b[0m | ")
             } else {
                 format!("{name:<width$} | ")
@@ -317,8 +326,7 @@ impl Writer {
                 .enumerate()
                 .map(|named| prefix(named).into_bytes())
                 .collect(),
-            timestamps,
-            clean,
+            look,
             unfinished: None,
         }
     }
@@ -331,12 +339,12 @@ impl Writer {
                 out.push(b'\n');
             }
             out.extend_from_slice(&self.prefixes[source]);
-            if self.timestamps {
+            if self.look.timestamps {
                 out.extend_from_slice(&line.stamp);
                 out.push(b' ');
             }
         }
-        if self.clean {
+        if self.look.clean {
             let text = line.text.strip_suffix(b"\r").unwrap_or(&line.text);
             out.extend_from_slice(crate::ui::visible(&String::from_utf8_lossy(text)).as_bytes());
         } else {

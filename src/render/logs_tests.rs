@@ -67,7 +67,11 @@ fn a_long_line_in_several_messages_is_one_line_again() {
 #[test]
 fn a_line_without_end_leaves_in_pieces_and_is_whole_where_it_is_written() {
     let mut assembler = Assembler::default();
-    let mut writer = Writer::new(&["one".into(), "two".into()], false, false, false);
+    let named = Look {
+        prefix: true,
+        ..Look::default()
+    };
+    let mut writer = Writer::new(&["one".into(), "two".into()], named);
     let mut out = Vec::new();
     let message = Bytes::from(format!("{} {}", at(DAY), "x".repeat(16 << 10)));
     let mut pieces = 0;
@@ -260,9 +264,14 @@ fn a_container_that_has_written_to_both_streams_is_waited_for_longer() {
 #[test]
 fn an_escape_sequence_in_a_log_is_shown_on_a_terminal() {
     let mut out = Vec::new();
-    Writer::new(&["one".into()], true, false, true).write(&mut out, 0, &line(0, "a\x1b[2Jb\r"));
+    let clean = |clean| Look {
+        color: true,
+        clean,
+        ..Look::default()
+    };
+    Writer::new(&["one".into()], clean(true)).write(&mut out, 0, &line(0, "a\x1b[2Jb\r"));
     assert_eq!(out, b"a\\u{1b}[2Jb\n");
     out.clear();
-    Writer::new(&["one".into()], true, false, false).write(&mut out, 0, &line(0, "a\x1b[2Jb\r"));
+    Writer::new(&["one".into()], clean(false)).write(&mut out, 0, &line(0, "a\x1b[2Jb\r"));
     assert_eq!(out, b"a\x1b[2Jb\r\n");
 }

@@ -1,6 +1,6 @@
 //! `devnet logs`: all containers of a pod, merged in time order.
 
-use crate::support::{Output, Sandbox, busybox_image, docker, ground, until};
+use crate::support::{Flag, Output, Sandbox, busybox_image, docker, ground, until};
 
 #[test]
 fn logs_of_all_containers_are_a_sort_by_time_of_each() {
@@ -148,4 +148,73 @@ fn a_silent_container_holds_nothing_back_a_restart_is_followed_and_head_ends_it(
         "node",
         &["rm", "-f", "follow-chatty", "follow-pause"],
     ));
+}
+
+/// Every flag of `docker logs` and `kubectl logs`.
+#[test]
+fn the_flags_of_docker_logs_and_kubectl_logs_are_taken_or_refused_by_name() {
+    use Flag::{NotOurs, Refused, Taken};
+    crate::support::flags(
+        "logs",
+        3,
+        &[],
+        &[
+            // docker logs
+            (&["--details"], Refused("shows labels")),
+            (&["-f"], Taken),
+            (&["--follow"], Taken),
+            (&["--since", "1.5h"], Taken),
+            (&["--since", "1500ms"], Taken),
+            (&["--since", "1795839039"], Taken),
+            (&["--since", "2026-11-28"], Taken),
+            (&["--since", "2026-11-28T04:10:39"], Taken),
+            (&["--since", "2026-11-28T04:10:39.5Z"], Taken),
+            (&["--until", "1.5h"], Taken),
+            (&["--until", "2026-11-28T04:10"], Taken),
+            (&["--tail", "5"], Taken),
+            (&["--tail", "all"], Taken),
+            (&["--tail", "-1"], Taken),
+            (&["--tail=-1"], Taken),
+            // `-n` is the namespace, as kubectl has it
+            (&["-n", "5"], Taken),
+            (&["-t"], Taken),
+            (&["--timestamps"], Taken),
+            // kubectl logs
+            (&["app"], Taken),
+            (&["-c", "app"], Taken),
+            (&["--container=app"], Taken),
+            (&["--all-containers"], Taken),
+            (&["--all-pods"], Refused("name one pod")),
+            (&["--ignore-errors"], Taken),
+            (
+                &["--insecure-skip-tls-verify-backend"],
+                Refused("no kubelet is asked"),
+            ),
+            (&["--limit-bytes=10"], Refused("head -c")),
+            (&["--max-log-requests", "5"], Refused("are read")),
+            (&["--pod-running-timeout=20s"], Refused("waits for no pod")),
+            (&["--prefix"], Taken),
+            // `-p` is the profile everywhere
+            (&["--previous"], Taken),
+            (&["-l", "app=web"], Refused("devnet pods -l")),
+            (&["--selector", "app=web"], Refused("devnet pods -l")),
+            (&["--since-time", "2026-11-28T04:10:39Z"], Taken),
+            (&["--since-time=2026-11-28T04:10:39Z"], Taken),
+            // kubectl's ways to its server: devnet asks no server
+            (&["--kubeconfig", "x"], NotOurs),
+            (&["--server", "x"], NotOurs),
+            (&["--token", "x"], NotOurs),
+        ],
+    );
+    let logs = |more: &[&str]| {
+        let all = [&["-H", "unix:///no/such.sock", "logs", "web"], more].concat();
+        Sandbox::bare().devnet(&all)
+    };
+    for wrong in ["5", "yesterday", "2026-13-01", "1.5"] {
+        // what could be seconds since 1970 is that
+        let code = if wrong.contains(['-', 'y']) { 2 } else { 3 };
+        logs(&["--since", wrong]).fails(code);
+    }
+    logs(&["--tail", "some"]).fails(2);
+    logs(&["--all-containers", "-c", "app"]).fails(2);
 }

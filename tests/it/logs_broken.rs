@@ -244,4 +244,82 @@ fn parts_of_a_log_are_what_was_asked_for() {
     assert!(output.stdout.contains("from init"), "{output}");
     let said = output.fails(1);
     assert!(said.contains("`mute`") && said.contains("`none`"), "{said}");
+    let ignored = sandbox.devnet(&["-H", &host, "logs", "log-parts", "--ignore-errors"]);
+    assert!(ignored.stderr.contains("`mute`"), "{ignored}");
+    assert!(ignored.ok().contains("from init"));
+    // docker's and kubectl's own forms
+    assert_eq!(logs(&["--tail", "-1"]), logs(&[]));
+    assert_eq!(logs(&["--tail", "all", "--since", "0"]), logs(&[]));
+    assert_eq!(
+        logs(&["--since-time", times[1], "--until", times[1]]),
+        "line 2\n"
+    );
+    assert_eq!(logs(&["--tail", "1", "--prefix"]), "app | line 3\n");
+    let nanoseconds = |time: &str| {
+        let date = sandbox
+            .command("date")
+            .args(["-d", time, "+%s.%N"])
+            .output();
+        String::from_utf8(date.unwrap().stdout)
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
+    let unix = nanoseconds(times[1]);
+    assert_eq!(logs(&["--since", &unix, "--until", &unix]), "line 2\n");
+    // a time without an offset is of the person's zone
+    let zoned = Sandbox::bare().env("TZ", "JST-9");
+    let date = zoned
+        .command("date")
+        .args(["-d", times[1], "+%Y-%m-%dT%H:%M:%S.%N"])
+        .output();
+    let local = String::from_utf8(date.unwrap().stdout).unwrap();
+    let range = ["--since", local.trim(), "--until", local.trim()];
+    let all = [&["-H", &host, "logs", "log-parts", "app"], &range[..]].concat();
+    assert_eq!(zoned.devnet(&all).ok(), "line 2\n");
+}
+
+#[test]
+fn a_container_that_never_started_is_told_and_waited_for() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let kubelet = Kubelet::new(&ground, &sandbox, "log-never", "10.91.14.0/24");
+    let pause = kubelet.pause(0, "10.91.14.5");
+    let host = format!("unix://{}", ground.join("node.sock").display());
+    let logs = |more: &[&str]| {
+        let all = [&["-H", &host, "logs", "log-never"], more].concat();
+        sandbox.devnet(&all)
+    };
+    let broken = kubelet.try_script("broken", 0, &pause, &["--entrypoint=/no/such"], "true");
+    assert_ne!(broken.code, 0, "{broken}");
+    let said = logs(&["broken"]).fails(1);
+    assert!(
+        said.contains("`broken` never started") && said.contains("no such file"),
+        "{said}"
+    );
+    // beside one that has a log it is a warning
+    let app = kubelet.script(
+        "app",
+        0,
+        &pause,
+        &[],
+        "echo here; exec /bin/busybox sleep 600",
+    );
+    until("it has written", || logs(&["app"]).ok() == "here\n");
+    let both = logs(&[]);
+    assert!(both.stderr.contains("`broken` never started"), "{both}");
+    assert_eq!(both.ok(), "app    | here\n");
+    kubelet.docker(&["rm", "-f", &app]);
+    // and a follower shows what it writes when it starts
+    let (mut child, mut lines) = follow(&sandbox, &host, &["log-never", "-f"]);
+    kubelet.script(
+        "broken",
+        1,
+        &pause,
+        &[],
+        "echo at last; exec /bin/busybox sleep 600",
+    );
+    assert_eq!(line(&mut lines), "at last");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

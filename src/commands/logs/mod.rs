@@ -1,5 +1,6 @@
 //! `devnet logs`: what the containers of a pod wrote, merged in time order.
 
+mod moment;
 mod position;
 mod reader;
 mod source;
@@ -8,6 +9,8 @@ use self::reader::{Reader, Show};
 use self::source::Source;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::{Context, one_pod};
+use crate::commands::refused::{Flag, Refused, Table};
+use crate::engine::Engine;
 use crate::engine::docker::logs::LogRange;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container, Pod, timestamp};
@@ -28,18 +31,27 @@ pub(crate) struct Args {
     /// The last run that ended
     #[arg(long)]
     previous: bool,
-    /// From this time on: RFC 3339, or an age as 90s, 5m, 2h
-    #[arg(long, value_name = "TIME")]
+    /// From this time on: an age as 90s, 1.5h, 1h30m; a date or a time; or seconds since 1970
+    #[arg(long, value_name = "TIME", alias = "since-time")]
     since: Option<String>,
     /// Up to this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// The last lines of each container
-    #[arg(long, value_name = "N")]
-    tail: Option<u64>,
+    /// The last lines of each container; `all`, or -1, is every line
+    #[arg(long, value_name = "N", value_parser = tail, allow_hyphen_values = true)]
+    tail: Option<Tail>,
     /// Show each line's time
-    #[arg(long)]
+    #[arg(short, long)]
     timestamps: bool,
+    /// Name the container before each line, also where there is one only
+    #[arg(long)]
+    prefix: bool,
+    /// Warn of a log that can't be read, and do not fail
+    #[arg(long)]
+    ignore_errors: bool,
+    /// All containers, as without the name of one
+    #[arg(long, hide = true, conflicts_with_all = ["container", "positional"])]
+    all_containers: bool,
     /// From the present start of each container on
     #[arg(long)]
     since_restart: bool,
@@ -74,30 +86,65 @@ pub(crate) struct Args {
     /// The container
     #[arg(value_name = "CONTAINER", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::containers))]
     positional: Option<String>,
+    #[command(flatten)]
+    refused: Refused<Elsewhere>,
+}
+
+/// What `docker logs` and `kubectl logs` have beside.
+#[derive(Clone, Debug, Default)]
+struct Elsewhere;
+
+impl Table for Elsewhere {
+    const FLAGS: &'static [Flag] = &[
+        Flag::switch("details", "`devnet inspect POD -o json` shows labels"),
+        Flag::with_value("selector", "name one pod; `devnet pods -l` lists them").short('l'),
+        Flag::switch("all-pods", "name one pod"),
+        Flag::with_value("limit-bytes", "`| head -c BYTES` ends it too"),
+        Flag::with_value("max-log-requests", "all containers of a pod are read"),
+        Flag::with_value("pod-running-timeout", "it waits for no pod"),
+        Flag::switch(
+            "insecure-skip-tls-verify-backend",
+            "logs come from the engine, and no kubelet is asked",
+        ),
+    ];
+}
+
+/// How many of the last lines are wanted; `None` is all.
+#[derive(Clone, Copy, Debug)]
+struct Tail(Option<u64>);
+
+fn tail(text: &str) -> std::result::Result<Tail, String> {
+    let all = || matches!(text.parse::<i64>(), Ok(number) if number < 0);
+    if text == "all" || all() {
+        return Ok(Tail(None));
+    }
+    let number = text.parse().map(Some).map(Tail);
+    number.map_err(|_| "neither a number nor `all`".to_owned())
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref()).await?;
-    let wanted = args.container.as_deref().or(args.positional.as_deref());
-    let now = jiff::Timestamp::now();
+    let now = jiff::Zoned::now();
     let range = LogRange {
         follow: args.follow && !args.previous,
         since: args
             .since
             .as_deref()
-            .map(|text| point_in_time(text, now))
+            .map(|text| moment::parse(text, &now))
             .transpose()?,
         until: args
             .until
             .as_deref()
-            .map(|text| point_in_time(text, now))
+            .map(|text| moment::parse(text, &now))
             .transpose()?,
-        tail: args.tail,
+        tail: args.tail.and_then(|tail| tail.0),
     };
+    let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref()).await?;
+    let wanted = args.container.as_deref().or(args.positional.as_deref());
     let present = chosen(&pod, wanted)?;
     let sources = if args.previous {
         ended(&pod, &present, &range)?
     } else {
+        tell_of_those_that_never_started(context, &engine, &present, range.follow).await?;
         let one = |container: &&Container| {
             let start = args
                 .since_restart
@@ -118,10 +165,48 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         json: args.output == Format::Json,
         timestamps: args.timestamps,
         raw: args.raw,
+        prefix: args.prefix,
+        ignore_errors: args.ignore_errors,
     };
     Reader::new(context, engine, pod, show, sources)
         .read()
         .await
+}
+
+/// Warns of containers that have no log, since they never ran.
+///
+/// # Errors
+/// When there is no other, and none is waited for.
+async fn tell_of_those_that_never_started(
+    context: &Context,
+    engine: &Engine,
+    containers: &[&Container],
+    follow: bool,
+) -> Result<()> {
+    let mut errors = Vec::new();
+    for container in containers.iter().filter(|one| one.started_at.is_none()) {
+        errors.push(never_started(engine, container).await);
+    }
+    if errors.len() == containers.len() && !follow {
+        return Err(errors.swap_remove(0));
+    }
+    for error in errors {
+        context.ui.warn(&error.in_one_line());
+    }
+    Ok(())
+}
+
+/// Why a container has no log: it was made, and never ran.
+async fn never_started(engine: &Engine, container: &Container) -> Error {
+    let error = Error::failed(format!("container `{}` never started", container.name));
+    let facts = engine.container(&container.id).await.ok().flatten();
+    match facts
+        .and_then(|facts| facts.error)
+        .filter(|why| !why.is_empty())
+    {
+        Some(why) => error.because(why),
+        None => error.hint("`-f` waits until it does"),
+    }
 }
 
 /// An engine notes a start when the first process already runs: what that wrote at once stands
@@ -182,56 +267,4 @@ fn ended(pod: &Pod, present: &[&Container], range: &LogRange) -> Result<Vec<Sour
         );
     }
     Ok(sources)
-}
-
-/// A time as RFC 3339, or as an age: `90s`, `5m`, `2h`, `1d`.
-fn point_in_time(text: &str, now: jiff::Timestamp) -> Result<i64> {
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Ok(nanoseconds(time));
-    }
-    let mut seconds = 0_i64;
-    let mut number = String::new();
-    let wrong = || {
-        Error::usage(format!("`{text}` is neither a time nor an age"))
-            .hint("as 2026-11-24T09:00:00Z, 90s, 5m, 2h or 1h30m")
-    };
-    for c in text.chars() {
-        let unit = match c {
-            '0'..='9' => {
-                number.push(c);
-                continue;
-            }
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            _ => return Err(wrong()),
-        };
-        let count: i64 = number.parse().map_err(|_| wrong())?;
-        seconds = count
-            .checked_mul(unit)
-            .and_then(|part| seconds.checked_add(part))
-            .ok_or_else(wrong)?;
-        number.clear();
-    }
-    if !number.is_empty() || text.is_empty() {
-        return Err(wrong());
-    }
-    Ok(nanoseconds(now).saturating_sub(seconds.saturating_mul(1_000_000_000)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_ages_are_understood() {
-        let now: jiff::Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
-        let at = |text| point_in_time(text, now).map(|at| (nanoseconds(now) - at) / 1_000_000_000);
-        assert_eq!(at("1h30m").unwrap(), 5400);
-        assert_eq!(at("2026-11-24T08:59:00Z").unwrap(), 60);
-        for wrong in ["", "5", "m", "5x", "yesterday", "99999999999999999d"] {
-            assert!(at(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -11,7 +11,7 @@ use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pod::{self, Lone, Pod, PodState};
-use crate::render::logs::{Merge, Writer};
+use crate::render::logs::{Look, Merge, Writer};
 use crate::render::logs_json;
 
 /// How long a live line waits for an older one of a container that says nothing.
@@ -31,6 +31,9 @@ pub(super) struct Show {
     pub(super) json: bool,
     pub(super) timestamps: bool,
     pub(super) raw: bool,
+    /// Names the container also where there is one only.
+    pub(super) prefix: bool,
+    pub(super) ignore_errors: bool,
 }
 
 /// Reads until all is read, or for ever.
@@ -56,10 +59,15 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let ui = &context.ui;
-        let clean = ui.stdout_is_terminal() && !show.raw;
+        let look = Look {
+            prefix: show.prefix || names.len() > 1,
+            color: ui.color_stdout(),
+            timestamps: show.timestamps,
+            clean: ui.stdout_is_terminal() && !show.raw,
+        };
         Self {
             merge: Merge::new(sources.len()),
-            writer: Writer::new(&names, ui.color_stdout(), show.timestamps, clean),
+            writer: Writer::new(&names, look),
             context,
             engine,
             pod,
@@ -72,7 +80,9 @@ impl<'a> Reader<'a> {
     pub(super) async fn read(mut self) -> Result<()> {
         let follow = self.sources.iter().any(|source| source.range.follow);
         for (place, source) in self.sources.iter().enumerate() {
-            self.merge.open(place, source.begins);
+            if !matches!(source.state, State::Waiting) {
+                self.merge.open(place, source.begins);
+            }
         }
         let mut patience = pin!(tokio::time::sleep(PATIENCE));
         let mut tick = tokio::time::interval(TICK);
@@ -117,8 +127,14 @@ impl<'a> Reader<'a> {
                 break;
             }
         }
-        let failed = self.sources.into_iter().find_map(|source| source.failure);
-        failed.map_or(Ok(()), |error| {
+        let mut failed: Vec<Error> = Vec::new();
+        failed.extend(self.sources.into_iter().filter_map(|one| one.failure));
+        if self.show.ignore_errors {
+            for error in failed.drain(..) {
+                self.context.ui.warn(&error.in_one_line());
+            }
+        }
+        failed.into_iter().next().map_or(Ok(()), |error| {
             Err(match error.kind() {
                 Kind::Unreachable => error.with_kind(Kind::Failed),
                 _ => error,
