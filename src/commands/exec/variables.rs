@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::host::text_file;
 use crate::settings::Environment;
+use crate::text_file;
 
 /// What `--env-file` and `--env` set, those of files first, as an engine takes it: `NAME=value`, or
 /// a name alone, which takes the variable away.
