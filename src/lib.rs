@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 mod cli;
 mod commands;
@@ -48,7 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let cli = match cli::Cli::of_a_prompt(&arguments) {
         Some(cli) => cli,
-        None => match cli::Cli::try_parse_from(&arguments) {
+        None => match cli::Cli::read(&arguments) {
             Ok(cli) => cli,
             Err(error) => {
                 commands::version::answer(&arguments, &error);

@@ -26,6 +26,7 @@ pub(crate) struct Ui {
     verbose: u8,
     color_stdout: bool,
     color_stderr: bool,
+    keeps_colors: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
     unicode: bool,
@@ -63,6 +64,11 @@ impl Ui {
             verbose: look.verbose,
             color_stdout: wanted(stdout_is_terminal),
             color_stderr: wanted(stderr_is_terminal),
+            keeps_colors: match look.color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => !look.no_color,
+            },
             stdout_is_terminal,
             stderr_is_terminal,
             unicode: look.utf8 && !look.dumb,
@@ -91,6 +97,11 @@ impl Ui {
     /// Whether text for stderr may carry colour.
     pub(crate) fn color_stderr(&self) -> bool {
         self.color_stderr
+    }
+
+    /// Whether colours that a program wrote itself may stay in what is not painted, as in a log file.
+    pub(crate) fn keeps_colors(&self) -> bool {
+        self.keeps_colors
     }
 
     /// Whether lines, bullets and arrows may be drawn with more than ASCII.
@@ -271,7 +282,7 @@ pub(crate) fn log_text(line: &str, color: bool) -> String {
         if let Some((end, 'm')) = last {
             if color {
                 text.push_str(&sequence[..end + 3]);
-                colored = true;
+                colored = !matches!(&body[..end], "" | "0");
             }
             rest = &body[end + 1..];
         } else {
@@ -309,9 +320,8 @@ mod tests {
     fn a_programs_colours_pass_and_its_cursor_moves_do_not() {
         let line = "\x1b[1;31mred\x1b[0m \x1b[2Jgone";
         assert_eq!(log_text(line, false), "red \\u{1b}[2Jgone");
-        assert_eq!(
-            log_text(line, true),
-            "\x1b[1;31mred\x1b[0m \\u{1b}[2Jgone\x1b[0m"
-        );
+        assert_eq!(log_text(line, true), "\x1b[1;31mred\x1b[0m \\u{1b}[2Jgone");
+        // what a line leaves on is ended with it
+        assert_eq!(log_text("\x1b[1mbold", true), "\x1b[1mbold\x1b[0m");
     }
 }

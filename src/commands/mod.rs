@@ -17,6 +17,7 @@ mod detach;
 pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod exec;
+mod foreign_flags;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod hook;

@@ -27,6 +27,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    if let Some(flag) = args.command.first().and_then(|word| word.to_str())
+        && flag.starts_with('-')
+    {
+        return Err(Error::usage(format!(
+            "`devnet run` has no `{flag}`: it runs a command of this computer in the cluster's environment"
+        ))
+        .hint("`devnet run -- docker run …` takes the flags of docker's"));
+    }
     let changes = context
         .environment_changes()
         .await

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 
+use crate::commands::foreign_flags;
 use crate::error::Error;
 use crate::settings::{Environment, Settings};
 use crate::ui::Ui;
@@ -35,8 +36,17 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
         .say(&error.render().to_string());
         return;
     }
-    // a closed stdout or stderr leaves nobody to tell
-    let _gone = error.print();
+    if let Some(refusal) = foreign_flags::refusal(verb(arguments).as_deref(), error) {
+        let look = Settings::new(
+            crate::settings::flags::GlobalFlags::default(),
+            Environment::of_process(),
+        )
+        .look();
+        Ui::new(&look).error(&refusal);
+    } else {
+        // a closed stdout or stderr leaves nobody to tell
+        let _gone = error.print();
+    }
     if error.use_stderr() && asks_for_env(arguments) {
         crate::commands::env::fail_evaluation(arguments);
     }

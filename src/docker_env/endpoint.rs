@@ -10,6 +10,11 @@ const TLS_PORT: u16 = 2376;
 /// The port of a Docker engine that listens in the clear.
 const PLAIN_PORT: u16 = 2375;
 
+/// Where an engine listens unless it was told otherwise.
+pub(crate) const USUAL_SOCKET: &str = "/var/run/docker.sock";
+/// The same under Windows.
+pub(crate) const USUAL_PIPE: &str = "//./pipe/docker_engine";
+
 /// How to reach an engine's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
@@ -30,7 +35,9 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// Reads a `DOCKER_HOST` value: `unix://`, `npipe://`, `tcp://`, `http(s)://` or `ssh://`.
+    /// Reads a `DOCKER_HOST` value: `unix://`, `npipe://`, `tcp://`, `http(s)://` or `ssh://`. As
+    /// docker has it, one without a scheme is `tcp://`, and what is left out is the usual: this
+    /// computer, port 2375 (also with TLS), the usual socket.
     ///
     /// # Errors
     /// A usage error for another scheme, a missing host or a port that is no port.
@@ -40,23 +47,37 @@ impl Address {
             Error::usage(format!("`{url}` is not an engine's address: {why}"))
                 .hint("addresses look like `unix:///var/run/docker.sock`, `tcp://127.0.0.1:2376` or `ssh://docker@host:22`")
         };
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| wrong("no scheme"))?;
+        let (scheme, rest) = match url.trim().split_once("://") {
+            Some(parts) => parts,
+            None if url.trim().is_empty() => return Err(wrong("it is empty")),
+            None if url.trim().starts_with('/') => {
+                return Err(wrong("a socket's address begins with `unix://`"));
+            }
+            None => ("tcp", url.trim()),
+        };
         match scheme {
-            "unix" if rest.is_empty() => Err(wrong("no path")),
+            "unix" if rest.is_empty() => Ok(Self::Unix(PathBuf::from(USUAL_SOCKET))),
             "unix" => Ok(Self::Unix(PathBuf::from(rest))),
-            "npipe" if rest.is_empty() => Err(wrong("no pipe")),
+            "npipe" if rest.is_empty() => Ok(Self::Npipe(USUAL_PIPE.into())),
             "npipe" => Ok(Self::Npipe(rest.into())),
             "tcp" | "http" | "https" => {
                 let authority = rest.split('/').next().unwrap_or_default();
                 let (host, port) = split_port(authority)
                     .ok_or_else(|| wrong("the port is no number from 1 to 65535"))?;
-                if host.is_empty() || host.contains('@') {
+                if host.contains(|c: char| !c.is_ascii_alphanumeric() && !".-_:%".contains(c))
+                    || host.is_empty() && scheme != "tcp"
+                {
                     return Err(wrong("no host"));
                 }
-                let default = if scheme == "http" {
-                    PLAIN_PORT
+                let host = if host.is_empty() {
+                    "localhost".to_owned()
                 } else {
+                    host
+                };
+                let default = if scheme == "https" {
                     TLS_PORT
+                } else {
+                    PLAIN_PORT
                 };
                 Ok(Self::Tcp {
                     host,
@@ -79,7 +100,7 @@ impl Address {
                     return Err(wrong("no host"));
                 }
                 let socket = if path.is_empty() {
-                    "/var/run/docker.sock".to_owned()
+                    USUAL_SOCKET.to_owned()
                 } else {
                     format!("/{path}")
                 };
@@ -176,6 +197,9 @@ pub(crate) struct Endpoint {
     pub(crate) address: Address,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`, for TLS over TCP; `None` is plain TCP.
     pub(crate) cert_path: Option<PathBuf>,
+    /// TLS with whoever answers, as `DOCKER_TLS` and docker contexts may ask for: nobody looks at the
+    /// engine's certificate, and files that are not there are not needed.
+    pub(crate) unverified: bool,
     /// The private key of an ssh login; `None` asks the agent and the usual files.
     pub(crate) ssh_key: Option<PathBuf>,
     /// The name under which devnet pins this node's ssh host key on first use (a minikube
@@ -189,6 +213,7 @@ impl Endpoint {
         Self {
             address,
             cert_path: None,
+            unverified: false,
             ssh_key: None,
             pin_as: None,
         }
@@ -222,23 +247,35 @@ mod tests {
         ] {
             assert_eq!(Address::parse(url).unwrap().to_string(), url);
         }
-        assert_eq!(
-            Address::parse("tcp://a").unwrap().to_string(),
-            "tcp://a:2376"
-        );
+        for (url, whole) in [
+            ("tcp://a", "tcp://a:2375"),
+            ("https://a", "tcp://a:2376"),
+            ("127.0.0.1:2375", "tcp://127.0.0.1:2375"),
+            ("[fd00::2]:2376", "tcp://[fd00::2]:2376"),
+            ("host", "tcp://host:2375"),
+            (":2376", "tcp://localhost:2376"),
+            (" tcp:// ", "tcp://localhost:2375"),
+            ("unix://", "unix:///var/run/docker.sock"),
+            ("npipe://", "npipe:////./pipe/docker_engine"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().to_string(), whole, "{url}");
+        }
     }
 
     #[test]
     fn nonsense_is_refused() {
         for url in [
             "",
-            "x",
+            " ",
+            "x y",
+            "/var/run/docker.sock",
+            "me@host",
             "ftp://a",
-            "tcp://",
+            "fd://",
+            "http://",
             "tcp://a:0",
             "tcp://a:99999",
             "tcp://[::1",
-            "unix://",
             "ssh://-oProxyCommand=x",
             "ssh://a:b@c",
         ] {

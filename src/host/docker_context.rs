@@ -49,9 +49,16 @@ pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
         .ok_or_else(|| unreadable().because("it names no docker endpoint"))?;
     let tls = folder.join("contexts/tls").join(id).join("docker");
     let address = Address::parse(host)?;
-    let cert_path = (matches!(address, Address::Tcp { .. }) && tls.is_dir()).then_some(tls);
+    let unverified = matches!(address, Address::Tcp { .. })
+        && meta
+            .pointer("/Endpoints/docker/SkipTLSVerify")
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(false);
+    let cert_path =
+        (matches!(address, Address::Tcp { .. }) && (tls.is_dir() || unverified)).then_some(tls);
     Ok(Endpoint {
         cert_path,
+        unverified,
         ..Endpoint::plain(address)
     })
 }

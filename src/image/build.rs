@@ -41,9 +41,85 @@ pub(crate) struct Options {
     pub(crate) cache_from: Vec<Attributed>,
     /// The Dockerfile does not come from the context.
     pub(crate) dockerfile_apart: bool,
+    /// What steps may ask for beyond the usual.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed: Vec<String>,
+    /// What only the classic builder knows.
+    #[serde(skip_serializing_if = "Limits::is_none")]
+    pub(crate) limits: Limits,
+}
+
+/// The limits of the classic builder's containers.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub(crate) struct Limits {
+    /// Bytes.
+    pub(crate) memory: Option<i64>,
+    /// Bytes, memory included; -1 is no limit.
+    pub(crate) memory_swap: Option<i64>,
+    pub(crate) cpu_shares: Option<i64>,
+    pub(crate) cpu_period: Option<i64>,
+    pub(crate) cpu_quota: Option<i64>,
+    pub(crate) cpuset_cpus: Option<String>,
+    pub(crate) cpuset_mems: Option<String>,
+    /// Steps' containers stay, as `--rm=false` asks for.
+    pub(crate) keep_containers: bool,
+}
+
+impl Limits {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The first flag that BuildKit has no counterpart for.
+    pub(crate) fn first(&self) -> Option<&'static str> {
+        [
+            ("--memory", self.memory.is_some()),
+            ("--memory-swap", self.memory_swap.is_some()),
+            ("--cpu-shares", self.cpu_shares.is_some()),
+            ("--cpu-period", self.cpu_period.is_some()),
+            ("--cpu-quota", self.cpu_quota.is_some()),
+            ("--cpuset-cpus", self.cpuset_cpus.is_some()),
+            ("--cpuset-mems", self.cpuset_mems.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
 }
 
 impl Options {
+    /// What the Engine API takes for a classic build beyond what its client has fields for.
+    pub(crate) fn classic_query(&self) -> Vec<(&'static str, String)> {
+        let limits = &self.limits;
+        let number = |value: Option<i64>| value.map(|value| value.to_string());
+        let shm_size = self.shm_size.map(|size| size.to_string());
+        let ulimits: Vec<_> = self
+            .ulimits
+            .iter()
+            .filter_map(|text| {
+                let (name, values) = text.split_once('=')?;
+                let (soft, hard) = values.split_once(':')?;
+                let (soft, hard): (i64, i64) = (soft.parse().ok()?, hard.parse().ok()?);
+                Some(serde_json::json!({"Name": name, "Soft": soft, "Hard": hard}))
+            })
+            .collect();
+        let ulimits = (!ulimits.is_empty()).then(|| serde_json::Value::from(ulimits).to_string());
+        [
+            ("memory", number(limits.memory)),
+            ("memswap", number(limits.memory_swap)),
+            ("cpushares", number(limits.cpu_shares)),
+            ("cpuperiod", number(limits.cpu_period)),
+            ("cpuquota", number(limits.cpu_quota)),
+            ("cpusetcpus", limits.cpuset_cpus.clone()),
+            ("cpusetmems", limits.cpuset_mems.clone()),
+            ("shmsize", shm_size),
+            ("cgroupparent", self.cgroup_parent.clone()),
+            ("ulimits", ulimits),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+
     /// The frontend's attributes.
     pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();

@@ -1,10 +1,11 @@
 //! The little languages of `docker build`'s flags: `type=local,dest=out`, `id=key,src=file`,
-//! `nofile=1024:2048`, `64m`.
+//! `nofile=1024:2048`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::image::docker_words::yes_or_no;
 
 /// Something with a type and attributes: an output, a cache.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -202,30 +203,6 @@ pub(crate) fn cache(flag: &str, text: &str) -> Result<Attributed> {
     Ok(Attributed { kind, attributes })
 }
 
-/// Reads a size: bytes, or with `b`, `k`, `m`, `g` (and `kb`, `mib`, …), powers of 1024.
-pub(crate) fn bytes(flag: &str, text: &str) -> Result<u64> {
-    let malformed = || Error::usage(format!("`{flag} {text}` is no size")).hint("as `64m` or `1g`");
-    let lower = text.trim().to_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = lower[digits.len()..]
-        .trim_end_matches('b')
-        .trim_end_matches('i');
-    let shift = match unit {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return Err(malformed()),
-    };
-    digits
-        .trim()
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .ok_or_else(malformed)
-}
-
 /// Reads one `--ulimit`: `name=soft` or `name=soft:hard`.
 pub(crate) fn ulimit(text: &str) -> Result<String> {
     let malformed = || {
@@ -307,6 +284,11 @@ pub(crate) fn is_remote(place: &str) -> bool {
         && !Path::new(place).exists()
 }
 
+/// Whether a context is a Git repository that is fetched with ssh.
+pub(crate) fn is_git_over_ssh(place: &str) -> bool {
+    is_remote(place) && (place.starts_with("ssh://") || place.starts_with("git@"))
+}
+
 /// One `--annotation`: its exporter attribute and the value.
 pub(crate) fn annotation(text: &str) -> Result<(String, String)> {
     let malformed = || Error::usage(format!("`--annotation {text}` is not `[type:]key=value`"));
@@ -319,6 +301,33 @@ pub(crate) fn annotation(text: &str) -> Result<(String, String)> {
         return Err(malformed());
     }
     Ok((format!("{kind}.{key}"), value.to_owned()))
+}
+
+/// How `--provenance` or `--sbom` is to be attached; `None` is not at all.
+pub(crate) fn attestation(kind: &str, how: &str) -> Option<String> {
+    match yes_or_no(how) {
+        Some(false) => None,
+        Some(true) if kind == "provenance" => Some("mode=min".to_owned()),
+        Some(true) => Some(String::new()),
+        None => Some(how.to_owned()),
+    }
+}
+
+/// Reads one `--attest`: its kind, and how it is to be attached as [`attestation`] says it.
+pub(crate) fn attest(text: &str) -> Result<(String, Option<String>)> {
+    let (mut kind, mut disabled, mut how) = (None, false, Vec::new());
+    for (key, value) in pairs("--attest", text)? {
+        match key.as_str() {
+            "type" => kind = Some(value),
+            "disabled" => disabled = yes_or_no(&value).unwrap_or(false),
+            key => how.push(format!("{key}={value}")),
+        }
+    }
+    let kind = kind.filter(|kind| !kind.is_empty()).ok_or_else(|| {
+        Error::usage(format!("`--attest {text}` has no `type=`"))
+            .hint("as `--attest type=provenance,mode=max` or `--attest type=sbom`")
+    })?;
+    Ok((kind, (!disabled).then(|| how.join(","))))
 }
 
 /// Checks a name for an image before anything is built under it.
@@ -393,11 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_limits_and_hosts_are_read_as_docker_reads_them() {
-        assert_eq!(bytes("--shm-size", "64m").unwrap(), 64 << 20);
-        assert_eq!(bytes("--shm-size", "1GiB").unwrap(), 1 << 30);
-        assert_eq!(bytes("--shm-size", "12b").unwrap(), 12);
-        assert!(bytes("--shm-size", "x").is_err());
+    fn limits_and_hosts_are_read_as_docker_reads_them() {
         assert_eq!(ulimit("nofile=1").unwrap(), "nofile=1:1");
         assert_eq!(ulimit("core=1:-1").unwrap(), "core=1:-1");
         assert!(ulimit("nofile=2:1").is_err());
@@ -442,6 +447,22 @@ mod tests {
         ] {
             assert!(image_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_attached_is_said_in_two_ways() {
+        assert_eq!(attestation("provenance", "f"), None);
+        assert_eq!(attestation("provenance", "T").unwrap(), "mode=min");
+        assert_eq!(attestation("sbom", "1").unwrap(), "");
+        assert_eq!(attestation("sbom", "generator=x").unwrap(), "generator=x");
+        let of = |text: &str| attest(text).unwrap();
+        assert_eq!(
+            of("type=provenance,mode=max"),
+            ("provenance".into(), Some("mode=max".into()))
+        );
+        assert_eq!(of("type=sbom"), ("sbom".into(), Some(String::new())));
+        assert_eq!(of("type=sbom,disabled=true"), ("sbom".into(), None));
+        assert!(attest("mode=max").is_err());
     }
 
     #[test]

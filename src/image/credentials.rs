@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::docker_env::endpoint::Address;
 use crate::error::{Error, Result};
 
 /// A login at a registry.
@@ -38,8 +39,8 @@ pub(crate) struct DockerConfig {
     logins: BTreeMap<String, Login>,
     helpers: BTreeMap<String, String>,
     store: Option<String>,
-    /// Build arguments that every build gets.
-    proxies: BTreeMap<String, String>,
+    /// Proxies that builds get as arguments, by the engine's address or `default`.
+    proxies: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// How Docker Hub is called in `config.json`.
@@ -69,7 +70,11 @@ impl DockerConfig {
             .collect();
         let proxies = json
             .get("proxies")
-            .and_then(|proxies| proxies.get("default"));
+            .and_then(serde_json::Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(engine, entry)| (engine.clone(), strings(Some(entry))))
+            .collect();
         Ok(Self {
             logins,
             helpers: strings(json.get("credHelpers")),
@@ -77,7 +82,7 @@ impl DockerConfig {
                 .get("credsStore")
                 .and_then(text)
                 .filter(|name| !name.is_empty()),
-            proxies: strings(proxies),
+            proxies,
         })
     }
 
@@ -109,8 +114,19 @@ impl DockerConfig {
         found.map_or(Place::Nowhere, |login| Place::Here(login.clone()))
     }
 
-    /// The build arguments that stand for the configured proxies, in both spellings.
-    pub(crate) fn proxy_args(&self) -> BTreeMap<String, String> {
+    /// The build arguments that stand for the proxies of an engine, in both spellings. An entry of
+    /// its own takes the place of the `default` one as a whole.
+    pub(crate) fn proxy_args(&self, engine: &Address) -> BTreeMap<String, String> {
+        let own = self.proxies.iter().find(|(key, _)| {
+            // one address may be written in several ways; `default` is none
+            *key != "default" && Address::parse(key).is_ok_and(|address| address == *engine)
+        });
+        let Some(proxies) = own
+            .map(|(_, proxies)| proxies)
+            .or_else(|| self.proxies.get("default"))
+        else {
+            return BTreeMap::new();
+        };
         [
             ("httpProxy", "HTTP_PROXY"),
             ("httpsProxy", "HTTPS_PROXY"),
@@ -119,7 +135,7 @@ impl DockerConfig {
             ("allProxy", "ALL_PROXY"),
         ]
         .iter()
-        .filter_map(|(key, name)| Some((self.proxies.get(*key)?, name)))
+        .filter_map(|(key, name)| Some((proxies.get(*key)?, name)))
         .flat_map(|(value, name)| {
             [
                 ((*name).to_owned(), value.clone()),
@@ -228,7 +244,32 @@ mod tests {
         let config =
             DockerConfig::parse(r#"{"proxies": {"default": {"httpProxy": "http://p:1"}}}"#)
                 .unwrap();
-        let args: Vec<String> = config.proxy_args().into_keys().collect();
+        let engine = Address::parse("tcp://192.168.49.2:2376").unwrap();
+        let args: Vec<String> = config.proxy_args(&engine).into_keys().collect();
         assert_eq!(args, ["HTTP_PROXY", "http_proxy"]);
+    }
+
+    #[test]
+    fn an_engines_own_proxies_take_the_place_of_the_default_ones() {
+        let config = DockerConfig::parse(
+            r#"{"proxies": {"default": {"httpProxy": "d", "noProxy": "n"},
+              "tcp://192.168.49.2:2376": {"httpProxy": "own"},
+              "unix:///var/run/docker.sock": {"ftpProxy": "f"}}}"#,
+        )
+        .unwrap();
+        let of = |url: &str| {
+            let engine = Address::parse(url).unwrap();
+            config
+                .proxy_args(&engine)
+                .into_iter()
+                .filter(|(name, _)| name.starts_with(|c: char| c.is_uppercase()))
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(of("tcp://192.168.49.2:2376"), "HTTP_PROXY=own");
+        assert_eq!(of("192.168.49.2:2376"), "HTTP_PROXY=own");
+        assert_eq!(of("unix:///var/run/docker.sock"), "FTP_PROXY=f");
+        assert_eq!(of("tcp://192.168.49.2:2375"), "HTTP_PROXY=d NO_PROXY=n");
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod credentials;
 pub(crate) mod digest;
+pub(crate) mod docker_words;
 pub(crate) mod dockerfile;
 pub(crate) mod ignore;
 pub(crate) mod inventory;

@@ -23,7 +23,9 @@ impl fmt::Display for Platform {
 }
 
 impl Platform {
-    /// Reads what a person typed; the names that `uname` gives are understood too.
+    /// Reads what a person typed, as docker does: `local` is this computer's architecture, an
+    /// architecture alone means Linux, a system alone this computer's architecture; the names that
+    /// `uname` gives are understood too.
     ///
     /// # Errors
     /// A usage error when it has no such form.
@@ -35,25 +37,31 @@ impl Platform {
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
         });
-        let (os, architecture, variant) = match parts.as_slice() {
-            [os, architecture] if fits => (*os, *architecture, ""),
-            [os, architecture, variant] if fits => (*os, *architecture, *variant),
-            _ => {
-                return Err(
-                    Error::usage(format!("`{}` is no platform", text.escape_debug()))
-                        .hint("as `linux/amd64` or `linux/arm/v7`"),
-                );
-            }
+        let wrong = || {
+            Error::usage(format!("`{}` is no platform", text.escape_debug()))
+                .hint("as `linux/amd64`, `linux/arm/v7`, `arm64` or `local`")
         };
-        let architecture = match architecture {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
+        let own = || normal(OWN_ARCHITECTURE, "");
+        let (os, (architecture, variant)) = match parts.as_slice() {
+            _ if !fits => return Err(wrong()),
+            // the nodes run Linux, whatever this computer runs
+            [one] if one.eq_ignore_ascii_case("local") => ("linux", own()),
+            [one] if SYSTEMS.contains(&one.to_lowercase().as_str()) => (*one, own()),
+            [one] => {
+                let known = normal(one, "");
+                if !ARCHITECTURES.contains(&known.0.as_str()) {
+                    return Err(wrong());
+                }
+                ("linux", known)
+            }
+            [os, architecture] => (*os, normal(architecture, "")),
+            [os, architecture, variant] => (*os, normal(architecture, variant)),
+            _ => return Err(wrong()),
         };
         Ok(Self {
             os: os.to_lowercase(),
-            architecture: architecture.into(),
-            variant: variant.to_lowercase(),
+            architecture,
+            variant,
         })
     }
 
@@ -79,6 +87,52 @@ impl Platform {
     }
 }
 
+/// What this computer is, in Go's words.
+const OWN_ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
+    "amd64"
+} else if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else if cfg!(target_arch = "x86") {
+    "386"
+} else if cfg!(target_arch = "arm") {
+    "arm"
+} else if cfg!(target_arch = "riscv64") {
+    "riscv64"
+} else if cfg!(target_arch = "s390x") {
+    "s390x"
+} else {
+    "ppc64le"
+};
+
+/// Systems that may be named without an architecture.
+const SYSTEMS: [&str; 4] = ["linux", "windows", "darwin", "freebsd"];
+/// Architectures that may be named without a system.
+const ARCHITECTURES: [&str; 13] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+    "ppc64le", "riscv64", "s390x",
+];
+
+/// An architecture and its variant in Go's words.
+fn normal(architecture: &str, variant: &str) -> (String, String) {
+    let (architecture, variant) = (architecture.to_lowercase(), variant.to_lowercase());
+    let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
+        ("i386" | "x86", _) => ("386", ""),
+        ("x86_64" | "x86-64", variant) => ("amd64", variant),
+        ("aarch64", variant) => ("arm64", variant),
+        ("armhf", _) => ("arm", "v7"),
+        ("armel", _) => ("arm", "v6"),
+        ("powerpc64" | "powerpc64le", variant) => ("ppc64le", variant),
+        ("loongarch64", variant) => ("loong64", variant),
+        (architecture, variant) => (architecture, variant),
+    };
+    let variant = match (architecture, variant) {
+        ("amd64", "v1") => "",
+        ("arm", "5" | "6" | "7" | "8") => return (architecture.into(), format!("v{variant}")),
+        (_, variant) => variant,
+    };
+    (architecture.to_owned(), variant.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,8 +147,25 @@ mod tests {
         assert_eq!(serves("linux/arm/v7", "linux/arm/v6"), None);
         assert_eq!(serves("linux/amd64/v3", "linux/amd64"), None);
         assert_eq!(of("linux/x86_64").to_string(), "linux/amd64");
-        for wrong in ["amd64", "linux/", "a/b/c/d", "li nux/amd64"] {
+        for wrong in ["", "x", "linux/", "a/b/c/d", "li nux/amd64", "local/amd64/"] {
             assert!(Platform::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+    #[test]
+    fn a_platform_may_be_said_in_short() {
+        let own = OWN_ARCHITECTURE;
+        for (text, long) in [
+            ("local", format!("linux/{own}")),
+            ("linux", format!("linux/{own}")),
+            ("windows", format!("windows/{own}")),
+            ("arm64", "linux/arm64".into()),
+            ("AMD64", "linux/amd64".into()),
+            ("armhf", "linux/arm/v7".into()),
+            ("linux/arm/7", "linux/arm/v7".into()),
+            ("linux/amd64/v1", "linux/amd64".into()),
+            ("i386", "linux/386".into()),
+        ] {
+            assert_eq!(Platform::parse(text).unwrap().to_string(), long, "{text}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Names of images, as people type them and as engines keep them.
 
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
 
 /// The first part of the names under which devnet sends images.
 pub(crate) const TRANSFERS: &str = "devnet-transfer";
@@ -68,6 +69,16 @@ pub(crate) fn split(name: &str) -> Result<(String, String)> {
     Ok((repository.into(), tag.into()))
 }
 
+/// Splits `repository[:tag]@sha256:…` into the repository, the tag where there is one, and the digest;
+/// `None` when it has no such form.
+pub(crate) fn split_digest(name: &str) -> Option<(String, Option<String>, Digest)> {
+    let (name, digest) = name.split_once('@')?;
+    let digest = Digest::parse(digest)?;
+    let (repository, tag) = split(name).ok()?;
+    let is_tagged = name.len() > repository.len();
+    Some((repository, is_tagged.then_some(tag), digest))
+}
+
 /// A name in full, as `docker.io/library/app:latest`, so that two ways to say one are equal.
 pub(crate) fn canonical(name: &str) -> String {
     let (host, path) = match name.split_once('/') {
@@ -103,6 +114,21 @@ mod tests {
         ] {
             assert_eq!(canonical(name), full);
         }
+    }
+
+    #[test]
+    fn a_digest_is_told_from_the_name_before_it() {
+        let hex = "0".repeat(64);
+        let of = |name: &str| {
+            let (repository, tag, digest) = split_digest(&format!("{name}@sha256:{hex}"))?;
+            Some((repository, tag, digest.hex() == hex))
+        };
+        assert_eq!(of("reg:5000/a"), Some(("reg:5000/a".into(), None, true)));
+        assert_eq!(of("a:1"), Some(("a".into(), Some("1".into()), true)));
+        for wrong in ["", "A", "a@sha256:1"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+        assert!(split_digest("a@sha256:00").is_none() && split_digest("a").is_none());
     }
 
     #[test]

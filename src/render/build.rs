@@ -19,6 +19,7 @@ pub(crate) enum Progress {
     Auto,
     Plain,
     Tty,
+    #[value(alias = "none")]
     Quiet,
     Rawjson,
 }
@@ -34,6 +35,8 @@ pub(crate) struct Display {
     graph: Graph,
     how: How,
     color: bool,
+    /// Colours that steps wrote stay in plain lines.
+    steps_color: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +49,7 @@ enum How {
 
 impl Display {
     /// `Auto` must have been decided before.
-    pub(crate) fn new(progress: Progress, color: bool) -> Self {
+    pub(crate) fn new(progress: Progress, color: bool, steps_color: bool) -> Self {
         Self {
             graph: Graph::default(),
             how: match progress {
@@ -56,6 +59,7 @@ impl Display {
                 Progress::Rawjson => How::Json,
             },
             color,
+            steps_color,
         }
     }
 
@@ -69,7 +73,7 @@ impl Display {
         let now = Instant::now();
         let changes = self.graph.apply(update, now);
         match &mut self.how {
-            How::Plain(plain) => plain.lines(&self.graph, &changes, now, self.color),
+            How::Plain(plain) => plain.lines(&self.graph, &changes, now, self.steps_color),
             How::Json => {
                 serde_json::to_string(update).map_or_else(|_| String::new(), |line| line + "\n")
             }
@@ -256,7 +260,7 @@ mod tests {
 
     #[test]
     fn plain_lines_name_the_step_and_join_what_arrives_in_pieces() {
-        let mut display = Display::new(Progress::Plain, false);
+        let mut display = Display::new(Progress::Plain, false, false);
         let mut text: String = updates()
             .iter()
             .map(|update| display.update(update))
@@ -280,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_failed_step_shows_its_last_lines_and_the_dockerfile_around_it() {
-        let mut display = Display::new(Progress::Quiet, false);
+        let mut display = Display::new(Progress::Quiet, false, false);
         for update in updates() {
             display.update(&update);
         }
@@ -314,7 +318,7 @@ mod tests {
 
     #[test]
     fn the_picture_fits_the_terminal_and_keeps_its_head() {
-        let mut display = Display::new(Progress::Tty, false);
+        let mut display = Display::new(Progress::Tty, false, false);
         for update in &updates()[..2] {
             display.update(update);
         }
@@ -335,7 +339,7 @@ mod tests {
 
     #[test]
     fn json_lines_carry_bytes_as_base64() {
-        let mut display = Display::new(Progress::Rawjson, false);
+        let mut display = Display::new(Progress::Rawjson, false, false);
         let text = display.update(&Update {
             logs: vec![log("b", "hi\n")],
             ..Update::default()

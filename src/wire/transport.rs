@@ -50,7 +50,10 @@ impl Dialer {
     /// When the certificates can't be used.
     pub(crate) fn new(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
         let tls = match (&endpoint.address, &endpoint.cert_path) {
-            (Address::Tcp { .. }, Some(folder)) => Some(crate::wire::tls::client_config(folder)?),
+            (Address::Tcp { .. }, Some(folder)) => Some(crate::wire::tls::client_config(
+                folder,
+                endpoint.unverified,
+            )?),
             _ => None,
         };
         Ok(Self {

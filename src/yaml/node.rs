@@ -160,15 +160,22 @@ impl Reader<'_> {
 
     fn map<'t>(&mut self, parser: &mut Parser<'t, saphyr_parser::StrInput<'t>>) -> Result<Value> {
         let mut map: Vec<(Key, Node)> = Vec::new();
+        let mut merged: Vec<Node> = Vec::new();
         loop {
             let next = match self.next(parser)? {
-                (Event::MappingEnd, _) => return Ok(Value::Map(map)),
+                (Event::MappingEnd, _) => break,
                 next => next,
             };
             let key = self.node(next, parser)?;
-            let Value::Scalar { text: name, .. } = key.value else {
+            let Value::Scalar { text: name, quoted } = key.value else {
                 return Err(self.wrong(key.line, key.column, "a key must be a word"));
             };
+            if name == "<<" && !quoted {
+                let next = self.next(parser)?;
+                let value = self.node(next, parser)?;
+                merged.extend(self.to_merge(value)?);
+                continue;
+            }
             if let Some((before, _)) = map.iter().find(|(before, _)| before.name == name) {
                 let why = format!("`{name}` stands on line {} already", before.line);
                 return Err(self.wrong(key.line, key.column, &why));
@@ -177,6 +184,36 @@ impl Reader<'_> {
             let value = self.node(next, parser)?;
             let line = key.line;
             map.push((Key { name, line }, value));
+        }
+        // what stands here itself wins, then what was merged first
+        for node in merged {
+            let Value::Map(fields) = node.value else {
+                continue;
+            };
+            for (key, value) in fields {
+                if !map.iter().any(|(before, _)| before.name == key.name) {
+                    map.push((key, value));
+                }
+            }
+        }
+        Ok(Value::Map(map))
+    }
+
+    /// The mappings that a `<<` names: one, or a list of them.
+    fn to_merge(&self, value: Node) -> Result<Vec<Node>> {
+        let nodes = match value.value {
+            Value::List(list) => list,
+            _ => vec![value],
+        };
+        match nodes
+            .iter()
+            .find(|node| !matches!(node.value, Value::Map(_)))
+        {
+            None => Ok(nodes),
+            Some(other) => {
+                let why = "`<<` takes fields, or a list of them";
+                Err(self.wrong(other.line, other.column, why))
+            }
         }
     }
 
@@ -223,6 +260,40 @@ mod tests {
             error.to_string(),
             "pod.yaml:2:1: `a` stands on line 1 already"
         );
+    }
+
+    #[test]
+    fn fields_are_merged_and_what_stands_there_itself_wins() {
+        let text = "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\nd:\n  <<: *a\n  z: 4\ne: {'<<': 5}\nf: {x: 6, <<: *a, <<: *b}\n";
+        let nodes = documents("f", text).unwrap();
+        let Value::Map(map) = &nodes[0].value else {
+            panic!("{nodes:?}")
+        };
+        let fields = |name: &str| {
+            let (_, node) = map.iter().find(|(key, _)| key.name == name).unwrap();
+            let Value::Map(fields) = &node.value else {
+                panic!("{node:?}")
+            };
+            let field = |(key, node): &(Key, Node)| match &node.value {
+                Value::Scalar { text, .. } => format!("{}={text}", key.name),
+                other => panic!("{other:?}"),
+            };
+            fields.iter().map(field).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(fields("c"), "x=3 y=1 z=2");
+        assert_eq!(fields("d"), "z=4 x=1 y=1");
+        assert_eq!(fields("e"), "<<=5");
+        assert_eq!(fields("f"), "x=6 y=1 z=2");
+        for wrong in ["a: {<<: 1}", "a: {<<: [{b: 1}, 2]}"] {
+            let error = documents("f", wrong).unwrap_err();
+            assert!(error.to_string().contains("`<<`"), "{error}");
+        }
+        let fields = (0..2_000).map(|n| format!("k{n}: 1")).collect::<Vec<_>>();
+        let fields = fields.join(", ");
+        let many = vec!["*a"; 100].join(", ");
+        let error = documents("f", &format!("a: &a {{{fields}}}\nb: {{<<: [{many}]}}\n"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.ends_with("too many values"), "{error}");
     }
 
     #[test]

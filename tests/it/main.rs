@@ -27,6 +27,8 @@ mod env_forms;
 mod exec;
 mod forwarded;
 mod graph;
+mod habits;
+mod habits_engine;
 mod history;
 mod hook;
 mod house;

@@ -24,6 +24,7 @@ use crate::host::registry_login;
 use crate::image::build::Options;
 use crate::image::build_flags;
 use crate::image::credentials::DockerConfig;
+use crate::image::docker_words::yes_or_no;
 use crate::render::build::Progress;
 
 /// Everything that a build needs, so that it can be done again.
@@ -156,12 +157,17 @@ impl Job {
                 return Ok(None);
             }
             let work = Work::BuildKit(Box::new(solve));
-            let now = match self.buildkit_is_off {
-                Some(_) => None,
-                None => show::run(engine, work, self.progress, dockerfile, context).await?,
+            let now = if self.buildkit_is_off.is_some() {
+                None
+            } else {
+                for_buildkit(options)?;
+                show::run(engine, work, self.progress, dockerfile, context).await?
             };
             let now = match now {
-                Some(built) => built,
+                Some(built) => {
+                    say_unused(options, context);
+                    built
+                }
                 None => self.classic(options, context).await?,
             };
             match &mut built {
@@ -268,23 +274,26 @@ fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
 /// decides, and else whoever runs the engine.
 pub(super) fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Option<String>> {
     let word = context.settings.environment.text("DOCKER_BUILDKIT")?;
-    match word {
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(None),
-        Some(word @ ("0" | "f" | "F" | "false" | "FALSE" | "False")) => {
-            Ok(Some(format!("`DOCKER_BUILDKIT={word}`")))
-        }
-        None | Some("") => {
-            let off = engine.buildkit_is_off();
-            Ok(off.then(|| format!("BuildKit is off at {}", engine.address())))
-        }
-        Some(word) => Err(Error::usage(format!(
+    let Some(word) = word else {
+        let off = engine.buildkit_is_off();
+        return Ok(off.then(|| format!("BuildKit is off at {}", engine.address())));
+    };
+    match yes_or_no(word) {
+        Some(true) => Ok(None),
+        Some(false) => Ok(Some(format!("`DOCKER_BUILDKIT={word}`"))),
+        None => Err(Error::usage(format!(
             "`DOCKER_BUILDKIT={word}` is neither 0 nor 1"
         ))),
     }
 }
 
 /// Says what an old engine would silently leave out, and asks it what only it knows.
-pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Context) -> Result<()> {
+pub(super) async fn can_it(
+    engine: &Engine,
+    wanted: &mut Wanted,
+    buildkit_is_off: bool,
+    context: &Context,
+) -> Result<()> {
     let hosts = &mut wanted.options.hosts;
     if hosts.iter().any(|(_, address)| address == "host-gateway") {
         match engine.host_gateway().await {
@@ -316,7 +325,8 @@ pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Conte
         ("--shm-size", wanted.options.shm_size.is_some()),
         ("--cgroup-parent", wanted.options.cgroup_parent.is_some()),
     ] {
-        if given {
+        // the classic builder has always known them
+        if given && !buildkit_is_off {
             context
                 .ui
                 .warn(&format!("{who} knows no `{flag}` and builds without it"));
@@ -325,9 +335,32 @@ pub(super) async fn can_it(engine: &Engine, wanted: &mut Wanted, context: &Conte
     Ok(())
 }
 
+/// Refuses what BuildKit has no way to do.
+fn for_buildkit(options: &Options) -> Result<()> {
+    let network = options.network.as_deref().unwrap_or_default();
+    if matches!(network, "" | "default" | "host" | "none") {
+        return Ok(());
+    }
+    Err(
+        Error::failed(format!("`--network {network}`: BuildKit has no such network"))
+            .hint("default, host or none; `DOCKER_BUILDKIT=0` builds with the classic builder, which has others"),
+    )
+}
+
+/// Says which limit had no meaning for BuildKit.
+fn say_unused(options: &Options, context: &Context) {
+    if let Some(flag) = options.limits.first() {
+        context.ui.note(&format!(
+            "BuildKit has no `{flag}`, which only the classic builder knows"
+        ));
+    }
+}
+
 fn entitlements(options: &Options) -> Vec<String> {
     let host = options.network.as_deref() == Some("host");
-    host.then(|| "network.host".to_owned())
-        .into_iter()
-        .collect()
+    let mut all = options.allowed.clone();
+    all.extend(host.then(|| "network.host".to_owned()));
+    all.sort();
+    all.dedup();
+    all
 }

@@ -1,6 +1,7 @@
 //! `devnet build`.
 
 mod cache;
+mod classic;
 mod job;
 mod layout;
 mod output;
@@ -57,7 +58,7 @@ pub(crate) struct Args {
     /// Build up to this stage
     #[arg(long, value_name = "STAGE")]
     pub(super) target: Option<String>,
-    /// Build for this platform
+    /// Build for this platform, as linux/arm64, arm64 or local [default: `DOCKER_DEFAULT_PLATFORM`, else the node's]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(super) platform: Vec<String>,
     /// Let steps see a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE
@@ -76,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=PLACE")]
     pub(super) build_context: Vec<String>,
     /// The network of RUN steps: default, host or none
-    #[arg(long, value_name = "NAME", value_parser = ["default", "host", "none"], hide_possible_values = true)]
+    #[arg(long, value_name = "NAME")]
     pub(super) network: Option<String>,
     /// Add a line to /etc/hosts of RUN steps
     #[arg(long, value_name = "HOST:IP")]
@@ -112,11 +113,17 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) push: bool,
     /// Attach how the image was made: true, false or mode=min|max (containerd's image store only)
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "HOW")]
     pub(super) provenance: Option<String>,
     /// Attach a list of what is in the image (containerd's image store only)
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "HOW")]
     pub(super) sbom: Option<String>,
+    /// Attach something, as type=provenance,mode=max or type=sbom (containerd's image store only)
+    #[arg(long, value_name = "SPEC")]
+    pub(super) attest: Vec<String>,
+    /// Let steps ask for more: network.host, or what else the engine allows
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(super) allow: Vec<String>,
     /// Build on this node of the profile, and leave the others alone
     #[arg(short, long, value_name = "NAME")]
     pub(super) node: Option<String>,
@@ -141,14 +148,20 @@ pub(crate) struct Args {
     /// Print the resolved build as JSON, and send nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// build, or check as --check
+    #[arg(long, hide = true, value_name = "HOW", value_parser = ["build", "check"], conflicts_with = "watch")]
+    pub(super) call: Option<String>,
+    #[command(flatten)]
+    pub(super) classic: classic::Flags,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let progress = show::progress(args.progress, context)?;
     let config = Arc::new(docker_config(context));
-    let mut wanted = wanted::read(&args, &config, context)?;
+    let mut wanted = wanted::read(&args, context)?;
     let mut source = Source::find(&args.place, args.file.as_deref(), &mut wanted.options).await?;
     source.named(&args.build_context, &mut wanted.options)?;
+    wanted.lend_agent(&context.settings.environment);
     let watched = if args.watch {
         watch::scopes(&source)?
     } else {
@@ -160,6 +173,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let Some((node, others)) = target.nodes.split_first() else {
         return Err(Error::not_found("no node to build on"));
     };
+    wanted.proxies(&args.build_arg, &config, &node.endpoint.address);
     let computer = source::computer(context);
     let shared_key = source.shared_key(&computer, &node.name, wanted.options.target.as_deref());
     if args.dry_run {
@@ -176,7 +190,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let others = if stays { others } else { &[] };
     let others = result::connect(others, &engine, context).await?;
     let buildkit_is_off = job::buildkit_is_off(&engine, context)?;
-    job::can_it(&engine, &mut wanted, context).await?;
+    job::can_it(&engine, &mut wanted, buildkit_is_off.is_some(), context).await?;
     let mut job = Job {
         wanted,
         source,
@@ -187,7 +201,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         engine,
         others,
         buildkit_is_off,
-        check: args.check,
+        check: args.checks(),
         iidfile: args.iidfile,
         metadata_file: args.metadata_file,
     };
@@ -197,6 +211,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     match job.build(provided, context).await? {
         Some(id) => job.hand_over(&id, context).await,
         None => Ok(()),
+    }
+}
+
+impl Args {
+    fn checks(&self) -> bool {
+        self.check || self.call.as_deref() == Some("check")
     }
 }
 
@@ -258,7 +278,7 @@ fn dry_run(
         "dockerfile": source.dockerfile,
         "folders": folders,
         "oci_layouts": layouts,
-        "check": args.check,
+        "check": args.checks(),
         "watch": args.watch,
         "iidfile": args.iidfile,
         "metadata_file": args.metadata_file,

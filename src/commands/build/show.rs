@@ -56,7 +56,7 @@ pub(super) async fn run(
     context: &Context,
 ) -> Result<Option<Built>> {
     let ui = &context.ui;
-    let mut display = Display::new(progress, ui.color_stderr());
+    let mut display = Display::new(progress, ui.color_stderr(), ui.keeps_colors());
     let (events, mut news) = tokio::sync::mpsc::unbounded_channel();
     let mut notes = Vec::new();
     let mut take = |display: &mut Display, event: Event| match event {
@@ -165,7 +165,7 @@ pub(super) async fn check(
     if places.is_empty() {
         places.extend(dockerfile.and_then(|file| place(file, &error, &[])));
     }
-    let display = Display::new(Progress::Quiet, context.ui.color_stderr());
+    let display = Display::new(Progress::Quiet, context.ui.color_stderr(), false);
     context.ui.talk_bytes(display.failure(&places).as_bytes());
     Err(error)
 }

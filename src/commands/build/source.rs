@@ -115,6 +115,7 @@ impl Source {
         options: &mut Options,
     ) -> Result<()> {
         let wanted = file.map_or_else(|| context.join("Dockerfile"), Path::to_owned);
+        let wanted = or_in_lower_case(wanted);
         let no_dockerfile = || Error::failed(format!("no Dockerfile at `{}`", wanted.display()));
         let (Some(name), Some(folder)) = (wanted.file_name(), wanted.parent()) else {
             return Err(no_dockerfile());
@@ -264,6 +265,21 @@ pub(super) fn computer(context: &Context) -> String {
             .ok()
             .filter(|known| known.len() == fresh.len())
             .unwrap_or(fresh),
+    }
+}
+
+/// The `dockerfile` beside a `Dockerfile` that is not there, where that is.
+fn or_in_lower_case(wanted: PathBuf) -> PathBuf {
+    if wanted.file_name().is_none_or(|name| name != "Dockerfile")
+        || wanted.symlink_metadata().is_ok()
+    {
+        return wanted;
+    }
+    let other = wanted.with_file_name("dockerfile");
+    if other.symlink_metadata().is_ok() {
+        other
+    } else {
+        wanted
     }
 }
 

@@ -7,6 +7,7 @@ use crate::commands::build::Args;
 use crate::commands::build::source::Source;
 use crate::commands::invocation::Context;
 use crate::context::{folder_tar, scope};
+use crate::docker_env::endpoint::Address;
 use crate::engine::Engine;
 use crate::engine::buildkit::files::Folder;
 use crate::engine::buildkit::streams::Pump;
@@ -14,7 +15,10 @@ use crate::error::{Error, Result};
 use crate::image::build::{self, Options};
 use crate::image::build_flags::{self, Attributed, Output, Secret, Ssh};
 use crate::image::credentials::DockerConfig;
+use crate::image::docker_words;
 use crate::image::ignore;
+use crate::image::platform::Platform;
+use crate::settings::Environment;
 
 /// The command line, read.
 pub(super) struct Wanted {
@@ -27,12 +31,86 @@ pub(super) struct Wanted {
     pub(super) push: bool,
 }
 
-pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Result<Wanted> {
+impl Wanted {
+    /// Lets the engine use this shell's ssh agent for a Git repository that needs it, where nothing
+    /// else was said.
+    pub(super) fn lend_agent(&mut self, environment: &Environment) {
+        let options = &self.options;
+        let over_ssh = options
+            .remote_context
+            .iter()
+            .chain(options.contexts.values())
+            .any(|place| build_flags::is_git_over_ssh(place));
+        if over_ssh && self.ssh.is_empty() && environment.has("SSH_AUTH_SOCK") {
+            self.ssh.push(build_flags::ssh("default"));
+        }
+    }
+
+    /// Adds the proxies of docker's configuration as build arguments. What the command line names
+    /// is its own, also when it gives no value.
+    pub(super) fn proxies(&mut self, given: &[String], config: &DockerConfig, engine: &Address) {
+        let named = |name: &str| {
+            let own = |text: &&str| text.split('=').next() == Some(name);
+            given.iter().map(String::as_str).any(|text| own(&text))
+        };
+        for (name, value) in config.proxy_args(engine) {
+            if !named(&name) {
+                self.options.build_args.entry(name).or_insert(value);
+            }
+        }
+    }
+}
+
+/// The platforms to build for: the flag, else the variable.
+fn platforms(given: &[String], context: &Context) -> Result<Vec<String>> {
+    const VARIABLE: &str = "DOCKER_DEFAULT_PLATFORM";
+    let read = |text: &str| {
+        // a version of Windows in it is the engine's to read
+        if text.contains('(') {
+            return Ok(text.to_owned());
+        }
+        Platform::parse(text).map(|platform| platform.to_string())
+    };
+    if !given.is_empty() {
+        return given.iter().map(|text| read(text)).collect();
+    }
+    match context.settings.environment.text(VARIABLE)? {
+        None => Ok(Vec::new()),
+        Some(text) => text
+            .split(',')
+            .map(|text| {
+                read(text.trim()).map_err(|error| {
+                    Error::usage(format!("`{VARIABLE}` names no platform")).because(error)
+                })
+            })
+            .collect(),
+    }
+}
+
+/// Reads what is to be attached to the image: `--provenance`, `--sbom`, `--attest`.
+fn attestations(args: &Args) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for text in &args.attest {
+        let (kind, how) = build_flags::attest(text)?;
+        found.insert(kind, how);
+    }
+    for (kind, how) in [("provenance", &args.provenance), ("sbom", &args.sbom)] {
+        if let Some(how) = how {
+            found.insert(kind.to_owned(), build_flags::attestation(kind, how));
+        }
+    }
+    Ok(found
+        .into_iter()
+        .filter_map(|(kind, how)| Some((kind, how?)))
+        .collect())
+}
+
+pub(super) fn read(args: &Args, context: &Context) -> Result<Wanted> {
     let environment = |name: &str| {
         let value = context.settings.environment.os(name)?;
         value.to_str().map(ToOwned::to_owned)
     };
-    let mut build_args = config.proxy_args();
+    let mut build_args = BTreeMap::new();
     // reproducible builds say their time in the environment
     if let Some(epoch) = environment("SOURCE_DATE_EPOCH").filter(|epoch| !epoch.is_empty()) {
         build_args.insert("SOURCE_DATE_EPOCH".into(), epoch);
@@ -55,7 +133,7 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
                 .what
                 .attributes
                 .get("push")
-                .is_some_and(|push| push == "true")
+                .is_some_and(|push| docker_words::yes_or_no(push) == Some(true))
     };
     let push = args.push || outputs.iter().any(wants_push);
     let mut tags = args.tags.clone();
@@ -71,19 +149,9 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
     if push && tags.is_empty() {
         return Err(Error::usage("there is no name to push to").hint("give one with `-t`"));
     }
-    let attestations = [("provenance", &args.provenance), ("sbom", &args.sbom)]
-        .into_iter()
-        .filter_map(|(kind, how)| Some((kind, how.as_deref()?)))
-        .filter(|(_, how)| *how != "false")
-        .map(|(kind, how)| {
-            let how = match (kind, how) {
-                ("provenance", "true") => "mode=min",
-                (_, "true") => "",
-                (_, how) => how,
-            };
-            (kind.to_owned(), how.to_owned())
-        })
-        .collect();
+    let attestations = attestations(args)?;
+    let limits = args.classic.limits()?;
+    args.classic.say_ignored(context);
     Ok(Wanted {
         push,
         options: Options {
@@ -92,7 +160,9 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
             build_args,
             labels: build::labels(&args.label)?,
             target: args.target.clone(),
-            platforms: args.platform.clone(),
+            platforms: platforms(&args.platform, context)?,
+            allowed: args.allow.clone(),
+            limits,
             no_cache: args.no_cache,
             no_cache_filter: args.no_cache_filter.clone(),
             pull: args.pull,
@@ -106,7 +176,7 @@ pub(super) fn read(args: &Args, config: &DockerConfig, context: &Context) -> Res
             shm_size: args
                 .shm_size
                 .as_deref()
-                .map(|text| build_flags::bytes("--shm-size", text))
+                .map(|text| docker_words::bytes("--shm-size", text))
                 .transpose()?,
             ulimits: args
                 .ulimit
@@ -190,8 +260,7 @@ pub(super) fn classic_or_why(
         ("--build-context", !options.contexts.is_empty()),
         ("--cache-to", !wanted.cache_to.is_empty()),
         ("--no-cache-filter", !options.no_cache_filter.is_empty()),
-        ("--ulimit", !options.ulimits.is_empty()),
-        ("--cgroup-parent", options.cgroup_parent.is_some()),
+        ("--allow", !options.allowed.is_empty()),
     ];
     if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
         let address = engine.address();

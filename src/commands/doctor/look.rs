@@ -275,7 +275,7 @@ async fn shell_findings(
     };
     let says = Shell {
         host: Some(address.to_string()),
-        verified: environment.has("DOCKER_TLS_VERIFY"),
+        verified: environment.has("DOCKER_TLS_VERIFY") || environment.has("DOCKER_TLS"),
         active: environment
             .text("MINIKUBE_ACTIVE_DOCKERD")?
             .map(str::to_owned),
@@ -290,7 +290,8 @@ async fn shell_findings(
         return Ok(findings);
     }
     let certs = environment.path("DOCKER_CERT_PATH");
-    let endpoint = context.docker_host(raw, says.verified, certs)?;
+    let verified = environment.has("DOCKER_TLS_VERIFY");
+    let endpoint = context.docker_host(raw, verified, certs)?;
     let answer = if unsecured {
         Answer::None("it was not asked: DOCKER_TLS_VERIFY is not set".into())
     } else {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::commands::invocation::Context;
-use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::docker_env::endpoint::{Address, Endpoint, USUAL_PIPE, USUAL_SOCKET};
 use crate::error::{Error, Result};
 use crate::host::docker_context;
 use crate::settings::origin::Origin;
@@ -84,7 +84,9 @@ impl Context {
         certs: Option<PathBuf>,
     ) -> Result<Endpoint> {
         let address = Address::parse(host)?;
-        let cert_path = match (&address, tls) {
+        // docker's word for TLS without a look at who answers
+        let unverified = !tls && self.settings.environment.has("DOCKER_TLS");
+        let cert_path = match (&address, tls || unverified) {
             (Address::Tcp { .. }, true) => match certs {
                 Some(folder) => Some(folder),
                 None => Some(docker_context::folder(
@@ -95,6 +97,7 @@ impl Context {
             _ => None,
         };
         Ok(Endpoint {
+            unverified: unverified && cert_path.is_some(),
             cert_path,
             ..Endpoint::plain(address)
         })
@@ -111,9 +114,9 @@ impl Context {
     /// The platform's usual place of an engine's socket.
     pub(in crate::commands) fn default_socket(&self) -> Result<Address> {
         if cfg!(windows) {
-            return Ok(Address::Npipe("//./pipe/docker_engine".into()));
+            return Ok(Address::Npipe(USUAL_PIPE.into()));
         }
-        let usual = PathBuf::from("/var/run/docker.sock");
+        let usual = PathBuf::from(USUAL_SOCKET);
         let mut others = Vec::new();
         if let Some(runtime) = self.settings.environment.path("XDG_RUNTIME_DIR") {
             others.push(runtime.join("docker.sock"));

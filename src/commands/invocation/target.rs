@@ -257,6 +257,12 @@ impl Context {
                 }
             ));
         }
+        if node.endpoint.unverified {
+            self.ui.warn(&format!(
+                "the connection to {} is encrypted, and who answers is not verified",
+                node.endpoint
+            ));
+        }
         let engine = Engine::connect(&node.endpoint, &self.settings)
             .await
             .map_err(|error| match &node.profile {

@@ -8,6 +8,7 @@ use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
 use crate::engine::buildkit::token;
 use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
 use crate::image::reference;
 use crate::load::transfer::{KnownBlobs, Transfer};
 use crate::render::load::Row;
@@ -76,7 +77,25 @@ impl Load<'_> {
             ))
             .hint("give it one with `--tag NAME`"));
         }
+        if let Some((repository, tag, digest)) = reference::split_digest(name) {
+            let tag = tag.unwrap_or_else(|| self.tag_for(&repository, &digest, image));
+            return Ok((repository, tag));
+        }
         reference::split(name)
+    }
+
+    /// The tag of an image that was named by its digest, which is no name on the nodes: the one it
+    /// has in the same repository here, else one made of the digest.
+    fn tag_for(&self, repository: &str, digest: &Digest, image: &Image) -> String {
+        let here = image.tags.iter().find_map(|name| {
+            let (of, tag) = reference::split(name).ok()?;
+            (of == repository).then_some(tag)
+        });
+        let tag = here.unwrap_or_else(|| format!("sha256-{}", &digest.hex()[..12]));
+        self.context.ui.note(&format!(
+            "a digest is no name on the nodes: there it is `{repository}:{tag}`"
+        ));
+        tag
     }
 }
 

@@ -99,6 +99,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         Some(url) => Endpoint::plain(Address::parse(url)?),
         None => context.host_endpoint()?,
     };
+    // `--all=false` takes the place of a source for whoever reads the command line
+    if args.sources.is_empty() && !args.all {
+        return Err(Error::usage("nothing to load was named")
+            .hint("images, archives, OCI layout folders, `-`, or `--all`"));
+    }
     let tag = args.tag.as_deref().map(reference::split).transpose()?;
     if tag.is_some() && args.sources.len() > 1 {
         return Err(Error::usage(

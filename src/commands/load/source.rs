@@ -52,6 +52,7 @@ pub(super) fn meaning(text: &str) -> Result<Meaning> {
     match reference::split(text) {
         Ok(_) => Ok(Meaning::Image),
         Err(_) if text.starts_with("sha256:") => Ok(Meaning::Image),
+        Err(_) if reference::split_digest(text).is_some() => Ok(Meaning::Image),
         Err(_) if there => Ok(Meaning::Path(path.to_owned())),
         Err(error) => Err(Error::not_found(format!("there is no file `{text}`"))
             .because(format!("and as an image: {error}"))),

@@ -1,6 +1,7 @@
 //! What a build needs of the Engine API beside BuildKit: the classic builder, an image as an
 //! archive, a push.
 
+use bollard::BollardRequest;
 use bollard::errors::Error as Why;
 use bollard::query_parameters as query;
 use bytes::Bytes;
@@ -9,11 +10,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use crate::engine::Engine;
 use crate::engine::buildkit::streams::{self, Pump, Sink};
 use crate::engine::buildkit::{Built, Failure};
-use crate::engine::docker::Docker;
+use crate::engine::docker::{Answer, Docker, LONG};
 use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::credentials::Login;
 use crate::progress::{Event, Log, Sender, Update, Vertex};
+use crate::wire::transport;
 
 impl Engine {
     /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
@@ -94,6 +96,19 @@ fn cache_from(options: &Options) -> Option<Vec<String>> {
     (!images.is_empty()).then_some(images)
 }
 
+/// A value as it stands in a query.
+fn escaped(value: &str) -> String {
+    value
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
 /// A name and its tag; a port is no tag.
 fn split(name: &str) -> (&str, &str) {
     match name.rsplit_once(':') {
@@ -103,6 +118,35 @@ fn split(name: &str) -> (&str, &str) {
 }
 
 impl Docker {
+    /// The client for work, adding to each question what it has no fields for, or too small ones.
+    fn with_query(&self, more: &[(&str, String)]) -> Result<bollard::Docker> {
+        if more.is_empty() {
+            return Ok(self.slow.clone());
+        }
+        let client = transport::client(&self.dialer);
+        let more: Vec<String> = more
+            .iter()
+            .map(|(name, value)| format!("{name}={}", escaped(value)))
+            .collect();
+        let more = more.join("&");
+        let ask = move |mut request: BollardRequest| {
+            let (client, more) = (client.clone(), more.clone());
+            Box::pin(async move {
+                let uri = request.uri();
+                let separator = if uri.query().is_some() { '&' } else { '?' };
+                *request.uri_mut() = format!("{uri}{separator}{more}").parse()?;
+                Ok(client.request(request).await?)
+            }) as Answer
+        };
+        bollard::Docker::connect_with_custom_transport(
+            ask,
+            Some("http://engine"),
+            LONG.as_secs(),
+            &self.slow.client_version(),
+        )
+        .map_err(|error| Error::failed("the API client could not be made").because(error))
+    }
+
     async fn tag(&self, id: &str, name: &str) -> Result<()> {
         let (repository, tag) = split(name);
         let options = query::TagImageOptions {
@@ -138,18 +182,19 @@ impl Docker {
             nocache: options.no_cache,
             cachefrom: cache_from(options),
             pull: options.pull.then(|| "true".to_owned()),
-            rm: true,
-            forcerm: true,
+            // `true` also where docker would keep what a failed step leaves
+            rm: !options.limits.keep_containers,
+            forcerm: !options.limits.keep_containers,
             buildargs: pairs(&options.build_args),
             labels: pairs(&options.labels),
-            shmsize: options.shm_size.and_then(|size| i32::try_from(size).ok()),
             networkmode: options.network.clone(),
             platform: options.platforms.first().cloned().unwrap_or_default(),
             target: options.target.clone().unwrap_or_default(),
             ..Default::default()
         };
         let mut steps = Steps::default();
-        let mut lines = self.slow.build_image(query, None, Some(body));
+        let api = self.with_query(&options.classic_query())?;
+        let mut lines = api.build_image(query, None, Some(body));
         let outcome = loop {
             match lines.next().await {
                 None => break Ok(()),

@@ -1,0 +1,937 @@
+//! The flags and variables of docker, kubectl and minikube, verb by verb: each is taken, refused by
+//! its name with what does the same here, or not devnet's.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Output, Sandbox, missing};
+
+/// One of their verbs against the verb of devnet that people try its flags on.
+struct Verb {
+    /// As it is typed, for the help that lists its flags.
+    theirs: &'static [&'static str],
+    ours: &'static [&'static str],
+    /// Flags that mean here what they mean there.
+    taken: &'static [&'static str],
+    /// Flags that devnet has with a meaning of its own.
+    own: &'static [&'static str],
+    refused: &'static [&'static str],
+}
+
+const BUILD: &[&str] = &[
+    "--add-host a:127.0.0.1",
+    "--allow network.host",
+    "--annotation a=b",
+    "--attest type=sbom",
+    "--build-arg A=b",
+    "--build-context a=.",
+    "--cache-from a:1",
+    "--cache-to type=inline",
+    "--call check",
+    "--cgroup-parent a",
+    "--check",
+    "--compress",
+    "--cpu-period 100000",
+    "--cpu-quota -1",
+    "-c 5",
+    "--cpu-shares 5",
+    "--cpuset-cpus 0",
+    "--cpuset-mems 0",
+    "--disable-content-trust",
+    "-f context/Dockerfile",
+    "--file context/Dockerfile",
+    "--force-rm",
+    "--iidfile id",
+    "--isolation default",
+    "--label a=b",
+    "--load",
+    "-m 1g",
+    "--memory 1.5g",
+    "--memory-swap -1",
+    "--metadata-file meta",
+    "--network none",
+    "--no-cache",
+    "--no-cache-filter a,b",
+    "-o out",
+    "--output type=tar,dest=out.tar",
+    "--platform arm64",
+    "--progress none",
+    "--provenance false",
+    "--pull",
+    "--push -t a",
+    "-q",
+    "--quiet",
+    "--rm",
+    "--sbom false",
+    "--secret id=a,src=context/Dockerfile",
+    "--security-opt seccomp=unconfined",
+    "--shm-size 1.5g",
+    "--ssh default",
+    "-t a:1",
+    "--tag a:1",
+    "--target a",
+    "--ulimit nofile=1:2",
+];
+
+const NO_KUBERNETES: &[&str] = &[
+    "--allow-missing-template-keys",
+    "--chunk-size 5",
+    "--field-selector a=b",
+    "--filename a",
+    "-f a",
+    "--ignore-not-found",
+    "-k a",
+    "--kustomize a",
+    "-L a",
+    "--label-columns a",
+    "--no-headers",
+    "--output-watch-events",
+    "--raw a",
+    "-R",
+    "--recursive",
+    "--server-print",
+    "--show-events",
+    "--show-kind",
+    "--show-labels",
+    "--show-managed-fields",
+    "--sort-by a",
+    "--subresource a",
+    "--template a",
+    "--watch-only",
+];
+
+const TABLE: &[Verb] = &[
+    Verb {
+        theirs: &["docker", "build"],
+        ours: &["build"],
+        taken: BUILD,
+        own: &[],
+        refused: &["--squash", "--stream"],
+    },
+    Verb {
+        theirs: &["docker-buildx", "build"],
+        ours: &["build"],
+        taken: BUILD,
+        own: &[],
+        refused: &[
+            "--builder a",
+            "-D",
+            "--debug",
+            "--detach",
+            "--invoke a",
+            "--on error",
+            "--policy a",
+            "--print outline",
+            "--root a",
+            "--server-config a",
+        ],
+    },
+    Verb {
+        theirs: &["minikube", "image", "build"],
+        ours: &["build"],
+        taken: &[
+            "-f context/Dockerfile",
+            "--file context/Dockerfile",
+            "--push -t a",
+            "-t a",
+            "--tag a",
+        ],
+        // an engine that is named with -H is one node, whatever it is called
+        own: &["-n a", "--node a"],
+        refused: &["--all", "--build-env a", "--build-opt a"],
+    },
+    Verb {
+        theirs: &["docker", "load"],
+        ours: &["load", "a"],
+        taken: &["-q", "--quiet", "--platform linux/amd64"],
+        own: &[],
+        refused: &["-i a", "--input a"],
+    },
+    Verb {
+        theirs: &["docker", "save"],
+        ours: &["load", "a"],
+        taken: &["--platform arm64"],
+        own: &["-o json", "--output json"],
+        refused: &[],
+    },
+    Verb {
+        theirs: &["docker", "pull"],
+        ours: &["load", "a"],
+        taken: &["--platform local", "-q", "--quiet"],
+        own: &[],
+        refused: &["-a", "--all-tags", "--disable-content-trust"],
+    },
+    Verb {
+        theirs: &["minikube", "image", "load"],
+        ours: &["load", "a"],
+        taken: &[],
+        own: &[],
+        refused: &["--daemon", "--overwrite", "--pull", "--remote"],
+    },
+    Verb {
+        theirs: &["docker", "images"],
+        ours: &["images"],
+        taken: &[],
+        own: &["-q", "--quiet"],
+        refused: &[
+            "-a",
+            "--all",
+            "--digests",
+            "-f a",
+            "--filter a",
+            "--format a",
+            "--no-trunc",
+            "--tree",
+        ],
+    },
+    Verb {
+        theirs: &["docker", "rmi"],
+        ours: &["images"],
+        taken: &[],
+        own: &[],
+        refused: &["-f", "--force", "--no-prune", "--platform a"],
+    },
+    Verb {
+        theirs: &["docker", "image", "prune"],
+        ours: &["images", "prune"],
+        taken: &["-f", "--force"],
+        own: &[],
+        refused: &["-a", "--all", "--filter a"],
+    },
+    Verb {
+        theirs: &["minikube", "image", "ls"],
+        ours: &["images"],
+        taken: &[],
+        own: &[],
+        refused: &["--format table"],
+    },
+    Verb {
+        theirs: &["minikube", "docker-env"],
+        ours: &["env"],
+        taken: &[
+            "--no-proxy",
+            "-o json",
+            "--output yaml",
+            "--shell none",
+            "--ssh-host",
+            "-u",
+            "--unset",
+        ],
+        own: &[],
+        refused: &["--ssh-add"],
+    },
+    Verb {
+        theirs: &["docker", "context", "create"],
+        ours: &["context"],
+        taken: &[],
+        own: &[],
+        refused: &[
+            "--default-stack-orchestrator a",
+            "--description a",
+            "--docker a",
+            "--from a",
+            "--kubernetes a",
+        ],
+    },
+    Verb {
+        theirs: &["docker", "context", "rm"],
+        ours: &["context", "--rm"],
+        taken: &[],
+        own: &[],
+        refused: &["-f", "--force"],
+    },
+    Verb {
+        theirs: &["docker", "context", "ls"],
+        ours: &["context"],
+        taken: &[],
+        own: &["-q", "--quiet"],
+        refused: &["--format a"],
+    },
+    Verb {
+        theirs: &["kubectl", "get", "pods"],
+        ours: &["pods"],
+        taken: &[
+            "-A",
+            "--all-namespaces",
+            "-l a=b",
+            "--selector a=b",
+            "-o json",
+            "--output name",
+            "-w",
+            "--watch",
+        ],
+        own: &[],
+        refused: NO_KUBERNETES,
+    },
+    Verb {
+        theirs: &["docker", "ps"],
+        ours: &["pods"],
+        taken: &[],
+        own: &["--all", "-n a", "-q", "--quiet"],
+        refused: &[
+            "-a",
+            "-f a",
+            "--filter a",
+            "--format a",
+            "--last 1",
+            "-s",
+            "--size",
+            "--latest",
+            "--no-trunc",
+        ],
+    },
+    Verb {
+        theirs: &["kubectl", "describe", "pods"],
+        ours: &["inspect", "a"],
+        taken: &["-A", "--all-namespaces", "-l a=b", "--selector a=b"],
+        own: &[],
+        refused: NO_KUBERNETES,
+    },
+    Verb {
+        theirs: &["docker", "inspect"],
+        ours: &["inspect", "a"],
+        taken: &[],
+        own: &[],
+        refused: &["-f a", "--format a", "-s", "--size", "--type a"],
+    },
+    Verb {
+        theirs: &["kubectl", "port-forward"],
+        ours: &["ports", "a"],
+        taken: &[],
+        own: &[],
+        refused: &["--address a", "--pod-running-timeout 1s"],
+    },
+    Verb {
+        theirs: &["kubectl", "config", "view"],
+        ours: &["config"],
+        taken: &["-o json", "--output yaml"],
+        own: &[],
+        refused: &["--flatten", "--merge", "--minify"],
+    },
+    Verb {
+        theirs: &["minikube", "config", "view"],
+        ours: &["config"],
+        taken: &[],
+        own: &[],
+        refused: &["--format a"],
+    },
+    Verb {
+        theirs: &["docker", "completion", "bash"],
+        ours: &["completions", "bash"],
+        taken: &[],
+        own: &[],
+        refused: &["--no-descriptions"],
+    },
+    Verb {
+        theirs: &["docker", "run"],
+        ours: &["run"],
+        taken: &[],
+        own: &["-v a:b"],
+        refused: &["--rm", "-it", "-d", "--name a"],
+    },
+    // what stands before every verb
+    Verb {
+        theirs: &["docker"],
+        ours: &["pods"],
+        taken: &[
+            "-H unix:///nowhere/a.sock",
+            "--host unix:///nowhere/a.sock",
+            "--context default",
+        ],
+        // -l is a selector, -v says more, and the version is `devnet --version`
+        own: &["-l a", "-v"],
+        refused: &[
+            "-c a",
+            "--config a",
+            "-D",
+            "--debug",
+            "--log-level debug",
+            "--tls",
+            "--tlscacert a",
+            "--tlscert a",
+            "--tlskey a",
+            "--tlsverify",
+        ],
+    },
+    Verb {
+        theirs: &["kubectl", "options"],
+        ours: &["pods"],
+        taken: &["-n a", "--namespace a"],
+        // a context is docker's, a profile minikube's
+        own: &["--context default", "--profile lab", "-v"],
+        refused: &[
+            "--as a",
+            "--as-group a",
+            "--as-uid a",
+            "--cache-dir a",
+            "--certificate-authority a",
+            "--client-certificate a",
+            "--client-key a",
+            "--cluster a",
+            "--disable-compression",
+            "--insecure-skip-tls-verify",
+            "--kubeconfig a",
+            "--log-flush-frequency 1s",
+            "--match-server-version",
+            "--password a",
+            "--profile-output a",
+            "--request-timeout 1s",
+            "-s a",
+            "--server a",
+            "--tls-server-name a",
+            "--token a",
+            "--user a",
+            "--username a",
+            "--v 5",
+            "--vmodule a",
+            "--warnings-as-errors",
+        ],
+    },
+    Verb {
+        theirs: &["minikube"],
+        ours: &["pods"],
+        taken: &["-p lab", "--profile lab"],
+        own: &["-v"],
+        refused: &[
+            "--add_dir_header",
+            "--alsologtostderr",
+            "-b a",
+            "--bootstrapper a",
+            "--log_backtrace_at a",
+            "--log_dir a",
+            "--log_file a",
+            "--log_file_max_size 1",
+            "--logtostderr",
+            "--one_output",
+            "--rootless",
+            "--skip-audit",
+            "--skip_headers",
+            "--skip_log_headers",
+            "--stderrthreshold 1",
+            "--user a",
+            "--v 5",
+            "--vmodule a",
+        ],
+    },
+];
+
+/// A sandbox with a context to build, whose engines are not there.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::bare();
+    let nowhere = format!("unix://{}/nowhere.sock", sandbox.home().display());
+    let sandbox = sandbox.env("DOCKER_HOST", &nowhere);
+    let context = sandbox.home().join("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM scratch\n").unwrap();
+    sandbox
+}
+
+/// What a dry run of a build shows.
+fn plan(sandbox: &Sandbox, line: &str) -> Value {
+    let words: Vec<&str> = ["build", "--dry-run"]
+        .into_iter()
+        .chain(line.split(' '))
+        .collect();
+    serde_json::from_str(&sandbox.devnet(&words).ok()).unwrap()
+}
+
+#[test]
+fn flags_of_docker_kubectl_and_minikube_are_taken_or_refused_by_name() {
+    let sandbox = sandbox();
+    for verb in TABLE {
+        let line = |flag: &str| {
+            let mut words = verb.ours.to_vec();
+            words.extend(flag.split(' '));
+            if verb.ours == ["build"] {
+                words.extend(["--dry-run", "context"]);
+            }
+            words.join(" ")
+        };
+        let run = |line: &str| sandbox.devnet(&line.split(' ').collect::<Vec<_>>());
+        for flag in verb.taken.iter().chain(verb.own) {
+            let line = line(flag);
+            let ended = run(&line);
+            // what was read goes on to its work: a plan, or an engine that is not there
+            match verb.ours[0] {
+                "build" if verb.taken.contains(flag) => {
+                    assert_eq!(ended.code, 0, "{line}: {ended}");
+                }
+                "load" | "images" | "pods" | "inspect" | "ports" if !line.contains("default") => {
+                    assert!([3, 4].contains(&ended.code), "{line}: {ended}");
+                }
+                _ => assert_ne!(ended.code, 2, "{line}: {ended}"),
+            }
+        }
+        for flag in verb.refused {
+            let line = line(flag);
+            let said = run(&line).fails(2);
+            let name = flag.split(' ').next().unwrap();
+            assert!(said.starts_with("error: `devnet"), "{line}: {said}");
+            assert!(said.contains(&format!("no `{name}`: ")), "{line}: {said}");
+            assert!(said.contains("\nhint: "), "{line}: {said}");
+            assert!(!said.contains("Usage:"), "{line}: {said}");
+        }
+    }
+}
+
+/// The flags that a help text lists.
+fn listed(help: &str) -> Vec<String> {
+    help.lines()
+        .filter(|line| line.starts_with("  ") && line.trim_start().starts_with('-'))
+        .flat_map(|line| {
+            line.trim_start()
+                .split([' ', '=', ','])
+                .filter(|word| !word.is_empty())
+                .take_while(|word| word.starts_with('-'))
+                .map(|word| word.trim_end_matches(':').to_owned())
+                .collect::<Vec<_>>()
+        })
+        .filter(|flag| !["-h", "--help", "--version"].contains(&flag.as_str()))
+        .collect()
+}
+
+#[test]
+fn every_flag_that_the_tools_here_list_stands_in_the_table() {
+    let sandbox = Sandbox::bare();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ground says which engine this is"
+    )]
+    let tree = std::env::var_os("DEVNET_GROUND_TREE").unwrap_or("/".into());
+    let tree = Path::new(&tree);
+    let mut asked = 0;
+    for verb in TABLE {
+        let name = verb.theirs[0];
+        let places = [
+            format!("/usr/local/bin/{name}").into(),
+            format!("/usr/bin/{name}").into(),
+            tree.join(format!("usr/bin/{name}")),
+            tree.join(format!("usr/libexec/docker/cli-plugins/{name}")),
+        ];
+        for program in places
+            .iter()
+            .filter(|place: &&std::path::PathBuf| place.exists())
+        {
+            let mut command = sandbox.command(program);
+            command.env("DOCKER_BUILDKIT", "0").args(&verb.theirs[1..]);
+            if verb.theirs != ["kubectl", "options"] {
+                command.arg("--help");
+            }
+            let said = Output::of(&mut command);
+            let flags = listed(&said.stdout);
+            asked += flags.len();
+            for flag in flags {
+                let rows = TABLE
+                    .iter()
+                    .filter(|other| other.theirs[0] == name || other.theirs[0].starts_with(name))
+                    .filter(|other| other.ours == verb.ours)
+                    .flat_map(|other| other.taken.iter().chain(other.own).chain(other.refused));
+                let known = rows.map(|row| row.split(' ').next().unwrap()).any(|own| own == flag)
+                    // `docker run` is no verb of devnet's: all of its flags have one answer
+                    || verb.theirs == ["docker", "run"];
+                assert!(
+                    known,
+                    "{} {}: {flag}",
+                    program.display(),
+                    verb.theirs.join(" ")
+                );
+            }
+        }
+    }
+    if asked < 100 {
+        missing("docker and kubectl, whose help lists their flags");
+    }
+}
+
+#[test]
+fn a_build_takes_dockers_ways_to_say_a_thing() {
+    let sandbox = sandbox();
+    let options = |line: &str| plan(&sandbox, line)["options"].clone();
+    let plain = options("context");
+    for nothing in [
+        "--pull --no-cache --pull=false --no-cache=F context",
+        "--rm=true --force-rm=1 --compress=t --load=false -q=false context",
+        "--provenance false --sbom=0 --attest type=sbom,disabled=true context",
+        "--target a --target= context",
+    ] {
+        let mut options = options(nothing);
+        if options["target"] == "" {
+            options["target"] = Value::Null;
+        }
+        assert_eq!(options, plain, "{nothing}");
+    }
+    for (line, pointer, value) in [
+        ("--pull=1 context", "/pull", Value::from(true)),
+        (
+            "--no-cache=false --no-cache context",
+            "/no_cache",
+            Value::from(true),
+        ),
+        (
+            "--platform linux/s390x --platform arm64 context",
+            "/platforms/1",
+            "linux/arm64".into(),
+        ),
+        ("--shm-size 1.5g context", "/shm_size", (3_u64 << 29).into()),
+        (
+            "--shm-size 1g --shm-size 2m context",
+            "/shm_size",
+            (2 << 20).into(),
+        ),
+        ("--target a --target b context", "/target", "b".into()),
+        (
+            "--network host --network none context",
+            "/network",
+            "none".into(),
+        ),
+        (
+            "-m 1g -m 64m --memory-swap -1 context",
+            "/limits/memory",
+            (64 << 20).into(),
+        ),
+        (
+            "-m 64m --memory-swap -1 context",
+            "/limits/memory_swap",
+            (-1).into(),
+        ),
+        ("--rm=false context", "/limits/keep_containers", true.into()),
+        (
+            "--attest type=provenance,mode=max context",
+            "/attestations/provenance",
+            "mode=max".into(),
+        ),
+        (
+            "--provenance T context",
+            "/attestations/provenance",
+            "mode=min".into(),
+        ),
+        (
+            "-f context/none -f context/Dockerfile context",
+            "/filename",
+            "Dockerfile".into(),
+        ),
+    ] {
+        assert_eq!(options(line).pointer(pointer), Some(&value), "{line}");
+    }
+    let own = if cfg!(target_arch = "aarch64") {
+        "linux/arm64"
+    } else {
+        "linux/amd64"
+    };
+    assert_eq!(options("--platform local context")["platforms"][0], own);
+    for (wrong, named) in [
+        ("--pull=maybe", "--pull"),
+        ("--shm-size 1.5x", "--shm-size"),
+        ("--memory x", "--memory"),
+        ("--platform nonsense", "nonsense"),
+        ("--isolation hyperv", "--isolation"),
+        ("--disable-content-trust=false", "--disable-content-trust"),
+        ("--attest mode=max", "--attest"),
+    ] {
+        let line = format!("build --dry-run {wrong} context");
+        let said = sandbox
+            .devnet(&line.split(' ').collect::<Vec<_>>())
+            .fails(2);
+        assert!(said.contains(named), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_dockerfile_in_lower_case_is_found_where_the_other_is_not() {
+    let sandbox = sandbox();
+    let context = sandbox.home().join("context");
+    let found = |line: &str| plan(&sandbox, line)["options"]["filename"].clone();
+    fs::write(context.join("dockerfile"), "FROM scratch\n").unwrap();
+    assert_eq!(found("context"), "Dockerfile");
+    fs::remove_file(context.join("Dockerfile")).unwrap();
+    assert_eq!(found("context"), "dockerfile");
+    assert_eq!(found("-f context/Dockerfile context"), "dockerfile");
+    fs::rename(context.join("dockerfile"), context.join("DOCKERFILE")).unwrap();
+    let said = sandbox.devnet(&["build", "--dry-run", "context"]).fails(1);
+    assert!(
+        said.contains("no Dockerfile at `context/Dockerfile`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_agent_is_lent_to_a_repository_that_is_fetched_with_ssh() {
+    let without = sandbox();
+    let with = sandbox().env("SSH_AUTH_SOCK", "/nowhere/agent");
+    let lent = |sandbox: &Sandbox, line: &str| plan(sandbox, line)["ssh"].clone();
+    let default = serde_json::json!([{"id": "default", "paths": []}]);
+    for line in [
+        "git@example.invalid:x.git",
+        "ssh://git@example.invalid/x.git",
+        "--build-context x=git@example.invalid:x.git context",
+    ] {
+        assert_eq!(lent(&with, line), default, "{line}");
+        assert_eq!(lent(&without, line), serde_json::json!([]), "{line}");
+    }
+    let own = serde_json::json!([{"id": "own", "paths": []}]);
+    assert_eq!(lent(&with, "--ssh own git@example.invalid:x.git"), own);
+    for line in ["context", "https://example.invalid/x.git"] {
+        assert_eq!(lent(&with, line), serde_json::json!([]), "{line}");
+    }
+}
+
+#[test]
+fn proxies_of_an_engine_are_read_by_its_address() {
+    let sandbox = sandbox();
+    let folder = sandbox.home().join(".docker");
+    fs::create_dir(&folder).unwrap();
+    let nowhere = format!("unix://{}/nowhere.sock", sandbox.home().display());
+    let config = serde_json::json!({"proxies": {
+        "default": {"httpProxy": "http://default:1", "noProxy": "a"},
+        nowhere.as_str(): {"httpsProxy": "http://own:1"},
+        "tcp://127.0.0.9:2375": {"ftpProxy": "http://other:1"},
+    }});
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let args = |line: &str| {
+        let plan = plan(&sandbox, line);
+        let args = plan["options"]["build_args"].as_object().unwrap().clone();
+        args.keys()
+            .filter(|name| name.starts_with(char::is_uppercase))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(args("context"), ["HTTPS_PROXY"]);
+    assert_eq!(args("-H tcp://127.0.0.9:2375 context"), ["FTP_PROXY"]);
+    assert_eq!(
+        args("-H 127.0.0.9 context"),
+        ["FTP_PROXY"],
+        "as docker writes it in short"
+    );
+    assert_eq!(
+        args("-H tcp://127.0.0.9:2376 context"),
+        ["HTTP_PROXY", "NO_PROXY"]
+    );
+    // what is named on the command line is nobody else's, even when it is set nowhere
+    assert!(args("--build-arg HTTPS_PROXY context").is_empty());
+}
+
+/// What a variable does.
+enum Does {
+    /// The line then says this, on stdout or stderr.
+    Says(&'static str),
+    /// Nothing that anyone could see.
+    Nothing,
+}
+
+const BUILDS: &str = "build --dry-run context";
+
+const VARIABLES: &[(&str, &str, &str, Does)] = &[
+    (
+        "DOCKER_HOST",
+        "unix:///nowhere/own.sock",
+        "pods",
+        Does::Says("/nowhere/own.sock"),
+    ),
+    (
+        "DOCKER_HOST",
+        "127.0.0.9:1",
+        "pods",
+        Does::Says("tcp://127.0.0.9:1"),
+    ),
+    (
+        "DOCKER_HOST",
+        "ftp://a",
+        "pods",
+        Does::Says("`ftp://a` is not an engine's address"),
+    ),
+    ("DOCKER_CONFIG", "dockers", BUILDS, Does::Says("FTP_PROXY")),
+    (
+        "DOCKER_DEFAULT_PLATFORM",
+        "arm64",
+        BUILDS,
+        Does::Says("\"linux/arm64\""),
+    ),
+    (
+        "DOCKER_DEFAULT_PLATFORM",
+        "nonsense",
+        BUILDS,
+        Does::Says("`DOCKER_DEFAULT_PLATFORM` names no platform"),
+    ),
+    (
+        "BUILDKIT_PROGRESS",
+        "nonsense",
+        BUILDS,
+        Does::Says("`BUILDKIT_PROGRESS=nonsense`"),
+    ),
+    (
+        "SOURCE_DATE_EPOCH",
+        "77",
+        BUILDS,
+        Does::Says("\"SOURCE_DATE_EPOCH\": \"77\""),
+    ),
+    ("MINIKUBE_PROFILE", "mine", "-q env", Does::Says("`mine`")),
+    (
+        "MINIKUBE_HOME",
+        "elsewhere",
+        "config -o json",
+        Does::Says("elsewhere"),
+    ),
+    ("DEVNET_PROFILE", "mine", "pods", Does::Says("`mine`")),
+    (
+        "DEVNET_HOST",
+        "unix:///nowhere/devnet.sock",
+        "pods",
+        Does::Says("/nowhere/devnet.sock"),
+    ),
+    ("NO_COLOR", "1", "config -o json", Does::Says("NO_COLOR")),
+    // buildx's and BuildKit's own programs, which devnet does not run
+    ("BUILDKIT_COLORS", "run=green", BUILDS, Does::Nothing),
+    (
+        "BUILDKIT_HOST",
+        "unix:///nowhere/buildkitd.sock",
+        BUILDS,
+        Does::Nothing,
+    ),
+    ("BUILDKIT_TTY_LOG_LINES", "2", BUILDS, Does::Nothing),
+    ("BUILDX_BAKE_GIT_SSH", "a", BUILDS, Does::Nothing),
+    ("BUILDX_BUILDER", "other", BUILDS, Does::Nothing),
+    ("BUILDX_CONFIG", "elsewhere", BUILDS, Does::Nothing),
+    ("BUILDX_EXPERIMENTAL", "1", BUILDS, Does::Nothing),
+    ("BUILDX_GIT_CHECK_DIRTY", "1", BUILDS, Does::Nothing),
+    ("BUILDX_GIT_INFO", "0", BUILDS, Does::Nothing),
+    ("BUILDX_GIT_LABELS", "full", BUILDS, Does::Nothing),
+    ("BUILDX_METADATA_PROVENANCE", "max", BUILDS, Does::Nothing),
+    ("BUILDX_METADATA_WARNINGS", "1", BUILDS, Does::Nothing),
+    ("BUILDX_NO_DEFAULT_ATTESTATIONS", "1", BUILDS, Does::Nothing),
+    ("BUILDX_NO_DEFAULT_LOAD", "1", BUILDS, Does::Nothing),
+    (
+        "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY",
+        "a",
+        BUILDS,
+        Does::Nothing,
+    ),
+    // the docker command's, about itself: the API version is agreed on with each engine
+    ("DOCKER_API_VERSION", "1.24", "pods", Does::Nothing),
+    ("DOCKER_CONTENT_TRUST", "1", BUILDS, Does::Nothing),
+    (
+        "DOCKER_CONTENT_TRUST_SERVER",
+        "https://a",
+        BUILDS,
+        Does::Nothing,
+    ),
+    ("DOCKER_CUSTOM_HEADERS", "a=b", "pods", Does::Nothing),
+    ("DOCKER_HIDE_LEGACY_COMMANDS", "1", "pods", Does::Nothing),
+    ("DOCKER_STACK_ORCHESTRATOR", "swarm", "pods", Does::Nothing),
+    ("DOCKER_TMPDIR", "elsewhere", BUILDS, Does::Nothing),
+    // engines are dialled directly, as minikube's NO_PROXY means it
+    ("HTTP_PROXY", "http://127.0.0.9:1", "pods", Does::Nothing),
+    ("HTTPS_PROXY", "http://127.0.0.9:1", BUILDS, Does::Nothing),
+    // no Kubernetes API is asked
+    ("KUBECONFIG", "elsewhere", "pods", Does::Nothing),
+    ("KUBECTL_EXTERNAL_DIFF", "diff", "pods", Does::Nothing),
+    ("KUBECTL_KUBERC", "false", "pods", Does::Nothing),
+    (
+        "KUBERNETES_SERVICE_HOST",
+        "127.0.0.9",
+        "pods",
+        Does::Nothing,
+    ),
+    // how minikube makes clusters and speaks
+    (
+        "CHANGE_MINIKUBE_NONE_USER",
+        "true",
+        "config -o json",
+        Does::Nothing,
+    ),
+    (
+        "MINIKUBE_CONTAINER_RUNTIME",
+        "containerd",
+        "config -o json",
+        Does::Nothing,
+    ),
+    ("MINIKUBE_CPUS", "2", "config -o json", Does::Nothing),
+    ("MINIKUBE_DRIVER", "docker", "config -o json", Does::Nothing),
+    (
+        "MINIKUBE_ENABLE_PROFILING",
+        "1",
+        "config -o json",
+        Does::Nothing,
+    ),
+    (
+        "MINIKUBE_IN_STYLE",
+        "false",
+        "config -o json",
+        Does::Nothing,
+    ),
+    ("MINIKUBE_MEMORY", "2g", "config -o json", Does::Nothing),
+    (
+        "MINIKUBE_REMINDERWAITPERIODINHOURS",
+        "1",
+        "config -o json",
+        Does::Nothing,
+    ),
+    ("MINIKUBE_ROOTLESS", "true", "config -o json", Does::Nothing),
+    (
+        "MINIKUBE_SUPPRESS_DOCKER_PERFORMANCE",
+        "true",
+        "config -o json",
+        Does::Nothing,
+    ),
+    (
+        "MINIKUBE_WANTUPDATENOTIFICATION",
+        "false",
+        "config -o json",
+        Does::Nothing,
+    ),
+];
+
+#[test]
+fn variables_of_docker_kubectl_and_minikube_are_read_or_change_nothing() {
+    let prepared = || {
+        let sandbox = sandbox();
+        let folder = sandbox.home().join("dockers");
+        fs::create_dir(&folder).unwrap();
+        let proxies = r#"{"proxies": {"default": {"ftpProxy": "http://a:1"}}}"#;
+        fs::write(folder.join("config.json"), proxies).unwrap();
+        sandbox
+    };
+    let sandbox = prepared();
+    for (name, value, line, does) in VARIABLES {
+        let words: Vec<&str> = line.split(' ').collect();
+        let run = |set: bool| {
+            let mut command = sandbox.devnet_command(&words);
+            if set {
+                command.env(name, value);
+            }
+            let Output {
+                code,
+                stdout,
+                stderr,
+            } = Output::of(&mut command);
+            format!("{stdout}{stderr}{code}")
+        };
+        let (without, with) = (run(false), run(true));
+        match does {
+            Does::Says(text) => {
+                assert!(with.contains(text), "{name}={value} {line}: {with}");
+                assert!(!without.contains(text), "{line}: {without}");
+            }
+            Does::Nothing => assert_eq!(with, without, "{name}={value} {line}"),
+        }
+    }
+}
+
+#[test]
+fn who_names_an_engine_in_tls_alone_is_told_what_that_means() {
+    let sandbox = Sandbox::bare().env("DOCKER_HOST", "127.0.0.9:1");
+    let said = sandbox.devnet(&["pods"]).fails(3);
+    assert!(said.contains("neither encrypted nor verified"), "{said}");
+    let sandbox = sandbox.env("DOCKER_TLS", "1");
+    let said = sandbox.devnet(&["pods"]).fails(3);
+    assert!(
+        said.contains("encrypted, and who answers is not verified"),
+        "{said}"
+    );
+    let sandbox = sandbox
+        .env("DOCKER_TLS_VERIFY", "1")
+        .env("DOCKER_CERT_PATH", "/nowhere");
+    let said = sandbox.devnet(&["pods"]).fails(3);
+    assert!(said.contains("`/nowhere/ca.pem` can't be used"), "{said}");
+}
