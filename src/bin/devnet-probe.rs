@@ -10,6 +10,9 @@
 )]
 
 #[cfg(target_os = "linux")]
+#[path = "../probe/confine.rs"]
+mod confine;
+#[cfg(target_os = "linux")]
 #[path = "../probe/connect.rs"]
 mod connect;
 #[cfg(target_os = "linux")]
@@ -43,7 +46,14 @@ fn main() -> std::process::ExitCode {
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome = match words.as_slice() {
+    let words = match confine::enter(&words) {
+        Ok(words) => words,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(125);
+        }
+    };
+    let outcome = match words {
         ["pause"] => signals::pause(),
         ["serve", port] => number(port).and_then(http::serve),
         ["client", url] => http::client(url, std::time::Duration::from_secs(1)),
@@ -67,6 +77,7 @@ fn main() -> std::process::ExitCode {
             Ok(())
         }
         ["shell", root, command @ ..] => return tools::shell(root, command),
+        ["exec", command @ ..] if !command.is_empty() => return confine::become_program(command),
         ["snap"] => {
             snap::snap();
             Ok(())
@@ -77,7 +88,7 @@ fn main() -> std::process::ExitCode {
         }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | hold | first-of CONTAINER | shell ROOT [COMMAND...]",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | hold | first-of CONTAINER | shell ROOT [COMMAND...] | exec COMMAND...; confined|confine [lent] before any",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

@@ -59,7 +59,7 @@ pub(crate) async fn command(
         context.ui.note("detached: the command goes on");
         return Ok(());
     };
-    let ended = engine.exec_ended(&id).await?;
+    let ended = engine.exec_ended(container, &id).await?;
     if let Some(words) = held_back {
         let text = String::from_utf8_lossy(&words);
         if ended == Ended::With(126) {
@@ -75,6 +75,11 @@ pub(crate) async fn command(
     match ended {
         Ended::With(0) => Ok(()),
         Ended::With(code) => Err(Error::new(Kind::Child(code), "the command failed")),
+        Ended::WithItsContainer => Err(Error::new(
+            Kind::Coded(KILLED),
+            "the container ended while the command ran in it",
+        )
+        .because("it was killed or removed, and the command with it")),
         Ended::Detached => {
             context.ui.note("detached: the command goes on");
             Ok(())
@@ -84,6 +89,9 @@ pub(crate) async fn command(
 
 /// How engines up to 26 begin to tell, in the command's own output, that it could not be started.
 const COULD_NOT_START: &str = "OCI runtime exec failed: ";
+
+/// As a shell tells that SIGKILL ended a program.
+const KILLED: u8 = 137;
 
 fn write(context: &Context, bytes: &[u8]) -> Result<()> {
     match context.ui.stream_bytes(bytes) {

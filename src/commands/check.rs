@@ -10,7 +10,8 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::gather::{self, Answered, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
-use crate::engine::docker::carrier::{Source, UNDO_PATIENCE};
+use crate::engine::docker::carrier::UNDO_PATIENCE;
+use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::{Error, Kind, Result};
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
@@ -159,36 +160,36 @@ async fn ask(
         }
     }
     let run = format!("{:x}", jiff::Timestamp::now().as_nanosecond());
-    let sources = stream::iter(&gathered.engines)
-        .then(|node| async move { Ok((node, node.engine.probe_source(&node.facts).await?)) })
-        .collect::<Vec<Result<(&Answered, Source)>>>();
-    let sources: Vec<(&Answered, Source)> = context
-        .or_undo(async { sources.await.into_iter().collect() }, async {})
+    let nodes = stream::iter(&gathered.engines)
+        .then(|node| async move { Ok((node, node.engine.probe_images(&node.facts).await?)) })
+        .collect::<Vec<Result<(&Answered, ProbeImages)>>>();
+    let nodes: Vec<(&Answered, ProbeImages)> = context
+        .or_undo(async { nodes.await.into_iter().collect() }, async {})
         .await?;
     let clean = async {
-        let nodes = sources.iter().map(|(node, source)| async {
+        let nodes = nodes.iter().map(|(node, images)| async {
             // an engine that is lost has told its reason already
             let _lost = timeout(UNDO_PATIENCE, node.engine.forget_run(&run)).await;
-            let _lost = timeout(UNDO_PATIENCE, node.engine.forget_source(source)).await;
+            let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
         });
         futures_util::future::join_all(nodes).await;
     };
     let work = async {
-        let nodes = sources.iter().map(|(node, source)| {
+        let nodes = nodes.iter().map(|(node, images)| {
             let ours = networks
                 .iter()
                 .filter(|((name, ..), _)| *name == node.node)
                 .map(|(_, places)| places);
             stream::iter(ours)
-                .map(|places| inside(node, source, &run, places, pods, ports))
+                .map(|places| inside(node, images, &run, places, pods, ports))
                 .buffer_unordered(AT_ONCE)
                 .collect::<Vec<_>>()
         });
         Ok(futures_util::future::join_all(nodes).await)
     };
     let answers = context.or_undo(work, clean).await?;
-    for (node, source) in &sources {
-        node.engine.forget_source(source).await?;
+    for (_, images) in &nodes {
+        images.forget().await?;
     }
     let (mut asked, mut failures) = (Vec::new(), Vec::new());
     for (places, answer) in answers.into_iter().flatten() {
@@ -217,7 +218,7 @@ async fn ask(
 /// Asks from inside one network.
 async fn inside<'p>(
     node: &Answered,
-    source: &Source,
+    images: &ProbeImages,
     run: &str,
     places: &'p [usize],
     pods: &[Pod],
@@ -230,7 +231,7 @@ async fn inside<'p>(
     let answer = match entrance {
         Some(entrance) => {
             node.engine
-                .ask_inside(source, entrance, run, &questions)
+                .ask_inside(images, entrance, run, &questions)
                 .await
         }
         None => Err(Error::failed("nothing of it runs")),

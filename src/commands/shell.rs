@@ -9,24 +9,27 @@ use crate::commands::attended::{self, before};
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::docker::carrier::{Source, UNDO_PATIENCE};
+use crate::engine::docker::confinement::Power;
 use crate::engine::docker::exec::Exec;
-use crate::engine::docker::helper::Helper;
+use crate::engine::docker::helper::{Beside, Helper};
+use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::{Error, Result};
-use crate::image::tools;
 use crate::pod::{Container, Pod, is_up};
 
 /// Open a shell beside a container, with tools that it lacks
 ///
-/// A helper container joins the pod's network and the container's processes; the container's files
-/// are under $ROOT. The tools are those of an image that the node has already, else a few of
-/// devnet's own, to which the container's files are the root. Nothing is pulled, nothing of the
-/// container is changed, nothing stays.
+/// A helper container joins the pod's network and the container's processes. Its tools are a few of
+/// devnet's own, to which the container's files are the root, or those of an image that `--image`
+/// names. That image's programs get no capability: they see the pod's network and processes, and
+/// not its files. `--lend-ptrace` lends them what it takes to trace the container's processes and
+/// to read its files, under $ROOT. Nothing is pulled, nothing of the container is changed, nothing
+/// stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  devnet shell web                        the best tools that the node has
+  devnet shell web                        devnet's own few tools
+  devnet shell web -- ss
   devnet shell web -c server --image busybox
-  devnet shell web -- sh -c 'ls -l $ROOT/etc'
-  devnet shell web --image none -- ss     devnet's own few tools")]
+  devnet shell web --image busybox --lend-ptrace -- sh -c 'ls -l $ROOT/etc'")]
 pub(crate) struct Args {
     /// Pass stdin to the command (a shell always has it)
     #[arg(short = 'i', long = "stdin")]
@@ -37,6 +40,9 @@ pub(crate) struct Args {
     /// The image with the tools, which must be there; `none` for devnet's own
     #[arg(long, value_name = "IMAGE", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::images))]
     image: Option<String>,
+    /// Lend the image's programs, whatever they are, `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH`
+    #[arg(long, requires = "image")]
+    lend_ptrace: bool,
     /// The pod's namespace
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
@@ -51,10 +57,13 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
-/// How many images are tried before devnet's own tools have to do.
-const TRIED: usize = 3;
-
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    if args.lend_ptrace && args.image.as_deref() == Some("none") {
+        return Err(
+            Error::usage("`--lend-ptrace` lends power to an image's programs")
+                .hint("devnet's own tools have it: leave `--lend-ptrace` out"),
+        );
+    }
     let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref())
         .await
         .map_err(before)?;
@@ -67,32 +76,44 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             )),
         ));
     }
-    let beside = Beside {
+    let run = format!("{:x}", jiff::Timestamp::now().as_nanosecond());
+    let session = Session {
         context,
         engine: &engine,
-        network: network(&pod, container),
         container,
-        run: format!("{:x}", jiff::Timestamp::now().as_nanosecond()),
+        beside: Beside {
+            network: network(&pod, container),
+            target: &container.id,
+            run: &run,
+        },
     };
+    let tools = session.tools(&args).await.map_err(before)?;
     let clean = async {
         // an engine that is lost has told its reason already
-        let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&beside.run)).await;
+        let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&run)).await;
+        if let Tools::Own(images) = &tools {
+            let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
+        }
     };
-    let (helper, shell, source) = context
-        .or_undo(Box::pin(beside.raise(&args)), clean)
+    let helper = context
+        .or_undo(Box::pin(session.start(&tools)), clean)
         .await
         .map_err(before)?;
     let outcome = {
         let clean = async {
-            let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&beside.run)).await;
-            let _lost = timeout(UNDO_PATIENCE, engine.forget_source(&source)).await;
+            let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&run)).await;
+            if let Tools::Own(images) = &tools {
+                let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
+            }
         };
-        let work = Box::pin(beside.attend(&args, &helper, shell));
+        let work = Box::pin(session.attend(&args, &helper, &tools));
         context.or_undo(work, clean).await
     };
     if outcome.is_ok() {
         engine.remove(&helper.id).await?;
-        engine.forget_source(&source).await?;
+        if let Tools::Own(images) = &tools {
+            images.forget().await?;
+        }
     }
     outcome
 }
@@ -107,85 +128,110 @@ fn network<'p>(pod: &'p Pod, container: &'p Container) -> &'p str {
     }
 }
 
-/// A helper's place: beside this container.
-struct Beside<'a> {
-    context: &'a Context,
-    engine: &'a Engine,
-    network: &'a str,
-    container: &'a Container,
-    run: String,
+/// The tools of a helper.
+enum Tools {
+    /// devnet's own program, from one of these images.
+    Own(Box<ProbeImages>),
+    /// An image that the person named.
+    Of(String, Power),
 }
 
-impl Beside<'_> {
-    /// Makes the helper, not started, and says which shell it has: none means devnet's own tools.
-    async fn raise(&self, args: &Args) -> Result<(Helper, Option<Vec<String>>, Source)> {
-        let candidates = match args.image.as_deref() {
-            Some("none") => Vec::new(),
-            Some(image) => {
-                if !self.engine.has_image(image).await? {
-                    return Err(
-                        Error::not_found(format!("the node has no image `{image}`")).hint(format!(
-                            "nothing is pulled: `devnet load {image}` brings it"
-                        )),
-                    );
-                }
-                vec![(image.to_owned(), image.to_owned())]
+/// A shell beside a container.
+struct Session<'a> {
+    context: &'a Context,
+    engine: &'a Engine,
+    container: &'a Container,
+    beside: Beside<'a>,
+}
+
+impl Session<'_> {
+    /// What the person asked for. Another's program gets no power that was not lent it by name.
+    async fn tools(&self, args: &Args) -> Result<Tools> {
+        match args.image.as_deref() {
+            None | Some("none") => {
+                let facts = self.engine.containers().await?;
+                Ok(Tools::Own(Box::new(
+                    self.engine.probe_images(&facts).await?,
+                )))
             }
-            None => {
-                let architecture = self.engine.architecture().await?;
-                let images = self.engine.tool_images().await?;
-                let mut best = tools::best(&images, &architecture);
-                best.truncate(TRIED);
-                best.into_iter()
-                    .map(|image| {
-                        let name = image.names.first().unwrap_or(&image.id).clone();
-                        (image.id, name)
-                    })
-                    .collect()
+            Some(image) if !self.engine.has_image(image).await? => Err(Error::not_found(format!(
+                "the node has no image `{image}`"
+            ))
+            .hint(format!(
+                "nothing is pulled: `devnet load {image}` brings it"
+            ))),
+            Some(image) if args.lend_ptrace => Ok(Tools::Of(image.to_owned(), Power::Lent)),
+            Some(image) => Ok(Tools::Of(image.to_owned(), Power::None)),
+        }
+    }
+
+    async fn start(&self, tools: &Tools) -> Result<Helper> {
+        match tools {
+            Tools::Own(images) => {
+                let start = async |source: &Source| {
+                    self.engine
+                        .start_helper(source, self.beside, Power::Tools)
+                        .await
+                };
+                images.first_that_starts(start).await
             }
+            Tools::Of(image, power) => {
+                let source = Source::Borrowed(image.clone());
+                self.engine.start_helper(&source, self.beside, *power).await
+            }
+        }
+    }
+
+    /// The container's root as the helper sees it.
+    async fn root(&self, helper: &Helper) -> Result<String> {
+        let mut find = helper.program.clone();
+        find.extend(["first-of".to_owned(), self.container.id.clone()]);
+        let first = self.engine.said_by(&helper.id, find).await?;
+        Ok(format!("/proc/{}/root", first.trim()))
+    }
+
+    /// The command to run in the helper, and the container's root where it is seen there.
+    async fn command(
+        &self,
+        args: &Args,
+        helper: &Helper,
+        tools: &Tools,
+    ) -> Result<(Vec<String>, Option<String>)> {
+        let (image, power) = match tools {
+            Tools::Own(_) => {
+                let root = self.root(helper).await?;
+                let mut command = helper.program.clone();
+                command.extend(["shell".to_owned(), root.clone()]);
+                command.extend(args.command.iter().cloned());
+                return Ok((command, Some(root)));
+            }
+            Tools::Of(image, power) => (image, *power),
         };
-        for (image, name) in candidates {
-            let source = Source::Borrowed(image);
-            let helper = self.make(&source, false).await?;
+        let command = if args.command.is_empty() {
             let shell = attended::best_shell(self.engine, &helper.id).await;
-            if shell.is_some() || (args.image.is_some() && !args.command.is_empty()) {
-                self.context.ui.note(&format!(
-                    "tools of `{name}`, files of `{}` under $ROOT",
-                    self.container.name
-                ));
-                return Ok((helper, Some(shell.unwrap_or_default()), source));
-            }
-            self.engine.remove(&helper.id).await?;
-            if args.image.is_some() {
-                return Err(Error::failed(format!("image `{name}` brings no shell"))
-                    .hint("another `--image`, or `--image none` for devnet's own tools"));
-            }
+            shell.ok_or_else(|| {
+                Error::failed(format!("image `{image}` brings no shell"))
+                    .hint("another `--image`, or none for devnet's own tools")
+            })?
+        } else {
+            args.command.clone()
+        };
+        let of = &self.container.name;
+        if power == Power::None {
+            self.context.ui.note(&format!(
+                "tools of `{image}`, without power: the files of `{of}` are not seen (`--lend-ptrace` lends what that takes)"
+            ));
+            return Ok((command, None));
         }
-        let facts = self.engine.containers().await?;
-        let source = self.engine.probe_source(&facts).await?;
-        match self.make(&source, true).await {
-            Ok(helper) => Ok((helper, None, source)),
-            Err(error) => {
-                self.engine.forget_source(&source).await?;
-                Err(error)
-            }
-        }
+        self.context.ui.note(&format!(
+            "tools of `{image}`, lent the power to trace the processes of `{of}` and to read its files, under $ROOT"
+        ));
+        Ok((helper.confined(command), Some(self.root(helper).await?)))
     }
 
-    async fn make(&self, source: &Source, own_tools: bool) -> Result<Helper> {
-        let (network, target) = (self.network, &self.container.id);
-        self.engine
-            .make_helper(source, network, target, own_tools, &self.run)
-            .await
-    }
-
-    /// Starts the helper and, in it, the shell or the command.
-    async fn attend(&self, args: &Args, helper: &Helper, shell: Option<Vec<String>>) -> Result<()> {
-        let engine = self.engine;
-        let _alive = engine.start_helper(helper).await.map_err(before)?;
-        let find = [helper.program.as_str(), "first-of", &self.container.id];
-        let first = engine.said_by(&helper.id, &find).await.map_err(before)?;
-        let root = format!("/proc/{}/root", first.trim());
+    /// Runs the shell or the command in the helper, to its end.
+    async fn attend(&self, args: &Args, helper: &Helper, tools: &Tools) -> Result<()> {
+        let (command, root) = self.command(args, helper, tools).await.map_err(before)?;
         let is_shell = args.command.is_empty();
         let terminal = std::io::stdin().is_terminal();
         let tty = terminal && (args.tty || is_shell);
@@ -194,16 +240,7 @@ impl Beside<'_> {
                 .ui
                 .warn("no terminal for the command: stdin is none");
         }
-        let command = match shell {
-            Some(shell) if is_shell => shell,
-            Some(_) => args.command.clone(),
-            None => [&helper.program, "shell", &root]
-                .map(str::to_owned)
-                .into_iter()
-                .chain(args.command.iter().cloned())
-                .collect(),
-        };
-        let mut env = vec![format!("ROOT={root}")];
+        let mut env: Vec<String> = root.iter().map(|root| format!("ROOT={root}")).collect();
         let term = self.context.settings.environment.text("TERM");
         if tty && let Some(term) = term.ok().flatten() {
             env.push(format!("TERM={term}"));
@@ -215,6 +252,6 @@ impl Beside<'_> {
             env,
             ..Exec::default()
         };
-        attended::command(self.context, engine, &helper.id, exec).await
+        attended::command(self.context, self.engine, &helper.id, exec).await
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::remember::{recall, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
+use crate::commands::invocation::{Context, gather};
 use crate::commands::pods::style;
 use crate::engine::Engine;
 use crate::engine::docker::carrier::borrowable;
@@ -447,10 +447,7 @@ impl Watch<'_> {
                 true
             }
             Err(error) => {
-                self.context.ui.note(&format!(
-                    "what only the kernel of `{}` knows is left out: {error}",
-                    seen.name
-                ));
+                gather::tell_blind(self.context, &seen.name, &error);
                 false
             }
         }

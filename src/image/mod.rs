@@ -20,5 +20,4 @@ pub(crate) mod reference;
 pub(crate) mod repack;
 pub(crate) mod tape;
 pub(crate) mod tar_split;
-pub(crate) mod tools;
 pub(crate) mod walk;

@@ -7,11 +7,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const HELP: &str = "ls [-l] [PATH...]  cat FILE...  ps  ss  env  connect [tcp/|udp/]ADDRESS:PORT|dns...  echo WORD...  cd [PATH]  pwd  exit [CODE]\n";
+const HELP: &str = "ls [-l] [PATH...]  cat FILE...  ps  ss  env  connect [tcp/|udp/]ADDRESS:PORT|dns...  echo WORD...  sleep SECONDS  cd [PATH]  pwd  exit [CODE]\n";
 
-/// Waits until stdin ends. What holds it open may be killed: then this program ends, and with it
+/// Says that it is there, and waits until stdin ends. What holds it open may be killed: then this program ends, and with it
 /// the container and all that was started in it.
 pub(crate) fn hold() {
+    println!("ready");
     let mut nothing = io::sink();
     // an error of stdin is its end as well
     let _ended = io::copy(&mut io::stdin().lock(), &mut nothing);
@@ -32,7 +33,7 @@ pub(crate) fn shell(root: &str, command: &[&str]) -> ExitCode {
     }
     let prompt = io::stdin().is_terminal();
     if prompt {
-        println!("devnet's own few tools, since nothing better is here; `help` names them");
+        println!("devnet's own few tools: `help` names them, `--image` brings others");
     }
     let mut last = 0;
     let mut lines = io::stdin().lock();
@@ -121,6 +122,12 @@ fn run(command: &[&str], of: u32) -> u8 {
             println!("{}", arguments.join(" "));
             Ok(())
         }
+        "sleep" => match arguments {
+            [seconds] => crate::http::seconds(seconds)
+                .map(std::thread::sleep)
+                .ok_or_else(|| format!("`{seconds}` is no number of seconds")),
+            _ => Err("one number of seconds is needed".to_owned()),
+        },
         "cd" => each(&[*arguments.first().unwrap_or(&"/")], |path| {
             std::env::set_current_dir(path)
         }),

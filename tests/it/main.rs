@@ -53,6 +53,7 @@ mod pods_live;
 mod pods_restarts;
 mod pods_watch;
 mod shell;
+mod shell_power;
 mod status;
 mod support;
 mod transport;

@@ -179,14 +179,31 @@ fn the_tools_of_an_image_that_is_there_see_its_files_its_processes_and_its_netwo
     let image = busybox_image(&ground, "node");
     let script =
         "/bin/busybox cat $ROOT/etc/greeting; /bin/busybox netstat -lnu; /bin/busybox ps; exit 3";
-    for choice in [vec![], vec!["--image", &image]] {
-        let output = tried.shell(&[&choice[..], &["--", "/bin/sh", "-c", script]].concat());
-        assert_eq!(output.code, 3, "{output}");
-        assert!(output.stdout.starts_with("from scratch\n"), "{output}");
-        assert!(output.stdout.contains("0.0.0.0:7000"), "{output}");
-        assert!(output.stdout.contains("/app udp-echo 7000"), "{output}");
-        assert!(output.stderr.contains("tools of `"), "{output}");
-    }
+    let run = ["--", "/bin/sh", "-c", script];
+    let lent = tried.shell(&[&["--image", &image, "--lend-ptrace"], &run[..]].concat());
+    assert_eq!(lent.code, 3, "{lent}");
+    assert!(lent.stdout.starts_with("from scratch\n"), "{lent}");
+    assert!(lent.stdout.contains("0.0.0.0:7000"), "{lent}");
+    assert!(lent.stdout.contains("/app udp-echo 7000"), "{lent}");
+    assert!(lent.stderr.contains("tools of `"), "{lent}");
+    let plain = tried.shell(&[&["--image", &image], &run[..]].concat());
+    assert_eq!(plain.code, 3, "{plain}");
+    assert!(!plain.stdout.contains("from scratch"), "{plain}");
+    assert!(plain.stdout.contains("0.0.0.0:7000"), "{plain}");
+    assert!(plain.stdout.contains("/app udp-echo 7000"), "{plain}");
+    // an image is named or not used, whatever it is called
+    docker(
+        &ground,
+        "node",
+        &["tag", &image, "other.example/netshoot:2"],
+    )
+    .ok();
+    let own = tried.shell(&["--", "cat", "/etc/greeting"]);
+    assert!(own.stderr.is_empty(), "{own}");
+    assert_eq!(own.ok(), "from scratch\n");
+    tried.shell(&["--", "/bin/sh"]).fails(127);
+    tried.shell(&["--lend-ptrace"]).fails(2);
+    tried.shell(&["--image", "none", "--lend-ptrace"]).fails(2);
     let absent = tried.shell(&["--image", "no-such/image:1"]).fails(125);
     assert!(absent.contains("nothing is pulled"), "{absent}");
     let bare = tried
@@ -217,7 +234,9 @@ fn in_a_shared_pid_namespace_the_files_are_those_of_the_container_that_is_named(
         "-c",
         "/bin/busybox cat $ROOT/etc/greeting; echo $ROOT",
     ];
-    let said = tried.shell(&[&["-c", "two"][..], &cat].concat()).ok();
+    let image = busybox_image(&ground, "node");
+    let lent = ["-c", "two", "--image", &image, "--lend-ptrace"];
+    let said = tried.shell(&[&lent[..], &cat].concat()).ok();
     assert!(said.starts_with("from scratch\n/proc/"), "{said}");
     assert!(!said.contains("/proc/1/root"), "{said}");
     let own = ["-c", "two", "--image", "none", "--", "cat", "/etc/greeting"];
@@ -249,9 +268,18 @@ fn whatever_ends_devnet_ends_the_helper() {
     let Some(tried) = Tried::new(&ground, "ended", &[]) else {
         return;
     };
+    let image = busybox_image(&ground, "node");
     for signal in ["INT", "TERM", "KILL"] {
         let sandbox = Sandbox::bare();
-        let more = ["-i", "--", "/bin/busybox", "cat"];
+        let more = [
+            "--image",
+            &image,
+            "--lend-ptrace",
+            "-i",
+            "--",
+            "/bin/busybox",
+            "cat",
+        ];
         let mut command =
             sandbox.devnet_command(&arguments(&tried.made, &more, &tried.host, &tried.name));
         command

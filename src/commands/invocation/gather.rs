@@ -246,8 +246,13 @@ pub(crate) fn tell_blind(context: &Context, node: &str, error: &Error) {
         .into_iter()
         .next()
         .map_or(String::new(), |why| format!(" ({why})"));
+    let mut way_out = String::new();
+    for hint in error.hints() {
+        way_out.push_str("; ");
+        way_out.push_str(hint);
+    }
     context.ui.note(&format!(
-        "what only the kernel of `{node}` knows is left out: {error}{why}"
+        "what only the kernel of `{node}` knows is left out: {error}{why}{way_out}"
     ));
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
-    RestartPolicy, RestartPolicyNameEnum,
+    MountVolumeOptions, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
@@ -19,6 +19,8 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::docker::confinement::unconfined;
+use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::lab::label::{OWNER, ROLE};
@@ -36,7 +38,7 @@ const FOLDER: &str = "/devnet";
 const ANSWER_LIMIT: usize = 256 << 20;
 
 /// The program ends itself before; then the engine is what hangs.
-pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
 /// As long as an engine may be thinking about a question.
 pub(crate) const UNDO_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -49,8 +51,11 @@ pub(super) async fn until_made() {
     drop(MAKING.write().await);
 }
 
-pub(super) fn late() -> Error {
-    Error::failed("the probe did not answer in time")
+/// Does what a probe needs no longer than a probe lives for.
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_elapsed| Err(Error::failed("the probe did not answer in time")))
 }
 
 pub(super) type Output =
@@ -65,31 +70,6 @@ pub(crate) enum Source {
     Borrowed(String),
     /// The engine has no image: devnet's own is brought and taken away again.
     Brought(String),
-}
-
-impl Engine {
-    /// Where the probe's program can come from on this node, with the least that stays there.
-    ///
-    /// # Errors
-    /// When this devnet carries no probe for the node, or the engine does not take it.
-    pub(crate) async fn probe_source(&self, facts: &[ContainerFacts]) -> Result<Source> {
-        let Self::Docker(docker) = self;
-        let sources = docker.sources(borrowable(facts)).await?;
-        if let Some(source) = sources.into_iter().next() {
-            return Ok(source);
-        }
-        let image = docker.own_image(&unique_name("devnet-look")).await?;
-        docker.load_archive(image.archive).await?;
-        Ok(Source::Brought(image.reference))
-    }
-
-    /// Takes the probe's image away again if it was brought for this alone.
-    pub(crate) async fn forget_source(&self, source: &Source) -> Result<()> {
-        match source {
-            Source::Brought(image) => self.remove_image(image).await,
-            Source::Borrowed(_) | Source::Own(_) => Ok(()),
-        }
-    }
 }
 
 impl Docker {
@@ -152,29 +132,58 @@ impl Docker {
         let made = made
             .await
             .map_err(|error| Error::failed("the probe could not be made").because(error))?;
-        Ok(made.map_err(|error| self.failed("the probe", error))?.id)
+        Ok(made.map_err(|error| self.probe_failed(error))?.id)
     }
 
-    /// Runs a container of the probe to its end and gives what it printed.
+    /// A failure of the engine with a container of the probe.
+    fn probe_failed(&self, error: bollard::errors::Error) -> Error {
+        unconfined(self.failed("the probe", error))
+    }
+
+    /// Loads an image for the probe, to the end also when nobody waits for it any more.
+    pub(super) async fn bring_image(&self, archive: Vec<u8>) -> Result<()> {
+        let making: RwLockReadGuard<'static, ()> = MAKING.read().await;
+        let docker = self.clone();
+        let loaded = tokio::spawn(async move {
+            let _on_its_way = making;
+            docker.load_archive(archive).await
+        });
+        loaded.await.map_err(|error| {
+            Error::failed("the probe's image could not be loaded").because(error)
+        })?
+    }
+
+    /// Runs a container of the probe, made from one of these images, to its end and gives what it
+    /// printed.
     pub(super) async fn run_probe(
         &self,
-        source: &Source,
-        body: ContainerCreateBody,
+        images: &ProbeImages,
+        body: impl Fn(&Source) -> ContainerCreateBody,
     ) -> Result<String> {
-        let id = self.make_probe(&unique_name("devnet-look"), body).await?;
-        let guard = Abandoned {
-            docker: self.clone(),
-            id: Some(id.clone()),
+        let start = async |source: &Source| {
+            let id = self
+                .make_probe(&unique_name("devnet-look"), body(source))
+                .await?;
+            let guard = Abandoned {
+                docker: self.clone(),
+                id: Some(id.clone()),
+            };
+            let begun = in_time(self.begin(&id, source, false)).await;
+            match begun {
+                Ok(attached) => Ok((guard, attached)),
+                Err(error) => {
+                    guard.remove().await;
+                    Err(error)
+                }
+            }
         };
-        let outcome = async {
-            let mut attached = self.begin(&id, source, false).await?;
+        let (guard, mut attached) = images.first_that_starts(start).await?;
+        let outcome = in_time(async {
             let mut answer = Answer::new(self);
             answer.until_the_end(&mut attached.output).await?;
             answer.text()
-        };
-        let outcome = tokio::time::timeout(PATIENCE, outcome)
-            .await
-            .unwrap_or_else(|_elapsed| Err(late()));
+        })
+        .await;
         match &outcome {
             // it ran to its end, and its engine removes it
             Ok(_) => guard.disarm(),
@@ -208,7 +217,7 @@ impl Docker {
         self.slow
             .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
             .await
-            .map_err(|error| self.failed("the probe", error))
+            .map_err(|error| self.probe_failed(error))
     }
 
     /// Starts a container of the probe, its output (and, where it `asks`, its input) in hand.
@@ -218,7 +227,7 @@ impl Docker {
         source: &Source,
         asks: bool,
     ) -> Result<AttachContainerResults> {
-        let failed = |error| self.failed("the probe", error);
+        let failed = |error| self.probe_failed(error);
         self.bring_program(id, source).await?;
         let options = AttachContainerOptionsBuilder::default()
             .stdin(asks)
@@ -338,6 +347,11 @@ pub(super) fn program_of(source: &Source) -> (String, String, Option<Vec<Mount>>
             Some(vec![Mount {
                 typ: Some(MountType::VOLUME),
                 target: Some(FOLDER.into()),
+                volume_options: Some(MountVolumeOptions {
+                    // nothing of the image gets in there
+                    no_copy: Some(true),
+                    ..MountVolumeOptions::default()
+                }),
                 ..Mount::default()
             }]),
         ),
@@ -432,7 +446,8 @@ impl<'a> Answer<'a> {
                 } else {
                     "ended amid its answer"
                 };
-                return Err(Error::failed(format!("the probe {how}")).because(self.complaint()));
+                let error = Error::failed(format!("the probe {how}"));
+                return Err(unconfined(error.because(self.complaint())));
             }
         }
         Ok(())
@@ -444,7 +459,8 @@ impl<'a> Answer<'a> {
 
     pub(super) fn text(self) -> Result<String> {
         if self.said.is_empty() {
-            return Err(Error::failed("the probe said nothing").because(self.complaint()));
+            let error = Error::failed("the probe said nothing");
+            return Err(unconfined(error.because(self.complaint())));
         }
         String::from_utf8(self.said)
             .map_err(|error| Error::failed("the probe's answer is no text").because(error))

@@ -1,15 +1,18 @@
 //! Running a command in a container, with its streams: Docker's exec.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
+use bollard::query_parameters::WaitContainerOptionsBuilder;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::io::AsyncWrite;
 
 use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::error::{Error, Kind, Result};
 
 /// A command to run in a container.
@@ -56,6 +59,8 @@ pub(crate) struct Running {
 pub(crate) enum Ended {
     /// It goes on without us.
     Detached,
+    /// Its container ended or was removed, and the engine does not know its code.
+    WithItsContainer,
     With(u8),
 }
 
@@ -114,9 +119,11 @@ impl Engine {
                     Ok(piece) => Ok(piece.into()),
                     Err(error) => Err(lost.failed("exec", error)),
                 });
+                let (waits, container) = (docker.clone(), container.to_owned());
+                let gone = async move { waits.until_not_running(&container).await };
                 Ok(Running {
                     id,
-                    output: Box::pin(output),
+                    output: Box::pin(until_silent_after(gone, output)),
                     input,
                 })
             }
@@ -126,15 +133,20 @@ impl Engine {
         }
     }
 
-    /// How a command ended; `Detached` when it still runs.
-    pub(crate) async fn exec_ended(&self, id: &str) -> Result<Ended> {
+    /// How a command in a container ended; `Detached` when it still runs.
+    pub(crate) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
         let Self::Docker(docker) = self;
-        let state = docker
-            .api
-            .inspect_exec(id)
-            .await
-            .map_err(|error| docker.failed("exec", error))?;
+        let state = match docker.api.inspect_exec(id).await {
+            Ok(state) => state,
+            // removed, and all that was known of its commands with it
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(Ended::WithItsContainer),
+            Err(error) => return Err(docker.failed("exec", error)),
+        };
         Ok(match (state.running, state.exit_code) {
+            // an engine may not have noticed that the end of the container was the command's
+            (Some(true), _) if !docker.runs(container).await? => Ended::WithItsContainer,
             (Some(true), _) => Ended::Detached,
             (_, code) => Ended::With(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         })
@@ -166,4 +178,68 @@ impl Engine {
             .await
             .is_ok()
     }
+}
+
+impl Docker {
+    /// Waits until a container does not run any more, or is not there.
+    async fn until_not_running(&self, container: &str) {
+        let options = || {
+            WaitContainerOptionsBuilder::default()
+                .condition("not-running")
+                .build()
+        };
+        loop {
+            let answer = self.slow.wait_container(container, Some(options()));
+            match answer.collect::<Vec<_>>().await.pop() {
+                // bollard makes a failure of a code other than 0
+                Some(
+                    Ok(_)
+                    | Err(
+                        bollard::errors::Error::DockerContainerWaitError { .. }
+                        | bollard::errors::Error::DockerResponseServerError {
+                            status_code: 404, ..
+                        },
+                    ),
+                ) => return,
+                // what stands between may end an answer that says nothing for long
+                _ => tokio::time::sleep(WAIT_AGAIN).await,
+            }
+        }
+    }
+
+    /// Whether a container is there and runs.
+    async fn runs(&self, container: &str) -> Result<bool> {
+        match self.api.inspect_container(container, None).await {
+            Ok(found) => Ok(found.state.and_then(|state| state.running) == Some(true)),
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(false),
+            Err(error) => Err(self.failed("exec", error)),
+        }
+    }
+}
+
+/// Until a wait that was cut off is begun again.
+const WAIT_AGAIN: Duration = Duration::from_secs(1);
+/// Output that is on its way when its container ends comes within this time.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Everything of `output`, which ends also when it falls silent after `gone`: engines keep the
+/// stream of a command open whose container was killed or removed.
+fn until_silent_after<T>(
+    gone: impl Future<Output = ()>,
+    output: impl Stream<Item = T> + Unpin,
+) -> impl Stream<Item = T> {
+    let state = (Box::pin(gone), output, false);
+    stream::unfold(state, |(mut gone, mut output, mut is_gone)| async move {
+        if !is_gone {
+            tokio::select! {
+                biased;
+                next = output.next() => return Some((next?, (gone, output, false))),
+                () = &mut gone => is_gone = true,
+            }
+        }
+        let next = tokio::time::timeout(SILENCE, output.next()).await;
+        Some((next.ok()??, (gone, output, is_gone)))
+    })
 }

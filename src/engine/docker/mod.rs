@@ -3,6 +3,7 @@
 
 mod build;
 pub(crate) mod carrier;
+pub(crate) mod confinement;
 mod containers;
 mod events;
 pub(crate) mod exec;
@@ -14,6 +15,7 @@ pub(crate) mod logs;
 mod networks;
 pub(crate) mod pods;
 mod probe;
+pub(crate) mod probe_images;
 mod reach;
 pub(crate) mod snap;
 pub(crate) mod store;
@@ -248,6 +250,8 @@ pub(super) struct Greeting {
     api_version: Option<String>,
     /// Which builder clients should use; only `/_ping` says it.
     pub(super) builder: Option<String>,
+    /// Whether it is podman that answers as Docker does.
+    pub(super) is_podman: bool,
 }
 
 impl Greeting {
@@ -261,6 +265,7 @@ impl Greeting {
             }),
             api_version: text("api-version"),
             builder: text("builder-version"),
+            is_podman: headers.contains_key("libpod-api-version"),
         }
     }
 }

@@ -5,6 +5,7 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 
 use crate::engine::Engine;
 use crate::engine::docker::carrier::{LOOK, Source, passing, plain, program_of, until_made};
+use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::Result;
 use crate::lab::label::ROLE;
 
@@ -19,14 +20,14 @@ impl Engine {
     /// When the engine refuses, as it does when that container has ended.
     pub(crate) async fn ask_inside(
         &self,
-        source: &Source,
+        images: &ProbeImages,
         container: &str,
         run: &str,
         questions: &[String],
     ) -> Result<String> {
         let Self::Docker(docker) = self;
-        let body = body(source, container, run, questions);
-        docker.run_probe(source, body).await
+        let body = |source: &Source| body(source, container, run, questions);
+        docker.run_probe(images, body).await
     }
 
     /// Removes the containers of an interrupted run.

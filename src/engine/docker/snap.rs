@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{
-    Answer, LOOK, Output, PATIENCE, Source, UNDO_PATIENCE, late, passing, plain, program_of,
-    unique_name,
+    Answer, LOOK, Output, Source, UNDO_PATIENCE, in_time, passing, plain, program_of, unique_name,
 };
+use crate::engine::docker::confinement::Power;
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
 
@@ -122,13 +122,28 @@ impl Look {
         // the engine's own images may be removed meanwhile, or be for another machine
         for source in sources.into_iter().map(Some).chain([None]) {
             let last = source.is_none();
-            match self.make(source).await {
-                Ok((id, source)) => return self.docker.begin(&id, &source, true).await,
-                Err(error) if last => return Err(error),
-                Err(_refused) => {}
+            match self.start(source).await {
+                Err(_refused) if !last => self.remove_refused().await,
+                outcome => return outcome,
             }
         }
         Err(Error::failed("the probe has no image to run in"))
+    }
+
+    async fn start(&self, source: Option<Source>) -> Result<AttachContainerResults> {
+        let (id, source) = self.make(source).await?;
+        self.docker.begin(&id, &source, true).await
+    }
+
+    /// Makes room for the next container under the same name.
+    async fn remove_refused(&self) {
+        let engine = Engine::Docker(self.docker.clone());
+        // where that fails, the next is refused and says why
+        let work = async {
+            let _gone = engine.remove(&self.name).await;
+            self.until_removed().await;
+        };
+        let _hangs = tokio::time::timeout(UNDO_PATIENCE, work).await;
     }
 
     /// Makes the container; without a source from devnet's own image, which is brought for it.
@@ -148,7 +163,7 @@ impl Look {
             archive = Some(image.archive);
             Source::Brought(image.reference)
         };
-        let body = body(&source);
+        let body = body(&docker, &source);
         let mut making = self.making.lock().await;
         let task = making.insert(tokio::spawn(async move {
             if let Some(archive) = archive {
@@ -184,23 +199,38 @@ impl Kept {
         let lost = |error| Error::failed("the probe is gone").because(error);
         let mut answer = Answer::new(&self.docker);
         let work = async {
-            self.input.write_all(line).await.map_err(lost)?;
-            self.input.flush().await.map_err(lost)?;
-            answer.until_a_line(&mut self.output).await
+            let asked = async {
+                self.input.write_all(line).await?;
+                self.input.flush().await
+            };
+            let asked = asked.await.map_err(lost);
+            // one that has ended may have said why
+            answer.until_a_line(&mut self.output).await?;
+            asked
         };
-        tokio::time::timeout(PATIENCE, work)
-            .await
-            .map_err(|_elapsed| late())??;
+        in_time(work).await?;
         answer.text()
     }
 }
 
-fn body(source: &Source) -> ContainerCreateBody {
+fn body(docker: &Docker, source: &Source) -> ContainerCreateBody {
     let (image, program, mounts) = program_of(source);
+    let mut words = docker.confining_words(Power::Look);
+    words.extend(["snap".into(), "serve".into()]);
+    // the processes of the node are what it is to see; of the rest it gets nothing
+    let host = HostConfig {
+        pid_mode: Some("host".into()),
+        network_mode: Some("none".into()),
+        // else the paths of cgroups, which name containers, are cut off
+        cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
+        memory: Some(256 << 20),
+        pids_limit: Some(16),
+        ..passing(mounts)
+    };
     ContainerCreateBody {
         image: Some(image),
         entrypoint: Some(vec![program]),
-        cmd: Some(vec!["snap".into(), "serve".into()]),
+        cmd: Some(words),
         user: Some("0:0".into()),
         labels: Some([(ROLE.to_owned(), LOOK.to_owned())].into()),
         // it ends when whoever asks has left
@@ -211,22 +241,7 @@ fn body(source: &Source) -> ContainerCreateBody {
         network_disabled: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        host_config: Some(HostConfig {
-            // the processes of the node are what it is to see; of the rest it gets nothing
-            pid_mode: Some("host".into()),
-            network_mode: Some("none".into()),
-            // else the paths of cgroups, which name containers, are cut off
-            cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
-            // the links in /proc/PID/ns, and those in /proc/PID/fd of other users
-            cap_add: Some(vec!["SYS_PTRACE".into(), "DAC_READ_SEARCH".into()]),
-            security_opt: Some(vec![
-                "apparmor=unconfined".into(),
-                "no-new-privileges".into(),
-            ]),
-            memory: Some(256 << 20),
-            pids_limit: Some(16),
-            ..passing(mounts)
-        }),
+        host_config: Some(docker.confine(Power::Look, host)),
         ..plain()
     }
 }

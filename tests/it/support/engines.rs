@@ -10,6 +10,8 @@ pub(crate) struct Engine {
     ground: PathBuf,
     /// The version as `tests/ground/engine.sh` names it; `None` is the ground's own.
     version: Option<&'static str>,
+    /// Its `daemon.json`.
+    config: Option<String>,
 }
 
 impl Engine {
@@ -27,12 +29,25 @@ impl Engine {
             name: name.into(),
             ground: ground.into(),
             version,
+            config: None,
         };
         if version.is_some() && engine.tree().is_none() {
             return None;
         }
         engine.script("start").ok();
         Some(engine)
+    }
+
+    /// One of the ground's own version with this as its `daemon.json`.
+    pub(crate) fn configured(ground: &Path, name: &str, config: String) -> Self {
+        let engine = Self {
+            name: name.into(),
+            ground: ground.into(),
+            version: None,
+            config: Some(config),
+        };
+        engine.script("start").ok();
+        engine
     }
 
     fn tree(&self) -> Option<PathBuf> {
@@ -56,6 +71,9 @@ impl Engine {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
+        }
+        if let Some(config) = &self.config {
+            command.env("DEVNET_GROUND_CONFIG", config);
         }
         if let (Some(version), Some(tree)) = (self.version, self.tree()) {
             command

@@ -9,6 +9,8 @@ use super::{Output, Sandbox, busybox_image, docker};
 /// A pod shaped as the kubelet makes it, gone with the test.
 pub(crate) struct Made<'a> {
     pub(crate) ground: &'a Path,
+    /// The engine of the ground that it is on.
+    engine: &'a str,
     pub(crate) name: &'a str,
     pub(crate) image: String,
     /// The newest sandbox's ID.
@@ -23,10 +25,23 @@ impl<'a> Made<'a> {
     }
 
     pub(crate) fn with_network(ground: &'a Path, name: &'a str, network: &str) -> Self {
+        let image = busybox_image(ground, "node");
+        Self::of_image(ground, "node", name, network, image)
+    }
+
+    /// A pod on one of the ground's engines whose containers are all from one image.
+    pub(crate) fn of_image(
+        ground: &'a Path,
+        engine: &'a str,
+        name: &'a str,
+        network: &str,
+        image: String,
+    ) -> Self {
         let mut made = Self {
             ground,
+            engine,
             name,
-            image: busybox_image(ground, "node"),
+            image,
             sandbox: String::new(),
             sandboxes: Vec::new(),
             containers: Vec::new(),
@@ -103,7 +118,7 @@ impl<'a> Made<'a> {
     }
 
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
-        docker(self.ground, "node", arguments).ok()
+        docker(self.ground, self.engine, arguments).ok()
     }
 
     /// The process ID of a container's first process.
@@ -117,7 +132,7 @@ impl<'a> Made<'a> {
         loop {
             // asked first: what it printed before its end is there when it has ended
             let state = self.docker(&["inspect", "-f", "{{.State.Status}}", id]);
-            let logs = docker(self.ground, "node", &["logs", id]);
+            let logs = docker(self.ground, self.engine, &["logs", id]);
             if logs.stdout.contains(text) || logs.stderr.contains(text) {
                 return;
             }
@@ -126,7 +141,8 @@ impl<'a> Made<'a> {
     }
 
     pub(crate) fn host(&self) -> String {
-        format!("unix://{}", self.ground.join("node.sock").display())
+        let socket = format!("{}.sock", self.engine);
+        format!("unix://{}", self.ground.join(socket).display())
     }
 
     /// What devnet says of this pod now, with what it found that is not of one pod.
@@ -168,7 +184,7 @@ impl Drop for Made<'_> {
         arguments.extend(self.sandboxes.iter().map(String::as_str));
         arguments.extend(self.containers.iter().map(String::as_str));
         // a failed test has told its reason already
-        let _done = docker(self.ground, "node", &arguments);
+        let _done = docker(self.ground, self.engine, &arguments);
     }
 }
 

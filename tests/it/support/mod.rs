@@ -6,6 +6,7 @@ pub(crate) mod caught;
 pub(crate) mod engines;
 pub(crate) mod kubelet;
 pub(crate) mod made;
+pub(crate) mod podman;
 pub(crate) mod proxy;
 pub(crate) mod recorded_probe;
 pub(crate) mod registry;
