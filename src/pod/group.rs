@@ -58,8 +58,11 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
             am.attempt,
         ))
     });
-    let (containers, containers_before) = newest_first(parts);
-    let current = sandboxes.first().map(|(facts, _)| *facts);
+    let newest = sandboxes
+        .first()
+        .map(|(facts, member)| (*facts, member.attempt));
+    let (containers, containers_before) = newest_first(parts, newest, origin);
+    let current = newest.map(|(facts, _)| facts);
     Pod {
         node: node.into(),
         labels: current.map_or_else(BTreeMap::new, |facts| pod_labels(facts, origin)),
@@ -93,7 +96,11 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
 
 /// Splits a pod's containers into the newest of each name (and any that still runs), in the order
 /// in which the pod began them, and dead ones that a newer one replaced, newest first.
-fn newest_first(parts: Vec<(&ContainerFacts, Member)>) -> (Vec<Container>, Vec<Container>) {
+fn newest_first(
+    parts: Vec<(&ContainerFacts, Member)>,
+    sandbox: Option<(&ContainerFacts, Option<u32>)>,
+    origin: Origin,
+) -> (Vec<Container>, Vec<Container>) {
     let mut by_name: BTreeMap<String, Vec<(&ContainerFacts, Member)>> = BTreeMap::new();
     for (facts, member) in parts {
         if let Part::Container(name) = &member.part {
@@ -122,12 +129,42 @@ fn newest_first(parts: Vec<(&ContainerFacts, Member)>) -> (Vec<Container>, Vec<C
     // what the first look shows is the order of creation
     now.sort_by(|(a, _), (b, _)| (&a.created_at, &a.name).cmp(&(&b.created_at, &b.name)));
     before.sort_by(|(a, _), (b, _)| (&b.created_at, &b.name).cmp(&(&a.created_at, &a.name)));
-    let kinds = kind::kinds(&now.iter().map(|(facts, _)| *facts).collect::<Vec<_>>());
+    let in_sandbox = |one: &Container| {
+        sandbox.is_some_and(|(facts, _)| one.sandbox_id.as_ref() == Some(&facts.id))
+    };
+    let seen: Vec<kind::Seen<'_>> = now
+        .iter()
+        .map(|(facts, one)| kind::Seen {
+            name: &one.name,
+            facts,
+            attempt: one.attempt,
+            before: before
+                .iter()
+                .rev()
+                .filter(|(_, old)| old.name == one.name && in_sandbox(old))
+                .map(|(facts, old)| (*facts, old.attempt))
+                .collect(),
+            in_sandbox: in_sandbox(one),
+        })
+        .collect();
+    let declared = kind::declared(sandbox.map(|(facts, _)| facts), origin);
+    let attempt = sandbox.and_then(|(_, attempt)| attempt);
+    let kinds = kind::kinds(&seen, attempt, &declared);
+    let by_name: BTreeMap<String, &str> = now
+        .iter()
+        .zip(&kinds)
+        .map(|((_, one), kind)| (one.name.clone(), *kind))
+        .collect();
     let now = now.into_iter().zip(kinds).map(|((_, mut one), kind)| {
         one.kind = kind.into();
         one
     });
-    (now.collect(), before.into_iter().map(|(_, c)| c).collect())
+    let before = before.into_iter().map(|(_, mut one)| {
+        // an earlier run is what the present one is
+        one.kind = by_name.get(&one.name).copied().unwrap_or("app?").into();
+        one
+    });
+    (now.collect(), before.collect())
 }
 
 /// A pod's own labels: the kubelet writes them on the sandbox beside its own and the annotations.

@@ -24,6 +24,7 @@ pub(crate) use findings::{how_it_ended, judge, short};
 pub(crate) use group::{Lone, pods};
 pub(crate) use history::{Event, What, history};
 pub(crate) use hosts::addresses_in_hosts;
+pub(crate) use kind::is_init;
 pub(crate) use life::{Happening, Life, Lives, lives, present};
 pub(crate) use previous::last_ended;
 pub(crate) use resolver::Resolver;
@@ -163,7 +164,7 @@ pub(crate) struct PastSandbox {
 pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) name: String,
-    /// `app`, or with a question mark where the engine can only hint: `init?`, `sidecar?`, `ephemeral?`.
+    /// `app`, `init`, `sidecar` or `ephemeral`; with a question mark where nothing proves it.
     pub(crate) kind: String,
     pub(crate) image: String,
     pub(crate) image_id: Option<String>,

@@ -239,7 +239,8 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
         ]);
     }
     for container in &pod.containers {
-        let kind = if container.kind == "app" {
+        // most are, and a guess at it helps nobody
+        let kind = if container.kind.starts_with("app") {
             String::new()
         } else {
             format!(" ({})", container.kind)

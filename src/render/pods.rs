@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::pod::short;
-use crate::pod::{Container, Finding, Node, Pod, PodState, Snapshot, Socket, is_up, timestamp};
+use crate::pod::{
+    Container, Finding, Node, Pod, PodState, Snapshot, Socket, is_init, is_up, timestamp,
+};
 
 /// How much to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +184,7 @@ fn pod_state(pod: &Pod, style: Style) -> Cell {
     let all: Vec<&Container> = pod
         .containers
         .iter()
-        .filter(|c| c.kind != "init?")
+        .filter(|c| !is_init(&c.kind) && (is_up(&c.state) || !c.kind.starts_with("ephemeral")))
         .collect();
     let up = all.iter().filter(|c| is_up(&c.state)).count();
     let ratio = format!("{up}/{}", all.len());
@@ -204,7 +206,7 @@ pub(crate) fn container_state(container: &Container, style: Style) -> Cell {
     match (container.state.as_str(), container.exit_code) {
         ("running", _) => Cell::new(format!("{} up", style.glyph("●", "*")), Tone::Good),
         ("paused", _) => Cell::new(format!("{} paused", style.glyph("❄", "=")), Tone::Odd),
-        ("exited", Some(0)) if container.kind == "init?" => {
+        ("exited", Some(0)) if is_init(&container.kind) => {
             Cell::new(format!("{} init done", style.glyph("○", "o")), Tone::Dim)
         }
         ("exited", Some(0)) => Cell::new(format!("{} done", style.glyph("○", "o")), Tone::Dim),

@@ -99,7 +99,7 @@ fn the_recorded_pods_are_those_that_the_kubelet_knew() {
             assert_eq!(pod["labels"].as_object(), Some(labels), "{uid}");
         }
         for (statuses, kinds) in [
-            ("containerStatuses", &["app"][..]),
+            ("containerStatuses", &["app", "app?"][..]),
             ("initContainerStatuses", &["init?", "sidecar?"][..]),
         ] {
             for status in truth["status"][statuses].as_array().into_iter().flatten() {

@@ -93,7 +93,7 @@ pub(crate) fn container<'a>(
     let chosen =
         pod.containers
             .iter()
-            .filter(|container| is_up(&container.state) && container.kind != "init?")
+            .filter(|container| is_up(&container.state) && !pod::is_init(&container.kind))
             .min_by(|a, b| a.started_at.cmp(&b.started_at))
             .ok_or_else(|| {
                 Error::failed(format!("no container of pod `{}` is running", pod.name)).hint(
