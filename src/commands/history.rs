@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 namespace: &pod.namespace,
                 name: &pod.name,
                 uid: &pod.uid,
-                events: pod::history(&pod.uid, &of_node, &present),
+                events: pod::history(&pod.uid, &of_node, &present, gathered.up_since(&pod.node)),
             }
         })
         .collect();
@@ -149,6 +149,8 @@ fn gone(life: &Life) -> Pod {
         containers_before: Vec::new(),
         annotations: std::collections::BTreeMap::new(),
         sockets: None,
+        host_ports: Vec::new(),
+        networks: std::collections::BTreeMap::new(),
         findings: Vec::new(),
     }
 }

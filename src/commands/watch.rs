@@ -137,6 +137,8 @@ struct Seen {
     pods: Vec<Pod>,
     /// From when on its events are still to be told.
     since: i64,
+    /// When the node was last started, where its kernel was asked.
+    up_since: Option<jiff::Timestamp>,
 }
 
 impl Seen {
@@ -160,7 +162,7 @@ impl Watch<'_> {
         let present = seen.facts.keys().cloned().collect();
         let mut told = self.told.borrow_mut();
         for pod in &seen.pods {
-            for event in pod::history(&pod.uid, lives.all(), &present) {
+            for event in pod::history(&pod.uid, lives.all(), &present, seen.up_since) {
                 told.insert(key(&event));
             }
         }
@@ -231,6 +233,7 @@ impl Watch<'_> {
             facts: facts.into_iter().map(|one| (one.id.clone(), one)).collect(),
             pods,
             since,
+            up_since: None,
         })
     }
 
@@ -341,12 +344,14 @@ impl Watch<'_> {
         let mut pods = pod::pods(&seen.name, &facts, Lone::Leave);
         // addresses that the engine does not know are read anew only where they may be new
         for pod in pods.iter_mut().filter(|pod| pod.ips.is_empty()) {
-            let sandbox = |pod: &Pod| pod.sandbox.as_ref().map(|sandbox| sandbox.id.clone());
-            if let Some(known) = seen
-                .pods
-                .iter()
-                .find(|known| sandbox(known) == sandbox(pod))
-            {
+            // an address is of a namespace, and each start of a sandbox makes a new one
+            let run = |pod: &Pod| {
+                let sandbox = pod.sandbox.as_ref()?;
+                Some((sandbox.id.clone(), sandbox.started_at.clone()))
+            };
+            let now = run(pod);
+            let mut known = seen.pods.iter();
+            if let Some(known) = known.find(|known| now.is_some() && run(known) == now) {
                 pod.ips.clone_from(&known.ips);
             }
         }
@@ -406,10 +411,10 @@ impl Watch<'_> {
         let mut news: Vec<Event> = uids
             .iter()
             .filter(|uid| self.is_watched(&lives, uid))
-            .flat_map(|uid| pod::history(uid, lives.all(), &present))
+            .flat_map(|uid| pod::history(uid, lives.all(), &present, seen.up_since))
             .filter(|event| !told.contains(&key(event)))
             .collect();
-        news.sort_by(|a, b| a.time.cmp(&b.time));
+        news.sort_by_cached_key(|event| event.time.parse::<jiff::Timestamp>().ok());
         news
     }
 
@@ -443,6 +448,7 @@ impl Watch<'_> {
             Ok(view) => {
                 let mut node = Node::default();
                 netns::join(&mut seen.pods, &mut node, &view, &facts);
+                seen.up_since = node.up_since;
                 see(&mut self.lives.borrow_mut(), &seen.pods, &facts);
                 true
             }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::pod::{Container, ContainerFacts, Finding, Pod, Socket};
+use crate::pod::{self, Container, ContainerFacts, DeclaredPort, Finding, Pod, Socket};
 
 /// What the sockets of a pod show without a look at logs.
 pub(crate) fn listeners(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
@@ -15,9 +15,12 @@ pub(crate) fn listeners(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
 /// Two sockets on one address and port can only be there with `SO_REUSEPORT`; across containers
 /// that is hardly meant.
 fn shared(pod: &Pod) -> Vec<Finding> {
-    let mut by_address: BTreeMap<(&str, u8, &str, u16), Vec<&Socket>> = BTreeMap::new();
+    let mut by_address: BTreeMap<(Option<u64>, &str, u8, &str, u16), Vec<&Socket>> =
+        BTreeMap::new();
     for socket in listening(pod) {
         let key = (
+            // of a split pod each part has ports of its own
+            socket.netns,
             socket.proto.as_str(),
             socket.family,
             socket.address.as_str(),
@@ -26,7 +29,7 @@ fn shared(pod: &Pod) -> Vec<Finding> {
         by_address.entry(key).or_default().push(socket);
     }
     let mut found: Vec<Finding> = Vec::new();
-    for ((proto, _, address, port), sockets) in by_address {
+    for ((_, proto, _, address, port), sockets) in by_address {
         let owners: BTreeSet<&str> = sockets.iter().flat_map(|socket| names(socket)).collect();
         let several = sockets.len() > 1 && owners.len() > 1;
         // one socket that was handed from container to container is held by both on purpose
@@ -62,9 +65,9 @@ fn loopback_only(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
         let declared = facts
             .iter()
             .find(|facts| facts.id == container.id)
-            .map(declared)
+            .map(pod::declared)
             .unwrap_or_default();
-        for (port, proto) in declared
+        for DeclaredPort { port, proto, .. } in declared
             .into_iter()
             .chain(declared_in_lab(pod, container, facts))
         {
@@ -88,66 +91,45 @@ fn loopback_only(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
     found
 }
 
-/// The ports that a pod's author declared for a container.
-fn declared(facts: &ContainerFacts) -> Vec<(u16, String)> {
-    #[derive(serde::Deserialize)]
-    struct Port {
-        #[serde(rename = "containerPort")]
-        container_port: u16,
-        protocol: Option<String>,
-    }
-    facts
-        .labels
-        .get("annotation.io.kubernetes.container.ports")
-        .and_then(|json| serde_json::from_str::<Vec<Port>>(json).ok())
-        .unwrap_or_default()
-        .into_iter()
-        .map(|port| {
-            let proto = port.protocol.unwrap_or_else(|| "TCP".into());
-            (port.container_port, proto.to_lowercase())
-        })
-        .collect()
-}
-
 /// The same for a pod of the lab, whose sandbox carries the pod's specification.
 fn declared_in_lab(
     pod: &Pod,
     container: &Container,
     facts: &[ContainerFacts],
-) -> Vec<(u16, String)> {
+) -> Vec<DeclaredPort> {
     let sandbox = pod.sandbox.as_ref().map(|sandbox| &sandbox.id);
-    let spec = facts
-        .iter()
-        .find(|facts| Some(&facts.id) == sandbox)
-        .and_then(|facts| facts.labels.get(crate::lab::label::POD_SPEC))
-        .and_then(|json| serde_json::from_str::<crate::lab::Pod>(json).ok())
-        .unwrap_or_default();
-    spec.init_containers
-        .into_iter()
-        .chain(spec.containers)
-        .filter(|one| one.name == container.name)
-        .flat_map(|one| one.ports)
-        .map(|port| (port.container, port.protocol))
+    let sandbox = facts.iter().find(|facts| Some(&facts.id) == sandbox);
+    let all = sandbox.map(pod::declared_in_lab).unwrap_or_default();
+    all.into_iter()
+        .filter(|(name, _)| *name == container.name)
+        .map(|(_, port)| port)
         .collect()
 }
 
-/// Whether `loser` ended because another container of its pod holds its port: `log` is the end of
-/// what it printed. The loser has no socket; what it wanted stands in its log, its command line or
-/// its declared ports.
+/// What may hold a port that a pod on its node's network wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Neighbours<'a> {
+    /// The pods of that node.
+    pub(crate) pods: &'a [Pod],
+    /// What processes of no pod listen on there.
+    pub(crate) strangers: &'a [Socket],
+}
+
+/// Whether `loser` ended because another holds its port: a container of its pod, or, on the node's
+/// network, whoever is there. `log` is the end of what it printed. The loser has no socket; what it
+/// wanted stands in its log, its command line or its declared ports.
 pub(crate) fn conflict(
     pod: &Pod,
     loser: &Container,
     facts: &ContainerFacts,
     log: &str,
+    beside: Neighbours<'_>,
 ) -> Option<Finding> {
     let complaint = log.lines().rev().find(|line| says_in_use(line))?;
-    let held: Vec<&Socket> = listening(pod)
-        .filter(|socket| socket.proto == "tcp" || socket.proto == "udp")
-        .filter(|socket| names(socket).iter().any(|name| *name != loser.name))
-        .collect();
-    let wanted = |numbers: Vec<u16>| held.iter().copied().find(|s| numbers.contains(&s.port));
-    let socket = wanted(numbers(complaint))
-        .or_else(|| wanted(declared(facts).into_iter().map(|(port, _)| port).collect()))
+    let held = held(pod, loser, beside);
+    let wanted = |numbers: Vec<u16>| held.iter().find(|(_, s)| numbers.contains(&s.port));
+    let (holding, socket) = wanted(numbers(complaint))
+        .or_else(|| wanted(pod::declared(facts).iter().map(|one| one.port).collect()))
         .or_else(|| {
             wanted(
                 facts
@@ -156,28 +138,80 @@ pub(crate) fn conflict(
                     .flat_map(|word| numbers(word))
                     .collect(),
             )
-        })?;
-    let owner = socket
-        .owners
-        .iter()
-        .find(|owner| owner.container.as_ref().is_some_and(|n| *n != loser.name))?;
-    let holder = owner.container.as_deref()?;
+        })
+        .copied()?;
+    let owner = socket.owners.iter().find(|owner| match holding {
+        None => true,
+        Some(other) if other.uid != pod.uid => owner.container.is_some(),
+        Some(_) => owner.container.as_ref().is_some_and(|n| *n != loser.name),
+    });
+    let name = owner.and_then(|owner| owner.container.as_deref());
+    let (holder, subjects) = match (holding, name) {
+        (Some(other), Some(name)) => {
+            let of = if other.uid == pod.uid {
+                String::new()
+            } else {
+                format!(" of {}/{}", other.namespace, other.name)
+            };
+            (format!("`{name}`{of}"), ids(other, &BTreeSet::from([name])))
+        }
+        _ => ("a process of the node".to_owned(), Vec::new()),
+    };
+    let program = owner.map_or(String::new(), |owner| {
+        format!("{} {}, ", owner.command, owner.pid)
+    });
     let times = loser.restarts.map_or(1, |restarts| restarts + 1);
     Some(Finding {
         code: "port-conflict",
         severity: "error",
         message: format!(
-            "{} is held by `{holder}` ({} {}, {}); `{}` failed {times} times with \"{}\"",
+            "{} is held by {holder} ({program}{}); `{}` failed {} with \"{}\"",
             socket.port,
-            owner.command,
-            owner.pid,
             socket.address,
             loser.name,
+            if times == 1 {
+                "once".into()
+            } else {
+                format!("{times} times")
+            },
             complaint.trim(),
         ),
-        hint: Some("containers of a pod share its ports: give one of them another".into()),
-        subjects: [ids(pod, &BTreeSet::from([holder])), vec![loser.id.clone()]].concat(),
+        hint: Some(if pod.host_network {
+            "all on a node's network share its ports: give one of them another".into()
+        } else {
+            "containers of a pod share its ports: give one of them another".into()
+        }),
+        subjects: [subjects, vec![loser.id.clone()]].concat(),
     })
+}
+
+/// What listens in the network that `loser` joins when it is started, but for what it held itself;
+/// with the pod whose it is.
+fn held<'a>(
+    pod: &'a Pod,
+    loser: &Container,
+    beside: Neighbours<'a>,
+) -> Vec<(Option<&'a Pod>, &'a Socket)> {
+    let is_port = |socket: &&Socket| socket.proto == "tcp" || socket.proto == "udp";
+    let own = listening(pod)
+        .filter(|socket| !pod.is_apart(socket))
+        .filter(|socket| names(socket).iter().any(|name| *name != loser.name));
+    let own = own.map(|socket| (Some(pod), socket));
+    let mut all: Vec<_> = own.filter(|(_, socket)| is_port(socket)).collect();
+    if pod.host_network {
+        let others = beside
+            .pods
+            .iter()
+            .filter(|other| other.host_network && other.node == pod.node && other.uid != pod.uid);
+        let of_others = others.flat_map(|other| {
+            let with_name = listening(other).filter(|socket| !names(socket).is_empty());
+            with_name.map(move |socket| (Some(other), socket))
+        });
+        let strangers = beside.strangers.iter().map(|socket| (None, socket));
+        let more = of_others.chain(strangers);
+        all.extend(more.filter(|(_, socket)| socket.is_listening() && is_port(socket)));
+    }
+    all
 }
 
 fn says_in_use(line: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Process, View, leak};
+use super::{Process, RawSocket, View, leak};
 use crate::pod::{
     ContainerFacts, Finding, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, is_up, short,
 };
@@ -17,6 +17,9 @@ pub(crate) fn join(
 ) -> Vec<Finding> {
     let kernel = Kernel::new(view, facts);
     node.namespaces = kernel.node();
+    node.up_since = view
+        .up_since
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     for pod in &mut *pods {
         let sandbox = pod.sandbox.as_mut().map(|sandbox| {
             sandbox.namespaces = kernel.namespaces(&sandbox.id, sandbox.pid);
@@ -41,7 +44,9 @@ pub(crate) fn join(
         pod.findings.extend(stopped);
         kernel.addresses(pod);
         pod.sockets = kernel.sockets(pod);
+        pod.networks = kernel.addresses_by_network(pod);
     }
+    node.listeners = kernel.strangers(node.namespaces, pods);
     leak::findings(view, facts, node.namespaces)
 }
 
@@ -152,6 +157,50 @@ impl<'a> Kernel<'a> {
         }
     }
 
+    fn addresses_by_network(&self, pod: &Pod) -> BTreeMap<u64, Vec<String>> {
+        let of_pod = Self::networks(pod);
+        let all = self.view.networks.iter();
+        all.filter(|network| of_pod.contains(&network.inode))
+            .map(|network| {
+                let addresses = if pod.host_network {
+                    &network.primary
+                } else {
+                    &network.addresses
+                };
+                (network.inode, addresses.clone())
+            })
+            .collect()
+    }
+
+    /// What listens in the node's own network and is no pod's.
+    fn strangers(&self, node: Option<Namespaces>, pods: &[Pod]) -> Vec<Socket> {
+        let Some(own) = node.and_then(|node| node.net) else {
+            return Vec::new();
+        };
+        let of_pods: BTreeSet<u64> = pods
+            .iter()
+            .filter(|pod| pod.host_network)
+            .flat_map(|pod| pod.sockets.iter().flatten())
+            .filter_map(|socket| socket.inode)
+            .collect();
+        let network = self.view.networks.iter().find(|one| one.inode == own);
+        let sockets = network.into_iter().flat_map(|one| &one.sockets);
+        sockets
+            .filter(|raw| raw.inode.is_none_or(|inode| !of_pods.contains(&inode)))
+            .map(|raw| {
+                let holders = raw.inode.and_then(|inode| self.holders.get(&inode));
+                let owner = |pid: &u32| Owner {
+                    container: None,
+                    pid: *pid,
+                    command: self.processes[pid].command.clone(),
+                };
+                let owners = holders.into_iter().flatten().map(owner).collect();
+                socket(raw, own, owners)
+            })
+            .filter(Socket::is_listening)
+            .collect()
+    }
+
     fn sockets(&self, pod: &Pod) -> Option<Vec<Socket>> {
         let networks = Self::networks(pod);
         if networks.is_empty() {
@@ -178,17 +227,7 @@ impl<'a> Kernel<'a> {
                 if pod.host_network && owners.iter().all(|owner| owner.container.is_none()) {
                     continue;
                 }
-                found.push(Socket {
-                    proto: raw.proto.clone(),
-                    family: raw.family,
-                    address: raw.address.clone(),
-                    port: raw.port,
-                    remote: raw.remote.clone(),
-                    state: raw.state.clone(),
-                    queue: raw.queue,
-                    inode: raw.inode,
-                    owners,
-                });
+                found.push(socket(raw, network.inode, owners));
             }
         }
         found.sort_by(|a, b| {
@@ -222,6 +261,21 @@ impl<'a> Kernel<'a> {
             pid,
             command: self.processes[&pid].command.clone(),
         }
+    }
+}
+
+fn socket(raw: &RawSocket, netns: u64, owners: Vec<Owner>) -> Socket {
+    Socket {
+        proto: raw.proto.clone(),
+        family: raw.family,
+        address: raw.address.clone(),
+        port: raw.port,
+        remote: raw.remote.clone(),
+        state: raw.state.clone(),
+        queue: raw.queue,
+        inode: raw.inode,
+        netns: Some(netns),
+        owners,
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::pod::Namespaces;
 
-pub(crate) use conflict::{conflict, listeners};
+pub(crate) use conflict::{Neighbours, conflict, listeners};
 pub(crate) use join::join;
 pub(crate) use traffic::{Inner, Outer, traffic};
 
@@ -24,6 +24,9 @@ pub(crate) struct View {
     processes: Vec<Process>,
     networks: Vec<Network>,
     pinned: Vec<Pinned>,
+    /// When the node's first process was started, in seconds since 1970.
+    #[serde(default)]
+    up_since: Option<i64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -41,6 +41,7 @@ fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
         remote: None,
         state: if *proto == "tcp" { "LISTEN" } else { "UNCONN" }.into(),
         queue: None,
+        netns: None,
         inode: Some(1),
         owners: vec![Owner {
             container: Some("app".into()),

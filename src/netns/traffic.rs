@@ -101,9 +101,9 @@ fn holder(socket: &Socket) -> Option<&str> {
 /// The other pod that has this address; one on its node's network has none of its own.
 fn pod_at(address: IpAddr, of: &Pod, all: &[Pod]) -> Option<String> {
     let text = address.to_string();
-    let mut others = all
-        .iter()
-        .filter(|other| !other.host_network && other.uid != of.uid && other.ips.contains(&text));
+    let mut others = all.iter().filter(|other| {
+        !other.host_network && other.uid != of.uid && other.addresses().any(|ip| *ip == text)
+    });
     let first = others.next()?;
     // two pods with one address: which of them it is can't be told
     others

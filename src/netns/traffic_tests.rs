@@ -33,6 +33,7 @@ fn socket(own: &str, remote: Option<&str>, holder: Option<&str>) -> Socket {
         }
         .into(),
         queue: None,
+        netns: None,
         inode: Some(1),
         owners: holder
             .map(|name| Owner {

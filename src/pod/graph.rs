@@ -65,6 +65,9 @@ pub(crate) struct Pause {
     pub(crate) image: String,
     pub(crate) state: String,
     pub(crate) netns: Option<u64>,
+    /// Whether it runs: a dead one holds nothing.
+    #[serde(skip)]
+    pub(crate) up: bool,
 }
 
 /// A container.
@@ -88,6 +91,9 @@ pub(crate) struct Opening {
     pub(crate) proto: String,
     /// Only the pod itself reaches it.
     pub(crate) loopback: bool,
+    /// Nobody reaches it by the pod's address: it listens on loopback, or in a network namespace that
+    /// has no address, or that is not its pod's any more.
+    pub(crate) own: bool,
 }
 
 /// What is wrong with a pod.
@@ -234,8 +240,11 @@ impl<'a> Finder<'a> {
     fn new(pods: &'a [Pod]) -> Self {
         let mut owners: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
         for (place, pod) in pods.iter().enumerate() {
-            for ip in pod.ips.iter().filter_map(|ip| ip.parse().ok()) {
-                owners.entry(ip).or_default().push(place);
+            for ip in pod.addresses().filter_map(|ip| ip.parse().ok()) {
+                let of: &mut Vec<usize> = owners.entry(ip).or_default();
+                if !of.contains(&place) {
+                    of.push(place);
+                }
             }
         }
         Self {
@@ -257,12 +266,14 @@ impl<'a> Finder<'a> {
         };
         let ip = remote.ip().to_canonical();
         let here = End::Pod(place, container(socket));
-        let taken = self.listener(place, &socket.proto, socket.port);
+        let taken = self.listener(place, &socket.proto, socket.port, socket.netns);
         let own = &self.pods[place];
-        let itself = !own.host_network && own.ips.iter().any(|own| own.parse() == Ok(ip));
+        // its own network's, which in a split pod is not that of all others
+        let addresses = own.addresses_of(socket).unwrap_or(&own.ips);
+        let itself = !own.host_network && addresses.iter().any(|own| own.parse() == Ok(ip));
         if ip.is_loopback() || itself {
             // of the two ends in one pod the one that began is counted
-            if let Some(to) = self.listener(place, &socket.proto, remote.port()) {
+            if let Some(to) = self.listener(place, &socket.proto, remote.port(), socket.netns) {
                 self.add((here, to, socket.proto.clone(), remote.port(), true), 0);
             }
             return;
@@ -282,7 +293,7 @@ impl<'a> Finder<'a> {
         }
         let served = there
             .iter()
-            .find_map(|one| self.listener(*one, &socket.proto, remote.port()));
+            .find_map(|one| self.listener(*one, &socket.proto, remote.port(), None));
         let to = match (served, there.first()) {
             (Some(to), _) => to,
             (None, Some(one)) => End::Pod(*one, None),
@@ -295,11 +306,15 @@ impl<'a> Finder<'a> {
         self.edges.entry(key).or_default()[side] += 1;
     }
 
-    /// Who listens on a port of a pod, if anybody does.
-    fn listener(&self, place: usize, proto: &str, port: u16) -> Option<End> {
+    /// Who listens on a port of a pod, if anybody does; in that network namespace, if one is named.
+    fn listener(&self, place: usize, proto: &str, port: u16, netns: Option<u64>) -> Option<End> {
         let mut sockets = self.pods[place].sockets.iter().flatten();
         let found = sockets.find(|one| {
-            one.is_listening() && one.proto == proto && one.port == port && !one.is_engines_dns()
+            one.is_listening()
+                && one.proto == proto
+                && one.port == port
+                && (netns.is_none() || one.netns == netns)
+                && !one.is_engines_dns()
         });
         found.map(|one| End::Pod(place, container(one)))
     }
@@ -335,6 +350,9 @@ fn host(pod: &Pod) -> Drawn {
             port: socket.port,
             proto: socket.proto.clone(),
             loopback,
+            own: loopback
+                || pod.is_apart(socket)
+                || !pod.host_network && pod.addresses_of(socket).is_some_and(<[String]>::is_empty),
         };
         let holders: BTreeSet<Option<String>> = match socket.owners.as_slice() {
             [] => [None].into(),
@@ -350,12 +368,12 @@ fn host(pod: &Pod) -> Drawn {
         // open to all and to loopback too is open to all
         let open: BTreeSet<(u16, String)> = all
             .iter()
-            .filter(|port| !port.loopback)
+            .filter(|port| !port.own)
             .map(|port| (port.port, port.proto.clone()))
             .collect();
         let all = all
             .into_iter()
-            .filter(|port| !port.loopback || !open.contains(&(port.port, port.proto.clone())))
+            .filter(|port| !port.own || !open.contains(&(port.port, port.proto.clone())))
             .collect();
         known.then_some(all)
     };
@@ -371,6 +389,7 @@ fn host(pod: &Pod) -> Drawn {
             image: sandbox.image.clone(),
             state: sandbox.state.clone(),
             netns: sandbox.namespaces.and_then(|all| all.net),
+            up: is_up(&sandbox.state),
         }),
         containers: pod
             .containers

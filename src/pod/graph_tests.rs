@@ -42,6 +42,7 @@ fn socket(pod: &mut Pod, container: &str, local: (&str, u16), remote: Option<&st
             command: container.into(),
         }],
         queue: None,
+        netns: None,
         inode: None,
     });
 }

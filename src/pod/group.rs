@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::membership::{self, Key, Member, Part};
 use super::state::{self, is_up};
 use super::{
-    Container, ContainerFacts, Netns, Origin, PastSandbox, Pod, PodState, Sandbox, Shares, kind,
+    Container, ContainerFacts, Netns, Origin, PastSandbox, Pod, PodState, Sandbox, Shares,
+    host_ports, kind,
 };
 
 /// What to do with plain containers that share no namespace with another.
@@ -61,8 +62,16 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
     let newest = sandboxes
         .first()
         .map(|(facts, member)| (*facts, member.attempt));
-    let (containers, containers_before) = newest_first(parts, newest, origin);
     let current = newest.map(|(facts, _)| facts);
+    let named: Vec<(String, &ContainerFacts)> = parts
+        .iter()
+        .filter_map(|(facts, member)| match &member.part {
+            Part::Container(name) => Some((name.clone(), *facts)),
+            Part::Sandbox => None,
+        })
+        .collect();
+    let host_ports = host_ports::host_ports(current, &named);
+    let (containers, containers_before) = newest_first(parts, newest, origin);
     Pod {
         node: node.into(),
         labels: current.map_or_else(BTreeMap::new, |facts| pod_labels(facts, origin)),
@@ -90,6 +99,8 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
         containers,
         containers_before,
         sockets: None,
+        host_ports,
+        networks: BTreeMap::new(),
         findings: Vec::new(),
     }
 }
@@ -310,6 +321,10 @@ fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
     containers.sort_by(|a, b| (&a.created_at, &a.name).cmp(&(&b.created_at, &b.name)));
     let first = holder.or_else(|| containers.first().copied());
     let holder = holder.filter(|facts| joins(facts).is_none());
+    let named: Vec<(String, &ContainerFacts)> = containers
+        .iter()
+        .map(|facts| (facts.name.clone(), *facts))
+        .collect();
     Pod {
         node: node.into(),
         namespace: first
@@ -346,6 +361,8 @@ fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
             .collect(),
         containers_before: Vec::new(),
         sockets: None,
+        host_ports: host_ports::host_ports(holder, &named),
+        networks: BTreeMap::new(),
         findings: Vec::new(),
     }
 }

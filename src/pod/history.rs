@@ -68,13 +68,20 @@ const TOGETHER: SignedDuration = SignedDuration::from_secs(15);
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
 
 /// The history of the pod with this UID, oldest first. `lives` are those of its whole node;
-/// `present` says which containers the engine still has.
-pub(crate) fn history(uid: &str, lives: &[Life], present: &BTreeSet<String>) -> Vec<Event> {
+/// `present` says which containers the engine still has, `up_since` when the node itself was last
+/// started, where anyone knows.
+pub(crate) fn history(
+    uid: &str,
+    lives: &[Life],
+    present: &BTreeSet<String>,
+    up_since: Option<Timestamp>,
+) -> Vec<Event> {
     let pod: Vec<&Life> = lives.iter().filter(|life| life.uid == uid).collect();
     let past = Past {
         sandboxes: sandboxes(&pod),
         lives,
         present,
+        up_since,
     };
     let mut events = Vec::new();
     for (place, sandbox) in past.sandboxes.iter().enumerate() {
@@ -93,7 +100,8 @@ pub(crate) fn history(uid: &str, lives: &[Life], present: &BTreeSet<String>) -> 
         let restart = before.and_then(|before| past.restart(before, life));
         push(&mut events, life, sandbox, restart);
     }
-    events.sort_by_cached_key(|event| (event.time.parse::<Timestamp>().ok(), event.what));
+    // a run that was over at once ended when it began, and not before: of one moment the order is kept
+    events.sort_by_cached_key(|event| event.time.parse::<Timestamp>().ok());
     events
 }
 
@@ -134,6 +142,7 @@ struct Past<'a> {
     sandboxes: Vec<Life>,
     lives: &'a [Life],
     present: &'a BTreeSet<String>,
+    up_since: Option<Timestamp>,
 }
 
 impl Past<'_> {
@@ -176,12 +185,15 @@ impl Past<'_> {
     /// A sandbox that came after another.
     fn renewal(&self, old: &Life, new: &Life) -> Restart {
         let (before, now) = (address(old), address(new));
+        let same = old.id == new.id;
+        // an address is its namespace's: one that is made anew under the same name need not have any
+        let lost = same && now.is_none() && new.has_no_address;
         let ip_kept = match (&before, &now) {
             _ if new.host_network && old.host_network => Some(true),
+            (Some(_), None) if lost => Some(false),
             (Some(before), Some(now)) => Some(before == now),
             _ => None,
         };
-        let same = old.id == new.id;
         let because = if same {
             None
         } else {
@@ -191,6 +203,8 @@ impl Past<'_> {
         let address = match ip_kept {
             _ if new.host_network && old.host_network => "IP kept: the node's own".into(),
             Some(true) => format!("IP is {} again", unknown(&now)),
+            Some(false) if lost => format!("IP {} lost, there is none now", unknown(&before)),
+            None if lost => "there is no IP now".into(),
             Some(false) => format!("IP changed {} -> {}", unknown(&before), unknown(&now)),
             None => format!(
                 "IP {} -> {} (? was not seen)",
@@ -216,14 +230,28 @@ impl Past<'_> {
 
     /// Why a sandbox was replaced, as far as anyone has seen it.
     fn because(&self, old: &Life, new: &Life) -> String {
-        if old.exit_code == Some(255) {
-            return "the node went down (its engine found it dead when it came back, exit 255)"
-                .into();
-        }
-        if let Some(others) = self.ended_together(old) {
-            return format!(
-                "the node was restarted (all {others} sandboxes on it ended at that time)"
-            );
+        let node = self.node_restarted(old, new);
+        let together = self.ended_together(old);
+        match (node, old.exit_code, together) {
+            (Some(true), _, _) => return "the node was restarted".into(),
+            (Some(false), Some(255), _) => {
+                return "its engine found it dead when it came back (exit 255), and the node was up all the while".into();
+            }
+            (None, Some(255), _) => {
+                return "the node went down (its engine found it dead when it came back, exit 255)"
+                    .into();
+            }
+            (Some(false), _, Some(others)) => {
+                return format!(
+                    "the node's engine was restarted (all {others} sandboxes on it ended at that time)"
+                );
+            }
+            (None, _, Some(others)) => {
+                return format!(
+                    "the node or its engine was restarted (all {others} sandboxes on it ended at that time)"
+                );
+            }
+            (_, _, None) => {}
         }
         let gone = old.removed_at.is_some() || !self.present.contains(&old.id);
         let removed = old
@@ -257,6 +285,20 @@ impl Past<'_> {
         }
     }
 
+    /// Whether the node itself was restarted between the two; `None` where nobody knows.
+    fn node_restarted(&self, old: &Life, new: &Life) -> Option<bool> {
+        let up_since = self.up_since?;
+        if up_since <= old.began()? {
+            return Some(false);
+        }
+        // what was told to end, or was found dead later; who was removed before the node went down
+        // was not replaced because of it
+        let with_it = matches!(old.exit_code, None | Some(0 | 137 | 143 | 255));
+        let removed = old.removed_at.as_deref().and_then(|at| at.parse().ok());
+        let before = removed.is_some_and(|at: Timestamp| at < up_since);
+        (with_it && !before && new.began()? >= up_since).then_some(true)
+    }
+
     /// How many sandboxes of the node ended together with this one, if all that ran then did.
     fn ended_together(&self, old: &Life) -> Option<usize> {
         // a node that goes down tells its pause containers to end, and they do
@@ -274,13 +316,22 @@ impl Past<'_> {
                 Some(at) if at < ended => {}
                 // it ran on; or it is gone, and nobody saw when
                 Some(_) => return None,
-                None if self.present.contains(&other.id) && other.started_at.is_some() => {
+                None if self.present.contains(&other.id)
+                    && other.started_at.is_some()
+                    && !self.ran_again(other) =>
+                {
                     return None;
                 }
                 None => {}
             }
         }
         (together > 2).then_some(together)
+    }
+
+    /// Whether the same container began a later run: this one is over, though nobody saw its end.
+    fn ran_again(&self, life: &Life) -> bool {
+        let mut others = self.lives.iter().filter(|other| other.id == life.id);
+        others.any(|other| other.began() > life.began())
     }
 }
 

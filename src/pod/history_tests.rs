@@ -54,7 +54,7 @@ fn told(lives: &[Life], gone: &[&str]) -> Vec<Event> {
         .map(|life| life.id.clone())
         .filter(|id| !gone.contains(&id.as_str()))
         .collect();
-    history(UID, lives, &present)
+    history(UID, lives, &present, None)
 }
 
 /// The verdict on the newest start.
@@ -196,7 +196,7 @@ fn when_all_sandboxes_of_a_node_ended_together_the_node_was_restarted() {
     lives.extend(own());
     assert_eq!(
         verdict(&lives, &[]).because.unwrap(),
-        "the node was restarted (all 3 sandboxes on it ended at that time)"
+        "the node or its engine was restarted (all 3 sandboxes on it ended at that time)"
     );
     lives.push(Life {
         uid: "alive".into(),
@@ -239,4 +239,112 @@ fn an_end_is_never_told_before_its_start() {
         .map(|event| event.time.parse::<Timestamp>().unwrap())
         .collect();
     assert!(times.is_sorted(), "{events:?}");
+}
+
+#[test]
+fn a_sandbox_that_came_back_without_an_address_lost_it() {
+    let back = Life {
+        ips: Vec::new(),
+        has_no_address: true,
+        ..sandbox("s0", 0, 20, "")
+    };
+    let lives = [
+        ended(sandbox("s0", 0, 0, "10.0.0.2"), 19, 137),
+        back.clone(),
+    ];
+    let lost = verdict(&lives, &[]);
+    assert_eq!((lost.same_sandbox, lost.ip_kept), (true, Some(false)));
+    assert_eq!(lost.ip, None);
+    assert!(
+        lost.verdict
+            .starts_with("IP 10.0.0.2 lost, there is none now: ")
+    );
+    // a new sandbox gets its address a moment later
+    let young = Life {
+        id: "s1".into(),
+        ..back
+    };
+    let lives = [ended(sandbox("s0", 0, 0, "10.0.0.2"), 19, 137), young];
+    assert_eq!(verdict(&lives, &[]).ip_kept, None);
+}
+
+#[test]
+fn whether_the_node_or_its_engine_was_restarted_is_told_by_the_nodes_own_start() {
+    let lives: Vec<Life> = (0..4)
+        .map(|number| Life {
+            uid: format!("uid-{number}"),
+            ..ended(sandbox(&format!("o{number}"), 0, 0, "10.0.0.9"), 9, 0)
+        })
+        .chain([
+            ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, 0),
+            sandbox("s1", 1, 20, "10.0.0.3"),
+        ])
+        .collect();
+    let because = |lives: &[Life], up_since: Option<u32>| {
+        let present = lives.iter().map(|life| life.id.clone()).collect();
+        let up_since = up_since.map(|second| at(second).parse().unwrap());
+        let events = history(UID, lives, &present, up_since);
+        let last = events
+            .into_iter()
+            .filter_map(|event| event.restart)
+            .next_back();
+        last.unwrap().because.unwrap()
+    };
+    let all = "(all 5 sandboxes on it ended at that time)";
+    assert_eq!(
+        because(&lives, None),
+        format!("the node or its engine was restarted {all}")
+    );
+    assert_eq!(because(&lives, Some(15)), "the node was restarted");
+    let engine: Vec<Life> = lives
+        .iter()
+        .map(|life| match life.id.as_str() {
+            "s1" => life.clone(),
+            _ => Life {
+                started_at: Some(at(5)),
+                ..life.clone()
+            },
+        })
+        .collect();
+    assert_eq!(
+        because(&engine, Some(2)),
+        format!("the node's engine was restarted {all}")
+    );
+    // one that was started again by hand before has a run of which nobody saw the end
+    let mut with_ghost = lives.clone();
+    with_ghost.extend([
+        Life {
+            uid: "uid-ghost".into(),
+            ..sandbox("g", 0, 0, "10.0.0.8")
+        },
+        Life {
+            uid: "uid-ghost".into(),
+            ..ended(sandbox("g", 0, 4, "10.0.0.8"), 9, 0)
+        },
+    ]);
+    let said = because(&with_ghost, None);
+    assert!(
+        said.starts_with("the node or its engine was restarted"),
+        "{said}"
+    );
+    // the node was up all the while: this one was stopped alone
+    let alone = [
+        ended(sandbox("s0", 0, 5, "10.0.0.2"), 9, 0),
+        sandbox("s1", 1, 20, "10.0.0.3"),
+    ];
+    assert_eq!(because(&alone, Some(2)), "it was stopped (exit 0)");
+}
+
+#[test]
+fn a_run_that_was_over_at_once_began_before_it_ended() {
+    let mut short = ended(app("a0", 0, 5, "s0"), 5, 0);
+    short.finished_at = Some(at(4));
+    let lives = [sandbox("s0", 0, 0, "10.0.0.2"), short];
+    let names: Vec<What> = told(&lives, &[]).iter().map(|event| event.what).collect();
+    let order = [
+        What::SandboxStarted,
+        What::ContainerStarted,
+        What::ContainerEnded,
+    ];
+    assert_eq!(names, order);
 }

@@ -46,6 +46,9 @@ pub(crate) struct Life {
     pub(crate) netns: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) host_network: bool,
+    /// A sandbox's kernel was asked, and its network has no address.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) has_no_address: bool,
 }
 
 impl Life {
@@ -90,6 +93,8 @@ impl Life {
             self.ips.clone_from(&other.ips);
         }
         self.host_network |= other.host_network;
+        // it may have got one since
+        self.has_no_address = self.ips.is_empty() && (self.has_no_address || other.has_no_address);
         *self != before
     }
 }
@@ -214,6 +219,7 @@ impl Lives {
                 removed_at: None,
                 ips: Vec::new(),
                 netns: None,
+                has_no_address: false,
                 ..known.clone()
             },
             None => match stranger(node, heard) {
@@ -372,6 +378,7 @@ pub(crate) fn lives(pods: &[Pod], facts: &[ContainerFacts]) -> Vec<Life> {
                 life.ips = asked_for(facts.get(sandbox.id.as_str()).copied());
             }
             life.netns = sandbox.netns.inode;
+            life.has_no_address = life.ips.is_empty() && pod.has_no_address();
             all.push(life);
         }
         for sandbox in &pod.sandboxes_before {

@@ -7,6 +7,7 @@ mod findings;
 pub(crate) mod graph;
 mod group;
 mod history;
+mod host_ports;
 mod hosts;
 mod kind;
 mod life;
@@ -18,11 +19,14 @@ mod selector;
 mod stale;
 mod state;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use findings::{how_it_ended, judge, short};
 pub(crate) use group::{Lone, pods};
 pub(crate) use history::{Event, What, history};
+pub(crate) use host_ports::{DeclaredPort, declared, declared_in_lab};
 pub(crate) use hosts::addresses_in_hosts;
 pub(crate) use kind::is_init;
 pub(crate) use life::{Happening, Life, Lives, lives, present};
@@ -44,7 +48,7 @@ pub(crate) struct Snapshot {
 }
 
 /// A machine that runs pods, with its engine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
     /// `docker` today.
@@ -54,6 +58,13 @@ pub(crate) struct Node {
     pub(crate) os: Option<String>,
     pub(crate) arch: Option<String>,
     pub(crate) namespaces: Option<Namespaces>,
+    /// When its first process was started, as its kernel says.
+    #[serde(skip)]
+    pub(crate) up_since: Option<jiff::Timestamp>,
+    /// What processes of no pod listen on in its own network; they hold ports that pods on that
+    /// network may want.
+    #[serde(skip)]
+    pub(crate) listeners: Vec<Socket>,
 }
 
 /// Kernel inode numbers of a process's namespaces; they compare only within one node and boot.
@@ -97,10 +108,10 @@ pub(crate) struct Pod {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) uid: String,
-    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Its creator's notes, where the engine keeps them.
     #[serde(skip)]
-    pub(crate) annotations: std::collections::BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) origin: Origin,
     pub(crate) state: PodState,
     pub(crate) ips: Vec<String>,
@@ -111,10 +122,61 @@ pub(crate) struct Pod {
     pub(crate) containers_before: Vec<Container>,
     /// `None` where nobody looked (no probe).
     pub(crate) sockets: Option<Vec<Socket>>,
+    pub(crate) host_ports: Vec<HostPort>,
+    /// The addresses of each network namespace that its processes are in, as the kernel says. Of a pod
+    /// whose sandbox was restarted alone there are several.
+    #[serde(skip)]
+    pub(crate) networks: BTreeMap<u64, Vec<String>>,
     pub(crate) findings: Vec<Finding>,
 }
 
+/// A port of the node that is passed on to a pod.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct HostPort {
+    pub(crate) proto: String,
+    pub(crate) host_ip: String,
+    pub(crate) host_port: u16,
+    pub(crate) port: u16,
+    /// Who declares it, where that is known.
+    pub(crate) container: Option<String>,
+}
+
 impl Pod {
+    /// Whether it was deleted: its containers are gone, and its dead sandbox is kept until somebody
+    /// collects it.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_up = |sandbox: &Sandbox| is_up(&sandbox.state);
+        self.origin == Origin::Kubernetes
+            && self.containers.is_empty()
+            && !self.sandbox.as_ref().is_some_and(is_up)
+    }
+
+    /// Whether its kernel says that its own network has no address but loopback.
+    pub(crate) fn has_no_address(&self) -> bool {
+        let inode = self.sandbox.as_ref().and_then(|one| one.namespaces?.net);
+        let known = inode.and_then(|inode| self.networks.get(&inode));
+        !self.host_network && known.is_some_and(Vec::is_empty)
+    }
+
+    /// Where others find what is in a socket's network namespace; `None` where that is unknown.
+    pub(crate) fn addresses_of(&self, socket: &Socket) -> Option<&[String]> {
+        Some(self.networks.get(&socket.netns?)?)
+    }
+
+    /// Whether a socket is in another network namespace than the pod's sandbox.
+    pub(crate) fn is_apart(&self, socket: &Socket) -> bool {
+        let own = self.sandbox.as_ref().and_then(|one| one.namespaces?.net);
+        matches!((own, socket.netns), (Some(own), Some(other)) if own != other)
+    }
+
+    /// All addresses under which others meet its processes, its own first; those of a node are nobody's.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &String> {
+        let others = self.networks.values().flatten();
+        self.ips
+            .iter()
+            .chain(others.filter(|ip| !self.host_network && !self.ips.contains(ip)))
+    }
+
     /// The IDs of its sandboxes and containers, those of the past too.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
         let sandboxes = self.sandbox.iter().map(|sandbox| &sandbox.id);
@@ -214,6 +276,9 @@ pub(crate) struct Socket {
     #[serde(skip)]
     pub(crate) queue: Option<u32>,
     pub(crate) inode: Option<u64>,
+    /// The network namespace that it is in.
+    #[serde(skip)]
+    pub(crate) netns: Option<u64>,
     pub(crate) owners: Vec<Owner>,
 }
 
@@ -256,6 +321,15 @@ pub(crate) struct Finding {
     pub(crate) subjects: Vec<String>,
 }
 
+/// A port of a node that an engine was asked to pass on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) proto: String,
+    pub(crate) host_ip: String,
+    pub(crate) host_port: u16,
+    pub(crate) port: u16,
+}
+
 /// One container as an engine lists and describes it: the facts from which pods are made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ContainerFacts {
@@ -265,7 +339,7 @@ pub(crate) struct ContainerFacts {
     pub(crate) image: String,
     pub(crate) image_id: Option<String>,
     pub(crate) command: Vec<String>,
-    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     pub(crate) state: String,
     pub(crate) exit_code: Option<i64>,
     pub(crate) oom_killed: Option<bool>,
@@ -292,4 +366,5 @@ pub(crate) struct ContainerFacts {
     pub(crate) restart_count: Option<u32>,
     pub(crate) log_driver: Option<String>,
     pub(crate) tty: bool,
+    pub(crate) published: Vec<Published>,
 }

@@ -95,8 +95,9 @@ fn look(before: &Seen) -> Seen {
     let pinned = pinned(&processes);
     // a number that was given to another process meanwhile proves nothing
     processes.retain(|process| stat(process.pid).is_some_and(|now| now.start == process.start));
+    let up_since = up_since().map_or("null".into(), |seconds| seconds.to_string());
     println!(
-        "{{\"schema\":1,\"processes\":[{}],\"networks\":[{}],\"pinned\":[{}]}}",
+        "{{\"schema\":1,\"up_since\":{up_since},\"processes\":[{}],\"networks\":[{}],\"pinned\":[{}]}}",
         joined(processes.iter().map(Process::json)),
         joined(networks),
         joined(pinned),
@@ -229,6 +230,16 @@ fn stat(pid: u32) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
     })
+}
+
+/// When the node's first process was started, in seconds since 1970: a node that is a container starts
+/// later than its kernel.
+fn up_since() -> Option<u64> {
+    /// Ticks in a second, as procfs counts for programs (`USER_HZ` of every architecture we have).
+    const TICKS: u64 = 100;
+    let text = procfs::read("/proc/stat").ok()?;
+    let booted = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    Some(booted.trim().parse::<u64>().ok()? + stat(1)?.start / TICKS)
 }
 
 /// What stands between the brackets of `net:[4026531840]`.

@@ -9,11 +9,7 @@ use crate::ui::visible;
 pub(super) fn ports(ports: Option<&[Opening]>) -> String {
     let one = |port: &Opening| {
         let text = port_label(&port.proto, port.port);
-        if port.loopback {
-            format!("({text})")
-        } else {
-            text
-        }
+        if port.own { format!("({text})") } else { text }
     };
     let all = ports.unwrap_or_default().iter().map(one);
     all.collect::<Vec<_>>().join(" ")
@@ -93,10 +89,10 @@ fn pause_lines(host: &Drawn) -> Vec<String> {
     let mut all = match &host.pause {
         Some(pause) => vec![
             format!("pause {}", crate::pod::short(&pause.id)),
-            pause.netns.map_or_else(
-                || pause.state.clone(),
-                |inode| format!("holds net:[{inode}]"),
-            ),
+            match pause.netns.filter(|_| pause.up) {
+                Some(inode) => format!("holds net:[{inode}]"),
+                None => pause.state.clone(),
+            },
         ],
         None => vec!["no sandbox".into()],
     };

@@ -63,7 +63,7 @@ fn summary(graph: &Graph) -> String {
 fn pills(ports: Option<&[Opening]>) -> String {
     let mut text = String::new();
     for port in ports.unwrap_or_default() {
-        let class = if port.loopback { "pill own" } else { "pill" };
+        let class = if port.own { "pill own" } else { "pill" };
         let label = port_label(&port.proto, port.port);
         let _infallible = write!(text, " <span class=\"{class}\">{}</span>", escaped(&label));
     }
@@ -137,6 +137,7 @@ fn article(graph: &Graph, place: usize) -> String {
         Some(pause) => {
             let holds = pause
                 .netns
+                .filter(|_| pause.up)
                 .map_or_else(String::new, |inode| format!(" holds net:[{inode}]"));
             format!(
                 "pause <code>{}</code> {}{holds} \u{b7} {}{}",

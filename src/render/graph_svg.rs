@@ -146,10 +146,11 @@ fn card(place: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
     let foot = y + tall - FOOT + 4;
     let (words, title) = match &host.pause {
         Some(pause) => (
-            pause.netns.map_or_else(
-                || "pause holds the network".to_owned(),
-                |inode| format!("pause holds net:[{inode}]"),
-            ),
+            match pause.netns {
+                _ if !pause.up => format!("pause is {}", pause.state),
+                Some(inode) => format!("pause holds net:[{inode}]"),
+                None => "pause holds the network".to_owned(),
+            },
             format!(
                 "{} {} ({})",
                 pause.image,
@@ -215,7 +216,7 @@ fn pills(ports: Option<&[Opening]>, right: i32, y: i32) -> (String, i32) {
     let mut left = right;
     let more = ports.len().saturating_sub(SHOWN);
     let labels = ports.iter().take(SHOWN).map(|port| {
-        let class = if port.loopback { "port own" } else { "port" };
+        let class = if port.own { "port own" } else { "port" };
         (port_label(&port.proto, port.port), class)
     });
     let rest = (more > 0).then(|| (format!("+{more}"), "port own"));

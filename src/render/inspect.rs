@@ -8,8 +8,8 @@ use super::pods::{container_state, findings};
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::pod::{
-    Container, Pod, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up, short,
-    timestamp,
+    Container, HostPort, Pod, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up,
+    short, timestamp,
 };
 
 /// What a card needs beside the pod.
@@ -64,10 +64,14 @@ fn card(pod: &Pod, about: &About<'_>, style: Style) -> String {
         &match (pod.host_network, ips.is_empty()) {
             (true, true) => "the node's".into(),
             (true, false) => format!("{} (the node's)", ips.join("  ")),
+            (false, true) if pod.has_no_address() => {
+                "none: its network namespace has no address".into()
+            }
             (false, true) => "unknown".into(),
             (false, false) => ips.join("  "),
         },
     );
+    fact("ports", &host_ports(pod, style));
     let resolver = about.resolvers.iter().find(|(uid, _)| *uid == pod.uid);
     fact(
         "dns",
@@ -170,6 +174,34 @@ fn netns_line(sandbox: &Sandbox, style: Style) -> String {
     let inode = sandbox.netns.inode.map(|inode| inode.to_string());
     let path = sandbox.netns.path.as_ref().map(|path| style.text(path));
     inode.into_iter().chain(path).collect::<Vec<_>>().join("  ")
+}
+
+/// The ports of the node that are passed on to the pod: `127.0.0.1:18080 -> 80/tcp (web)`.
+fn host_ports(pod: &Pod, style: Style) -> String {
+    let arrow = style.glyph("\u{2192}", "->");
+    let one = |port: &HostPort| {
+        let of = port
+            .container
+            .as_ref()
+            .map_or(String::new(), |name| format!(" ({name})"));
+        style.text(&format!(
+            "{} {arrow} {}/{}{of}",
+            on_host(port),
+            port.port,
+            port.proto
+        ))
+    };
+    let all: Vec<String> = pod.host_ports.iter().map(one).collect();
+    all.join("  ")
+}
+
+/// Where the node takes connections for a pod: `127.0.0.1:18080`.
+pub(crate) fn on_host(port: &HostPort) -> String {
+    if port.host_ip.contains(':') {
+        format!("[{}]:{}", port.host_ip, port.host_port)
+    } else {
+        format!("{}:{}", port.host_ip, port.host_port)
+    }
 }
 
 type Pick = fn(&Shares) -> Option<bool>;
@@ -312,7 +344,7 @@ fn listeners(pod: &Pod, sockets: &[Socket], style: Style) -> String {
                         .filter(|_| style.columns >= 80)
                         .unwrap_or_default(),
                 ),
-                Cell::plain(reach(pod, socket)),
+                Cell::plain(style.text(&reach(pod, socket))),
             ]
         })
         .collect();
@@ -362,16 +394,31 @@ pub(crate) fn owners(socket: &Socket) -> String {
     text.trim_start().to_owned()
 }
 
-/// Who can reach a listener, as far as its address tells.
-pub(crate) fn reach(pod: &Pod, socket: &Socket) -> &'static str {
+/// Who can reach a listener, as far as its address and those of its network namespace tell.
+pub(crate) fn reach(pod: &Pod, socket: &Socket) -> String {
     let loopback = socket
         .address
         .parse::<std::net::IpAddr>()
         .is_ok_and(|address| address.to_canonical().is_loopback());
-    match (loopback, pod.host_network) {
-        (true, false) => "pod only",
-        (true, true) => "node only",
-        (false, _) => "pod, cluster",
+    if pod.host_network {
+        return if loopback {
+            "node only"
+        } else {
+            "pod, cluster"
+        }
+        .into();
+    }
+    let alone = if pod.is_apart(socket) {
+        "its own netns only"
+    } else {
+        "pod only"
+    };
+    match pod.addresses_of(socket) {
+        _ if loopback => alone.into(),
+        Some([]) => alone.into(),
+        // the rest of the pod is elsewhere, and so is the address by which the pod is known
+        Some([address, ..]) if pod.is_apart(socket) => format!("cluster, at {address}"),
+        _ => "pod, cluster".into(),
     }
 }
 
@@ -405,14 +452,20 @@ fn history(pod: &Pod, style: Style) -> String {
     }
     for container in pod.containers.iter().chain(&pod.containers_before) {
         let name = format!("{}{}", container.name, attempt(container.attempt));
-        if let Some(at) = &container.started_at {
+        let began = container.started_at.as_ref();
+        if let Some(at) = began {
             events.push((at, format!("{name} started")));
         }
         if let Some(at) = &container.finished_at {
+            // a run that was over at once did not end before it began, whatever its engine's clock said
+            let at = match began {
+                Some(began) if timestamp(Some(began)) > timestamp(Some(at)) => began,
+                _ => at,
+            };
             events.push((at, format!("{name} {}", how_it_ended(container))));
         }
     }
-    events.sort();
+    events.sort_by_key(|(at, _)| timestamp(Some(at)));
     if events.is_empty() {
         return String::new();
     }

@@ -272,7 +272,7 @@ fn lost_ports(pod: &Pod, container: Option<&str>, style: Style) -> Option<String
             && container.is_none_or(|name| {
                 pod.containers
                     .iter()
-                    .any(|c| c.name == name && finding.subjects.get(1) == Some(&c.id))
+                    .any(|c| c.name == name && finding.subjects.last() == Some(&c.id))
             })
     })?;
     let port = lost.message.split_whitespace().next()?;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::support::kubelet::Kubelet;
+use crate::support::made::Made;
 use crate::support::replay::Replay;
 use crate::support::{Sandbox, ground};
 
@@ -125,6 +126,71 @@ fn a_sandbox_that_is_killed_removed_or_restarted_is_told_with_its_reason() {
 }
 
 #[test]
+fn a_sandbox_that_comes_back_without_an_address_has_lost_it() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let mut made = Made::new(&ground, "hist-lost");
+    made.add_sleeper("app");
+    made.give_address("10.99.2.7/32");
+    let devnet = |arguments: &[&str]| {
+        let host = made.host();
+        sandbox.devnet(&[&["-H", &host], arguments].concat()).ok()
+    };
+    devnet(&["pods"]);
+    made.docker(&["restart", "-t", "0", &made.sandbox]);
+    let text = devnet(&["history", "default/hist-lost", "-o", "json"]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let events = document["pods"][0]["events"].as_array().unwrap();
+    let start = events
+        .iter()
+        .rfind(|event| event["event"] == "sandbox-started")
+        .unwrap();
+    let restart = &start["restart"];
+    assert_eq!(restart["ip_kept"], false, "{start:#}");
+    assert_eq!(restart["ip_before"], "10.99.2.7");
+    assert_eq!(restart["ip"], Value::Null);
+    let said = restart["verdict"].as_str().unwrap();
+    assert!(
+        said.starts_with("IP 10.99.2.7 lost, there is none now: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_run_that_is_over_at_once_begins_before_it_ends() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let mut made = Made::new(&ground, "hist-short");
+    let runs: Vec<String> = (0..6)
+        .map(|attempt| made.add_attempt("app", attempt, &[], &["/bin/busybox", "true"]))
+        .collect();
+    for id in &runs {
+        made.docker(&["wait", id]);
+    }
+    let host = made.host();
+    let devnet = |verb: &str, more: &[&str]| {
+        let start = ["-H", &host, verb, "default/hist-short"];
+        sandbox.devnet(&[&start, more].concat()).ok()
+    };
+    let document: Value = serde_json::from_str(&devnet("history", &["-o", "json"])).unwrap();
+    let events = document["pods"][0]["events"].as_array().unwrap();
+    for id in &runs {
+        let of_it: Vec<&Value> = events.iter().filter(|event| event["id"] == **id).collect();
+        let names: Vec<&Value> = of_it.iter().map(|event| &event["event"]).collect();
+        assert_eq!(
+            names,
+            ["container-started", "container-ended"],
+            "{of_it:#?}"
+        );
+    }
+    let card = devnet("inspect", &[]);
+    for attempt in 0..6 {
+        let place = |what: &str| card.find(&format!("app #{attempt} {what}")).unwrap();
+        assert!(place("started") < place("ended"), "{card}");
+    }
+}
+
+#[test]
 fn a_lab_pods_history_is_what_was_done_to_it() {
     let Some(ground) = ground() else { return };
     let sandbox = Sandbox::bare();
@@ -209,11 +275,11 @@ fn the_recorded_nodes_history_names_its_restarts() {
         (&ended["exit_code"], &ended["oom_killed"]),
         (&137.into(), &true.into())
     );
-    // an older pod of that name is another pod
+    // what is left of an older pod of that name is no pod
     let two = Sandbox::bare()
         .devnet(&["-H", &replay.host, "history", "--no-probe"])
         .ok();
-    assert_eq!(two.matches("two-node1").count(), 2, "{two}");
+    assert_eq!(two.matches("two-node1").count(), 1, "{two}");
     assert!(!two.contains("IP changed"));
 }
 

@@ -129,8 +129,8 @@ fn the_recorded_pods_are_those_that_the_kubelet_knew() {
             }
         }
     }
-    // one more: what is left of the pod that was called `two` before
-    assert_eq!(by_uid.len(), list(&kubelet["items"]).len() + 1);
+    // what is left of the pod that was called `two` before is none
+    assert_eq!(by_uid.len(), list(&kubelet["items"]).len());
 }
 
 #[test]
@@ -503,4 +503,29 @@ fn a_node_that_lets_no_probe_run_is_shown_as_far_as_its_engine_knows_it() {
             .iter()
             .all(|pod| pod["sockets"].is_null())
     );
+}
+
+#[test]
+fn ports_of_the_node_that_are_passed_on_are_told_with_who_declares_them() {
+    let document = document(&["inspect", "hostport-node1", "--no-probe", "-o", "json"]);
+    let expected = serde_json::json!([
+        {"proto": "udp", "host_ip": "0.0.0.0", "host_port": 15353, "port": 5353, "container": "web"},
+        {"proto": "tcp", "host_ip": "127.0.0.1", "host_port": 18080, "port": 80, "container": "web"},
+    ]);
+    assert_eq!(document["pods"][0]["host_ports"], expected);
+    let card = replayed(&["inspect", "hostport-node1", "--no-probe"])
+        .0
+        .ok();
+    for said in ["127.0.0.1:18080", "80/tcp (web)", "0.0.0.0:15353"] {
+        assert!(card.contains(said), "{card}");
+    }
+    let replay = Replay::with_probe(recorded_probe::document());
+    let table = Sandbox::bare()
+        .devnet(&["-H", &replay.host, "ports", "hostport-node1"])
+        .ok();
+    assert!(
+        table.contains("HOST PORT") && table.contains("127.0.0.1:18080"),
+        "{table}"
+    );
+    assert!(table.contains("0.0.0.0:15353"), "{table}");
 }

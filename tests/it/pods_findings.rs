@@ -97,6 +97,24 @@ fn the_loser_of_a_port_is_told_with_its_holder() {
 }
 
 #[test]
+fn who_loses_a_port_of_the_node_is_told_whose_pod_holds_it() {
+    let Some(ground) = ground() else { return };
+    let serve = ["/bin/busybox", "httpd", "-f", "-p", "47211"];
+    let mut holds = Made::with_network(&ground, "host-holds", "host");
+    let holder = holds.add("web", &[], &serve);
+    until_it_listens(&holds, &holder, 47211);
+    let mut loses = Made::with_network(&ground, "host-loses", "host");
+    let loser = loses.add("late", &[], &serve);
+    loses.docker(&["wait", &loser]);
+    let pod = loses.finds(&["port-conflict"]);
+    assert_eq!(pod["findings"][0]["subjects"], json!([holder, loser]));
+    let message = pod["findings"][0]["message"].as_str().unwrap();
+    let said = "47211 is held by `web` of default/host-holds (busybox ";
+    assert!(message.starts_with(said), "{message}");
+    holds.finds(&[]);
+}
+
+#[test]
 fn of_a_split_pod_those_that_rejoined_and_those_that_stayed_are_told_apart() {
     let Some(ground) = ground() else { return };
     let mut made = Made::new(&ground, "halves");
@@ -168,15 +186,6 @@ fn two_sandboxes_that_run_for_one_pod_are_one_too_many() {
     assert_eq!(pod["state"], "degraded");
 }
 
-/// Gives a network namespace an address of its own, as a CNI plugin would.
-fn give_address(made: &Made<'_>, address: &str) {
-    let pid = made.pid(&made.sandbox).to_string();
-    let set = [
-        "-t", &pid, "-n", "ip", "address", "add", address, "dev", "lo",
-    ];
-    tool("nsenter", &set);
-}
-
 #[test]
 fn an_address_that_two_pods_have_is_told_once_with_both() {
     let Some(ground) = ground() else { return };
@@ -186,10 +195,10 @@ fn an_address_that_two_pods_have_is_told_once_with_both() {
         made.add_sleeper("app");
         made.finds(&[]);
     }
-    give_address(&one, "10.99.0.7/32");
-    give_address(&other, "10.99.0.8/32");
+    one.give_address("10.99.0.7/32");
+    other.give_address("10.99.0.8/32");
     assert_eq!(one.finds(&[])["ips"], json!(["10.99.0.7"]));
-    give_address(&other, "10.99.0.7/32");
+    other.give_address("10.99.0.7/32");
     let document = one.document();
     assert_eq!(found(&document), ["duplicate-ip"]);
     let finding = &document["findings"][0];
@@ -216,6 +225,93 @@ fn a_declared_port_that_listens_on_loopback_alone_is_told() {
     let pod = declared.finds(&["loopback-only"]);
     assert_eq!(pod["findings"][0]["severity"], "info");
     assert_eq!(pod["findings"][0]["subjects"], json!([app]));
+    assert_eq!(pod["state"], "running");
+}
+
+#[test]
+fn an_address_is_of_a_network_and_not_of_the_pod_whose_sandbox_had_it() {
+    let Some(ground) = ground() else { return };
+    let serve = ["/bin/busybox", "httpd", "-f", "-p", "8080"];
+    let mut made = Made::new(&ground, "moved");
+    let stays = made.add("stays", &[], &serve);
+    let joins = made.add_sleeper("joins");
+    made.give_address("10.99.1.7/32");
+    until_it_listens(&made, &stays, 8080);
+    let host = made.host();
+    let say = |verb: &[&str]| {
+        let all = [&["-H", host.as_str()], verb, &["default/moved"]].concat();
+        Sandbox::bare().devnet(&all).ok()
+    };
+    assert!(say(&["inspect"]).contains("pod, cluster"));
+    let pill = "<span class=\"pill\">8080</span>";
+    assert!(say(&["graph", "-o", "html"]).contains(pill));
+    // the new network has no address; the old one is still there, with the one that it had
+    made.docker(&["restart", "-t", "0", &made.sandbox]);
+    let card = say(&["inspect"]);
+    assert!(
+        card.contains("none: its network namespace has no address"),
+        "{card}"
+    );
+    assert!(
+        card.contains("cluster, at 10.99.1.7") && !card.contains("pod, cluster"),
+        "{card}"
+    );
+    assert!(say(&["ports"]).contains("10.99.1.7"));
+    let page = say(&["graph", "-o", "html"]);
+    assert!(!page.contains(pill), "{page}");
+    assert!(
+        page.contains("<span class=\"pill own\">8080</span>"),
+        "{page}"
+    );
+    // one port in both parts is no port that is shared
+    made.docker(&["rm", "-f", &joins]);
+    let other = made.add_attempt("joins", 1, &[], &serve);
+    until_it_listens(&made, &other, 8080);
+    made.finds(&["split-pod"]);
+    let card = say(&["inspect"]);
+    assert!(
+        card.contains("pod only") && card.contains("cluster, at"),
+        "{card}"
+    );
+}
+
+#[test]
+fn what_is_left_of_a_deleted_pod_is_no_pod_and_its_history_is_known() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "deleted");
+    let app = made.add_sleeper("app");
+    let (sandbox, host) = (Sandbox::bare(), made.host());
+    let devnet = |arguments: &[&str]| {
+        let all = [&["-H", host.as_str()], arguments].concat();
+        sandbox.devnet(&all)
+    };
+    assert!(
+        devnet(&["pods", "-o", "name"])
+            .ok()
+            .contains("default/deleted\n")
+    );
+    made.docker(&["kill", &app, &made.sandbox]);
+    made.docker(&["rm", &app]);
+    let left = devnet(&["pods", "-o", "name"]).ok();
+    assert!(!left.contains("default/deleted\n"), "{left}");
+    devnet(&["inspect", "default/deleted"]).fails(4);
+    let history = devnet(&["history", "default/deleted"]).ok();
+    assert!(
+        history.contains("sandbox #0") && history.contains("ended exit 137"),
+        "{history}"
+    );
+}
+
+#[test]
+fn one_that_was_added_to_look_at_a_pod_makes_it_no_worse() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "looked-at");
+    let app = made.add_sleeper("app");
+    let pid = format!("--pid=container:{app}");
+    let look = made.add("debugger", &[&pid], &["/bin/busybox", "sh", "-c", "exit 9"]);
+    made.docker(&["wait", &look]);
+    let pod = made.finds(&[]);
+    assert_eq!(pod["containers"][1]["kind"], "ephemeral");
     assert_eq!(pod["state"], "running");
 }
 

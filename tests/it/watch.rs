@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use serde_json::Value;
 
 use crate::support::kubelet::Kubelet;
+use crate::support::made::Made;
 use crate::support::proxy::Proxy;
 use crate::support::{Output, Sandbox, ground};
 
@@ -180,4 +181,36 @@ fn lines_are_for_people_and_a_label_chooses() {
     drop(lines);
     kubelet.docker(&["start", &zero]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_sandbox_that_comes_back_without_an_address_is_told_so() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let mut made = Made::new(&ground, "watch-lost");
+    made.add_sleeper("app");
+    made.give_address("10.99.3.7/32");
+    let host = made.host();
+    // what was seen before is known to who watches
+    sandbox.devnet(&["-H", &host, "pods"]).ok();
+    let mut watch = Watch::begin(&sandbox, &host, &["watch-lost", "-o", "json"]);
+    made.docker(&["restart", "-t", "0", &made.sandbox]);
+    assert_eq!(watch.next().0, "sandbox-ended");
+    let (name, _, event) = watch.next();
+    assert_eq!(name, "sandbox-started");
+    let restart = &event["restart"];
+    assert_eq!(
+        (&restart["ip_kept"], &restart["ip"]),
+        (&false.into(), &Value::Null),
+        "{event:#}"
+    );
+    watch.interrupt(&sandbox);
+    // and what it wrote down is no other address
+    let text = sandbox
+        .devnet(&["-H", &host, "history", "default/watch-lost", "--no-probe"])
+        .ok();
+    assert!(
+        text.contains("10.99.3.7 lost") && !text.contains("again"),
+        "{text}"
+    );
 }

@@ -10,7 +10,7 @@ use crate::engine::docker::pods::Containers;
 use crate::engine::docker::store::READER;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
-use crate::netns::{self, View};
+use crate::netns::{self, Neighbours, View};
 use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
 
 /// How closely to look.
@@ -53,6 +53,12 @@ impl Gathered {
             .map(|(_, now)| *now)
     }
 
+    /// When a node was last started, where its kernel was asked.
+    pub(crate) fn up_since(&self, node: &str) -> Option<Timestamp> {
+        let mut nodes = self.snapshot.nodes.iter();
+        nodes.find(|one| one.name == node)?.up_since
+    }
+
     /// Done, or partly: some nodes did not answer.
     ///
     /// # Errors
@@ -73,7 +79,7 @@ pub(crate) async fn pods_of(
     node: &NodeTarget,
 ) -> Result<Vec<Pod>> {
     let containers = engine.containers().await?;
-    let pods = pod::pods(&node.name, &containers, Lone::Leave);
+    let mut pods = pod::pods(&node.name, &containers, Lone::Leave);
     let mut known = recall(context);
     see(&mut known, &pods, &containers);
     // the journal has the machine's own name; asking for it takes its time, so only for news
@@ -87,6 +93,7 @@ pub(crate) async fn pods_of(
     } else {
         write_down(context, &mut known);
     }
+    pods.retain(|pod| !pod.is_over());
     Ok(pods)
 }
 
@@ -171,6 +178,8 @@ pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result
     };
     gathered.lives = remember(context, &gathered.snapshot.pods, &facts);
     let pods = &mut gathered.snapshot.pods;
+    // what is left of a pod is remembered, and is no pod
+    pods.retain(|pod| !pod.is_over());
     let of_several = pod::judge(pods, &facts, gathered.lives.all(), now);
     gathered.snapshot.findings.extend(of_several);
     Ok(gathered)
@@ -274,15 +283,19 @@ pub(crate) async fn examine(
         api_version: about.api_version.clone(),
         os: about.os.clone(),
         arch: about.arch.clone(),
-        namespaces: None,
+        ..Node::default()
     };
     let mut findings = Vec::new();
     if let Some(view) = view {
         findings = netns::join(&mut pods, &mut node, view, &facts);
-        for pod in &mut pods {
-            let found = netns::listeners(pod, &facts);
-            pod.findings.extend(found);
-            conflicts(&engine, pod, &facts).await;
+        for place in 0..pods.len() {
+            let mut found = netns::listeners(&pods[place], &facts);
+            let beside = Neighbours {
+                pods: &pods,
+                strangers: &node.listeners,
+            };
+            found.extend(conflicts(&engine, &pods[place], &facts, beside).await);
+            pods[place].findings.extend(found);
         }
     } else {
         engine.ips_from_hosts_files(&mut pods, &facts).await;
@@ -297,12 +310,18 @@ pub(crate) async fn examine(
     }
 }
 
-/// Finds containers that lost their port to another of the pod: their last words say so.
-async fn conflicts(engine: &Engine, pod: &mut Pod, facts: &[pod::ContainerFacts]) {
+/// Finds containers that lost their port to another: their last words say so.
+async fn conflicts(
+    engine: &Engine,
+    pod: &Pod,
+    facts: &[pod::ContainerFacts],
+    beside: Neighbours<'_>,
+) -> Vec<Finding> {
     const LAST_LINES: usize = 20;
     let failed = |life: &&pod::Container| {
         // codes from 125 on are the runtime's own, or a signal's
-        life.state == "exited" && life.exit_code.is_some_and(|code| (1..125).contains(&code))
+        matches!(life.state.as_str(), "exited" | "restarting")
+            && life.exit_code.is_some_and(|code| (1..125).contains(&code))
     };
     let mut found = Vec::new();
     for container in &pod.containers {
@@ -319,10 +338,10 @@ async fn conflicts(engine: &Engine, pod: &mut Pod, facts: &[pod::ContainerFacts]
         };
         // a container that has vanished, or whose logs can't be read, tells nothing
         if let Ok(log) = engine.printed(&life.id, LAST_LINES).await {
-            found.extend(netns::conflict(pod, container, facts, &log));
+            found.extend(netns::conflict(pod, container, facts, &log, beside));
         }
     }
-    pod.findings.extend(found);
+    found
 }
 
 /// Whether it is a container through which a transfer reads.

@@ -261,8 +261,7 @@ impl<'a> Reader<'a> {
         let Some(next) = containers.find(|one| source.is_followed_by(pod, one)) else {
             let same = pod.containers.iter().find(|one| one.id == source.id);
             // one that ended well before the others began is not started again
-            if pod::is_init(&source.kind) && same.is_some_and(|one| one.exit_code == Some(0))
-            {
+            if pod::is_init(&source.kind) && same.is_some_and(|one| one.exit_code == Some(0)) {
                 source.state = State::Done;
             }
             return;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, PortMap};
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{KIND, Lender, images_to_borrow, is_sandbox};
 use crate::error::Result;
-use crate::pod::{ContainerFacts, Pod};
+use crate::pod::{ContainerFacts, Pod, Published};
 
 /// How many questions are on their way at once.
 const IN_FLIGHT: usize = 16;
@@ -346,8 +346,44 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
         restart_count: answer
             .restart_count
             .and_then(|count| u32::try_from(count).ok()),
+        published: published(&network.ports, &host.port_bindings, !ended),
         log_driver: host.log_config.and_then(|log| log.typ),
         tty: config.tty.unwrap_or_default(),
+    }
+}
+
+/// The ports of the node that are passed on: those that the engine opened itself, else those that it
+/// was asked for (a plugin opens them).
+fn published(opened: &Option<PortMap>, wanted: &Option<PortMap>, running: bool) -> Vec<Published> {
+    let read = |map: &Option<PortMap>| -> Vec<Published> {
+        let all = map.iter().flatten();
+        all.flat_map(|(inside, bindings)| {
+            let (port, proto) = inside.split_once('/').unwrap_or((inside, "tcp"));
+            let port = port.parse::<u16>().ok();
+            bindings.iter().flatten().filter_map(move |binding| {
+                Some(Published {
+                    proto: proto.to_owned(),
+                    host_ip: match binding.host_ip.as_deref() {
+                        None | Some("") => "0.0.0.0".into(),
+                        Some(ip) => ip.to_owned(),
+                    },
+                    host_port: binding
+                        .host_port
+                        .as_deref()?
+                        .parse()
+                        .ok()
+                        .filter(|n| *n > 0)?,
+                    port: port?,
+                })
+            })
+        })
+        .collect()
+    };
+    let opened = if running { read(opened) } else { Vec::new() };
+    if opened.is_empty() {
+        read(wanted)
+    } else {
+        opened
     }
 }
 

@@ -127,6 +127,15 @@ impl<'a> Made<'a> {
         pid.trim().parse::<u64>().unwrap().into()
     }
 
+    /// Gives the sandbox's network namespace an address, as a CNI plugin would.
+    pub(crate) fn give_address(&self, address: &str) {
+        let pid = self.pid(&self.sandbox).to_string();
+        let set = [
+            "-t", &pid, "-n", "ip", "address", "add", address, "dev", "lo",
+        ];
+        tool("nsenter", &set);
+    }
+
     /// Waits until a container has printed a text.
     pub(crate) fn until_it_says(&self, id: &str, text: &str) {
         loop {
