@@ -15,8 +15,7 @@ pub(crate) fn listeners(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
 /// Two sockets on one address and port can only be there with `SO_REUSEPORT`; across containers
 /// that is hardly meant.
 fn shared(pod: &Pod) -> Vec<Finding> {
-    let mut by_address: BTreeMap<(Option<u64>, &str, u8, &str, u16), Vec<&Socket>> =
-        BTreeMap::new();
+    let mut by_address: BTreeMap<_, Vec<&Socket>> = BTreeMap::new();
     for socket in listening(pod) {
         let key = (
             // of a split pod each part has ports of its own

@@ -1,7 +1,7 @@
 //! Ports that a pod's author declared, and ports of the node that are passed on to it.
 
 use super::state::is_up;
-use super::{ContainerFacts, HostPort, Published};
+use super::{ContainerFacts, PortMapping, Published};
 
 /// A port as a container's author declared it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +15,11 @@ pub(crate) struct DeclaredPort {
 /// The ports that a container of a cluster declares: the kubelet writes them on it.
 pub(crate) fn declared(facts: &ContainerFacts) -> Vec<DeclaredPort> {
     #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
     struct Port {
-        container_port: u16,
-        host_port: Option<u16>,
+        #[serde(rename = "containerPort")]
+        container: u16,
+        #[serde(rename = "hostPort")]
+        host: Option<u16>,
         protocol: Option<String>,
     }
     facts
@@ -28,8 +29,8 @@ pub(crate) fn declared(facts: &ContainerFacts) -> Vec<DeclaredPort> {
         .unwrap_or_default()
         .into_iter()
         .map(|port| DeclaredPort {
-            port: port.container_port,
-            host_port: port.host_port,
+            port: port.container,
+            host_port: port.host,
             proto: port.protocol.unwrap_or_else(|| "TCP".into()).to_lowercase(),
         })
         .collect()
@@ -80,7 +81,7 @@ pub(crate) fn declared_in_lab(sandbox: &ContainerFacts) -> Vec<(String, Declared
 pub(super) fn host_ports(
     sandbox: Option<&ContainerFacts>,
     named: &[(String, &ContainerFacts)],
-) -> Vec<HostPort> {
+) -> Vec<PortMapping> {
     let Some(sandbox) = sandbox.filter(|sandbox| is_up(&sandbox.state)) else {
         return Vec::new();
     };
@@ -98,10 +99,10 @@ pub(super) fn host_ports(
                     && port.host_port.is_none_or(|host| host == one.host_port)
             })
     };
-    let mut all: Vec<HostPort> = sandbox
+    let mut all: Vec<PortMapping> = sandbox
         .published
         .iter()
-        .map(|one| HostPort {
+        .map(|one| PortMapping {
             proto: one.proto.clone(),
             host_ip: one.host_ip.clone(),
             host_port: one.host_port,

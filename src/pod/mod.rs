@@ -122,7 +122,7 @@ pub(crate) struct Pod {
     pub(crate) containers_before: Vec<Container>,
     /// `None` where nobody looked (no probe).
     pub(crate) sockets: Option<Vec<Socket>>,
-    pub(crate) host_ports: Vec<HostPort>,
+    pub(crate) host_ports: Vec<PortMapping>,
     /// The addresses of each network namespace that its processes are in, as the kernel says. Of a pod
     /// whose sandbox was restarted alone there are several.
     #[serde(skip)]
@@ -132,7 +132,7 @@ pub(crate) struct Pod {
 
 /// A port of the node that is passed on to a pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct HostPort {
+pub(crate) struct PortMapping {
     pub(crate) proto: String,
     pub(crate) host_ip: String,
     pub(crate) host_port: u16,

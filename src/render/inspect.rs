@@ -8,7 +8,7 @@ use super::pods::{container_state, findings};
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::pod::{
-    Container, HostPort, Pod, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up,
+    Container, Pod, PortMapping, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up,
     short, timestamp,
 };
 
@@ -179,7 +179,7 @@ fn netns_line(sandbox: &Sandbox, style: Style) -> String {
 /// The ports of the node that are passed on to the pod: `127.0.0.1:18080 -> 80/tcp (web)`.
 fn host_ports(pod: &Pod, style: Style) -> String {
     let arrow = style.glyph("\u{2192}", "->");
-    let one = |port: &HostPort| {
+    let one = |port: &PortMapping| {
         let of = port
             .container
             .as_ref()
@@ -196,7 +196,7 @@ fn host_ports(pod: &Pod, style: Style) -> String {
 }
 
 /// Where the node takes connections for a pod: `127.0.0.1:18080`.
-pub(crate) fn on_host(port: &HostPort) -> String {
+pub(crate) fn on_host(port: &PortMapping) -> String {
     if port.host_ip.contains(':') {
         format!("[{}]:{}", port.host_ip, port.host_port)
     } else {

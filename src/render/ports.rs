@@ -3,40 +3,41 @@
 use super::inspect::{bind, on_host, owners, reach};
 use super::table::{Cell, lay_out};
 use super::{Style, Tone};
-use crate::pod::{HostPort, Pod, Snapshot, Socket};
+use crate::pod::{Pod, PortMapping, Snapshot, Socket};
 
-/// A line for each listener, and for each port of the node behind which nobody listens; pods without
-/// any are left out.
+/// A line for each listener, and for each port of the node that is passed on; pods without any are
+/// left out.
 pub(crate) fn table(snapshot: &Snapshot, style: Style) -> String {
-    let mut heads = vec!["POD", "IP", "PORT", "BIND", "OWNER", "REACHABLE FROM"];
-    let passed_on = snapshot.pods.iter().any(|pod| !pod.host_ports.is_empty());
-    if passed_on {
-        heads.push("HOST PORT");
-    }
     let rows: Vec<Vec<Cell>> = snapshot
         .pods
         .iter()
-        .flat_map(|pod| rows(pod, passed_on, style))
+        .flat_map(|pod| {
+            let mut rows = listeners(pod, style);
+            rows.extend(passed_on(pod, style));
+            rows
+        })
         .collect();
-    lay_out(&heads, &rows, style)
+    lay_out(
+        &["POD", "IP", "PORT", "BIND", "OWNER", "REACHABLE FROM"],
+        &rows,
+        style,
+    )
 }
 
-fn rows(pod: &Pod, passed_on: bool, style: Style) -> Vec<Vec<Cell>> {
-    let name = || {
-        let name = format!("{}/{}", pod.namespace, pod.name);
-        Cell::new(style.text(&name), Tone::Head)
-    };
+fn name(pod: &Pod, style: Style) -> Cell {
+    let name = format!("{}/{}", pod.namespace, pod.name);
+    Cell::new(style.text(&name), Tone::Head)
+}
+
+fn listeners(pod: &Pod, style: Style) -> Vec<Vec<Cell>> {
     let own = match pod.ips.first() {
         Some(ip) => style.text(ip),
         None if pod.host_network => "host".into(),
         None => String::new(),
     };
-    let listening = pod
-        .sockets
-        .iter()
-        .flatten()
-        .filter(|one| one.is_listening());
-    let mut rows: Vec<Vec<Cell>> = listening
+    let sockets = pod.sockets.iter().flatten();
+    sockets
+        .filter(|socket| socket.is_listening())
         .map(|socket| {
             let ip = match pod.addresses_of(socket) {
                 Some(addresses) if pod.is_apart(socket) => {
@@ -44,32 +45,44 @@ fn rows(pod: &Pod, passed_on: bool, style: Style) -> Vec<Vec<Cell>> {
                 }
                 _ => own.clone(),
             };
-            let mut row = vec![
-                name(),
+            vec![
+                name(pod, style),
                 Cell::plain(ip),
                 Cell::plain(format!("{}/{}", socket.port, socket.proto)),
                 Cell::plain(style.text(&bind(socket))),
                 Cell::plain(style.text(&owners(socket))),
                 Cell::plain(style.text(&reach(pod, socket))),
-            ];
-            if passed_on {
-                row.push(Cell::plain(style.text(&hosts_of(pod, socket))));
-            }
-            row
+            ]
         })
-        .collect();
-    for port in pod.host_ports.iter().filter(|port| !is_served(pod, port)) {
-        rows.push(vec![
-            name(),
-            Cell::plain(own.clone()),
-            Cell::plain(style.text(&format!("{}/{}", port.port, port.proto))),
-            Cell::empty(),
-            Cell::new("nobody listens", Tone::Odd),
-            Cell::empty(),
-            Cell::plain(style.text(&on_host(port))),
-        ]);
-    }
-    rows
+        .collect()
+}
+
+fn passed_on(pod: &Pod, style: Style) -> Vec<Vec<Cell>> {
+    let arrow = style.glyph("\u{2192}", "->");
+    // on the node's own network the listener itself is the node's port
+    let ports = pod.host_ports.iter().filter(|_| !pod.host_network);
+    ports
+        .map(|port| {
+            let who = match &port.container {
+                _ if !is_served(pod, port) => ", nobody".to_owned(),
+                Some(name) => format!(" ({name})"),
+                None => String::new(),
+            };
+            let to = format!("{arrow} {}/{}{who}", port.port, port.proto);
+            let loopback = port
+                .host_ip
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
+            vec![
+                name(pod, style),
+                Cell::plain("node"),
+                Cell::plain(style.text(&format!("{}/{}", port.host_port, port.proto))),
+                Cell::plain(style.text(&port.host_ip)),
+                Cell::plain(style.text(&to)),
+                Cell::plain(if loopback { "node only" } else { "outside" }),
+            ]
+        })
+        .collect()
 }
 
 /// The ports of the node that are passed on to a listener.
@@ -78,11 +91,11 @@ fn hosts_of(pod: &Pod, socket: &Socket) -> String {
     ports.map(on_host).collect::<Vec<_>>().join(" ")
 }
 
-fn fits(port: &HostPort, socket: &Socket) -> bool {
+fn fits(port: &PortMapping, socket: &Socket) -> bool {
     port.port == socket.port && port.proto == socket.proto
 }
 
-fn is_served(pod: &Pod, port: &HostPort) -> bool {
+fn is_served(pod: &Pod, port: &PortMapping) -> bool {
     let mut sockets = pod.sockets.iter().flatten();
     sockets.any(|socket| socket.is_listening() && fits(port, socket))
 }

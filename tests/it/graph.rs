@@ -99,7 +99,7 @@ fn the_page_is_whole_and_asks_for_nothing() {
         assert!(!elsewhere.contains(word), "{word}");
     }
     let articles = page.matches("<article id=\"pod-").count();
-    assert_eq!(articles, 17);
+    assert_eq!(articles, 16);
     assert_eq!(page.matches("href=\"#pod-").count(), articles);
     assert!(page.contains("prefers-color-scheme: dark"));
     assert!(page.contains("secure.v1"));

@@ -346,7 +346,7 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
         restart_count: answer
             .restart_count
             .and_then(|count| u32::try_from(count).ok()),
-        published: published(&network.ports, &host.port_bindings, !ended),
+        published: published(network.ports.as_ref(), host.port_bindings.as_ref(), !ended),
         log_driver: host.log_config.and_then(|log| log.typ),
         tty: config.tty.unwrap_or_default(),
     }
@@ -354,9 +354,9 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
 
 /// The ports of the node that are passed on: those that the engine opened itself, else those that it
 /// was asked for (a plugin opens them).
-fn published(opened: &Option<PortMap>, wanted: &Option<PortMap>, running: bool) -> Vec<Published> {
-    let read = |map: &Option<PortMap>| -> Vec<Published> {
-        let all = map.iter().flatten();
+fn published(opened: Option<&PortMap>, wanted: Option<&PortMap>, running: bool) -> Vec<Published> {
+    let read = |map: Option<&PortMap>| -> Vec<Published> {
+        let all = map.into_iter().flatten();
         all.flat_map(|(inside, bindings)| {
             let (port, proto) = inside.split_once('/').unwrap_or((inside, "tcp"));
             let port = port.parse::<u16>().ok();
