@@ -92,10 +92,10 @@ mod tests {
     #[test]
     fn podmans_answer_is_read_and_its_gaps_are_gaps() {
         let text = r#"[{"Id":"a","State":{"Status":"running","Pid":7},"NetworkSettings":{"Ports":{
-            "22/tcp":[{"HostIp":"127.0.0.1","PortMapping":"40001"}],
-            "2376/tcp":[{"HostIp":"","PortMapping":""},{"HostIp":"127.0.0.1","PortMapping":"40002"}],
-            "53/udp":[{"HostIp":"127.0.0.1","PortMapping":"40003"}],
-            "5000/tcp":null,"8443/tcp":[],"99999/tcp":[{"PortMapping":"1"}]}}}]"#;
+            "22/tcp":[{"HostIp":"127.0.0.1","HostPort":"40001"}],
+            "2376/tcp":[{"HostIp":"","HostPort":""},{"HostIp":"127.0.0.1","HostPort":"40002"}],
+            "53/udp":[{"HostIp":"127.0.0.1","HostPort":"40003"}],
+            "5000/tcp":null,"8443/tcp":[],"99999/tcp":[{"HostPort":"1"}]}}}]"#;
         let published = Published::of_podman(text).unwrap();
         assert_eq!(published.state, "running");
         assert_eq!(
