@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 mod cli;
+mod command_line;
 mod commands;
 mod context;
 mod dispatch;
@@ -22,6 +23,7 @@ mod error;
 pub mod fuzz;
 mod host;
 mod image;
+mod json;
 mod lab;
 mod load;
 mod netns;
@@ -35,7 +37,9 @@ mod template;
 mod terminal;
 mod text_file;
 mod ui;
+mod visible;
 mod wire;
+mod wording;
 mod yaml;
 
 use crate::error::{Error, Result};

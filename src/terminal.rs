@@ -66,7 +66,7 @@ fn frame(text: &str, below: &[String], rows: usize) -> String {
         lines.truncate(room - 1);
         lines.push(format!("... {} more lines", all.len() - lines.len()));
     }
-    lines.extend(below.iter().map(|line| crate::ui::visible(line)));
+    lines.extend(below.iter().map(|line| crate::visible::one_line(line)));
     // each line's rest is cleared, so that nothing flickers
     let body = lines.join("\x1b[K\r\n");
     format!("\x1b[H{body}\x1b[K\x1b[J")

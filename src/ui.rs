@@ -1,13 +1,14 @@
 //! The only one who writes to stdout and stderr: data on the one, talk on the other.
 //!
 //! Colour, quiet and the terminal's width are decided once, here. Text that comes from a daemon
-//! goes through [`visible`] before it reaches a terminal.
+//! goes through `visible.rs` before it reaches a terminal.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
 use crate::error::{Error, Kind};
+use crate::visible::{indented, of_a_program, one_line};
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -131,6 +132,11 @@ impl Ui {
         self.data_bytes(text.as_bytes())
     }
 
+    /// Writes one line of data to stdout; no text of an engine in it makes another.
+    pub(crate) fn line(&self, text: &str) -> io::Result<()> {
+        self.data(&format!("{}\n", one_line(text)))
+    }
+
     /// Writes data to stdout as it is.
     #[expect(clippy::unused_self, reason = "whoever speaks has the Ui")]
     pub(crate) fn data_bytes(&self, bytes: &[u8]) -> io::Result<()> {
@@ -165,14 +171,14 @@ impl Ui {
     /// Says something to the person; silent under `-q`.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {
-            self.talk_bytes(format!("{}\n", visible(text)).as_bytes());
+            self.talk_bytes(format!("{}\n", indented(text)).as_bytes());
         }
     }
 
     /// Says something only when asked for more (`-v`).
     pub(crate) fn detail(&self, text: &str) {
         if self.verbose > 0 {
-            self.talk_bytes(format!("{}\n", visible(text)).as_bytes());
+            self.talk_bytes(format!("{}\n", indented(text)).as_bytes());
         }
     }
 
@@ -186,7 +192,7 @@ impl Ui {
     /// Says `warning: ...` once; also under `-q`, since it may explain a later failure.
     pub(crate) fn warn(&self, text: &str) {
         if self.first_time(text) {
-            let line = format!("{} {}\n", self.paint("warning:", "33"), visible(text));
+            let line = format!("{} {}\n", self.paint("warning:", "33"), indented(text));
             self.talk_bytes(line.as_bytes());
         }
     }
@@ -206,20 +212,20 @@ impl Ui {
         let mut text = format!(
             "{} {}\n",
             self.paint("error:", "1;31"),
-            visible(&error.to_string())
+            indented(&error.to_string())
         );
         for cause in error.causes() {
-            let _infallible = writeln!(text, "caused by: {}", visible(&cause));
+            let _infallible = writeln!(text, "caused by: {}", indented(&cause));
         }
         for hint in error.hints() {
-            let _infallible = writeln!(text, "{} {}", self.paint("hint:", "36"), visible(hint));
+            let _infallible = writeln!(text, "{} {}", self.paint("hint:", "36"), indented(hint));
         }
         self.talk_bytes(text.as_bytes());
     }
 
     fn labelled(&self, label: &str, code: &str, text: &str) {
         if !self.quiet {
-            let line = format!("{} {}\n", self.paint(label, code), visible(text));
+            let line = format!("{} {}\n", self.paint(label, code), indented(text));
             self.talk_bytes(line.as_bytes());
         }
     }
@@ -250,23 +256,6 @@ pub(crate) fn data_writer() -> impl io::Write + Send {
     io::stdout()
 }
 
-/// Makes control characters visible, so that text from a daemon can't move the cursor, change
-/// the window title or hide what stands before it. Newlines and tabs stay.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| match c {
-            '\n' | '\t' => c.to_string().chars().collect::<Vec<_>>(),
-            // C0, DEL and C1 controls; bidirectional overrides reorder what a person reads
-            c if c.is_control()
-                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                c.escape_unicode().collect()
-            }
-            c => vec![c],
-        })
-        .collect()
-}
-
 /// A line that some program wrote: its colours are kept (and ended) or taken out, every other
 /// control character is made visible.
 pub(crate) fn log_text(line: &str, color: bool) -> String {
@@ -275,7 +264,7 @@ pub(crate) fn log_text(line: &str, color: bool) -> String {
     let mut colored = false;
     while let Some(at) = rest.find("\x1b[") {
         let (before, sequence) = rest.split_at(at);
-        text.push_str(&visible(before));
+        text.push_str(&of_a_program(before));
         let body = &sequence[2..];
         let end = body.find(|c: char| !matches!(c, '0'..='9' | ';' | ':'));
         let last = end.and_then(|end| Some((end, body[end..].chars().next()?)));
@@ -286,11 +275,11 @@ pub(crate) fn log_text(line: &str, color: bool) -> String {
             }
             rest = &body[end + 1..];
         } else {
-            text.push_str(&visible("\x1b["));
+            text.push_str(&of_a_program("\x1b["));
             rest = body;
         }
     }
-    text.push_str(&visible(rest));
+    text.push_str(&of_a_program(rest));
     if colored {
         text.push_str("\x1b[0m");
     }
@@ -312,10 +301,6 @@ pub(crate) fn terminal_size() -> Option<(u16, u16)> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_escape_sequence_from_a_daemon_is_shown_not_obeyed() {
-        assert_eq!(visible("a\x1b[31mb\nc"), "a\\u{1b}[31mb\nc");
-    }
     #[test]
     fn a_programs_colours_pass_and_its_cursor_moves_do_not() {
         let line = "\x1b[1;31mred\x1b[0m \x1b[2Jgone";

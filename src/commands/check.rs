@@ -17,6 +17,7 @@ use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
 use crate::pod::{self, Lone, Pod};
 use crate::render::{self, document};
+use crate::wording::{SOME, counted, listed};
 
 /// Prove that pods reach each other, from inside each of them
 ///
@@ -101,7 +102,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if report.kept == Some(false) {
         return Err(Error::failed(match report.findings.len() {
             1 => "a promise is broken".to_owned(),
-            count => format!("promises are broken: {count} findings"),
+            count => format!("promises are broken: {}", counted(count, "finding")),
         }));
     }
     if let Some(error) = failures.into_iter().next() {
@@ -111,7 +112,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Err(Error::failed(
             "whether every promise is kept is not known: not all could be looked at",
         )
-        .because(report.unseen.join("; "))
+        .because(listed(&report.unseen, SOME))
         .with_kind(Kind::Partly));
     }
     gathered.outcome()

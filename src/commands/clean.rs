@@ -4,6 +4,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::target::Need;
 use crate::commands::lab::sweep;
 use crate::error::{Error, Result};
+use crate::wording::counted;
 
 /// Remove everything that devnet left in an engine
 #[derive(Debug, clap::Args)]
@@ -19,11 +20,10 @@ pub(crate) async fn run(_args: Args, context: &Context) -> Result<()> {
         let engine = context.connect(node).await?;
         let count = sweep(&engine).await?;
         let line = match count {
-            0 => format!("{}: nothing of devnet's\n", node.name),
-            1 => format!("{}: removed 1 thing\n", node.name),
-            _ => format!("{}: removed {count} things\n", node.name),
+            0 => format!("{}: nothing of devnet's", node.name),
+            _ => format!("{}: removed {}", node.name, counted(count, "thing")),
         };
-        context.ui.data(&line).map_err(Error::stdout)?;
+        context.ui.line(&line).map_err(Error::stdout)?;
     }
     Ok(())
 }

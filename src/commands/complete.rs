@@ -252,7 +252,7 @@ fn candidates(names: BTreeMap<String, String>, current: &OsStr) -> Vec<Completio
         .into_iter()
         .filter(|(name, _)| name.starts_with(&*current) && plain(name))
         .map(|(name, about)| {
-            let about = crate::ui::visible(&about).replace(['\n', '\t'], " ");
+            let about = crate::visible::field(&about);
             let help = (!about.is_empty()).then(|| about.into());
             CompletionCandidate::new(name).help(help)
         })

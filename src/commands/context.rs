@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::docker_contexts::{mended, name_of};
 use crate::commands::invocation::format::{Format, Printed};
@@ -71,7 +72,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let text = match args.printed.output {
         Format::Json => document::json(&report)?,
-        Format::Text => format!("{}\n", report.context),
+        Format::Text => format!("{}\n", crate::visible::field(&report.context)),
     };
     context.ui.data(&text).map_err(Error::stdout)
 }
@@ -102,7 +103,7 @@ async fn write(args: &Args, context: &Context, store: &Store) -> Result<Report> 
                 "there is a docker context `{}` that devnet did not write",
                 record.name
             ))
-            .hint(format!("`docker context rm {}` takes it away", record.name)));
+            .hint(removal(&record.name)));
         }
         Found::Ours { profile: its, .. } if *its != profile => {
             return Err(of_another(&record.name, its));
@@ -199,7 +200,7 @@ fn remove(args: &Args, context: &Context, store: &Store) -> Result<Report> {
         Found::Foreign => {
             return Err(
                 Error::failed(format!("devnet did not write the docker context `{name}`"))
-                    .hint(format!("`docker context rm {name}` takes it away")),
+                    .hint(removal(&name)),
             );
         }
         Found::Broken => None,
@@ -232,7 +233,14 @@ fn of_another(name: &str, profile: &str) -> Error {
     Error::failed(format!(
         "the docker context `{name}` is of profile `{profile}`"
     ))
-    .hint(format!("`docker context rm {name}` takes it away"))
+    .hint(removal(name))
+}
+
+fn removal(name: &str) -> String {
+    format!(
+        "`{}` takes it away",
+        command_line::with("docker context rm", [name])
+    )
 }
 
 fn name_or_default(store: &Store) -> String {

@@ -203,10 +203,10 @@ async fn from_files(args: &Args, context: &Context) -> Result<DockerEnv> {
 }
 
 /// The arguments that a person gave, for the hint how to take what was printed.
-fn call(args: &Args, context: &Context) -> String {
+fn call(args: &Args, context: &Context) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(profile) = &context.settings.global.profile {
-        words.push(format!("-p {profile}"));
+        words.extend(["-p".to_owned(), profile.clone()]);
     }
     words.push("env".into());
     for (flag, given) in [
@@ -218,5 +218,5 @@ fn call(args: &Args, context: &Context) -> String {
             words.push(flag.into());
         }
     }
-    words.join(" ")
+    words
 }

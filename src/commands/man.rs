@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap_mangen::Man;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
+use crate::wording::{MANY, counted, listed};
 
 /// Print a manual page
 #[derive(Debug, clap::Args)]
@@ -27,19 +29,19 @@ pub(crate) fn run(args: &Args, mut root: clap::Command, context: &Context) -> Re
     root.build();
     if let Some(folder) = &args.dir {
         let count = write_all(&root, folder)?;
-        context
-            .ui
-            .say(&format!("wrote {count} pages into {}", folder.display()));
+        context.ui.say(&format!(
+            "wrote {} into {}",
+            counted(count, "page"),
+            folder.display()
+        ));
         return Ok(());
     }
     let command = find(&root, &args.command)?;
     let text = page(command)?;
     context.ui.data_bytes(&text).map_err(Error::stdout)?;
     if context.ui.stdout_is_terminal() {
-        let words = args.command.join(" ");
-        context
-            .ui
-            .hint(&format!("to read it: devnet man {words} | man -l -"));
+        let call = command_line::with("devnet man", &args.command);
+        context.ui.hint(&format!("to read it: {call} | man -l -"));
     }
     Ok(())
 }
@@ -53,7 +55,7 @@ fn find<'c>(root: &'c clap::Command, words: &[String]) -> Result<&'c clap::Comma
             let error = Error::usage(format!("`{name}` has no command `{}`", word.escape_debug()));
             match known.as_slice() {
                 [] => error,
-                known => error.hint(format!("there are: {}", known.join(", "))),
+                known => error.hint(format!("there are: {}", listed(&known, MANY))),
             }
         })?;
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
 use crate::template::{DOCKERFILES, IGNORE_FILES, PODS, Template};
@@ -63,7 +64,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<()> {
 
 fn chosen(args: &Args, context: &Context) -> Result<&'static Template> {
     let templates = args.kind.templates();
-    let hint = format!("`devnet new {} --list` shows them", args.kind.word());
+    let hint = format!(
+        "`{}` shows them",
+        command_line::with("devnet new", [args.kind.word(), "--list"])
+    );
     if let Some(name) = &args.template {
         return templates
             .iter()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::docker_env::plan::Change;
 use crate::error::{Error, Kind, Result};
@@ -63,7 +64,8 @@ fn hint_at_images(error: Error, program: &OsString) -> Error {
     let may_be_an_image = !text.starts_with(['.', '/', '-']);
     if may_be_an_image && error.kind().exit_code() == 127 {
         return error.hint(format!(
-            "if that is an image: `devnet run -- docker run {text}`"
+            "if that is an image: `{}`",
+            command_line::with("devnet run -- docker run", [text])
         ));
     }
     error

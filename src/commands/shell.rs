@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use tokio::time::timeout;
 
+use crate::command_line;
 use crate::commands::attended::{self, before};
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
@@ -71,8 +72,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if !is_up(&container.state) {
         return Err(before(
             Error::failed(format!("container `{}` does not run", container.name)).hint(format!(
-                "what it left: `devnet logs {} {} --previous`",
-                pod.name, container.name
+                "what it left: `{}`",
+                command_line::with("devnet logs", [&pod.name, &container.name, "--previous"])
             )),
         ));
     }
@@ -158,7 +159,8 @@ impl Session<'_> {
                 "the node has no image `{image}`"
             ))
             .hint(format!(
-                "nothing is pulled: `devnet load {image}` brings it"
+                "nothing is pulled: `{}` brings it",
+                command_line::with("devnet load", [image])
             ))),
             Some(image) if args.lend_ptrace => Ok(Tools::Of(image.to_owned(), Power::Lent)),
             Some(image) => Ok(Tools::Of(image.to_owned(), Power::None)),

@@ -12,7 +12,9 @@ use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::render::document;
+use crate::visible::field;
 use crate::wire::tls;
+use crate::wording::{MANY, listed};
 
 /// Show which engine devnet talks to, and why
 ///
@@ -145,7 +147,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if silent.is_empty() {
         return Ok(());
     }
-    let mut error = Error::unreachable(format!("no answer from {}", silent.join(", ")));
+    let mut error = Error::unreachable(format!("no answer from {}", listed(&silent, MANY)));
     for node in &report.nodes {
         if let Some(hint) = &node.hint {
             error = error.hint(hint.clone());
@@ -265,9 +267,9 @@ impl Report {
         for node in &self.nodes {
             let secured = if node.tls { " (TLS)" } else { "" };
             let at = node.endpoint.as_deref().unwrap_or("(nowhere)");
-            let _infallible = writeln!(text, "{}  {at}{secured}", node.name);
+            let _infallible = writeln!(text, "{}  {}{secured}", field(&node.name), field(at));
             let mut line = |name: &str, value: &str| {
-                let _infallible = writeln!(text, "  {name:<12} {}", crate::ui::visible(value));
+                let _infallible = writeln!(text, "  {name:<12} {}", field(value));
             };
             if let Some(reason) = &node.reason {
                 line("answers", &format!("no: {reason}"));
@@ -323,7 +325,7 @@ impl Report {
                     error.as_deref().unwrap_or("no reason is known")
                 ),
             };
-            let _infallible = writeln!(text, "minikube itself {}", crate::ui::visible(&said));
+            let _infallible = writeln!(text, "minikube itself {}", field(&said));
         }
         text
     }

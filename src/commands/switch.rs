@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command_line;
 use crate::commands::invocation::environment::Wanted;
 use crate::commands::invocation::{Context, environment};
 use crate::docker_env::endpoint::Address;
@@ -60,26 +61,28 @@ pub(crate) struct Used {
 
 pub(crate) async fn use_it(args: UseArgs, context: &Context) -> Result<()> {
     let Some(shell) = args.shell else {
-        let named = args
-            .cluster
-            .map_or(String::new(), |name| format!(" {name}"));
-        return Err(without_a_hook(&format!("use{named}")));
+        return Err(without_a_hook(
+            std::iter::once("use".to_owned()).chain(args.cluster),
+        ));
     };
     let context = &context.for_profile(args.cluster);
     answer(context, shell, changes(context, args.wanted).await)
 }
 
 pub(crate) fn off(args: &OffArgs, context: &Context) -> Result<()> {
-    let shell = args.shell.ok_or_else(|| without_a_hook("off"))?;
+    let shell = args
+        .shell
+        .ok_or_else(|| without_a_hook(["off".to_owned()]))?;
     let changes = context
         .current_variables()
         .and_then(|now| plan::unset(&now));
     answer(context, shell, changes)
 }
 
-fn without_a_hook(call: &str) -> Error {
+fn without_a_hook(words: impl IntoIterator<Item = String>) -> Error {
     Error::usage(format!(
-        "`devnet {call}` can't change the shell that called it"
+        "`{}` can't change the shell that called it",
+        command_line::with("devnet", words)
     ))
     .because("the shell's prompt hook is not there, or something stood before the verb")
     .hint("`devnet hook --help` says what to put into the shell's start file")

@@ -16,7 +16,7 @@ use crate::engine::docker::carrier::borrowable;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
 use crate::pod::{self, ContainerFacts, Event, Happening, Lives, Lone, Node, Pod, Selector, What};
-use crate::render;
+use crate::render::{self, document};
 
 /// Print what happens to pods as it happens: restarts, and what they do to the IP address
 ///
@@ -389,10 +389,8 @@ impl Watch<'_> {
         for event in news {
             self.told.borrow_mut().insert(key(&event));
             if self.args.output == Format::Json {
-                let line = serde_json::to_string(&event)
-                    .map_err(|error| Error::failed("could not write JSON").because(error))?;
+                let line = document::json_line(&event)?;
                 text.push_str(&line);
-                text.push('\n');
             } else {
                 text.push_str(&render::history::line(&event, style(self.context)));
             }

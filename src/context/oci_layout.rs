@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, Result};
 use crate::image::archive;
 use crate::image::digest::Digest;
+use crate::wording::{MANY, listed};
 
 /// An index of images is small; whoever writes a larger file wrote something else.
 const LARGEST_INDEX: u64 = 8 << 20;
@@ -84,7 +85,7 @@ fn tagged(root: &Path, folder: &str, tag: Option<&str>) -> Result<Digest> {
         return Err(if names.is_empty() {
             error.hint("name the image by its digest, as `DIR@sha256:…`")
         } else {
-            error.hint(format!("it has: {}", names.join(", ")))
+            error.hint(format!("it has: {}", listed(&names, MANY)))
         });
     };
     found["digest"]
@@ -154,7 +155,7 @@ pub(crate) struct Ingest {
 impl Ingest {
     /// Begins; `name` is a file name that nobody else uses.
     pub(crate) fn new(root: &Path, name: &str) -> io::Result<Self> {
-        fs::create_dir_all(root.join("blobs/sha256"))?;
+        fs::create_dir_all(root.join("blobs").join("sha256"))?;
         let part = root.join(format!("blobs/{name}.devnet-part"));
         let file = File::create(&part)?;
         Ok(Self {

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use crate::wording::counted;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -240,7 +242,10 @@ pub(crate) fn certificate(
                 .seen(format!("{file} ended {ends}")),
         )
     } else if not_after - now < SOON {
-        let message = format!("the certificate `{file}` expires in {days} days");
+        let message = format!(
+            "the certificate `{file}` expires in {}",
+            counted(usize::try_from(days).unwrap_or(0), "day")
+        );
         Some(
             Finding::new("certificate-expiring", Severity::Warning, message, fix)
                 .seen(format!("{file} ends {ends}")),

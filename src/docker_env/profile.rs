@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use crate::command_line;
 use crate::docker_env::endpoint::Address;
 use crate::error::{Error, Result};
 
@@ -183,8 +184,12 @@ impl Profile {
         }
         if node.ip.is_empty() {
             return Err(
-                Error::unreachable(format!("profile `{}` has no address yet", self.name))
-                    .hint(format!("start it with `minikube start -p {}`", self.name)),
+                Error::unreachable(format!("profile `{}` has no address yet", self.name)).hint(
+                    format!(
+                        "start it with `{}`",
+                        command_line::with("minikube start -p", [&self.name])
+                    ),
+                ),
             );
         }
         Ok(Route::Direct(Address::Tcp {

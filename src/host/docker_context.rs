@@ -29,7 +29,11 @@ pub(crate) fn current(folder: &Path) -> Option<String> {
 pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
     let digest = crate::image::digest::Digest::of(name.as_bytes());
     let id = digest.hex();
-    let file = folder.join("contexts/meta").join(id).join("meta.json");
+    let file = folder
+        .join("contexts")
+        .join("meta")
+        .join(id)
+        .join("meta.json");
     let text = text_file::read(&file).map_err(|error| {
         Error::not_found(format!("there is no docker context `{name}`"))
             .because(error)
@@ -47,7 +51,7 @@ pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
         .pointer("/Endpoints/docker/Host")
         .and_then(serde_json::Value::as_str)
         .ok_or_else(|| unreadable().because("it names no docker endpoint"))?;
-    let tls = folder.join("contexts/tls").join(id).join("docker");
+    let tls = folder.join("contexts").join("tls").join(id).join("docker");
     let address = Address::parse(host)?;
     let unverified = matches!(address, Address::Tcp { .. })
         && meta

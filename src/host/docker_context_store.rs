@@ -201,11 +201,11 @@ impl Store {
     }
 
     fn meta(&self, name: &str) -> PathBuf {
-        self.0.join("contexts/meta").join(id(name))
+        self.0.join("contexts").join("meta").join(id(name))
     }
 
     fn tls(&self, name: &str) -> PathBuf {
-        self.0.join("contexts/tls").join(id(name))
+        self.0.join("contexts").join("tls").join(id(name))
     }
 
     fn failed(&self, name: &str, error: io::Error) -> Error {

@@ -3,10 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::command_line;
 use crate::docker_env::profile::{Machine, Profile};
 use crate::error::{Error, Result};
 use crate::settings::Environment;
 use crate::text_file;
+use crate::wording::{MANY, listed};
 
 /// minikube's home: `MINIKUBE_HOME` or `~/.minikube`.
 #[derive(Clone, Debug)]
@@ -43,7 +45,7 @@ impl Home {
 
     /// minikube's own settings, where the active profile stands.
     pub(crate) fn config(&self) -> PathBuf {
-        self.0.join("config/config.json")
+        self.0.join("config").join("config.json")
     }
 
     /// The private key of a machine's ssh login.
@@ -147,9 +149,12 @@ impl Home {
                 let known = self.profiles();
                 let error = Error::not_found(format!("there is no minikube profile `{name}`"));
                 Err(if known.is_empty() {
-                    error.hint(format!("`minikube start -p {name}` makes one; `devnet -p lab` uses this computer's own engine"))
+                    error.hint(format!(
+                        "`{}` makes one; `devnet -p lab` uses this computer's own engine",
+                        command_line::with("minikube start -p", [name])
+                    ))
                 } else {
-                    error.hint(format!("there are: {}", known.join(", ")))
+                    error.hint(format!("there are: {}", listed(&known, MANY)))
                 })
             }
             Err(error) => Err(Error::failed(format!(

@@ -49,7 +49,8 @@ pub(crate) fn socket(environment: &Environment, whose: Whose) -> Option<PathBuf>
         return Some(
             environment
                 .path("TMPDIR")?
-                .join("podman/podman-machine-default-api.sock"),
+                .join("podman")
+                .join("podman-machine-default-api.sock"),
         );
     }
     if !cfg!(unix) {
@@ -60,7 +61,8 @@ pub(crate) fn socket(environment: &Environment, whose: Whose) -> Option<PathBuf>
         Whose::Users => Some(
             environment
                 .path("XDG_RUNTIME_DIR")?
-                .join("podman/podman.sock"),
+                .join("podman")
+                .join("podman.sock"),
         ),
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pod::{self, Container, ContainerFacts, DeclaredPort, Finding, Pod, Socket};
+use crate::wording::{SOME, counted, listed};
 
 /// What the sockets of a pod show without a look at logs.
 pub(crate) fn listeners(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
@@ -168,11 +169,7 @@ pub(crate) fn conflict(
             socket.port,
             socket.address,
             loser.name,
-            if times == 1 {
-                "once".into()
-            } else {
-                format!("{times} times")
-            },
+            counted(times as usize, "time"),
             complaint.trim(),
         ),
         hint: Some(if pod.host_network {
@@ -253,7 +250,10 @@ fn ids(pod: &Pod, names: &BTreeSet<&str>) -> Vec<String> {
 
 fn quoted(names: &BTreeSet<&str>) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(" and ")
+    match names.as_slice() {
+        [one, other] => format!("{one} and {other}"),
+        _ => listed(&names, SOME),
+    }
 }
 
 fn is_loopback(socket: &Socket) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Process, RawSocket, View, leak};
+use crate::command_line;
 use crate::pod::{
     ContainerFacts, Finding, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, is_up, short,
 };
@@ -135,7 +136,7 @@ impl<'a> Kernel<'a> {
                         "`{}` (pid {pid}) is stopped by a signal: connections are accepted and never answered",
                         container.name
                     ),
-                    hint: Some(format!("docker kill -s CONT {}", short(&container.id))),
+                    hint: Some(command_line::with("docker kill -s CONT", [short(&container.id)])),
                     subjects: vec![container.id.clone()],
                 })
             })

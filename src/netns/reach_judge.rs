@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::reach::{Cell, Listener, Outcome, Resolver, entrance, full_name, network};
+use crate::command_line;
 use crate::lab::claim::Proof;
 use crate::pod::{Finding, Origin, Pod, is_up};
+use crate::wording::{SOME, counted, grouped, listed};
 
 /// A promise that is not kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,6 +66,7 @@ pub(crate) fn judge(
     findings.extend(judged.iter().filter_map(without_address));
     findings.extend(unreached(pods, &ports, &cells));
     findings.extend(without_names(&dns));
+    let findings = said_once(findings);
     let promises = vec![
         unique_ip(judged, &findings),
         shared_network(judged, &findings),
@@ -89,6 +92,47 @@ pub(crate) fn judge(
     }
 }
 
+/// Findings that are equal but for the pod, as one that names them all.
+fn said_once(findings: Vec<Broken>) -> Vec<Broken> {
+    // such a message begins with its pod's name
+    let without_pod = |one: &Broken| -> Option<String> {
+        let rest = one.message.strip_prefix(one.subjects.first()?.as_str())?;
+        rest.strip_prefix(": ").map(str::to_owned)
+    };
+    let of_one = std::cell::Cell::new(0_usize);
+    let groups = grouped(findings, |one| match without_pod(one) {
+        Some(text) => (one.code, text, one.hint.clone(), 0),
+        // of no pod: equal to no other
+        None => {
+            of_one.set(of_one.get() + 1);
+            (one.code, String::new(), None, of_one.get())
+        }
+    });
+    groups
+        .into_iter()
+        .filter_map(|group| {
+            let text = group.first().and_then(without_pod);
+            let count = group.len();
+            let mut all = group.into_iter();
+            let mut first = all.next()?;
+            let Some(text) = text.filter(|_| count > 1) else {
+                return Some(first);
+            };
+            let mut names: Vec<String> = first.subjects.first().cloned().into_iter().collect();
+            for other in all {
+                names.extend(other.subjects.first().cloned());
+                first.subjects.extend(other.subjects);
+                first.evidence.extend(other.evidence);
+            }
+            let mut seen = BTreeSet::new();
+            first.evidence.retain(|line| seen.insert(line.clone()));
+            let pods = counted(names.len(), "pod");
+            first.message = format!("{pods} ({}): {text}", listed(&names, SOME));
+            Some(first)
+        })
+        .collect()
+}
+
 /// Pods whose listeners nobody could see, and promised ways that nobody tried.
 fn unseen(judged: &[Pod], cells: &[Cell]) -> Vec<String> {
     let mut all: Vec<String> = judged
@@ -103,9 +147,9 @@ fn unseen(judged: &[Pod], cells: &[Cell]) -> Vec<String> {
     {
         *untried.entry(&cell.from).or_default() += 1;
     }
-    all.extend(untried.into_iter().map(|(from, count)| match count {
-        1 => format!("a way from {from} was not tried"),
-        _ => format!("{count} ways from {from} were not tried"),
+    all.extend(untried.into_iter().map(|(from, count)| {
+        let were = if count == 1 { "was" } else { "were" };
+        format!("{} from {from} {were} not tried", counted(count, "way"))
     }));
     all
 }
@@ -154,7 +198,7 @@ fn without_address(pod: &Pod) -> Option<Broken> {
         message: format!("{} has no address of its own", full_name(pod)),
         evidence: vec!["its network namespace holds loopback alone".into()],
         hint: Some(match pod.origin {
-            Origin::Lab => format!("devnet lab restart {}", pod.name),
+            Origin::Lab => command_line::with("devnet lab restart", [full_name(pod)]),
             _ => "delete the pod: the network plugin gives its successor an address".into(),
         }),
         subjects: vec![full_name(pod)],
@@ -199,7 +243,7 @@ fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Broken> {
             let whom = if own {
                 "its own pod".to_owned()
             } else {
-                format!("{} of {} other pods", others.len(), asked.len())
+                format!("{} of {}", others.len(), counted(asked.len(), "other pod"))
             };
             let mut evidence: Vec<String> = group
                 .iter()
@@ -271,8 +315,8 @@ fn advice(outcome: Outcome, own: bool, port: &Listener, pod: &Pod) -> String {
             .and_then(|one| one.hint.clone())
             .unwrap_or_else(|| "let the program go on: `docker unpause`, or `kill -CONT`".into()),
         Outcome::Refused if own => format!(
-            "the program may have ended since: `devnet ports {}`",
-            pod.name
+            "the program may have ended since: `{}`",
+            command_line::with("devnet ports", [full_name(pod)])
         ),
         Outcome::Refused => format!(
             "it listens, so something on the way rejects: a rule of iptables or nft in the pod or on node {}",
@@ -362,8 +406,9 @@ fn unique_ip(pods: &[Pod], findings: &[Broken]) -> Proof {
         (true, count) => (
             Some(true),
             vec![format!(
-                "{} different addresses in {count} pods",
-                different.len()
+                "{} in {}",
+                counted(different.len(), "different address"),
+                counted(count, "pod")
             )],
         ),
     };
@@ -391,7 +436,8 @@ fn shared_network(pods: &[Pod], findings: &[Broken]) -> Proof {
         (true, count) => (
             Some(true),
             vec![format!(
-                "{count} containers are in their sandbox's namespace, by inode"
+                "{} in the namespace of the pod's sandbox, by inode",
+                counted(count, "container")
             )],
         ),
     };
@@ -464,9 +510,9 @@ fn same_port(pods: &[Pod], ports: &[Listener]) -> Proof {
         let networks: BTreeSet<_> = places.iter().map(|place| network(&pods[*place])).collect();
         apart &= networks.len() == places.len();
         evidence.push(format!(
-            "{port}/{proto} is held in {} pods, in {} network namespaces",
-            places.len(),
-            networks.len()
+            "{port}/{proto} is held in {}, in {}",
+            counted(places.len(), "pod"),
+            counted(networks.len(), "network namespace")
         ));
     }
     let holds = (!pods_of.is_empty()).then_some(apart);
@@ -484,7 +530,8 @@ fn names(dns: &[Resolver], findings: &[Broken]) -> Proof {
         (true, count) => (
             Some(true),
             vec![format!(
-                "{count} resolvers asked, each pod has one that answers"
+                "{} asked, each pod has one that answers",
+                counted(count, "resolver")
             )],
         ),
     };

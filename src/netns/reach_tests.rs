@@ -274,8 +274,8 @@ fn who_could_not_be_asked_is_unknown_and_blames_nobody() {
     assert_eq!(
         report.unseen,
         [
-            "a way from default/a was not tried",
-            "a way from default/b was not tried",
+            "1 way from default/a was not tried",
+            "1 way from default/b was not tried",
         ]
     );
     assert_eq!(verdict(&report, "reachable"), None);

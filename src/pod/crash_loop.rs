@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::findings::how_it_ended;
+use super::findings::{how_it_ended, title};
 use super::state::{is_up, timestamp};
 use super::{Container, ContainerFacts, Finding, Life, Pod};
+use crate::command_line;
+use crate::wording::counted;
 
 /// So many ends of its own, and restarts, are a loop.
 const ENDS: u32 = 3;
@@ -46,12 +48,13 @@ pub(super) fn findings(
             code: "crash-loop",
             severity: "error",
             message: format!(
-                "`{}` was restarted {restarts} times; last it {last}{why}",
+                "`{}` was restarted {}; last it {last}{why}",
                 container.name,
+                counted(restarts as usize, "time"),
             ),
-            hint: Some(format!(
-                "devnet logs {}/{} {} --previous",
-                pod.namespace, pod.name, container.name
+            hint: Some(command_line::with(
+                "devnet logs",
+                [&title(pod), &container.name, "--previous"],
             )),
             subjects: vec![container.id.clone()],
         })

@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::state::{is_up, timestamp};
 use super::{Container, ContainerFacts, Finding, Life, Origin, Pod, PodState, Sandbox, crash_loop};
+use crate::command_line;
+use crate::wording::{SOME, listed};
 
 /// A sandbox without containers is no finding while its images may still be on their way.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_mins(2);
@@ -130,7 +132,10 @@ fn duplicate_sandboxes(pod: &Pod) -> Vec<Finding> {
                     "the kubelet keeps one when it next looks: is it running?".into()
                 }
                 Origin::Lab | Origin::Docker => {
-                    format!("remove the older one: `docker rm -f {}`", short(&other.id))
+                    format!(
+                        "remove the older one: `{}`",
+                        command_line::with("docker rm -f", [short(&other.id)])
+                    )
                 }
             }),
             subjects: vec![sandbox.id.clone(), other.id.clone()],
@@ -153,10 +158,20 @@ fn empty_sandbox(pod: &Pod, now: Option<Timestamp>) -> Option<Finding> {
         ),
         hint: Some(match pod.origin {
             Origin::Kubernetes => format!(
-                "an image may be missing: `kubectl -n {} describe pod {}`",
-                pod.namespace, pod.name
+                "an image may be missing: `{}`",
+                command_line::of([
+                    "kubectl",
+                    "-n",
+                    &pod.namespace,
+                    "describe",
+                    "pod",
+                    &pod.name
+                ])
             ),
-            _ => format!("remove it: `devnet lab down {}`", pod.name),
+            _ => format!(
+                "remove it: `{}`",
+                command_line::with("devnet lab down", [title(pod)])
+            ),
         }),
         subjects: vec![sandbox.id.clone()],
     })
@@ -199,26 +214,15 @@ fn frozen(pod: &Pod) -> Option<Finding> {
         severity: "warning",
         message: format!(
             "{} {} frozen: connections are accepted and never answered",
-            names.join(", "),
+            listed(&names, SOME),
             if subjects.len() == 1 { "is" } else { "are" }
         ),
-        hint: Some(match pod.origin {
-            Origin::Kubernetes => format!(
-                "`minikube unpause`, or `docker unpause {}`",
-                subjects
-                    .iter()
-                    .map(|id| short(id))
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            ),
-            _ => format!(
-                "docker unpause {}",
-                subjects
-                    .iter()
-                    .map(|id| short(id))
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            ),
+        hint: Some({
+            let unpause = command_line::with("docker unpause", subjects.iter().map(|id| short(id)));
+            match pod.origin {
+                Origin::Kubernetes => format!("`minikube unpause`, or `{unpause}`"),
+                _ => unpause,
+            }
         }),
         subjects,
     })
@@ -252,10 +256,7 @@ fn duplicate_ips(pods: &[Pod]) -> Vec<Finding> {
             message: format!(
                 "{ip} belongs to {} pods: {}",
                 pods.len(),
-                pods.iter()
-                    .map(|pod| format!("{}/{}", pod.namespace, pod.name))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                listed(&pods.iter().map(|pod| title(pod)).collect::<Vec<_>>(), SOME)
             ),
             hint: Some(
                 "delete all but one of them: each new pod gets an address of its own".into(),
@@ -266,6 +267,10 @@ fn duplicate_ips(pods: &[Pod]) -> Vec<Finding> {
                 .collect(),
         })
         .collect()
+}
+
+pub(super) fn title(pod: &Pod) -> String {
+    format!("{}/{}", pod.namespace, pod.name)
 }
 
 fn up(pod: &Pod) -> impl Iterator<Item = &Container> {
@@ -293,11 +298,11 @@ fn renew(pod: &Pod, container: &Container) -> String {
     match pod.origin {
         // any end of one container makes the kubelet look at the sandbox again
         Origin::Kubernetes => format!(
-            "`docker kill {}`: the kubelet then makes the pod anew, with another IP",
-            short(&container.id)
+            "`{}`: the kubelet then makes the pod anew, with another IP",
+            command_line::with("docker kill", [short(&container.id)])
         ),
-        Origin::Lab => format!("devnet lab restart {}", pod.name),
-        Origin::Docker => format!("docker restart {}", short(&container.id)),
+        Origin::Lab => command_line::with("devnet lab restart", [title(pod)]),
+        Origin::Docker => command_line::with("docker restart", [short(&container.id)]),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Pod, short};
 use crate::error::{Error, Result};
+use crate::wording::counted;
 
 /// How well an argument fits a pod; better is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +111,7 @@ fn ambiguous(wanted: &str, several: &[&Pod]) -> Error {
     if several.len() > SHOWN {
         list.push(format!("and {} more", several.len() - SHOWN));
     }
-    Error::usage(format!("`{wanted}` fits {} pods", several.len()))
+    Error::usage(format!("`{wanted}` fits {}", counted(several.len(), "pod")))
         .because(list.join("\n           "))
         .hint("say `NAMESPACE/NAME`, a UID or an ID")
 }

@@ -75,7 +75,7 @@ impl Display {
         match &mut self.how {
             How::Plain(plain) => plain.lines(&self.graph, &changes, now, self.steps_color),
             How::Json => {
-                serde_json::to_string(update).map_or_else(|_| String::new(), |line| line + "\n")
+                crate::json::line(update).map_or_else(|_| String::new(), |line| line + "\n")
             }
             How::Tty(_) | How::Quiet => String::new(),
         }

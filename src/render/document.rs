@@ -4,17 +4,16 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pod::Pod;
+use crate::visible::field;
 
 /// A document as JSON, for people's eyes too.
 ///
 /// # Errors
 /// When serde can't write it.
 pub(crate) fn json<T: Serialize>(document: &T) -> Result<String> {
-    serde_json::to_string_pretty(document)
-        .map(|text| text + "\n")
-        .map_err(|error| Error::failed("could not write JSON").because(error))
+    Ok(crate::json::pretty(document)? + "\n")
 }
 
 /// A document as JSON in one line.
@@ -22,9 +21,7 @@ pub(crate) fn json<T: Serialize>(document: &T) -> Result<String> {
 /// # Errors
 /// When serde can't write it.
 pub(crate) fn json_line<T: Serialize>(document: &T) -> Result<String> {
-    serde_json::to_string(document)
-        .map(|text| text + "\n")
-        .map_err(|error| Error::failed("could not write JSON").because(error))
+    Ok(crate::json::line(document)? + "\n")
 }
 
 /// A document as YAML.
@@ -103,11 +100,4 @@ pub(crate) fn tsv(pods: &[Pod]) -> String {
 
 fn number(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
-}
-
-/// A field holds no tab and no line break.
-pub(super) fn field(text: &str) -> String {
-    crate::ui::visible(text)
-        .replace('\t', "\\t")
-        .replace('\n', "\\n")
 }

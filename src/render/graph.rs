@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::pod::graph::{Drawn, Edge, End, Graph, Opening};
-use crate::ui::visible;
+use crate::visible::field;
 
 /// Ports of one holder in one line, as `80 53/udp (9090)`; those in parentheses are the pod's alone.
 pub(super) fn ports(ports: Option<&[Opening]>) -> String {
@@ -80,7 +80,7 @@ fn lines(texts: &[String], escape: impl Fn(&str) -> String, line_break: &str) ->
     texts
         .iter()
         .filter(|text| !text.is_empty())
-        .map(|text| escape(&visible(text).replace(['\n', '\t'], " ")))
+        .map(|text| escape(&field(text)))
         .collect::<Vec<_>>()
         .join(line_break)
 }

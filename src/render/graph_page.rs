@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::graph::{UNKNOWN, address, edge_label, port_label, state_word};
 use super::graph_svg::{drawing, escaped};
 use crate::pod::graph::{Drawn, End, Graph, Opening};
+use crate::wording::counted;
 
 /// The page. `where_from` names the nodes, `when` is their clocks' time.
 pub(crate) fn page(graph: &Graph, where_from: &str, when: &str) -> String {
@@ -33,20 +34,16 @@ pub(crate) fn page(graph: &Graph, where_from: &str, when: &str) -> String {
     ])
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 fn summary(graph: &Graph) -> String {
     let containers = graph.pods.iter().map(|host| host.containers.len()).sum();
     let connections: usize = graph.edges().iter().map(|edge| edge.count).sum();
     let findings: usize = graph.pods.iter().map(|host| host.findings.len()).sum();
     let mut words = vec![
-        counted(graph.pods.len(), "pod", "pods"),
-        counted(containers, "container", "containers"),
+        counted(graph.pods.len(), "pod"),
+        counted(containers, "container"),
     ];
     if graph.edges.is_some() {
-        words.push(counted(connections, "connection now", "connections now"));
+        words.push(counted(connections, "connection") + " now");
     }
     if graph.is_blind() {
         words.push(match graph.edges {
@@ -55,7 +52,7 @@ fn summary(graph: &Graph) -> String {
         });
     }
     if findings > 0 {
-        words.push(counted(findings, "finding", "findings"));
+        words.push(counted(findings, "finding"));
     }
     words.join(" \u{b7} ")
 }

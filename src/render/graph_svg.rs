@@ -9,19 +9,19 @@ use super::graph_layout::{
     FOOT, HEAD, Item, Layout, OUTSIDE_HEIGHT, ROW, WIDTH, height, item, layout,
 };
 use crate::pod::graph::{Drawn, Edge, End, Graph, Opening, Part};
-use crate::ui::visible;
+use crate::visible::field;
+use crate::wording::counted;
 
 /// Text for SVG and HTML: nothing of it is markup, and nothing of it moves other text.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in visible(text).chars() {
+    for c in field(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(' '),
             c => out.push(c),
         }
     }
@@ -42,7 +42,10 @@ pub(super) fn drawing(graph: &Graph, link: &str) -> String {
     let (width, height) = (layout.width.max(300), layout.height.max(120));
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"pods\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{}\">\n<style>{}</style>\n<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto-start-reverse\"><path d=\"M0 0 8 4 0 8z\" class=\"arrow\"/></marker></defs>\n<rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>\n",
-        escaped(&format!("{} pods and their connections", graph.pods.len())),
+        escaped(&match graph.pods.len() {
+            1 => "1 pod and its connections".to_owned(),
+            many => format!("{} and their connections", counted(many, "pod")),
+        }),
         crate::template::GRAPH_DRAWING_STYLE.trim_end(),
     );
     if graph.pods.is_empty() {
@@ -74,7 +77,7 @@ pub(super) fn drawing(graph: &Graph, link: &str) -> String {
 
 /// What is longer than a card is wide ends in dots; its whole stands in a tooltip.
 fn cut(text: &str, columns: usize) -> String {
-    let text = visible(text).replace(['\n', '\t'], " ");
+    let text = field(text);
     if super::width(&text) <= columns {
         return text;
     }

@@ -24,26 +24,30 @@ pub(crate) fn table(images: &[Shown], several: bool, style: Style) -> String {
             Some(name) => Cell::plain(style.text(name)),
             None => Cell::new("<none>", Tone::Dim),
         };
-        let node = if several { image.node.as_str() } else { "" };
+        let node = if several {
+            style.text(&image.node)
+        } else {
+            String::new()
+        };
         let users: Vec<String> = image
             .pods
             .iter()
-            .map(|pod| style.text(pod))
+            .cloned()
             .chain(
                 image
                     .containers
                     .iter()
-                    .map(|name| format!("container {}", style.text(name))),
+                    .map(|name| format!("container {name}")),
             )
             .collect();
         rows.push(vec![
             name,
             Cell::plain(node),
-            Cell::new(short(&image.id), Tone::Dim),
+            Cell::new(style.text(short(&image.id)), Tone::Dim),
             size(Some(image.size)),
             size(image.shared),
             size(image.unique),
-            Cell::plain(users.join(", ")),
+            Cell::plain(style.list(&users, style.room_for_names())),
         ]);
         for name in image.names.iter().skip(1) {
             rows.push(vec![Cell::plain(style.text(name))]);
@@ -91,6 +95,25 @@ mod tests {
         app:v2
         <none>  bbbbbbbbbbbb   999 B       ?       ?
         ");
+        let pods = |count: usize| {
+            (0..count)
+                .map(|n| format!("shop/storefront-with-a-long-name-5d8f7c9b6-x{n:04}"))
+                .collect()
+        };
+        let image = |name: &str, count: usize| Shown {
+            id: format!("sha256:{}", "c".repeat(64)),
+            names: vec![name.into()],
+            size: 2_100_000,
+            pods: pods(count),
+            ..Shown::default()
+        };
+        let narrow = Style {
+            columns: 80,
+            ..style
+        };
+        let long = format!("registry.example/{}:v1", "team/".repeat(30));
+        let images = [image("app:v1", 25), image("db:v1", 2), image(&long, 1)];
+        insta::assert_snapshot!(table(&images, false, narrow));
         assert_eq!(created(0).as_deref(), Some("1970-01-01T00:00:00Z"));
     }
 }

@@ -4,7 +4,8 @@ use super::table::{Cell, lay_out};
 use super::{Style, Tone};
 use crate::lab::claim::Proof;
 use crate::lab::member::{Found, LabPod};
-use crate::ui::visible;
+use crate::visible::field;
+use crate::wording::{MANY, counted, listed};
 
 /// A line for each pod.
 pub(crate) fn pods(pods: &[LabPod], style: Style) -> String {
@@ -16,12 +17,12 @@ fn row(pod: &LabPod) -> Vec<Cell> {
     let said = |one: &Found| format!("{} (attempt {})", one.state, one.attempt());
     let containers: Vec<String> = pod
         .current()
-        .map(|(name, one)| visible(&format!("{name} {}", said(one))))
+        .map(|(name, one)| field(&format!("{name} {}", said(one))))
         .collect();
     let sandbox = pod.sandbox();
     let alive = sandbox.is_some_and(Found::is_alive);
     vec![
-        Cell::plain(visible(&pod.full_name())),
+        Cell::plain(field(&pod.full_name())),
         Cell::plain(
             sandbox
                 .and_then(Found::address)
@@ -31,7 +32,7 @@ fn row(pod: &LabPod) -> Vec<Cell> {
             sandbox.map_or_else(|| "gone".into(), said),
             if alive { Tone::Plain } else { Tone::Bad },
         ),
-        Cell::plain(containers.join(", ")),
+        Cell::plain(listed(&containers, MANY)),
     ]
 }
 
@@ -48,17 +49,20 @@ pub(crate) fn proofs(proofs: &[Proof], style: Style) -> String {
         };
         let word = style.paint(word, tone);
         lines.push(format!("{word}: {}\n", proof.claim));
+        let seen = super::first_of(&proof.evidence, |seen| style.sentence(seen));
         lines.extend(
-            proof
-                .evidence
-                .iter()
-                .map(|seen| format!("    {}\n", style.paint(&visible(seen), Tone::Dim))),
+            seen.iter()
+                .map(|seen| format!("    {}\n", style.paint(seen, Tone::Dim))),
         );
     }
     let held = proofs
         .iter()
         .filter(|proof| proof.holds == Some(true))
         .count();
-    lines.push(format!("{held} of {} claims hold\n", proofs.len()));
+    lines.push(format!(
+        "{held} of {} {}\n",
+        counted(proofs.len(), "claim"),
+        if proofs.len() == 1 { "holds" } else { "hold" }
+    ));
     lines.concat()
 }

@@ -1,12 +1,14 @@
 //! What `devnet load` says: the plan, and what was sent.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::error::Kind;
 use crate::image::digest::DiffId;
-use crate::ui::visible;
+use crate::visible::field;
+use crate::wording::counted;
 
 /// What became of one image on one node; the contract's JSON.
 #[derive(Debug, Default, Serialize)]
@@ -67,7 +69,7 @@ pub(crate) fn plan(rows: &[Row]) -> String {
         let what = if row.same_engine {
             "the same engine: nothing to do".into()
         } else if let Some(error) = &row.error {
-            visible(error)
+            field(error)
         } else if row.layers_sent == 0 {
             "has all layers".into()
         } else {
@@ -76,11 +78,12 @@ pub(crate) fn plan(rows: &[Row]) -> String {
                 sent => format!(", {} of {}", bytes(sent), bytes(row.bytes_total)),
             };
             format!(
-                "lacks {} of {} layers{size}",
-                row.layers_sent, row.layers_total
+                "lacks {} of {}{size}",
+                row.layers_sent,
+                counted(row.layers_total, "layer")
             )
         };
-        let (node, image) = (visible(&row.node), visible(&row.image));
+        let (node, image) = (field(&row.node), field(&row.image));
         let _infallible = writeln!(text, "{node}  {image}  {what}");
         if row.same_engine || row.error.is_some() {
             continue;
@@ -90,7 +93,7 @@ pub(crate) fn plan(rows: &[Row]) -> String {
             let size = layer.size.map_or_else(|| "?".into(), bytes);
             // as much of a digest as docker shows
             let short = layer.diff_id.get(..19).unwrap_or(&layer.diff_id);
-            let _infallible = writeln!(text, "  {what}  {}  {size:>8}", visible(short));
+            let _infallible = writeln!(text, "  {what}  {}  {size:>8}", field(short));
         }
     }
     text
@@ -105,12 +108,13 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
         return lines;
     }
     let mut images: Vec<&str> = rows.iter().map(|row| row.image.as_str()).collect();
-    images.dedup();
+    let mut seen = BTreeSet::new();
+    images.retain(|image| seen.insert(*image));
     for image in images {
         let of_image = || rows.iter().filter(move |row| row.image == image);
         for row in of_image() {
             if let Some(error) = &row.error {
-                lines.push(format!("{}: {image}: {}", row.node, visible(error)));
+                lines.push(format!("{}: {image}: {}", row.node, field(error)));
             } else if row.same_engine {
                 lines.push(format!(
                     "{}: {image}: the host engine is this node's engine: nothing to do",
@@ -124,8 +128,11 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
         let Some(first) = done.first() else { continue };
         let sent: u64 = done.iter().map(|row| row.bytes_sent).sum();
         let where_to = match done.as_slice() {
-            [one] => one.node.clone(),
-            several => format!("{} nodes", several.len()),
+            [one, others @ ..] if others.iter().all(|row| row.node == one.node) => one.node.clone(),
+            several => {
+                let nodes: BTreeSet<&str> = several.iter().map(|row| row.node.as_str()).collect();
+                counted(nodes.len(), "node")
+            }
         };
         lines.push(if sent == 0 {
             format!("{image}: already on {where_to}, nothing sent")
@@ -245,6 +252,15 @@ mod tests {
         assert_eq!(
             lines(&rows),
             ["app:dev: sent 2.1 MB of 2.6 GB to 3 nodes in 0.25 s"]
+        );
+        assert_eq!(
+            lines(&[row("a", 700_000), row("b", 700_000), row("a", 0)]),
+            ["app:dev: sent 1.4 MB of 2.6 GB to 2 nodes in 0.25 s"],
+            "one node counts once"
+        );
+        assert_eq!(
+            lines(&[row("a", 0), row("a", 0)]),
+            ["app:dev: already on a, nothing sent"]
         );
         assert_eq!(
             lines(&[row("a", 0)]),

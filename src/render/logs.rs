@@ -1,7 +1,7 @@
 //! Log lines of one or more containers: put together from messages, merged in time order, and
 //! written with a prefix and a colour each. Pure: bytes and times in, bytes out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
@@ -302,26 +302,49 @@ pub(crate) struct Writer {
     unfinished: Option<(usize, bool)>,
 }
 
+/// How many columns of a terminal a line's prefix may take.
+const WIDEST_PREFIX: usize = 40;
+
+/// The sources' names as they stand before lines; for a person long ones are cut in their middle,
+/// where they are still different then.
+fn prefixes(names: &[String], for_a_person: bool) -> Vec<String> {
+    let whole: Vec<String> = names
+        .iter()
+        .map(|name| crate::visible::field(name))
+        .collect();
+    let cut: Vec<String> = whole
+        .iter()
+        .map(|name| super::shortened(name, WIDEST_PREFIX, ".."))
+        .collect();
+    let different = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
+    if for_a_person && different(&cut) == different(&whole) {
+        cut
+    } else {
+        whole
+    }
+}
+
 /// Colours that can be read on dark and on light.
 const COLORS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
 
 impl Writer {
     /// A writer for sources of these names.
     pub(crate) fn new(names: &[String], look: Look) -> Self {
-        let width = names.iter().map(String::len).max().unwrap_or(0);
+        let shown = prefixes(names, look.clean);
+        let widest = shown.iter().map(|name| super::width(name)).max();
         let prefix = |(place, name): (usize, &String)| {
-            let name = crate::ui::visible(name);
+            let filling = " ".repeat(widest.unwrap_or(0) - super::width(name));
             let code = COLORS[place % COLORS.len()];
             if !look.prefix {
                 String::new()
             } else if look.color {
-                format!("\x1b[{code}m{name:<width$}\x1b[0m | ")
+                format!("\x1b[{code}m{name}{filling}\x1b[0m | ")
             } else {
-                format!("{name:<width$} | ")
+                format!("{name}{filling} | ")
             }
         };
         Self {
-            prefixes: names
+            prefixes: shown
                 .iter()
                 .enumerate()
                 .map(|named| prefix(named).into_bytes())
@@ -346,7 +369,9 @@ impl Writer {
         }
         if self.look.clean {
             let text = line.text.strip_suffix(b"\r").unwrap_or(&line.text);
-            out.extend_from_slice(crate::ui::visible(&String::from_utf8_lossy(text)).as_bytes());
+            out.extend_from_slice(
+                crate::visible::of_a_program(&String::from_utf8_lossy(text)).as_bytes(),
+            );
         } else {
             out.extend_from_slice(&line.text);
         }

@@ -28,6 +28,6 @@ pub(crate) fn write(out: &mut Vec<u8>, pod: &Pod, container: &str, line: &Line) 
         partial: !line.end,
     };
     // text and a flag can always be written
-    let _infallible = serde_json::to_writer(&mut *out, &object);
+    let _infallible = crate::json::append(out, &object);
     out.push(b'\n');
 }

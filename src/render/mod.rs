@@ -24,6 +24,7 @@ pub(crate) mod ports;
 pub(crate) mod table;
 mod traffic;
 
+use crate::wording::first_names;
 use jiff::{SignedDuration, Timestamp};
 
 /// How text may look where it will be read.
@@ -78,9 +79,41 @@ impl Style {
         }
     }
 
+    /// A name from an engine in at most so many columns.
+    pub(crate) fn name(self, name: &str, columns: usize) -> String {
+        shortened(&self.text(name), columns, self.glyph("\u{2026}", ".."))
+    }
+
+    /// A sentence in which no word is so long that it hides the others; blanks are kept.
+    pub(crate) fn sentence(self, text: &str) -> String {
+        /// An image's digest has more, a pod's name has mostly less.
+        const LONGEST: usize = 48;
+        let words: Vec<String> = text
+            .split(' ')
+            .map(|word| self.name(word, LONGEST))
+            .collect();
+        words.join(" ")
+    }
+
+    /// The first of many names that fit into so many columns, and how many more there are.
+    pub(crate) fn list(self, names: &[String], columns: usize) -> String {
+        let shown: Vec<String> = names.iter().map(|name| self.name(name, columns)).collect();
+        let fits = |count: &usize| {
+            let all: usize = shown.iter().take(*count).map(|name| width(name) + 2).sum();
+            all <= columns + 2
+        };
+        let most = (1..=shown.len()).take_while(fits).last().unwrap_or(1);
+        first_names(&shown, most)
+    }
+
+    /// How many columns a pod's name may take in a table.
+    pub(crate) fn room_for_names(self) -> usize {
+        (self.columns / 2).clamp(20, 60)
+    }
+
     /// Text from an engine, made safe to show and, where it must be, plain ASCII.
     pub(crate) fn text(self, text: &str) -> String {
-        let text = crate::ui::visible(text).replace(['\n', '\t'], " ");
+        let text = crate::visible::field(text);
         if self.unicode {
             return text;
         }
@@ -93,6 +126,45 @@ impl Style {
             })
             .collect()
     }
+}
+
+/// Lines of what was seen: the first of many, then how many more there are.
+pub(crate) fn first_of<T>(all: &[T], line: impl Fn(&T) -> String) -> Vec<String> {
+    /// How many lines a finding bears.
+    const SHOWN: usize = 10;
+    let shown = if all.len() <= SHOWN + 1 {
+        all.len()
+    } else {
+        SHOWN
+    };
+    let mut lines: Vec<String> = all.iter().take(shown).map(line).collect();
+    if shown < all.len() {
+        lines.push(format!("and {} more", all.len() - shown));
+    }
+    lines
+}
+
+/// A text that takes at most so many columns: what is longer is cut in its middle, since names
+/// differ at their ends.
+pub(crate) fn shortened(text: &str, columns: usize, dots: &str) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let room = columns.saturating_sub(width(dots));
+    let fitting = |letters: &mut dyn Iterator<Item = char>, room: usize| -> Vec<char> {
+        let mut taken = 0;
+        letters
+            .take_while(|c| {
+                taken += unicode_width::UnicodeWidthChar::width(*c).unwrap_or(0);
+                taken <= room
+            })
+            .collect()
+    };
+    let start = fitting(&mut text.chars(), room / 2);
+    let end = fitting(&mut text.chars().rev(), room - room / 2);
+    let start: String = start.into_iter().collect();
+    let end: String = end.into_iter().rev().collect();
+    format!("{start}{dots}{end}")
 }
 
 /// How many columns of a terminal a text takes, colours aside.
@@ -136,6 +208,17 @@ mod tests {
         let age = |seconds| short_duration(SignedDuration::from_secs(seconds));
         let all = [-5, 0, 119, 120, 7199, 7200, 172_799, 172_800].map(age);
         assert_eq!(all, ["0s", "0s", "119s", "2m", "119m", "2h", "47h", "2d"]);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_in_its_middle() {
+        assert_eq!(shortened("shop/web", 8, "\u{2026}"), "shop/web");
+        assert_eq!(
+            shortened("shop/web-5d8f7c9-x2x4z", 9, "\u{2026}"),
+            "shop\u{2026}2x4z"
+        );
+        assert_eq!(shortened("漢漢漢漢漢漢", 7, ".."), "漢..漢");
+        assert_eq!(width(&shortened(&"x".repeat(300), 24, "\u{2026}")), 24);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::pod::short;
 use crate::pod::{
     Container, Finding, Node, Pod, PodState, Snapshot, Socket, is_init, is_up, timestamp,
 };
+use crate::wording::{SOME, counted, grouped, listed};
 
 /// How much to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +65,11 @@ fn head(node: &Node, pods: &[&Pod], snapshot: &Snapshot, style: Style) -> String
             node.runtime,
             node.version.as_deref().unwrap_or("?")
         ),
-        count(pods.len(), "pod"),
-        count(containers, "container"),
+        counted(pods.len(), "pod"),
+        counted(containers, "container"),
     ];
     if found > 0 {
-        parts.push(count(found, "finding"));
+        parts.push(counted(found, "finding"));
     }
     format!(
         "{}  {}\n",
@@ -79,10 +80,6 @@ fn head(node: &Node, pods: &[&Pod], snapshot: &Snapshot, style: Style) -> String
             .collect::<Vec<_>>()
             .join(dot)
     )
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<Vec<Cell>> {
@@ -261,6 +258,13 @@ fn listening(pod: &Pod, container: Option<&str>, style: Style) -> String {
             format!("{port}{proto}{scope}")
         })
         .collect();
+    /// How many ports a line bears.
+    const SHOWN: usize = 12;
+    if texts.len() > SHOWN + 1 {
+        let more = texts.len() - SHOWN;
+        texts.truncate(SHOWN);
+        texts.push(format!("and {more} more"));
+    }
     texts.extend(lost_ports(pod, container, style));
     texts.join(" ")
 }
@@ -301,7 +305,14 @@ pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
         _ => 2,
     });
     let mut text = String::new();
-    for (title, finding) in all {
+    // what is equal but for the pod is said once
+    let groups = grouped(all, |(_, finding)| {
+        (finding.code, finding.severity, finding.message.as_str())
+    });
+    for group in groups {
+        let Some((_, finding)) = group.first() else {
+            continue;
+        };
         if text.is_empty() {
             text.push('\n');
         }
@@ -310,17 +321,38 @@ pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
             "warning" => (style.glyph("⚠", "!"), Tone::Odd),
             _ => (style.glyph("ℹ", "i"), Tone::Dim),
         };
-        let title = title
-            .map(|title| style.text(&title) + "  ")
-            .unwrap_or_default();
-        let message = style.text(&finding.message);
+        let titles: Vec<String> = group
+            .iter()
+            .filter_map(|(title, _)| title.as_ref())
+            .map(|title| style.text(title))
+            .collect();
+        let title = match titles.len() {
+            0 => String::new(),
+            1 => titles.concat() + "  ",
+            several => format!(
+                "{} ({})  ",
+                counted(several, "pod"),
+                style.sentence(&listed(&titles, SOME))
+            ),
+        };
+        let message = style.sentence(&finding.message);
         text.push_str(&wrapped(
             &format!("{} {title}{message}", style.paint(glyph, tone)),
             0,
             style,
         ));
-        if let Some(hint) = &finding.hint {
-            text.push_str(&wrapped(&format!("fix: {}", style.text(hint)), 2, style));
+        let mut hints: Vec<&str> = group
+            .iter()
+            .filter_map(|(_, finding)| finding.hint.as_deref())
+            .collect();
+        hints.dedup();
+        if let Some(hint) = hints.first() {
+            let others = match hints.len() {
+                1 => "",
+                _ => " (and so for the others)",
+            };
+            let fix = format!("fix: {}{others}", style.text(hint));
+            text.push_str(&wrapped(&fix, 2, style));
         }
     }
     text

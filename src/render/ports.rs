@@ -127,7 +127,7 @@ pub(crate) fn tsv(pods: &[Pod]) -> String {
                     &inode,
                     &hosts,
                 ];
-                text.push_str(&cells.map(super::document::field).join("\t"));
+                text.push_str(&cells.map(crate::visible::field).join("\t"));
                 text.push('\n');
             };
             if socket.owners.is_empty() {

@@ -1,5 +1,6 @@
 //! Rows of cells, aligned without borders. The last column is not padded; a first cell that is
-//! too long for its column stands on a line of its own instead of being cut.
+//! too long for its column stands on a line of its own instead of being cut; others are cut in their
+//! middle.
 
 use super::{Style, Tone, width};
 
@@ -43,6 +44,7 @@ const GAP: usize = 2;
 /// Lays rows out under each other; columns that are empty in every row are left out. Lines that
 /// hold one cell only are not aligned with the others.
 pub(crate) fn lay_out(heads: &[&str], rows: &[Vec<Cell>], style: Style) -> String {
+    let rows: Vec<Vec<Cell>> = rows.iter().map(|row| fitting(row, style)).collect();
     let used: Vec<usize> = (0..heads.len())
         .filter(|column| {
             rows.iter()
@@ -76,7 +78,7 @@ pub(crate) fn lay_out(heads: &[&str], rows: &[Vec<Cell>], style: Style) -> Strin
             .unwrap_or(0);
     }
     let mut text = String::new();
-    for row in [&head].into_iter().chain(rows) {
+    for row in [&head].into_iter().chain(&rows) {
         let mut line = String::new();
         let mut column_end = 0;
         for (place, (column, width_of_column)) in used.iter().zip(&widths).enumerate() {
@@ -106,6 +108,27 @@ pub(crate) fn lay_out(heads: &[&str], rows: &[Vec<Cell>], style: Style) -> Strin
         text.push('\n');
     }
     text
+}
+
+/// A row whose texts, but for the first, fit on the screen: what is longer is cut in its middle.
+fn fitting(row: &[Cell], style: Style) -> Vec<Cell> {
+    let last = row.len().saturating_sub(1);
+    let dots = style.glyph("\u{2026}", "..");
+    row.iter()
+        .enumerate()
+        .map(|(place, cell)| {
+            let room = match place {
+                // what a row is called may be typed next: it stays whole
+                0 => usize::MAX,
+                _ if place == last => style.columns,
+                _ => style.room_for_names(),
+            };
+            Cell {
+                text: super::shortened(&cell.text, room, dots),
+                ..cell.clone()
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

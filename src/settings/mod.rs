@@ -109,7 +109,7 @@ impl Settings {
             .path("XDG_CONFIG_HOME")
             .filter(|path| path.is_absolute())
             .or_else(dirs::config_dir)
-            .map(|folder| folder.join("devnet/config.yaml"))
+            .map(|folder| folder.join("devnet").join("config.yaml"))
     }
 
     /// What the config file says.

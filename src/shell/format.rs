@@ -65,9 +65,7 @@ impl Format {
 }
 
 fn json<T: serde::Serialize>(values: &T) -> Result<String> {
-    serde_json::to_string(values)
-        .map(|text| text + "\n")
-        .map_err(|error| Error::failed("could not write JSON").because(error))
+    Ok(crate::json::line(values)? + "\n")
 }
 
 /// In single quotes nothing is special to any reader; a value with a single quote stands in

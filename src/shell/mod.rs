@@ -8,6 +8,7 @@ mod quote;
 mod quote_tests;
 
 pub(crate) use self::format::Format;
+use crate::command_line;
 use crate::docker_env::plan::Change;
 use crate::error::{Error, Result};
 
@@ -172,8 +173,8 @@ impl Shell {
     }
 
     /// How a person takes what `devnet env` prints; `arguments` are those that devnet was called with.
-    pub(crate) fn how_to_take_it(self, arguments: &str) -> Option<String> {
-        let call = format!("devnet {arguments}");
+    pub(crate) fn how_to_take_it(self, arguments: &[String]) -> Option<String> {
+        let call = format!("devnet {}", self.typed(arguments));
         Some(match self {
             Self::Bash | Self::Zsh | Self::Ksh | Self::Sh | Self::Dash => {
                 format!("eval \"$({call})\"")
@@ -190,6 +191,25 @@ impl Shell {
             ),
             Self::None => return None,
         })
+    }
+
+    /// Arguments as a person types them.
+    fn typed(self, arguments: &[String]) -> String {
+        let one = |argument: &String| {
+            let plain = command_line::of([argument]);
+            match self {
+                _ if plain == *argument => plain,
+                Self::Bash | Self::Zsh | Self::Ksh | Self::Sh | Self::Dash => plain,
+                Self::Cmd | Self::Emacs | Self::None => format!("\"{argument}\""),
+                _ => self.word(argument),
+            }
+        };
+        let all: Vec<String> = arguments.iter().map(one).collect();
+        match self {
+            // it stands within a string of Lisp
+            Self::Emacs => all.join(" ").replace('\\', "\\\\").replace('"', "\\\""),
+            _ => all.join(" "),
+        }
     }
 
     fn title(self) -> &'static str {

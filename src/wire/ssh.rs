@@ -152,7 +152,11 @@ impl How {
             return Known::pinned(folder.join("known_nodes"), name, place.host, place.port);
         }
         let home = self.home.as_ref().ok_or_else(nowhere)?;
-        Known::in_known_hosts(home.join(".ssh/known_hosts"), place.host, place.port)
+        Known::in_known_hosts(
+            home.join(".ssh").join("known_hosts"),
+            place.host,
+            place.port,
+        )
     }
 
     /// The agent's keys, then the usual files: ssh's own order.

@@ -393,7 +393,7 @@ fn nodes_that_podman_runs_are_found_through_its_api_or_its_program() {
         "{out}"
     );
     // through the program, where nothing serves the API
-    let out = env(&[wsl], &[]);
+    let out = env(&[wsl, ("PATH", "/nowhere")], &[]);
     assert_eq!(out.code, 3, "{out}");
     assert!(out.stderr.contains("no `podman` on PATH"), "{out}");
     podman(&sandbox, "podded", "running", &[(2376, port), (22, "4022")]);

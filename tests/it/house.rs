@@ -224,3 +224,99 @@ fn a_circle_is_found() {
     let expected = ["a/x.rs", "a/z.rs", "b/y.rs"].map(str::to_owned);
     assert_eq!(circles, [BTreeSet::from(expected)]);
 }
+
+/// A source without its tests and comments, with its texts.
+fn without_tests(name: &str, text: &str) -> String {
+    if source::is_tests(name) {
+        return String::new();
+    }
+    let ends = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\n#["];
+    let end = ends.iter().filter_map(|mark| text.find(mark)).min();
+    let text = &text[..end.unwrap_or(text.len())];
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// The texts in quotes of a piece of code, without those that hold quotes themselves.
+fn texts(code: &str) -> impl Iterator<Item = &str> {
+    code.lines()
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+#[test]
+fn a_command_that_is_shown_is_quoted_at_one_door() {
+    let starts = [
+        "devnet -",
+        "devnet lab ",
+        "devnet logs",
+        "devnet load",
+        "devnet ports",
+        "devnet inspect",
+        "minikube start",
+        "minikube delete",
+        "minikube ssh",
+        "minikube -",
+        "docker kill",
+        "docker rm",
+        "docker restart",
+        "docker unpause",
+        "docker context rm",
+        "docker -",
+        "kubectl ",
+    ];
+    for (name, text) in source::files() {
+        let code = without_tests(&name, &text);
+        for text in texts(&code) {
+            let whole = starts.iter().any(|start| text.starts_with(start)) && text.contains('{');
+            let in_ticks = text.split('`').skip(1).step_by(2).any(|ticked| {
+                let program = ticked.split(' ').next().unwrap_or_default();
+                ["devnet", "docker", "kubectl", "minikube"].contains(&program)
+                    && ticked.contains('{')
+            });
+            assert!(
+                !whole && !in_ticks,
+                "src/{name} says `{text}`: command_line.rs quotes the words of a command"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_shown_as_json_goes_through_one_door() {
+    // those write what only machines read: files, labels, layers, variables
+    let others = [
+        "commands/load/blobs.rs",
+        "commands/switch.rs",
+        "docker_env/plan.rs",
+        "host/journal.rs",
+        "image/repack.rs",
+        "json.rs",
+        "lab/plan.rs",
+        "load/transfer_store.rs",
+        "render/inspect.rs",
+    ];
+    for (name, text) in source::files() {
+        let code = without_tests(&name, &text);
+        let shows = code.contains("serde_json::to_") || code.contains(":#}");
+        assert!(
+            !shows || others.contains(&name.replace('\\', "/").as_str()),
+            "src/{name} writes JSON: json.rs does, without characters that a terminal obeys"
+        );
+    }
+}
+
+#[test]
+fn a_path_is_joined_part_by_part() {
+    for (name, text) in source::files() {
+        let code = without_tests(&name, &text);
+        for part in code.split(".join(\"").skip(1) {
+            let part = part.split('"').next().unwrap_or_default();
+            assert!(
+                part == "/" || !part.contains('/'),
+                "src/{name} joins `{part}`: under Windows it would be shown with both slashes"
+            );
+        }
+    }
+}

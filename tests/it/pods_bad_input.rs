@@ -178,10 +178,51 @@ fn a_slow_engine_is_waited_for() {
     assert_eq!(document["pods"][0]["containers"][0]["shares"]["net"], true);
 }
 
+/// Whether a terminal would obey a character, or show nothing of it.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
+        || matches!(c, '\u{200b}' | '\u{2028}' | '\u{202e}' | '\u{2066}')
+}
+
+#[test]
+fn a_command_in_a_hint_names_what_was_meant_and_runs_nothing_else() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "hinted");
+    let id = made.add("app", &[], &["/bin/busybox", "false"]);
+    made.docker(&["wait", &id]);
+    let evil = "app $(touch PWN)`touch PWN`;'\"\u{9b}\n";
+    let named = id.clone();
+    let (_folder, proxy) = through(&ground, move |path, body| {
+        if path.ends_with("/json") && body["Id"] == named.as_str() {
+            body["Config"]["Labels"]["io.kubernetes.container.name"] = json!(evil);
+            body["RestartCount"] = json!(5);
+        }
+    });
+    let sandbox = Sandbox::bare();
+    let output = sandbox.devnet(&["-H", &proxy.url(), "exec", "hinted", "-c", evil, "--", "x"]);
+    let hint = output
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("hint: `"));
+    let hint = hint.unwrap_or_else(|| panic!("{output}"));
+    assert!(!hint.contains(is_obeyed), "{hint:?}");
+    let (command, _) = hint["hint: `".len()..].rsplit_once("` may").unwrap();
+    let script = format!("devnet() {{ printf '%s\\0' \"$@\"; }}\n{command}");
+    let shell = sandbox
+        .command("dash")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(shell.stdout).unwrap();
+    assert_eq!(words, format!("logs\0hinted\0{evil}\0"), "{script}");
+    assert!(!sandbox.home().join("PWN").exists());
+    assert!(!std::path::Path::new("PWN").exists());
+}
+
 #[test]
 fn labels_and_names_can_not_move_the_cursor_or_break_lines() {
     let Some(ground) = ground() else { return };
-    let evil = "a\u{1b}[2Jb\nc\td\u{202e}e\u{7}";
+    let evil = "a\u{1b}[2Jb\nerror: c\td\u{202e}e\u{7}\u{7f}\u{9b}\u{9d}\u{2066}\u{200b}\u{2028}";
     let mut made = Made::new(&ground, "evil");
     made.add(
         "app",
@@ -211,8 +252,34 @@ fn labels_and_names_can_not_move_the_cursor_or_break_lines() {
         &["pods", "--ns", "evil"],
     ] {
         let shown = devnet(arguments).ok();
-        let bad = |c: char| c.is_control() && c != '\n' && c != '\t' || c == '\u{202e}';
-        assert!(!shown.contains(bad), "{arguments:?}: {shown:?}");
+        assert!(!shown.contains(is_obeyed), "{arguments:?}: {shown:?}");
+        assert!(!shown.contains("\nerror:"), "{arguments:?}: {shown}");
+    }
+    // also where a program reads it, since it may be a terminal's program: an escape is the same text
+    for arguments in [
+        &["pods", "-o", "json"][..],
+        &["pods", "-o", "yaml"],
+        &["inspect", "evil", "-o", "json"],
+        &["ports", "-o", "json"],
+        &["history", "evil"],
+        &["history", "evil", "-o", "json"],
+        &["graph", "-o", "dot"],
+        &["graph", "-o", "mermaid"],
+        &["graph", "-o", "svg"],
+        &["graph", "-o", "html"],
+        &["graph", "-o", "json"],
+        &["images"],
+        &["images", "-o", "json"],
+        &["check", "evil"],
+        &["check", "evil", "-o", "json"],
+        &["logs", "evil"],
+    ] {
+        let output = devnet(arguments);
+        for shown in [&output.stdout, &output.stderr] {
+            assert!(!shown.contains(is_obeyed), "{arguments:?}: {shown:?}");
+            let forged = shown.lines().any(|line| line.starts_with("error: c"));
+            assert!(!forged, "{arguments:?}: {shown}");
+        }
     }
     let names = devnet(&["pods", "-o", "name", "evil"]).ok();
     assert_eq!(names.lines().count(), 1, "{names:?}");

@@ -295,7 +295,7 @@ fn dry_run(
     });
     context
         .ui
-        .data(&format!("{plan:#}\n"))
+        .data(&crate::render::document::json(&plan)?)
         .map_err(|error| Error::failed("stdout can't be written").because(error))
 }
 

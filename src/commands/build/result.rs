@@ -152,5 +152,5 @@ pub(super) fn metadata(built: &Built) -> String {
             (key.clone(), value)
         })
         .collect();
-    format!("{:#}\n", serde_json::Value::from(all))
+    crate::json::pretty(&all).unwrap_or_default() + "\n"
 }

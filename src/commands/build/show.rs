@@ -98,7 +98,7 @@ pub(super) async fn run(
     }
     ui.talk_bytes(display.last(size()).as_bytes());
     for note in notes {
-        ui.warn(&crate::ui::visible(&note));
+        ui.warn(&crate::visible::visible(&note));
     }
     for warning in display.warnings() {
         ui.warn(&warning);
@@ -148,7 +148,7 @@ pub(super) async fn check(
         Ok(checked) => {
             context
                 .ui
-                .data(&crate::ui::visible(&checked.text))
+                .data(&crate::visible::visible(&checked.text))
                 .map_err(|error| Error::failed("stdout can't be written").because(error))?;
             if checked.clean {
                 context.ui.say("check complete, no warnings found");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::Digest as _;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::context::oci_layout;
 use crate::engine::buildkit::files::Folder;
@@ -364,7 +365,10 @@ pub(super) async fn agents(given: &[Ssh], context: &Context) -> Result<BTreeMap<
                     "`--ssh {id}`: no ssh agent runs in this shell"
                 ))
                 .because("`SSH_AUTH_SOCK` is not set")
-                .hint(format!("`--ssh {id}=KEYFILE` uses a key without an agent")));
+                .hint(format!(
+                    "`{}` uses a key without an agent",
+                    command_line::of(["--ssh", &format!("{id}=KEYFILE")])
+                )));
             }
             (paths, _) => paths.to_vec(),
         };

@@ -1,6 +1,7 @@
 //! The doctor's look: facts about the shell, the profile and its nodes, turned into findings by
 //! `docker_env/diagnosis.rs`. Nothing is changed.
 
+use crate::command_line;
 use crate::commands::doctor::node::{Examined, Examiner};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::docker_contexts::name_of;
@@ -17,6 +18,7 @@ use crate::host::docker_context_store::Found;
 use crate::host::{calling_shell, docker_context};
 use crate::settings::origin::Origin;
 use crate::shell;
+use crate::wording::{MANY, listed};
 
 /// Looks at everything.
 pub(super) async fn look(context: &Context) -> Result<Report> {
@@ -129,7 +131,7 @@ async fn profile(
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Target>> {
     let name = &named.profile;
-    let start = format!("minikube start -p {name}");
+    let start = command_line::with("minikube start -p", [name]);
     let record = match context.minikube()?.profile(name) {
         Ok(record) => record,
         Err(error) if error.kind() == Kind::NotFound => {
@@ -149,7 +151,7 @@ async fn profile(
             "profile `{name}` runs {}: it has no Docker engine",
             record.runtime()
         );
-        let fix = format!("minikube start -p {name} --container-runtime=docker");
+        let fix = command_line::with("minikube start -p", [name, "--container-runtime=docker"]);
         findings.push(
             Finding::new("runtime", Severity::Error, message, fix)
                 .seen(format!("its record says `{}`", record.runtime())),
@@ -169,7 +171,7 @@ async fn profile(
         let fix = "`devnet build` and `devnet load` bring images to every node";
         findings.push(
             Finding::new("multi-node", Severity::Info, message, fix)
-                .seen(format!("nodes: {}", names.join(", "))),
+                .seen(format!("nodes: {}", listed(&names, MANY))),
         );
     }
     match context.profile_target(named, Nodes::All).await {
@@ -209,10 +211,11 @@ fn caller(context: &Context) -> shell::Shell {
 }
 
 /// How the calling shell takes what devnet prints.
-pub(super) fn take(context: &Context, arguments: &str) -> String {
+pub(super) fn take(context: &Context, arguments: &[&str]) -> String {
+    let words: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
     caller(context)
-        .how_to_take_it(arguments)
-        .unwrap_or_else(|| format!("devnet {arguments}"))
+        .how_to_take_it(&words)
+        .unwrap_or_else(|| command_line::with("devnet", arguments))
 }
 
 /// How the calling shell sets a variable, or takes it away.
@@ -231,8 +234,8 @@ pub(super) fn set(context: &Context, name: &str, value: Option<&str>) -> String 
 fn mending(context: &Context, profile: Option<&str>) -> Mending {
     let profile = profile.unwrap_or("minikube");
     Mending {
-        take: take(context, &format!("-p {profile} env")),
-        give_back: take(context, "env --unset"),
+        take: take(context, &["-p", profile, "env"]),
+        give_back: take(context, &["env", "--unset"]),
         unset_host: set(context, "DOCKER_HOST", None),
         verify: set(context, "DOCKER_TLS_VERIFY", Some("1")),
     }
@@ -380,9 +383,9 @@ async fn around(context: &Context, profile: &str, nodes: &[NodeTarget]) -> Vec<F
             }
             let message = format!("the docker context `{}` is stale", record.name);
             let fix = if node.name == profile {
-                format!("devnet -p {profile} context")
+                command_line::of(["devnet", "-p", profile, "context"])
             } else {
-                format!("devnet -p {profile} context --node {}", node.name)
+                command_line::of(["devnet", "-p", profile, "context", "--node", &node.name])
             };
             findings.push(
                 Finding::new("stale-context", Severity::Warning, message, fix)

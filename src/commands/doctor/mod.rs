@@ -9,6 +9,7 @@ use crate::commands::invocation::format::{Format, Printed};
 use crate::docker_env::diagnosis::Severity;
 use crate::error::{Error, Result};
 use crate::render::{Style, doctor as render, document};
+use crate::wording::counted;
 
 /// Find what is wrong between this shell and its cluster, with one fix for each
 ///
@@ -46,6 +47,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     match errors {
         0 => Ok(()),
         1 => Err(Error::failed("the doctor found an error")),
-        _ => Err(Error::failed(format!("the doctor found {errors} errors"))),
+        _ => Err(Error::failed(format!(
+            "the doctor found {}",
+            counted(errors, "error")
+        ))),
     }
 }

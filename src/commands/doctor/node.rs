@@ -1,6 +1,7 @@
 //! The doctor at a node: does it answer, as itself, with certificates that hold, at the right time,
 //! to the docker command too; and has a killed devnet left something there.
 
+use crate::command_line;
 use crate::commands::doctor::look::{of_error, set, take};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::NodeTarget;
@@ -38,7 +39,7 @@ impl<'a> Examiner<'a> {
     /// What starts the cluster, and writes its record and its nodes' certificates anew.
     fn start(&self) -> String {
         match self.profile {
-            Some(profile) => format!("minikube start -p {profile}"),
+            Some(profile) => command_line::with("minikube start -p", [profile]),
             None => "start the engine at that address".into(),
         }
     }
@@ -54,7 +55,11 @@ impl<'a> Examiner<'a> {
         // minikube makes these with a new machine only
         let fix = match self.profile {
             Some(profile) => {
-                format!("minikube delete -p {profile} && minikube start -p {profile}")
+                format!(
+                    "{} && {}",
+                    command_line::with("minikube delete -p", [profile]),
+                    command_line::with("minikube start -p", [profile])
+                )
             }
             None => format!("renew the certificates in {}", folder.display()),
         };
@@ -205,8 +210,8 @@ impl<'a> Examiner<'a> {
             .map(|time| time.as_second() - jiff::Timestamp::now().as_second());
         let set_clock = match self.profile {
             Some(profile) => format!(
-                "minikube ssh -p {profile} -n {} -- sudo date -u -s @$(date +%s)",
-                target.name
+                "{} -- sudo date -u -s @$(date +%s)",
+                command_line::of(["minikube", "ssh", "-p", profile, "-n", &target.name])
             ),
             None => "set the clock of that computer".into(),
         };
@@ -222,7 +227,7 @@ impl<'a> Examiner<'a> {
 
     fn left(&self, left: Leftovers) -> Option<Finding> {
         let mut fix = match self.profile {
-            Some(profile) => format!("devnet -p {profile} clean"),
+            Some(profile) => command_line::of(["devnet", "-p", profile, "clean"]),
             None => "devnet clean, with the same flags".into(),
         };
         let mut evidence = left.containers;
@@ -298,7 +303,7 @@ impl<'a> Examiner<'a> {
         } else {
             (
                 "the docker command can't talk to this engine, devnet can",
-                format!("make `{shown} version` work"),
+                format!("make `{}` work", command_line::of([&shown, "version"])),
             )
         };
         Ok(Some(
@@ -334,7 +339,7 @@ impl<'a> Examiner<'a> {
         };
         let exceptions = values(["NO_PROXY", "no_proxy"]);
         let fix = match self.profile {
-            Some(profile) => take(self.context, &format!("-p {profile} env --no-proxy")),
+            Some(profile) => take(self.context, &["-p", profile, "env", "--no-proxy"]),
             None => format!("add {host} to NO_PROXY"),
         };
         diagnosis::proxy(host, *port, &proxies, exceptions.first(), &fix)

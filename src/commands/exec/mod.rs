@@ -4,6 +4,7 @@ mod variables;
 
 use std::io::IsTerminal as _;
 
+use crate::command_line;
 use crate::commands::attended::{self, before};
 use crate::commands::invocation::{Context, one_pod};
 use crate::commands::refused::{Flag, Refused, Table};
@@ -110,8 +111,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 container.name, container.state
             ))
             .hint(format!(
-                "`devnet logs {} {}` may tell why",
-                pod.name, container.name
+                "`{}` may tell why",
+                command_line::with("devnet logs", [&pod.name, &container.name])
             )),
         ));
     }

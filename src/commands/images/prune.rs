@@ -15,6 +15,8 @@ use crate::image::inventory::{Shown, frees};
 use crate::render::document;
 use crate::render::images::short;
 use crate::render::load::bytes;
+use crate::visible::field;
+use crate::wording::counted;
 
 /// Remove images that no name leads to and no container uses
 ///
@@ -125,10 +127,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
 }
 
 fn images(count: usize) -> String {
-    match count {
-        1 => "1 image".into(),
-        _ => format!("{count} images"),
-    }
+    counted(count, "image")
 }
 
 fn would_free(look: &Look, images: &[&Shown]) -> u64 {
@@ -143,7 +142,7 @@ fn plan(spare: &[(&Look, Vec<&Shown>)]) -> String {
             let unique = image.unique.map_or_else(|| "?".into(), bytes);
             lines.push(format!(
                 "{}  {}  {:>7} of its own, {} in all\n",
-                look.node,
+                field(&look.node),
                 short(&image.id),
                 unique,
                 bytes(image.size)
@@ -151,7 +150,7 @@ fn plan(spare: &[(&Look, Vec<&Shown>)]) -> String {
         }
         lines.push(format!(
             "{}: {} to remove, which frees {}\n",
-            look.node,
+            field(&look.node),
             images(found.len()),
             bytes(would_free(look, found))
         ));

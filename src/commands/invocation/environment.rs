@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::docker_env::DockerEnv;
@@ -97,9 +98,10 @@ impl Context {
                 let failed = Error::unreachable(what)
                     .because(format!("no answer from {}: {error}", node.endpoint));
                 Err(match &node.profile {
-                    Some(profile) => {
-                        failed.hint(format!("start it with `minikube start -p {profile}`"))
-                    }
+                    Some(profile) => failed.hint(format!(
+                        "start it with `{}`",
+                        command_line::with("minikube start -p", [profile])
+                    )),
                     None => failed,
                 })
             }

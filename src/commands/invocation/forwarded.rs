@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
 use crate::docker_env::profile::Profile;
@@ -36,7 +37,9 @@ impl Forwarded {
                 "the container `{machine}` does not publish its port {port}"
             ))
             .hint(format!(
-                "`minikube delete -p {profile}` and `minikube start -p {profile}` make it anew"
+                "`{}` and `{}` make it anew",
+                command_line::with("minikube delete -p", [profile]),
+                command_line::with("minikube start -p", [profile])
             ))
         })?;
         Ok((self.host.clone(), *outer))
@@ -89,8 +92,10 @@ impl Context {
     ) -> Result<Forwarded> {
         let name = &profile.name;
         let stopped = |state: &str| {
-            Error::unreachable(format!("minikube profile `{name}` is {state}"))
-                .hint(format!("start it with `minikube start -p {name}`"))
+            Error::unreachable(format!("minikube profile `{name}` is {state}")).hint(format!(
+                "start it with `{}`",
+                command_line::with("minikube start -p", [name])
+            ))
         };
         let asked = if profile.in_podman() {
             self.asked_of_podman(profile, machine).await

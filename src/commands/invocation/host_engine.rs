@@ -122,7 +122,13 @@ impl Context {
             others.push(runtime.join("docker.sock"));
         }
         if cfg!(target_os = "macos") {
-            others.push(self.settings.home()?.join(".docker/run/docker.sock"));
+            others.push(
+                self.settings
+                    .home()?
+                    .join(".docker")
+                    .join("run")
+                    .join("docker.sock"),
+            );
         }
         let found = if usual.exists() {
             None

@@ -1,11 +1,13 @@
 //! One pod by name, and one of its containers: what `exec` and `logs` ask first.
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather;
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container, Pod, is_up};
+use crate::wording::{MANY, listed};
 
 /// The annotation that names a pod's main container; a plain container may have it as a label.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -77,7 +79,7 @@ pub(crate) fn container<'a>(
     if let Some(wanted) = wanted {
         return named(&pod.containers, wanted).ok_or_else(|| {
             Error::not_found(format!("pod `{}` has no container `{wanted}`", pod.name))
-                .hint(format!("it has: {}", names().join(", ")))
+                .hint(format!("it has: {}", listed(&names(), MANY)))
         });
     }
     let annotated = [&pod.annotations, &pod.labels]
@@ -90,21 +92,22 @@ pub(crate) fn container<'a>(
     }) {
         return Ok(container);
     }
-    let chosen =
-        pod.containers
-            .iter()
-            .filter(|container| is_up(&container.state) && !pod::is_init(&container.kind))
-            .min_by(|a, b| a.started_at.cmp(&b.started_at))
-            .ok_or_else(|| {
-                Error::failed(format!("no container of pod `{}` is running", pod.name)).hint(
-                    format!("`devnet logs {} --previous` may tell why", pod.name),
-                )
-            })?;
+    let chosen = pod
+        .containers
+        .iter()
+        .filter(|container| is_up(&container.state) && !pod::is_init(&container.kind))
+        .min_by(|a, b| a.started_at.cmp(&b.started_at))
+        .ok_or_else(|| {
+            Error::failed(format!("no container of pod `{}` is running", pod.name)).hint(format!(
+                "`{}` may tell why",
+                command_line::with("devnet logs", [&pod.name, "--previous"])
+            ))
+        })?;
     if pod.containers.len() > 1 {
         context.ui.note(&format!(
             "container `{}` of: {}",
             chosen.name,
-            names().join(", ")
+            listed(&names(), MANY)
         ));
     }
     Ok(chosen)

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::{NodeTarget, Nodes, Target};
 use crate::docker_env::endpoint::{Address, Endpoint};
@@ -238,7 +239,10 @@ impl Context {
             return Err(Error::failed(format!(
                 "minikube's record of the machine `{machine}` names no address"
             ))
-            .hint(format!("`minikube start -p {profile}` writes it anew")));
+            .hint(format!(
+                "`{}` writes it anew",
+                command_line::with("minikube start -p", [profile])
+            )));
         }
         let host = checked_host(machine, &host)?;
         let user = checked_host(machine, &user)?;
@@ -290,9 +294,8 @@ pub(in crate::commands) fn not_docker(profile: &str, runtime: &str) -> Error {
         "its node speaks CRI ({runtime}'s socket), which neither the docker command nor devnet speaks yet"
     ))
     .hint(format!(
-        "what works there today: `minikube -p {profile} image build|load|ls`, `kubectl`; and devnet on this computer's own engine, `devnet -p lab pods`"
+        "what works there today: `{} image build|load|ls`, `kubectl`; and devnet on this computer's own engine, `devnet -p lab pods`",
+        command_line::with("minikube -p", [profile])
     ))
-    .hint(format!(
-        "minikube start -p {profile} --container-runtime=docker"
-    ))
+    .hint(command_line::with("minikube start -p", [profile, "--container-runtime=docker"]))
 }

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::profiles::Named;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::settings::origin::Origin;
+use crate::wording::{MANY, listed};
 
 /// What a command needs an engine for; it decides how far the search may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ impl<'a> Nodes<'a> {
                 nodes.retain(|node| name(node) == wanted || Some(name(node)) == short.as_deref());
                 if nodes.is_empty() {
                     return Err(Error::not_found(format!("there is no node `{wanted}`"))
-                        .hint(format!("there are: {}", names.join(", "))));
+                        .hint(format!("there are: {}", listed(&names, MANY))));
                 }
             }
         }
@@ -273,7 +275,8 @@ impl Context {
                     ))
                     .because(error)
                     .hint(format!(
-                        "is it running? Start it with `minikube start -p {profile}`"
+                        "is it running? Start it with `{}`",
+                        command_line::with("minikube start -p", [profile])
                     ))
                 }
                 None if error.kind() == Kind::Unreachable && error.hints().is_empty() => {

@@ -2,6 +2,7 @@
 
 use super::stage::Stage;
 use super::{find, pods};
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -34,7 +35,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
             Error::failed(format!(
                 "the sandbox of {name} does not run: it is broken already"
             ))
-            .hint(format!("`devnet lab restart {name}` repairs it"))
+            .hint(format!("`{}` repairs it", restart(&name)))
         })?;
     let running: Vec<&Found> = there
         .current()
@@ -43,7 +44,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
         .collect();
     if running.is_empty() {
         return Err(Error::failed(format!("no container of {name} runs"))
-            .hint(format!("`devnet lab restart {name}` repairs it")));
+            .hint(format!("`{}` repairs it", restart(&name))));
     }
     let done = match how {
         How::Conflict => conflict(engine, &there).await?,
@@ -71,14 +72,17 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
             )
         }
     };
-    context
-        .ui
-        .data(&format!("{done}\n"))
-        .map_err(Error::stdout)?;
+    context.ui.line(&done).map_err(Error::stdout)?;
     context.ui.hint(&format!(
-        "`devnet inspect {name}` shows it, `devnet lab restart {name}` repairs it"
+        "`{}` shows it, `{}` repairs it",
+        command_line::with("devnet inspect", [&name]),
+        restart(&name)
     ));
     Ok(())
+}
+
+fn restart(name: &str) -> String {
+    command_line::with("devnet lab restart", [name])
 }
 
 /// Starts a container that wants a port which another one has.
@@ -89,7 +93,7 @@ async fn conflict(engine: &Engine, there: &LabPod) -> Result<String> {
         .ok_or_else(|| Error::failed(format!("nobody knows what {name} was made from")))?;
     if there.containers.contains_key(SQUATTER) {
         return Err(Error::failed(format!("{name} has its conflict already"))
-            .hint(format!("`devnet lab restart {name}` repairs it")));
+            .hint(format!("`{}` repairs it", restart(&name))));
     }
     let ports = spec.containers.iter().flat_map(|one| &one.ports);
     let port = ports
@@ -120,6 +124,6 @@ async fn conflict(engine: &Engine, there: &LabPod) -> Result<String> {
     let said = engine.printed(&id, 1).await?;
     Ok(format!(
         "pod/{name} has a port conflict: `{SQUATTER}` wanted {port} and ended with code {code}: {}",
-        crate::ui::visible(said.trim())
+        crate::visible::visible(said.trim())
     ))
 }

@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -
     for pod in &chosen {
         context
             .ui
-            .data(&format!("pod/{} down\n", pod.full_name()))
+            .line(&format!("pod/{} down", pod.full_name()))
             .map_err(Error::stdout)?;
     }
     if wanted.is_empty() {

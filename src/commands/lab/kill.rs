@@ -8,11 +8,13 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::stage::Stage;
 use super::up::at;
 use super::{find, pods};
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::Pod;
 use crate::lab::member::{Found, LabPod};
+use crate::wording::{MANY, listed};
 
 /// How a pod's end comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +35,11 @@ pub(super) async fn container(
     let there = find(engine, wanted).await?;
     let attempt = replace(engine, &there, container).await?;
     let line = format!(
-        "container {container} of pod/{} killed; attempt {attempt} runs in the same sandbox{}\n",
+        "container {container} of pod/{} killed; attempt {attempt} runs in the same sandbox{}",
         there.full_name(),
         at(there.sandbox().and_then(Found::address)),
     );
-    context.ui.data(&line).map_err(Error::stdout)
+    context.ui.line(&line).map_err(Error::stdout)
 }
 
 /// Kills a container of a pod and puts the next attempt in its place; gives which that is.
@@ -49,7 +51,7 @@ pub(super) async fn replace(engine: &Engine, there: &LabPod, container: &str) ->
             "{} has no container `{container}`",
             there.full_name()
         ))
-        .hint(format!("it has: {}", names.join(", "))));
+        .hint(format!("it has: {}", listed(&names, MANY))));
     };
     let all = pods(engine).await?;
     let stage = Stage::ready(engine, &all).await?;
@@ -82,7 +84,7 @@ pub(super) async fn sandbox(
     let (attempt, address) = renew(engine, &there, how).await?;
     let before = there.sandbox().and_then(Found::address);
     let line = format!(
-        "pod/{} {}; sandbox attempt {attempt} is up{}{}\n",
+        "pod/{} {}; sandbox attempt {attempt} is up{}{}",
         there.full_name(),
         if how == How::Kill {
             "killed"
@@ -92,7 +94,7 @@ pub(super) async fn sandbox(
         at(address),
         before.map_or(String::new(), |before| format!(" (it was at {before})")),
     );
-    context.ui.data(&line).map_err(Error::stdout)
+    context.ui.line(&line).map_err(Error::stdout)
 }
 
 /// Ends a pod's sandbox and makes the pod again; gives the sandbox's attempt and address.
@@ -162,8 +164,8 @@ fn spec(there: &LabPod) -> Result<Pod> {
             there.full_name()
         ))
         .hint(format!(
-            "`devnet lab down {}` removes the rest",
-            there.full_name()
+            "`{}` removes the rest",
+            command_line::with("devnet lab down", [there.full_name()])
         ))
     })
 }

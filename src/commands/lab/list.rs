@@ -24,11 +24,11 @@ pub(super) async fn run(context: &Context, engine: &Engine, format: Option<Forma
     let text = match format.unwrap_or_default() {
         Format::Json => {
             let pods: Vec<_> = pods.iter().map(document).collect();
-            format!("{:#}\n", json!(pods))
+            render::document::json(&pods)?
         }
         Format::Name => pods
             .iter()
-            .map(|pod| format!("pod/{}\n", pod.full_name()))
+            .map(|pod| format!("pod/{}\n", crate::visible::field(&pod.full_name())))
             .collect::<Vec<_>>()
             .concat(),
         Format::Wide if pods.is_empty() => {

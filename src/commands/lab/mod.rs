@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::label;
 use crate::lab::member::{self, LabPod};
+use crate::wording::{MANY, listed};
 
 /// Run pods on plain Docker: a pause container, and containers that join it
 #[derive(Debug, clap::Args)]
@@ -136,14 +137,14 @@ fn select<'p>(pods: &'p [LabPod], wanted: &str) -> Result<&'p LabPod> {
                 error.hint("bring one up with `devnet lab up`")
             } else {
                 let names: Vec<String> = pods.iter().map(LabPod::full_name).take(10).collect();
-                error.hint(format!("there are: {}", names.join(", ")))
+                error.hint(format!("there are: {}", listed(&names, MANY)))
             })
         }
         many => {
             let names: Vec<String> = many.iter().map(|pod| pod.full_name()).collect();
             Err(Error::usage(format!(
                 "`{wanted}` is several pods: {}",
-                names.join(", ")
+                listed(&names, MANY)
             )))
         }
     }

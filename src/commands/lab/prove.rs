@@ -84,7 +84,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
 /// Prints the proofs; a failure if one did not come out as it should.
 pub(crate) fn tell(context: &Context, proofs: &[Proof], format: Format) -> Result<()> {
     let text = match format {
-        Format::Json => document(proofs),
+        Format::Json => document(proofs)?,
         Format::Text => render::lab::proofs(proofs, style(context)),
     };
     context.ui.data(&text).map_err(Error::stdout)?;
@@ -399,11 +399,11 @@ impl Experiment<'_> {
     }
 }
 
-fn document(proofs: &[Proof]) -> String {
+fn document(proofs: &[Proof]) -> Result<String> {
     let document = json!({
         "schema": 1,
         "as_expected": proofs.iter().all(Proof::is_as_expected),
         "claims": proofs,
     });
-    format!("{document:#}\n")
+    render::document::json(&document)
 }

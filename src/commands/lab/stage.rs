@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use super::lock;
+use crate::command_line;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::lab::address::Subnet;
@@ -108,8 +109,12 @@ impl<'e> Stage<'e> {
     ) -> Result<()> {
         let sandbox = there.sandbox().filter(|sandbox| sandbox.is_alive());
         let sandbox = sandbox.ok_or_else(|| {
-            Error::failed(format!("the sandbox of {} does not run", there.full_name()))
-                .hint(format!("`devnet lab kill {}` makes a new one", there.name))
+            Error::failed(format!("the sandbox of {} does not run", there.full_name())).hint(
+                format!(
+                    "`{}` makes a new one",
+                    command_line::with("devnet lab kill", [&there.name])
+                ),
+            )
         })?;
         let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway()));
         let planned = pod
@@ -122,7 +127,10 @@ impl<'e> Stage<'e> {
                     "`{container}` is not in the manifest of {}",
                     there.full_name()
                 ))
-                .hint(format!("`devnet lab restart {}` removes it", there.name))
+                .hint(format!(
+                    "`{}` removes it",
+                    command_line::with("devnet lab restart", [&there.name])
+                ))
             })?;
         let spec = plan::container(pod, planned, &place, &sandbox.id, attempt);
         self.run(&spec).await.map(drop)

@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::stage::{self, Stage};
 use super::{down, pods};
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -63,7 +64,7 @@ fn wanted(context: &Context, files: &[PathBuf]) -> Result<Vec<Pod>> {
     }
     let manifests = manifest::read(&texts)?;
     for note in &manifests.notes {
-        context.ui.note(&crate::ui::visible(note));
+        context.ui.note(&crate::visible::visible(note));
     }
     Ok(manifests.pods)
 }
@@ -99,8 +100,8 @@ fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Tas
                 pod.full_name()
             ))
             .hint(format!(
-                "`devnet lab down {}` removes the rest",
-                pod.full_name()
+                "`{}` removes the rest",
+                command_line::with("devnet lab down", [pod.full_name()])
             )));
         }
         if spec.as_ref() != Some(&pod) {
@@ -108,7 +109,10 @@ fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Tas
                 "{} is in the lab already, from another manifest",
                 pod.full_name()
             ))
-            .hint(format!("`devnet lab down {}` removes it", pod.full_name())));
+            .hint(format!(
+                "`{}` removes it",
+                command_line::with("devnet lab down", [pod.full_name()])
+            )));
         }
         if before.is_whole() {
             let address = before
@@ -126,8 +130,8 @@ fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Tas
             pod.full_name()
         ))
         .hint(format!(
-            "`devnet lab restart {}` brings it up again",
-            pod.full_name()
+            "`{}` brings it up again",
+            command_line::with("devnet lab restart", [pod.full_name()])
         )));
     }
     Ok(tasks)
@@ -158,8 +162,8 @@ async fn raise(context: &Context, engine: &Engine, there: &[LabPod], tasks: &[Ta
                     .because(error)
                     .with_kind(kind)
             })?;
-            let line = format!("pod/{} up{}\n", task.pod.full_name(), at(address));
-            context.ui.data(&line).map_err(Error::stdout)
+            let line = format!("pod/{} up{}", task.pod.full_name(), at(address));
+            context.ui.line(&line).map_err(Error::stdout)
         })
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
@@ -182,9 +186,9 @@ async fn images(context: &Context, engine: &Engine, tasks: &[Task]) -> Result<()
                 Pull::Never => Err(Error::not_found(format!(
                     "the engine has no image `{image}`, and the manifest says never to pull it"
                 ))
-                .hint(format!("`devnet load {image}` brings it there"))),
+                .hint(format!("`{}` brings it there", command_line::with("devnet load", [image])))),
                 Pull::Always | Pull::IfNotPresent => {
-                    context.ui.say(&format!("pulling {}", crate::ui::visible(image)));
+                    context.ui.say(&format!("pulling {}", crate::visible::visible(image)));
                     engine.pull(image).await.map_err(|error| {
                         Error::not_found(format!("image `{image}` could not be pulled"))
                             .because(error)

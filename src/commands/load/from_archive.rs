@@ -16,6 +16,7 @@ use crate::image::reference;
 use crate::load::shipment::Shipment;
 use crate::load::transfer::KnownBlobs;
 use crate::render::load::Row;
+use crate::wording::{MANY, listed};
 
 impl Load<'_> {
     /// The images of an archive that are wanted.
@@ -35,7 +36,7 @@ impl Load<'_> {
                 .collect();
             return Err(
                 Error::usage(format!("`{text}` holds {} images", offers.len()))
-                    .because(names.join(", "))
+                    .because(listed(&names, MANY))
                     .hint("`--all` brings all of them"),
             );
         }

@@ -8,6 +8,7 @@ mod nodes;
 mod source;
 mod stdin;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +28,7 @@ use crate::image::reference;
 use crate::load::transfer::KnownBlobs;
 use crate::render::document;
 use crate::render::load::{self as render, LayerRow, Row};
+use crate::wording::counted;
 
 /// Bring images to the cluster's nodes, sending only the layers they lack
 ///
@@ -199,7 +201,11 @@ fn outcome(rows: &[Row]) -> Result<()> {
     };
     let why = first.error.clone().unwrap_or_default();
     let error = if failed.len() < rows.len() {
-        let message = format!("{} of {} transfers failed", failed.len(), rows.len());
+        let message = format!(
+            "{} of {} failed",
+            failed.len(),
+            counted(rows.len(), "transfer")
+        );
         Error::new(Kind::Partly, message).because(why)
     } else {
         let kind = first.kind.unwrap_or(Kind::Failed);
@@ -260,6 +266,12 @@ impl Load<'_> {
                 Err(error) => items.push(Item::Unread(text.clone(), error)),
             }
         }
+        // what is named twice is brought once
+        let mut names = HashSet::new();
+        items.retain(|item| match item {
+            Item::Image(name) => names.insert(reference::canonical(name)),
+            _ => true,
+        });
         Ok(items)
     }
 

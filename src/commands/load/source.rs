@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::context::files::Files;
 use crate::docker_env::endpoint::Endpoint;
@@ -74,7 +75,10 @@ pub(super) async fn image(
             "there is no file `{name}` here, and the engine at {from} has no image `{name}`"
         ));
         if named {
-            error.hint(format!("`docker -H {from} images` lists what it has"))
+            error.hint(format!(
+                "`{}` lists what it has",
+                command_line::of(["docker", "-H", &from.to_string(), "images"])
+            ))
         } else {
             error.hint("`docker images` lists what it has; `--from-host URL` names another engine")
         }

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::engine::docker::logs::LogRange;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container, Pod, timestamp};
+use crate::wording::{MANY, listed};
 
 /// Show the logs of a pod's containers
 ///
@@ -234,7 +235,7 @@ fn chosen<'a>(pod: &'a Pod, wanted: Option<&str>) -> Result<Vec<&'a Container>> 
         return Err(match wanted {
             Some(wanted) => {
                 Error::not_found(format!("pod `{}` has no container `{wanted}`", pod.name))
-                    .hint(format!("it has: {}", names.join(", ")))
+                    .hint(format!("it has: {}", listed(&names, MANY)))
             }
             None => Error::not_found(format!("pod `{}` has no container yet", pod.name)),
         });

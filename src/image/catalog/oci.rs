@@ -263,7 +263,7 @@ mod tests {
 
     /// A layout whose indexes nest `depth` deep and list each child `times` times.
     fn nested(folder: &std::path::Path, depth: usize, times: usize) -> Files {
-        let blobs = folder.join("blobs/sha256");
+        let blobs = folder.join("blobs").join("sha256");
         std::fs::create_dir_all(&blobs).unwrap();
         let blob = |value: &Value| {
             let bytes = value.to_string().into_bytes();

@@ -1,0 +1,105 @@
+//! Tests of `check.rs`: many pods with long names on a narrow terminal.
+
+use super::*;
+use crate::netns::reach::{Answers, cells, ports, questions, resolvers};
+use crate::netns::reach_judge::judge;
+use crate::pod::{ContainerFacts, Lone, Namespaces, Owner, Pod, Socket, pods};
+
+const STYLE: Style = Style {
+    color: false,
+    unicode: true,
+    columns: 80,
+};
+
+/// A pod of the kubelet's that listens on one port.
+fn pod(place: u64, name: &str) -> Pod {
+    let facts = |kind: &str, mode: &str| ContainerFacts {
+        name: format!("k8s_{kind}_{name}_default_uid-{place}_0"),
+        id: format!("{kind}-{place}"),
+        state: "running".into(),
+        network_mode: mode.into(),
+        ..ContainerFacts::default()
+    };
+    let all = [
+        facts("POD", "none"),
+        facts("app", &format!("container:POD-{place}")),
+    ];
+    let mut pod = pods("n", &all, Lone::Leave).remove(0);
+    pod.ips = vec![format!("10.244.0.{}", place + 1)];
+    pod.sandbox.as_mut().unwrap().namespaces = Some(Namespaces {
+        net: Some(place + 1),
+        ..Namespaces::default()
+    });
+    pod.sockets = Some(vec![Socket {
+        proto: "tcp".into(),
+        family: 4,
+        // one of them listens on loopback alone
+        address: if place == 3 { "127.0.0.1" } else { "0.0.0.0" }.into(),
+        port: 8080,
+        remote: None,
+        state: "LISTEN".into(),
+        queue: None,
+        inode: Some(1),
+        owners: vec![Owner {
+            container: Some("app".into()),
+            pid: 1,
+            command: "app".into(),
+        }],
+    }]);
+    pod
+}
+
+fn checked(names: &[String]) -> Report {
+    let pods: Vec<Pod> = names
+        .iter()
+        .zip(0..)
+        .map(|(name, place)| pod(place, name))
+        .collect();
+    let ports = ports(&pods, |_| true);
+    let asked: Vec<(usize, Option<Answers>)> = (0..pods.len())
+        .map(|place| {
+            let mut said =
+                vec!["dns/10.96.0.10 no-reply kubernetes.default.svc.cluster.local\n".to_owned()];
+            let asked = questions(&[place], &ports);
+            said.extend(asked.iter().skip(1).map(|question| {
+                let refused = place == 1 && question.contains("10.244.0.1:");
+                let answer = if refused { "refused" } else { "ok 0.4" };
+                format!("{question} {answer}\n")
+            }));
+            (place, Some(Answers::parse(&said.concat())))
+        })
+        .collect();
+    let cells = cells(&pods, &ports, &asked);
+    let dns = resolvers(&pods, &asked);
+    judge(&pods, &pods, &[], ports, cells, dns)
+}
+
+#[test]
+fn many_long_names_keep_the_matrix_narrow_and_equal_findings_are_said_once() {
+    let names: Vec<String> = (0..23)
+        .map(|n| {
+            format!(
+                "storefront-{}-5d8f7c9b6-x{n:04}",
+                "very-long-name-".repeat(10)
+            )
+        })
+        .collect();
+    let text = report(&checked(&names), STYLE);
+    for line in text.lines().take_while(|line| !line.contains("holds:")) {
+        assert!(width(line) <= 80, "{line}");
+    }
+    // a table for each listener were 23 x 25 lines
+    assert!(text.lines().count() < 160, "{text}");
+    assert_eq!(
+        text.matches("does not know the cluster").count(),
+        2,
+        "{text}"
+    );
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn names_that_fit_head_their_columns_and_forge_no_line() {
+    let names = ["web", "db\nerror: forged\u{9b}2J"].map(str::to_owned);
+    insta::assert_snapshot!(report(&checked(&names), STYLE));
+}
