@@ -1,5 +1,5 @@
-//! What devnet brings into nodes and pods. `src/bin/devnet-probe.rs` is the program; the library
-//! only carries its bytes, and shares the shapes of what it prints.
+//! The bytes of devnet's probe, and the image that carries them into nodes and pods. The program
+//! itself is `src/bin/devnet-probe/`.
 
 pub(crate) mod carried;
 pub(crate) mod image;

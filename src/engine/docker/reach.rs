@@ -13,7 +13,7 @@ use crate::lab::label::ROLE;
 pub(super) const RUN: &str = "dev.devnet.run";
 
 impl Engine {
-    /// Asks from inside the network of a container (`probe/connect.rs` says what can be asked) and
+    /// Asks from inside the network of a container (`bin/devnet-probe/connect.rs` says what can be asked) and
     /// gives the answers, a line each.
     ///
     /// # Errors

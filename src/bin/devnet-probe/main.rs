@@ -10,31 +10,22 @@
 )]
 
 #[cfg(target_os = "linux")]
-#[path = "../probe/confine.rs"]
 mod confine;
 #[cfg(target_os = "linux")]
-#[path = "../probe/connect.rs"]
 mod connect;
 #[cfg(target_os = "linux")]
-#[path = "../probe/http.rs"]
 mod http;
 #[cfg(target_os = "linux")]
-#[path = "../probe/namespaces.rs"]
 mod namespaces;
 #[cfg(target_os = "linux")]
-#[path = "../probe/procfs.rs"]
 mod procfs;
 #[cfg(target_os = "linux")]
-#[path = "../probe/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]
-#[path = "../probe/snap.rs"]
 mod snap;
 #[cfg(target_os = "linux")]
-#[path = "../probe/tools.rs"]
 mod tools;
 #[cfg(target_os = "linux")]
-#[path = "../probe/udp.rs"]
 mod udp;
 
 #[cfg(target_os = "linux")]

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::procfs;
 use sockets::Sockets;
 
-#[path = "snap_sockets.rs"]
 pub(crate) mod sockets;
 
 /// A look that lasts longer is abandoned: the program must not outlive who asked for it.
