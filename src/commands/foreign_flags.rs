@@ -179,7 +179,15 @@ const ALL: &[Foreign] = &[
     ),
     of(
         &["config"],
-        &["--flatten", "--merge", "--minify"],
+        &[
+            "--allow-missing-template-keys",
+            "--flatten",
+            "--merge",
+            "--minify",
+            "--raw",
+            "--show-managed-fields",
+            "--template",
+        ],
         "no kubeconfig is read",
         "`devnet config` shows devnet's own settings, and who said each",
     ),

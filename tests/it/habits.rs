@@ -308,7 +308,15 @@ const TABLE: &[Verb] = &[
         ours: &["config"],
         taken: &["-o json", "--output yaml"],
         own: &[],
-        refused: &["--flatten", "--merge", "--minify"],
+        refused: &[
+            "--allow-missing-template-keys",
+            "--flatten",
+            "--merge",
+            "--minify",
+            "--raw",
+            "--show-managed-fields",
+            "--template a",
+        ],
     },
     Verb {
         theirs: &["minikube", "config", "view"],
