@@ -304,13 +304,21 @@ pub(crate) fn annotation(text: &str) -> Result<(String, String)> {
 }
 
 /// How `--provenance` or `--sbom` is to be attached; `None` is not at all.
-pub(crate) fn attestation(kind: &str, how: &str) -> Option<String> {
-    match yes_or_no(how) {
+///
+/// # Errors
+/// Usage, for a word that is neither yes, no nor `key=value`, as a path that a flag without its
+/// value has swallowed.
+pub(crate) fn attestation(kind: &str, how: &str) -> Result<Option<String>> {
+    Ok(match yes_or_no(how) {
         Some(false) => None,
         Some(true) if kind == "provenance" => Some("mode=min".to_owned()),
         Some(true) => Some(String::new()),
-        None => Some(how.to_owned()),
-    }
+        None => {
+            pairs(&format!("--{kind}"), how)
+                .map_err(|error| error.hint(format!("as `--{kind} true` or `--{kind} false`")))?;
+            Some(how.to_owned())
+        }
+    })
 }
 
 /// Reads one `--attest`: its kind, and how it is to be attached as [`attestation`] says it.
@@ -451,10 +459,12 @@ mod tests {
 
     #[test]
     fn what_is_attached_is_said_in_two_ways() {
-        assert_eq!(attestation("provenance", "f"), None);
-        assert_eq!(attestation("provenance", "T").unwrap(), "mode=min");
-        assert_eq!(attestation("sbom", "1").unwrap(), "");
-        assert_eq!(attestation("sbom", "generator=x").unwrap(), "generator=x");
+        let how = |kind: &str, how: &str| attestation(kind, how).unwrap();
+        assert_eq!(how("provenance", "f"), None);
+        assert_eq!(how("provenance", "T").unwrap(), "mode=min");
+        assert_eq!(how("sbom", "1").unwrap(), "");
+        assert_eq!(how("sbom", "generator=x").unwrap(), "generator=x");
+        assert!(attestation("sbom", "./context").is_err());
         let of = |text: &str| attest(text).unwrap();
         assert_eq!(
             of("type=provenance,mode=max"),

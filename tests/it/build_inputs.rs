@@ -295,8 +295,8 @@ fn a_dry_run_tells_every_flag_that_was_given_and_touches_nothing() {
             "out",
             "-o",
             "type=image",
-            "--provenance",
-            "--sbom",
+            "--provenance=true",
+            "--sbom=true",
         ])
         .ok();
     let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -518,7 +518,7 @@ fn what_needs_the_other_image_store_is_refused_by_name_or_done() {
     let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a")]) else {
         return;
     };
-    for flag in ["--provenance", "--annotation=a=b"] {
+    for flag in ["--provenance=true", "--annotation=a=b"] {
         let output = build.run(&["-q", "-t", "attested:1", flag]);
         if build.containerd_store() {
             output.ok();

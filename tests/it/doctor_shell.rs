@@ -74,7 +74,7 @@ fn a_shell_that_forgot_tls_is_told() {
 fn an_address_that_is_none_and_a_context_that_is_gone_are_told() {
     let Some(ground) = ground() else { return };
     let (sandbox, _cluster, _relay, _name) = healthy(&ground);
-    let sandbox = sandbox.env("DOCKER_HOST", "127.0.0.1:2376");
+    let sandbox = sandbox.env("DOCKER_HOST", "ftp://127.0.0.1:2376");
     let finding = only(&sandbox, &[], "docker-host");
     has(&finding, "fix", "DOCKER_HOST");
     let sandbox = sandbox.env("DOCKER_HOST", "").env("DOCKER_CONTEXT", "gone");

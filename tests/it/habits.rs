@@ -637,6 +637,7 @@ fn a_build_takes_dockers_ways_to_say_a_thing() {
         ("--isolation hyperv", "--isolation"),
         ("--disable-content-trust=false", "--disable-content-trust"),
         ("--attest mode=max", "--attest"),
+        ("--provenance context", "--provenance"),
     ] {
         let line = format!("build --dry-run {wrong} context");
         let said = sandbox

@@ -239,7 +239,7 @@ fn the_nodes_platform_is_picked_out_of_an_index_with_attestations_and_keeps_its_
         said.contains("linux/s390x") && said.contains("linux/arm64"),
         "{said}"
     );
-    load(&sandbox, &["./index.tar", "--platform", "amd64"]).fails(2);
+    load(&sandbox, &["./index.tar", "--platform", "nonsense"]).fails(2);
 }
 
 #[test]

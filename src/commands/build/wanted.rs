@@ -96,7 +96,7 @@ fn attestations(args: &Args) -> Result<BTreeMap<String, String>> {
     }
     for (kind, how) in [("provenance", &args.provenance), ("sbom", &args.sbom)] {
         if let Some(how) = how {
-            found.insert(kind.to_owned(), build_flags::attestation(kind, how));
+            found.insert(kind.to_owned(), build_flags::attestation(kind, how)?);
         }
     }
     Ok(found
