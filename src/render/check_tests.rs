@@ -40,6 +40,7 @@ fn pod(place: u64, name: &str) -> Pod {
         state: "LISTEN".into(),
         queue: None,
         inode: Some(1),
+        netns: None,
         owners: vec![Owner {
             container: Some("app".into()),
             pid: 1,
