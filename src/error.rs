@@ -12,7 +12,6 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// What kind of failure this is; scripts tell them apart by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It failed, or was lost half-way.
     Failed,
     /// Someone pressed Ctrl-C or sent SIGTERM.
     Interrupted,
@@ -20,6 +19,8 @@ pub(crate) enum Kind {
     NotFound,
     /// Some nodes or images are done, others are not.
     Partly,
+    /// What had been reached was lost half-way.
+    Lost,
     /// The cluster or engine could not be reached at all, or is not running.
     Unreachable,
     /// The command line, or what stands in a file given to it, is wrong.
@@ -34,7 +35,7 @@ impl Kind {
     /// The exit code that the contract names.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
-            Self::Failed => 1,
+            Self::Failed | Self::Lost => 1,
             Self::Usage => 2,
             Self::Unreachable => 3,
             Self::NotFound => 4,
@@ -77,6 +78,10 @@ impl Error {
 
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
         Self::new(Kind::Unreachable, message)
+    }
+
+    pub(crate) fn lost(message: impl Into<String>) -> Self {
+        Self::new(Kind::Lost, message)
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {

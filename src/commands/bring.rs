@@ -131,7 +131,7 @@ impl Context {
         let (mut lost, mut answering) = (Vec::new(), Vec::new());
         for (engine, sent) in engines.iter().zip(&sent) {
             match &sent.outcome {
-                Err(error) if error.kind() == Kind::Unreachable => lost.push(*engine),
+                Err(error) if error.kind() == Kind::Lost => lost.push(*engine),
                 _ => answering.push(*engine),
             }
         }
@@ -166,7 +166,7 @@ impl Context {
                 let outcome = &sent[*place].outcome;
                 outcome
                     .as_ref()
-                    .is_err_and(|error| error.kind() != Kind::Unreachable)
+                    .is_err_and(|error| error.kind() != Kind::Lost)
                     && (nodes[*place].missing.len() < cargo.image().layers.len()
                         || cargo.has_another_way())
             })

@@ -103,7 +103,7 @@ pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<(
 }
 
 fn given_up(engine: &Engine) -> Error {
-    Error::unreachable(format!("{} stopped answering", engine.address()))
+    Error::lost(format!("{} stopped answering", engine.address()))
         .because(format!("nothing came from it for {} s", STALLED.as_secs()))
 }
 

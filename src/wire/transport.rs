@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::docker_env::endpoint::{Address, Endpoint};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
 
 /// How long dialling may take, TLS handshake included; less than the first question may, so that
@@ -297,7 +297,12 @@ pub(crate) async fn upgrade(
     let failed = |why: Box<dyn std::error::Error + Send + Sync>| {
         Error::failed(format!("{} would not open `{path}`", dialer.endpoint())).because(why)
     };
-    let stream = dialer.dial().await?;
+    // an engine that has answered before
+    let dialled = dialer.dial().await;
+    let stream = dialled.map_err(|error| match error.kind() {
+        Kind::Unreachable => error.with_kind(Kind::Lost),
+        _ => error,
+    })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(error.into()))?;

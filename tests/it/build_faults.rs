@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::build_watch::{KubeletPod, Watching};
 use crate::support::build::{Build, exists};
 use crate::support::proxy::Proxy;
+use crate::support::tripwire::Tripwire;
 use crate::support::{Output, docker, until};
 
 #[test]
@@ -117,6 +118,24 @@ fn an_engine_that_is_lost_half_way_is_a_failed_build() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("was lost during the build"), "{stderr}");
     assert!(!exists(&build.sandbox.home().join("id")));
+}
+
+#[test]
+fn an_engine_that_is_gone_after_its_first_answer_was_lost_half_way() {
+    let Some(build) = Build::new(&[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]) else {
+        return;
+    };
+    let socket = build.sandbox.home().join("tripwire.sock");
+    let wire = Tripwire::new(
+        build.sandbox.home(),
+        build.ground.join("node.sock"),
+        &["GET /_ping", "HEAD /_ping"],
+        0,
+        move || fs::remove_file(socket).unwrap(),
+    );
+    let output = Output::of(&mut build.command_at(&wire.url(), &["--progress", "plain"]));
+    let stderr = output.fails(1);
+    assert!(stderr.contains("tripwire.sock"), "{stderr}");
 }
 
 #[test]

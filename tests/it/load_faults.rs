@@ -159,6 +159,21 @@ fn an_engine_that_dies_in_the_middle_keeps_what_it_had_and_gets_no_name() {
 }
 
 #[test]
+fn an_engine_that_freezes_in_the_middle_was_lost_half_way_and_not_unreachable() {
+    let Some(ground) = ground() else { return };
+    let two = Two::start(&ground, "freeze");
+    two.host.image("app:1", 30, "one");
+    let pid = std::fs::read_to_string(two.node.folder().join("pid")).unwrap();
+    let pid: u32 = pid.trim().parse().unwrap();
+    let out = two.load_until("app:1", move |_| signal("STOP", pid));
+    signal("CONT", pid);
+    assert!(
+        out.code == 1 && out.stderr.contains("stopped answering"),
+        "{out}"
+    );
+}
+
+#[test]
 fn an_engine_whose_disk_is_full_says_so_and_keeps_what_it_had() {
     let Some(ground) = ground() else { return };
     let data = ground.join("full-node/data");
