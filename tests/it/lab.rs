@@ -549,3 +549,49 @@ fn what_is_there_is_proved_by_reading_and_a_split_pod_is_noticed() {
     assert_eq!(broken.code, 1, "{broken}");
     assert_eq!(verdict(&broken.stdout, "shares-net"), false);
 }
+
+#[test]
+fn kills_at_the_same_time_all_succeed_and_leave_the_pod_whole() {
+    let Some(lab) = Lab::new() else { return };
+    lab.run(&["up"]).ok();
+    let name = {
+        let all: Value = serde_json::from_str(&lab.run(&["ps", "-o", "json"]).ok()).unwrap();
+        all[0]["name"].as_str().unwrap().to_owned()
+    };
+    let host = lab.host();
+    let first = lab.pod(&name)["containers"][0]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let of_one = ["-H", &host, "lab", "kill", &name, "-c", &first];
+    let of_all = ["-H", &host, "lab", "kill", &name];
+    for (round, arguments) in [&of_one[..], &of_all, &of_one].into_iter().enumerate() {
+        let children: Vec<_> = (0..3)
+            .map(|_| {
+                let mut command = lab.sandbox.devnet_command(arguments);
+                command.stdout(std::process::Stdio::piped());
+                command.stderr(std::process::Stdio::piped());
+                command.spawn().unwrap()
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "round {round}: {said}");
+        }
+        let pod = lab.pod(&name);
+        let containers = pod["containers"].as_array().unwrap();
+        assert!(
+            containers.iter().all(|one| one["state"] == "running"),
+            "round {round}: {pod:#}"
+        );
+        // and of each container one runs
+        let running = [
+            "ps",
+            "-q",
+            "--filter",
+            "label=dev.devnet.role=lab-container",
+        ];
+        assert_eq!(lab.docker(&running).lines().count(), containers.len());
+    }
+}

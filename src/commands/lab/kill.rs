@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -42,8 +43,116 @@ pub(super) async fn container(
     context.ui.line(&line).map_err(Error::stdout)
 }
 
-/// Kills a container of a pod and puts the next attempt in its place; gives which that is.
+/// Kills a container of a pod and puts the next attempt in its place; gives which that is. Another
+/// devnet may be doing the same: then one of them does it, and the others wait for it.
 pub(super) async fn replace(engine: &Engine, there: &LabPod, container: &str) -> Result<u32> {
+    let newest = |pod: &LabPod| pod.containers.get(container)?.first().cloned();
+    let mut there = settled(engine, there).await?;
+    for _ in 0..TRIES {
+        let error = match replace_once(engine, &there, container).await {
+            Ok(attempt) => return Ok(attempt),
+            Err(error) => error,
+        };
+        let before = newest(&there).map(|one| one.attempt());
+        let made = |now: &LabPod| {
+            let one = newest(now).filter(Found::is_alive)?;
+            (Some(one.attempt()) > before).then(|| one.attempt())
+        };
+        match others(engine, &there, error, made).await? {
+            Others::Made(attempt) => return Ok(attempt),
+            Others::Changed(now) => there = now,
+        }
+    }
+    Err(comes_and_goes(&there))
+}
+
+/// What other devnets have done to a pod meanwhile.
+enum Others<Made> {
+    /// What was wanted.
+    Made(Made),
+    /// Something else.
+    Changed(LabPod),
+}
+
+/// Waits for what other devnets do to a pod, after an error that this may explain.
+///
+/// # Errors
+/// That error, when none does anything.
+async fn others<Made>(
+    engine: &Engine,
+    there: &LabPod,
+    error: Error,
+    made: impl Fn(&LabPod) -> Option<Made>,
+) -> Result<Others<Made>> {
+    // a name is taken before its container is listed; the words are moby's (`daemon/names.go`)
+    let in_turn = error
+        .in_one_line()
+        .contains("is already in use by container");
+    let begun = Instant::now();
+    loop {
+        let now = settled(engine, there).await?;
+        if let Some(made) = made(&now) {
+            return Ok(Others::Made(made));
+        }
+        let changed = !is_same(&now, there);
+        // whoever makes a pod anew makes its containers after its sandbox
+        let makes = in_turn || (changed && !now.is_whole());
+        if makes && begun.elapsed() < MAKES {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        } else if changed {
+            return Ok(Others::Changed(now));
+        } else {
+            return Err(error);
+        }
+    }
+}
+
+/// How often a pod is looked at anew that another devnet has changed meanwhile.
+const TRIES: usize = 5;
+/// How long another devnet may take between making a container and starting it.
+const MAKES: Duration = Duration::from_secs(10);
+
+/// The pod as it is now, once no other devnet is about to start a part of it.
+async fn settled(engine: &Engine, there: &LabPod) -> Result<LabPod> {
+    let begun = Instant::now();
+    loop {
+        let all = pods(engine).await?;
+        let Some(now) = all.into_iter().find(|pod| pod.uid == there.uid) else {
+            return Err(Error::not_found(format!(
+                "{} is not in the lab any more",
+                there.full_name()
+            )));
+        };
+        let current = now
+            .sandbox()
+            .into_iter()
+            .chain(now.current().map(|(_, one)| one));
+        let starts = current.into_iter().any(|one| one.state == "created");
+        if !starts || begun.elapsed() > MAKES {
+            return Ok(now);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether nobody has made anything of a pod anew.
+fn is_same(one: &LabPod, other: &LabPod) -> bool {
+    let ids = |pod: &LabPod| -> Vec<String> {
+        let current = pod
+            .sandbox()
+            .into_iter()
+            .chain(pod.current().map(|(_, one)| one));
+        current.map(|one| one.id.clone()).collect()
+    };
+    ids(one) == ids(other)
+}
+
+fn comes_and_goes(there: &LabPod) -> Error {
+    Error::failed(format!("{} comes and goes", there.full_name()))
+        .hint("is another devnet at work? `devnet lab ps` shows what is there")
+}
+
+async fn replace_once(engine: &Engine, there: &LabPod, container: &str) -> Result<u32> {
     let spec = spec(there)?;
     let Some(attempts) = there.containers.get(container) else {
         let names: Vec<&str> = there.current().map(|(name, _)| name).collect();
@@ -97,12 +206,34 @@ pub(super) async fn sandbox(
     context.ui.line(&line).map_err(Error::stdout)
 }
 
-/// Ends a pod's sandbox and makes the pod again; gives the sandbox's attempt and address.
+/// Ends a pod's sandbox and makes the pod again; gives the sandbox's attempt and address. Another
+/// devnet may be doing the same, as in `replace`.
 pub(super) async fn renew(
     engine: &Engine,
     there: &LabPod,
     how: How,
 ) -> Result<(u32, Option<Ipv4Addr>)> {
+    let mut there = settled(engine, there).await?;
+    for _ in 0..TRIES {
+        let error = match renew_once(engine, &there, how).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        let before = there.sandbox().map(Found::attempt);
+        let made = |now: &LabPod| {
+            let one = now.sandbox().filter(|one| one.is_alive())?;
+            let newer = Some(one.attempt()) > before && now.is_whole();
+            newer.then(|| (one.attempt(), one.address()))
+        };
+        match others(engine, &there, error, made).await? {
+            Others::Made(made) => return Ok(made),
+            Others::Changed(now) => there = now,
+        }
+    }
+    Err(comes_and_goes(&there))
+}
+
+async fn renew_once(engine: &Engine, there: &LabPod, how: How) -> Result<(u32, Option<Ipv4Addr>)> {
     let spec = spec(there)?;
     let all = pods(engine).await?;
     let stage = Stage::ready(engine, &all).await?;
