@@ -43,6 +43,7 @@ mod load_sources;
 mod load_sources_bad;
 mod logs;
 mod logs_broken;
+mod logs_follow;
 mod new;
 mod peers_killed;
 mod pods;

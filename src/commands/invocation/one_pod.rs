@@ -6,7 +6,7 @@ use crate::commands::invocation::gather;
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::pod::{self, Container, Pod, is_up};
+use crate::pod::{self, Container, ContainerFacts, Lone, Outlook, Pod, is_up};
 use crate::wording::{MANY, listed};
 
 /// The annotation that names a pod's main container; a plain container may have it as a label.
@@ -58,6 +58,67 @@ pub(crate) async fn find(
         .map(|(_, engine)| engine)
         .ok_or_else(|| Error::failed(format!("the node of pod `{}` is not known", found.name)))?;
     Ok((engine, found))
+}
+
+/// A pod and the engine that has it.
+pub(crate) struct Here {
+    pub(crate) engine: Engine,
+    pub(crate) pod: Pod,
+    /// Of all containers of that engine.
+    pub(crate) facts: Vec<ContainerFacts>,
+}
+
+/// A pod that was found before, as it is now.
+pub(crate) enum Now {
+    Here(Box<Here>),
+    /// No node has it, and all were asked.
+    Nowhere,
+    /// An engine that may have it does not answer.
+    Lost(Error),
+}
+
+/// Looks for a pod again: where it was, then on all nodes, and where those are now. Says nothing.
+pub(crate) async fn again(context: &Context, engine: &Engine, before: &Pod) -> Now {
+    if let Ok(facts) = engine.containers().await
+        && let Some(pod) = same(&before.node, &facts, before)
+    {
+        let engine = engine.clone();
+        return Now::Here(Box::new(Here { engine, pod, facts }));
+    }
+    let target = match context.target(Need::Pods).await {
+        Ok(target) => target,
+        Err(error) => return Now::Lost(error),
+    };
+    let looks = target.nodes.iter().map(|node| async move {
+        node.there()?;
+        let engine = Engine::connect(&node.endpoint, &context.settings).await?;
+        let facts = engine.containers().await?;
+        Ok::<_, Error>((node, engine, facts))
+    });
+    let mut lost = None;
+    for look in futures_util::future::join_all(looks).await {
+        match look {
+            Ok((node, engine, facts)) => {
+                if let Some(pod) = same(&node.name, &facts, before) {
+                    return Now::Here(Box::new(Here { engine, pod, facts }));
+                }
+            }
+            Err(error) => lost = Some(error),
+        }
+    }
+    lost.map_or(Now::Nowhere, Now::Lost)
+}
+
+/// The pod of that name: the one that lives, else the one of that UID, else the newest.
+fn same(node: &str, facts: &[ContainerFacts], before: &Pod) -> Option<Pod> {
+    let pods = pod::pods(node, facts, Lone::Leave);
+    let rank = |pod: &Pod| {
+        let lives = pod::outlook(pod, facts) == Outlook::Alive;
+        (lives, !pod.containers.is_empty(), pod.uid == before.uid)
+    };
+    pods.into_iter()
+        .filter(|pod| (&pod.namespace, &pod.name) == (&before.namespace, &before.name))
+        .max_by_key(rank)
 }
 
 /// The container of that name, or the pod's default: the one that is named by annotation, else the

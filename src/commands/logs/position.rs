@@ -56,7 +56,8 @@ impl Position {
         }
         self.passing = Some(*count);
         LogRange {
-            since: Some(nanoseconds(stamp)),
+            // what the log has behind it may be older, by a little
+            since: Some(nanoseconds(stamp) - BEYOND),
             tail: None,
             ..range.clone()
         }

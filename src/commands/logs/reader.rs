@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::source::{LONGEST_PAUSE, News, Source, State, next};
-use crate::commands::invocation::{Context, one_pod};
+use crate::commands::invocation::Context;
+use crate::commands::invocation::one_pod::{self, Here, Now};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, Lone, Pod, PodState};
+use crate::pod::{self, Outlook, Pod};
 use crate::render::logs::{Look, Merge, Writer};
 use crate::render::logs_json;
 
@@ -20,10 +21,13 @@ const HOLD_BACK: Duration = Duration::from_millis(200);
 /// to do.
 const PATIENCE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(50);
-/// How often a follower looks for the successor of a container that ended.
+/// How often a follower looks for the successor of a container that ended, at first and later.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
-/// How long a pod may be away while it is made anew, and an engine until it is given up.
+const LOOK_LATER: Duration = Duration::from_secs(2);
+/// How long a pod may be away, or seem to be over, while it is made anew.
 const AWAY: Duration = Duration::from_secs(10);
+/// How often a silent engine is asked whether it is still there, and how long it has for that.
+const STILL_THERE: Duration = Duration::from_secs(15);
 
 /// How lines are shown.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +49,15 @@ pub(super) struct Reader<'a> {
     sources: Vec<Source>,
     merge: Merge,
     writer: Writer,
-    /// Since when the pod, or its engine, has been away.
-    away: Option<Instant>,
+    /// Since when the pod has been gone, or over.
+    over: Option<Instant>,
+    /// Since when the engine has been lost.
+    lost: Option<Instant>,
+    /// When something changed that makes a look worth while, and when the last was.
+    changed: Instant,
+    looked: Option<Instant>,
+    /// When the engine was last known to be there.
+    there: Instant,
 }
 
 impl<'a> Reader<'a> {
@@ -73,7 +84,11 @@ impl<'a> Reader<'a> {
             pod,
             show,
             sources,
-            away: None,
+            over: None,
+            lost: None,
+            changed: Instant::now(),
+            looked: None,
+            there: Instant::now(),
         }
     }
 
@@ -97,6 +112,10 @@ impl<'a> Reader<'a> {
             let mut looks = false;
             let news = tokio::select! {
                 news = next(&mut self.sources, &mut self.merge) => news,
+                () = still_there(self.there), if follow => {
+                    self.is_still_there().await;
+                    Vec::new()
+                }
                 () = &mut patience, if self.merge.is_patient() => {
                     self.merge.hurry();
                     Vec::new()
@@ -110,8 +129,9 @@ impl<'a> Reader<'a> {
             for (place, news) in news {
                 self.hear(place, news).await;
             }
-            if looks {
-                self.look_for_successors().await;
+            if looks && self.is_time_to_look() {
+                self.look().await;
+                self.looked = Some(Instant::now());
             }
             if follow {
                 self.quiet_sources();
@@ -134,12 +154,7 @@ impl<'a> Reader<'a> {
                 self.context.ui.warn(&error.in_one_line());
             }
         }
-        failed.into_iter().next().map_or(Ok(()), |error| {
-            Err(match error.kind() {
-                Kind::Unreachable => error.with_kind(Kind::Failed),
-                _ => error,
-            })
-        })
+        failed.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Those that are read and say nothing hold nobody back.
@@ -155,129 +170,205 @@ impl<'a> Reader<'a> {
 
     async fn hear(&mut self, place: usize, news: News) {
         let source = &mut self.sources[place];
-        match news {
-            News::Due => source.ask(&self.engine),
-            News::End => self.end(place),
-            News::Broken(error) => match error.kind() {
-                Kind::Unreachable => {
-                    let pause = source.pause;
-                    if pause > LONGEST_PAUSE {
-                        source.failure = Some(error);
-                        self.end(place);
-                        self.sources[place].state = State::Done;
-                        return;
-                    }
-                    source.failure = Some(error);
-                    source.pause = pause * 2;
-                    source.state = State::Pausing(Box::pin(tokio::time::sleep(pause)));
-                }
-                // removed, or on its way there, and maybe replaced
-                _ if source.range.follow && is_gone(&error) => self.end(place),
-                _ => {
-                    let id = source.id.clone();
-                    let driver = self.engine.container(&id).await.ok().flatten();
-                    let driver = driver.and_then(|facts| facts.log_driver);
-                    let source = &mut self.sources[place];
-                    source.failure = Some(explain(error, &source.name, driver.as_deref()));
-                    self.end(place);
-                    self.sources[place].state = State::Done;
-                }
-            },
+        self.changed = Instant::now();
+        let error = match news {
+            News::Due => return source.ask(&self.engine),
+            News::End => {
+                source.complete = source.asked_after_its_end;
+                return self.end(place);
+            }
+            News::Broken(error) => error,
+        };
+        let follow = source.range.follow;
+        if error.kind() == Kind::Lost && source.pause <= LONGEST_PAUSE {
+            let pause = source.pause;
+            source.failure = Some(error);
+            source.pause = pause * 2;
+            source.state = State::Pausing(Box::pin(tokio::time::sleep(pause)));
+        } else if follow && is_gone(&error) {
+            // removed, or on its way there, and maybe replaced
+            source.complete = true;
+            self.end(place);
+        } else if follow && !is_unreadable(&error) {
+            if error.kind() == Kind::Lost {
+                self.lose(&error);
+            } else {
+                // as from an engine that is on its way down, or up
+                self.context.ui.note(&error.in_one_line());
+            }
+            self.end(place);
+        } else {
+            let id = source.id.clone();
+            let driver = match error.kind() {
+                Kind::Lost => None,
+                _ => self.engine.container(&id).await.ok().flatten(),
+            };
+            let driver = driver.and_then(|facts| facts.log_driver);
+            let source = &mut self.sources[place];
+            source.failure = Some(explain(error, &source.name, driver.as_deref()));
+            self.finish(place);
         }
     }
 
-    /// A source has brought all it has.
+    /// A stream has ended; what it brought last may go on in the next one.
     fn end(&mut self, place: usize) {
         let source = &mut self.sources[place];
-        for line in source.assembler.finish() {
-            self.merge.push(place, line);
-        }
-        self.merge.close(place);
         let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
         let over = source.range.until.is_some_and(|until| until <= now);
-        source.state = if source.range.follow && !over {
-            State::Waiting
+        if source.range.follow && !over {
+            source.state = State::Waiting;
+            self.merge.close(place);
         } else {
-            State::Done
-        };
+            self.finish(place);
+        }
     }
 
-    /// Looks for the containers that take the place of those that ended.
-    async fn look_for_successors(&mut self) {
-        let wanted = format!("{}/{}", self.pod.namespace, self.pod.name);
-        let found = match here(&self.engine, &self.pod).await {
-            Some(pod) => Ok((self.engine.clone(), pod)),
-            // another node may have it now
-            None => one_pod::find(self.context, &wanted, None).await,
+    /// A source that brings no more.
+    fn finish(&mut self, place: usize) {
+        self.flush(place);
+        self.merge.close(place);
+        self.sources[place].state = State::Done;
+    }
+
+    /// What stands at the end of a log without a newline is a line too.
+    fn flush(&mut self, place: usize) {
+        for line in self.sources[place].assembler.finish() {
+            self.merge.push(place, line);
+        }
+    }
+
+    fn is_time_to_look(&self) -> bool {
+        let every = if self.lost.is_some() || self.changed.elapsed() > AWAY {
+            LOOK_LATER
+        } else {
+            LOOK_AGAIN
         };
-        let (engine, pod) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                let since = *self.away.get_or_insert_with(Instant::now);
-                if since.elapsed() < AWAY {
-                    return;
-                }
-                let gone = error.kind() == Kind::NotFound;
-                let mut error = Some(error);
-                for source in self.waiting() {
-                    source.state = State::Done;
-                    if !gone {
-                        // the first of them tells it
-                        source.failure = source.failure.take().or_else(|| error.take());
-                    }
-                }
-                return;
+        self.looked.is_none_or(|looked| looked.elapsed() >= every)
+    }
+
+    /// Looks at the pod as it is now: what is there of those that ended, what took their place, and
+    /// whether anything still can.
+    async fn look(&mut self) {
+        let now = one_pod::again(self.context, &self.engine, &self.pod).await;
+        let Here { engine, pod, facts } = match now {
+            Now::Here(here) => *here,
+            Now::Nowhere => {
+                self.find();
+                return self.is_over("is gone");
             }
+            Now::Lost(error) => return self.lose(&error),
         };
-        self.away = None;
+        self.find();
         self.engine = engine;
         for place in 0..self.sources.len() {
             if matches!(self.sources[place].state, State::Waiting) {
-                self.succeed(place, &pod);
+                self.go_on(place, &pod);
             }
         }
-        let over = matches!(pod.state, PodState::Completed | PodState::Failed);
-        let nobody_reads = !self
-            .sources
-            .iter()
-            .any(|source| matches!(source.state, State::Reading(_) | State::Pausing(_)));
-        if over && nobody_reads {
-            for source in self.waiting() {
-                source.state = State::Done;
-            }
-        }
-    }
-
-    fn waiting(&mut self) -> impl Iterator<Item = &mut Source> {
-        self.sources
-            .iter_mut()
-            .filter(|source| matches!(source.state, State::Waiting))
-    }
-
-    /// Goes on with what took the place of a container, if something has.
-    fn succeed(&mut self, place: usize, pod: &Pod) {
-        let source = &mut self.sources[place];
-        let mut containers = pod.containers.iter();
-        let Some(next) = containers.find(|one| source.is_followed_by(pod, one)) else {
-            let same = pod.containers.iter().find(|one| one.id == source.id);
-            // one that ended well before the others began is not started again
-            if pod::is_init(&source.kind) && same.is_some_and(|one| one.exit_code == Some(0)) {
-                source.state = State::Done;
-            }
+        let outlook = pod::outlook(&pod, &facts);
+        self.pod = pod;
+        let reads = |one: &Source| matches!(one.state, State::Reading(_) | State::Pausing(_));
+        if self.sources.iter().any(reads) {
+            self.over = None;
             return;
-        };
-        if next.id != source.id {
-            // a log of its own, from its beginning
-            source.position = super::position::Position::default();
-            source.range.tail = None;
-            source.id.clone_from(&next.id);
-            source.uid.clone_from(&pod.uid);
-            source.attempt = next.attempt;
         }
-        source.started_at.clone_from(&next.started_at);
-        source.failure = None;
-        source.ask(&self.engine);
+        match outlook {
+            Outlook::Alive => self.over = None,
+            Outlook::Unknown => {
+                self.over = None;
+                self.context.ui.note(&format!(
+                    "pod `{}/{}` has ended: waiting until it is started again (Ctrl-C ends this)",
+                    self.pod.namespace, self.pod.name
+                ));
+            }
+            Outlook::Over(why) => self.is_over(&format!("has ended: {why}")),
+            Outlook::Gone => self.is_over("is gone"),
+        }
+    }
+
+    /// Goes on with a source that ended: with the rest of its log, or with what took its place.
+    fn go_on(&mut self, place: usize, pod: &Pod) {
+        let source = &mut self.sources[place];
+        if let Some(same) = source.goes_on(pod) {
+            source.ask_again(&self.engine, same);
+        } else if let Some(next) = source.successor(pod) {
+            source.succeed(pod, next);
+            source.ask_again(&self.engine, next);
+            self.flush(place);
+        } else {
+            return self.flush(place);
+        }
         self.merge.open(place, 0);
+    }
+
+    /// The pod is over: it ends here, once it has been so for a while.
+    fn is_over(&mut self, how: &str) {
+        let since = *self.over.get_or_insert_with(Instant::now);
+        if since.elapsed() < AWAY {
+            self.changed = Instant::now();
+            return;
+        }
+        let Pod {
+            namespace, name, ..
+        } = &self.pod;
+        let said = format!("pod `{namespace}/{name}` {how}");
+        let mut ended = false;
+        for place in 0..self.sources.len() {
+            if matches!(self.sources[place].state, State::Waiting) {
+                self.sources[place].failure = None;
+                self.finish(place);
+                ended = true;
+            }
+        }
+        if ended {
+            self.context.ui.say(&said);
+        }
+    }
+
+    /// The engine does not answer: it is waited for.
+    fn lose(&mut self, error: &Error) {
+        if self.lost.is_none() {
+            self.context.ui.say(&format!(
+                "node `{}` is lost, looking for it again: {}",
+                self.pod.node,
+                error.in_one_line()
+            ));
+        }
+        self.lost.get_or_insert_with(Instant::now);
+        self.over = None;
+    }
+
+    /// The engine answers.
+    fn find(&mut self) {
+        if self.lost.take().is_some() {
+            self.context
+                .ui
+                .say(&format!("node `{}` is there again", self.pod.node));
+            self.changed = Instant::now();
+        }
+        self.there = Instant::now();
+    }
+
+    /// Asks an engine from which nothing has come for a while: a connection may be dead without
+    /// anyone having said so.
+    async fn is_still_there(&mut self) {
+        self.there = Instant::now();
+        let heard = |one: &Source| one.heard.elapsed() < STILL_THERE;
+        let reads = |one: &Source| matches!(one.state, State::Reading(_));
+        if !self.sources.iter().any(reads) || self.sources.iter().any(heard) {
+            return;
+        }
+        let why = match tokio::time::timeout(STILL_THERE, self.engine.round_trip()).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error,
+            Err(_elapsed) => Error::failed("it does not answer"),
+        };
+        self.lose(&why);
+        for place in 0..self.sources.len() {
+            if reads(&self.sources[place]) {
+                self.end(place);
+            }
+        }
     }
 
     /// Writes what is ready; `false` when nobody reads any more.
@@ -299,25 +390,22 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The pod as its engine has it now.
-async fn here(engine: &Engine, pod: &Pod) -> Option<Pod> {
-    let facts = engine.containers().await.ok()?;
-    let mut pods = pod::pods(&pod.node, &facts, Lone::Leave);
-    let same = |one: &Pod| one.namespace == pod.namespace && one.name == pod.name;
-    let place = pods
-        .iter()
-        .position(|one| one.uid == pod.uid && same(one) && one.state != PodState::Completed)
-        .or_else(|| pods.iter().rposition(same))?;
-    Some(pods.swap_remove(place))
+/// Until an engine that was there at this time is asked again.
+async fn still_there(since: Instant) {
+    tokio::time::sleep_until(since + STILL_THERE).await;
 }
 
 fn is_gone(error: &Error) -> bool {
     error.kind() == Kind::NotFound || error.to_string().contains("marked for removal")
 }
 
+fn is_unreadable(error: &Error) -> bool {
+    error.to_string().contains("does not support reading")
+}
+
 /// A log driver that keeps nothing readable is a matter of configuration, not a failure to hide.
 fn explain(error: Error, container: &str, driver: Option<&str>) -> Error {
-    if error.to_string().contains("does not support reading") {
+    if is_unreadable(&error) {
         let driver = driver.map_or(String::new(), |driver| format!(" `{driver}`"));
         return Error::failed(format!(
             "the logs of container `{container}` can't be read: its log driver{driver} keeps none here"

@@ -28,7 +28,7 @@ pub(super) enum State {
     Reading(BoxStream<'static, Result<Piece>>),
     /// Its stream broke and is asked for again.
     Pausing(std::pin::Pin<Box<tokio::time::Sleep>>),
-    /// It has ended, and something may take its place.
+    /// Its stream ended or broke: there may be more of it, or something may take its place.
     Waiting,
     Done,
 }
@@ -37,10 +37,8 @@ pub(super) enum State {
 pub(super) struct Source {
     pub(super) id: String,
     pub(super) name: String,
-    pub(super) kind: String,
     /// Of its pod.
     pub(super) uid: String,
-    pub(super) attempt: Option<u32>,
     pub(super) started_at: Option<String>,
     pub(super) range: LogRange,
     /// Nothing in its log is older; nanoseconds since 1970.
@@ -48,6 +46,10 @@ pub(super) struct Source {
     pub(super) assembler: Assembler,
     pub(super) position: Position,
     pub(super) state: State,
+    /// Whether its container had ended when its stream was asked for.
+    pub(super) asked_after_its_end: bool,
+    /// Whether all that it wrote was read, its container having ended.
+    pub(super) complete: bool,
     pub(super) failure: Option<Error>,
     pub(super) heard: Instant,
     pub(super) pause: Duration,
@@ -65,9 +67,7 @@ impl Source {
             begins,
             id: container.id.clone(),
             name: container.name.clone(),
-            kind: container.kind.clone(),
             uid: pod.uid.clone(),
-            attempt: container.attempt,
             started_at: container.started_at.clone(),
             assembler: Assembler::default(),
             position: Position::default(),
@@ -76,23 +76,43 @@ impl Source {
                 _ => State::Unasked,
             },
             range,
+            asked_after_its_end: !is_up(&container.state),
+            complete: container.started_at.is_none(),
             failure: None,
             heard: Instant::now(),
             pause: PAUSE,
         }
     }
 
-    /// Whether a container of its name takes its place: an older attempt, which is all there is when
-    /// the newest is removed, does not.
-    pub(super) fn is_followed_by(&self, pod: &Pod, one: &Container) -> bool {
-        let later = one.started_at > self.started_at;
-        one.name == self.name
-            && one.started_at.is_some()
-            && if one.id == self.id {
-                later || is_up(&one.state)
-            } else {
-                later || one.attempt > self.attempt || pod.uid != self.uid
-            }
+    /// Its own container, if there is more to read of it: it runs, or has run again, or ended
+    /// before it was read to its end.
+    pub(super) fn goes_on<'p>(&self, pod: &'p Pod) -> Option<&'p Container> {
+        let mut all = pod.containers.iter().chain(&pod.containers_before);
+        let same = all.find(|one| one.id == self.id)?;
+        let more = is_up(&same.state) || same.started_at > self.started_at || !self.complete;
+        (more && same.started_at.is_some()).then_some(same)
+    }
+
+    /// The container that took its place: the first that was started after it, so that none is
+    /// passed over. An older attempt, which is all there is when the newest is removed, does not.
+    pub(super) fn successor<'p>(&self, pod: &'p Pod) -> Option<&'p Container> {
+        let later = |one: &&Container| {
+            one.name == self.name
+                && one.id != self.id
+                && one.started_at.is_some()
+                && (one.started_at > self.started_at || pod.uid != self.uid)
+        };
+        let all = pod.containers.iter().chain(&pod.containers_before);
+        all.filter(later)
+            .min_by(|a, b| a.started_at.cmp(&b.started_at))
+    }
+
+    /// Takes on the log of its container's successor, from its beginning.
+    pub(super) fn succeed(&mut self, pod: &Pod, next: &Container) {
+        self.position = Position::default();
+        self.range.tail = None;
+        self.id.clone_from(&next.id);
+        self.uid.clone_from(&pod.uid);
     }
 
     /// Opens its stream, at its beginning or where it was left.
@@ -100,6 +120,16 @@ impl Source {
         let range = self.position.resume(&self.range);
         self.state = State::Reading(engine.logs(&self.id, &range));
         self.heard = Instant::now();
+    }
+
+    /// The same for a container that was just looked at.
+    pub(super) fn ask_again(&mut self, engine: &Engine, container: &Container) {
+        self.started_at.clone_from(&container.started_at);
+        self.asked_after_its_end = !is_up(&container.state);
+        self.complete = false;
+        self.failure = None;
+        self.pause = PAUSE;
+        self.ask(engine);
     }
 
     /// Takes a message and gives the line that it completes, if it is asked for.

@@ -63,7 +63,7 @@ impl Engine {
                         Err(if said {
                             error
                         } else {
-                            error.with_kind(Kind::Unreachable)
+                            error.with_kind(Kind::Lost)
                         })
                     }
                 }),

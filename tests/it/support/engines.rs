@@ -180,7 +180,8 @@ impl Engine {
             while Path::new(&format!("/proc/{}", old.trim())).exists() {
                 std::thread::yield_now();
             }
-            std::fs::remove_file(&pid).unwrap();
+            // one that was told to end has removed it itself
+            let _removed = std::fs::remove_file(&pid);
         }
         self.script("start").ok();
     }

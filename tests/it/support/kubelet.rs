@@ -9,6 +9,7 @@ use super::{Output, Sandbox, busybox_image, docker};
 /// A pod that this test makes as the kubelet does, step by step.
 pub(crate) struct Kubelet<'a> {
     ground: &'a Path,
+    engine: &'a str,
     sandbox: &'a Sandbox,
     pub(crate) name: &'a str,
     image: String,
@@ -16,16 +17,26 @@ pub(crate) struct Kubelet<'a> {
 
 impl<'a> Kubelet<'a> {
     pub(crate) fn new(ground: &'a Path, sandbox: &'a Sandbox, name: &'a str, subnet: &str) -> Self {
-        let image = busybox_image(ground, "node");
-        let net = format!("net-{name}");
-        docker(
-            ground,
-            "node",
-            &["network", "create", "--subnet", subnet, &net],
-        )
-        .ok();
+        Self::on(ground, "node", sandbox, name).with_network(subnet)
+    }
+
+    pub(crate) fn with_network(self, subnet: &str) -> Self {
+        let net = format!("net-{}", self.name);
+        self.docker(&["network", "create", "--subnet", subnet, &net]);
+        self
+    }
+
+    /// A pod on another engine of the ground, without a network of its own.
+    pub(crate) fn on(
+        ground: &'a Path,
+        engine: &'a str,
+        sandbox: &'a Sandbox,
+        name: &'a str,
+    ) -> Self {
+        let image = busybox_image(ground, engine);
         Self {
             ground,
+            engine,
             sandbox,
             name,
             image,
@@ -33,7 +44,7 @@ impl<'a> Kubelet<'a> {
     }
 
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
-        docker(self.ground, "node", arguments)
+        docker(self.ground, self.engine, arguments)
             .ok()
             .trim()
             .to_owned()
@@ -85,7 +96,7 @@ impl<'a> Kubelet<'a> {
         arguments.extend_from_slice(more);
         arguments.push(&self.image);
         arguments.extend_from_slice(command);
-        docker(self.ground, "node", &arguments)
+        docker(self.ground, self.engine, &arguments)
     }
 
     /// Another container of the pod, with a shell script to run.
@@ -137,7 +148,10 @@ impl<'a> Kubelet<'a> {
     }
 
     pub(crate) fn devnet(&self, arguments: &[&str]) -> String {
-        let host = format!("unix://{}", self.ground.join("node.sock").display());
+        let host = format!(
+            "unix://{}",
+            self.ground.join(format!("{}.sock", self.engine)).display()
+        );
         let mut all = vec!["-H", host.as_str()];
         all.extend_from_slice(arguments);
         self.sandbox.devnet(&all).ok()
@@ -172,11 +186,11 @@ impl<'a> Kubelet<'a> {
 impl Drop for Kubelet<'_> {
     fn drop(&mut self) {
         let filter = format!("label=io.kubernetes.pod.name={}", self.name);
-        let all = docker(self.ground, "node", &["ps", "-aqf", &filter]).stdout;
+        let all = docker(self.ground, self.engine, &["ps", "-aqf", &filter]).stdout;
         for id in all.lines() {
-            drop(docker(self.ground, "node", &["rm", "-f", id]));
+            drop(docker(self.ground, self.engine, &["rm", "-f", id]));
         }
         let net = format!("net-{}", self.name);
-        drop(docker(self.ground, "node", &["network", "rm", &net]));
+        drop(docker(self.ground, self.engine, &["network", "rm", &net]));
     }
 }
