@@ -6,7 +6,7 @@ use crate::commands::invocation::gather::{self, Depth};
 use crate::commands::lab::tell;
 use crate::error::{Error, Result};
 use crate::lab::reading;
-use crate::pod::Lone;
+use crate::pod::{self, Life, Lone};
 
 /// Show what holds for the pods of a cluster, by reading alone; `lab prove` experiments
 #[derive(Debug, clap::Args)]
@@ -30,9 +30,23 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Err(Error::not_found("there is no pod to read from")
             .hint("`devnet lab prove` brings its own"));
     }
+    // what was seen before, or by another devnet, proves as much
+    let mut past = Vec::new();
+    for answered in &gathered.engines {
+        let present = pod::present(&answered.facts);
+        let pods = gathered.snapshot.pods.iter();
+        for pod in pods.filter(|pod| pod.node == answered.node) {
+            let lives = gathered.lives.all().iter();
+            let of_node: Vec<Life> = lives
+                .filter(|life| life.node == pod.node || life.uid == pod.uid)
+                .cloned()
+                .collect();
+            past.extend(pod::history(&pod.uid, &of_node, &present));
+        }
+    }
     tell(
         context,
-        &reading::claims(&gathered.snapshot.pods),
+        &reading::claims(&gathered.snapshot.pods, &past),
         args.output,
     )?;
     gathered.outcome()

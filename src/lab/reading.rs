@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claim::Proof;
-use crate::pod::{Container, Pod, is_up};
+use crate::pod::{Container, Event, Pod, What, is_up, timestamp};
 
 /// So many sentences of evidence are enough; counterexamples come first.
 const ENOUGH: usize = 6;
 
-/// Decides what these pods can decide.
-pub(crate) fn claims(pods: &[Pod]) -> Vec<Proof> {
+/// Decides what these pods, and what is known of their past, can decide.
+pub(crate) fn claims(pods: &[Pod], past: &[Event]) -> Vec<Proof> {
     let live: Vec<&Pod> = pods
         .iter()
         .filter(|pod| pod.sandbox.as_ref().is_some_and(|one| is_up(&one.state)))
@@ -28,8 +28,8 @@ pub(crate) fn claims(pods: &[Pod]) -> Vec<Proof> {
         unique_ip(&live),
         same_port_two_pods(&live),
         same_port_one_pod(&live),
-        container_death(&live),
-        sandbox_death(&live),
+        container_death(&live, past),
+        sandbox_death(&live, past),
         shares(
             "shares-net",
             "containers of one pod share the network namespace",
@@ -158,8 +158,20 @@ fn same_port_one_pod(live: &[&Pod]) -> Proof {
     decide("same-port-one-pod", claim, against, examples)
 }
 
-/// Containers that were replaced while their sandbox stayed.
-fn container_death(live: &[&Pod]) -> Proof {
+/// Restarts of a pod's parts, with what became of its address.
+fn restarts<'e>(
+    past: &'e [Event],
+    pod: &'e Pod,
+    what: What,
+) -> impl Iterator<Item = (&'e Event, &'e crate::pod::Restart)> {
+    past.iter()
+        .filter(move |event| event.uid == pod.uid && event.what == what)
+        .filter_map(|event| Some((event, event.restart.as_ref()?)))
+}
+
+/// Containers that were restarted while their sandbox stayed: the dead attempts that are there, what
+/// was seen before, and counts of restarts in a first sandbox.
+fn container_death(live: &[&Pod], past: &[Event]) -> Proof {
     let mut examples = Vec::new();
     for pod in live {
         let Some(sandbox) = &pod.sandbox else {
@@ -168,6 +180,11 @@ fn container_death(live: &[&Pod]) -> Proof {
         let in_it = |one: &&Container| one.sandbox_id.as_deref() == Some(sandbox.id.as_str());
         for now in pod.containers.iter().filter(in_it) {
             let mut before = pod.containers_before.iter().filter(in_it);
+            let seen = restarts(past, pod, What::ContainerStarted)
+                .filter(|(event, restart)| {
+                    restart.same_sandbox && event.container.as_ref() == Some(&now.name)
+                })
+                .last();
             if let Some(before) = before.find(|before| before.name == now.name) {
                 examples.push(format!(
                     "{}: attempt {} of {} ended, attempt {} is in the same sandbox {}",
@@ -177,6 +194,21 @@ fn container_death(live: &[&Pod]) -> Proof {
                     attempt(now.attempt),
                     short(&sandbox.id),
                 ));
+            } else if let Some((event, restart)) = seen {
+                examples.push(format!(
+                    "{}: attempt {} of {} began at {}: {}",
+                    name(pod),
+                    attempt(event.attempt),
+                    now.name,
+                    event.time,
+                    restart.verdict,
+                ));
+            } else if let Some(count) = restarts_in_first_sandbox(pod, sandbox, now) {
+                examples.push(format!(
+                    "{}: {} was restarted {count} times, and the sandbox is still the first",
+                    name(pod),
+                    now.name,
+                ));
             }
         }
     }
@@ -184,13 +216,31 @@ fn container_death(live: &[&Pod]) -> Proof {
     decide("container-death", claim, Vec::new(), examples)
 }
 
+/// A container begins this soon after its sandbox, unless it was restarted in it.
+const WITH_ITS_SANDBOX: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+/// How often a container was restarted in the pod's first sandbox. One that was removed by hand is
+/// followed by another first one, whose containers begin with it.
+fn restarts_in_first_sandbox(
+    pod: &Pod,
+    sandbox: &crate::pod::Sandbox,
+    container: &Container,
+) -> Option<u32> {
+    let first = sandbox.attempt == Some(0) && pod.sandboxes_before.is_empty();
+    let began = timestamp(sandbox.started_at.as_deref())?;
+    let made = timestamp(container.created_at.as_deref())?;
+    let count = container.restarts.filter(|count| *count > 0)?;
+    (first && made.duration_since(began) > WITH_ITS_SANDBOX).then_some(count)
+}
+
 /// Sandboxes that were replaced, where both addresses are known.
-fn sandbox_death(live: &[&Pod]) -> Proof {
+fn sandbox_death(live: &[&Pod], past: &[Event]) -> Proof {
     let (mut against, mut examples) = (Vec::new(), Vec::new());
     for pod in live.iter().filter(|pod| !pod.host_network) {
         let Some(sandbox) = &pod.sandbox else {
             continue;
         };
+        let mut lines = BTreeMap::new();
         for before in &pod.sandboxes_before {
             let Some(ip) = &before.ip else { continue };
             if pod.ips.is_empty() {
@@ -203,7 +253,22 @@ fn sandbox_death(live: &[&Pod]) -> Proof {
                 attempt(sandbox.attempt),
                 pod.ips.join(" and ")
             );
-            let same = pod.ips.contains(ip);
+            lines.insert(sandbox.id.clone(), (pod.ips.contains(ip), line));
+        }
+        for (event, restart) in restarts(past, pod, What::SandboxStarted) {
+            let Some(kept) = restart.ip_kept.filter(|_| !restart.same_sandbox) else {
+                continue;
+            };
+            let line = format!(
+                "{}: sandbox {} began at {}: {}",
+                name(pod),
+                attempt(event.attempt),
+                event.time,
+                restart.verdict
+            );
+            lines.entry(event.id.clone()).or_insert((kept, line));
+        }
+        for (same, line) in lines.into_values() {
             if same { &mut against } else { &mut examples }.push(line);
         }
     }
@@ -299,7 +364,7 @@ mod tests {
     }
 
     fn verdict(pods: &[Pod], id: &str) -> Option<bool> {
-        let claims = claims(pods);
+        let claims = claims(pods, &[]);
         claims.iter().find(|proof| proof.id == id).unwrap().holds
     }
 

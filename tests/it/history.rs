@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::support::engines::Engine;
 use crate::support::kubelet::Kubelet;
 use crate::support::made::Made;
 use crate::support::replay::Replay;
@@ -304,4 +305,41 @@ fn a_home_that_can_not_be_written_changes_nothing() {
     let host = format!("unix://{}", ground.join("node.sock").display());
     let text = sandbox.devnet(&["-H", &host, "history", name]).ok();
     assert!(text.contains("10.91.3.5"), "{text}");
+}
+
+#[test]
+fn what_the_journal_and_the_counts_of_restarts_know_is_proof() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    // with other pods beside, another might prove it
+    let engine = Engine::start(&ground, "prove-past");
+    let kubelet = Kubelet::on(&ground, &engine.name, &sandbox, "prove-past");
+    let kubelet = kubelet.with_network("10.91.23.0/24");
+    let holds = |id: &str| -> Value {
+        // a test's pod shares no IPC namespace, which is noticed too
+        let said = sandbox.devnet(&["-H", &engine.url(), "prove", "-o", "json"]);
+        let document: Value = serde_json::from_str(&said.stdout).unwrap();
+        let claims = document["claims"].as_array().unwrap();
+        let claim = claims.iter().find(|claim| claim["id"] == id).unwrap();
+        claim["holds"].clone()
+    };
+    let zero = kubelet.pause(0, "10.91.23.5");
+    let first = kubelet.app(0, &zero);
+    assert_eq!(
+        (holds("container-death"), holds("sandbox-death")),
+        (Value::Null, Value::Null)
+    );
+    // each is looked at while it is there, and then nothing is left of it
+    kubelet.docker(&["kill", &first]);
+    let second = kubelet.app(1, &zero);
+    kubelet.history(&["--no-probe"]);
+    kubelet.docker(&["rm", "-f", &first]);
+    kubelet.forget_events();
+    assert_eq!(holds("container-death"), true);
+    kubelet.docker(&["rm", "-f", &second, &zero]);
+    let one = kubelet.pause(1, "10.91.23.6");
+    kubelet.app(2, &one);
+    kubelet.history(&["--no-probe"]);
+    kubelet.forget_events();
+    assert_eq!(holds("sandbox-death"), true);
 }
