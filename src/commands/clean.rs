@@ -1,15 +1,31 @@
 //! `devnet clean`.
 
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _};
+
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::Need;
-use crate::commands::lab::sweep;
+use crate::commands::lab::remove;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::host::owner;
+use crate::image::reference;
+use crate::lab::label;
+use crate::lab::standing::{Kind, Plan, Thing, Witness};
+use crate::ui::visible;
 use crate::wording::counted;
 
+/// How many things are removed at once.
+const AT_ONCE: usize = 16;
+
 /// Remove everything that devnet left in an engine
+///
+/// What goes is listed first. What another devnet uses that runs just now stays: its looks and
+/// shells, the pods that it looks into or makes, the images it sends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  devnet clean             what carries devnet's label on the cluster's nodes: lab pods, helpers,
+  devnet clean             what devnet made on the cluster's nodes: lab pods, helpers,
                            their network and image, and tags that transfers left
   devnet clean -p lab      the same on the host engine")]
 pub(crate) struct Args;
@@ -18,12 +34,77 @@ pub(crate) async fn run(_args: Args, context: &Context) -> Result<()> {
     let target = context.target(Need::Pods).await?;
     for node in &target.nodes {
         let engine = context.connect(node).await?;
-        let count = sweep(&engine).await?;
-        let line = match count {
-            0 => format!("{}: nothing of devnet's", node.name),
-            _ => format!("{}: removed {}", node.name, counted(count, "thing")),
+        let plan = plan(&engine).await?;
+        let say = |text: &str| context.ui.say(&format!("{}: {text}", node.name));
+        if !plan.take.is_empty() {
+            say("to be removed:");
+        }
+        for thing in &plan.take {
+            context.ui.say(&format!("  {}", described(thing)));
+        }
+        for (thing, why) in &plan.leave {
+            say(&format!("{} stays: {why}", described(thing)));
+        }
+        let data = |text: &str| {
+            let line = format!("{}: {text}", node.name);
+            context.ui.line(&line).map_err(Error::stdout)
         };
-        context.ui.line(&line).map_err(Error::stdout)?;
+        // what is made of others goes before them
+        for some in plan.take.chunk_by(|one, next| one.kind == next.kind) {
+            let mut removing = stream::iter(some)
+                .map(async |thing| remove(&engine, thing).await.map(|()| thing))
+                .buffered(AT_ONCE);
+            while let Some(thing) = removing.next().await {
+                data(&format!("removed {}", described(thing?)))?;
+            }
+        }
+        match (plan.take.len(), plan.leave.len()) {
+            (0, 0) => data("nothing of devnet's")?,
+            (0, _) => data("removed nothing: what is devnet's is in use")?,
+            (count, _) => data(&format!("removed {}", counted(count, "thing")))?,
+        }
     }
     Ok(())
+}
+
+/// What there is of devnet's in an engine, and what of it can go.
+async fn plan(engine: &Engine) -> Result<Plan> {
+    let (containers, networks, volumes, images, names) = futures_util::try_join!(
+        engine.own_containers(&[]),
+        engine.own_networks(),
+        engine.own_volumes(),
+        engine.own_images(),
+        engine.image_names(),
+    )?;
+    let names = names.into_iter().flat_map(|(_, names)| names);
+    let transfers = names.filter_map(|name| {
+        let token = reference::transfer_token(&name)?.to_owned();
+        Some(Thing {
+            kind: Kind::Transfer,
+            id: name.clone(),
+            name,
+            labels: BTreeMap::from([(label::OWNER.to_owned(), token)]),
+        })
+    });
+    let things = [networks, volumes, images].into_iter().flatten();
+    let things = things.chain(transfers).collect();
+    let witness = Witness {
+        gone: &|mark| owner::is_gone(mark).or_else(|| owner::signer_is_gone(mark)),
+        now: if containers.is_empty() {
+            None
+        } else {
+            engine.clock().await
+        },
+    };
+    Ok(witness.plan(containers, things))
+}
+
+/// A thing as a person knows it.
+fn described(thing: &Thing) -> String {
+    let label = |name: &str| thing.labels.get(name);
+    let whose = match (label(label::POD_NAMESPACE), label(label::POD_NAME)) {
+        (Some(namespace), Some(pod)) => format!(" of pod {namespace}/{pod}"),
+        _ => String::new(),
+    };
+    visible(&format!("{} {}{whose}", thing.kind.word(), thing.name))
 }

@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use sha2::{Digest as _, Sha256};
+
 /// This process, as no other process of this computer ever was. Elsewhere than on Linux only that
 /// it was some devnet.
 pub(crate) fn mark() -> String {
@@ -25,6 +27,40 @@ pub(crate) fn is_gone(mark: &str) -> Option<bool> {
         Some(now) => Some(now != mark),
         None => is_no_process(pid),
     }
+}
+
+/// A token that also tells which devnet it belongs to: one that others can't guess, and this
+/// process.
+pub(crate) fn signed(token: &str) -> String {
+    let Some((place, process)) = of("self").and_then(|mark| parts(&mark)) else {
+        return token.to_owned();
+    };
+    format!("{token}-{}-{process}", digest(&place))
+}
+
+/// Whether the devnet of a signed token has ended; `None` when that can't be told from here.
+pub(crate) fn signer_is_gone(token: &str) -> Option<bool> {
+    let (place, _) = parts(&of("self")?)?;
+    let mut signature = token.rsplitn(4, '-');
+    let (start, pid, signed) = (signature.next()?, signature.next()?, signature.next()?);
+    signature.next()?;
+    if signed != digest(&place) {
+        return None;
+    }
+    is_gone(&format!("{place}/{pid}/{start}"))
+}
+
+/// The place of a mark (a computer, and processes there that know each other), and the process.
+fn parts(mark: &str) -> Option<(String, String)> {
+    let (rest, start) = mark.rsplit_once('/')?;
+    let (place, pid) = rest.rsplit_once('/')?;
+    Some((place.to_owned(), format!("{pid}-{start}")))
+}
+
+/// A place in a few characters that names of images may have.
+fn digest(place: &str) -> String {
+    let digest = format!("{:x}", Sha256::digest(place.as_bytes()));
+    digest.chars().take(12).collect()
 }
 
 /// Other users' processes may be hidden in /proc; a signal that is none still tells them from none.
@@ -74,6 +110,17 @@ mod tests {
         assert_eq!(is_gone(&format!("{place}/4194305/1")), Some(true));
         assert_eq!(is_no_process(std::process::id()), None);
         assert_eq!(is_gone("unknown"), None);
+        let token = signed("0123abcd");
+        assert_eq!(signer_is_gone(&token), Some(false));
+        assert_eq!(signer_is_gone(&format!("{token}0")), Some(true));
+        assert_eq!(signer_is_gone("0123abcd"), None);
+        assert_eq!(signer_is_gone("shop/app-1-2"), None);
+        let (_, signature) = token.split_once('-').unwrap();
+        assert_eq!(
+            signer_is_gone(&format!("a-0{signature}")),
+            None,
+            "elsewhere"
+        );
         assert_eq!(is_gone(""), None);
     }
 }

@@ -20,6 +20,15 @@ pub(crate) fn is_transfer(name: &str) -> bool {
         .is_some_and(|(first, _)| first == TRANSFERS)
 }
 
+/// The token of the transfer that sends under this name.
+pub(crate) fn transfer_token(name: &str) -> Option<&str> {
+    if !is_transfer(name) {
+        return None;
+    }
+    let (_, rest) = name.split_once(TRANSFERS)?;
+    rest.strip_prefix('/')?.split([':', '/', '@']).next()
+}
+
 /// Whether an image's name is one that a person gave it.
 pub(crate) fn is_given(name: &str) -> bool {
     !name.contains("<none>") && !is_transfer(name)

@@ -4,7 +4,10 @@
 
 /// What a thing is to devnet; on everything that devnet makes in an engine.
 pub(crate) const ROLE: &str = "dev.devnet.role";
-/// Which devnet made it (`host/owner.rs`); on what lives only as long as that devnet.
+/// The name of the thing itself. An image can't bring it: it knows no name that is yet to be given
+/// (`owned.rs`).
+pub(crate) const NAME: &str = "dev.devnet.name";
+/// Which devnet made it (`host/owner.rs`).
 pub(crate) const OWNER: &str = "dev.devnet.owner";
 pub(crate) const POD_NAME: &str = "dev.devnet.pod.name";
 pub(crate) const POD_NAMESPACE: &str = "dev.devnet.pod.namespace";
@@ -28,3 +31,13 @@ pub(crate) const VOLUME: &str = "lab-volume";
 /// What lets one devnet at a time make or remove the lab's network; and whose it is.
 pub(crate) const LOCK: &str = "lab-lock";
 pub(crate) const LOCK_OWNER: &str = "dev.devnet.lock.owner";
+/// A container that carries the probe: a look, a question inside a pod, a shell.
+pub(crate) const LOOK: &str = "probe";
+/// A container through which an engine's layer store is read.
+pub(crate) const READER: &str = "store-reader";
+/// The image of the program that devnet carries, which a lab leaves.
+pub(crate) const PROBE_IMAGE: &str = "probe-image";
+/// The same, brought for one look.
+pub(crate) const LOOK_IMAGE: &str = "look-image";
+/// Whose run a container belongs to; how an interrupted one finds its own again.
+pub(crate) const RUN: &str = "dev.devnet.run";

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::{Pod, label};
+use crate::pod::ContainerFacts;
 
 /// A container as an engine lists it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +14,27 @@ pub(crate) struct Found {
     pub(crate) labels: BTreeMap<String, String>,
     /// The engine's word: `running`, `exited`, `created`, `paused`, ...
     pub(crate) state: String,
+    /// The IDs of containers whose network or processes it shares.
+    pub(crate) joins: Vec<String>,
+    /// By the engine's clock.
+    pub(crate) made: Option<jiff::Timestamp>,
+}
+
+impl From<ContainerFacts> for Found {
+    fn from(facts: ContainerFacts) -> Self {
+        let joins = [&facts.network_mode, &facts.pid_mode];
+        Self {
+            joins: joins
+                .into_iter()
+                .filter_map(|mode| mode.strip_prefix("container:").map(str::to_owned))
+                .collect(),
+            made: crate::pod::timestamp(facts.created_at.as_deref()),
+            id: facts.id,
+            name: facts.name,
+            labels: facts.labels,
+            state: facts.state,
+        }
+    }
 }
 
 impl Found {
@@ -164,6 +186,7 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             state: state.into(),
+            ..Found::default()
         }
     }
 

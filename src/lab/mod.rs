@@ -7,10 +7,12 @@ pub(crate) mod claim;
 pub(crate) mod label;
 pub(crate) mod manifest;
 pub(crate) mod member;
+pub(crate) mod owned;
 pub(crate) mod plan;
 mod quantity;
 pub(crate) mod reading;
 pub(crate) mod spec;
+pub(crate) mod standing;
 
 use std::collections::BTreeMap;
 

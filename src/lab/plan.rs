@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use super::owned::{self, filler_name, holder_name, volume_name};
 use super::spec::{
     Backing, ContainerSpec, MountKind, MountSpec, Namespace, Network, PublishedPort, VolumeSpec,
 };
@@ -22,27 +23,20 @@ pub(crate) struct Place {
     pub(crate) probe: String,
     /// The engine's machine, by name.
     pub(crate) node: String,
+    /// The devnet that makes it.
+    pub(crate) owner: String,
 }
 
-/// The first of the UID's characters: enough to tell pods apart in a name that people read.
-fn short(uid: &str) -> &str {
-    uid.get(..8).unwrap_or(uid)
-}
-
-fn container_name(container: &str, pod: &Pod, uid: &str, attempt: u32) -> String {
-    let (name, namespace, uid) = (&pod.name, &pod.namespace, short(uid));
-    format!("devnet_{container}_{name}_{namespace}_{uid}_{attempt}")
-}
-
-/// Without the pod's UID: an engine has each name once, so of two devnets that bring up one pod at
-/// the same time the second is refused.
-fn sandbox_name(pod: &Pod, attempt: u32) -> String {
-    format!("devnet_POD_{}_{}_{attempt}", pod.name, pod.namespace)
-}
-
-fn labels(pod: &Pod, place: &Place, role: &str, attempt: u32) -> BTreeMap<String, String> {
+fn labels(
+    pod: &Pod,
+    place: &Place,
+    (role, name): (&str, &str),
+    attempt: u32,
+) -> BTreeMap<String, String> {
     [
         (label::ROLE, role.to_owned()),
+        (label::NAME, name.to_owned()),
+        (label::OWNER, place.owner.clone()),
         (label::POD_NAME, pod.name.clone()),
         (label::POD_NAMESPACE, pod.namespace.clone()),
         (label::POD_UID, place.uid.clone()),
@@ -54,7 +48,8 @@ fn labels(pod: &Pod, place: &Place, role: &str, attempt: u32) -> BTreeMap<String
 
 /// The pause container of a pod.
 pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
-    let mut labels = labels(pod, place, label::SANDBOX, attempt);
+    let name = owned::sandbox_name(&pod.name, &pod.namespace, attempt);
+    let mut labels = labels(pod, place, (label::SANDBOX, &name), attempt);
     labels.insert(
         label::POD_SPEC.into(),
         serde_json::to_string(pod).expect("a pod has nothing that JSON lacks"),
@@ -68,7 +63,7 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
     }
     let ports = || pod.init_containers.iter().chain(&pod.containers);
     ContainerSpec {
-        name: sandbox_name(pod, attempt),
+        name,
         image: place.probe.clone(),
         command: vec!["pause".into()],
         // what the image of the real pause container says
@@ -120,7 +115,10 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
             .collect(),
         extra_hosts: pod.host_aliases.clone(),
         sysctls: pod.sysctls.clone(),
+        // it does nothing but wait
+        read_only: true,
         no_new_privileges: true,
+        drop_capabilities: vec!["ALL".into()],
         ..ContainerSpec::default()
     }
 }
@@ -140,11 +138,13 @@ pub(crate) fn container(
             .map(|text| expand(text, &environment))
             .collect()
     };
-    let mut labels = labels(pod, place, label::CONTAINER, attempt);
+    let (part, uid) = (&container.name, &place.uid);
+    let name = owned::container_name(part, &pod.name, &pod.namespace, uid, attempt);
+    let mut labels = labels(pod, place, (label::CONTAINER, &name), attempt);
     labels.insert(label::CONTAINER_NAME.into(), container.name.clone());
     labels.insert(label::SANDBOX_ID.into(), sandbox_id.into());
     ContainerSpec {
-        name: container_name(&container.name, pod, &place.uid, attempt),
+        name,
         image: image(container, place),
         entrypoint: expanded(&container.command),
         command: expanded(&container.args),
@@ -191,7 +191,7 @@ pub(crate) fn image(container: &Container, place: &Place) -> String {
 }
 
 /// The volumes that the engine has to make for a pod.
-pub(crate) fn volumes(pod: &Pod, uid: &str) -> Vec<VolumeSpec> {
+pub(crate) fn volumes(pod: &Pod, uid: &str, owner: &str) -> Vec<VolumeSpec> {
     pod.volumes
         .iter()
         .filter_map(|volume| {
@@ -201,16 +201,19 @@ pub(crate) fn volumes(pod: &Pod, uid: &str) -> Vec<VolumeSpec> {
                 Source::Memory(limit) => (Backing::Memory(*limit), Vec::new()),
                 Source::Scratch => (Backing::Disk, Vec::new()),
             };
+            let name = volume_name(uid, &volume.name);
             Some(VolumeSpec {
-                name: volume_name(uid, &volume.name),
                 labels: [
                     (label::ROLE, label::VOLUME),
+                    (label::NAME, &name),
+                    (label::OWNER, owner),
                     (label::POD_UID, uid),
                     (label::POD_NAME, &pod.name),
                     (label::POD_NAMESPACE, &pod.namespace),
                 ]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+                name,
                 backing,
                 group: pod.volume_group,
                 files,
@@ -220,13 +223,17 @@ pub(crate) fn volumes(pod: &Pod, uid: &str) -> Vec<VolumeSpec> {
 }
 
 /// A container by way of which volumes are filled; it is never started.
-pub(crate) fn filler(volumes: &[&VolumeSpec], uid: &str, probe: &str) -> ContainerSpec {
+pub(crate) fn filler(
+    volumes: &[&VolumeSpec],
+    uid: &str,
+    probe: &str,
+    owner: &str,
+) -> ContainerSpec {
+    let name = filler_name(uid);
     ContainerSpec {
-        name: format!("devnet_filler_{}", short(uid)),
+        labels: helper_labels(&name, uid, owner),
+        name,
         image: probe.into(),
-        labels: [(label::ROLE, label::HELPER), (label::POD_UID, uid)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
         mounts: volumes
             .iter()
             .map(|volume| MountSpec {
@@ -240,21 +247,51 @@ pub(crate) fn filler(volumes: &[&VolumeSpec], uid: &str, probe: &str) -> Contain
 }
 
 /// A container in a sandbox's network that is no part of the pod.
-pub(crate) fn holder(uid: &str, sandbox: &str, probe: &str) -> ContainerSpec {
+pub(crate) fn holder(uid: &str, sandbox: &str, probe: &str, owner: &str) -> ContainerSpec {
+    let name = holder_name(uid);
     ContainerSpec {
-        name: format!("devnet_holder_{}", short(uid)),
+        labels: helper_labels(&name, uid, owner),
+        name,
         image: probe.into(),
         command: vec!["pause".into()],
-        labels: [(label::ROLE, label::HELPER), (label::POD_UID, uid)]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
         network: Network::Container(sandbox.into()),
+        read_only: true,
+        no_new_privileges: true,
+        drop_capabilities: vec!["ALL".into()],
         ..ContainerSpec::default()
     }
 }
 
-fn volume_name(uid: &str, volume: &str) -> String {
-    format!("devnet_{}_{volume}", short(uid))
+fn helper_labels(name: &str, uid: &str, owner: &str) -> BTreeMap<String, String> {
+    [
+        (label::ROLE, label::HELPER),
+        (label::NAME, name),
+        (label::OWNER, owner),
+        (label::POD_UID, uid),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// The lock: a container that is never started, since an engine gives each name once.
+pub(crate) fn lock(probe: &str, owner: &str, token: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: owned::LOCK_NAME.into(),
+        image: probe.into(),
+        command: vec!["pause".into()],
+        labels: [
+            (label::ROLE, label::LOCK),
+            (label::NAME, owned::LOCK_NAME),
+            (label::OWNER, owner),
+            (label::LOCK_OWNER, token),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        read_only: true,
+        no_new_privileges: true,
+        drop_capabilities: vec!["ALL".into()],
+        ..ContainerSpec::default()
+    }
 }
 
 fn mounts(pod: &Pod, container: &Container, uid: &str) -> Vec<MountSpec> {
@@ -383,6 +420,7 @@ mod tests {
             gateway: Ipv4Addr::new(10, 88, 0, 1),
             probe: "devnet-probe:abc".into(),
             node: "laptop".into(),
+            owner: "boot/pid/1/1".into(),
         }
     }
 

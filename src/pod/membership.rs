@@ -41,12 +41,13 @@ pub(super) fn of(facts: &ContainerFacts) -> Option<Member> {
     kubernetes(facts).or_else(|| lab(facts))
 }
 
-/// Whether devnet made it for its own use: no pod, whatever it shares.
-pub(super) fn is_helper(facts: &ContainerFacts) -> bool {
+/// Whether devnet made it for its own use: no pod, whatever it shares. (Of devnet's labels, facts have
+/// only those that are proved.)
+pub(crate) fn is_helper(facts: &ContainerFacts) -> bool {
     facts
         .labels
         .get(ROLE)
-        .is_some_and(|role| !role.starts_with("lab-"))
+        .is_some_and(|role| !matches!(&**role, "lab-sandbox" | "lab-container"))
 }
 
 fn kubernetes(facts: &ContainerFacts) -> Option<Member> {

@@ -31,6 +31,7 @@ pub(crate) use host_ports::{DeclaredPort, declared, declared_in_lab};
 pub(crate) use hosts::addresses_in_hosts;
 pub(crate) use kind::is_init;
 pub(crate) use life::{Happening, Life, Lives, lives, present};
+pub(crate) use membership::is_helper;
 pub(crate) use outlook::{Outlook, outlook};
 pub(crate) use previous::last_ended;
 pub(crate) use resolver::Resolver;

@@ -6,8 +6,7 @@ use std::io;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-/// The repository of the image's name.
-pub(crate) const REPOSITORY: &str = "devnet-probe";
+use crate::lab::{label, owned};
 
 /// An image made from the probe: equal bytes give an equal image.
 #[derive(Clone, Debug)]
@@ -25,8 +24,8 @@ impl ProbeImage {
     /// # Errors
     /// When an archive can't be written to memory, which does not happen.
     pub(crate) fn new(program: &[u8], architecture: &str) -> io::Result<Self> {
-        let labels = [("dev.devnet.role", "probe-image")];
-        Self::labelled(program, architecture, REPOSITORY, &labels)
+        let labels = [(label::ROLE, label::PROBE_IMAGE)];
+        Self::labelled(program, architecture, owned::PROBE_REPOSITORY, &labels)
     }
 
     /// The same under another name and with other labels, for an image that stays for one look.
@@ -39,23 +38,29 @@ impl ProbeImage {
         repository: &str,
         labels: &[(&str, &str)],
     ) -> io::Result<Self> {
-        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
+        let mut labels: BTreeMap<_, _> = labels.iter().copied().collect();
         let layer = program_archive(program)?;
-        let config = json!({
-            "architecture": architecture,
-            "os": "linux",
-            // an image needs a time; a fixed one keeps its ID the same
-            "created": "2026-01-01T00:00:00Z",
-            "config": {
-                "Entrypoint": ["/devnet-probe"],
-                "Labels": labels,
-            },
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&layer))] },
-            "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "devnet" }],
-        })
-        .to_string();
+        let config = |labels: &BTreeMap<&str, &str>| {
+            json!({
+                "architecture": architecture,
+                "os": "linux",
+                // an image needs a time; a fixed one keeps its ID the same
+                "created": "2026-01-01T00:00:00Z",
+                "config": {
+                    "Entrypoint": ["/devnet-probe"],
+                    "Labels": labels,
+                },
+                "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&layer))] },
+                "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "devnet" }],
+            })
+            .to_string()
+        };
+        let tag = hex(config(&labels).as_bytes());
+        let reference = format!("{repository}:{}", &tag[..12]);
+        // who builds on it has this label too, under another name
+        labels.insert(label::NAME, &reference);
+        let config = config(&labels);
         let id = hex(config.as_bytes());
-        let reference = format!("{repository}:{}", &id[..12]);
         let manifest = json!([{
             "Config": format!("{id}.json"),
             "RepoTags": [reference],

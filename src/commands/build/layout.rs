@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::engine::buildkit::token;
 use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
+use crate::host::owner;
 use crate::image::build::Options;
 use crate::image::catalog;
 use crate::image::packed::Packed;
@@ -27,7 +28,7 @@ pub(super) struct Borrowed<'l>(Vec<(&'l Layout, String)>);
 
 impl<'l> Borrowed<'l> {
     pub(super) fn new(layouts: &'l [Layout]) -> Self {
-        let own = |layout| (layout, reference::transfer(&token()));
+        let own = |layout| (layout, reference::transfer(&owner::signed(&token())));
         Self(layouts.iter().map(own).collect())
     }
 

@@ -188,7 +188,7 @@ impl<'a> Examiner<'a> {
         let mut findings = Vec::new();
         let (info, left, client) = futures_util::join!(
             engine.info(),
-            engine.leftovers(self.now),
+            engine.leftovers(),
             self.client(target, engine, first)
         );
         let info = info?;

@@ -7,7 +7,6 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::remember::{recall, remember, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::docker::pods::Containers;
-use crate::engine::docker::store::READER;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, Neighbours, View};
@@ -224,9 +223,6 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     // what the engine fails to tell must not end the look before it is undone
     let (outcome, seen) = futures_util::try_join!(engine_told, kernel_told)?;
     let (Containers { facts, .. }, info, about) = outcome?;
-    if facts.iter().any(is_reader) {
-        engine.sweep_readers().await;
-    }
     let name = name_of(target, node, &info);
     let view = match seen {
         Some(Err(error)) => {
@@ -342,12 +338,4 @@ async fn conflicts(
         }
     }
     found
-}
-
-/// Whether it is a container through which a transfer reads.
-fn is_reader(facts: &pod::ContainerFacts) -> bool {
-    facts
-        .labels
-        .get(crate::lab::label::ROLE)
-        .is_some_and(|role| role == READER)
 }

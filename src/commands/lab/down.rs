@@ -1,4 +1,6 @@
-//! `devnet lab down`, and the removal of everything that devnet left in an engine.
+//! `devnet lab down`, and the removal of what is devnet's.
+
+use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -6,11 +8,15 @@ use super::{lock, pods, select};
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::image::reference;
+use crate::host::owner;
 use crate::lab::label;
+use crate::lab::member::Found;
+use crate::lab::standing::{Kind, Thing};
 
 /// How many things are removed at once.
 const AT_ONCE: usize = 16;
+
+type Labels = BTreeMap<String, String>;
 
 pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -> Result<()> {
     let there = pods(engine).await?;
@@ -32,9 +38,8 @@ pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -
     }
     if wanted.is_empty() {
         // also what a killed devnet left that is no pod yet
-        let found = engine.labelled(&[label::POD_UID]).await?;
-        let ids: Vec<&str> = found.iter().map(|one| one.id.as_str()).collect();
-        containers(engine, &ids).await?;
+        let found = engine.own_containers(&[label::POD_UID]).await?;
+        containers(engine, &found.iter().collect::<Vec<_>>()).await?;
         tidy(engine).await?;
     }
     if chosen.is_empty() {
@@ -46,23 +51,26 @@ pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -
 /// Removes pods by UID, with all that belongs to them; after the last, the lab's network and
 /// image too.
 pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
+    let is_ours = |labels: &Labels| {
+        labels
+            .get(label::POD_UID)
+            .is_some_and(|uid| uids.contains(uid))
+    };
     // what was on its way when we stopped making things may appear only now
     for round in 0..3 {
-        let found = engine.labelled(&[label::POD_UID]).await?;
-        let ours = found.iter().filter(|one| {
-            one.label(label::POD_UID)
-                .is_some_and(|uid| uids.iter().any(|ours| ours == uid))
-        });
-        let ids: Vec<&str> = ours.map(|one| one.id.as_str()).collect();
-        if ids.is_empty() && round > 0 {
+        let found = engine.own_containers(&[label::POD_UID]).await?;
+        let ours: Vec<&Found> = found.iter().filter(|one| is_ours(&one.labels)).collect();
+        if ours.is_empty() && round > 0 {
             break;
         }
-        containers(engine, &ids).await?;
+        containers(engine, &ours).await?;
     }
-    for uid in uids {
-        volumes(engine, &format!("{}={uid}", label::POD_UID)).await?;
+    for volume in engine.own_volumes().await? {
+        if is_ours(&volume.labels) {
+            engine.remove_volume(&volume.id).await?;
+        }
     }
-    if engine.labelled(&[label::POD_UID]).await?.is_empty() {
+    if engine.own_containers(&[label::POD_UID]).await?.is_empty() {
         tidy(engine).await?;
     }
     Ok(())
@@ -70,81 +78,64 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
 
 /// Removes the network, the volumes and the image of a lab that has no pods.
 async fn tidy(engine: &Engine) -> Result<()> {
-    let emptied = lock::hold(engine, async {
-        if !pods(engine).await?.is_empty() {
-            return Ok(false);
+    let (networks, volumes) = futures_util::try_join!(engine.own_networks(), engine.own_volumes())?;
+    let mut things = networks;
+    things.extend(volumes);
+    things.retain(|thing| !is_in_the_making(&thing.labels));
+    if !things.is_empty() {
+        let emptied = lock::hold(engine, async {
+            if !pods(engine).await?.is_empty() {
+                return Ok(false);
+            }
+            for thing in &things {
+                remove(engine, thing).await?;
+            }
+            Ok(true)
+        });
+        if !emptied.await? {
+            return Ok(());
         }
-        volumes(engine, &format!("{}={}", label::ROLE, label::VOLUME)).await?;
-        networks(engine, &format!("{}={}", label::ROLE, label::NETWORK)).await?;
-        Ok(true)
-    });
-    if !emptied.await? {
-        return Ok(());
     }
     // a helper that runs just now has the image too
-    if engine.labelled(&[label::ROLE]).await?.is_empty() {
-        images(engine).await?;
-    }
-    Ok(())
-}
-
-async fn containers(engine: &Engine, ids: &[&str]) -> Result<()> {
-    stream::iter(ids)
-        .map(|id| engine.remove(id))
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<()>()
-        .await
-}
-
-async fn volumes(engine: &Engine, filter: &str) -> Result<()> {
-    for volume in engine.labelled_volumes(filter).await? {
-        engine.remove_volume(&volume).await?;
-    }
-    Ok(())
-}
-
-async fn networks(engine: &Engine, filter: &str) -> Result<()> {
-    for network in engine.labelled_networks(filter).await? {
-        engine.remove_network(&network).await?;
-    }
-    Ok(())
-}
-
-async fn images(engine: &Engine) -> Result<()> {
-    for (id, _) in engine.images_where("label", label::ROLE).await? {
-        engine.remove_image(&id).await?;
-    }
-    Ok(())
-}
-
-/// Removes everything that carries devnet's label, and the tags it transfers images under.
-/// Gives how many things that were.
-pub(crate) async fn sweep(engine: &Engine) -> Result<usize> {
-    let mut count = 0;
-    let found = engine.labelled(&[label::ROLE]).await?;
-    let ids: Vec<&str> = found.iter().map(|one| one.id.as_str()).collect();
-    containers(engine, &ids).await?;
-    count += ids.len();
-    for volume in engine.labelled_volumes(label::ROLE).await? {
-        engine.remove_volume(&volume).await?;
-        count += 1;
-    }
-    for network in engine.labelled_networks(label::ROLE).await? {
-        engine.remove_network(&network).await?;
-        count += 1;
-    }
-    for (id, _) in engine.images_where("label", label::ROLE).await? {
-        engine.remove_image(&id).await?;
-        count += 1;
-    }
-    // the engine's own patterns stop at slashes: every name is looked at
-    let all = engine.images_where("dangling", "false").await?;
-    for name in all.iter().flat_map(|(_, names)| names) {
-        if reference::is_transfer(name) {
-            // by name: an image that has other names stays under those
-            engine.remove_image(name).await?;
-            count += 1;
+    if engine.own_containers(&[]).await?.is_empty() {
+        for image in engine.own_images().await? {
+            if !is_in_the_making(&image.labels) {
+                remove(engine, &image).await?;
+            }
         }
     }
-    Ok(count)
+    Ok(())
+}
+
+/// Whether another devnet lives that made this a moment ago, for a pod that is yet to come.
+fn is_in_the_making(labels: &Labels) -> bool {
+    let mark = labels.get(label::OWNER).map_or("", String::as_str);
+    mark != owner::mark() && owner::is_gone(mark) == Some(false)
+}
+
+/// Removes containers, those first that share what others hold: some engines insist on it.
+async fn containers(engine: &Engine, all: &[&Found]) -> Result<()> {
+    let (sandboxes, others): (Vec<&Found>, Vec<&Found>) = all
+        .iter()
+        .partition(|one| one.label(label::ROLE) == Some(label::SANDBOX));
+    for some in [others, sandboxes] {
+        stream::iter(some)
+            .map(|one| engine.remove(&one.id))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes one thing of devnet's.
+pub(crate) async fn remove(engine: &Engine, thing: &Thing) -> Result<()> {
+    match thing.kind {
+        Kind::Container | Kind::Sandbox => engine.remove(&thing.id).await,
+        Kind::Volume => engine.remove_volume(&thing.id).await,
+        Kind::Network => engine.remove_network(&thing.id).await,
+        Kind::Image => engine.remove_unused_image(&thing.id).await,
+        // by name: an image that has other names stays under those
+        Kind::Transfer => engine.remove_image(&thing.id).await,
+    }
 }

@@ -1,17 +1,22 @@
 //! One devnet at a time while the lab's network comes or goes: an engine lets two networks have
-//! one name. The lock is a volume, since an engine makes each volume once and says whose it is.
+//! one name. The lock is a container that is never started, since an engine gives each name of a
+//! container once, and asks no plugin for that.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::stage::new_uid;
 use crate::engine::Engine;
-use crate::error::Result;
-use crate::lab::label;
+use crate::error::{Error, Kind, Result};
+use crate::host::owner;
+use crate::lab::member::Found;
+use crate::lab::owned::LOCK_NAME;
+use crate::lab::{label, plan};
 
-const NAME: &str = "devnet-lab-lock";
-/// What is done under the lock takes a second; who has it longer is dead.
+/// What is done under the lock takes a second; who has it longer, and can't be seen, is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
+/// Longer than a person waits for a devnet that lives and does not get on.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// This process, told from every other. One that was interrupted under the lock takes it again.
 fn token() -> &'static str {
@@ -24,26 +29,68 @@ fn token() -> &'static str {
 /// # Errors
 /// What the work or the engine says.
 pub(super) async fn hold<T>(engine: &Engine, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let labels = [(label::ROLE, label::LOCK), (label::LOCK_OWNER, token())];
+    let id = take(engine).await?;
+    let done = work.await;
+    engine.remove(&id).await?;
+    done
+}
+
+/// Makes the lock's container, when nobody else has it, and gives its ID.
+async fn take(engine: &Engine) -> Result<String> {
+    let begun = Instant::now();
     let mut others: Option<(String, Instant)> = None;
+    let mut strange = 0;
     loop {
-        let owner = engine
-            .claim_volume(NAME, &labels, label::LOCK_OWNER)
-            .await?;
-        if owner == token() {
-            break;
+        let probe = engine.probe_image().await?;
+        let error = match engine
+            .create(&plan::lock(&probe, &owner::mark(), token()))
+            .await
+        {
+            Ok(id) => return Ok(id),
+            Err(error) => error,
+        };
+        let is_taken = error.to_string().contains("already in use by");
+        // another devnet took the last pod down, and the image with it
+        let is_without_image = error.kind() == Kind::NotFound;
+        if !is_taken && !is_without_image || begun.elapsed() > PATIENCE {
+            return Err(error.hint(format!(
+                "what holds the lab's lock is the container `{LOCK_NAME}`"
+            )));
         }
-        match &others {
-            Some((known, since)) if *known == owner => {
-                if since.elapsed() > DEAD_AFTER {
-                    engine.remove_volume(NAME).await?;
-                }
+        let Some(held) = engine.container(LOCK_NAME).await?.map(Found::from) else {
+            continue;
+        };
+        if held.label(label::LOCK_OWNER) == Some(token()) {
+            return Ok(held.id);
+        }
+        if held.label(label::ROLE).is_none() {
+            // or its image went between two questions
+            strange += 1;
+            if strange == 3 {
+                return Err(Error::failed(format!(
+                    "a container `{LOCK_NAME}` is there that is not devnet's"
+                ))
+                .hint("rename or remove it"));
             }
-            _ => others = Some((owner, Instant::now())),
+        } else if is_stale(&held, &mut others) {
+            engine.remove(&held.id).await?;
+            continue;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let done = work.await;
-    engine.remove_volume(NAME).await?;
-    done
+}
+
+/// Whether the devnet that holds the lock is dead; `others` is whom it was seen with last, since when.
+fn is_stale(held: &Found, others: &mut Option<(String, Instant)>) -> bool {
+    let mark = held.label(label::OWNER).unwrap_or_default();
+    if let Some(gone) = owner::is_gone(mark) {
+        return gone;
+    }
+    match others {
+        Some((known, since)) if *known == held.id => since.elapsed() > DEAD_AFTER,
+        _ => {
+            *others = Some((held.id.clone(), Instant::now()));
+            false
+        }
+    }
 }

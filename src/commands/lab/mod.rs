@@ -9,7 +9,7 @@ mod prove;
 mod stage;
 mod up;
 
-pub(crate) use down::sweep;
+pub(crate) use down::remove;
 pub(crate) use kill::renew_container;
 pub(crate) use prove::tell;
 
@@ -114,7 +114,9 @@ async fn engine(context: &Context) -> Result<Engine> {
 
 /// The pods that are there.
 async fn pods(engine: &Engine) -> Result<Vec<LabPod>> {
-    Ok(member::group(engine.labelled(&[label::POD_UID]).await?))
+    Ok(member::group(
+        engine.own_containers(&[label::POD_UID]).await?,
+    ))
 }
 
 /// The pod that a person means: `name`, `namespace/name` or `pod/name`.

@@ -9,14 +9,13 @@ use super::lock;
 use crate::command_line;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::host::owner;
 use crate::lab::address::Subnet;
 use crate::lab::member::{self, LabPod};
+use crate::lab::owned::{self, NETWORK_NAME as NETWORK};
 use crate::lab::plan::{self, Place};
 use crate::lab::spec::{Backing, ContainerSpec, VolumeSpec};
 use crate::lab::{Container, Pod, label};
-
-/// The lab's network, where every pod has its address.
-pub(super) const NETWORK: &str = "devnet-lab";
 
 /// An engine that is ready for pods: the network and the probe's image are there.
 pub(super) struct Stage<'e> {
@@ -139,7 +138,7 @@ impl<'e> Stage<'e> {
     /// Keeps a sandbox's network namespace alive beyond it, by a container that is no part of the
     /// pod; it goes with the pod's other remains.
     pub(super) async fn hold(&self, uid: &str, sandbox: &str) -> Result<()> {
-        let holder = plan::holder(uid, sandbox, &self.probe);
+        let holder = plan::holder(uid, sandbox, &self.probe, &owner::mark());
         self.run(&holder).await.map(drop)
     }
 
@@ -166,6 +165,7 @@ impl<'e> Stage<'e> {
             gateway: self.gateway(),
             probe: self.probe.clone(),
             node: self.node.clone(),
+            owner: owner::mark(),
         }
     }
 
@@ -239,7 +239,7 @@ impl<'e> Stage<'e> {
     /// Makes a pod's volumes. Their owners, modes and files are written through a container that is
     /// never started: an engine writes into volumes only by way of a container.
     async fn volumes(&self, pod: &Pod, uid: &str) -> Result<()> {
-        let volumes = plan::volumes(pod, uid);
+        let volumes = plan::volumes(pod, uid, &owner::mark());
         for volume in &volumes {
             self.engine.create_volume(volume).await?;
         }
@@ -253,7 +253,7 @@ impl<'e> Stage<'e> {
         let archive = archive(&on_disk).map_err(|error| {
             Error::failed("the volumes' files could not be packed").because(error)
         })?;
-        let filler = plan::filler(&on_disk, uid, &self.probe);
+        let filler = plan::filler(&on_disk, uid, &self.probe, &owner::mark());
         let id = self.engine.create(&filler).await?;
         let written = self.engine.upload(&id, "/", archive).await;
         self.engine.remove(&id).await?;
@@ -325,7 +325,8 @@ async fn network(engine: &Engine) -> Result<Addresses> {
             Box::pin(lock::hold(engine, make_network(engine))).await?;
             continue;
         };
-        if found.labels.get(label::ROLE).map(String::as_str) != Some(label::NETWORK) {
+        let labels = found.labels.into_iter().collect();
+        if !owned::is_network(&found.name, &labels) {
             return Err(Error::failed(format!(
                 "a network `{NETWORK}` is there that is not devnet's"
             ))
@@ -358,15 +359,24 @@ async fn make_network(engine: &Engine) -> Result<()> {
     if engine.network(NETWORK).await?.is_some() {
         return Ok(());
     }
-    let labels = [(label::ROLE, label::NETWORK)];
+    let mark = owner::mark();
+    let labels = |name| {
+        [
+            (label::ROLE, label::NETWORK),
+            (label::NAME, name),
+            (label::OWNER, &*mark),
+        ]
+    };
     let trial = format!("{NETWORK}-{:08x}", random() >> 32);
-    let id = engine.create_network(&trial, None, &labels).await?;
+    let id = engine.create_network(&trial, None, &labels(&trial)).await?;
     let chosen = engine.network(&trial).await;
     engine.remove_network(&id).await?;
     let subnet = chosen?
         .and_then(|found| found.subnet)
         .ok_or_else(|| Error::failed("the engine gives a new network no IPv4 subnet"))?;
-    let made = engine.create_network(NETWORK, Some(&subnet), &labels).await;
+    let made = engine
+        .create_network(NETWORK, Some(&subnet), &labels(NETWORK))
+        .await;
     made.map(drop)
 }
 

@@ -10,6 +10,7 @@ use crate::context::files::Files;
 use crate::engine::buildkit::token;
 use crate::engine::docker::images::Image;
 use crate::error::{Error, Kind, Result};
+use crate::host::owner;
 use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
@@ -122,7 +123,7 @@ impl Load<'_> {
                     tags: Vec::new(),
                 },
                 packed: packed.clone(),
-                token: token(),
+                token: owner::signed(&token()),
             };
             if nodes.iter().any(|node| !node.runs(&packed.platform)) {
                 // under an index, such a node would look for its own platform

@@ -8,6 +8,7 @@ use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
 use crate::engine::buildkit::token;
 use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
+use crate::host::owner;
 use crate::image::digest::Digest;
 use crate::image::reference;
 use crate::load::transfer::{KnownBlobs, Transfer};
@@ -47,7 +48,7 @@ impl Load<'_> {
         let cargo = Cargo::Engine(Transfer {
             source,
             name: name.to_owned(),
-            token: token(),
+            token: owner::signed(&token()),
             shares_loopback: shares_loopback(&self.from),
             image,
             source_name: std::sync::Mutex::default(),

@@ -137,15 +137,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     } else {
         None
     };
-    let sweep = async {
-        if let Some(Ok(source)) = &source {
-            source.sweep_readers().await;
-        }
-    };
-    let (nodes, ()) = futures_util::join!(
-        nodes::connect(context, source.as_ref(), &target.nodes),
-        sweep
-    );
+    let nodes = nodes::connect(context, source.as_ref(), &target.nodes).await;
     let load = Load {
         context,
         args: &args,

@@ -23,15 +23,13 @@ use crate::engine::docker::confinement::unconfined;
 use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::{Error, Result};
 use crate::host::owner;
-use crate::lab::label::{OWNER, ROLE};
+pub(crate) use crate::lab::label::LOOK;
+use crate::lab::label::{LOOK_IMAGE, NAME, OWNER, ROLE};
+use crate::lab::owned::{LOOK_NAME, bare};
 use crate::pod::ContainerFacts;
 use crate::probe::carried;
 use crate::probe::image::{ProbeImage, program_archive};
 
-/// What these containers carry as `dev.devnet.role`.
-pub(crate) const LOOK: &str = "probe";
-/// What an image that was brought for one of them carries.
-const ROLE_OF_IMAGE: &str = "look-image";
 /// Where the program lies in an image that is not its own.
 const FOLDER: &str = "/devnet";
 /// No node has that much to tell.
@@ -82,9 +80,10 @@ impl Docker {
             .reference;
         let mut sources = Vec::new();
         for image in self.own_images().await? {
-            if image.names.contains(&current) {
+            let mark = image.labels.get(OWNER);
+            if bare(&image.name) == current {
                 sources.push(Source::Own(current.clone()));
-            } else if image.owner.as_deref().and_then(owner::is_gone) == Some(true) {
+            } else if mark.and_then(|mark| owner::is_gone(mark)) == Some(true) {
                 let engine = Engine::Docker(self.clone());
                 let _gone = engine.remove_image(&image.id).await;
             }
@@ -102,7 +101,7 @@ impl Docker {
         let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let mark = owner::mark();
-        let labels = [(ROLE, ROLE_OF_IMAGE), (OWNER, mark.as_str())];
+        let labels = [(ROLE, LOOK_IMAGE), (OWNER, mark.as_str())];
         ProbeImage::labelled(&program, &architecture, name, &labels).map_err(not_made)
     }
 
@@ -118,9 +117,9 @@ impl Docker {
         name: &str,
         mut body: ContainerCreateBody,
     ) -> Result<String> {
-        body.labels
-            .get_or_insert_default()
-            .insert(OWNER.to_owned(), owner::mark());
+        let labels = body.labels.get_or_insert_default();
+        labels.insert(NAME.to_owned(), name.to_owned());
+        labels.insert(OWNER.to_owned(), owner::mark());
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let making: RwLockReadGuard<'static, ()> = MAKING.read().await;
         let docker = self.clone();
@@ -162,7 +161,7 @@ impl Docker {
     ) -> Result<String> {
         let start = async |source: &Source| {
             let id = self
-                .make_probe(&unique_name("devnet-look"), body(source))
+                .make_probe(&unique_name(LOOK_NAME), body(source))
                 .await?;
             let guard = Abandoned {
                 docker: self.clone(),

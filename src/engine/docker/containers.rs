@@ -17,20 +17,9 @@ use futures_util::TryStreamExt as _;
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::error::Result;
-use crate::lab::member::Found;
 use crate::lab::spec::{ContainerSpec, MountKind, Namespace, Network};
 
 impl Engine {
-    /// The containers, dead or alive, that carry every one of these labels (`name` or
-    /// `name=value`).
-    ///
-    /// # Errors
-    /// When the engine can't be asked.
-    pub(crate) async fn labelled(&self, labels: &[&str]) -> Result<Vec<Found>> {
-        let Self::Docker(docker) = self;
-        docker.labelled(labels).await
-    }
-
     /// Makes a container, not started, and gives its ID.
     ///
     /// # Errors
@@ -123,27 +112,6 @@ impl Docker {
             .list_containers(Some(options))
             .await
             .map_err(|error| self.failed("listing containers", error))
-    }
-
-    async fn labelled(&self, labels: &[&str]) -> Result<Vec<Found>> {
-        Ok(self
-            .listed(&HashMap::from([("label", labels.to_vec())]))
-            .await?
-            .into_iter()
-            .filter_map(|one| {
-                Some(Found {
-                    id: one.id?,
-                    name: one
-                        .names
-                        .and_then(|names| names.into_iter().next())
-                        .unwrap_or_default()
-                        .trim_start_matches('/')
-                        .to_owned(),
-                    labels: one.labels.unwrap_or_default().into_iter().collect(),
-                    state: one.state.map_or(String::new(), |state| state.to_string()),
-                })
-            })
-            .collect())
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<String> {

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt as _};
 use crate::engine::Engine;
 use crate::engine::docker::carrier::LOOK;
 use crate::error::Result;
-use crate::lab::label::ROLE;
+use crate::lab::label::{NAME, ROLE};
 use crate::pod::Happening;
 
 /// Events as they come.
@@ -113,9 +113,12 @@ fn is_of_a_look(event: &EventMessage) -> bool {
         .actor
         .as_ref()
         .and_then(|actor| actor.attributes.as_ref());
-    attributes
-        .and_then(|attributes| attributes.get(ROLE))
-        .is_some_and(|role| role == LOOK)
+    attributes.is_some_and(|attributes| {
+        // the event names the container beside its labels; its shape can't be asked for any more
+        attributes.get(ROLE).is_some_and(|role| role == LOOK)
+            && attributes.get(NAME).is_some()
+            && attributes.get(NAME) == attributes.get("name")
+    })
 }
 
 /// The container's ID; an event of a network names the one that came or went.

@@ -16,6 +16,7 @@ use crate::engine::docker::exec::{Exec, Output};
 use crate::engine::docker::reach::RUN;
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
+use crate::lab::owned::SHELL_NAME;
 
 /// A helper that runs. It ends when this is dropped, and when devnet ends.
 pub(crate) struct Helper {
@@ -105,7 +106,7 @@ impl Engine {
             ..plain()
         };
         let id = docker
-            .make_probe(&unique_name("devnet-shell"), body)
+            .make_probe(&unique_name(SHELL_NAME), body)
             .await?;
         let begun = in_time(async {
             let mut attached = docker.begin(&id, source, true).await?;

@@ -13,13 +13,13 @@ pub(crate) mod inventory;
 pub(crate) mod leftovers;
 pub(crate) mod logs;
 mod networks;
+mod own;
 pub(crate) mod pods;
 mod probe;
 pub(crate) mod probe_images;
 mod reach;
 pub(crate) mod snap;
 pub(crate) mod store;
-mod sweep;
 
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;

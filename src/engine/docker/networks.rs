@@ -1,12 +1,9 @@
-//! Networks and volumes that devnet makes, and finds again by label.
+//! Networks and volumes that devnet makes.
 
 use std::collections::HashMap;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
-use bollard::query_parameters::{
-    InspectNetworkOptions, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveVolumeOptionsBuilder,
-};
+use bollard::query_parameters::{InspectNetworkOptions, RemoveVolumeOptionsBuilder};
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
@@ -34,12 +31,6 @@ impl Engine {
         docker.network(name).await
     }
 
-    /// The IDs of the networks with this label (`name` or `name=value`).
-    pub(crate) async fn labelled_networks(&self, label: &str) -> Result<Vec<String>> {
-        let Self::Docker(docker) = self;
-        docker.labelled_networks(label).await
-    }
-
     /// Makes a bridge network; without a subnet the engine chooses one that its machine has no
     /// route to.
     pub(crate) async fn create_network(
@@ -64,23 +55,6 @@ impl Engine {
     pub(crate) async fn create_volume(&self, spec: &VolumeSpec) -> Result<()> {
         let Self::Docker(docker) = self;
         docker.create_volume(spec).await
-    }
-
-    /// Makes a volume unless it is there, and gives the value that this label of it has then.
-    pub(crate) async fn claim_volume(
-        &self,
-        name: &str,
-        labels: &[(&str, &str)],
-        label: &str,
-    ) -> Result<String> {
-        let Self::Docker(docker) = self;
-        docker.claim_volume(name, labels, label).await
-    }
-
-    /// The names of the volumes with this label (`name` or `name=value`).
-    pub(crate) async fn labelled_volumes(&self, label: &str) -> Result<Vec<String>> {
-        let Self::Docker(docker) = self;
-        docker.labelled_volumes(label).await
     }
 
     /// Removes a volume. One that is gone already is no failure.
@@ -123,18 +97,6 @@ impl Docker {
                 .filter_map(|address| Some(address.split('/').next()?.to_owned()))
                 .collect(),
         }))
-    }
-
-    async fn labelled_networks(&self, label: &str) -> Result<Vec<String>> {
-        let options = ListNetworksOptionsBuilder::default()
-            .filters(&with(label))
-            .build();
-        let listed = self
-            .api
-            .list_networks(Some(options))
-            .await
-            .map_err(|error| self.failed("listing networks", error))?;
-        Ok(listed.into_iter().filter_map(|one| one.id).collect())
     }
 
     async fn create_network(
@@ -185,6 +147,8 @@ impl Docker {
         }
         let request = VolumeCreateRequest {
             name: Some(spec.name.clone()),
+            // without a driver every plugin is asked whether it has it, also one that is dead
+            driver: Some("local".into()),
             driver_opts: Some(options),
             labels: Some(spec.labels.clone().into_iter().collect()),
             ..VolumeCreateRequest::default()
@@ -193,47 +157,4 @@ impl Docker {
         made.map(drop)
             .map_err(|error| self.failed(&format!("creating volume `{}`", spec.name), error))
     }
-
-    async fn claim_volume(
-        &self,
-        name: &str,
-        labels: &[(&str, &str)],
-        label: &str,
-    ) -> Result<String> {
-        let labels = labels
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let request = VolumeCreateRequest {
-            name: Some(name.to_owned()),
-            labels: Some(labels.collect()),
-            ..VolumeCreateRequest::default()
-        };
-        let there = self
-            .slow
-            .create_volume(request)
-            .await
-            .map_err(|error| self.failed(&format!("creating volume `{name}`"), error))?;
-        Ok(there.labels.get(label).cloned().unwrap_or_default())
-    }
-
-    async fn labelled_volumes(&self, label: &str) -> Result<Vec<String>> {
-        let options = ListVolumesOptionsBuilder::default()
-            .filters(&with(label))
-            .build();
-        let listed = self
-            .api
-            .list_volumes(Some(options))
-            .await
-            .map_err(|error| self.failed("listing volumes", error))?;
-        Ok(listed
-            .volumes
-            .unwrap_or_default()
-            .into_iter()
-            .map(|volume| volume.name)
-            .collect())
-    }
-}
-
-fn with(label: &str) -> HashMap<String, Vec<String>> {
-    HashMap::from([("label".to_owned(), vec![label.to_owned()])])
 }

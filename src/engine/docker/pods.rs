@@ -48,7 +48,12 @@ impl Engine {
     pub(crate) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
         let Self::Docker(docker) = self;
         let answer = docker.inspect_or_gone(id.to_owned()).await?;
-        Ok(answer.map(|answer| facts(answer, &HashMap::new())))
+        let mut facts: Vec<ContainerFacts> = answer
+            .map(|answer| facts(answer, &HashMap::new()))
+            .into_iter()
+            .collect();
+        docker.prove(&mut facts).await?;
+        Ok(facts.pop())
     }
 
     /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
@@ -189,16 +194,7 @@ impl Containers {
     }
 
     async fn inspect(&self, ids: Vec<String>) -> Result<Vec<ContainerFacts>> {
-        let inspected: Vec<Option<ContainerInspectResponse>> = stream::iter(ids)
-            .map(|id| self.docker.inspect_or_gone(id))
-            .buffered(IN_FLIGHT)
-            .try_collect()
-            .await?;
-        Ok(inspected
-            .into_iter()
-            .flatten()
-            .map(|answer| facts(answer, &self.tags))
-            .collect())
+        self.docker.facts_of(ids, &self.tags).await
     }
 }
 
@@ -223,6 +219,26 @@ fn state(one: &ContainerSummary) -> String {
 }
 
 impl Docker {
+    /// What there is to know of these containers; of devnet's labels only those that are proved.
+    pub(super) async fn facts_of(
+        &self,
+        ids: Vec<String>,
+        tags: &HashMap<String, String>,
+    ) -> Result<Vec<ContainerFacts>> {
+        let inspected: Vec<Option<ContainerInspectResponse>> = stream::iter(ids)
+            .map(|id| self.inspect_or_gone(id))
+            .buffered(IN_FLIGHT)
+            .try_collect()
+            .await?;
+        let mut all: Vec<ContainerFacts> = inspected
+            .into_iter()
+            .flatten()
+            .map(|answer| facts(answer, tags))
+            .collect();
+        self.prove(&mut all).await?;
+        Ok(all)
+    }
+
     /// The tags of every image that has one, by image ID.
     async fn image_tags(&self) -> Result<HashMap<String, String>> {
         let images = self.every_image().await?;

@@ -54,22 +54,18 @@ impl Engine {
         docker.pull(name).await
     }
 
-    /// The images that match, as by `label` (`name` or `name=value`) or `dangling`. Each is its ID
-    /// and its names.
-    pub(crate) async fn images_where(
-        &self,
-        filter: &str,
-        value: &str,
-    ) -> Result<Vec<(String, Vec<String>)>> {
-        let Self::Docker(docker) = self;
-        docker.images_where(filter, value).await
-    }
-
     /// Removes an image by name or ID, also one that a stopped container was made from. One that
     /// is gone already is no failure.
     pub(crate) async fn remove_image(&self, name: &str) -> Result<()> {
         let Self::Docker(docker) = self;
-        docker.remove_image(name).await
+        docker.remove_image(name, true).await
+    }
+
+    /// Removes an image unless a container was made from it: what that one inherited would be told
+    /// by nobody any more.
+    pub(crate) async fn remove_unused_image(&self, name: &str) -> Result<()> {
+        let Self::Docker(docker) = self;
+        docker.remove_image(name, false).await
     }
 }
 
@@ -114,16 +110,8 @@ impl Docker {
             .map_err(|error| self.failed("listing images", error))
     }
 
-    async fn images_where(&self, filter: &str, value: &str) -> Result<Vec<(String, Vec<String>)>> {
-        let listed = self.listed_images(filter, value).await?;
-        Ok(listed
-            .into_iter()
-            .map(|image| (image.id, image.repo_tags))
-            .collect())
-    }
-
-    async fn remove_image(&self, name: &str) -> Result<()> {
-        let options = RemoveImageOptionsBuilder::default().force(true).build();
+    async fn remove_image(&self, name: &str, force: bool) -> Result<()> {
+        let options = RemoveImageOptionsBuilder::default().force(force).build();
         match self.slow.remove_image(name, Some(options), None).await {
             Ok(_)
             // gone already; or a pod that someone else just brought up runs from it, whose own

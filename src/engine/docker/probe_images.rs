@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{Source, borrowable, unique_name, until_made};
 use crate::error::Result;
+use crate::lab::owned::LOOK_NAME;
 use crate::pod::ContainerFacts;
 
 /// The images that containers of the probe may be made from on one node, best first.
@@ -70,7 +71,7 @@ impl ProbeImages {
 
     /// Brings devnet's own image, to the end also when nobody waits for it any more.
     async fn bring(&self) -> Result<Source> {
-        let image = self.docker.own_image(&unique_name("devnet-look")).await?;
+        let image = self.docker.own_image(&unique_name(LOOK_NAME)).await?;
         *self.bringing.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(image.reference.clone());
         self.docker.bring_image(image.archive).await?;

@@ -8,9 +8,7 @@ use crate::engine::docker::carrier::{LOOK, Source, passing, plain, program_of, u
 use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::Result;
 use crate::lab::label::ROLE;
-
-/// Whose run a container belongs to; how an interrupted one finds its own again.
-pub(super) const RUN: &str = "dev.devnet.run";
+pub(super) use crate::lab::label::RUN;
 
 impl Engine {
     /// Asks from inside the network of a container (`bin/devnet-probe/connect.rs` says what can be asked) and
@@ -36,7 +34,7 @@ impl Engine {
         // what was on its way when we stopped asking would appear only later
         until_made().await;
         for _round in 0..3 {
-            let left = self.labelled(&[&format!("{RUN}={run}")]).await?;
+            let left = self.own_containers(&[&format!("{RUN}={run}")]).await?;
             if left.is_empty() {
                 break;
             }

@@ -17,6 +17,7 @@ use crate::engine::docker::carrier::{
 use crate::engine::docker::confinement::Power;
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
+use crate::lab::owned::LOOK_NAME;
 
 /// A look that is under way, or about to be. Whoever gives up on it calls `forget`.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Engine {
         let Self::Docker(docker) = self;
         Look {
             docker: docker.clone(),
-            name: unique_name("devnet-look"),
+            name: unique_name(LOOK_NAME),
             making: Mutex::default(),
             brought: std::sync::Mutex::default(),
         }

@@ -13,10 +13,9 @@ use crate::engine::docker::carrier::powerless;
 use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::image::digest::{ChainId, Digest};
-use crate::lab::label::{OWNER, ROLE};
+use crate::lab::label::{NAME, OWNER, READER, ROLE};
+use crate::lab::owned::READER_NAME;
 
-/// What these containers carry as `dev.devnet.role`.
-pub(crate) const READER: &str = "store-reader";
 /// Where the folders stand in the container; no image has such a folder.
 const FOLDER: &str = "/.devnet-store";
 
@@ -106,7 +105,7 @@ impl Engine {
     ) -> Result<()> {
         let Self::Docker(docker) = self;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let body = body(store, reading)
+        let body = body(store, reading, name)
             .ok_or_else(|| Error::failed("an image whose ID is no digest can't be read"))?;
         docker
             .api
@@ -114,21 +113,6 @@ impl Engine {
             .await
             .map(drop)
             .map_err(|error| docker.failed("reading the layer store", error))
-    }
-
-    /// Removes readers whose devnet was killed. Not those of a devnet elsewhere, who may still
-    /// read, unless they are an hour old.
-    pub(crate) async fn sweep_readers(&self) {
-        let Ok(found) = self.labelled(&[&format!("{ROLE}={READER}")]).await else {
-            return;
-        };
-        for one in found {
-            let mark = one.labels.get(OWNER).map_or("", String::as_str);
-            if owner::is_gone(mark).unwrap_or_else(|| is_old(&one.name)) {
-                // another devnet may be removing it too
-                let _gone = self.remove(&one.id).await;
-            }
-        }
     }
 
     /// `config`, the image's configuration, and the layers' records, each named by its place.
@@ -160,18 +144,10 @@ impl Engine {
     }
 }
 
-/// A reader's name; it tells when it was made, since the engine's own clock may be another.
+/// A reader's name: when it was made, and for which transfer.
 pub(crate) fn reader_name(token: &str) -> String {
     let now = jiff::Timestamp::now().as_second();
-    format!("devnet-read-{now}-{token}")
-}
-
-fn is_old(name: &str) -> bool {
-    let made = name
-        .strip_prefix("devnet-read-")
-        .and_then(|rest| rest.split_once('-'))
-        .and_then(|(made, _)| made.parse::<i64>().ok());
-    made.is_none_or(|made| jiff::Timestamp::now().as_second() - made > 3600)
+    format!("{READER_NAME}-{now}-{token}")
 }
 
 /// The name of a layer in the container: as wide as needed for places to sort as they count.
@@ -179,7 +155,7 @@ fn place(place: usize) -> String {
     format!("{place:05}")
 }
 
-fn body(store: &LayerStore, reading: &Reading<'_>) -> Option<ContainerCreateBody> {
+fn body(store: &LayerStore, reading: &Reading<'_>, name: &str) -> Option<ContainerCreateBody> {
     let bind = |source: String, target: String| Mount {
         typ: Some(MountType::BIND),
         source: Some(source),
@@ -217,6 +193,7 @@ fn body(store: &LayerStore, reading: &Reading<'_>) -> Option<ContainerCreateBody
         labels: Some(
             [
                 (ROLE.to_owned(), READER.to_owned()),
+                (NAME.to_owned(), name.to_owned()),
                 (OWNER.to_owned(), owner::mark()),
             ]
             .into(),

@@ -169,6 +169,7 @@ fn known(field: &str, pod: &Pod) -> bool {
         gateway: Ipv4Addr::UNSPECIFIED,
         probe: String::new(),
         node: String::new(),
+        owner: String::new(),
     };
     plan::field(field, pod, &nowhere).is_some()
 }

@@ -1,0 +1,188 @@
+//! What of devnet's own things in an engine is still in use, and so what a sweep may take.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::label;
+use super::member::Found;
+
+/// How old a thing must be whose devnet can't be seen from here; that one may be at work.
+const OLD: SignedDuration = SignedDuration::from_mins(1);
+/// A reader never runs, and reads as long as an image is long.
+const OLD_READER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Something of devnet's that is no container: a volume, a network, an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Thing {
+    pub(crate) kind: Kind,
+    /// By which it is removed.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// In the order in which they can be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Container,
+    Sandbox,
+    Volume,
+    Network,
+    Image,
+    /// A name under which an image was sent; the image may have others.
+    Transfer,
+}
+
+impl Kind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Container | Self::Sandbox => "container",
+            Self::Volume => "volume",
+            Self::Network => "network",
+            Self::Image => "image",
+            Self::Transfer => "image name",
+        }
+    }
+}
+
+/// What a sweep of everything takes, in its order, and what it leaves, with the reason.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) take: Vec<Thing>,
+    pub(crate) leave: Vec<(Thing, &'static str)>,
+}
+
+/// What is known of devnets and of the time.
+pub(crate) struct Witness<'w> {
+    /// Whether the devnet with this mark has ended, where that can be told from here.
+    pub(crate) gone: &'w dyn Fn(&str) -> Option<bool>,
+    /// The engine's clock, which dates what it makes.
+    pub(crate) now: Option<Timestamp>,
+}
+
+impl Witness<'_> {
+    fn gone(&self, labels: &BTreeMap<String, String>) -> Option<bool> {
+        (self.gone)(labels.get(label::OWNER).map_or("", String::as_str))
+    }
+
+    fn is_older(&self, one: &Found, than: SignedDuration) -> bool {
+        matches!((one.made, self.now), (Some(made), Some(now)) if now.duration_since(made) > than)
+    }
+
+    /// Whether a container lives only as long as the devnet that made it, and that one is gone.
+    pub(crate) fn is_left(&self, one: &Found) -> bool {
+        if !is_passing(one) {
+            return false;
+        }
+        self.gone(&one.labels).unwrap_or_else(|| {
+            let patience = match one.label(label::ROLE) {
+                Some(label::READER) => OLD_READER,
+                _ => OLD,
+            };
+            // what runs has a devnet that holds its input, elsewhere
+            !one.is_alive() && self.is_older(one, patience)
+        })
+    }
+
+    /// Whether a devnet that lives, or may live, is making this part of a pod.
+    fn is_in_the_making(&self, one: &Found) -> bool {
+        match self.gone(&one.labels) {
+            Some(gone) => !gone,
+            None => !self.is_older(one, OLD),
+        }
+    }
+
+    /// What can be taken of all that is devnet's in an engine.
+    pub(crate) fn plan(&self, containers: Vec<Found>, things: Vec<Thing>) -> Plan {
+        let mut plan = Plan::default();
+        let (passing, lab): (Vec<Found>, Vec<Found>) = containers.into_iter().partition(is_passing);
+        let (left, used): (Vec<Found>, Vec<Found>) =
+            passing.into_iter().partition(|one| self.is_left(one));
+        let joined: BTreeSet<&str> = used
+            .iter()
+            .flat_map(|one| &one.joins)
+            .map(String::as_str)
+            .collect();
+        let mut looked_into = BTreeSet::new();
+        let mut in_the_making = BTreeSet::new();
+        for one in &lab {
+            let uid = one.label(label::POD_UID).unwrap_or_default().to_owned();
+            if joined.contains(one.id.as_str()) {
+                looked_into.insert(uid);
+            } else if self.is_in_the_making(one) {
+                in_the_making.insert(uid);
+            }
+        }
+        let why_not = |labels: &BTreeMap<String, String>| {
+            let uid = labels.get(label::POD_UID)?;
+            if looked_into.contains(uid) {
+                Some("another devnet looks into its pod")
+            } else if in_the_making.contains(uid) {
+                Some("another devnet is at work on its pod")
+            } else {
+                None
+            }
+        };
+        for one in left {
+            plan.take.push(thing(one));
+        }
+        for one in used {
+            plan.leave.push((thing(one), "another devnet uses it"));
+        }
+        for one in lab {
+            match why_not(&one.labels) {
+                Some(why) => plan.leave.push((thing(one), why)),
+                None => plan.take.push(thing(one)),
+            }
+        }
+        let pods_stay = plan.leave.iter().any(|(thing, _)| {
+            let role = thing.labels.get(label::ROLE).map(String::as_str);
+            matches!(role, Some(label::SANDBOX | label::CONTAINER))
+        });
+        let anything_stays = !plan.leave.is_empty();
+        for thing in things {
+            let gone = self.gone(&thing.labels);
+            let why = match thing.kind {
+                _ if gone == Some(false) => Some("another devnet uses it"),
+                Kind::Volume => why_not(&thing.labels),
+                Kind::Network if pods_stay => Some("a pod that stays is in it"),
+                Kind::Image if anything_stays && gone != Some(true) => {
+                    Some("what stays was made from it")
+                }
+                _ => None,
+            };
+            match why {
+                Some(why) => plan.leave.push((thing, why)),
+                None => plan.take.push(thing),
+            }
+        }
+        plan.take.sort_by_key(|thing| thing.kind);
+        plan
+    }
+}
+
+/// Whether a container lives only as long as its devnet, unlike a lab's.
+pub(crate) fn is_passing(one: &Found) -> bool {
+    matches!(
+        one.label(label::ROLE),
+        Some(label::LOOK | label::READER | label::LOCK)
+    )
+}
+
+fn thing(one: Found) -> Thing {
+    Thing {
+        kind: if one.label(label::ROLE) == Some(label::SANDBOX) {
+            Kind::Sandbox
+        } else {
+            Kind::Container
+        },
+        id: one.id,
+        name: one.name,
+        labels: one.labels,
+    }
+}
+
+#[cfg(test)]
+#[path = "standing_tests.rs"]
+mod tests;
