@@ -84,7 +84,12 @@ case ${1:-} in
     fi
     config=${DEVNET_GROUND_CONFIG:-}; [ -n "$config" ] || config='{}'
     echo "$config" > "$d/daemon.json"
-    DOCKER_MIN_API_VERSION=${DOCKER_MIN_API_VERSION:-} setsid dockerd --config-file "$d/daemon.json" --data-root "$d/data" \
+    # plugins are looked for in one place of the computer: an engine with its own sees that alone
+    own=()
+    if [ -n "${DEVNET_GROUND_PLUGINS:-}" ]; then
+      own=(unshare --mount sh -c 'mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker && cp -r "$0" /run/docker/plugins && exec "$@"' "$DEVNET_GROUND_PLUGINS")
+    fi
+    DOCKER_MIN_API_VERSION=${DOCKER_MIN_API_VERSION:-} setsid "${own[@]}" dockerd --config-file "$d/daemon.json" --data-root "$d/data" \
       --exec-root "$d/exec" --pidfile "$d/pid" -H "unix://$DEVNET_GROUND/$name.sock" \
       --bridge none --iptables=false --ip6tables=false "${flags[@]}" \
       > "$d/log" 2>&1 < /dev/null 9>&- &

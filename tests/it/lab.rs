@@ -54,7 +54,7 @@ impl Lab {
         self.sandbox.devnet(&all)
     }
 
-    fn docker(&self, arguments: &[&str]) -> String {
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
         docker(&self.ground, self.engine(), arguments).ok()
     }
 

@@ -15,6 +15,7 @@ mod build_outputs;
 mod build_same;
 mod build_watch;
 mod check;
+mod clean;
 mod completions;
 mod completions_names;
 mod config;

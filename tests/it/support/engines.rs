@@ -12,6 +12,8 @@ pub(crate) struct Engine {
     version: Option<&'static str>,
     /// Its `daemon.json`.
     config: Option<String>,
+    /// A folder with what names its plugins.
+    plugins: Option<PathBuf>,
 }
 
 impl Engine {
@@ -30,6 +32,7 @@ impl Engine {
             ground: ground.into(),
             version,
             config: None,
+            plugins: None,
         };
         if version.is_some() && engine.tree().is_none() {
             return None;
@@ -45,6 +48,20 @@ impl Engine {
             ground: ground.into(),
             version: None,
             config: Some(config),
+            plugins: None,
+        };
+        engine.script("start").ok();
+        engine
+    }
+
+    /// One that finds the plugins which this folder names.
+    pub(crate) fn with_plugins(ground: &Path, name: &str, plugins: &Path) -> Self {
+        let engine = Self {
+            name: name.into(),
+            ground: ground.into(),
+            version: None,
+            config: None,
+            plugins: Some(plugins.into()),
         };
         engine.script("start").ok();
         engine
@@ -79,6 +96,9 @@ impl Engine {
             command
                 .env("DEVNET_GROUND_TREE", tree)
                 .env("DEVNET_GROUND_ENGINE", version);
+        }
+        if let Some(plugins) = &self.plugins {
+            command.env("DEVNET_GROUND_PLUGINS", plugins);
         }
         // what it starts would hold a pipe open for as long as it lives
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,0 +1,423 @@
+//! What is devnet's in an engine, and what only looks like it: labels that an image brings, names that
+//! a person gives; and what another terminal's devnet uses just now.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+
+use crate::lab::Lab;
+use crate::support::engines::Engine;
+use crate::support::rewriting::{Hold, Rewriting};
+use crate::support::{Output, Sandbox, busybox_image, ground, until};
+
+/// An engine of a test's own, with things of a person's in it.
+struct Place {
+    engine: Engine,
+    sandbox: Sandbox,
+    busybox: String,
+}
+
+impl Place {
+    fn new(ground: &Path, name: &str) -> Self {
+        let engine = Engine::start(ground, name);
+        let busybox = busybox_image(ground, name);
+        Self {
+            engine,
+            sandbox: Sandbox::bare(),
+            busybox,
+        }
+    }
+
+    fn devnet(&self, arguments: &[&str]) -> Output {
+        let host = self.engine.url();
+        self.sandbox.devnet(&[&["-H", &host], arguments].concat())
+    }
+
+    fn begin(&self, arguments: &[&str]) -> Child {
+        let host = self.engine.url();
+        self.sandbox
+            .devnet_command(&[&["-H", &host], arguments].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn end(&self, mut child: Child) {
+        let id = child.id().to_string();
+        Output::of(self.sandbox.command("kill").args(["-INT", &id])).ok();
+        child.wait().unwrap();
+    }
+
+    fn docker(&self, arguments: &[&str]) -> String {
+        self.engine.docker(arguments).ok().trim().to_owned()
+    }
+
+    /// An image whose containers inherit these labels (`dev.devnet.` left out).
+    fn image(&self, name: &str, labels: &[(&str, &str)]) {
+        let id = self.docker(&["create", &self.busybox, "/bin/busybox", "true"]);
+        let changes: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("--change=LABEL dev.devnet.{name}='{value}'"))
+            .collect();
+        let mut all = vec!["commit"];
+        all.extend(changes.iter().map(String::as_str));
+        all.extend([id.as_str(), name]);
+        self.docker(&all);
+        self.docker(&["rm", &id]);
+    }
+
+    fn sleeper(&self, name: &str, image: &str) {
+        let flags = ["run", "-d", "--network=none", "--name", name, image];
+        self.docker(&[&flags[..], &["/bin/busybox", "sleep", "3600"]].concat());
+    }
+
+    /// The names of the containers, with their states.
+    fn containers(&self) -> Vec<String> {
+        let listed = self.docker(&["ps", "-a", "--format", "{{.Names}} {{.State}}"]);
+        let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    fn own(&self, what: &str) -> String {
+        let names = self.docker(&["ps", "-a", "--format", "{{.Names}}"]);
+        let own = names.lines().filter(|name| name.starts_with(what));
+        own.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The mark of a devnet on this computer that has ended: Linux gives no such number.
+fn gone() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let space = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    format!("{}/{}/4194305/1", boot.trim(), space.display())
+}
+
+#[test]
+fn what_an_image_brought_or_a_person_made_is_never_taken() {
+    let Some(ground) = ground() else { return };
+    let place = Place::new(&ground, "own-strange");
+    let gone = gone();
+    let look = "devnet-look-18f2a6b3c4d5e6f7-0-4711";
+    place.image("strange:probe", &[("role", "probe"), ("owner", &gone)]);
+    place.image(
+        "strange:reader",
+        &[("role", "store-reader"), ("owner", &gone)],
+    );
+    place.image("strange:image", &[("role", "probe-image")]);
+    place.image(
+        "strange:named",
+        &[("role", "probe"), ("owner", &gone), ("name", look)],
+    );
+    let pod = [
+        ("role", "lab-container"),
+        ("owner", &*gone),
+        ("pod.uid", "01234567-89ab-4cde-8f01-23456789abcd"),
+        ("pod.name", "web"),
+        ("pod.namespace", "default"),
+        ("container.name", "server"),
+    ];
+    place.image("strange:pod", &pod);
+    let write = ["/bin/busybox", "sh", "-c", "echo precious >/data"];
+    for (name, image) in [("mydata", "strange:probe"), ("mine", "strange:reader")] {
+        let flags = ["run", "--network=none", "--name", name, image];
+        place.docker(&[&flags[..], &write].concat());
+    }
+    place.sleeper("k8s_POD_web_default_u_0", "strange:probe");
+    place.sleeper(look, "strange:named");
+    place.sleeper("member", "strange:pod");
+    place.docker(&[
+        "network",
+        "create",
+        "--label=dev.devnet.role=lab-network",
+        "mynet",
+    ]);
+    let volume = ["volume", "create", "--label=dev.devnet.role=lab-volume"];
+    place.docker(&[&volume[..], &["--label=dev.devnet.pod.uid=u", "myvolume"]].concat());
+    // a copy of a container of the lab's
+    place.devnet(&["lab", "up"]).ok();
+    let server = place.own("devnet_server_");
+    place.docker(&["commit", &server, "copy:1"]);
+    place.docker(&["run", "-d", "--network=none", "--name", "copy", "copy:1"]);
+    let before: Vec<String> = place
+        .containers()
+        .into_iter()
+        .filter(|name| !name.starts_with("devnet_"))
+        .collect();
+    assert_eq!(before.len(), 6, "{before:?}");
+
+    // the lab's pod has no part that is not its own
+    let seen: serde_json::Value =
+        serde_json::from_str(&place.devnet(&["pods", "-o", "json"]).ok()).unwrap();
+    let pods = seen["pods"].as_array().unwrap();
+    let web = pods.iter().find(|pod| pod["name"] == "web").unwrap();
+    assert_eq!(web["containers"].as_array().unwrap().len(), 2, "{web:#}");
+    place.devnet(&["pods"]).ok();
+    place.devnet(&["lab", "down", "web"]).ok();
+    place.devnet(&["clean"]).ok();
+    place.devnet(&["lab", "down"]).ok();
+    assert_eq!(place.containers(), before);
+    assert_eq!(place.docker(&["diff", "mydata"]), "A /data");
+    let images = place.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    for name in ["probe", "reader", "image", "named", "pod"] {
+        assert!(images.contains(&format!("strange:{name}")), "{images}");
+    }
+    assert!(images.contains("copy:1"), "{images}");
+    place.docker(&["network", "inspect", "mynet"]);
+    place.docker(&["volume", "inspect", "myvolume"]);
+}
+
+#[test]
+fn nothing_is_made_from_labels_that_an_image_brought() {
+    let Some(ground) = ground() else { return };
+    let place = Place::new(&ground, "own-evil");
+    let spec = "{\"namespace\":\"default\",\"name\":\"web\",\"host_pid\":true,\"containers\":[{\"name\":\"server\",\"image\":\"devnet-probe\",\"args\":[\"pause\"]}]}";
+    let name = "devnet_POD_web_default_0";
+    place.image(
+        "evil:1",
+        &[
+            ("role", "lab-sandbox"),
+            ("name", name),
+            ("owner", &gone()),
+            ("pod.uid", "01234567-89ab-4cde-8f01-23456789abcd"),
+            ("pod.name", "web"),
+            ("pod.namespace", "default"),
+            ("attempt", "0"),
+            ("pod.spec", spec),
+        ],
+    );
+    for called in ["stranger", name] {
+        place.sleeper(called, "evil:1");
+        assert_eq!(place.devnet(&["lab", "ps", "-o", "name"]).ok(), "");
+        for verb in ["restart", "kill", "down"] {
+            place.devnet(&["lab", verb, "web"]).fails(4);
+        }
+        assert_eq!(place.containers(), [format!("{called} running")]);
+        place.docker(&["rm", "-f", called]);
+    }
+}
+
+#[test]
+fn a_pod_from_an_image_that_was_made_of_a_lab_container_works_and_goes() {
+    let Some(lab) = Lab::new() else { return };
+    lab.run(&["up"]).ok();
+    let names = lab.docker(&["ps", "--format", "{{.Names}}"]);
+    let server = names
+        .lines()
+        .find(|name| name.starts_with("devnet_server_"))
+        .unwrap();
+    lab.docker(&["commit", server, "again:1"]);
+    lab.run(&["down"]).ok();
+    let file = lab.write(
+        "again.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  \
+         - {name: server, image: \"again:1\", imagePullPolicy: Never, args: [pause]}\n",
+    );
+    let ours = || lab.docker(&["ps", "-aq", "--filter", "label=dev.devnet.role"]);
+    lab.run(&["up", &file]).ok();
+    assert_eq!(lab.pod("web")["ready"], true);
+    lab.run(&["kill", "web", "-c", "server"]).ok();
+    lab.run(&["kill", "web"]).ok();
+    assert_eq!(lab.pod("web")["ready"], true);
+    lab.run(&["down"]).ok();
+    assert_eq!(ours(), "");
+    lab.run(&["up", &file]).ok();
+    let cleaned = lab.sandbox.devnet(&["-H", &lab.host(), "clean"]);
+    assert!(cleaned.stderr.contains("to be removed"), "{cleaned}");
+    assert!(cleaned.stdout.contains("removed container"), "{cleaned}");
+    assert_eq!(ours(), "");
+    lab.docker(&["rmi", "again:1"]);
+}
+
+#[test]
+fn what_another_terminal_uses_stays_and_goes_when_it_has_ended() {
+    let Some(ground) = ground() else { return };
+    let place = Place::new(&ground, "own-living");
+    place.devnet(&["lab", "up"]).ok();
+    let file = place.sandbox.home().join("slow.yaml");
+    std::fs::write(
+        &file,
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: slow}\nspec:\n  initContainers:\n  \
+         - {name: wait, image: devnet-probe, args: [pause]}\n  containers:\n  \
+         - {name: app, image: devnet-probe, args: [pause]}\n",
+    )
+    .unwrap();
+    let file = file.display().to_string();
+    let mut living = vec![
+        place.begin(&["lab", "up", &file]),
+        place.begin(&["watch"]),
+        place.begin(&[
+            "shell",
+            "web",
+            "-c",
+            "server",
+            "--image",
+            &place.busybox,
+            "--",
+            "/bin/busybox",
+            "sleep",
+            "3600",
+        ]),
+    ];
+    until("they are at work", || {
+        ["devnet_wait_", "devnet-look-", "devnet-shell-"]
+            .iter()
+            .all(|what| {
+                let own = place.own(what);
+                !own.is_empty()
+                    && place.docker(&["inspect", "-f", "{{.State.Status}}", &own]) == "running"
+            })
+    });
+    let before = place.containers();
+    // what looks and shells are made from is not used by them, to a person
+    let images = place.devnet(&["images"]).ok();
+    assert!(!images.contains("container devnet-"), "{images}");
+    let cleaned = place.devnet(&["clean"]);
+    assert!(cleaned.stderr.contains("stays"), "{cleaned}");
+    assert!(cleaned.stdout.contains("in use"), "{cleaned}");
+    assert_eq!(place.containers(), before);
+    place.docker(&["network", "inspect", "devnet-lab"]);
+    for child in &mut living {
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    for child in living {
+        place.end(child);
+    }
+    let cleaned = place.devnet(&["clean"]).ok();
+    assert!(cleaned.contains("removed network devnet-lab"), "{cleaned}");
+    assert_eq!(place.containers(), Vec::<String>::new());
+    assert_eq!(place.docker(&["images", "-q", "devnet-probe"]), "");
+}
+
+#[test]
+fn a_labs_pause_has_no_power() {
+    let Some(lab) = Lab::new() else { return };
+    lab.run(&["up"]).ok();
+    let id = lab.pod("web")["sandbox"]["id"].as_str().unwrap().to_owned();
+    let format = "{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.ReadonlyRootfs}}";
+    assert_eq!(
+        lab.docker(&["inspect", "-f", format, &id]).trim(),
+        "[ALL] [] true"
+    );
+}
+
+#[test]
+fn the_lock_of_a_killed_devnet_ends_and_that_of_a_living_one_is_waited_for() {
+    let Some(lab) = Lab::new() else { return };
+    let engine = lab.host().trim_start_matches("unix://").into();
+    let hold = Hold::Request("POST", "/networks/create");
+    let sandbox = Sandbox::bare();
+    let proxy = Rewriting::holding(sandbox.home(), engine, Some(hold), |_, _| {});
+    let mut killed = sandbox
+        .devnet_command(&["-H", &proxy.url(), "lab", "up"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    proxy.until_held();
+    let held = || lab.docker(&["ps", "-a", "--format", "{{.Names}}"]);
+    assert_eq!(held().trim(), "devnet-lab-lock");
+    let mut waiting = lab
+        .sandbox
+        .devnet_command(&["-H", &lab.host(), "lab", "up"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(killed.try_wait().unwrap().is_none());
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(0));
+    proxy.release();
+    assert_eq!(lab.pod("web")["ready"], true);
+    lab.run(&["down"]).ok();
+    assert_eq!(held(), "");
+    // a person's container of that name is neither taken nor waited for
+    let image = busybox_image(&lab.ground, lab.engine());
+    lab.docker(&[
+        "create",
+        "--name",
+        "devnet-lab-lock",
+        &image,
+        "/bin/busybox",
+    ]);
+    let said = lab.run(&["up"]).fails(1);
+    assert!(said.contains("that is not devnet's"), "{said}");
+    assert_eq!(held().trim(), "devnet-lab-lock");
+    lab.docker(&["rm", "devnet-lab-lock"]);
+}
+
+/// A volume plugin that tells its engine that it is one, and keeps what it is asked.
+fn plugin(folder: &Path) -> Arc<Mutex<Vec<String>>> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::fs::write(folder.join("dead.spec"), format!("tcp://{address}")).unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let all = asked.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut head = [0; 4096];
+            let count = client.read(&mut head).unwrap_or_default();
+            let head = String::from_utf8_lossy(&head[..count]).into_owned();
+            let line = head.lines().next().unwrap_or_default().to_owned();
+            let body = if line.contains("Activate") {
+                "{\"Implements\":[\"VolumeDriver\"]}"
+            } else {
+                "{\"Err\":\"\",\"Capabilities\":{\"Scope\":\"local\"}}"
+            };
+            all.lock().unwrap().push(line);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.plugins.v1.1+json\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _gone = client.write_all(answer.as_bytes());
+        }
+    });
+    asked
+}
+
+#[test]
+fn a_lab_asks_no_volume_plugin_that_may_be_dead() {
+    let Some(ground) = ground() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let asked = plugin(folder.path());
+    let engine = Engine::with_plugins(&ground, "own-plugins", folder.path());
+    let sandbox = Sandbox::bare();
+    let file = sandbox.home().join("volume.yaml");
+    std::fs::write(
+        &file,
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: full}\nspec:\n  containers:\n  \
+         - {name: app, image: devnet-probe, args: [pause], volumeMounts: [{name: v, mountPath: /v}]}\n  \
+         volumes:\n  - {name: v, emptyDir: {}}\n",
+    )
+    .unwrap();
+    let file = file.display().to_string();
+    let lab = |arguments: &[&str]| {
+        let url = engine.url();
+        sandbox
+            .devnet(&[&["-H", &url, "lab"], arguments].concat())
+            .ok();
+    };
+    let begun = asked.lock().unwrap().len();
+    lab(&["up"]);
+    lab(&["up", &file]);
+    lab(&["kill", "full"]);
+    lab(&["down"]);
+    let so_far = asked.lock().unwrap()[begun..].to_vec();
+    assert_eq!(so_far, [""; 0]);
+    // it is there: a question to all drivers reaches it
+    engine.docker(&["volume", "ls", "-q"]).ok();
+    assert!(
+        asked
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains("VolumeDriver.List"))
+    );
+}
