@@ -2,7 +2,7 @@
 //! a person gives; and what another terminal's devnet uses just now.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
@@ -154,7 +154,7 @@ fn what_an_image_brought_or_a_person_made_is_never_taken() {
     let seen: serde_json::Value =
         serde_json::from_str(&place.devnet(&["pods", "-o", "json"]).ok()).unwrap();
     let pods = seen["pods"].as_array().unwrap();
-    let web = pods.iter().find(|pod| pod["name"] == "web").unwrap();
+    let web = pods.iter().find(|pod| pod["origin"] == "lab").unwrap();
     assert_eq!(web["containers"].as_array().unwrap().len(), 2, "{web:#}");
     place.devnet(&["pods"]).ok();
     place.devnet(&["lab", "down", "web"]).ok();
@@ -353,9 +353,7 @@ fn the_lock_of_a_killed_devnet_ends_and_that_of_a_living_one_is_waited_for() {
 
 /// A volume plugin that tells its engine that it is one, and keeps what it is asked.
 fn plugin(folder: &Path) -> Arc<Mutex<Vec<String>>> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::fs::write(folder.join("dead.spec"), format!("tcp://{address}")).unwrap();
+    let listener = UnixListener::bind(folder.join("dead.sock")).unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let all = asked.clone();
     std::thread::spawn(move || {
