@@ -137,7 +137,9 @@ fn is_made(facts: &ContainerFacts, role: &str) -> bool {
             [program, "connect", ..] => {
                 is_probe(program) && joins && has_nonce(&facts.name, LOOK_NAME)
             }
-            [program, "hold", ..] => is_probe(program) && joins && has_nonce(&facts.name, SHELL_NAME),
+            [program, "hold", ..] => {
+                is_probe(program) && joins && has_nonce(&facts.name, SHELL_NAME)
+            }
             _ => false,
         },
         label::READER => {

@@ -105,9 +105,7 @@ impl Engine {
             host_config: Some(docker.confine(power, host)),
             ..plain()
         };
-        let id = docker
-            .make_probe(&unique_name(SHELL_NAME), body)
-            .await?;
+        let id = docker.make_probe(&unique_name(SHELL_NAME), body).await?;
         let begun = in_time(async {
             let mut attached = docker.begin(&id, source, true).await?;
             let mut answer = Answer::new(docker);
