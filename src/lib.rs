@@ -30,6 +30,7 @@ mod netns;
 mod pod;
 mod probe;
 mod progress;
+mod regular_file;
 mod render;
 mod settings;
 mod shell;
@@ -79,6 +80,11 @@ fn block_on(context: &commands::invocation::Context, command: cli::Command) -> R
         .build()
         .map_err(|error| Error::failed("could not start the async runtime").because(error))?;
     let outcome = runtime.block_on(async {
+        // a file that may not grow is then an error as a full disk is, and what was begun is removed
+        #[cfg(unix)]
+        let _no_death = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(
+            rustix::process::Signal::XFSZ.as_raw(),
+        ));
         let mut command = std::pin::pin!(dispatch::run(command, context));
         tokio::select! {
             // a command that ends at once waits for no signal

@@ -7,6 +7,7 @@ use clap_mangen::Man;
 use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
+use crate::host::replace::{self, Readers};
 use crate::wording::{MANY, counted, listed};
 
 /// Print a manual page
@@ -74,7 +75,8 @@ fn write_all(command: &clap::Command, folder: &Path) -> Result<usize> {
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     let name = command.get_display_name().unwrap_or(command.get_name());
     let file = folder.join(format!("{name}.1"));
-    std::fs::write(&file, page(command)?).map_err(|error| failed(&file, error))?;
+    replace::replace(&file, &page(command)?, Readers::Everybody)
+        .map_err(|error| failed(&file, error))?;
     let mut count = 1;
     for sub in pages_of(command) {
         count += write_all(sub, folder)?;

@@ -13,6 +13,7 @@ use crate::image::tape::{Apart, Passing, Seeking, fill, skip};
 use crate::image::walk::{
     FIRST, Found, LARGEST_JSON, Walked, broken, inside, no_archive, unread, walk,
 };
+use crate::regular_file;
 
 /// Links to links to links.
 const MOST_LINKS: usize = 8;
@@ -55,10 +56,11 @@ impl Files {
         if !kind.is_file() {
             return Err(
                 Error::failed(format!("`{name}` is neither a file nor a folder"))
-                    .hint("`-` reads an archive from stdin"),
+                    .hint("`-` reads an archive from stdin, and a named pipe is read too"),
             );
         }
-        Self::of_file(File::open(path).map_err(unread)?, name)
+        let (file, _length) = regular_file::open(path).map_err(unread)?;
+        Self::of_file(file, name)
     }
 
     /// An archive in a file that can seek.
@@ -227,8 +229,8 @@ impl Files {
         match &self.body {
             Body::Folder(folder) => {
                 for path in paths {
-                    let file = File::open(folder.join(path)).map_err(|error| self.unread(error))?;
-                    let size = file.metadata().map_err(|error| self.unread(error))?.len();
+                    let (file, size) = regular_file::open(&folder.join(path))
+                        .map_err(|error| self.unread(error))?;
                     visit(path, size, &mut file.take(size))?;
                 }
                 Ok(())

@@ -2,6 +2,7 @@
 //! facts that decide whether a file must be sent again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::ops::ControlFlow;
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::context::follow;
 use crate::error::{Error, Result};
 use crate::image::ignore::{Matched, Matcher};
+#[cfg(unix)]
+use crate::regular_file;
 
 /// Go's `os.FileMode` bits, which the protocol carries.
 pub(crate) mod mode {
@@ -110,7 +113,7 @@ impl Walk<'_> {
         matched: Option<&(Matched, Matched)>,
         above: &mut Vec<Entry>,
     ) -> Result<ControlFlow<()>> {
-        for (name, path) in sorted(&self.root.join(folder))? {
+        for (name, path) in sorted(self.root, folder)? {
             let name = name.map_err(|path| {
                 Error::failed(format!("`{}` can't be sent", path.display()))
                     .because("its name is not UTF-8, which BuildKit's protocol needs")
@@ -200,7 +203,12 @@ impl Walk<'_> {
             ..Entry::default()
         };
         if metadata.is_symlink() {
-            let Some(target) = vanished_is_none(fs::read_link(path), path)? else {
+            let target = match fs::read_link(path) {
+                // another thing stands there by now
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => None,
+                target => vanished_is_none(target, path)?,
+            };
+            let Some(target) = target else {
                 return Ok(None);
             };
             let target = target.to_str().ok_or_else(|| {
@@ -246,14 +254,13 @@ impl Walk<'_> {
 type Named = (std::result::Result<String, PathBuf>, PathBuf);
 
 /// A folder's entries in the protocol's order.
-fn sorted(folder: &Path) -> Result<Vec<Named>> {
-    let Some(entries) = vanished_is_none(fs::read_dir(folder), folder)? else {
-        return Ok(Vec::new());
+fn sorted(root: &Path, relative: &str) -> Result<Vec<Named>> {
+    let folder = root.join(relative);
+    let mut names = match names(root, relative) {
+        Ok(names) => names,
+        Err(error) if is_gone(&error) && !relative.is_empty() => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&folder, error)),
     };
-    let mut names = entries
-        .map(|entry| entry.map(|entry| entry.file_name()))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(|error| unreadable(folder, error))?;
     names.sort_unstable_by(|a, b| a.as_encoded_bytes().cmp(b.as_encoded_bytes()));
     Ok(names
         .into_iter()
@@ -264,12 +271,62 @@ fn sorted(folder: &Path) -> Result<Vec<Named>> {
         .collect())
 }
 
+/// A folder's names; one that was swapped for a link is not followed out of the context.
+#[cfg(unix)]
+fn names(root: &Path, relative: &str) -> io::Result<Vec<OsString>> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = regular_file::folder_below(root, relative)?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(std::ffi::OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(not(unix))]
+fn names(root: &Path, relative: &str) -> io::Result<Vec<OsString>> {
+    fs::read_dir(root.join(relative))?
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect()
+}
+
 fn vanished_is_none<T>(outcome: io::Result<T>, path: &Path) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(unreadable(path, error)),
     }
+}
+
+/// A file that was there when its folder was walked, and was gone when it was to be sent.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl Gone {
+    /// Whether this is why something failed.
+    pub(crate) fn caused(error: &Error) -> bool {
+        std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Self>)
+    }
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it was there a moment ago, and is gone")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// Whether a file is not there any more, or its folder is another thing now.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Error {

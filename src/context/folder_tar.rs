@@ -1,12 +1,12 @@
 //! A build context as one tar stream, for engines that can't ask for files.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::context::folder::{self, Entry, Filter, mode};
 use crate::error::{Error, Result};
+use crate::regular_file;
 
 /// The Dockerfile's name in the archive when it does not come from the context.
 pub(crate) const DOCKERFILE: &str = ".dockerfile.devnet";
@@ -110,9 +110,14 @@ fn append(tar: &mut tar::Builder<&mut dyn Write>, root: &Path, entry: &Entry) ->
         return tar.append_link(&mut header, &entry.path, &entry.link);
     }
     if entry.has_content() {
+        let (file, _length) = match regular_file::open_below(root, &entry.path) {
+            // an editor's file that came and went
+            Err(error) if folder::is_gone(&error) => return Ok(()),
+            opened => opened?,
+        };
         header.set_size(entry.size);
         // a file that grows meanwhile must not spill over, one that shrinks is an error
-        let file = io::Read::take(File::open(root.join(&entry.path))?, entry.size);
+        let file = io::Read::take(file, entry.size);
         return tar.append_data(&mut header, &entry.path, file);
     }
     let kind = if kind & mode::FIFO != 0 {

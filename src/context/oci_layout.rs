@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
+use crate::host::replace::{self, Readers};
 use crate::image::archive;
 use crate::image::digest::Digest;
+use crate::regular_file;
 use crate::wording::{MANY, listed};
 
 /// An index of images is small; whoever writes a larger file wrote something else.
@@ -95,11 +97,8 @@ fn tagged(root: &Path, folder: &str, tag: Option<&str>) -> Result<Digest> {
 }
 
 fn read_index(root: &Path) -> io::Result<Value> {
-    let file = root.join("index.json");
-    if fs::metadata(&file)?.len() > LARGEST_INDEX {
-        return Err(io::Error::other("`index.json` is larger than 8 MB"));
-    }
-    Ok(serde_json::from_slice(&fs::read(file)?)?)
+    let bytes = regular_file::bytes(&root.join("index.json"), LARGEST_INDEX)?;
+    Ok(serde_json::from_slice(&bytes)?)
 }
 
 /// What a tag of the layout stands for; none when the folder or the tag is not there yet.
@@ -135,11 +134,10 @@ pub(crate) fn put_tag(root: &Path, mut descriptor: Value, tag: Option<&str>) -> 
         .collect();
     descriptor["annotations"][REF_NAME] = tag.into();
     index["manifests"] = others.into_iter().chain([descriptor]).collect();
-    fs::write(root.join("oci-layout"), archive::OCI_LAYOUT)?;
-    // readers see the old one or the new one
-    let new = root.join("index.json.devnet-part");
-    fs::write(&new, index.to_string())?;
-    fs::rename(new, root.join("index.json"))
+    let put =
+        |name: &str, bytes: &[u8]| replace::replace(&root.join(name), bytes, Readers::Everybody);
+    put("oci-layout", archive::OCI_LAYOUT)?;
+    put("index.json", index.to_string().as_bytes())
 }
 
 /// A blob on its way into a layout: gone when this is dropped before [`Ingest::commit`].
@@ -157,7 +155,7 @@ impl Ingest {
     pub(crate) fn new(root: &Path, name: &str) -> io::Result<Self> {
         fs::create_dir_all(root.join("blobs").join("sha256"))?;
         let part = root.join(format!("blobs/{name}.devnet-part"));
-        let file = File::create(&part)?;
+        let file = File::create_new(&part)?;
         Ok(Self {
             root: root.to_owned(),
             part,
@@ -192,7 +190,14 @@ impl Ingest {
                 expected.as_str()
             )));
         }
-        fs::rename(&self.part, blob(&self.root, &digest))?;
+        let blob = blob(&self.root, &digest);
+        if replace::is_special(&blob) {
+            return Err(io::Error::other(format!(
+                "`{}` is not a regular file",
+                blob.display()
+            )));
+        }
+        fs::rename(&self.part, blob)?;
         Ok(digest)
     }
 }

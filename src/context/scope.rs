@@ -3,17 +3,41 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::context::folder;
 use crate::error::{Error, Result};
 use crate::image::ignore::{self, Matched, Matcher};
+use crate::regular_file;
+
+/// An ignore file that is larger than this is none: each line of it costs memory and time with
+/// each file of the context.
+const LARGEST: u64 = 1 << 20;
 
 /// The `.dockerignore` patterns that hold for a context: those of the Dockerfile's own file, else
-/// of the context's. A file that can't be read counts as none, as for docker.
-pub(crate) fn excluded(root: Option<&Path>, dockerfile: Option<&Path>) -> Vec<String> {
-    ignore_files(root, dockerfile)
-        .iter()
-        .find_map(|file| std::fs::read_to_string(file).ok())
-        .map(|text| ignore::lines(&text))
-        .unwrap_or_default()
+/// of the context's.
+///
+/// # Errors
+/// When the file is there and can't be read, or is too large.
+pub(crate) fn excluded(root: Option<&Path>, dockerfile: Option<&Path>) -> Result<Vec<String>> {
+    for file in ignore_files(root, dockerfile) {
+        if let Some(text) = ignore_text(&file)? {
+            return Ok(ignore::lines(&text));
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The text of an ignore file; `None` where there is none.
+///
+/// # Errors
+/// When it is there and can't be read, or is too large.
+pub(crate) fn ignore_text(file: &Path) -> Result<Option<String>> {
+    match regular_file::bytes(file, LARGEST) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if folder::is_gone(&error) => Ok(None),
+        Err(error) => {
+            Err(Error::failed(format!("`{}` can't be read", file.display())).because(error))
+        }
+    }
 }
 
 /// Where such patterns may stand, the first one that is there counts.
@@ -59,7 +83,7 @@ impl Scope {
     /// # Errors
     /// A malformed pattern; the patterns of before stay.
     pub(crate) fn reread(&mut self) -> Result<()> {
-        let lines = excluded(self.root.as_deref(), self.dockerfile.as_deref());
+        let lines = excluded(self.root.as_deref(), self.dockerfile.as_deref())?;
         self.exclude = Matcher::new(&lines)
             .map_err(|error| Error::failed("the build context can't be filtered").because(error))?;
         Ok(())

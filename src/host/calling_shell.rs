@@ -2,6 +2,8 @@
 
 use crate::settings::Environment;
 use crate::shell::Shell;
+#[cfg(target_os = "linux")]
+use crate::text_file;
 
 /// How far up to look: `sudo`, `make`, `env` and the like stand in between.
 #[cfg(target_os = "linux")]
@@ -19,7 +21,7 @@ fn ancestors() -> Option<Shell> {
         if pid <= 1 {
             return None;
         }
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = text_file::read(format!("/proc/{pid}/stat").as_ref()).ok()?;
         // the name stands in parentheses and may hold any character
         let (before, after) = stat.rsplit_once(')')?;
         let name = before.split_once('(')?.1;
@@ -34,7 +36,7 @@ fn ancestors() -> Option<Shell> {
 
 #[cfg(target_os = "linux")]
 fn script_of(pid: u32) -> Option<Shell> {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = text_file::bytes(format!("/proc/{pid}/cmdline").as_ref()).ok()?;
     let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     let interpreter = words.next()?;
     let script = words.next()?;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::host::docker_context;
 use crate::host::replace::{self, Readers};
 use crate::image::digest::Digest;
+use crate::text_file;
 
 /// The files that prove both sides to each other.
 const TLS_FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
@@ -57,7 +58,7 @@ impl Store {
 
     /// What stands under a name now.
     pub(crate) fn found(&self, name: &str) -> Found {
-        let text = match fs::read_to_string(self.meta(name).join("meta.json")) {
+        let text = match text_file::read(&self.meta(name).join("meta.json")) {
             Ok(text) => text,
             Err(error) if is_absent(&error) => return Found::Nothing,
             Err(_) => return Found::Broken,
@@ -83,7 +84,10 @@ impl Store {
         match &record.certs {
             None => !tls.exists(),
             Some(folder) => TLS_FILES.iter().all(|file| {
-                let (theirs, ours) = (fs::read(folder.join(file)), fs::read(tls.join(file)));
+                let (theirs, ours) = (
+                    text_file::bytes(&folder.join(file)),
+                    text_file::bytes(&tls.join(file)),
+                );
                 matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs == ours)
             }),
         }
@@ -109,7 +113,7 @@ impl Store {
             .iter()
             .flat_map(|folder| TLS_FILES.map(|name| folder.join(name)))
         {
-            let bytes = fs::read(&file).map_err(|error| {
+            let bytes = text_file::bytes(&file).map_err(|error| {
                 Error::failed(format!("the TLS file `{}` can't be read", file.display()))
                     .because(error)
                     .hint("minikube writes these files; `minikube start` makes them anew")
@@ -181,7 +185,7 @@ impl Store {
                 file.display()
             ))
         };
-        let (old, readers) = match fs::read_to_string(&file) {
+        let (old, readers) = match text_file::read(&file) {
             Ok(text) if text.trim().is_empty() => ("{}".to_owned(), Readers::Everybody),
             Ok(text) => (text, Readers::Everybody),
             // docker keeps logins in it

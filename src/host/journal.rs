@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::replace::{self, Readers};
 use crate::pod::Life;
+use crate::regular_file;
 
 /// The version of a line; others are skipped.
 const VERSION: u32 = 1;
 /// The journal is kept in two files of this size at most: it is read by each run that adds to it.
 const LIMIT: u64 = 512 << 10;
+/// A file that someone else made larger is read from here to its end: the newest is what counts.
+const MOST: u64 = 4 * LIMIT;
 
 /// One line.
 #[derive(Deserialize, Serialize)]
@@ -50,7 +54,7 @@ impl Journal {
     pub(crate) fn read(&self) -> Vec<Life> {
         [self.older(), self.current()]
             .iter()
-            .filter_map(|path| fs::read(path).ok())
+            .filter_map(|path| tail(path).ok())
             .flat_map(|bytes| parse(&bytes))
             .collect()
     }
@@ -65,6 +69,10 @@ impl Journal {
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
+        // whoever put a device or a pipe here wants none
+        if replace::is_special(&self.current()) {
+            return Ok(());
+        }
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -101,11 +109,31 @@ impl Journal {
             return Ok(());
         }
         // another run may have done it since this one looked
-        if fs::metadata(self.current())?.len() > LIMIT {
-            fs::rename(self.current(), self.older())?;
+        if fs::metadata(self.current())?.len() <= LIMIT {
+            return Ok(());
         }
-        Ok(())
+        let keep = |path: &Path| path.is_symlink() || replace::is_special(path);
+        if keep(&self.current()) || keep(&self.older()) {
+            // links stay links, wherever they lead
+            replace::replace(&self.older(), &tail(&self.current())?, Readers::Everybody)?;
+            return OpenOptions::new()
+                .write(true)
+                .open(self.current())?
+                .set_len(0);
+        }
+        fs::rename(self.current(), self.older())
     }
+}
+
+/// A file's bytes, the last ones where there are too many.
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut file, length) = regular_file::open(path)?;
+    if length > MOST {
+        file.seek(SeekFrom::Start(length - MOST))?;
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn ends_a_line(file: &mut File) -> io::Result<bool> {
@@ -190,6 +218,42 @@ mod tests {
             .sum();
         assert!(size < 3 * LIMIT, "{size}");
         assert_eq!(ids(&journal).last().unwrap(), "last");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_device_a_pipe_or_a_link_in_its_place_stays_and_holds_nobody() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::new(folder.path());
+        symlink("/dev/zero", journal.current()).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, journal.older(), mode).unwrap();
+        journal.append(&[life("a")]).unwrap();
+        assert!(journal.read().is_empty());
+        fs::remove_file(journal.current()).unwrap();
+        fs::remove_file(journal.older()).unwrap();
+        let real = folder.path().join("elsewhere");
+        symlink(&real, journal.current()).unwrap();
+        let batch: Vec<Life> = (0..8000).map(|n| life(&format!("{n:064}"))).collect();
+        for _ in 0..3 {
+            journal.append(&batch).unwrap();
+        }
+        assert!(journal.current().is_symlink() && journal.older().is_file());
+        assert_eq!(ids(&journal).last().unwrap(), &format!("{:064}", 7999));
+    }
+
+    #[test]
+    fn of_one_that_is_huge_the_end_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::new(folder.path());
+        journal.append(&[life("old")]).unwrap();
+        let file = OpenOptions::new().write(true).open(journal.current());
+        // three gigabytes that take no room
+        file.unwrap().set_len(3 << 30).unwrap();
+        assert!(tail(&journal.current()).unwrap().len() as u64 <= MOST);
+        journal.append(&[life("new")]).unwrap();
+        assert_eq!(ids(&journal), ["new"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use crate::text_file;
 use sha2::{Digest as _, Sha256};
 
 /// This process, as no other process of this computer ever was. Elsewhere than on Linux only that
@@ -79,10 +80,10 @@ fn is_no_process(_pid: u32) -> Option<bool> {
 
 /// `BOOT/PID NAMESPACE/PID/START`.
 fn of(process: &str) -> Option<String> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let boot = text_file::read("/proc/sys/kernel/random/boot_id".as_ref()).ok()?;
     // one's own: that of another user's process can't be read
     let space = fs::read_link("/proc/self/ns/pid").ok()?;
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let stat = text_file::read(format!("/proc/{process}/stat").as_ref()).ok()?;
     // the name stands in brackets and may hold anything
     let (head, rest) = stat.rsplit_once(')')?;
     let pid = head.split(' ').next()?;

@@ -1,5 +1,8 @@
 //! What devnet reads in a Dockerfile itself: where an instruction stands.
 
+/// A Dockerfile that is larger than this is none.
+pub(crate) const LARGEST: u64 = 4 << 20;
+
 /// The first and last line of an instruction, counted from 1.
 pub(crate) type Span = (i32, i32);
 

@@ -127,7 +127,8 @@ impl Packed {
                     Packing::Plain => "",
                     Packing::Gzip => "+gzip",
                     Packing::Zstd => "+zstd",
-                    Packing::Foreign(_) => return None,
+                    // registries know no layers that are packed so
+                    Packing::Bzip2 | Packing::Xz | Packing::Foreign(_) => return None,
                 };
                 Some(json!({
                     "mediaType": format!("application/vnd.oci.image.layer.v1.tar{packed}"),

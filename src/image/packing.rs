@@ -1,11 +1,13 @@
-//! How bytes are packed: as they are, gzip or zstd. Told by the first bytes, never by a name, and
+//! How bytes are packed: as they are, gzip, zstd, bzip2 or xz. Told by the first bytes, never by a name, and
 //! unpacked within bounds, so that a few bytes can't become terabytes.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
@@ -15,6 +17,8 @@ pub(crate) enum Packing {
     Plain,
     Gzip,
     Zstd,
+    Bzip2,
+    Xz,
     /// A way that is known by its first bytes and can't be read here.
     Foreign(&'static str),
 }
@@ -26,8 +30,8 @@ impl Packing {
             [0x1f, 0x8b, ..] => Self::Gzip,
             // a frame, or one of the sixteen kinds that a reader skips
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Foreign("bzip2"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Foreign("xz"),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [b'P', b'K', 3, 4, ..] => Self::Foreign("zip"),
             _ => Self::Plain,
         }
@@ -38,6 +42,10 @@ impl Packing {
 const GENEROUS: u64 = 8 << 30;
 /// gzip can't pack better than 1032 to 1, which takes nothing but zeros.
 const RATIO: u64 = 500;
+
+/// What unpacking xz may take, in KiB: its strongest setting needs a dictionary of 64 MiB, and a
+/// few bytes can ask for four gigabytes.
+const XZ_ROOM: u32 = 65 << 10;
 
 /// Reads what is packed in `source`.
 pub(crate) fn unpack<'r>(source: impl BufRead + 'r, packing: Packing) -> Box<dyn Read + 'r> {
@@ -58,6 +66,8 @@ fn bounded<'r>(source: impl BufRead + 'r, packing: Packing, generous: u64) -> Bo
             decoder: FrameDecoder::new(),
             begun: false,
         }),
+        Packing::Bzip2 => Box::new(MultiBzDecoder::new(counted)),
+        Packing::Xz => Box::new(Xz(XzReader::new_mem_limit(counted, true, XZ_ROOM))),
         Packing::Foreign(name) => Box::new(Refused(name)),
     };
     Box::new(Bounded {
@@ -114,12 +124,26 @@ impl Read for Bounded<'_> {
     }
 }
 
+/// xz, whose reader says too little of what it refuses.
+struct Xz<R: Read>(XzReader<R>);
+
+impl<R: Read> Read for Xz<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => io::Error::other(
+                "its xz dictionary is larger than 64 MB: pack it with `xz -9` or less",
+            ),
+            _ => error,
+        })
+    }
+}
+
 struct Refused(&'static str);
 
 impl Read for Refused {
     fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
         Err(io::Error::other(format!(
-            "it is packed with {}; devnet reads gzip and zstd",
+            "it is packed with {}; devnet reads gzip, zstd, bzip2 and xz",
             self.0
         )))
     }
@@ -193,6 +217,20 @@ mod tests {
         compress_to_vec(content, CompressionLevel::Fastest)
     }
 
+    fn bzip2(content: &[u8]) -> Vec<u8> {
+        let mut packed = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        packed.write_all(content).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn xz(content: &[u8], dictionary: u32) -> Vec<u8> {
+        let mut options = lzma_rust2::XzOptions::with_preset(1);
+        options.lzma_options.dict_size = dictionary;
+        let mut packed = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+        packed.write_all(content).unwrap();
+        packed.finish().unwrap()
+    }
+
     fn read(packed: &[u8], generous: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         bounded(packed, Packing::of(packed), generous).read_to_end(&mut content)?;
@@ -206,13 +244,22 @@ mod tests {
         assert_eq!(read(&packed, 100).unwrap(), b"one two");
         let packed = [skipped, zstd(b"one "), zstd(b"two")].concat();
         assert_eq!(read(&packed, 100).unwrap(), b"one two");
+        let packed = [bzip2(b"one "), bzip2(b"two")].concat();
+        assert_eq!(read(&packed, 100).unwrap(), b"one two");
+        let packed = [xz(b"one ", 1 << 20), xz(b"two", 1 << 20)].concat();
+        assert_eq!(read(&packed, 100).unwrap(), b"one two");
         assert_eq!(read(b"neither", 100).unwrap(), b"neither");
     }
 
     #[test]
     fn a_bomb_is_refused_and_honest_zeros_are_not() {
         let zeros = vec![0; 4 << 20];
-        for packed in [gzip(&zeros), zstd(&zeros)] {
+        for packed in [
+            gzip(&zeros),
+            zstd(&zeros),
+            bzip2(&zeros),
+            xz(&zeros, 1 << 20),
+        ] {
             assert_eq!(read(&packed, 8 << 20).unwrap().len(), zeros.len());
             let error = read(&packed, 1 << 20).unwrap_err().to_string();
             assert!(error.contains("500 times its size"), "{error}");
@@ -222,11 +269,36 @@ mod tests {
     #[test]
     fn what_breaks_off_is_an_error() {
         let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
-        for mut packed in [gzip(&content), zstd(&content)] {
+        for mut packed in [
+            gzip(&content),
+            zstd(&content),
+            bzip2(&content),
+            xz(&content, 1 << 20),
+        ] {
             packed.truncate(packed.len() - 9);
             assert!(read(&packed, GENEROUS).is_err());
         }
-        let error = read(b"\xfd7zXZ\0rest", GENEROUS).unwrap_err().to_string();
-        assert!(error.contains("packed with xz"), "{error}");
+        let error = read(b"PK\x03\x04rest", GENEROUS).unwrap_err().to_string();
+        assert!(error.contains("packed with zip"), "{error}");
+    }
+
+    #[test]
+    fn a_few_bytes_can_not_ask_for_gigabytes() {
+        let mut packed = xz(b"text", 64 << 20);
+        assert_eq!(read(&packed, GENEROUS).unwrap(), b"text");
+        // the block's header: its dictionary is as large as can be said, and its sum is right
+        let said = packed.iter().position(|byte| *byte == 28).unwrap();
+        packed[said] = 40;
+        let sum = said
+            + 1
+            + packed[said + 1..]
+                .iter()
+                .take_while(|byte| **byte == 0)
+                .count();
+        let mut crc = flate2::Crc::new();
+        crc.update(&packed[12..sum]);
+        packed[sum..sum + 4].copy_from_slice(&crc.sum().to_le_bytes());
+        let error = read(&packed, GENEROUS).unwrap_err().to_string();
+        assert!(error.contains("dictionary is larger than 64 MB"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::context::files::Files;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::image::archive;
+use crate::image::archive as tar_bytes;
 use crate::image::catalog;
 use crate::image::check::{self, Checked};
 use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
@@ -28,8 +28,6 @@ use crate::load::transfer::Sent;
 const WAITING: usize = 16;
 /// What may follow an archive's end and is read away, for its writer not to be killed.
 const TRAILER: u64 = 1 << 20;
-/// How messages call it.
-const STDIN: &str = "stdin";
 
 /// A node and what it has.
 pub(crate) struct Known<'a> {
@@ -71,21 +69,23 @@ enum Part {
     Broken(Error),
 }
 
-/// Reads an archive to its end and gives nodes, under `name`, the image that `pick` takes out of
+/// Reads an archive, which messages call `archive`, to its end and gives nodes, under `name`, the image that `pick` takes out of
 /// it. With `send` unset nothing is sent.
 ///
 /// # Errors
 /// When the archive is broken or `pick` refuses: then no node has anything.
 pub(crate) async fn receive(
     input: impl Read + Send + 'static,
+    archive: &str,
     nodes: &[Known<'_>],
     name: (&str, &str),
     send: bool,
     pick: impl FnOnce(Vec<Offer>) -> Result<Vec<Result<Packed>>>,
 ) -> Result<Vec<Result<Received>>> {
     let (sender, mut parts) = mpsc::channel(WAITING);
+    let called = archive.to_owned();
     thread(move || {
-        let last = match read(input, &sender) {
+        let last = match read(input, &called, &sender) {
             Ok(walked) => Part::End(walked),
             Err(error) => Part::Broken(error),
         };
@@ -100,10 +100,10 @@ pub(crate) async fn receive(
         loads.push(load);
     }
     let give = async {
-        let mut stream = Stream::new(nodes, &mut lanes);
+        let mut stream = Stream::new(archive, nodes, &mut lanes);
         let outcome = async {
             let walked = stream.pass(&mut parts).await?;
-            let files = Files::passed(STDIN, walked);
+            let files = Files::passed(archive, walked);
             let picked = pick(catalog::read(&files)?)?;
             stream.end(&files, picked, name).await
         }
@@ -163,6 +163,7 @@ const SAVE_IT: &str =
     "what comes through a pipe can't be read again: write it to a file and load that";
 
 struct Stream<'s> {
+    archive: &'s str,
     nodes: &'s [Known<'s>],
     lanes: &'s mut Vec<Lane>,
     /// What was passed on to each lane, by the paths of the archive that is read.
@@ -172,8 +173,9 @@ struct Stream<'s> {
 }
 
 impl<'s> Stream<'s> {
-    fn new(nodes: &'s [Known<'s>], lanes: &'s mut Vec<Lane>) -> Self {
+    fn new(archive: &'s str, nodes: &'s [Known<'s>], lanes: &'s mut Vec<Lane>) -> Self {
         Self {
+            archive,
             nodes,
             passed: vec![HashSet::new(); lanes.len()],
             lanes,
@@ -209,7 +211,7 @@ impl<'s> Stream<'s> {
                 }
             }
         }
-        Err(broken(STDIN, "reading it failed".into()))
+        Err(broken(self.archive, "reading it failed".into()))
     }
 
     /// Checks every layer and tells the nodes how the image is put together.
@@ -288,13 +290,16 @@ impl<'s> Stream<'s> {
             } else {
                 let content = files.small(&path)?.unwrap_or_default();
                 let checked = check::layer(&mut content.as_slice(), &mut |_| Ok(()))
-                    .map_err(|error| unread(STDIN, error))?;
-                held.insert(path, archive::small_file(&layer.sent_as(), &content).into());
+                    .map_err(|error| unread(self.archive, error))?;
+                held.insert(
+                    path,
+                    tar_bytes::small_file(&layer.sent_as(), &content).into(),
+                );
                 checked
             };
             checked
                 .agrees(&layer.diff_id, layer.blob.as_ref())
-                .map_err(|why| broken(STDIN, why))?;
+                .map_err(|why| broken(self.archive, why))?;
         }
         Ok((packed, held))
     }
@@ -307,28 +312,31 @@ fn has(node: &Known<'_>, path: &str) -> bool {
         .is_some_and(|hex| node.diff_ids.contains(&DiffId(format!("sha256:{hex}"))))
 }
 
-fn read(mut input: impl Read, sender: &mpsc::Sender<Part>) -> Result<Walked> {
-    let fail = |error| unread(STDIN, error);
+fn read(mut input: impl Read, archive: &str, sender: &mpsc::Sender<Part>) -> Result<Walked> {
+    let fail = |error| unread(archive, error);
     let mut first = Vec::new();
     (&mut input)
         .take(FIRST as u64)
         .read_to_end(&mut first)
         .map_err(fail)?;
     if first.is_empty() {
-        return Err(no_archive(STDIN, "it is empty"));
+        return Err(no_archive(archive, "it is empty"));
     }
     let packing = Packing::of(&first);
     let input = BufReader::with_capacity(64 << 10, Cursor::new(first).chain(input));
     let mut walk = Walk::new(Passing(unpack(input, packing)));
     let mut walked = Walked::default();
     let mut count = 0;
-    while let Some(entry) = walk.next(STDIN)? {
+    while let Some(entry) = walk.next(archive)? {
         let path = walked
             .note(&entry, walk.at)
-            .map_err(|why| broken(STDIN, why))?;
-        let padding = archive::padding(entry.size) as u64;
-        let Some(path) = path.filter(|_| entry.size > 0) else {
-            walk.pass(STDIN, entry.size + padding)?;
+            .map_err(|why| broken(archive, why))?;
+        let padding = tar_bytes::padding(entry.size) as u64;
+        let Some(path) = path.clone().filter(|_| entry.size > 0) else {
+            if let Some(empty) = path {
+                walked.hold(empty, Vec::new());
+            }
+            walk.pass(archive, entry.size + padding)?;
             continue;
         };
         let mut first = [0; FIRST];
@@ -340,7 +348,7 @@ fn read(mut input: impl Read, sender: &mpsc::Sender<Part>) -> Result<Walked> {
             let mut held = Vec::new();
             content.read_to_end(&mut held).map_err(fail)?;
             if (held.len() as u64) < entry.size {
-                return Err(broken(STDIN, "it breaks off".into()));
+                return Err(broken(archive, "it breaks off".into()));
             }
             walked.hold(path, held);
         } else {
@@ -351,10 +359,10 @@ fn read(mut input: impl Read, sender: &mpsc::Sender<Part>) -> Result<Walked> {
             } else {
                 format!("layers/{count}.tar")
             };
-            pass_on(&path, sent, entry.size, &mut content, sender)?;
+            pass_on(&path, sent, entry.size, &mut content, archive, sender)?;
         }
         walk.at += entry.size;
-        walk.pass(STDIN, padding)?;
+        walk.pass(archive, padding)?;
     }
     io::copy(&mut (&mut walk.tape).take(TRAILER), &mut io::sink()).map_err(fail)?;
     Ok(walked)
@@ -365,6 +373,7 @@ fn pass_on(
     sent: String,
     size: u64,
     content: &mut dyn Read,
+    archive: &str,
     sender: &mpsc::Sender<Part>,
 ) -> Result<()> {
     let hand_on = |part| {
@@ -372,20 +381,20 @@ fn pass_on(
             .blocking_send(part)
             .map_err(|_| io::Error::other("nobody takes it"))
     };
-    let (header, padding) = archive::file_header(&sent, size)
-        .ok_or_else(|| broken(STDIN, format!("`{path}` can't be sent")))?;
+    let (header, padding) = tar_bytes::file_header(&sent, size)
+        .ok_or_else(|| broken(archive, format!("`{path}` can't be sent")))?;
     hand_on(Part::Begin(path.to_owned(), sent, header.into()))
-        .map_err(|error| unread(STDIN, error))?;
+        .map_err(|error| unread(archive, error))?;
     let mut passed = 0;
     let checked = check::layer(content, &mut |bytes| {
         passed += bytes.len() as u64;
         hand_on(Part::Content(Bytes::copy_from_slice(bytes)))
     })
-    .map_err(|error| broken(STDIN, format!("`{path}`: {error}")))?;
+    .map_err(|error| broken(archive, format!("`{path}`: {error}")))?;
     if passed < size {
-        return Err(broken(STDIN, format!("it breaks off within `{path}`")));
+        return Err(broken(archive, format!("it breaks off within `{path}`")));
     }
     hand_on(Part::Content(vec![0; padding].into()))
         .and_then(|()| hand_on(Part::Checked(checked)))
-        .map_err(|error| unread(STDIN, error))
+        .map_err(|error| unread(archive, error))
 }

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
 use crate::error::{Error, Result};
+use crate::host::replace;
+use crate::{regular_file, text_file};
+
+/// A `known_hosts` of more is none.
+const LARGEST: u64 = 8 << 20;
 
 /// What is known of one host.
 #[derive(Debug)]
@@ -27,6 +32,24 @@ impl Known {
     /// # Errors
     /// When a line on this host holds no key.
     pub(super) fn in_known_hosts(file: PathBuf, host: &str, port: u16) -> Result<Self> {
+        // many link theirs to `/dev/null`, and others' code reads it as it is
+        if replace::is_special(&file) {
+            return Ok(Self {
+                host: ssh_form(host, port),
+                revoked: Vec::new(),
+                pin_as: None,
+                keys: Vec::new(),
+                file,
+            });
+        }
+        match regular_file::open(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(&file).because(error)),
+            Ok((_file, length)) if length > LARGEST => {
+                return Err(unreadable(&file).because("it is larger than 8 MB"));
+            }
+            Ok(_) => {}
+        }
         // ssh writes names in lower case
         let keys =
             russh::keys::known_hosts::known_host_keys_path(&host.to_lowercase(), port, &file)
@@ -45,7 +68,7 @@ impl Known {
     /// # Errors
     /// When the file is there and can't be read, or holds something else.
     pub(super) fn pinned(file: PathBuf, name: &str, host: &str, port: u16) -> Result<Self> {
-        let text = match std::fs::read_to_string(&file) {
+        let text = match text_file::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(unreadable(&file).because(error)),
@@ -141,6 +164,9 @@ impl Known {
         if let Some(folder) = self.file.parent() {
             std::fs::create_dir_all(folder).map_err(|error| failed().because(error))?;
         }
+        if replace::is_special(&self.file) {
+            return Err(failed().because("it is not a regular file"));
+        }
         // one write, so that two runs at once leave two whole lines
         std::fs::OpenOptions::new()
             .create(true)
@@ -170,7 +196,7 @@ fn ssh_form(host: &str, port: u16) -> String {
 
 /// The keys that a `known_hosts` revokes, for whichever host: such a line is a warning.
 fn revoked(file: &Path) -> Vec<PublicKey> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let text = regular_file::text(file, LARGEST).unwrap_or_default();
     text.lines()
         .filter_map(|line| line.strip_prefix("@revoked"))
         .filter_map(|rest| rest.trim_start().split_once([' ', '\t']))

@@ -158,6 +158,49 @@ fn printing_spawning_reading_the_environment_and_yaml_have_one_door_each() {
     );
 }
 
+/// The rule for the program alone, without the tests that stand beside it.
+fn only_in_the_program(words: &[&str], allowed: impl Fn(&str) -> bool, rule: &str) {
+    for (name, text) in source::files() {
+        if source::is_tests(&name)
+            || name.starts_with("probe/")
+            || name.starts_with("bin/")
+            || allowed(&name)
+        {
+            continue;
+        }
+        let code = source::code_of_the_program(&text);
+        for word in words {
+            assert!(!code.contains(word), "src/{name} says `{word}`: {rule}");
+        }
+    }
+}
+
+#[test]
+fn files_are_read_and_replaced_through_one_door() {
+    only_in_the_program(
+        &[
+            "fs::read(",
+            "fs::read_to_string(",
+            "File::open(",
+            ".read(true)",
+        ],
+        |name| ["regular_file.rs", "host/journal.rs"].contains(&name),
+        "regular_file.rs opens what is read: regular files, without waiting, within limits",
+    );
+    only_in_the_program(
+        &["fs::write(", "fs::rename(", "File::create("],
+        |name| {
+            [
+                "host/replace.rs",
+                "host/journal.rs",
+                "context/oci_layout.rs",
+            ]
+            .contains(&name)
+        },
+        "host/replace.rs writes files: whole or not at all, and never over a device or a pipe",
+    );
+}
+
 #[test]
 fn the_domain_knows_no_adapter_no_terminal_no_disk_and_no_clock() {
     for (name, text) in source::files() {

@@ -26,6 +26,7 @@ mod env;
 mod env_faults;
 mod env_forms;
 mod exec;
+mod files;
 mod forwarded;
 mod graph;
 mod habits;

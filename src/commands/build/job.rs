@@ -13,6 +13,7 @@ use crate::commands::build::show::{self, Work};
 use crate::commands::build::source::{self, Source};
 use crate::commands::build::wanted::{self, Wanted};
 use crate::commands::invocation::Context;
+use crate::context::folder::Gone;
 use crate::engine::buildkit::auth::Logins;
 use crate::engine::buildkit::content::Store;
 use crate::engine::buildkit::ssh::Agent;
@@ -26,6 +27,10 @@ use crate::image::build_flags;
 use crate::image::credentials::DockerConfig;
 use crate::image::docker_words::yes_or_no;
 use crate::render::build::Progress;
+
+/// How often a context is sent anew because a file of it went meanwhile; after that such files are
+/// empty, as docker sends them.
+const ANEW: usize = 3;
 
 /// Everything that a build needs, so that it can be done again.
 pub(super) struct Job {
@@ -47,6 +52,7 @@ pub(super) struct Job {
 }
 
 /// What steps may ask for by its ID.
+#[derive(Clone)]
 pub(super) struct Provided {
     secrets: BTreeMap<String, Vec<u8>>,
     agents: BTreeMap<String, Agent>,
@@ -55,7 +61,7 @@ pub(super) struct Provided {
 /// Reads the secrets and finds the agents.
 pub(super) async fn provided(wanted: &Wanted, context: &Context) -> Result<Provided> {
     Ok(Provided {
-        secrets: source::secrets(&wanted.secrets, context)?,
+        secrets: source::secrets(&wanted.secrets, context).await?,
         agents: source::agents(&wanted.ssh, context).await?,
     })
 }
@@ -95,12 +101,47 @@ impl Job {
         Ok(id)
     }
 
+    /// Solves, and again without what went meanwhile: editors' files come and go, and what is gone
+    /// is no part of the context.
     async fn solve(
+        &self,
+        provided: Provided,
+        upload: Option<Supply>,
+        options: Options,
+        info: &Info,
+        context: &Context,
+    ) -> Result<Option<String>> {
+        let mut upload = upload;
+        for _ in 0..ANEW {
+            let again = upload.is_none();
+            let work = self.solve_once(
+                provided.clone(),
+                upload.take(),
+                options.clone(),
+                info,
+                false,
+                context,
+            );
+            match Box::pin(work).await {
+                Err(error) if again && Gone::caused(&error) => {
+                    context.ui.note(&format!(
+                        "{}: the context is sent anew, without it",
+                        error.in_one_line()
+                    ));
+                }
+                outcome => return outcome,
+            }
+        }
+        Box::pin(self.solve_once(provided, upload, options, info, true, context)).await
+    }
+
+    async fn solve_once(
         &self,
         provided: Provided,
         mut upload: Option<Supply>,
         mut options: Options,
         info: &Info,
+        gone_is_empty: bool,
         context: &Context,
     ) -> Result<Option<String>> {
         let engine = &self.engine;
@@ -149,6 +190,7 @@ impl Job {
                     agents: provided.agents.clone(),
                     logins: Some(logins(&self.config, context)),
                     results,
+                    gone_is_empty,
                 },
             };
             let dockerfile = self.source.dockerfile.as_deref();
@@ -161,7 +203,9 @@ impl Job {
                 None
             } else {
                 for_buildkit(options)?;
-                show::run(engine, work, self.progress, dockerfile, context).await?
+                show::run(engine, work, self.progress, dockerfile, context)
+                    .await
+                    .map_err(|error| plan.complaint().unwrap_or(error))?
             };
             let now = match now {
                 Some(built) => {
@@ -181,10 +225,10 @@ impl Job {
         plan.finish(engine, id, &before, &options.tags, context)
             .await?;
         if let (Some(file), Some(id)) = (&self.iidfile, id) {
-            result::write(file, id)?;
+            result::write(file, id.to_owned()).await?;
         }
         if let Some(file) = &self.metadata_file {
-            result::write(file, &result::metadata(&built))?;
+            result::write(file, result::metadata(&built)).await?;
         }
         let stdout_is_taken = wanted
             .outputs

@@ -6,6 +6,7 @@ mod job;
 mod layout;
 mod output;
 mod part;
+mod receipt;
 mod restart;
 mod result;
 mod show;
@@ -28,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::credentials::DockerConfig;
 use crate::render::build::Progress;
+use crate::text_file;
 
 /// Build an image in the cluster's engine
 #[derive(Debug, clap::Args)]
@@ -230,16 +232,19 @@ fn docker_config(context: &Context) -> DockerConfig {
         return DockerConfig::default();
     };
     let file = folder.join("config.json");
-    let Ok(text) = std::fs::read_to_string(&file) else {
-        return DockerConfig::default();
-    };
-    DockerConfig::parse(&text).unwrap_or_else(|error| {
-        let causes = error.causes().join(": ");
+    let left_aside = |why: String| {
         context
             .ui
-            .warn(&format!("`{}` is left aside: {causes}", file.display()));
+            .warn(&format!("`{}` is left aside: {why}", file.display()));
         DockerConfig::default()
-    })
+    };
+    match text_file::read(&file) {
+        Ok(text) => {
+            DockerConfig::parse(&text).unwrap_or_else(|error| left_aside(error.causes().join(": ")))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => DockerConfig::default(),
+        Err(error) => left_aside(error.to_string()),
+    }
 }
 
 fn dry_run(

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::commands::build::part::{Part, is_special, real, writer};
+use crate::commands::build::part::{Part, writer};
+use crate::commands::build::receipt::Receipt;
 use crate::commands::build::result::cannot_write;
 use crate::commands::invocation::Context;
 use crate::engine::buildkit::streams::Sink;
 use crate::engine::{Engine, Info};
 use crate::error::{Error, Result};
+use crate::host::replace::{is_special, real};
+use crate::host::unpack::Unpacking;
 use crate::image::build::Options;
 use crate::image::build_flags::{Attributed, Output};
 use crate::image::oci_archive::{self, Kind};
@@ -26,6 +29,10 @@ pub(super) struct Plan {
     pub(super) exporters: Vec<(Attributed, Option<Sink>)>,
     /// Files that the sinks write.
     parts: Vec<Part>,
+    /// Folders that the sinks fill.
+    folders: Vec<Unpacking>,
+    /// What came of each sink.
+    receipts: Vec<Receipt>,
     /// Archives that the engine has no exporter for: made of its image afterwards.
     archives: Vec<(Kind, PathBuf)>,
     /// The engine is to have the image afterwards.
@@ -159,7 +166,8 @@ pub(super) fn plan(
             ("cacheonly", _) => {}
             ("local", Some(folder)) => {
                 // the engine's own way into a folder needs a receiver of its own; a tar carries the same
-                plan.add("tar", attributes, Some(unpack_to(folder)?));
+                let sink = plan.unpack_to(folder)?;
+                plan.add("tar", attributes, Some(sink));
             }
             ("tar", Some(file)) => {
                 let sink = plan.write_to(file)?;
@@ -238,9 +246,33 @@ impl Plan {
     }
 
     fn write_to(&mut self, file: &Path) -> Result<Sink> {
-        let (sink, part) = write_to(file)?;
+        let (mut to, part) = writer(file)?;
         self.parts.extend(part);
-        Ok(sink)
+        let copy = move |stream: &mut dyn Read| match io::copy(stream, &mut to)? {
+            0 => Err(io::Error::other("the engine sent nothing")),
+            _ => io::Write::flush(&mut to),
+        };
+        Ok(self.with_receipt(file, Box::new(copy)))
+    }
+
+    /// Unpacks a tar into a folder, which is made.
+    fn unpack_to(&mut self, folder: &Path) -> Result<Sink> {
+        std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder).because(error))?;
+        let unpacking = Unpacking::default();
+        let sink = Box::new(unpacking.sink(folder));
+        self.folders.push(unpacking);
+        Ok(self.with_receipt(folder, sink))
+    }
+
+    fn with_receipt(&mut self, place: &Path, sink: Sink) -> Sink {
+        let (receipt, sink) = Receipt::of(place, sink);
+        self.receipts.push(receipt);
+        sink
+    }
+
+    /// Why a place could not be written, where that is why the build failed.
+    pub(super) fn complaint(&mut self) -> Option<Error> {
+        self.receipts.iter_mut().find_map(Receipt::complaint)
     }
 
     /// Makes the archives that the engine has no exporter for, and gives all files their names.
@@ -253,6 +285,10 @@ impl Plan {
         context: &Context,
     ) -> Result<()> {
         let mut parts = self.parts;
+        for receipt in self.receipts {
+            receipt.check().await?;
+        }
+        drop(self.folders);
         if let (Some(id), false) = (id, self.archives.is_empty()) {
             let archives = async {
                 let mut parts = Vec::new();
@@ -336,22 +372,4 @@ async fn archive(
     };
     engine.save_image(id, Box::new(convert)).await?;
     Ok(part)
-}
-
-/// Unpacks a tar into a folder, which is made.
-fn unpack_to(folder: &Path) -> Result<Sink> {
-    let folder = folder.to_owned();
-    std::fs::create_dir_all(&folder).map_err(|error| cannot_write(&folder).because(error))?;
-    Ok(Box::new(move |tar: &mut dyn Read| {
-        let mut archive = tar::Archive::new(tar);
-        archive.set_preserve_permissions(true);
-        archive.set_overwrite(true);
-        archive.unpack(&folder)
-    }))
-}
-
-fn write_to(file: &Path) -> Result<(Sink, Option<Part>)> {
-    let (mut to, part) = writer(file)?;
-    let sink = Box::new(move |stream: &mut dyn Read| io::copy(stream, &mut to).map(|_length| ()));
-    Ok((sink, part))
 }

@@ -1,12 +1,12 @@
 //! `devnet build`: a file on its way, which gets its name once it is whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::commands::build::result::cannot_write;
-use crate::engine::buildkit::token;
 use crate::error::Result;
+use crate::host::replace::{self, NewFile, Readers};
 
 /// Where a stream goes: a file, which gets its name by [`Part::finish`]; `-` is stdout. What is
 /// there and no file, as a pipe or `/dev/null`, is written into as it is.
@@ -17,30 +17,14 @@ pub(super) fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<P
     if file == Path::new("-") {
         return Ok((Box::new(crate::ui::data_writer()), None));
     }
-    if is_special(file) {
+    if replace::is_special(file) {
         let place = Place::Closed(file.to_owned());
         return Ok((Box::new(place), None));
     }
-    let file = real(file);
-    let mut temporary = file.as_os_str().to_owned();
-    temporary.push(format!(".{}.devnet-part", token()));
-    let temporary = PathBuf::from(temporary);
-    let to = File::create_new(&temporary).map_err(|error| cannot_write(&file).because(error))?;
-    Ok((Box::new(to), Some(Part { temporary, file })))
-}
-
-/// Whether something is there that a file must not take the place of.
-pub(super) fn is_special(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|facts| !facts.is_file() && !facts.is_dir())
-}
-
-/// What a link leads to, which may not be there yet: the link is to stay.
-pub(super) fn real(file: &Path) -> PathBuf {
-    match fs::read_link(file) {
-        Err(_no_link) => file.to_owned(),
-        Ok(target) => fs::canonicalize(file)
-            .unwrap_or_else(|_absent| file.parent().unwrap_or(Path::new("")).join(target)),
-    }
+    let (to, new) = NewFile::begin(&replace::real(file), Readers::Everybody)
+        .map_err(|error| cannot_write(file).because(error))?;
+    let file = file.to_owned();
+    Ok((Box::new(to), Some(Part { new, file })))
 }
 
 /// A pipe or a device, opened when there is something to write: a pipe waits for its reader.
@@ -52,7 +36,7 @@ enum Place {
 impl io::Write for Place {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Self::Closed(path) = self {
-            *self = Self::Open(OpenOptions::new().write(true).open(path)?);
+            *self = Self::Open(replace::special(path, true)?);
         }
         match self {
             Self::Open(file) => file.write(bytes),
@@ -67,7 +51,8 @@ impl io::Write for Place {
 
 /// A file on its way: gone when this is dropped before it is finished, as by Ctrl-C.
 pub(super) struct Part {
-    temporary: PathBuf,
+    new: NewFile,
+    /// As a person called it.
     file: PathBuf,
 }
 
@@ -77,21 +62,16 @@ impl Part {
     /// # Errors
     /// When the folder can't be written.
     pub(super) fn finish(self) -> Result<()> {
-        fs::rename(&self.temporary, &self.file)
-            .map_err(|error| cannot_write(&self.file).because(error))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // after the renaming there is nothing under this name
-        let _gone = fs::remove_file(&self.temporary);
+        let Self { new, file } = self;
+        new.finish()
+            .map_err(|error| cannot_write(&file).because(error))
     }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::fs;
     use std::io::Write as _;
     use std::os::unix::fs::{FileTypeExt as _, symlink};
 

@@ -1,14 +1,16 @@
 //! `devnet build`: the image on every node, and what is written about it.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::commands::bring::{Cargo, Name, needs};
+use crate::commands::build::part::{Part, writer};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::NodeTarget;
 use crate::engine::Engine;
 use crate::engine::buildkit::{Built, token};
 use crate::error::{Error, Kind, Result};
+use crate::host::replace;
 use crate::image::reference;
 use crate::load::transfer::{KnownBlobs, Transfer};
 
@@ -122,9 +124,13 @@ pub(super) async fn hand_over(
     ))
 }
 
-/// Removes what an earlier build left: an old ID must not pass for this build's.
+/// Removes what an earlier build left: an old ID must not pass for this build's. A link stays, and
+/// so does what is no file, as a device.
 pub(super) fn remove(file: &Path) -> Result<()> {
-    match std::fs::remove_file(file) {
+    if replace::is_special(file) {
+        return Ok(());
+    }
+    match std::fs::remove_file(replace::real(file)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(cannot_write(file).because(error))
         }
@@ -132,8 +138,21 @@ pub(super) fn remove(file: &Path) -> Result<()> {
     }
 }
 
-pub(super) fn write(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).map_err(|error| cannot_write(file).because(error))
+/// Writes a small result whole or not at all.
+pub(super) async fn write(file: &Path, text: String) -> Result<()> {
+    let place = file.to_owned();
+    // a pipe waits for its reader, beside the loop that notices Ctrl-C
+    let writing = tokio::task::spawn_blocking(move || {
+        let (mut to, part) = writer(&place)?;
+        to.write_all(text.as_bytes())
+            .and_then(|()| to.flush())
+            .map_err(|error| cannot_write(&place).because(error))?;
+        drop(to);
+        part.map_or(Ok(()), Part::finish)
+    });
+    writing
+        .await
+        .map_err(|error| cannot_write(file).because(error))?
 }
 
 /// What the exporter said, as buildx writes it: values that are JSON in base64 are unfolded.

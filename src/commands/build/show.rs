@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::commands::invocation::Context;
+use crate::context::folder::Gone;
 use crate::engine::Engine;
 use crate::engine::buildkit::streams::Pump;
 use crate::engine::buildkit::{Built, Failure, Sent, Solve};
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::dockerfile;
 use crate::progress::{Event, Lines, Position, Source};
+use crate::regular_file;
 use crate::render::build::{Display, Progress, Size};
 
 /// How often a live picture is painted.
@@ -116,7 +118,10 @@ pub(super) async fn run(
                     dockerfile.and_then(|file| place(file, &error, &display.failed_steps())),
                 );
             }
-            ui.talk_bytes(display.failure(&places).as_bytes());
+            // whoever asked builds again
+            if !Gone::caused(&error) {
+                ui.talk_bytes(display.failure(&places).as_bytes());
+            }
             Err(error)
         }
     }
@@ -172,7 +177,7 @@ pub(super) async fn check(
 
 /// Where a build failed, found in the Dockerfile itself: engines up to 20.10 do not say.
 fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(Source, Vec<Lines>)> {
-    let data = std::fs::read(file).ok()?;
+    let data = regular_file::bytes(file, dockerfile::LARGEST).ok()?;
     let text = String::from_utf8_lossy(&data);
     let lines = dockerfile::line_in_message(&error.causes().join(": ")).or_else(|| {
         steps

@@ -8,7 +8,7 @@ use sha2::Digest as _;
 
 use crate::command_line;
 use crate::commands::invocation::Context;
-use crate::context::oci_layout;
+use crate::context::{oci_layout, scope};
 use crate::engine::buildkit::files::Folder;
 use crate::engine::buildkit::ssh::Agent;
 use crate::engine::buildkit::streams::{Supply, UPLOADED};
@@ -17,11 +17,13 @@ use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::build_flags::{self, NamedContext, Secret, SecretSource, Ssh};
 use crate::image::digest::Digest;
+use crate::image::dockerfile;
+use crate::{regular_file, text_file};
 
+/// What keys of named contexts begin with.
+const NAMED: &str = "named-";
 /// The largest secret that BuildKit takes.
 const LARGEST_SECRET: u64 = 500 << 10;
-/// A Dockerfile on stdin that is larger than this is none.
-const LARGEST_DOCKERFILE: u64 = 16 << 20;
 
 /// What the engine may read of the build's files.
 #[derive(Default)]
@@ -76,20 +78,17 @@ impl Source {
         } else {
             source.folder(place)?;
             if !from_stdin {
-                source.dockerfile_in_folder(place, file, options)?;
+                source.dockerfile_in_folder(place, file, options).await?;
             }
         }
         if from_stdin {
             let text = blocking(|| {
-                let mut text = Vec::new();
-                std::io::stdin()
-                    .lock()
-                    .take(LARGEST_DOCKERFILE)
-                    .read_to_end(&mut text)
-                    .map(|_length| text)
+                let mut stdin = std::io::stdin().lock();
+                regular_file::all(&mut stdin, dockerfile::LARGEST)
             });
             source.dockerfile_in_memory(text.await?, options);
         }
+        source.look_at_ignore_files()?;
         Ok(source)
     }
 
@@ -109,7 +108,20 @@ impl Source {
         Ok(())
     }
 
-    fn dockerfile_in_folder(
+    /// Refuses ignore files that no engine could read: it asks for them whatever they are.
+    fn look_at_ignore_files(&self) -> Result<()> {
+        let root = |key: &str| match self.folders.get(key) {
+            Some(Folder::Path(path)) => Some(path.as_path()),
+            _ => None,
+        };
+        scope::excluded(root("context"), self.dockerfile.as_deref())?;
+        for key in self.folders.keys().filter(|key| key.starts_with(NAMED)) {
+            scope::excluded(root(key), None)?;
+        }
+        Ok(())
+    }
+
+    async fn dockerfile_in_folder(
         &mut self,
         context: &Path,
         file: Option<&Path>,
@@ -118,6 +130,16 @@ impl Source {
         let wanted = file.map_or_else(|| context.join("Dockerfile"), Path::to_owned);
         let wanted = or_in_lower_case(wanted);
         let no_dockerfile = || Error::failed(format!("no Dockerfile at `{}`", wanted.display()));
+        if regular_file::is_of_the_shell(&wanted) {
+            let path = wanted.clone();
+            let reading = move || regular_file::named(&path, dockerfile::LARGEST);
+            let text = tokio::task::spawn_blocking(reading)
+                .await
+                .map_err(|error| no_dockerfile().because(error))?
+                .map_err(|error| no_dockerfile().because(error))?;
+            self.dockerfile_in_memory(text, options);
+            return Ok(());
+        }
         let (Some(name), Some(folder)) = (wanted.file_name(), wanted.parent()) else {
             return Err(no_dockerfile());
         };
@@ -135,6 +157,17 @@ impl Source {
         })?;
         if facts.is_dir() {
             return Err(no_dockerfile().because("this is a folder"));
+        }
+        if !facts.is_file() {
+            return Err(no_dockerfile()
+                .because("this is not a regular file")
+                .hint("`-f -` reads a Dockerfile from stdin"));
+        }
+        if facts.len() > dockerfile::LARGEST {
+            return Err(no_dockerfile().because(format!(
+                "this is larger than {} MB",
+                dockerfile::LARGEST >> 20
+            )));
         }
         name.to_str()
             .ok_or_else(|| no_dockerfile().because("its name is not UTF-8"))?
@@ -177,12 +210,8 @@ impl Source {
             ));
         }
         let rest = blocking(move || {
-            let mut text = begin;
-            std::io::stdin()
-                .lock()
-                .take(LARGEST_DOCKERFILE)
-                .read_to_end(&mut text)
-                .map(|_length| text)
+            let stdin = std::io::stdin().lock();
+            regular_file::all(begin.as_slice().chain(stdin), dockerfile::LARGEST)
         });
         self.dockerfile_in_memory(rest.await?, options);
         self.folders
@@ -220,13 +249,13 @@ impl Source {
                             ))
                         })?;
                     // the names of the context and the Dockerfile are taken
-                    let key = format!("named-{name}");
+                    let key = format!("{NAMED}{name}");
                     options.contexts.insert(name, format!("local:{key}"));
                     self.folders.insert(key, Folder::Path(folder));
                 }
             }
         }
-        Ok(())
+        self.look_at_ignore_files()
     }
 
     /// The engine keeps one copy of a context under each key. With the Dockerfile and the stage
@@ -262,7 +291,7 @@ pub(super) fn computer(context: &Context) -> String {
         .and_then(|mut file| std::io::Write::write_all(&mut file, fresh.as_bytes()));
     match kept {
         Ok(()) => fresh,
-        Err(_it_is_there) => std::fs::read_to_string(file)
+        Err(_it_is_there) => text_file::read(&file)
             .ok()
             .filter(|known| known.len() == fresh.len())
             .unwrap_or(fresh),
@@ -310,44 +339,44 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Reads the secrets' values.
-pub(super) fn secrets(given: &[Secret], context: &Context) -> Result<BTreeMap<String, Vec<u8>>> {
+pub(super) async fn secrets(
+    given: &[Secret],
+    context: &Context,
+) -> Result<BTreeMap<String, Vec<u8>>> {
     let variable = |name: &str| {
         let value = context.settings.environment.os(name)?;
         Some(value.as_encoded_bytes().to_vec())
     };
-    let file = |id: &str, path: &Path| {
+    let file = async |id: &str, path: &Path| {
         let failed = || {
             Error::failed(format!(
                 "the secret `{id}` can't be read from `{}`",
                 path.display()
             ))
         };
-        let length = std::fs::metadata(path)
+        let place = path.to_owned();
+        tokio::task::spawn_blocking(move || regular_file::named(&place, LARGEST_SECRET))
+            .await
             .map_err(|error| failed().because(error))?
-            .len();
-        if length > LARGEST_SECRET {
-            return Err(failed().because("it is larger than 500 KiB"));
-        }
-        std::fs::read(path).map_err(|error| failed().because(error))
+            .map_err(|error| failed().because(error))
     };
-    given
-        .iter()
-        .map(|Secret { id, from }| {
-            let value = match from {
-                SecretSource::Env(name) => variable(name).ok_or_else(|| {
-                    Error::failed(format!(
-                        "the secret `{id}`: the variable `{name}` is not set"
-                    ))
-                })?,
-                SecretSource::Src(path) => file(id, path)?,
-                SecretSource::Either(name) => match variable(name) {
-                    Some(value) => value,
-                    None => file(id, Path::new(name))?,
-                },
-            };
-            Ok((id.clone(), value))
-        })
-        .collect()
+    let mut values = BTreeMap::new();
+    for Secret { id, from } in given {
+        let value = match from {
+            SecretSource::Env(name) => variable(name).ok_or_else(|| {
+                Error::failed(format!(
+                    "the secret `{id}`: the variable `{name}` is not set"
+                ))
+            })?,
+            SecretSource::Src(path) => file(id, path).await?,
+            SecretSource::Either(name) => match variable(name) {
+                Some(value) => value,
+                None => file(id, Path::new(name)).await?,
+            },
+        };
+        values.insert(id.clone(), value);
+    }
+    Ok(values)
 }
 
 /// The ssh agents that steps may use.

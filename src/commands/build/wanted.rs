@@ -16,8 +16,10 @@ use crate::image::build::{self, Options};
 use crate::image::build_flags::{self, Attributed, Output, Secret, Ssh};
 use crate::image::credentials::DockerConfig;
 use crate::image::docker_words;
+use crate::image::dockerfile;
 use crate::image::ignore;
 use crate::image::platform::Platform;
+use crate::regular_file;
 use crate::settings::Environment;
 
 /// The command line, read.
@@ -216,14 +218,14 @@ pub(super) fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pum
         None => return Err(needs_buildkit("a context that is no folder")),
     };
     let text = match (dockerfile, source.folders.get("dockerfile")) {
-        (Some(file), _) => std::fs::read(file).map_err(|error| {
+        (Some(file), _) => regular_file::bytes(file, dockerfile::LARGEST).map_err(|error| {
             Error::failed(format!("`{}` can't be read", file.display())).because(error)
         })?,
         (None, Some(Folder::Memory(files))) => files.values().next().cloned().unwrap_or_default(),
         (None, _) => return Err(needs_buildkit("a Dockerfile that is no file")),
     };
     let common = root.as_ref().map(|root| root.join(".dockerignore"));
-    let exclude = scope::excluded(root.as_deref(), dockerfile);
+    let exclude = scope::excluded(root.as_deref(), dockerfile)?;
     let matcher = ignore::Matcher::new(&exclude)
         .map_err(|error| Error::failed("the build context can't be filtered").because(error))?;
     let within = root
@@ -231,12 +233,16 @@ pub(super) fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pum
         .and_then(|root| dockerfile?.strip_prefix(root).ok()?.to_str())
         .map(|path| path.replace('\\', "/"))
         .filter(|path| !matcher.matches(path, None).0);
-    let apart = within.is_none().then(|| folder_tar::Apart {
+    let visible = common
+        .as_ref()
+        .filter(|_| within.is_none() && !matcher.matches(".dockerignore", None).0);
+    let visible_ignore = match visible {
+        Some(file) => scope::ignore_text(file)?,
+        None => None,
+    };
+    let apart = within.is_none().then_some(folder_tar::Apart {
         text,
-        visible_ignore: common
-            .as_ref()
-            .filter(|_| !matcher.matches(".dockerignore", None).0)
-            .and_then(|file| std::fs::read_to_string(file).ok()),
+        visible_ignore,
     });
     let name = within.unwrap_or_else(|| folder_tar::DOCKERFILE.to_owned());
     let pump = Box::new(move |to: &mut dyn std::io::Write| {

@@ -14,13 +14,16 @@ use crate::error::{Error, Result};
 use crate::lab::manifest;
 use crate::lab::member::LabPod;
 use crate::lab::{BUILT_IN_IMAGE, Pod, Pull};
+use crate::regular_file;
 use crate::template;
 
+/// A manifest that is larger than this is none.
+const LARGEST: u64 = 4 << 20;
 /// How many pods are made at once. More would only wait in the engine.
 const AT_ONCE: usize = 8;
 
 pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -> Result<()> {
-    let wanted = wanted(context, files)?;
+    let wanted = wanted(context, files).await?;
     let there = pods(engine).await?;
     let tasks = sort(context, wanted, &there)?;
     if tasks.is_empty() {
@@ -46,17 +49,23 @@ pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -
 }
 
 /// Reads and understands the manifests before anything starts.
-fn wanted(context: &Context, files: &[PathBuf]) -> Result<Vec<Pod>> {
+async fn wanted(context: &Context, files: &[PathBuf]) -> Result<Vec<Pod>> {
     let mut texts = Vec::new();
     for file in files {
         let name = file.display().to_string();
-        let text = if name == "-" {
-            std::io::read_to_string(std::io::stdin())
-        } else {
-            std::fs::read_to_string(file)
-        };
-        let text = text
-            .map_err(|error| Error::usage(format!("`{name}` could not be read")).because(error))?;
+        let failed = || Error::usage(format!("`{name}` could not be read"));
+        let file = file.clone();
+        // beside the loop that notices Ctrl-C
+        let reading = tokio::task::spawn_blocking(move || {
+            if file.as_os_str() == "-" {
+                return regular_file::text_of(std::io::stdin().lock(), LARGEST);
+            }
+            regular_file::text_of(regular_file::named(&file, LARGEST)?.as_slice(), LARGEST)
+        });
+        let text = reading
+            .await
+            .map_err(|error| failed().because(error))?
+            .map_err(|error| failed().because(error))?;
         texts.push((if name == "-" { "stdin".into() } else { name }, text));
     }
     if texts.is_empty() {

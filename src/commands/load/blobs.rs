@@ -3,11 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::host::replace::{self, Readers};
 use crate::load::transfer::KnownBlobs;
+use crate::regular_file;
 use crate::settings::Settings;
 
 /// As many blobs as are worth remembering.
 const REMEMBERED: usize = 5000;
+/// As much as they take.
+const LARGEST: u64 = 4 << 20;
 
 pub(super) fn read(settings: &Settings) -> (Option<PathBuf>, KnownBlobs) {
     let file = settings
@@ -16,7 +20,7 @@ pub(super) fn read(settings: &Settings) -> (Option<PathBuf>, KnownBlobs) {
         .map(|folder| folder.join("blobs.json"));
     let blobs = file
         .as_deref()
-        .and_then(|file| std::fs::read(file).ok())
+        .and_then(|file| regular_file::bytes(file, LARGEST).ok())
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     (file, blobs)
@@ -31,8 +35,6 @@ pub(super) fn write(file: &Path, blobs: &KnownBlobs) {
         return;
     };
     let Some(folder) = file.parent() else { return };
-    let new = folder.join(format!("blobs.{}.new", std::process::id()));
     let _full = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&new, text))
-        .and_then(|()| std::fs::rename(&new, file));
+        .and_then(|()| replace::replace(file, &text, Readers::Everybody));
 }

@@ -5,14 +5,15 @@ mod blobs;
 mod from_archive;
 mod from_engine;
 mod nodes;
+mod piped;
 mod source;
-mod stdin;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use self::nodes::Node;
+use self::piped::Piped;
 use self::source::Meaning;
 use crate::commands::bring::{Cargo, Name, needs};
 use crate::commands::invocation::Context;
@@ -26,6 +27,7 @@ use crate::image::packed::Offer;
 use crate::image::platform::Platform;
 use crate::image::reference;
 use crate::load::transfer::KnownBlobs;
+use crate::regular_file::is_pipe;
 use crate::render::document;
 use crate::render::load::{self as render, LayerRow, Row};
 use crate::wording::counted;
@@ -33,8 +35,8 @@ use crate::wording::counted;
 /// Bring images to the cluster's nodes, sending only the layers they lack
 ///
 /// Images come from this computer's engine, from archives (docker's or OCI, as they are or packed
-/// with gzip or zstd), from OCI layout folders, or from an archive on stdin (`-`). Every layer is
-/// checked on its way, and a node's name for the image moves only after all its layers are there.
+/// with gzip, zstd, bzip2 or xz), from OCI layout folders, or from an archive on stdin (`-`) or in a
+/// named pipe. Every layer is checked on its way, and a node's name for the image moves only after all its layers are there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devnet load app:dev
@@ -92,7 +94,7 @@ struct Load<'a> {
 enum Item {
     Image(String),
     Archive(String, Arc<Files>, Offer),
-    Stdin,
+    Piped(Piped),
     Unread(String, Error),
 }
 
@@ -217,7 +219,7 @@ fn outcome(rows: &[Row]) -> Result<()> {
 impl Item {
     fn name(&self) -> &str {
         match self {
-            Self::Stdin => "stdin",
+            Self::Piped(piped) => piped.name(),
             Self::Image(name) | Self::Archive(name, ..) | Self::Unread(name, _) => name,
         }
     }
@@ -243,13 +245,21 @@ impl Load<'_> {
             let found = match meaning {
                 Ok(Meaning::Image) if self.args.all => self.tags(text).await,
                 Ok(Meaning::Image) => Ok(vec![Item::Image(text.clone())]),
+                Ok(Meaning::Path(path)) if is_pipe(&path) => {
+                    Ok(vec![Item::Piped(Piped::Path(text.clone(), path))])
+                }
                 Ok(Meaning::Path(path)) => {
                     self.context.say_meaning(text, &path);
-                    self.archive(text, source::open(&path, text))
+                    let name = text.clone();
+                    let read = source::apart(move || source::open(&path, &name)).await;
+                    self.archive(text, read)
                 }
                 Ok(Meaning::Stdin) => match source::redirected() {
-                    Some(file) => self.archive("stdin", source::of_file(file, "stdin")),
-                    None => Ok(vec![Item::Stdin]),
+                    Some(file) => {
+                        let read = source::apart(move || source::of_file(file, "stdin")).await;
+                        self.archive("stdin", read)
+                    }
+                    None => Ok(vec![Item::Piped(Piped::Stdin)]),
                 },
                 Err(error) => Err(error),
             };
@@ -273,7 +283,7 @@ impl Load<'_> {
             Item::Archive(name, files, offer) => {
                 self.bring_packed(&name, &files, offer, blobs).await
             }
-            Item::Stdin => self.bring_stdin().await,
+            Item::Piped(piped) => self.bring_piped(piped).await,
             Item::Unread(_, error) => Err(error),
         }
     }

@@ -108,6 +108,15 @@ pub(super) fn of_file(file: File, name: &str) -> Result<(Arc<Files>, Vec<Offer>)
     catalog(Files::of_file(file, name)?)
 }
 
+/// Reads an archive beside the loop that notices Ctrl-C: a packed one is read through.
+pub(super) async fn apart<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| Error::failed("reading the archive failed").because(error))?
+}
+
 fn catalog(files: Files) -> Result<(Arc<Files>, Vec<Offer>)> {
     let offers = catalog::read(&files)?;
     Ok((Arc::new(files), offers))

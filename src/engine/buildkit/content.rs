@@ -20,6 +20,7 @@ use tonic_prost::ProstCodec;
 use crate::context::oci_layout::{self, Ingest};
 use crate::engine::buildkit::session::token;
 use crate::image::digest::Digest;
+use crate::regular_file;
 
 /// Which store a question is about.
 const STORE: &str = "buildkit-attachable-store-id";
@@ -146,11 +147,7 @@ impl Content {
         let store = self.store(metadata)?;
         let missing = || Status::not_found(format!("content {digest}: not found"));
         let path = oci_layout::blob(&store.root, &Digest::parse(digest).ok_or_else(missing)?);
-        let opened = File::open(path).and_then(|file| {
-            let length = file.metadata()?.len();
-            Ok((file, length))
-        });
-        opened.map_err(|error| match error.kind() {
+        regular_file::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(),
             _ => Status::aborted(format!("content {digest}: {error}")),
         })

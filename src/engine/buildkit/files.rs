@@ -2,7 +2,6 @@
 //! kept, and asks for the content of those that differ.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -24,6 +23,7 @@ use crate::engine::buildkit::Sent;
 use crate::error::Error;
 use crate::image::tape::fill;
 use crate::progress::{Event, Sender};
+use crate::regular_file;
 
 /// Larger pieces gain nothing, smaller ones cost a third of the speed.
 const CHUNK: usize = 256 << 10;
@@ -74,8 +74,7 @@ impl Folder {
     fn open(&self, path: &str) -> io::Result<(Box<dyn io::Read + '_>, u64)> {
         match self {
             Self::Path(root) => {
-                let file = File::open(root.join(path))?;
-                let length = file.metadata()?.len();
+                let (file, length) = regular_file::open_below(root, path)?;
                 Ok((Box::new(file), length))
             }
             Self::Memory(files) => {
@@ -92,6 +91,7 @@ pub(crate) struct Folders {
     by_name: Arc<BTreeMap<String, Folder>>,
     counts: Arc<Counts>,
     complaint: Arc<Mutex<Option<Error>>>,
+    gone_is_empty: bool,
     events: Sender,
 }
 
@@ -108,8 +108,13 @@ type Pieces = mpsc::Sender<Result<Packet, Status>>;
 type Offered = Arc<Mutex<HashMap<u32, String>>>;
 
 impl Folders {
-    pub(crate) fn new(folders: BTreeMap<String, Folder>, events: Sender) -> Self {
+    pub(crate) fn new(
+        folders: BTreeMap<String, Folder>,
+        gone_is_empty: bool,
+        events: Sender,
+    ) -> Self {
         Self {
+            gone_is_empty,
             by_name: Arc::new(folders),
             counts: Arc::default(),
             complaint: Arc::default(),
@@ -223,11 +228,20 @@ impl Folders {
         let piece = match self.send_content(folder, path, id, pieces) {
             Ok(true) => packet(PacketType::PacketData, id, Vec::new()),
             Ok(false) => return,
-            // docker sends an empty file here, and the build goes on with it
-            Err(error) => self.complain(
-                Error::failed(format!("`{path}` in the build context can't be read"))
-                    .because(error),
-            ),
+            Err(error) if self.gone_is_empty && folder::is_gone(&error) => {
+                let _nobody_reads = self.events.send(Event::Note(format!(
+                    "`{path}` was gone when it was to be sent, and is an empty file now: build again without it"
+                )));
+                packet(PacketType::PacketData, id, Vec::new())
+            }
+            Err(error) => {
+                let failed = Error::failed(format!("`{path}` in the build context can't be read"));
+                self.complain(if folder::is_gone(&error) {
+                    failed.because(folder::Gone)
+                } else {
+                    failed.because(error)
+                })
+            }
         };
         let _the_engine_may_have_left = pieces.blocking_send(Ok(piece));
     }

@@ -70,6 +70,8 @@ pub(crate) struct Provide {
     pub(crate) upload: Option<Supply>,
     /// Takes what the exporters make, each in its place.
     pub(crate) results: Vec<Option<Sink>>,
+    /// A file of a folder that goes before it is sent is sent empty, and is no failure.
+    pub(crate) gone_is_empty: bool,
 }
 
 /// What a build gave.

@@ -84,7 +84,7 @@ impl Session {
                 .map(|method| ("X-Docker-Expose-Session-Grpc-Method", method.to_owned())),
         );
         let stream = transport::upgrade(dialer, "/session", &headers).await?;
-        let folders = Folders::new(provide.folders, events);
+        let folders = Folders::new(provide.folders, provide.gone_is_empty, events);
         let router = tonic::transport::Server::builder()
             // h2 takes many small messages that wait to be read for an attack, and allows as many as
             // half of this window could hold; an engine asks for thousands of files at once

@@ -17,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::{Error, Result as Outcome};
+use crate::text_file;
 use crate::wire::transport::Stream as Connection;
 
 /// An agent.
@@ -44,7 +45,8 @@ impl Agent {
             Error::failed(format!("`{}` can't be used as an ssh key", file.display()))
         };
         for file in files {
-            let key = russh::keys::load_secret_key(file, None).map_err(|error| {
+            let text = text_file::read(file).map_err(|error| unusable(file).because(error))?;
+            let key = russh::keys::decode_secret_key(&text, None).map_err(|error| {
                 unusable(file)
                     .because(error)
                     .hint("for a key with a passphrase run an agent, and use `--ssh default`")

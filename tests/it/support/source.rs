@@ -101,7 +101,11 @@ fn character(text: &str) -> Option<usize> {
 /// The code of a file without its unit tests.
 pub(crate) fn code_of_the_program(text: &str) -> String {
     let mut code = code(text);
-    let tests = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\n#["];
+    let tests = [
+        "#[cfg(test)]\nmod tests",
+        "#[cfg(test)]\n#[",
+        "#[cfg(all(test",
+    ];
     if let Some(at) = tests.iter().filter_map(|mark| code.find(mark)).min() {
         code.truncate(at);
     }

@@ -1,6 +1,7 @@
-//! `devnet load -`: an archive that comes through a pipe.
+//! `devnet load -` and `devnet load <(…)`: an archive that comes through a pipe.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Read};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::nodes::Node;
@@ -13,15 +14,40 @@ use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
 use crate::load::stdin_archive::{Known, receive};
+use crate::regular_file::Pipe;
 use crate::render::load::{LayerRow, Row};
 
 /// The tag of transfer names.
 const TAG: &str = "transfer";
 
+/// Where an archive comes from that can be read once.
+pub(super) enum Piped {
+    Stdin,
+    /// A named pipe: as it was typed, and where it is.
+    Path(String, PathBuf),
+}
+
+impl Piped {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Stdin => "stdin",
+            Self::Path(name, _) => name,
+        }
+    }
+
+    fn input(&self) -> Box<dyn Read + Send> {
+        match self {
+            Self::Stdin => Box::new(std::io::stdin()),
+            Self::Path(_, path) => Box::new(Pipe::Closed(path.clone())),
+        }
+    }
+}
+
 impl Load<'_> {
-    /// Brings the one image of the archive on stdin to every node while it is read.
-    pub(super) async fn bring_stdin(&self) -> Result<Vec<Row>> {
-        if std::io::stdin().is_terminal() {
+    /// Brings the one image of the archive in a pipe to every node while it is read.
+    pub(super) async fn bring_piped(&self, piped: Piped) -> Result<Vec<Row>> {
+        let name = piped.name();
+        if matches!(piped, Piped::Stdin) && std::io::stdin().is_terminal() {
             return Err(Error::usage("an archive is nothing that can be typed")
                 .hint("`docker save IMAGE | devnet load -`"));
         }
@@ -35,7 +61,7 @@ impl Load<'_> {
             };
             match known {
                 Ok(known) => reached.push((node, known)),
-                Err(error) => rows.push(failed(node, &error)),
+                Err(error) => rows.push(failed(name, node, &error)),
             }
         }
         if reached.is_empty() {
@@ -50,16 +76,13 @@ impl Load<'_> {
         let take_back = self.context.forget(&engines, &ours);
         let work = async {
             let pick = |offers: Vec<Offer>| {
-                let (found, picked) = self.pick(offers, &asked)?;
+                let (found, picked) = self.pick(name, offers, &asked)?;
                 names = found;
                 Ok(picked)
             };
-            let input = std::io::stdin();
-            let receiving = receive(input, &known, (&repository, TAG), send, pick);
-            let mut received = self
-                .context
-                .shown("stdin", &engines, None, receiving)
-                .await?;
+            let under = (repository.as_str(), TAG);
+            let receiving = receive(piped.input(), name, &known, under, send, pick);
+            let mut received = self.context.shown(name, &engines, None, receiving).await?;
             for (node, received) in known.iter().zip(&mut received) {
                 let Ok(received) = received else { continue };
                 for (repository, tag) in names.iter().filter(|_| send) {
@@ -80,7 +103,7 @@ impl Load<'_> {
             let received = match received {
                 Ok(received) => received,
                 Err(error) => {
-                    rows.push(failed(node, &error));
+                    rows.push(failed(name, node, &error));
                     continue;
                 }
             };
@@ -104,15 +127,16 @@ impl Load<'_> {
     /// one archive that can't be told apart before its end.
     fn pick(
         &self,
+        name: &str,
         mut offers: Vec<Offer>,
         asked: &[&Node],
     ) -> Result<(Vec<Name>, Vec<Result<Packed>>)> {
         let (Some(offer), true) = (offers.pop(), offers.is_empty()) else {
-            return Err(Error::usage("stdin holds several images")
+            return Err(Error::usage(format!("{name} holds several images"))
                 .because("devnet brings one out of a pipe")
                 .hint("write the archive to a file; `devnet load --all FILE` brings all of them"));
         };
-        let names = self.names("stdin", &offer)?;
+        let names = self.names(name, &offer)?;
         let picked = asked
             .iter()
             .map(|node| match (&self.platform, &node.engine) {
@@ -133,10 +157,10 @@ impl Load<'_> {
     }
 }
 
-fn failed(node: &Node, error: &Error) -> Row {
+fn failed(name: &str, node: &Node, error: &Error) -> Row {
     let mut row = Row {
         node: node.name.clone(),
-        image: "stdin".into(),
+        image: name.into(),
         ..Row::default()
     };
     fail(&mut row, error);
