@@ -13,7 +13,7 @@ use crate::host::owner;
 use crate::image::reference;
 use crate::lab::label;
 use crate::lab::standing::{Kind, Plan, Thing, Witness};
-use crate::ui::visible;
+use crate::visible::field;
 use crate::wording::counted;
 
 /// How many things are removed at once.
@@ -106,5 +106,5 @@ fn described(thing: &Thing) -> String {
         (Some(namespace), Some(pod)) => format!(" of pod {namespace}/{pod}"),
         _ => String::new(),
     };
-    visible(&format!("{} {}{whose}", thing.kind.word(), thing.name))
+    field(&format!("{} {}{whose}", thing.kind.word(), thing.name))
 }

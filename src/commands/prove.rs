@@ -41,7 +41,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 .filter(|life| life.node == pod.node || life.uid == pod.uid)
                 .cloned()
                 .collect();
-            past.extend(pod::history(&pod.uid, &of_node, &present));
+            let up_since = gathered.up_since(&pod.node);
+            past.extend(pod::history(&pod.uid, &of_node, &present, up_since));
         }
     }
     tell(
