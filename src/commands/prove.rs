@@ -34,6 +34,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut past = Vec::new();
     for answered in &gathered.engines {
         let present = pod::present(&answered.facts);
+        let up_since = gathered.up_since(&answered.node);
         let pods = gathered.snapshot.pods.iter();
         for pod in pods.filter(|pod| pod.node == answered.node) {
             let lives = gathered.lives.all().iter();
@@ -41,7 +42,6 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 .filter(|life| life.node == pod.node || life.uid == pod.uid)
                 .cloned()
                 .collect();
-            let up_since = gathered.up_since(&pod.node);
             past.extend(pod::history(&pod.uid, &of_node, &present, up_since));
         }
     }
