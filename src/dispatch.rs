@@ -42,7 +42,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Lab(args) => lab::run(args, context).await,
         Command::Images(args) => images::run(args, context).await,
-        Command::Load(args) => load::run(args, context).await,
+        Command::Load(args) => Box::pin(load::run(args, context)).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::Man(args) => man::run(&args, Cli::command(), context),
         Command::New(args) => new::run(&args, context),

@@ -5,6 +5,8 @@
 //! context host probe`), presentation (`shell render template`). Domain knows no bollard, clap, tokio or terminal.
 
 #![cfg(feature = "cli")]
+// foreign text is no bytes: `get`, `split_once`, `strip_prefix` do not panic inside a character
+#![cfg_attr(not(test), warn(clippy::string_slice))]
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ mod json;
 mod lab;
 mod load;
 mod netns;
+mod notices;
 mod pod;
 mod probe;
 mod progress;
@@ -61,10 +64,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         },
     };
-    let settings = settings::Settings::new(cli.global.clone(), settings::Environment::of_process());
+    let mut settings =
+        settings::Settings::new(cli.global.clone(), settings::Environment::of_process());
+    let (notices, noticed) = tokio::sync::mpsc::unbounded_channel();
+    settings.notices = notices::Notices::new(notices);
     let ui = ui::Ui::new(&settings.look());
     let context = commands::invocation::Context::new(settings, ui);
-    let outcome = block_on(&context, cli.command);
+    let outcome = block_on(&context, cli.command, noticed);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -74,7 +80,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn block_on(context: &commands::invocation::Context, command: cli::Command) -> Result<()> {
+fn block_on(
+    context: &commands::invocation::Context,
+    command: cli::Command,
+    mut noticed: tokio::sync::mpsc::UnboundedReceiver<String>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -85,7 +95,21 @@ fn block_on(context: &commands::invocation::Context, command: cli::Command) -> R
         let _no_death = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(
             rustix::process::Signal::XFSZ.as_raw(),
         ));
-        let mut command = std::pin::pin!(dispatch::run(command, context));
+        let tell = async {
+            while let Some(text) = noticed.recv().await {
+                context.ui.note(&text);
+            }
+            std::future::pending::<()>().await;
+        };
+        let command = async {
+            tokio::select! {
+                // a command that ends at once has nothing to be told
+                biased;
+                outcome = dispatch::run(command, context) => outcome,
+                () = tell => unreachable!("it never ends"),
+            }
+        };
+        let mut command = std::pin::pin!(command);
         tokio::select! {
             // a command that ends at once waits for no signal
             biased;

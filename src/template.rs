@@ -156,19 +156,18 @@ fn substitute(line: &str, values: &[(Parameter, &str)]) -> String {
             .chars()
             .next_back()
             .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-        let found = values.iter().find(|(parameter, _)| {
-            fresh
-                && rest.strip_prefix(parameter.default).is_some_and(|after| {
-                    !after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-                })
+        let found = values.iter().find_map(|(parameter, value)| {
+            let after = rest.strip_prefix(parameter.default).filter(|_| fresh)?;
+            let goes_on = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            (!after.starts_with(goes_on)).then_some((value, after))
         });
-        if let Some((parameter, value)) = found {
+        if let Some((value, after)) = found {
             out.push_str(value);
-            rest = &rest[parameter.default.len()..];
+            rest = after;
         } else {
-            let next = rest.chars().next().map_or(1, char::len_utf8);
-            out.push_str(&rest[..next]);
-            rest = &rest[next..];
+            let mut chars = rest.chars();
+            out.extend(chars.next());
+            rest = chars.as_str();
         }
     }
     out

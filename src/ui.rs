@@ -262,18 +262,16 @@ pub(crate) fn log_text(line: &str, color: bool) -> String {
     let mut text = String::new();
     let mut rest = line;
     let mut colored = false;
-    while let Some(at) = rest.find("\x1b[") {
-        let (before, sequence) = rest.split_at(at);
+    while let Some((before, body)) = rest.split_once("\x1b[") {
         text.push_str(&of_a_program(before));
-        let body = &sequence[2..];
-        let end = body.find(|c: char| !matches!(c, '0'..='9' | ';' | ':'));
-        let last = end.and_then(|end| Some((end, body[end..].chars().next()?)));
-        if let Some((end, 'm')) = last {
+        let after = body.trim_start_matches(|c: char| matches!(c, '0'..='9' | ';' | ':'));
+        let number = body.strip_suffix(after).unwrap_or_default();
+        if let Some(after) = after.strip_prefix('m') {
             if color {
-                text.push_str(&sequence[..end + 3]);
-                colored = !matches!(&body[..end], "" | "0");
+                text.extend(["\x1b[", number, "m"]);
+                colored = !matches!(number, "" | "0");
             }
-            rest = &body[end + 1..];
+            rest = after;
         } else {
             text.push_str(&of_a_program("\x1b["));
             rest = body;

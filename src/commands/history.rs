@@ -158,6 +158,9 @@ fn gone(life: &Life) -> Pod {
 /// An engine that keeps no end of its events would be waited for no longer.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// The events of an engine together, in bytes: it keeps 256.
+const MOST: usize = 4 << 20;
+
 /// From the beginning: 0 would mean that none of the past are wanted.
 const SECOND: i64 = 1_000_000_000;
 
@@ -167,20 +170,28 @@ async fn recent(context: &Context, engine: &Engine) -> Vec<Happening> {
         // its own clock: a time that is still to come would be waited for
         let now = engine.info().await?.nanoseconds()?;
         let mut events = engine.happenings(SECOND, Some(now));
-        let mut all = Vec::new();
+        let (mut all, mut weight) = (Vec::new(), 0);
         while let Some(event) = events.next().await {
-            all.push(event?);
+            let event = event?;
+            weight += event.weight();
+            if weight > MOST {
+                return Err(Error::failed("the engine tells more events than any keeps"));
+            }
+            all.push(event);
         }
         Ok::<_, Error>(all)
     };
     match tokio::time::timeout(PATIENCE, ask).await {
         Ok(Ok(events)) => events,
         Ok(Err(error)) => {
-            context
-                .ui
-                .detail(&format!("the engine's events are left out: {error}"));
+            let text = format!("the engine's events are left out: {error}");
+            context.ui.note(&text);
             Vec::new()
         }
-        Err(_elapsed) => Vec::new(),
+        Err(_elapsed) => {
+            let text = "the engine's events are left out: they stalled, or have no end";
+            context.ui.note(text);
+            Vec::new()
+        }
     }
 }

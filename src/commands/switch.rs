@@ -149,7 +149,8 @@ impl Context {
                 format!("{changed:?}")
             })
             .collect();
-        Digest::of(seen.join(" ").as_bytes()).hex()[..16].to_owned()
+        let digest = Digest::of(seen.join(" ").as_bytes());
+        format!("{:.16}", digest.hex())
     }
 }
 

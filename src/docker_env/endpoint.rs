@@ -122,15 +122,15 @@ pub(crate) fn without_password(url: &str) -> String {
         return url.into();
     };
     let authority = rest.split('/').next().unwrap_or_default();
+    let after = rest.strip_prefix(authority).unwrap_or_default();
     match authority.rsplit_once('@') {
         Some((login, host)) if login.contains(':') => {
             let user = login.split(':').next().unwrap_or_default();
-            let after = &rest[authority.len()..];
             format!("{scheme}://{user}:***@{host}{after}")
         }
         // a Git server takes a token in place of a name
         Some((_token, host)) if matches!(scheme, "http" | "https") => {
-            format!("{scheme}://***@{host}{}", &rest[authority.len()..])
+            format!("{scheme}://***@{host}{after}")
         }
         _ => url.into(),
     }

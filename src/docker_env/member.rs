@@ -37,9 +37,10 @@ pub(crate) fn with_member(text: &str, name: &str, value: Option<&str>) -> Result
         return Ok(format!("{{\n\t{}: {}\n}}\n", quoted(name), quoted(value)));
     };
     // it looks as its neighbours do
-    let opened = text[..first.key.start].rfind('{').map_or(0, |at| at + 1);
-    let indent = &text[opened..first.key.start];
-    let colon = &text[first.key.end..first.value.start];
+    let before = text.get(..first.key.start).unwrap_or_default();
+    let indent = before.rsplit('{').next().unwrap_or_default();
+    let colon = text.get(first.key.end..first.value.start);
+    let colon = colon.unwrap_or(": ");
     let member = format!(",{indent}{}{colon}{}", quoted(name), quoted(value));
     Ok(replaced(text, &(last.value.end..last.value.end), &member))
 }
@@ -85,7 +86,7 @@ fn members(text: &str) -> Option<Vec<Member>> {
         let value = at..value_end(bytes, at)?;
         at = value.end;
         found.push(Member {
-            name: serde_json::from_str(&text[key.clone()]).ok()?,
+            name: serde_json::from_str(text.get(key.clone())?).ok()?,
             key,
             value,
         });

@@ -81,7 +81,7 @@ impl Digest {
 
     /// The hex digits alone.
     pub(crate) fn hex(&self) -> &str {
-        &self.0["sha256:".len()..]
+        self.0.strip_prefix("sha256:").unwrap_or(&self.0)
     }
 
     /// Where it stands in an OCI layout.

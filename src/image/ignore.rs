@@ -170,7 +170,7 @@ impl Matcher {
 
 /// The folders above a path, outermost first.
 fn parents(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').map(|(at, _)| &path[..at])
+    path.match_indices('/').filter_map(|(at, _)| path.get(..at))
 }
 
 #[derive(Clone, Debug)]
@@ -238,9 +238,12 @@ impl Pattern {
     fn matches(&self, path: &str) -> bool {
         match &self.shape {
             Shape::Exact => path == self.text,
-            Shape::Prefix(length) => path.starts_with(&self.text[..*length]),
+            Shape::Prefix(length) => {
+                let prefix = self.text.get(..*length);
+                prefix.is_some_and(|prefix| path.starts_with(prefix))
+            }
             Shape::Suffix => {
-                let suffix = &self.text[2..];
+                let suffix = self.text.get(2..).unwrap_or_default();
                 // `**/x` also matches `x` at the root
                 path.ends_with(suffix) || suffix.strip_prefix('/').is_some_and(|name| name == path)
             }

@@ -2,10 +2,8 @@
 
 /// Reads a quantity as thousandths, rounded up as Kubernetes does.
 pub(super) fn milli(text: &str) -> Option<i64> {
-    let end = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
+    let suffix = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = text.strip_suffix(suffix)?;
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && part.is_empty() || part.len() > 9 || whole.len() > 18 {
         return None;

@@ -127,6 +127,15 @@ pub(crate) struct Happening {
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
+impl Happening {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(name, value)| name.len() + value.len() + 64);
+        size_of::<Self>() + self.action.len() + self.id.len() + attributes.sum::<usize>()
+    }
+}
+
 /// All lives that are known, each once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lives {

@@ -371,3 +371,18 @@ pub(crate) struct ContainerFacts {
     pub(crate) tty: bool,
     pub(crate) published: Vec<Published>,
 }
+
+impl ContainerFacts {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let labels = self.labels.iter();
+        let labels = labels.map(|(name, value)| name.len() + value.len() + 64);
+        let words = self.command.iter().chain(&self.ips).chain(&self.wanted_ips);
+        let words = words.map(|word| word.len() + 24);
+        let single = [&self.id, &self.name, &self.image, &self.network_mode];
+        let others = [&self.error, &self.hosts_path, &self.sandbox_key];
+        let others = others.into_iter().flatten();
+        let text = single.into_iter().chain(others).map(String::len);
+        size_of::<Self>() + labels.chain(words).chain(text).sum::<usize>()
+    }
+}

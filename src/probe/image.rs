@@ -56,7 +56,7 @@ impl ProbeImage {
             .to_string()
         };
         let tag = hex(config(&labels).as_bytes());
-        let reference = format!("{repository}:{}", &tag[..12]);
+        let reference = format!("{repository}:{tag:.12}");
         // who builds on it has this label too, under another name
         labels.insert(label::NAME, &reference);
         let config = config(&labels);

@@ -171,11 +171,9 @@ pub(crate) fn shortened(text: &str, columns: usize, dots: &str) -> String {
 pub(crate) fn width(text: &str) -> usize {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(start) = rest.find("\x1b[") {
-        plain.push_str(&rest[..start]);
-        rest = rest[start..]
-            .find('m')
-            .map_or("", |end| &rest[start + end + 1..]);
+    while let Some((before, sequence)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        rest = sequence.split_once('m').map_or("", |(_, after)| after);
     }
     plain.push_str(rest);
     unicode_width::UnicodeWidthStr::width(plain.as_str())

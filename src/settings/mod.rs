@@ -8,8 +8,10 @@ pub(crate) mod origin;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::notices::Notices;
 use crate::settings::config_file::ConfigFile;
 pub(crate) use crate::settings::environment::Environment;
 use crate::settings::flags::GlobalFlags;
@@ -17,11 +19,16 @@ use crate::settings::origin::Origin;
 use crate::text_file;
 use crate::ui::{Color, Look};
 
+/// How long an engine may be silent amid an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What holds for a whole run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) global: GlobalFlags,
     pub(crate) environment: Environment,
+    /// What lower rooms have to tell a person.
+    pub(crate) notices: Notices,
     /// The config file, once it was read and made sense.
     config: OnceLock<ConfigFile>,
 }
@@ -31,6 +38,7 @@ impl Settings {
         Self {
             global,
             environment,
+            notices: Notices::default(),
             config: OnceLock::new(),
         }
     }
@@ -91,6 +99,25 @@ impl Settings {
             .config_file()?
             .progress
             .map(|entry| (entry.value, self.config_origin("progress", entry.line))))
+    }
+
+    /// How long an engine may be silent amid an answer: `DEVNET_TIMEOUT`, in seconds.
+    ///
+    /// # Errors
+    /// A usage error when it is no number of seconds.
+    pub(crate) fn patience(&self) -> Result<Duration> {
+        const VARIABLE: &str = "DEVNET_TIMEOUT";
+        let Some(text) = self.environment.text(VARIABLE)? else {
+            return Ok(PATIENCE);
+        };
+        let seconds = text.trim().trim_end_matches('s').parse::<f64>().ok();
+        seconds
+            .filter(|seconds| (0.1..=86_400.0).contains(seconds))
+            .map(Duration::from_secs_f64)
+            .ok_or_else(|| {
+                Error::usage(format!("`{VARIABLE}={text}` is no number of seconds"))
+                    .hint("from 0.1 to 86400; without it an engine may be silent for 20 s")
+            })
     }
 
     /// A place in the config file.

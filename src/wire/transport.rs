@@ -33,6 +33,7 @@ pub(crate) struct Dialer {
     endpoint: Arc<Endpoint>,
     tls: Option<Arc<rustls::ClientConfig>>,
     ssh: crate::wire::ssh::Login,
+    patience: Duration,
 }
 
 impl fmt::Debug for Dialer {
@@ -60,7 +61,13 @@ impl Dialer {
             endpoint: Arc::new(endpoint.clone()),
             tls,
             ssh: crate::wire::ssh::Login::new(endpoint, settings),
+            patience: settings.patience()?,
         })
+    }
+
+    /// How long what is dialled may be silent amid an answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -297,6 +304,24 @@ pub(crate) async fn upgrade(
     let failed = |why: Box<dyn std::error::Error + Send + Sync>| {
         Error::failed(format!("{} would not open `{path}`", dialer.endpoint())).because(why)
     };
+    let patience = dialer.patience();
+    tokio::time::timeout(
+        patience,
+        upgrade_without_limit(dialer, path, headers, &failed),
+    )
+    .await
+    .unwrap_or_else(|_elapsed| {
+        let why = format!("no answer within {} s", patience.as_secs_f64());
+        Err(failed(why.into()).hint("the machine may be paused or overloaded"))
+    })
+}
+
+async fn upgrade_without_limit(
+    dialer: &Dialer,
+    path: &str,
+    headers: &[(&str, String)],
+    failed: &impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Error,
+) -> Result<Upgraded> {
     // an engine that has answered before
     let dialled = dialer.dial().await;
     let stream = dialled.map_err(|error| match error.kind() {

@@ -33,6 +33,7 @@ mod habits;
 mod habits_engine;
 mod history;
 mod hook;
+mod hostile;
 mod house;
 mod images;
 mod lab;

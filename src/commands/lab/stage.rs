@@ -289,7 +289,10 @@ fn archive(volumes: &[&VolumeSpec]) -> std::io::Result<Vec<u8>> {
         let mut folders = vec![volume.name.clone()];
         for (path, _, _) in &volume.files {
             for (slash, _) in path.match_indices('/') {
-                let folder = format!("{}/{}", volume.name, &path[..slash]);
+                let Some(above) = path.get(..slash) else {
+                    continue;
+                };
+                let folder = format!("{}/{above}", volume.name);
                 if !folders.contains(&folder) {
                     folders.push(folder);
                 }

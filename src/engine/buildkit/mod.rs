@@ -5,6 +5,7 @@ pub(crate) mod auth;
 mod check;
 pub(crate) mod content;
 pub(crate) mod files;
+pub(crate) mod listener;
 mod secrets;
 mod session;
 pub(crate) mod ssh;
@@ -36,8 +37,9 @@ use crate::wire::transport::{self, Dialer};
 
 /// How long the last news may take once the outcome is known.
 const LAST_NEWS: Duration = Duration::from_secs(3);
-/// Longest message of the engine's; a Dockerfile with long logs stays far below.
-pub(super) const LONGEST_MESSAGE: usize = 64 << 20;
+/// Longest message of the engine's; a Dockerfile with long logs stays far below. Twice as much is
+/// in memory while it is read.
+pub(super) const LONGEST_MESSAGE: usize = 12 << 20;
 
 /// One build for BuildKit.
 #[derive(Default)]
@@ -289,7 +291,12 @@ pub(super) async fn channel(dialer: &Dialer) -> Result<Channel> {
                 .ok_or_else(|| std::io::Error::other("the stream has ended"))
         }
     });
+    let patience = dialer.patience();
     tonic::transport::Endpoint::from_static("http://engine")
+        // a step may be silent for hours; this asks whether the engine is still there
+        .http2_keep_alive_interval(patience / 2)
+        .keep_alive_timeout(patience)
+        .keep_alive_while_idle(true)
         .connect_with_connector(connector)
         .await
         .map_err(|error| {

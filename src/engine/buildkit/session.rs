@@ -5,7 +5,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
 use bollard_buildkit_proto::health::{
@@ -91,8 +90,8 @@ impl Session {
             .initial_connection_window_size(64 << 20)
             .initial_stream_window_size(1 << 20)
             // the engine pings only through the Health service; this notices a dead network
-            .http2_keepalive_interval(Some(Duration::from_secs(20)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .http2_keepalive_interval(Some(dialer.patience() / 2))
+            .http2_keepalive_timeout(Some(dialer.patience()))
             .add_service(HealthServer::new(Alive))
             .add_service(FileSyncServer::new(folders.clone()))
             .add_service(AuthServer::new(Registries(provide.logins)))

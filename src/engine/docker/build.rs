@@ -10,12 +10,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use crate::engine::Engine;
 use crate::engine::buildkit::streams::{self, Pump, Sink};
 use crate::engine::buildkit::{Built, Failure};
-use crate::engine::docker::{Answer, Docker, LONG};
+use crate::engine::docker::{Docker, LONG};
 use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::credentials::Login;
 use crate::progress::{Event, Log, Sender, Update, Vertex};
-use crate::wire::transport;
 
 impl Engine {
     /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
@@ -78,7 +77,7 @@ impl Engine {
             ..Default::default()
         };
         docker
-            .slow
+            .api
             .push_image(repository, Some(options), login)
             .try_for_each(|_line| async { Ok(()) })
             .await
@@ -121,28 +120,28 @@ impl Docker {
     /// The client for work, adding to each question what it has no fields for, or too small ones.
     fn with_query(&self, more: &[(&str, String)]) -> Result<bollard::Docker> {
         if more.is_empty() {
-            return Ok(self.slow.clone());
+            return Ok(self.api.clone());
         }
-        let client = transport::client(&self.dialer);
+        let door = self.door.clone();
         let more: Vec<String> = more
             .iter()
             .map(|(name, value)| format!("{name}={}", escaped(value)))
             .collect();
         let more = more.join("&");
         let ask = move |mut request: BollardRequest| {
-            let (client, more) = (client.clone(), more.clone());
-            Box::pin(async move {
+            let (door, more) = (door.clone(), more.clone());
+            async move {
                 let uri = request.uri();
                 let separator = if uri.query().is_some() { '&' } else { '?' };
                 *request.uri_mut() = format!("{uri}{separator}{more}").parse()?;
-                Ok(client.request(request).await?)
-            }) as Answer
+                door.ask(request).await
+            }
         };
         bollard::Docker::connect_with_custom_transport(
             ask,
             Some("http://engine"),
             LONG.as_secs(),
-            &self.slow.client_version(),
+            &self.api.client_version(),
         )
         .map_err(|error| Error::failed("the API client could not be made").because(error))
     }

@@ -1,25 +1,24 @@
 //! Containers that carry the probe: from which image, whose they are, how they start and what they
 //! say. `snap.rs` looks at a node with one, `reach.rs` asks inside a pod.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
     MountVolumeOptions, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
-    WaitContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
 };
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 
 use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::docker::attached::{Attached, Outputs};
 use crate::engine::docker::confinement::unconfined;
+use crate::engine::docker::exec::Output;
 use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::{Error, Result};
 use crate::host::owner;
@@ -32,8 +31,8 @@ use crate::probe::image::{ProbeImage, program_archive};
 
 /// Where the program lies in an image that is not its own.
 const FOLDER: &str = "/devnet";
-/// No node has that much to tell.
-const ANSWER_LIMIT: usize = 256 << 20;
+/// No node has that much to tell: a socket takes about 150 bytes, a process as much.
+pub(super) const ANSWER_LIMIT: usize = 8 << 20;
 
 /// The program ends itself before; then the engine is what hangs.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
@@ -55,9 +54,6 @@ pub(super) async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<
         .await
         .unwrap_or_else(|_elapsed| Err(Error::failed("the probe did not answer in time")))
 }
-
-pub(super) type Output =
-    Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
 /// What a container of the probe is made from.
 #[derive(Clone, Debug)]
@@ -197,7 +193,7 @@ impl Docker {
             .condition("removed")
             .build();
         // that there is none is an answer as well
-        let ended = self.slow.wait_container(name, Some(options));
+        let ended = self.api.wait_container(name, Some(options));
         let _ended = ended.collect::<Vec<_>>().await;
     }
 
@@ -213,32 +209,17 @@ impl Docker {
         let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
             .path(FOLDER)
             .build();
-        self.slow
+        self.api
             .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
             .await
             .map_err(|error| self.probe_failed(error))
     }
 
     /// Starts a container of the probe, its output (and, where it `asks`, its input) in hand.
-    pub(super) async fn begin(
-        &self,
-        id: &str,
-        source: &Source,
-        asks: bool,
-    ) -> Result<AttachContainerResults> {
+    pub(super) async fn begin(&self, id: &str, source: &Source, asks: bool) -> Result<Attached> {
         let failed = |error| self.probe_failed(error);
         self.bring_program(id, source).await?;
-        let options = AttachContainerOptionsBuilder::default()
-            .stdin(asks)
-            .stdout(true)
-            .stderr(true)
-            .stream(true)
-            .build();
-        let attached = self
-            .api
-            .attach_container(id, Some(options))
-            .await
-            .map_err(failed)?;
+        let attached = self.attach(id, asks).await.map_err(failed)?;
         self.api
             .start_container(id, None::<StartContainerOptions>)
             .await
@@ -415,29 +396,26 @@ impl<'a> Answer<'a> {
     }
 
     /// Whether there was more.
-    async fn more(&mut self, output: &mut Output) -> Result<bool> {
+    async fn more(&mut self, output: &mut Outputs) -> Result<bool> {
         let Some(part) = output.next().await else {
             return Ok(false);
         };
         match part.map_err(|error| self.docker.failed("the probe", error))? {
-            LogOutput::StdOut { message } | LogOutput::Console { message } => {
-                self.said.extend_from_slice(&message);
-            }
-            LogOutput::StdErr { message } => self.complaint.extend_from_slice(&message),
-            LogOutput::StdIn { .. } => {}
+            Output::Stdout(bytes) => self.said.extend_from_slice(&bytes),
+            Output::Stderr(bytes) => self.complaint.extend_from_slice(&bytes),
         }
-        if self.said.len() > ANSWER_LIMIT {
+        if self.said.len() + self.complaint.len() > ANSWER_LIMIT {
             return Err(Error::failed("the probe's answer has no end"));
         }
         Ok(true)
     }
 
-    pub(super) async fn until_the_end(&mut self, output: &mut Output) -> Result<()> {
+    pub(super) async fn until_the_end(&mut self, output: &mut Outputs) -> Result<()> {
         while self.more(output).await? {}
         Ok(())
     }
 
-    pub(super) async fn until_a_line(&mut self, output: &mut Output) -> Result<()> {
+    pub(super) async fn until_a_line(&mut self, output: &mut Outputs) -> Result<()> {
         while !self.said.ends_with(b"\n") {
             if !self.more(output).await? {
                 let how = if self.said.is_empty() {

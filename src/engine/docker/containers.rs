@@ -9,15 +9,19 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RestartContainerOptionsBuilder,
-    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::docker::exec::Output;
 use crate::error::Result;
 use crate::lab::spec::{ContainerSpec, MountKind, Namespace, Network};
+
+/// A few lines are asked for; this is where they end, however long they are.
+const PRINTED: usize = 1 << 20;
 
 impl Engine {
     /// Makes a container, not started, and gives its ID.
@@ -61,7 +65,7 @@ impl Engine {
     /// Lets frozen processes go on. Those that are not frozen are no failure.
     pub(crate) async fn unpause(&self, id: &str) -> Result<()> {
         let Self::Docker(docker) = self;
-        match docker.slow.unpause_container(id).await {
+        match docker.api.unpause_container(id).await {
             Err(bollard::errors::Error::DockerResponseServerError { message, .. })
                 if message.contains("is not paused") =>
             {
@@ -119,7 +123,7 @@ impl Docker {
             .name(&spec.name)
             .build();
         let made = self
-            .slow
+            .api
             .create_container(Some(options), body(spec))
             .await
             .map_err(|error| self.failed(&format!("creating `{}`", spec.name), error))?;
@@ -128,7 +132,7 @@ impl Docker {
 
     async fn start(&self, id: &str) -> Result<()> {
         let none = None::<bollard::query_parameters::StartContainerOptions>;
-        let answer = self.slow.start_container(id, none).await;
+        let answer = self.api.start_container(id, none).await;
         answer.map_err(|error| self.failed(&format!("starting {}", short(id)), error))
     }
 
@@ -136,7 +140,7 @@ impl Docker {
         let options = KillContainerOptionsBuilder::default()
             .signal("SIGKILL")
             .build();
-        match self.slow.kill_container(id, Some(options)).await {
+        match self.api.kill_container(id, Some(options)).await {
             // 409 (newer) and 500 (20.10) both say that it does not run
             Err(bollard::errors::Error::DockerResponseServerError { message, .. })
                 if message.contains("is not running") =>
@@ -151,18 +155,18 @@ impl Docker {
         let options = StopContainerOptionsBuilder::default()
             .t(i32::try_from(seconds).unwrap_or(i32::MAX))
             .build();
-        let answer = self.slow.stop_container(id, Some(options)).await;
+        let answer = self.api.stop_container(id, Some(options)).await;
         unless(answer, 304).map_err(|error| self.failed(&format!("stopping {}", short(id)), error))
     }
 
     async fn restart(&self, id: &str) -> Result<()> {
         let options = RestartContainerOptionsBuilder::default().t(1).build();
-        let answer = self.slow.restart_container(id, Some(options)).await;
+        let answer = self.api.restart_container(id, Some(options)).await;
         answer.map_err(|error| self.failed(&format!("restarting {}", short(id)), error))
     }
 
     async fn pause(&self, id: &str) -> Result<()> {
-        let answer = self.slow.pause_container(id).await;
+        let answer = self.api.pause_container(id).await;
         answer.map_err(|error| self.failed(&format!("freezing {}", short(id)), error))
     }
 
@@ -171,7 +175,7 @@ impl Docker {
             .force(true)
             .v(true)
             .build();
-        match self.slow.remove_container(id, Some(options)).await {
+        match self.api.remove_container(id, Some(options)).await {
             // someone else is removing it right now
             Err(bollard::errors::Error::DockerResponseServerError {
                 status_code: 409,
@@ -187,7 +191,7 @@ impl Docker {
             .condition("not-running")
             .build();
         let ended = self
-            .slow
+            .api
             .wait_container(id, Some(options))
             .try_collect::<Vec<_>>()
             .await;
@@ -204,28 +208,27 @@ impl Docker {
             .path(folder)
             .build();
         let answer = self
-            .slow
+            .api
             .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
             .await;
         answer.map_err(|error| self.failed(&format!("writing into {}", short(id)), error))
     }
 
     async fn printed(&self, id: &str, lines: usize) -> Result<String> {
-        let options = LogsOptionsBuilder::default()
-            .stdout(true)
-            .stderr(true)
-            .tail(&lines.to_string())
-            .build();
-        let printed = self
-            .api
-            .logs(id, Some(options))
-            .try_collect::<Vec<_>>()
-            .await
-            .map_err(|error| self.failed(&format!("reading the log of {}", short(id)), error))?;
-        Ok(printed
-            .into_iter()
-            .map(|part| String::from_utf8_lossy(&part.into_bytes()).into_owned())
-            .collect())
+        let query = format!("stdout=1&stderr=1&tail={lines}");
+        let mut pieces = self.log(id, &query, false, false);
+        let mut printed = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|error| {
+                self.failed(&format!("reading the log of {}", short(id)), error)
+            })?;
+            let (Output::Stdout(bytes) | Output::Stderr(bytes)) = piece;
+            printed.extend_from_slice(&bytes);
+            if printed.len() > PRINTED {
+                break;
+            }
+        }
+        Ok(String::from_utf8_lossy(&printed).into_owned())
     }
 }
 

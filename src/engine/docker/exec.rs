@@ -3,8 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use bollard::container::LogOutput;
-use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
+use bollard::exec::ResizeExecOptions;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::WaitContainerOptionsBuilder;
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use tokio::io::AsyncWrite;
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 
 /// A command to run in a container.
 #[derive(Clone, Debug, Default)]
@@ -34,17 +33,6 @@ pub(crate) enum Output {
     Stderr(Bytes),
     /// With a terminal, all there is.
     Stdout(Bytes),
-}
-
-impl From<LogOutput> for Output {
-    fn from(piece: LogOutput) -> Self {
-        match piece {
-            LogOutput::StdErr { message } => Self::Stderr(message),
-            LogOutput::StdOut { message }
-            | LogOutput::Console { message }
-            | LogOutput::StdIn { message } => Self::Stdout(message),
-        }
-    }
 }
 
 /// A command that runs in a container.
@@ -102,35 +90,17 @@ impl Engine {
             .await
             .map_err(failed)?
             .id;
-        let options = StartExecOptions {
-            detach: false,
-            tty,
-            output_capacity: Some(64 << 10),
-        };
-        match docker
-            .api
-            .start_exec(&id, Some(options))
-            .await
-            .map_err(failed)?
-        {
-            StartExecResults::Attached { output, input } => {
-                let lost = docker.clone();
-                let output = output.map(move |piece| match piece {
-                    Ok(piece) => Ok(piece.into()),
-                    Err(error) => Err(lost.failed("exec", error)),
-                });
-                let (waits, container) = (docker.clone(), container.to_owned());
-                let gone = async move { waits.until_not_running(&container).await };
-                Ok(Running {
-                    id,
-                    output: Box::pin(until_silent_after(gone, output)),
-                    input,
-                })
-            }
-            StartExecResults::Detached => {
-                Err(Error::new(Kind::Coded(125), "the engine detached at once"))
-            }
-        }
+        let attached = docker.begin_exec(&id, tty).await.map_err(failed)?;
+        let lost = docker.clone();
+        let output = attached.output;
+        let output = output.map(move |piece| piece.map_err(|error| lost.failed("exec", error)));
+        let (waits, container) = (docker.clone(), container.to_owned());
+        let gone = async move { waits.until_not_running(&container).await };
+        Ok(Running {
+            id,
+            output: Box::pin(until_silent_after(gone, output)),
+            input: attached.input,
+        })
     }
 
     /// How a command in a container ended; `Detached` when it still runs.
@@ -189,7 +159,7 @@ impl Docker {
                 .build()
         };
         loop {
-            let answer = self.slow.wait_container(container, Some(options()));
+            let answer = self.api.wait_container(container, Some(options()));
             match answer.collect::<Vec<_>>().await.pop() {
                 // bollard makes a failure of a code other than 0
                 Some(

@@ -9,7 +9,8 @@ use tokio::io::AsyncWrite;
 
 use crate::engine::Engine;
 use crate::engine::docker::carrier::{
-    Answer, LOOK, Source, UNDO_PATIENCE, in_time, passing, plain, program_of, unique_name,
+    ANSWER_LIMIT, Answer, LOOK, Source, UNDO_PATIENCE, in_time, passing, plain, program_of,
+    unique_name,
 };
 use crate::engine::docker::confinement::Power;
 use crate::engine::docker::exec::{Exec, Output};
@@ -142,6 +143,9 @@ impl Engine {
             while let Some(piece) = running.output.next().await {
                 if let Output::Stdout(bytes) = piece? {
                     said.extend_from_slice(&bytes);
+                }
+                if said.len() > ANSWER_LIMIT {
+                    return Err(Error::failed("the probe's answer has no end"));
                 }
             }
             Ok(said)

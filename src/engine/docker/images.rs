@@ -196,7 +196,7 @@ impl Engine {
         let what = format!("reading image `{name}`");
         let docker = docker.clone();
         docker
-            .slow
+            .api
             .export_image(name)
             .map(move |piece| piece.map_err(|error| docker.failed(&what, error)))
     }
@@ -224,7 +224,7 @@ impl Engine {
             }
         });
         let mut said = docker
-            .slow
+            .api
             .import_image_stream(ImportImageOptions::default(), archive, None)
             .boxed();
         let mut complaint = None;
@@ -249,7 +249,7 @@ impl Engine {
             platform: None,
         };
         let mut said = docker
-            .slow
+            .api
             .push_image(repository, Some(options), None)
             .boxed();
         while let Some(line) = said.next().await {

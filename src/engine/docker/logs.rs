@@ -3,7 +3,6 @@
 use std::pin::Pin;
 
 use bollard::errors::Error as Why;
-use bollard::query_parameters::LogsOptions;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::Engine;
@@ -31,28 +30,24 @@ impl Engine {
         range: &LogRange,
     ) -> Pin<Box<dyn Stream<Item = Result<Output>> + Send>> {
         let Self::Docker(docker) = self;
-        let second = |time: i64| i32::try_from(time.div_euclid(1_000_000_000)).unwrap_or(i32::MAX);
-        let options = LogsOptions {
-            follow: range.follow,
-            stdout: true,
-            stderr: true,
-            since: range.since.map_or(0, second),
-            // 0 would be no limit
-            until: range
-                .until
-                .map_or(0, |time| second(time).saturating_add(1).max(1)),
-            timestamps: true,
-            tail: range
-                .tail
-                .map_or_else(|| "all".into(), |tail| tail.to_string()),
-        };
-        let what = format!("the log of `{}`", &container[..container.len().min(12)]);
-        let (docker, api) = (docker.clone(), docker.api.clone());
-        let container = container.to_owned();
+        // 0 would be no limit
+        let until = range.until.map_or(0, |time| {
+            time.div_euclid(1_000_000_000).saturating_add(1).max(1)
+        });
+        let since = range.since.map_or(0, |time| time.div_euclid(1_000_000_000));
+        let tail = range
+            .tail
+            .map_or_else(|| "all".into(), |tail| tail.to_string());
+        let query =
+            format!("stdout=1&stderr=1&timestamps=1&since={since}&until={until}&tail={tail}");
+        let short = container.get(..12).unwrap_or(container);
+        let what = format!("the log of `{short}`");
+        let docker = docker.clone();
         Box::pin(
-            api.logs(&container, Some(options))
+            docker
+                .log(container, &query, range.follow, true)
                 .map(move |piece| match piece {
-                    Ok(piece) => Ok(piece.into()),
+                    Ok(piece) => Ok(piece),
                     Err(error) => {
                         let said = matches!(
                             error,

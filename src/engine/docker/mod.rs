@@ -1,12 +1,15 @@
 //! The Docker Engine API through bollard, over our own transport: connecting, and what an engine
 //! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
 
+mod attached;
 mod build;
 pub(crate) mod carrier;
 pub(crate) mod confinement;
 mod containers;
+mod door;
 mod events;
 pub(crate) mod exec;
+mod frames;
 pub(crate) mod helper;
 pub(crate) mod images;
 pub(crate) mod inventory;
@@ -21,44 +24,33 @@ mod reach;
 pub(crate) mod snap;
 pub(crate) mod store;
 
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::models::SystemVersion;
 use bollard::{BollardRequest, ClientVersion};
 use tokio::sync::OnceCell;
 
+use self::door::Door;
 use crate::docker_env::endpoint::Endpoint;
 use crate::docker_env::published::Published;
 use crate::engine::about::{About, Info};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
-use crate::wire::transport::{self, Dialer};
+use crate::wire::transport::Dialer;
 
 /// Until the first answer begins, dialling included: a person waits for it.
 const FIRST: Duration = Duration::from_secs(8);
-/// Until an answer begins, for questions.
-const SHORT: Duration = Duration::from_secs(20);
-/// Until an answer begins, where the engine works or a body is sent first: load, stop, wait.
-const LONG: Duration = Duration::from_secs(3600);
-
-type Answer = Pin<
-    Box<
-        dyn Future<Output = Result<http::Response<hyper::body::Incoming>, bollard::errors::Error>>
-            + Send,
-    >,
->;
+/// The door knows better how long an answer may take; bollard's own limit is beyond all of its.
+const LONG: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A Docker engine, connected. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Docker {
-    /// For questions: the engine must begin to answer soon.
     pub(super) api: bollard::Docker,
-    /// For work that takes its time.
-    pub(super) slow: bollard::Docker,
     pub(super) dialer: Dialer,
+    door: Door,
     greeting: Greeting,
     about: Arc<OnceCell<About>>,
     /// Bytes of archives that were handed over.
@@ -68,17 +60,12 @@ pub(crate) struct Docker {
 impl Docker {
     pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
         let dialer = Dialer::new(endpoint, settings)?;
-        let client = transport::client(&dialer);
-        // bollard shows no headers
-        let heard: Arc<OnceLock<Greeting>> = Arc::default();
-        let hear = heard.clone();
+        let limit = dialer.patience();
+        let door = Door::new(&dialer, limit, settings.notices.clone());
+        let asked = door.clone();
         let ask = move |request: BollardRequest| {
-            let (client, hear) = (client.clone(), hear.clone());
-            Box::pin(async move {
-                let answer = client.request(request).await?;
-                hear.get_or_init(|| Greeting::read(answer.headers()));
-                Ok(answer)
-            }) as Answer
+            let door = asked.clone();
+            async move { door.ask(request).await }
         };
         let api = |limit: Duration, version: &ClientVersion| {
             // the dialer knows where to; this only has to be a valid address
@@ -91,27 +78,32 @@ impl Docker {
             )
             .map_err(|error| Error::failed("the API client could not be made").because(error))
         };
-        let first = api(FIRST, bollard::API_DEFAULT_VERSION)?;
+        let first = api(
+            FIRST.min(limit).max(Duration::from_secs(1)),
+            bollard::API_DEFAULT_VERSION,
+        )?;
         let mut greeting = match first.ping().await {
-            Ok(_) => heard.get().cloned().unwrap_or_default(),
+            Ok(_) => door.heard().cloned().unwrap_or_default(),
             Err(bollard::errors::Error::DockerResponseServerError { .. }) => Greeting::default(),
-            Err(error) => return Err(unreachable(endpoint, error)),
+            Err(error) => return Err(no_engine(&dialer, &door, error).await),
         };
         let about = Arc::new(OnceCell::new());
         if greeting.version.is_none() || greeting.api_version.is_none() {
             // no engine, or one behind a proxy that forbids this or changes headers
             let said = first.version().await;
-            let said = About::from(said.map_err(|error| unreachable(endpoint, error))?);
+            let said = match said {
+                Ok(said) => About::from(said),
+                Err(error) => return Err(no_engine(&dialer, &door, error).await),
+            };
             greeting.version.clone_from(&said.version);
             greeting.api_version.clone_from(&said.api_version);
             about.set(said).ok();
         }
-        let api = api(SHORT, &spoken(greeting.api_version.as_deref()))?;
-        let slow = api.clone().with_timeout(LONG);
+        let api = api(LONG, &spoken(greeting.api_version.as_deref()))?;
         Ok(Self {
             api,
-            slow,
             dialer,
+            door,
             greeting,
             about,
             loaded: Arc::default(),
@@ -205,6 +197,13 @@ impl Docker {
     /// A failure of this engine: what was asked, and what it said.
     pub(super) fn failed(&self, what: &str, error: bollard::errors::Error) -> Error {
         use bollard::errors::Error as Why;
+        if let Some(reason) = self.door.reason(&error) {
+            let said = Error::failed(format!("{what}: {reason}"));
+            return reason
+                .hints()
+                .iter()
+                .fold(said, |said, hint| said.hint(hint.clone()));
+        }
         match error {
             Why::DockerResponseServerError {
                 status_code: 404,
@@ -224,7 +223,7 @@ impl Docker {
                 "{what}: the engine at {} was lost",
                 self.endpoint()
             ))
-            .because(other),
+            .because(last_reason(other)),
         }
     }
 }
@@ -295,9 +294,41 @@ fn spoken(engine: Option<&str>) -> ClientVersion {
 /// What answered, but not as an engine does.
 const NO_ENGINE: &str = "is it a Docker engine that listens there?";
 
+/// Why the first question had no answer; what listens there may not be an engine at all.
+async fn no_engine(dialer: &Dialer, door: &Door, error: bollard::errors::Error) -> Error {
+    let endpoint = dialer.endpoint();
+    let connected = match &error {
+        bollard::errors::Error::HyperLegacyError { err } => !err.is_connect(),
+        _ => false,
+    };
+    if connected && let Some(name) = crate::engine::buildkit::listener::listener(dialer).await {
+        return Error::unreachable(format!("no Docker engine listens at {endpoint}"))
+            .because(format!("{name} does"))
+            .hint("a Docker engine's socket is /var/run/docker.sock, as a rule; a cluster on another runtime is named with `-p PROFILE`");
+    }
+    unreachable(door, endpoint, error)
+}
+
+/// The client's own names for what failed say nothing to a person; its last reason does.
+fn last_reason(error: bollard::errors::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    let bollard::errors::Error::HyperLegacyError { err } = &error else {
+        return error.into();
+    };
+    let mut last: &(dyn std::error::Error + 'static) = err;
+    while let Some(inner) = last.source() {
+        last = inner;
+    }
+    last.to_string().into()
+}
+
 /// Why the first question to an engine had no answer. The dialer's own reason stands inside
 /// hyper's and bollard's wrappers.
-fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
+fn unreachable(door: &Door, endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
+    if let Some(reason) = door.reason(&error) {
+        return Error::unreachable(format!("no engine answered at {endpoint}"))
+            .because(reason)
+            .hint(NO_ENGINE);
+    }
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = next {
         if let Some(ours) = inner.downcast_ref::<Error>() {
@@ -315,7 +346,10 @@ fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
     let said = Error::unreachable(format!("no engine answered at {endpoint}"));
     if matches!(error, bollard::errors::Error::RequestTimeoutError) {
         return said
-            .because(format!("no answer within {} s", FIRST.as_secs()))
+            .because(format!(
+                "no answer within {} s",
+                FIRST.min(door.liveness().limit()).as_secs_f64()
+            ))
             .hint("the machine may be paused or overloaded");
     }
     if let bollard::errors::Error::DockerResponseServerError { message, .. } = &error {
@@ -327,5 +361,5 @@ fn unreachable(endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
             said.hint(NO_ENGINE)
         };
     }
-    said.because(error).hint(NO_ENGINE)
+    said.because(last_reason(error)).hint(NO_ENGINE)
 }

@@ -46,7 +46,7 @@ impl Engine {
     /// Removes a network. One that is gone already is no failure.
     pub(crate) async fn remove_network(&self, name: &str) -> Result<()> {
         let Self::Docker(docker) = self;
-        let answer = docker.slow.remove_network(name).await;
+        let answer = docker.api.remove_network(name).await;
         unless(answer, 404)
             .map_err(|error| docker.failed(&format!("removing network `{name}`"), error))
     }
@@ -61,7 +61,7 @@ impl Engine {
     pub(crate) async fn remove_volume(&self, name: &str) -> Result<()> {
         let Self::Docker(docker) = self;
         let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-        let answer = docker.slow.remove_volume(name, Some(options)).await;
+        let answer = docker.api.remove_volume(name, Some(options)).await;
         unless(answer, 404)
             .map_err(|error| docker.failed(&format!("removing volume `{name}`"), error))
     }
@@ -124,7 +124,7 @@ impl Docker {
             ..NetworkCreateRequest::default()
         };
         let made = self
-            .slow
+            .api
             .create_network(request)
             .await
             .map_err(|error| self.failed(&format!("creating network `{name}`"), error))?;
@@ -153,7 +153,7 @@ impl Docker {
             labels: Some(spec.labels.clone().into_iter().collect()),
             ..VolumeCreateRequest::default()
         };
-        let made = self.slow.create_volume(request).await;
+        let made = self.api.create_volume(request).await;
         made.map(drop)
             .map_err(|error| self.failed(&format!("creating volume `{}`", spec.name), error))
     }

@@ -10,11 +10,14 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{KIND, Lender, images_to_borrow, is_sandbox};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Pod, Published};
 
 /// How many questions are on their way at once.
 const IN_FLIGHT: usize = 16;
+/// What all containers together may tell, in bytes: some thousands with as many labels as a
+/// kubelet gives them.
+const ALL: usize = 6 << 20;
 /// A file that is longer than this (in bytes, as an archive) is no host's list and no resolver's.
 const SMALL: usize = 1 << 20;
 
@@ -225,16 +228,23 @@ impl Docker {
         ids: Vec<String>,
         tags: &HashMap<String, String>,
     ) -> Result<Vec<ContainerFacts>> {
-        let inspected: Vec<Option<ContainerInspectResponse>> = stream::iter(ids)
+        let mut inspected = stream::iter(ids)
             .map(|id| self.inspect_or_gone(id))
-            .buffered(IN_FLIGHT)
-            .try_collect()
-            .await?;
-        let mut all: Vec<ContainerFacts> = inspected
-            .into_iter()
-            .flatten()
-            .map(|answer| facts(answer, tags))
-            .collect();
+            .buffered(IN_FLIGHT);
+        let (mut all, mut weight) = (Vec::new(), 0);
+        while let Some(answer) = inspected.try_next().await? {
+            let Some(answer) = answer else { continue };
+            let facts = facts(answer, tags);
+            weight += facts.weight();
+            if weight > ALL {
+                return Err(Error::failed(format!(
+                    "the containers of the engine at {} have more to tell than devnet reads ({} MiB)",
+                    self.endpoint(),
+                    ALL >> 20
+                )));
+            }
+            all.push(facts);
+        }
         self.prove(&mut all).await?;
         Ok(all)
     }

@@ -72,7 +72,7 @@ impl Engine {
 impl Docker {
     pub(super) async fn load_archive(&self, archive: Vec<u8>) -> Result<()> {
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
-        self.slow
+        self.api
             .import_image(options, bollard::body_full(archive.into()), None)
             .try_collect::<Vec<_>>()
             .await
@@ -87,7 +87,7 @@ impl Docker {
             .from_image(name)
             .tag(if bare { "latest" } else { "" })
             .build();
-        self.slow
+        self.api
             .create_image(Some(options), None, None)
             .try_collect::<Vec<_>>()
             .await
@@ -112,7 +112,7 @@ impl Docker {
 
     async fn remove_image(&self, name: &str, force: bool) -> Result<()> {
         let options = RemoveImageOptionsBuilder::default().force(force).build();
-        match self.slow.remove_image(name, Some(options), None).await {
+        match self.api.remove_image(name, Some(options), None).await {
             Ok(_)
             // gone already; or a pod that someone else just brought up runs from it, whose own
             // `lab down` removes it

@@ -3,7 +3,6 @@
 
 use std::pin::Pin;
 
-use bollard::container::AttachContainerResults;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
@@ -11,8 +10,9 @@ use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::docker::attached::{Attached, Outputs};
 use crate::engine::docker::carrier::{
-    Answer, LOOK, Output, Source, UNDO_PATIENCE, in_time, passing, plain, program_of, unique_name,
+    Answer, LOOK, Source, UNDO_PATIENCE, in_time, passing, plain, program_of, unique_name,
 };
 use crate::engine::docker::confinement::Power;
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ pub(crate) struct Look {
 /// A probe that stays in its node and looks whenever it is asked.
 pub(crate) struct Kept {
     input: Pin<Box<dyn AsyncWrite + Send>>,
-    output: Output,
+    output: Outputs,
     docker: Docker,
 }
 
@@ -118,7 +118,7 @@ impl Look {
     }
 
     /// Makes the container from the first image that will do, and starts its program.
-    async fn open(&self, borrowable: Vec<String>) -> Result<AttachContainerResults> {
+    async fn open(&self, borrowable: Vec<String>) -> Result<Attached> {
         let sources = self.docker.sources(borrowable).await?;
         // the engine's own images may be removed meanwhile, or be for another machine
         for source in sources.into_iter().map(Some).chain([None]) {
@@ -131,7 +131,7 @@ impl Look {
         Err(Error::failed("the probe has no image to run in"))
     }
 
-    async fn start(&self, source: Option<Source>) -> Result<AttachContainerResults> {
+    async fn start(&self, source: Option<Source>) -> Result<Attached> {
         let (id, source) = self.make(source).await?;
         self.docker.begin(&id, &source, true).await
     }

@@ -136,7 +136,7 @@ impl Engine {
             .path(&format!("{FOLDER}/{folder}"))
             .build();
         docker
-            .slow
+            .api
             .download_from_container(name, Some(options))
             .map(move |piece| {
                 piece.map_err(|error| docker.failed("reading the layer store", error))

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod build;
 pub(crate) mod caught;
 pub(crate) mod engines;
+pub(crate) mod hostile;
 pub(crate) mod kubelet;
 pub(crate) mod made;
 pub(crate) mod podman;

@@ -34,6 +34,17 @@ impl Replay {
         Self::answering(node)
     }
 
+    /// The same, where the answers are changed on their way.
+    pub(crate) fn changing(
+        prints: String,
+        change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
+    ) -> Self {
+        let mut node = Node::read();
+        node.probe = Some(prints);
+        node.change = Some(Box::new(change));
+        Self::answering(node)
+    }
+
     fn answering(node: Node) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = format!("tcp://{}", listener.local_addr().unwrap());
@@ -58,6 +69,8 @@ impl Replay {
     }
 }
 
+type Change = dyn Fn(&str, &mut Value) + Send + Sync;
+
 struct Node {
     info: Value,
     containers: Value,
@@ -66,6 +79,7 @@ struct Node {
     networks: Value,
     /// What the probe prints, where it may run.
     probe: Option<String>,
+    change: Option<Box<Change>>,
     started: (Mutex<bool>, Condvar),
 }
 
@@ -78,6 +92,7 @@ impl Node {
             images: recorded("image_inspect.json"),
             networks: recorded("network_inspect.json"),
             probe: None,
+            change: None,
             started: (Mutex::new(false), Condvar::new()),
         }
     }
@@ -199,7 +214,10 @@ fn serve(stream: TcpStream, node: &Node, refused: &Mutex<Vec<String>>) {
                 None => {}
             }
         }
-        let (status, body) = if let Some(body) = node.answer(method, path) {
+        let (status, body) = if let Some(mut body) = node.answer(method, path) {
+            if let Some(change) = &node.change {
+                change(path.split('?').next().unwrap_or_default(), &mut body);
+            }
             ("200 OK", body)
         } else {
             refused.lock().unwrap().push(format!("{method} {path}"));

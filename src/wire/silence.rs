@@ -1,0 +1,276 @@
+//! The rule of silence: how long an engine may say nothing while something is awaited of it.
+//!
+//! Where an engine works without speaking (it loads, prunes, waits, or a program that is followed is
+//! quiet) its silence proves nothing: a question on another connection decides.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::Stream;
+
+use crate::error::Error;
+use crate::notices::Notices;
+
+/// How many questions in a row may stay unanswered.
+const UNANSWERED: u32 = 3;
+
+type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// An engine's sign of life, asked for while it is silent.
+#[derive(Clone)]
+pub(crate) struct Liveness {
+    /// The engine's address, for messages.
+    engine: Arc<str>,
+    limit: Duration,
+    /// Whether it answers, asked on another connection.
+    ping: Arc<dyn Fn() -> Later<bool> + Send + Sync>,
+    notices: Notices,
+    /// It was silent the last time, and need not be waited for as long again.
+    silent: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Liveness")
+            .field("engine", &self.engine)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Liveness {
+    /// `limit` is how long an answer may pause; pings come every half of it.
+    pub(crate) fn new(
+        engine: &str,
+        limit: Duration,
+        notices: Notices,
+        ping: impl Fn() -> Later<bool> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            engine: engine.into(),
+            limit,
+            ping: Arc::new(ping),
+            notices,
+            silent: Arc::default(),
+        }
+    }
+
+    /// Whether it was silent the last time.
+    pub(crate) fn was_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// It has spoken.
+    pub(crate) fn heard(&self) {
+        self.silent.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Resolves once the engine has left three pings in a row unanswered. It begins to ask when
+    /// nothing has come for a quarter of the limit, and says so when the first ping waits as long.
+    pub(crate) async fn lost(self) -> Error {
+        tokio::time::sleep(self.limit / 4).await;
+        let mut unanswered = 0;
+        loop {
+            if self.answers().await {
+                unanswered = 0;
+                tokio::time::sleep(self.limit / 2).await;
+                continue;
+            }
+            unanswered += 1;
+            if unanswered == UNANSWERED {
+                self.silent.store(true, Ordering::Relaxed);
+                return Error::failed(format!(
+                    "the engine at {} fell silent, and answers no ping",
+                    self.engine
+                ))
+                .hint("the machine may be paused or overloaded");
+            }
+        }
+    }
+
+    /// Whether it answers a ping in that time.
+    pub(crate) async fn is_there(&self, patience: Duration) -> bool {
+        matches!(
+            tokio::time::timeout(patience, (self.ping)()).await,
+            Ok(true)
+        )
+    }
+
+    /// Resolves after the limit.
+    async fn stalled(self) -> Error {
+        tokio::time::sleep(self.limit).await;
+        self.stall("an answer")
+    }
+
+    /// The failure of an answer that paused too long.
+    pub(crate) fn stall(&self, what: &str) -> Error {
+        self.silent.store(true, Ordering::Relaxed);
+        Error::failed(format!(
+            "the engine at {} stalled amid {what} for {} s",
+            self.engine,
+            self.limit.as_secs_f64()
+        ))
+        .hint("the machine may be paused or overloaded")
+    }
+
+    async fn answers(&self) -> bool {
+        let mut ping = (self.ping)();
+        let quarter = self.limit / 4;
+        let answer = match tokio::time::timeout(quarter, &mut ping).await {
+            Ok(answer) => Ok(answer),
+            Err(_elapsed) => {
+                self.notices.say(format!(
+                    "nothing comes from the engine at {}, and it answers no ping: waiting",
+                    self.engine
+                ));
+                tokio::time::timeout(quarter, ping).await
+            }
+        };
+        match answer {
+            Ok(true) => true,
+            // refused at once: the next is asked in its own time
+            Ok(false) => {
+                tokio::time::sleep(quarter).await;
+                false
+            }
+            Err(_elapsed) => false,
+        }
+    }
+
+    /// The stream, ended by an error when the engine is lost amid it: when it `works`, by the pings
+    /// that it does not answer, else when nothing comes for as long as the limit.
+    pub(crate) fn over<S, T>(
+        &self,
+        stream: S,
+        works: bool,
+    ) -> impl Stream<Item = Result<T, Error>> + Send + use<S, T>
+    where
+        S: Stream<Item = Result<T, Error>> + Send,
+    {
+        Watched {
+            stream: Some(Box::pin(stream)),
+            liveness: self.clone(),
+            works,
+            lost: None,
+        }
+    }
+}
+
+struct Watched<S> {
+    /// `None` after its end.
+    stream: Option<Pin<Box<S>>>,
+    liveness: Liveness,
+    works: bool,
+    /// Since nothing came.
+    lost: Option<Later<Error>>,
+}
+
+impl<S, T> Stream for Watched<S>
+where
+    S: Stream<Item = Result<T, Error>> + Send,
+{
+    type Item = Result<T, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let Some(stream) = &mut this.stream else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(item) = stream.as_mut().poll_next(context) {
+            this.lost = None;
+            if !matches!(item, Some(Ok(_))) {
+                this.stream = None;
+            }
+            return Poll::Ready(item);
+        }
+        let (liveness, works) = (&this.liveness, this.works);
+        let lost = this.lost.get_or_insert_with(|| {
+            let liveness = liveness.clone();
+            if works {
+                Box::pin(liveness.lost())
+            } else {
+                Box::pin(liveness.stalled())
+            }
+        });
+        match lost.as_mut().poll(context) {
+            Poll::Ready(error) => {
+                this.stream = None;
+                this.lost = None;
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use futures_util::{StreamExt as _, stream};
+
+    use super::*;
+
+    /// An engine that answers those pings that `answers` says, by their number.
+    fn engine(answers: fn(usize) -> bool) -> (Liveness, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let ping = move || -> Later<bool> {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                if !answers(number) {
+                    std::future::pending::<()>().await;
+                }
+                true
+            })
+        };
+        let limit = Duration::from_millis(8);
+        (Liveness::new("x", limit, Notices::default(), ping), asked)
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        runtime.unwrap().block_on(work)
+    }
+
+    #[test]
+    fn three_pings_in_a_row_without_an_answer_end_a_stream_and_fewer_do_not() {
+        // two unanswered, one answered, then silence
+        let (liveness, asked) = engine(|number| number == 2);
+        let silent = stream::pending::<Result<(), Error>>();
+        let heard: Vec<_> = run(liveness.over(silent, true).collect());
+        assert_eq!(asked.load(Ordering::SeqCst), 6);
+        assert_eq!(heard.len(), 1);
+        let said = heard[0].as_ref().unwrap_err().to_string();
+        assert!(said.contains("fell silent"), "{said}");
+    }
+
+    #[test]
+    fn an_answer_that_needs_no_work_ends_by_itself() {
+        let (liveness, asked) = engine(|_| true);
+        let silent = stream::pending::<Result<(), Error>>();
+        let heard: Vec<_> = run(liveness.over(silent, false).collect());
+        let said = heard[0].as_ref().unwrap_err().to_string();
+        assert!(said.contains("stalled"), "{said}");
+        assert_eq!((heard.len(), asked.load(Ordering::SeqCst)), (1, 0));
+    }
+
+    #[test]
+    fn a_stream_that_speaks_is_left_alone() {
+        let (liveness, asked) = engine(|_| false);
+        let speaks = stream::iter([1, 2, 3].map(Ok::<_, Error>));
+        let heard: Vec<_> = run(liveness.over(speaks, true).collect());
+        assert_eq!(heard.into_iter().map(Result::unwrap).sum::<i32>(), 6);
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
+    }
+}
