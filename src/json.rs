@@ -84,15 +84,18 @@ impl<F: Formatter> Formatter for Escaped<F> {
         out: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some((at, hidden)) = rest.char_indices().find(|(_, c)| is_hidden(*c)) {
-            out.write_all(&rest.as_bytes()[..at])?;
+        for part in fragment.split_inclusive(is_hidden) {
+            let hidden = part.chars().next_back().filter(|last| is_hidden(*last));
+            let Some(hidden) = hidden else {
+                out.write_all(part.as_bytes())?;
+                continue;
+            };
+            out.write_all(part.trim_end_matches(hidden).as_bytes())?;
             for unit in hidden.encode_utf16(&mut [0; 2]) {
                 write!(out, "\\u{unit:04x}")?;
             }
-            rest = &rest[at + hidden.len_utf8()..];
         }
-        out.write_all(rest.as_bytes())
+        Ok(())
     }
 }
 

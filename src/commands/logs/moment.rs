@@ -46,9 +46,10 @@ fn date(text: &str, zone: &TimeZone) -> Option<i64> {
     let (rest, offset) = match text.strip_suffix('Z') {
         Some(rest) => (rest, Some("Z")),
         None => match text.char_indices().rev().nth(5) {
-            Some((at, '+' | '-')) if at > 9 && text.is_char_boundary(at) => {
-                (&text[..at], Some(&text[at..]))
-            }
+            Some((at, '+' | '-')) if at > 9 => match text.split_at_checked(at) {
+                Some((rest, offset)) => (rest, Some(offset)),
+                None => (text, None),
+            },
             _ => (text, None),
         },
     };
