@@ -72,6 +72,14 @@ pub(crate) fn named(file: &Path, limit: u64) -> io::Result<Vec<u8>> {
     bytes(file, limit)
 }
 
+/// The text of such a file.
+///
+/// # Errors
+/// As for [`named`]; when it is not UTF-8.
+pub(crate) fn named_text(file: &Path, limit: u64) -> io::Result<String> {
+    utf8(named(file, limit)?)
+}
+
 /// Whether a path is a descriptor that devnet was started with, and a pipe.
 pub(crate) fn is_of_the_shell(file: &Path) -> bool {
     let descriptor = ["/dev/fd", "/proc/self/fd"]

@@ -119,7 +119,7 @@ fn cases() -> Vec<Case> {
             "xz",
             b"\xfd7zXZ\0\0\0rest of it".to_vec(),
             1,
-            &["packed with xz"],
+            &["is broken", "XZ stream header"],
         ),
         Case(
             "a flipped bit",

@@ -18,7 +18,7 @@ use crate::regular_file;
 use crate::template;
 
 /// A manifest that is larger than this is none.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 2 << 20;
 /// How many pods are made at once. More would only wait in the engine.
 const AT_ONCE: usize = 8;
 
@@ -60,7 +60,7 @@ async fn wanted(context: &Context, files: &[PathBuf]) -> Result<Vec<Pod>> {
             if file.as_os_str() == "-" {
                 return regular_file::text_of(std::io::stdin().lock(), LARGEST);
             }
-            regular_file::text_of(regular_file::named(&file, LARGEST)?.as_slice(), LARGEST)
+            regular_file::named_text(&file, LARGEST)
         });
         let text = reading
             .await
