@@ -92,7 +92,7 @@ impl Load<'_> {
             let (of, tag) = reference::split(name).ok()?;
             (of == repository).then_some(tag)
         });
-        let tag = here.unwrap_or_else(|| format!("sha256-{}", &digest.hex()[..12]));
+        let tag = here.unwrap_or_else(|| format!("sha256-{:.12}", digest.hex()));
         self.context.ui.note(&format!(
             "a digest is no name on the nodes: there it is `{repository}:{tag}`"
         ));

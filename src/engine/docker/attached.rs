@@ -79,7 +79,7 @@ impl Docker {
                 Ok(0) => None,
                 Ok(_) => Some((Ok(piece.freeze()), Some(read))),
                 Err(error) => {
-                    let error = Error::failed("its stream was cut").because(error);
+                    let error = Error::lost("its stream was cut").because(error);
                     Some((Err(error), None))
                 }
             }

@@ -42,10 +42,10 @@ impl Engine {
             format!("stdout=1&stderr=1&timestamps=1&since={since}&until={until}&tail={tail}");
         let short = container.get(..12).unwrap_or(container);
         let what = format!("the log of `{short}`");
-        let docker = docker.clone();
+        let (docker, follow) = (docker.clone(), range.follow);
         Box::pin(
             docker
-                .log(container, &query, range.follow, true)
+                .log(container, &query, follow, true)
                 .map(move |piece| match piece {
                     Ok(piece) => Ok(piece),
                     Err(error) => {
@@ -53,9 +53,13 @@ impl Engine {
                             error,
                             Why::DockerResponseServerError { .. } | Why::DockerStreamError { .. }
                         );
+                        let cut_off = docker.door.reason(&error);
+                        // a log that is there to be read comes at once, or it does not come
+                        let stalled =
+                            !follow && cut_off.is_some_and(|reason| reason.kind() != Kind::Lost);
                         let error = docker.failed(&what, error);
                         // what was lost can be asked for again; what the engine refused can't
-                        Err(if said {
+                        Err(if said || stalled {
                             error
                         } else {
                             error.with_kind(Kind::Lost)

@@ -36,14 +36,14 @@ use self::door::Door;
 use crate::docker_env::endpoint::Endpoint;
 use crate::docker_env::published::Published;
 use crate::engine::about::{About, Info};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
 use crate::wire::transport::Dialer;
 
 /// Until the first answer begins, dialling included: a person waits for it.
 const FIRST: Duration = Duration::from_secs(8);
 /// The door knows better how long an answer may take; bollard's own limit is beyond all of its.
-const LONG: Duration = Duration::from_secs(365 * 24 * 3600);
+const LONG: Duration = Duration::from_secs(1 << 32);
 
 /// A Docker engine, connected. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -197,7 +197,9 @@ impl Docker {
     /// A failure of this engine: what was asked, and what it said.
     pub(super) fn failed(&self, what: &str, error: bollard::errors::Error) -> Error {
         use bollard::errors::Error as Why;
-        if let Some(reason) = self.door.reason(&error) {
+        let cut_off = self.door.reason(&error);
+        // of what was lost the rest is told below
+        if let Some(reason) = cut_off.filter(|reason| reason.kind() != Kind::Lost) {
             let said = Error::failed(format!("{what}: {reason}"));
             return reason
                 .hints()
