@@ -373,10 +373,10 @@ fn who_follows_says_that_an_engine_is_silent_and_goes_on() {
         let hostile = Hostile::start(sandbox.home(), move |_, at| {
             at.ends_with(path).then(|| Deed::Freeze(first.clone()))
         });
+        let url = hostile.url();
+        let words = [&["-H", &url], arguments].concat();
         let mut child = sandbox
-            .command("timeout")
-            .args(["120", env!("CARGO_BIN_EXE_devnet"), "-H", &hostile.url()])
-            .args(arguments)
+            .devnet_command(&words)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::piped())
             .spawn()
