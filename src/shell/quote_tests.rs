@@ -11,6 +11,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::quote;
 use crate::host::process;
+#[cfg(unix)]
+use crate::settings::Environment;
 
 /// What shells trip over, more often than chance would bring it.
 fn value() -> impl Strategy<Value = String> {
@@ -21,6 +23,15 @@ fn value() -> impl Strategy<Value = String> {
         // bytes that shells of old keep for themselves, in characters of two, three and four
         1 => "[\\\\\"$ \u{a0}àĠ†杠👠\u{7f}\u{80}\u{ff}]{0,6}",
     ]
+}
+
+/// A shell of this computer; in CI, one that is not here fails the test.
+#[cfg(unix)]
+fn here(shell: &str) -> Option<std::path::PathBuf> {
+    let found = which::which(shell).ok();
+    let ci = Environment::of_process().has("CI");
+    assert!(found.is_some() || !ci, "this test needs {shell}");
+    found
 }
 
 /// What a shell says to a script; one that does not end (csh has such words) fails the case.
@@ -45,7 +56,7 @@ async fn run(program: &Path, arguments: &[&str], script: &str) -> process::Caugh
 /// Each value twice through a shell, as `eval "$(...)"` and as `eval $(...)` take it.
 #[cfg(unix)]
 fn through(shell: &str, statement: impl Fn(&str) -> String) {
-    let Ok(program) = which::which(shell) else {
+    let Some(program) = here(shell) else {
         return;
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,7 +120,7 @@ fn csh_and_tcsh_read_back_what_was_quoted() {
         .build()
         .unwrap();
     for shell in ["tcsh", "bsd-csh"] {
-        let Ok(program) = which::which(shell) else {
+        let Some(program) = here(shell) else {
             continue;
         };
         let config = Config {

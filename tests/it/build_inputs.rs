@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 
 use crate::support::build::Build;
 use crate::support::registry::Registry;
-use crate::support::{Output, missing};
+use crate::support::{Output, missing, until};
 
 #[test]
 fn a_dockerfile_on_stdin_builds_with_a_folder_or_with_nothing() {
@@ -212,9 +212,9 @@ fn a_step_can_use_an_ssh_key_without_seeing_it() {
         .spawn()
         .unwrap();
     // the file is there a moment before somebody listens
-    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-        std::thread::yield_now();
-    }
+    until("the agent listens", || {
+        std::os::unix::net::UnixStream::connect(&socket).is_ok()
+    });
     let mut add = build.sandbox.command("ssh-add");
     Output::of(add.env("SSH_AUTH_SOCK", &socket).arg(&key)).ok();
     let output = run(&format!("default={}", socket.display()));

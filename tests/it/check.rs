@@ -145,10 +145,14 @@ impl<'a> Town<'a> {
         let mut command = vec!["/usr/bin/perl", "-e", LISTEN];
         command.extend(listens);
         let id = self.start(&flags, &command);
-        while !self.docker(&["logs", &id]).contains("open") {
-            let state = self.docker(&["inspect", "-f", "{{.State.Status}}", &id]);
-            assert_eq!(state.trim(), "running", "{}", self.docker(&["logs", &id]));
-        }
+        until("it listens", || {
+            let open = self.docker(&["logs", &id]).contains("open");
+            if !open {
+                let state = self.docker(&["inspect", "-f", "{{.State.Status}}", &id]);
+                assert_eq!(state.trim(), "running", "{}", self.docker(&["logs", &id]));
+            }
+            open
+        });
         let made = self.pods.get_mut(pod).unwrap();
         made.containers.insert(name.into(), id);
     }
@@ -506,15 +510,13 @@ fn a_check_that_is_stopped_leaves_nothing_and_its_probes_have_no_power() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let probe = loop {
-            if let Some(id) = probes(&["status=running"]).first() {
-                break id.clone();
-            }
-            assert!(
-                child.try_wait().unwrap().is_none(),
-                "it ended before it asked"
-            );
-        };
+        until("it asks", || {
+            let ended = child.try_wait().unwrap().is_some();
+            let asks = !probes(&["status=running"]).is_empty();
+            assert!(asks || !ended, "it ended before it asked");
+            asks
+        });
+        let probe = probes(&["status=running"]).remove(0);
         let seen = docker(&ground, "node", &["inspect", &probe]);
         let kill = format!("kill -{signal} {}", child.id());
         Output::of(sandbox.command("sh").args(["-c", &kill])).ok();

@@ -168,9 +168,7 @@ fn certificates_foreign_refused_missing_and_for_another_address_are_told_apart()
     assert_eq!(findings(&sandbox, &[]), Vec::<Value>::new());
     drop(relay);
     // a way to the node that its certificate does not name
-    let Ok(listener) = TcpListener::bind("127.0.0.9:0") else {
-        return;
-    };
+    let listener = TcpListener::bind("127.0.0.9:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
@@ -207,15 +205,9 @@ fn certificates_that_end_soon_or_have_ended_are_told() {
     assert_eq!(finding["severity"], "warning");
     has(&finding, "message", "cert.pem");
     has(&finding, "fix", &format!("minikube delete -p {name} &&"));
-    client("0");
-    // it ends within the second that it was made in
-    let found = loop {
-        let found = findings(&sandbox, &[]);
-        if codes(&found).contains(&"certificate-expired") {
-            break found;
-        }
-        assert_eq!(codes(&found), ["certificate-expiring"]);
-    };
+    client("-1");
+    let found = findings(&sandbox, &[]);
+    assert!(codes(&found).contains(&"certificate-expired"), "{found:?}");
     has(&found[0], "message", "`cert.pem` has expired");
     cluster.certs(&right);
     assert_eq!(findings(&sandbox, &[]), Vec::<Value>::new());
@@ -231,10 +223,7 @@ fn an_engine_whose_certificate_has_expired_is_told() {
         "openssl req -new -newkey rsa:2048 -nodes -keyout key.pem -subj /O=node -out request.pem
          echo 'subjectAltName=IP:127.0.0.4' >extensions
          openssl x509 -req -in request.pem -CA \"$1/ca.pem\" -CAkey \"$1/ca-key.pem\" -set_serial 7 \
-           -days 0 -extfile extensions -out cert.pem
-         # it is good to the end of the second that it was made in
-         made=$(date +%s)
-         until [ $(date +%s) -gt $made ]; do sleep 0.05; done",
+           -days -1 -extfile extensions -out cert.pem",
         &[&right],
     );
     let address = format!("127.0.0.4:{}", free_port());

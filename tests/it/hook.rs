@@ -82,8 +82,7 @@ fn here(program: &str) -> bool {
     let found = ["/usr/bin", "/usr/local/bin"]
         .iter()
         .any(|folder| Path::new(folder).join(program).exists());
-    // no distribution's package: tested where it is
-    if !found && program != "nu" {
+    if !found {
         missing(program);
     }
     found

@@ -234,7 +234,7 @@ fn parts_of_a_log_are_what_was_asked_for() {
     assert_eq!(logs(&["--since", "1h", "--until", times[0]]), "line 1\n");
     assert_eq!(logs(&["--until", "1h"]), "");
     kubelet.docker(&["restart", "-t", "0", &id]);
-    while logs(&[]).lines().count() < 6 {}
+    until("it says it all again", || logs(&[]).lines().count() == 6);
     assert_eq!(logs(&["--since-restart"]), "line 1\nline 2\nline 3\n");
     // a container that has ended, as an init container has, is shown with the others
     let init = kubelet.script("init", 0, &pause, &[], "echo from init");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Output, Sandbox};
+use super::{Output, Sandbox, until};
 
 /// An engine beside those of the ground, gone with its data when this is dropped.
 pub(crate) struct Engine {
@@ -197,9 +197,9 @@ impl Engine {
     pub(crate) fn again(&self) {
         let pid = self.folder().join("pid");
         if let Ok(old) = std::fs::read_to_string(&pid) {
-            while Path::new(&format!("/proc/{}", old.trim())).exists() {
-                std::thread::yield_now();
-            }
+            until("the killed engine is gone", || {
+                !Path::new(&format!("/proc/{}", old.trim())).exists()
+            });
             // one that was told to end has removed it itself
             let _removed = std::fs::remove_file(&pid);
         }

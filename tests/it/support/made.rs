@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Output, Sandbox, busybox_image, docker};
+use super::{Output, Sandbox, busybox_image, docker, until};
 
 /// A pod shaped as the kubelet makes it, gone with the test.
 pub(crate) struct Made<'a> {
@@ -138,15 +138,14 @@ impl<'a> Made<'a> {
 
     /// Waits until a container has printed a text.
     pub(crate) fn until_it_says(&self, id: &str, text: &str) {
-        loop {
+        until(&format!("container {id} says `{text}`"), || {
             // asked first: what it printed before its end is there when it has ended
             let state = self.docker(&["inspect", "-f", "{{.State.Status}}", id]);
             let logs = docker(self.ground, self.engine, &["logs", id]);
-            if logs.stdout.contains(text) || logs.stderr.contains(text) {
-                return;
-            }
-            assert_eq!(state.trim(), "running", "{logs}");
-        }
+            let said = logs.stdout.contains(text) || logs.stderr.contains(text);
+            assert!(said || state.trim() == "running", "{logs}");
+            said
+        });
     }
 
     pub(crate) fn host(&self) -> String {

@@ -16,6 +16,7 @@ pub(crate) mod replay;
 pub(crate) mod rewriting;
 pub(crate) mod source;
 pub(crate) mod tripwire;
+mod watchdog;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -111,6 +112,7 @@ impl Sandbox {
             reason = "this is where tests start programs"
         )]
         let mut command = Command::new(program);
+        watchdog::watch();
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -181,6 +183,7 @@ pub(crate) fn docker(ground: &Path, engine: &str, arguments: &[&str]) -> Output 
         reason = "this is where tests start programs"
     )]
     let mut command = Command::new("docker");
+    watchdog::watch();
     command
         .args([
             "-H",
@@ -238,7 +241,7 @@ pub(crate) fn busybox_image(ground: &Path, engine: &str) -> String {
 /// Asks again and again until it is so; what never comes true fails the test instead of holding it up
 /// for ever.
 #[track_caller]
-pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !is_so() {
         assert!(

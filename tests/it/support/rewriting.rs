@@ -82,12 +82,31 @@ impl Rewriting {
         Self::holding_after(folder, engine, 0, hold, change)
     }
 
+    /// Changes also what a container says to whoever is attached to it: each line of JSON.
+    pub(crate) fn with_streams(
+        folder: &Path,
+        engine: PathBuf,
+        change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(folder, engine, (0, None), true, change)
+    }
+
     /// Lets so many such moments pass, and holds up the next.
     pub(crate) fn holding_after(
         folder: &Path,
         engine: PathBuf,
         passing: usize,
         hold: Option<Hold>,
+        change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(folder, engine, (passing, hold), false, change)
+    }
+
+    fn serve(
+        folder: &Path,
+        engine: PathBuf,
+        (passing, hold): (usize, Option<Hold>),
+        streams: bool,
         change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
     ) -> Self {
         let socket = folder.join("rewriting.sock");
@@ -105,7 +124,9 @@ impl Rewriting {
             for client in listener.incoming() {
                 let (client, engine) = (client.unwrap(), engine.clone());
                 let (change, held) = (change.clone(), held.clone());
-                std::thread::spawn(move || pass(client, &engine, &*change, Option::as_ref(&held)));
+                std::thread::spawn(move || {
+                    pass(client, &engine, &*change, streams, Option::as_ref(&held));
+                });
             }
         });
         Self {
@@ -175,7 +196,38 @@ fn body(from: &mut BufReader<UnixStream>, head: &str) -> Vec<u8> {
     whole
 }
 
-fn pass(client: UnixStream, engine: &Path, change: &Change, held: Option<&Held>) {
+/// Passes an attached container's frames on, each of whole lines.
+fn pass_frames(
+    path: &str,
+    from: &mut impl std::io::Read,
+    to: &mut impl std::io::Write,
+    change: &Change,
+) -> std::io::Result<()> {
+    let mut lines: [Vec<u8>; 3] = Default::default();
+    let mut head = [0; 8];
+    while from.read_exact(&mut head).is_ok() {
+        let [kind, _, _, _, length @ ..] = head;
+        let mut piece = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+        from.read_exact(&mut piece)?;
+        let line = &mut lines[usize::from(kind)];
+        line.extend(piece);
+        if line.ends_with(b"\n") {
+            let mut told = std::mem::take(line);
+            if let Ok(mut value) = serde_json::from_slice::<Value>(&told) {
+                change(path, &mut value);
+                told = format!("{value}\n").into_bytes();
+            }
+            let length = u32::try_from(told.len()).unwrap().to_be_bytes();
+            to.write_all(&[kind, 0, 0, 0])?;
+            to.write_all(&length)?;
+            to.write_all(&told)?;
+        }
+    }
+    assert!(lines.iter().all(Vec::is_empty), "a line has no end");
+    Ok(())
+}
+
+fn pass(client: UnixStream, engine: &Path, change: &Change, streams: bool, held: Option<&Held>) {
     let server = UnixStream::connect(engine).unwrap();
     let (mut to_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
@@ -203,7 +255,11 @@ fn pass(client: UnixStream, engine: &Path, change: &Change, held: Option<&Held>)
                 let _cut = std::io::copy(&mut client, &mut to_server);
                 let _closed = to_server.shutdown(std::net::Shutdown::Write);
             });
-            let _cut = std::io::copy(&mut server, &mut to_client);
+            let _cut = if streams && path.ends_with("/attach") {
+                pass_frames(path, &mut server, &mut to_client, change)
+            } else {
+                std::io::copy(&mut server, &mut to_client).map(drop)
+            };
             let _closed = to_client.shutdown(std::net::Shutdown::Write);
             return;
         }

@@ -284,3 +284,28 @@ pub(crate) fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSe
     found.sort_by_key(|circle| std::cmp::Reverse(circle.len()));
     found
 }
+
+/// The code of every test: the files of these tests, and the unit tests beside the program.
+pub(crate) fn tests() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut found = BTreeMap::new();
+    for folder in ["", "support"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().display().to_string();
+                let text = fs::read_to_string(&path).unwrap();
+                found.insert(format!("tests/it/{name}"), code(&text));
+            }
+        }
+    }
+    for (name, text) in files() {
+        let program = match is_tests(&name) {
+            true => 0,
+            false => code_of_the_program(&text).len(),
+        };
+        let tests = code(&text)[program..].to_owned();
+        found.insert(format!("src/{name}"), tests);
+    }
+    found
+}
