@@ -410,7 +410,7 @@ fn a_network_that_only_a_mount_keeps_is_leaked_after_a_minute_and_the_nodes_own_
     let (seen, pinned) = (shifted.clone(), [pin.inode, own]);
     let engine = ground.join("node.sock");
     let later = Rewriting::with_streams(folder.path(), engine, move |path, said| {
-        let all = said["pinned"].as_array_mut();
+        let all = said.get_mut("pinned").and_then(Value::as_array_mut);
         for one in all
             .into_iter()
             .flatten()

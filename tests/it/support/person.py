@@ -20,7 +20,7 @@ expect(b"# ")
 os.write(fd, b"busybox stty size\n"); expect(b"33 101")
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 50, 0, 0)); os.kill(pid, signal.SIGWINCH)
 os.write(fd, b"while ! busybox stty size | busybox grep '20 50'; do :; done; echo resized$((1+1))\n"); expect(b"resized2")
-os.write(fd, b"busybox sleep 60\n"); time.sleep(0.3); os.write(fd, b"\x03")
+os.write(fd, b"echo begun$((1+1)); busybox sleep 60\n"); expect(b"begun2"); os.write(fd, b"\x03")
 os.write(fd, b"echo still$((1+1))\n"); expect(b"still2")
 os.write(fd, b"(exit 5)\n"); os.write(fd, b"\x04")
 after = None

@@ -3,12 +3,15 @@
 # program ended, and how often it changed to another screen and back.
 import os, pty, sys, time, fcntl, termios, struct, select, subprocess
 first, second, program = sys.argv[1], sys.argv[2], sys.argv[3:]
+sized, size = os.pipe()
 pid, fd = pty.fork()
 if pid == 0:
-    time.sleep(0.2)
+    # it starts when its terminal has its size
+    os.close(size); os.read(sized, 1)
     os.execv(program[0], program)
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
 before = termios.tcgetattr(fd)
+os.close(size)
 seen = everything = b""
 def read():
     global seen, everything

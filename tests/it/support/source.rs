@@ -292,11 +292,13 @@ pub(crate) fn tests() -> BTreeMap<String, String> {
     for folder in ["", "support"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&root).unwrap().display().to_string();
-                let text = fs::read_to_string(&path).unwrap();
-                found.insert(format!("tests/it/{name}"), code(&text));
-            }
+            let code = match path.extension().and_then(|extension| extension.to_str()) {
+                Some("rs") => code(&fs::read_to_string(&path).unwrap()),
+                Some("py") => fs::read_to_string(&path).unwrap(),
+                _ => continue,
+            };
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            found.insert(format!("tests/it/{name}"), code);
         }
     }
     for (name, text) in files() {
