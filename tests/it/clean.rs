@@ -83,6 +83,12 @@ impl Place {
         names
     }
 
+    fn running(&self) -> Vec<String> {
+        let mut names = self.containers();
+        names.retain(|name| name.ends_with(" running"));
+        names
+    }
+
     fn own(&self, what: &str) -> String {
         let names = self.docker(&["ps", "-a", "--format", "{{.Names}}"]);
         let own = names.lines().filter(|name| name.starts_with(what));
@@ -249,7 +255,7 @@ fn what_another_terminal_uses_stays_and_goes_when_it_has_ended() {
     let file = file.display().to_string();
     let mut living = vec![
         place.begin(&["lab", "up", &file]),
-        place.begin(&["watch"]),
+        place.begin(&["pods", "--watch", "-o", "json"]),
         place.begin(&[
             "shell",
             "web",
@@ -266,20 +272,16 @@ fn what_another_terminal_uses_stays_and_goes_when_it_has_ended() {
     until("they are at work", || {
         ["devnet_wait_", "devnet-look-", "devnet-shell-"]
             .iter()
-            .all(|what| {
-                let own = place.own(what);
-                !own.is_empty()
-                    && place.docker(&["inspect", "-f", "{{.State.Status}}", &own]) == "running"
-            })
+            .all(|what| place.running().iter().any(|name| name.starts_with(what)))
     });
-    let before = place.containers();
+    let before = place.running();
     // what looks and shells are made from is not used by them, to a person
     let images = place.devnet(&["images"]).ok();
     assert!(!images.contains("container devnet-"), "{images}");
     let cleaned = place.devnet(&["clean"]);
     assert!(cleaned.stderr.contains("stays"), "{cleaned}");
     assert!(cleaned.stdout.contains("in use"), "{cleaned}");
-    assert_eq!(place.containers(), before);
+    assert_eq!(place.running(), before);
     place.docker(&["network", "inspect", "devnet-lab"]);
     for child in &mut living {
         assert!(child.try_wait().unwrap().is_none());

@@ -9,9 +9,9 @@ use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::owner;
-use crate::lab::label;
 use crate::lab::member::Found;
 use crate::lab::standing::{Kind, Thing};
+use crate::lab::{label, plan};
 
 /// How many things are removed at once.
 const AT_ONCE: usize = 16;
@@ -39,7 +39,14 @@ pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -
     if wanted.is_empty() {
         // also what a killed devnet left that is no pod yet
         let found = engine.own_containers(&[label::POD_UID]).await?;
-        containers(engine, &found.iter().collect::<Vec<_>>()).await?;
+        if !found.is_empty() {
+            containers(engine, &found.iter().collect::<Vec<_>>()).await?;
+            for volume in engine.own_volumes().await? {
+                if !is_in_the_making(&volume.labels) {
+                    remove(engine, &volume).await?;
+                }
+            }
+        }
         tidy(engine).await?;
     }
     if chosen.is_empty() {
@@ -56,6 +63,12 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
             .get(label::POD_UID)
             .is_some_and(|uid| uids.contains(uid))
     };
+    let there = pods(engine).await?;
+    let specs = uids.iter().map(|uid| {
+        let pod = there.iter().find(|pod| pod.uid == *uid);
+        Some((pod?.spec()?, uid))
+    });
+    let specs: Option<Vec<_>> = specs.collect();
     // what was on its way when we stopped making things may appear only now
     for round in 0..3 {
         let found = engine.own_containers(&[label::POD_UID]).await?;
@@ -65,9 +78,18 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
         }
         containers(engine, &ours).await?;
     }
-    for volume in engine.own_volumes().await? {
-        if is_ours(&volume.labels) {
-            engine.remove_volume(&volume.id).await?;
+    if let Some(specs) = specs {
+        for (pod, uid) in specs {
+            for volume in plan::volumes(&pod, uid, "") {
+                engine.remove_volume(&volume.name).await?;
+            }
+        }
+    } else {
+        // an engine that lists its volumes waits for plugins that are dead
+        for volume in engine.own_volumes().await? {
+            if is_ours(&volume.labels) {
+                engine.remove_volume(&volume.id).await?;
+            }
         }
     }
     if engine.own_containers(&[label::POD_UID]).await?.is_empty() {
@@ -76,11 +98,9 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Removes the network, the volumes and the image of a lab that has no pods.
+/// Removes the network and the image of a lab that has no pods.
 async fn tidy(engine: &Engine) -> Result<()> {
-    let (networks, volumes) = futures_util::try_join!(engine.own_networks(), engine.own_volumes())?;
-    let mut things = networks;
-    things.extend(volumes);
+    let mut things = engine.own_networks().await?;
     things.retain(|thing| !is_in_the_making(&thing.labels));
     if !things.is_empty() {
         let emptied = lock::hold(engine, async {

@@ -16,7 +16,7 @@ use crate::lab::{label, plan};
 /// What is done under the lock takes a second; who has it longer, and can't be seen, is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// Longer than a person waits for a devnet that lives and does not get on.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// This process, told from every other. One that was interrupted under the lock takes it again.
 fn token() -> &'static str {

@@ -72,7 +72,7 @@ impl Engine {
         docker.own_networks().await
     }
 
-    /// The volumes that a lab made; with a UID, those of one pod.
+    /// The volumes that a lab made. An engine with a plugin that is dead takes its time.
     pub(crate) async fn own_volumes(&self) -> Result<Vec<Thing>> {
         let Self::Docker(docker) = self;
         docker.own_volumes().await
@@ -184,7 +184,7 @@ impl Docker {
     }
 
     async fn own_volumes(&self) -> Result<Vec<Thing>> {
-        // asked of one driver: a plugin that is dead would be waited for
+        // only these are devnet's; the engine waits for plugins that are dead all the same
         let filters = HashMap::from([("driver", vec!["local"]), ("label", vec![label::NAME])]);
         let options = ListVolumesOptionsBuilder::default()
             .filters(&filters)
