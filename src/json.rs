@@ -36,7 +36,7 @@ pub(crate) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Res
 fn text<T: Serialize + ?Sized>(value: &T, formatter: impl Formatter) -> Result<String> {
     let mut out = Vec::new();
     write(&mut out, value, formatter)?;
-    String::from_utf8(out).map_err(|error| unwritable(error))
+    String::from_utf8(out).map_err(unwritable)
 }
 
 fn write<T: Serialize + ?Sized>(

@@ -56,7 +56,7 @@ fn find<'c>(root: &'c clap::Command, words: &[String]) -> Result<&'c clap::Comma
             let error = Error::usage(format!("`{name}` has no command `{}`", word.escape_debug()));
             match known.as_slice() {
                 [] => error,
-                known => error.hint(format!("there are: {}", listed(&known, MANY))),
+                known => error.hint(format!("there are: {}", listed(known, MANY))),
             }
         })?;
     }

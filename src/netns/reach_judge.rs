@@ -100,13 +100,13 @@ fn said_once(findings: Vec<Broken>) -> Vec<Broken> {
         rest.strip_prefix(": ").map(str::to_owned)
     };
     let of_one = std::cell::Cell::new(0_usize);
-    let groups = grouped(findings, |one| match without_pod(one) {
-        Some(text) => (one.code, text, one.hint.clone(), 0),
-        // of no pod: equal to no other
-        None => {
-            of_one.set(of_one.get() + 1);
-            (one.code, String::new(), None, of_one.get())
+    let groups = grouped(findings, |one| {
+        if let Some(text) = without_pod(one) {
+            return (one.code, text, one.hint.clone(), 0);
         }
+        // of no pod: equal to no other
+        of_one.set(of_one.get() + 1);
+        (one.code, String::new(), None, of_one.get())
     });
     groups
         .into_iter()

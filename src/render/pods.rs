@@ -225,6 +225,9 @@ fn own_network(container: &Container, style: Style) -> Cell {
     Cell::empty()
 }
 
+/// How many ports a line bears.
+const SHOWN: usize = 12;
+
 /// What a container (or the whole pod) listens on: `80`, `53/udp`, `9090 lo`.
 fn listening(pod: &Pod, container: Option<&str>, style: Style) -> String {
     let Some(sockets) = &pod.sockets else {
@@ -258,8 +261,6 @@ fn listening(pod: &Pod, container: Option<&str>, style: Style) -> String {
             format!("{port}{proto}{scope}")
         })
         .collect();
-    /// How many ports a line bears.
-    const SHOWN: usize = 12;
     if texts.len() > SHOWN + 1 {
         let more = texts.len() - SHOWN;
         texts.truncate(SHOWN);

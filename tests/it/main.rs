@@ -49,6 +49,7 @@ mod logs_broken;
 mod logs_follow;
 mod new;
 mod peers_killed;
+mod podman;
 mod pods;
 mod pods_bad_input;
 mod pods_findings;

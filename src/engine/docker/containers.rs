@@ -115,6 +115,7 @@ impl Docker {
         self.api
             .list_containers(Some(options))
             .await
+            .or_else(super::states::read_again)
             .map_err(|error| self.failed("listing containers", error))
     }
 

@@ -22,6 +22,7 @@ mod probe;
 pub(crate) mod probe_images;
 mod reach;
 pub(crate) mod snap;
+mod states;
 pub(crate) mod store;
 
 use std::sync::Arc;
@@ -159,6 +160,7 @@ impl Docker {
             .api
             .inspect_container(container, None)
             .await
+            .or_else(states::read_again)
             .map_err(|error| self.failed(&what, error))?;
         let mut published = Published {
             state: found

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListNetworksOptionsBuilder, ListVolumesOptionsBuilder};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -91,13 +92,16 @@ impl Docker {
         labels: &[&str],
         states: &[&str],
     ) -> Result<Vec<Found>> {
-        let mut filters = HashMap::from([("label", [&[label::NAME], labels].concat())]);
-        if !states.is_empty() {
-            filters.insert("status", states.to_vec());
-        }
+        let filters = HashMap::from([("label", [&[label::NAME], labels].concat())]);
+        // states are no filter: podman knows no `dead`, and fails when it is asked for
+        let is_wanted = |one: &ContainerSummary| {
+            let state = one.state.map(|state| state.to_string());
+            states.is_empty() || state.is_some_and(|state| states.contains(&state.as_str()))
+        };
         let listed = self.listed(&filters).await?;
         // an engine that does not filter must not lose a container by it
-        let ids = listed.into_iter().filter_map(|one| {
+        let listed = listed.into_iter().filter(is_wanted);
+        let ids = listed.filter_map(|one| {
             let labels: Labels = one.labels?.into_iter().collect();
             let name = one.names?.into_iter().next()?;
             owned::claims(name.trim_start_matches('/'), &labels).then_some(one.id?)

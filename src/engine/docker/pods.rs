@@ -287,6 +287,7 @@ impl Docker {
             .api
             .inspect_container(&id, None::<InspectContainerOptions>)
             .await
+            .or_else(super::states::read_again)
         {
             Ok(answer) => Ok(Some(answer)),
             Err(bollard::errors::Error::DockerResponseServerError {

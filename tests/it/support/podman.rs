@@ -1,51 +1,106 @@
-//! podman's Docker API, served for one test.
+//! A podman of a test's own, whose Docker API listens on a socket; only where the ground's
+//! namespaces keep it apart from the computer's.
 
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use super::{Sandbox, missing, until};
+use super::{Output, Sandbox, until};
 
-/// The service, with a store of its own; gone with the test.
+/// The service; it ends with the test, and its containers with it.
 pub(crate) struct Podman {
-    service: Child,
     /// Its configuration and its store.
-    sandbox: Sandbox,
+    folder: tempfile::TempDir,
+    service: Child,
+    pub(crate) socket: PathBuf,
 }
 
 impl Podman {
-    /// Serves `podman.sock` in the ground; `None` where podman is not there.
+    /// Starts it; its socket is `podman.sock` in the ground. `None` where podman is not there.
     pub(crate) fn start(ground: &Path) -> Option<Self> {
+        Self::named(ground, "podman")
+    }
+
+    /// The same, whose socket is `NAME.sock` there.
+    pub(crate) fn named(ground: &Path, name: &str) -> Option<Self> {
         if !Path::new("/usr/bin/podman").exists() {
-            missing("podman");
+            super::missing("podman");
             return None;
         }
-        let sandbox = Sandbox::bare();
-        let path = |name: &str| sandbox.home().join(name).display().to_string();
-        let socket = ground.join("podman.sock");
-        // no systemd is asked for anything
-        let config = "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nruntime = \"runc\"\n";
-        std::fs::write(path("containers.conf"), config).unwrap();
-        let mut command = sandbox.command("podman");
-        command
-            .env("CONTAINERS_CONF", path("containers.conf"))
-            .args(["--root", &path("root"), "--runroot", &path("run")])
-            .args(["--tmpdir", &path("tmp"), "--storage-driver", "vfs"])
+        let folder = tempfile::tempdir_in(ground).unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir(path("tmp")).unwrap();
+        let engine = format!(
+            "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nruntime = \"runc\"\nlock_type = \"file\"\ntmp_dir = \"{}\"\n[network]\nnetwork_config_dir = \"{}\"\n",
+            path("libpod"),
+            path("networks")
+        );
+        std::fs::write(path("containers.conf"), engine).unwrap();
+        let storage = format!(
+            "[storage]\ndriver = \"vfs\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n",
+            path("root"),
+            path("run")
+        );
+        std::fs::write(path("storage.conf"), storage).unwrap();
+        let socket = ground.join(format!("{name}.sock"));
+        let service = program(folder.path())
             .args(["system", "service", "--time", "0"])
             .arg(format!("unix://{}", socket.display()))
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let service = command.spawn().unwrap();
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let podman = Self {
+            folder,
+            service,
+            socket,
+        };
         until("podman listens", || {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+            std::os::unix::net::UnixStream::connect(&podman.socket).is_ok()
         });
-        Some(Self { service, sandbox })
+        Some(podman)
+    }
+
+    /// Runs podman's own program beside it.
+    pub(crate) fn podman(&self, arguments: &[&str]) -> String {
+        Output::of(program(self.folder.path()).args(arguments)).ok()
+    }
+
+    /// devnet against it, with a home of its own.
+    pub(crate) fn devnet(&self, arguments: &[&str]) -> Output {
+        let url = format!("unix://{}", self.socket.display());
+        Sandbox::bare().devnet(&[&["-H", &url], arguments].concat())
+    }
+
+    /// An image that holds busybox.
+    pub(crate) fn busybox(&self) -> String {
+        let context = self.folder.path().join("tmp").join("busybox");
+        std::fs::create_dir_all(&context).unwrap();
+        std::fs::copy("/bin/busybox", context.join("busybox")).unwrap();
+        let file =
+            "FROM scratch\nCOPY busybox /bin/busybox\nCMD [\"/bin/busybox\",\"sleep\",\"3600\"]\n";
+        std::fs::write(context.join("Dockerfile"), file).unwrap();
+        let name = "localhost/busybox:test".to_owned();
+        self.podman(&["build", "-q", "-t", &name, &context.display().to_string()]);
+        name
     }
 }
 
 impl Drop for Podman {
     fn drop(&mut self) {
+        // storage is mounted as long as containers are there
+        let _ended = Output::of(program(self.folder.path()).args(["rm", "-fa", "-t", "0"]));
         let _ended = self.service.kill();
         let _ended = self.service.wait();
-        assert!(self.sandbox.home().exists());
     }
+}
+
+fn program(folder: &Path) -> Command {
+    let mut podman = Sandbox::bare().command("/usr/bin/podman");
+    podman
+        .current_dir(folder)
+        .env("CONTAINERS_CONF", folder.join("containers.conf"))
+        .env("CONTAINERS_STORAGE_CONF", folder.join("storage.conf"))
+        .env("HOME", folder)
+        .env("TMPDIR", folder.join("tmp"));
+    podman
 }

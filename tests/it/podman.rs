@@ -1,0 +1,94 @@
+//! The Docker API of a real podman, where it differs from Docker's.
+
+use serde_json::{Value, json};
+
+use crate::support::podman::Podman;
+use crate::support::rewriting::Rewriting;
+use crate::support::{Sandbox, docker, ground};
+
+#[test]
+fn containers_on_which_others_depend_are_removed_after_those() {
+    let Some(ground) = ground() else { return };
+    let Some(podman) = Podman::named(&ground, "podman-removes") else {
+        return;
+    };
+    let up = podman.devnet(&["lab", "up"]).ok();
+    assert!(up.contains("pod/default/web up"), "{up}");
+    assert_eq!(
+        podman.devnet(&["lab", "down"]).ok(),
+        "pod/default/web down\n"
+    );
+    assert_eq!(podman.podman(&["ps", "-aq"]), "");
+    assert_eq!(podman.podman(&["images", "-q"]), "");
+    podman.devnet(&["lab", "up"]).ok();
+    podman.devnet(&["clean"]).ok();
+    assert_eq!(podman.podman(&["ps", "-aq"]), "");
+}
+
+#[test]
+fn states_that_only_podman_knows_hide_neither_images_nor_pods() {
+    let Some(ground) = ground() else { return };
+    let Some(podman) = Podman::named(&ground, "podman-tells") else {
+        return;
+    };
+    let image = podman.busybox();
+    podman.podman(&["run", "-d", "--name", "runs", "--network=none", &image]);
+    podman.podman(&["create", "--name", "waits", &image]);
+    let new = podman.podman(&["create", &image]);
+    let all = podman.devnet(&["images", "-o", "json"]).ok();
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(all[0]["names"], json!([image]), "{all:#}");
+    let users = all[0]["containers"].as_array().unwrap();
+    for name in ["runs", "waits"] {
+        assert!(users.contains(&json!(name)), "{all:#}");
+    }
+    let (folder, socket) = (tempfile::tempdir().unwrap(), podman.socket.clone());
+    let short = new.trim()[..12].to_owned();
+    // between an end and its tidying up podman says `stopped`, of a new one `configured`
+    let proxy = Rewriting::new(folder.path(), socket, move |path, body| {
+        if path.ends_with("/containers/json") {
+            for one in body.as_array_mut().unwrap() {
+                one["State"] = json!("stopped");
+            }
+        } else if path.contains("/containers/") && body["State"].is_object() {
+            let is_new = body["Id"].as_str().unwrap().starts_with(&short);
+            body["State"]["Status"] = json!(if is_new { "configured" } else { "stopped" });
+        }
+    });
+    let devnet = |arguments: &[&str]| {
+        Sandbox::bare()
+            .devnet(&[&["-H", &proxy.url()], arguments].concat())
+            .ok()
+    };
+    assert!(devnet(&["images"]).contains(&image));
+    let pods: Value =
+        serde_json::from_str(&devnet(&["pods", "--all", "--no-probe", "-o", "json"])).unwrap();
+    let state = |name: &str| {
+        let pods = pods["pods"].as_array().unwrap();
+        let pod = pods.iter().find(|pod| pod["name"] == name).unwrap();
+        pod["containers"][0]["state"].clone()
+    };
+    assert_eq!(state("runs"), "exited");
+}
+
+#[test]
+fn a_state_that_docker_has_no_word_for_hides_no_image() {
+    let Some(ground) = ground() else {
+        return;
+    };
+    let image = crate::support::busybox_image(&ground, "node");
+    let id = docker(&ground, "node", &["create", &image, "/bin/busybox", "true"]).ok();
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Rewriting::new(folder.path(), ground.join("node.sock"), |path, body| {
+        if path.ends_with("/containers/json") {
+            for one in body.as_array_mut().unwrap() {
+                one["State"] = json!("stopped");
+            }
+        } else if path.contains("/containers/") && body["State"].is_object() {
+            body["State"]["Status"] = json!("stopped");
+        }
+    });
+    let output = Sandbox::bare().devnet(&["-H", &proxy.url(), "images"]);
+    docker(&ground, "node", &["rm", id.trim()]).ok();
+    assert!(output.ok().contains(&image));
+}
