@@ -424,6 +424,7 @@ fn a_test_that_returns_early_has_said_why() {
         "Lab::new()",
         "Tried::new(",
         "Sshd::start(",
+        "Podman::named(",
         "Podman::start(",
         "pod(",
         "calls(",
