@@ -273,7 +273,11 @@ fn without_tests(name: &str, text: &str) -> String {
     if source::is_tests(name) {
         return String::new();
     }
-    let ends = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\n#["];
+    let ends = [
+        "#[cfg(test)]\nmod tests",
+        "#[cfg(test)]\n#[",
+        "#[cfg(all(test, ",
+    ];
     let end = ends.iter().filter_map(|mark| text.find(mark)).min();
     let text = &text[..end.unwrap_or(text.len())];
     text.lines()
