@@ -8,7 +8,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use crate::error::{Error, Result};
 
 /// Aliases may repeat aliases; a small file must not become a large tree.
-const MOST_NODES: usize = 200_000;
+const MOST_NODES: usize = 100_000;
 /// No manifest is that deep; deeper ones would exhaust the stack.
 const DEEPEST: usize = 100;
 
