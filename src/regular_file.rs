@@ -208,7 +208,8 @@ pub(crate) fn open_below(root: &Path, relative: &str) -> io::Result<(File, u64)>
     open(&path)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::symlink;
 
