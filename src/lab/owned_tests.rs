@@ -1,3 +1,5 @@
+//! Tests of `owned.rs`: what is devnet's and what only says so.
+
 use super::*;
 
 const UID: &str = "01234567-89ab-4cde-8f01-23456789abcd";
