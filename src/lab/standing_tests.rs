@@ -1,3 +1,5 @@
+//! Tests of `standing.rs`: what of devnet's own is still in use.
+
 use super::*;
 
 const LIVES: &str = "lives";
