@@ -36,8 +36,9 @@ struct Addresses {
 impl<'e> Stage<'e> {
     /// Sees to the network and the image; `pods` are those that are there already.
     pub(super) async fn ready(engine: &'e Engine, pods: &[LabPod]) -> Result<Self> {
-        let (probe, info, network) =
-            futures_util::try_join!(engine.probe_image(), engine.info(), network(engine))?;
+        // the lock under which a network is made needs the image
+        let probe = engine.probe_image().await?;
+        let (info, network) = futures_util::try_join!(engine.info(), network(engine))?;
         let mut addresses = network;
         addresses.taken.extend(member::addresses(pods));
         Ok(Self {

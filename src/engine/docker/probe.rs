@@ -28,7 +28,12 @@ impl Engine {
             .map_err(|error| Error::failed("the probe's image could not be made").because(error))?;
         if !self.has_image(&image.reference).await? {
             let Self::Docker(docker) = self;
-            docker.load_archive(image.archive).await?;
+            // containerd's store refuses the second of two at the same time
+            if let Err(error) = docker.load_archive(image.archive).await
+                && !self.has_image(&image.reference).await?
+            {
+                return Err(error);
+            }
         }
         Ok(image.reference)
     }
