@@ -31,9 +31,12 @@ pub(crate) fn named(environment: &Environment) -> Result<Option<Endpoint>> {
     let Some(url) = environment.text("CONTAINER_HOST")? else {
         return Ok(None);
     };
-    let address = Address::parse(url).map_err(|error| {
-        Error::usage("`CONTAINER_HOST` names no podman that devnet can ask").because(error)
-    })?;
+    let wrong = || Error::usage("`CONTAINER_HOST` names no podman that devnet can ask");
+    // docker takes an address without a scheme, podman does not
+    if !url.contains("://") {
+        return Err(wrong().hint("its addresses look like `unix:///run/podman/podman.sock`"));
+    }
+    let address = Address::parse(url).map_err(|error| wrong().because(error))?;
     let ssh_key = environment
         .path("CONTAINER_SSHKEY")
         .filter(|_| matches!(address, Address::Ssh { .. }));

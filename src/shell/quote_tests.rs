@@ -47,7 +47,7 @@ async fn run(program: &Path, arguments: &[&str], script: &str) -> process::Caugh
         script.as_bytes(),
         &environment,
     );
-    let Ok(caught) = tokio::time::timeout(Duration::from_secs(60), running).await else {
+    let Ok(caught) = tokio::time::timeout(Duration::from_mins(1), running).await else {
         panic!("{} does not end on: {script}", program.display());
     };
     caught.unwrap()

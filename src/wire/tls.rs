@@ -129,18 +129,20 @@ pub(crate) enum Trouble {
     WrongName,
 }
 
+/// What TLS said, where this error is its word.
+pub(crate) fn said<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    error.downcast_ref().or_else(|| {
+        let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+        inner.downcast_ref()
+    })
+}
+
 /// Looks for what TLS said among an error's reasons.
 pub(crate) fn trouble(error: &(dyn std::error::Error + 'static)) -> Option<Trouble> {
     use rustls::CertificateError as Why;
     let mut next = Some(error);
     while let Some(inner) = next {
-        let said = inner.downcast_ref::<rustls::Error>().or_else(|| {
-            inner
-                .downcast_ref::<std::io::Error>()?
-                .get_ref()?
-                .downcast_ref::<rustls::Error>()
-        });
-        if let Some(said) = said {
+        if let Some(said) = said(inner) {
             return match said {
                 rustls::Error::InvalidCertificate(why) => match why {
                     Why::Expired | Why::ExpiredContext { .. } => Some(Trouble::Expired),

@@ -45,7 +45,7 @@ impl<'b> Watching<'b> {
     pub(crate) fn until(&self, wanted: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
-            match self.said.recv_timeout(Duration::from_secs(60)) {
+            match self.said.recv_timeout(Duration::from_mins(1)) {
                 Ok(line) => lines.push(line),
                 Err(error) => panic!("`{wanted}` was not said ({error}): {lines:#?}"),
             }

@@ -282,7 +282,7 @@ fn without_tests(name: &str, text: &str) -> String {
     let text = &text[..end.unwrap_or(text.len())];
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| format!("{line}\n"))
+        .flat_map(|line| [line, "\n"])
         .collect()
 }
 

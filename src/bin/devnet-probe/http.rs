@@ -153,9 +153,9 @@ impl Place {
         let rest = url
             .strip_prefix("http://")
             .ok_or_else(|| format!("`{url}` does not begin with http://"))?;
-        let (authority, path) = rest
-            .find('/')
-            .map_or((rest, "/"), |slash| rest.split_at(slash));
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| {
+            rest.split_at_checked(slash).unwrap_or((rest, "/"))
+        });
         let address = if authority.rsplit_once(':').is_some() {
             authority.to_owned()
         } else {

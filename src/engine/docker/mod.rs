@@ -39,6 +39,7 @@ use crate::docker_env::published::Published;
 use crate::engine::about::{About, Info};
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
+use crate::wire::tls;
 use crate::wire::transport::Dialer;
 
 /// Until the first answer begins, dialling included: a person waits for it.
@@ -319,10 +320,16 @@ fn last_reason(error: bollard::errors::Error) -> Box<dyn std::error::Error + Sen
         return error.into();
     };
     let mut last: &(dyn std::error::Error + 'static) = err;
-    while let Some(inner) = last.source() {
-        last = inner;
+    loop {
+        // kept as it is: the doctor judges it
+        if let Some(tls) = tls::said(last) {
+            return tls.clone().into();
+        }
+        match last.source() {
+            Some(inner) => last = inner,
+            None => return last.to_string().into(),
+        }
     }
-    last.to_string().into()
 }
 
 /// Why the first question to an engine had no answer. The dialer's own reason stands inside

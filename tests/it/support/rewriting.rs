@@ -139,7 +139,7 @@ impl Rewriting {
     /// Waits until what is held up has come.
     pub(crate) fn until_held(&self) {
         self.reached
-            .recv_timeout(std::time::Duration::from_secs(60))
+            .recv_timeout(std::time::Duration::from_mins(1))
             .expect("what is held up comes");
     }
 

@@ -302,9 +302,10 @@ pub(crate) fn tests() -> BTreeMap<String, String> {
         }
     }
     for (name, text) in files() {
-        let program = match is_tests(&name) {
-            true => 0,
-            false => code_of_the_program(&text).len(),
+        let program = if is_tests(&name) {
+            0
+        } else {
+            code_of_the_program(&text).len()
         };
         let tests = code(&text)[program..].to_owned();
         found.insert(format!("src/{name}"), tests);

@@ -7,7 +7,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// Longer than any of them takes on a busy computer.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// Watches over the programs that this process starts, from now on.
 pub(crate) fn watch() {
