@@ -87,6 +87,7 @@ case ${1:-} in
     # plugins are looked for in one place of the computer: an engine with its own sees that alone
     own=()
     if [ -n "${DEVNET_GROUND_PLUGINS:-}" ]; then
+      # shellcheck disable=SC2016  # the inner shell expands them
       own=(unshare --mount sh -c 'mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker && mkdir /run/docker/plugins && mount --bind "$0" /run/docker/plugins && exec "$@"' "$DEVNET_GROUND_PLUGINS")
     fi
     DOCKER_MIN_API_VERSION=${DOCKER_MIN_API_VERSION:-} setsid "${own[@]}" dockerd --config-file "$d/daemon.json" --data-root "$d/data" \

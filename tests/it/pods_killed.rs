@@ -1,6 +1,7 @@
 //! A devnet that is interrupted or killed in the middle of a look: what it made in an engine is gone.
 
 use crate::support::caught::{Caught, MOMENTS};
+use crate::support::engines::Engine;
 use crate::support::made::{Made, tool};
 use crate::support::rewriting::Hold;
 use crate::support::{Sandbox, docker, ground, until};
@@ -61,8 +62,11 @@ fn a_container_that_a_killed_devnet_never_started_is_gone_after_one_command() {
 #[test]
 fn an_image_that_was_brought_for_one_look_goes_with_it() {
     let Some(ground) = ground() else { return };
+    // looks of other tests may use what one brought
+    let engine = Engine::start(&ground, "one-look");
+    let caught_at = |hold| Caught::on(&ground, &engine.name, 0, hold, &["pods"], true);
     // as it should be: nothing stays
-    let mut caught = Caught::at(&ground, Hold::Request("POST", "/start"), &["pods"], true);
+    let mut caught = caught_at(Hold::Request("POST", "/start"));
     assert_ne!(caught.images(), "");
     caught.proxy.release();
     assert_eq!(caught.child.wait().unwrap().code(), Some(0));
@@ -75,7 +79,7 @@ fn an_image_that_was_brought_for_one_look_goes_with_it() {
         if matches!(moment, Hold::Request("PUT", _)) {
             continue; // the image holds the program
         }
-        let mut caught = Caught::at(&ground, moment, &["pods"], true);
+        let mut caught = caught_at(moment);
         assert_ne!(caught.images(), "");
         caught.kill();
         caught.proxy.release();

@@ -21,6 +21,8 @@ pub(crate) const MOMENTS: [Hold; 7] = [
 /// A devnet whose look is held up at one moment.
 pub(crate) struct Caught {
     ground: PathBuf,
+    /// The name of its engine.
+    engine: String,
     pub(crate) child: Child,
     pub(crate) proxy: Rewriting,
     _sandbox: Sandbox,
@@ -39,10 +41,22 @@ impl Caught {
         command: &[&str],
         no_image: bool,
     ) -> Self {
+        Self::on(ground, "node", passing, hold, command, no_image)
+    }
+
+    /// On another engine than the one that tests share.
+    pub(crate) fn on(
+        ground: &Path,
+        engine: &str,
+        passing: usize,
+        hold: Hold,
+        command: &[&str],
+        no_image: bool,
+    ) -> Self {
         let sandbox = Sandbox::bare();
         let proxy = Rewriting::holding_after(
             sandbox.home(),
-            ground.join("node.sock"),
+            ground.join(format!("{engine}.sock")),
             passing,
             Some(hold),
             move |path, body| {
@@ -67,6 +81,7 @@ impl Caught {
         proxy.until_held();
         Self {
             ground: ground.into(),
+            engine: engine.into(),
             child,
             proxy,
             _sandbox: sandbox,
@@ -78,13 +93,13 @@ impl Caught {
         // the name ends in its process's number: other tests look at the same engine
         let name = format!("name=devnet-.*-{}$", self.child.id());
         let all = ["ps", "-a", "--format", "{{.Names}} {{.State}}", "-f", &name];
-        docker(&self.ground, "node", &all).ok()
+        docker(&self.ground, &self.engine, &all).ok()
     }
 
     pub(crate) fn images(&self) -> String {
         let all = docker(
             &self.ground,
-            "node",
+            &self.engine,
             &["images", "--format", "{{.Repository}}"],
         )
         .ok();
@@ -101,7 +116,10 @@ impl Caught {
     }
 
     pub(crate) fn another(&self, command: &[&str]) {
-        let host = format!("unix://{}", self.ground.join("node.sock").display());
+        let host = format!(
+            "unix://{}",
+            self.ground.join(format!("{}.sock", self.engine)).display()
+        );
         Sandbox::bare()
             .devnet(&[&["-H", &host], command].concat())
             .ok();
