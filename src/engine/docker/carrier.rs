@@ -81,7 +81,8 @@ impl Docker {
                 sources.push(Source::Own(current.clone()));
             } else if mark.and_then(|mark| owner::is_gone(mark)) == Some(true) {
                 let engine = Engine::Docker(self.clone());
-                let _gone = engine.remove_image(&image.id).await;
+                // not before its container, whose own label is proved by what its image says
+                let _gone = engine.remove_unused_image(&image.id).await;
             }
         }
         sources.extend(borrowable.into_iter().map(Source::Borrowed));
