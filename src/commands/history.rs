@@ -68,21 +68,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let pods = chosen(&args, &gathered)?;
     let histories = pods
         .iter()
-        .map(|pod| {
-            let of_node: Vec<Life> = gathered
-                .lives
-                .all()
-                .iter()
-                .filter(|life| life.node == pod.node || life.uid == pod.uid)
-                .cloned()
-                .collect();
-            OfPod {
-                node: &pod.node,
-                namespace: &pod.namespace,
-                name: &pod.name,
-                uid: &pod.uid,
-                events: pod::history(&pod.uid, &of_node, &present, gathered.up_since(&pod.node)),
-            }
+        .map(|pod| OfPod {
+            node: &pod.node,
+            namespace: &pod.namespace,
+            name: &pod.name,
+            uid: &pod.uid,
+            events: gathered.past(pod, &present),
         })
         .collect();
     let document = Document {

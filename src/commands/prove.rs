@@ -6,7 +6,7 @@ use crate::commands::invocation::gather::{self, Depth};
 use crate::commands::lab::tell;
 use crate::error::{Error, Result};
 use crate::lab::reading;
-use crate::pod::{self, Life, Lone};
+use crate::pod::{self, Lone};
 
 /// Show what holds for the pods of a cluster, by reading alone; `lab prove` experiments
 #[derive(Debug, clap::Args)]
@@ -34,15 +34,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut past = Vec::new();
     for answered in &gathered.engines {
         let present = pod::present(&answered.facts);
-        let up_since = gathered.up_since(&answered.node);
         let pods = gathered.snapshot.pods.iter();
         for pod in pods.filter(|pod| pod.node == answered.node) {
-            let lives = gathered.lives.all().iter();
-            let of_node: Vec<Life> = lives
-                .filter(|life| life.node == pod.node || life.uid == pod.uid)
-                .cloned()
-                .collect();
-            past.extend(pod::history(&pod.uid, &of_node, &present, up_since));
+            past.extend(gathered.past(pod, &present));
         }
     }
     tell(

@@ -273,14 +273,8 @@ fn without_tests(name: &str, text: &str) -> String {
     if source::is_tests(name) {
         return String::new();
     }
-    let ends = [
-        "#[cfg(test)]\nmod tests",
-        "#[cfg(test)]\n#[",
-        "#[cfg(all(test, ",
-    ];
-    let end = ends.iter().filter_map(|mark| text.find(mark)).min();
-    let text = &text[..end.unwrap_or(text.len())];
-    text.lines()
+    source::program(text)
+        .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| [line, "\n"])
         .collect()

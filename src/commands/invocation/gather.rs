@@ -1,5 +1,7 @@
 //! What commands on pods share: asking the engines and making pods of the answers.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
@@ -10,7 +12,7 @@ use crate::engine::docker::pods::Containers;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, Neighbours, View};
-use crate::pod::{self, Finding, Lone, Node, Pod, Snapshot};
+use crate::pod::{self, Event, Finding, Life, Lone, Node, Pod, Snapshot};
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,16 @@ impl Gathered {
     pub(crate) fn up_since(&self, node: &str) -> Option<Timestamp> {
         let mut nodes = self.snapshot.nodes.iter();
         nodes.find(|one| one.name == node)?.up_since
+    }
+
+    /// What happened to a pod so far; `present` says which containers engines still have.
+    pub(crate) fn past(&self, pod: &Pod, present: &BTreeSet<String>) -> Vec<Event> {
+        let lives = self.lives.all().iter();
+        let of_node: Vec<Life> = lives
+            .filter(|life| life.node == pod.node || life.uid == pod.uid)
+            .cloned()
+            .collect();
+        pod::history(&pod.uid, &of_node, present, self.up_since(&pod.node))
     }
 
     /// Done, or partly: some nodes did not answer.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
-use bollard::models::ImageSummary;
+use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::{
     ImportImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions,
 };
@@ -39,6 +39,17 @@ impl Docker {
             .await
             .map_err(|error| self.failed("listing images", error))
     }
+
+    /// All that the engine says of one image.
+    ///
+    /// # Errors
+    /// Not found when the engine does not have it.
+    pub(super) async fn inspected_image(&self, name: &str) -> Result<ImageInspect> {
+        self.api
+            .inspect_image(name)
+            .await
+            .map_err(|error| self.failed(&format!("image `{name}`"), error))
+    }
 }
 
 impl Engine {
@@ -48,11 +59,7 @@ impl Engine {
     /// Not found when the engine does not have it.
     pub(crate) async fn image(&self, name: &str) -> Result<Image> {
         let Self::Docker(docker) = self;
-        let found = docker
-            .api
-            .inspect_image(name)
-            .await
-            .map_err(|error| docker.failed(&format!("image `{name}`"), error))?;
+        let found = docker.inspected_image(name).await?;
         Ok(Image {
             id: found.id.unwrap_or_default(),
             layers: found
@@ -73,11 +80,7 @@ impl Engine {
     /// What an image is for.
     pub(crate) async fn image_platform(&self, name: &str) -> Result<Platform> {
         let Self::Docker(docker) = self;
-        let found = docker
-            .api
-            .inspect_image(name)
-            .await
-            .map_err(|error| docker.failed(&format!("image `{name}`"), error))?;
+        let found = docker.inspected_image(name).await?;
         Ok(Platform {
             os: found.os.unwrap_or_default(),
             architecture: found.architecture.unwrap_or_default(),

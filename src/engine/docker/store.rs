@@ -77,11 +77,7 @@ impl Engine {
     /// Where an image's layers lie; `None` when its engine does not keep them as overlay2 does.
     pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         let Self::Docker(docker) = self;
-        let found = docker
-            .api
-            .inspect_image(image)
-            .await
-            .map_err(|error| docker.failed(&format!("image `{image}`"), error))?;
+        let found = docker.inspected_image(image).await?;
         let volumes = found.config.and_then(|config| config.volumes);
         Ok(found.graph_driver.and_then(|driver| {
             LayerStore::of(

@@ -98,18 +98,20 @@ fn character(text: &str) -> Option<usize> {
     (quote == '\'').then_some(end + 2)
 }
 
-/// The code of a file without its unit tests.
-pub(crate) fn code_of_the_program(text: &str) -> String {
-    let mut code = code(text);
+/// A file's text before its unit tests.
+pub(crate) fn program(text: &str) -> &str {
     let tests = [
         "#[cfg(test)]\nmod tests",
         "#[cfg(test)]\n#[",
         "#[cfg(all(test",
     ];
-    if let Some(at) = tests.iter().filter_map(|mark| code.find(mark)).min() {
-        code.truncate(at);
-    }
-    code
+    let end = tests.iter().filter_map(|mark| text.find(mark)).min();
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The code of a file without its unit tests.
+pub(crate) fn code_of_the_program(text: &str) -> String {
+    code(program(text))
 }
 
 /// Whether a file is unit tests alone.
