@@ -8,6 +8,7 @@
 // foreign text is no bytes: `get`, `split_once`, `strip_prefix` do not panic inside a character
 #![cfg_attr(not(test), warn(clippy::string_slice))]
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -99,14 +100,14 @@ fn block_on(
             while let Some(text) = noticed.recv().await {
                 context.ui.note(&text);
             }
-            std::future::pending::<()>().await;
+            std::future::pending::<Infallible>().await
         };
         let command = async {
             tokio::select! {
                 // a command that ends at once has nothing to be told
                 biased;
                 outcome = dispatch::run(command, context) => outcome,
-                () = tell => unreachable!("it never ends"),
+                never = tell => match never {},
             }
         };
         let mut command = std::pin::pin!(command);

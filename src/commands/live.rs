@@ -224,7 +224,7 @@ struct Clock {
 impl Clock {
     fn new(info: &Info) -> Self {
         Self {
-            then: pod::timestamp(info.system_time.as_deref()),
+            then: info.now(),
             told: Instant::now(),
         }
     }

@@ -1,5 +1,7 @@
 //! An engine's word on itself and on the machine it runs on.
 
+use jiff::Timestamp;
+
 use crate::error::Result;
 
 /// What an engine says of itself (`/version`).
@@ -31,13 +33,18 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    /// The engine's clock.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        crate::pod::timestamp(self.system_time.as_deref())
+    }
+
     /// The engine's clock, in nanoseconds since 1970.
     ///
     /// # Errors
     /// When it does not tell.
     pub(crate) fn nanoseconds(&self) -> Result<i64> {
-        let now = crate::pod::timestamp(self.system_time.as_deref());
-        now.and_then(|now| i64::try_from(now.as_nanosecond()).ok())
+        self.now()
+            .and_then(|now| i64::try_from(now.as_nanosecond()).ok())
             .ok_or_else(|| crate::error::Error::failed("the engine does not tell its time"))
     }
 }

@@ -243,7 +243,7 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
         }
         seen => seen.transpose()?,
     };
-    let now = pod::timestamp(info.system_time.as_deref());
+    let now = info.now();
     let about = about.clone();
     Ok(examine(engine, &about, name, depth.lone, facts, now, view.as_ref()).await)
 }

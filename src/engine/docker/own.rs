@@ -63,8 +63,7 @@ impl Engine {
 
     /// The engine's own time, which dates what it makes.
     pub(crate) async fn clock(&self) -> Option<jiff::Timestamp> {
-        let info = self.info().await.ok()?;
-        crate::pod::timestamp(info.system_time.as_deref())
+        self.info().await.ok()?.now()
     }
 
     /// The networks that a lab made.
