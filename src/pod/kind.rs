@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::state::{is_up, timestamp};
-use super::{ContainerFacts, Origin};
+use super::{ContainerFacts, Origin, applied};
 
 /// The kubelet starts the app containers of a pod in one go, one within this time of the other,
 /// unless it pulls an image; init containers it starts one after the other's end (or, of a sidecar,
@@ -58,7 +58,6 @@ pub(super) type Declared = BTreeMap<String, &'static str>;
 /// what `kubectl apply` was given, if it was applied as a pod.
 pub(super) fn declared(sandbox: Option<&ContainerFacts>, origin: Origin) -> Declared {
     const SPEC: &str = "dev.devnet.pod.spec";
-    const APPLIED: &str = "annotation.kubectl.kubernetes.io/last-applied-configuration";
     let label = |name: &str| sandbox.and_then(|facts| facts.labels.get(name));
     match origin {
         Origin::Docker => Declared::new(),
@@ -73,7 +72,7 @@ pub(super) fn declared(sandbox: Option<&ContainerFacts>, origin: Origin) -> Decl
                 init.chain(apps).collect()
             })
             .unwrap_or_default(),
-        Origin::Kubernetes => label(APPLIED)
+        Origin::Kubernetes => label(&format!("annotation.{}", applied::ANNOTATION))
             .and_then(|json| serde_json::from_str::<Applied>(json).ok())
             .filter(|applied| applied.kind == "Pod")
             .map(|applied| {

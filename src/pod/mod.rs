@@ -2,6 +2,7 @@
 //!
 //! The field names are those of the contract's JSON; unknown is `None`, never guessed.
 
+mod applied;
 mod crash_loop;
 mod findings;
 pub(crate) mod graph;

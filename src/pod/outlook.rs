@@ -2,10 +2,8 @@
 //! contrary ends the hope: a pod whose sandbox is replaced looks dead for some seconds.
 
 use super::state::{is_up, timestamp};
-use super::{ContainerFacts, Origin, Pod};
+use super::{ContainerFacts, Origin, Pod, applied};
 
-/// The annotation in which `kubectl apply` keeps a pod's manifest.
-const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The kubelet takes longer than this from a container's end to its sandbox's.
 const IN_PEACE: jiff::SignedDuration = jiff::SignedDuration::from_millis(200);
 
@@ -51,8 +49,13 @@ pub(crate) fn outlook(pod: &Pod, facts: &[ContainerFacts]) -> Outlook {
 
 /// The restart policy, where the pod itself was applied.
 fn policy(pod: &Pod) -> Option<String> {
-    let manifest: serde_json::Value = serde_json::from_str(pod.annotations.get(APPLIED)?).ok()?;
-    Some(manifest.get("spec")?.get("restartPolicy")?.as_str()?.into())
+    Some(
+        applied::manifest(pod)?
+            .get("spec")?
+            .get("restartPolicy")?
+            .as_str()?
+            .into(),
+    )
 }
 
 /// Whether the kubelet stopped the sandbox because nothing is to be restarted: well after the last
@@ -139,7 +142,7 @@ mod tests {
             let manifest = format!(r#"{{"spec":{{"restartPolicy":"{policy}"}}}}"#);
             killed
                 .labels
-                .insert(format!("annotation.{APPLIED}"), manifest);
+                .insert(format!("annotation.{}", applied::ANNOTATION), manifest);
             of(&[killed.clone(), app.clone(), other()])
         };
         assert!(over(with_policy("Never")));

@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Container, ContainerFacts, Origin, Pod, is_up};
+use super::{Container, Origin, Pod, applied, is_init, is_up};
 use crate::image::reference;
-
-/// What `kubectl apply` keeps on a pod: its manifest.
-const APPLIED: &str = "annotation.kubectl.kubernetes.io/last-applied-configuration";
 
 /// An image's name, what it stood for, and what it stands for now.
 #[derive(Clone, Debug, Default)]
@@ -38,15 +35,11 @@ pub(crate) enum Pull {
 
 /// Finds the containers of kubelet and lab pods that should run what `image` is now: those that
 /// were made from its name, or from what it stood for.
-pub(crate) fn stale<'p>(
-    pods: &'p [Pod],
-    facts: &[ContainerFacts],
-    image: &Renamed,
-) -> Vec<Stale<'p>> {
+pub(crate) fn stale<'p>(pods: &'p [Pod], image: &Renamed) -> Vec<Stale<'p>> {
     let wanted = reference::canonical(&image.name);
     let mut found = Vec::new();
     for pod in pods.iter().filter(|pod| pod.origin != Origin::Docker) {
-        let applied = applied(pod, facts);
+        let applied = applied::manifest(pod);
         for container in &pod.containers {
             let planned = applied
                 .as_ref()
@@ -60,7 +53,7 @@ pub(crate) fn stale<'p>(
             let by_id = id.is_some_and(|id| image.before.contains(id));
             // what has ended the kubelet starts again itself, and in the lab nobody does
             let lives =
-                is_up(&container.state) || (pod.origin == Origin::Lab && container.kind != "init?");
+                is_up(&container.state) || (pod.origin == Origin::Lab && !is_init(&container.kind));
             if lives && (by_name || by_id) && id.is_some_and(|id| *id != image.now) {
                 found.push(Stale {
                     pod,
@@ -71,13 +64,6 @@ pub(crate) fn stale<'p>(
         }
     }
     found
-}
-
-/// The manifest that `kubectl apply` was given, when the pod itself was applied.
-fn applied(pod: &Pod, facts: &[ContainerFacts]) -> Option<Value> {
-    let sandbox = &pod.sandbox.as_ref()?.id;
-    let facts = facts.iter().find(|facts| facts.id == *sandbox)?;
-    serde_json::from_str(facts.labels.get(APPLIED)?).ok()
 }
 
 fn planned<'v>(manifest: &'v Value, container: &str) -> Option<&'v Value> {
@@ -103,7 +89,7 @@ fn pull(pod: &Pod, planned: Option<&Value>, name: &str) -> Pull {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::{Lone, pods};
+    use crate::pod::{ContainerFacts, Lone, pods};
 
     /// A kubelet pod's sandbox and its one container, and the container's image.
     fn pod(applied: Option<&str>, image: &str, image_id: &str) -> Vec<ContainerFacts> {
@@ -118,9 +104,10 @@ mod tests {
         };
         let mut sandbox = facts("podsandbox", "POD");
         if let Some(applied) = applied {
-            sandbox
-                .labels
-                .insert(APPLIED.to_owned(), applied.to_owned());
+            sandbox.labels.insert(
+                format!("annotation.{}", applied::ANNOTATION),
+                applied.to_owned(),
+            );
         }
         let mut container = facts("container", "app");
         let joins = "io.kubernetes.sandbox.id".to_owned();
@@ -135,7 +122,7 @@ mod tests {
             now: "new".to_owned(),
         };
         let pods = pods("node", facts, Lone::Leave);
-        let found = stale(&pods, facts, &image);
+        let found = stale(&pods, &image);
         assert!(found.len() < 2);
         found.first().map(|one| one.pull)
     }
@@ -169,6 +156,36 @@ mod tests {
         assert_eq!(pull(Some(&always), "app:1"), Some(Pull::Always));
         let absent = manifest(r#","imagePullPolicy":"IfNotPresent""#);
         assert_eq!(pull(Some(&absent), "app"), Some(Pull::No));
+    }
+
+    #[test]
+    fn in_the_lab_what_has_ended_gets_the_new_image_and_an_init_container_does_not() {
+        let of = |spec: &str| {
+            let facts = |id: &str, role: &str, state: &str| ContainerFacts {
+                id: id.to_owned(),
+                name: id.to_owned(),
+                image: "app:dev".to_owned(),
+                image_id: Some("old".to_owned()),
+                state: state.to_owned(),
+                labels: [
+                    ("role", role),
+                    ("pod.name", "web"),
+                    ("pod.namespace", "lab"),
+                    ("pod.uid", "u"),
+                    ("container.name", "app"),
+                    ("sandbox.id", "sandbox"),
+                    ("pod.spec", spec),
+                ]
+                .map(|(name, value)| (format!("dev.devnet.{name}"), value.to_owned()))
+                .into(),
+                ..ContainerFacts::default()
+            };
+            let sandbox = facts("sandbox", "lab-sandbox", "running");
+            let app = facts("app", "lab-container", "exited");
+            found(&[sandbox, app], "app:dev")
+        };
+        assert_eq!(of(r#"{"containers":[{"name":"app"}]}"#), Some(Pull::No));
+        assert_eq!(of(r#"{"init_containers":[{"name":"app"}]}"#), None);
     }
 
     #[test]

@@ -54,12 +54,12 @@ impl Restarts {
                 before,
                 now,
             };
-            if pod::stale(&pods, &facts, &image).is_empty() {
+            if pod::stale(&pods, &image).is_empty() {
                 continue;
             }
             // an address makes the pod known; the engine does not know that of a plugin's network
             engine.ips_from_hosts_files(&mut pods, &facts).await;
-            for stale in pod::stale(&pods, &facts, &image) {
+            for stale in pod::stale(&pods, &image) {
                 if done.insert(stale.container.id.clone()) {
                     let killing = Box::pin(self.one(node, engine, &stale, name, context));
                     if let Err(error) = Box::pin(context.to_its_end(killing)).await {
