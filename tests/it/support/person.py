@@ -13,7 +13,7 @@ def expect(what):
         if time.time() > end: print("waited for", what, "saw", seen); sys.exit(9)
         if select.select([fd], [], [], 0.1)[0]:
             try: seen += os.read(fd, 4096)
-            except OSError: break
+            except OSError: print("it ended before", what, "saw", seen); sys.exit(9)
     seen = seen[seen.find(what) + len(what):]
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0)); os.kill(pid, signal.SIGWINCH)
 expect(b"# ")
@@ -22,9 +22,13 @@ fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 50, 0, 0)); os.kill(
 os.write(fd, b"while ! busybox stty size | busybox grep '20 50'; do :; done; echo resized$((1+1))\n"); expect(b"resized2")
 os.write(fd, b"echo begun$((1+1)); busybox sleep 60\n"); expect(b"begun2"); os.write(fd, b"\x03")
 os.write(fd, b"echo still$((1+1))\n"); expect(b"still2")
-os.write(fd, b"(exit 5)\n"); os.write(fd, b"\x04")
+expect(b"# "); os.write(fd, b"(exit 5)\n")
+# at the prompt only: while a command runs, Ctrl-D is no character but the end of a line's input, and the shell sees nothing of it
+expect(b"# "); os.write(fd, b"\x04")
 after = None
+end = time.time() + 60
 while True:
+    if time.time() > end: print("waited for its end"); sys.exit(9)
     try: after = termios.tcgetattr(fd)
     except termios.error: break
     done, status = os.waitpid(pid, os.WNOHANG)

@@ -23,7 +23,7 @@ def expect(*whats):
         if time.time() > end: print("waited for", whats, "saw", seen); sys.exit(9)
         if select.select([fd], [], [], 0.1)[0]:
             try: seen += os.read(fd, 4096)
-            except OSError: break
+            except OSError: print("it ended before", whats, "saw", seen); sys.exit(9)
 expect(b"# ")
 start = seen.index(b"[child ") + 7
 child = int(seen[start:seen.index(b"]", start)])
@@ -33,5 +33,8 @@ elif act == "kill": os.write(fd, b"kill -9 $$\n")
 else: os.kill(child, getattr(signal, "SIG" + act.upper()))
 expect(b"[same ", b"[changed ")
 text = seen[max(seen.find(b"[same "), seen.find(b"[changed ")) + 1:]
-while b"]" not in text: text += os.read(fd, 100)
+end = time.time() + 60
+while b"]" not in text:
+    if time.time() > end: print("waited for how it ended, saw", text); sys.exit(9)
+    if select.select([fd], [], [], 0.1)[0]: text += os.read(fd, 100)
 print(text[:text.index(b"]")].decode())
