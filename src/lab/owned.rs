@@ -1,6 +1,7 @@
 //! The one door for "is this devnet's?". Containers and images inherit labels, so a label alone proves
 //! nothing. A thing is devnet's when its name has devnet's form, a label of its own (not one that its
-//! image brought) repeats that name, and it is shaped as devnet makes such a thing.
+//! image brought) repeats that name, and it is shaped as devnet makes such a thing. Where the image is
+//! gone and can't be asked, the name stands in the one more place where no image can write.
 
 use std::collections::BTreeMap;
 
@@ -62,12 +63,22 @@ pub(crate) fn claims(name: &str, labels: &Labels) -> bool {
     labels.get(label::NAME).is_some_and(|own| own == name) && labels.contains_key(label::ROLE)
 }
 
+/// The file for a container's ID that devnet names when it makes one. An engine keeps the name, and
+/// neither reads nor writes the file; no image brings it, and no copy of a container has it.
+pub(crate) fn id_file(name: &str) -> String {
+    format!("{}={name}", label::NAME)
+}
+
 /// The labels of a container that devnet made, without those that its image brought; `None` when it
-/// is not devnet's. `image` are its image's labels: without them nothing is proved.
+/// is not devnet's. `image` are its image's labels. An image may be gone, as when its name moves on in
+/// a containerd store: then that its maker wrote the name elsewhere too is the proof.
 pub(crate) fn proved(facts: &ContainerFacts, image: Option<&Labels>) -> Option<Labels> {
-    let image = image?;
     let labels = &facts.labels;
-    let own_name = claims(&facts.name, labels) && image.get(label::NAME) != Some(&facts.name);
+    let own_name = claims(&facts.name, labels)
+        && match image {
+            Some(image) => image.get(label::NAME) != Some(&facts.name),
+            None => facts.id_file.as_ref() == Some(&id_file(&facts.name)),
+        };
     if !own_name || !is_made(facts, labels.get(label::ROLE)?) {
         return None;
     }
@@ -75,7 +86,8 @@ pub(crate) fn proved(facts: &ContainerFacts, image: Option<&Labels>) -> Option<L
     let written = written(labels.get(label::ROLE)?);
     let mut labels = labels.clone();
     labels.retain(|name, value| {
-        !name.starts_with(OURS) || written.contains(&&**name) || image.get(name) != Some(value)
+        let is_own = image.is_some_and(|image| image.get(name) != Some(value));
+        !name.starts_with(OURS) || written.contains(&&**name) || is_own
     });
     Some(labels)
 }

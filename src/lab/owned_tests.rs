@@ -151,6 +151,39 @@ fn labels_that_an_image_brought_prove_nothing_whatever_the_container_is_called()
 }
 
 #[test]
+fn of_a_container_whose_image_is_gone_the_file_for_its_id_is_the_proof() {
+    for mut facts in all_kinds() {
+        facts.labels.insert(label::ADDRESS.into(), "x".into());
+        let labels = facts.labels.clone();
+        facts.id_file = Some(id_file(&facts.name));
+        let own = proved(&facts, None).unwrap();
+        assert_eq!(own.get(label::NAME), Some(&facts.name));
+        assert_eq!(
+            own.get(label::ADDRESS),
+            None,
+            "an image may have brought it"
+        );
+        // it replaces the image, and neither the label, nor the name, nor the shape
+        assert!(!is_ours(&facts, &labels));
+        for missing in [label::ROLE, label::NAME] {
+            let mut strange = facts.clone();
+            strange.labels.remove(missing);
+            assert!(proved(&strange, None).is_none());
+        }
+        let strange = ContainerFacts {
+            command: vec!["sh".into()],
+            network_mode: "bridge".into(),
+            ..facts.clone()
+        };
+        assert!(proved(&strange, None).is_none(), "{}", facts.name);
+        for file in [facts.name.clone(), id_file("other"), String::new()] {
+            facts.id_file = Some(file);
+            assert!(proved(&facts, None).is_none());
+        }
+    }
+}
+
+#[test]
 fn the_role_alone_or_a_name_alone_is_no_proof() {
     for missing in [label::ROLE, label::NAME] {
         for mut facts in all_kinds() {

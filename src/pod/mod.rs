@@ -370,6 +370,8 @@ pub(crate) struct ContainerFacts {
     pub(crate) restart_count: Option<u32>,
     pub(crate) log_driver: Option<String>,
     pub(crate) tty: bool,
+    /// The file for its ID that its creator named; of no image and of no copy of a container.
+    pub(crate) id_file: Option<String>,
     pub(crate) published: Vec<Published>,
 }
 
@@ -381,7 +383,12 @@ impl ContainerFacts {
         let words = self.command.iter().chain(&self.ips).chain(&self.wanted_ips);
         let words = words.map(|word| word.len() + 24);
         let single = [&self.id, &self.name, &self.image, &self.network_mode];
-        let others = [&self.error, &self.hosts_path, &self.sandbox_key];
+        let others = [
+            &self.error,
+            &self.hosts_path,
+            &self.sandbox_key,
+            &self.id_file,
+        ];
         let others = others.into_iter().flatten();
         let text = single.into_iter().chain(others).map(String::len);
         size_of::<Self>() + labels.chain(words).chain(text).sum::<usize>()

@@ -205,6 +205,57 @@ fn nothing_is_made_from_labels_that_an_image_brought() {
         assert_eq!(place.containers(), [format!("{called} running")]);
         place.docker(&["rm", "-f", called]);
     }
+    // and none is believed that can't be asked any more
+    place.docker(&[
+        "create",
+        "--network=none",
+        "--name",
+        name,
+        "evil:1",
+        "pause",
+    ]);
+    place.docker(&["rmi", "-f", "evil:1"]);
+    assert_eq!(place.devnet(&["lab", "ps", "-o", "name"]).ok(), "");
+    place.devnet(&["lab", "down", "web"]).fails(4);
+    place.devnet(&["clean"]).ok();
+    assert_eq!(place.containers(), [format!("{name} created")]);
+}
+
+#[test]
+fn what_is_devnets_stays_so_when_a_person_removes_its_image() {
+    let Some(ground) = ground() else { return };
+    let place = Place::new(&ground, "own-without-image");
+    place.docker(&["tag", &place.busybox, "mine:1"]);
+    let file = place.sandbox.home().join("ends.yaml");
+    std::fs::write(
+        &file,
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: ends}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+         - {name: app, image: \"mine:1\", imagePullPolicy: Never, command: [/bin/busybox, \"true\"]}\n",
+    )
+    .unwrap();
+    place
+        .devnet(&["lab", "up", &file.display().to_string()])
+        .ok();
+    until("it has ended", || {
+        place
+            .containers()
+            .iter()
+            .any(|one| one.starts_with("devnet_app_") && one.ends_with(" exited"))
+    });
+    let app = place.own("devnet_app_");
+    let image = place.docker(&["inspect", "-f", "{{.Image}}", &app]);
+    // some take the image with its last name, others keep it for the container
+    for name in ["mine:1", &place.busybox, &image] {
+        place.engine.docker(&["rmi", "-f", name]);
+    }
+    assert_ne!(place.engine.docker(&["image", "inspect", &image]).code, 0);
+    let seen: serde_json::Value =
+        serde_json::from_str(&place.devnet(&["pods", "-o", "json"]).ok()).unwrap();
+    let pod = &seen["pods"][0];
+    assert_eq!(pod["origin"], "lab", "{seen:#}");
+    assert_eq!(pod["containers"][0]["name"], "app", "{seen:#}");
+    place.devnet(&["lab", "down"]).ok();
+    assert_eq!(place.containers(), [""; 0]);
 }
 
 #[test]

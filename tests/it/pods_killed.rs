@@ -91,6 +91,33 @@ fn an_image_that_was_brought_for_one_look_goes_with_it() {
 }
 
 #[test]
+fn a_container_goes_also_when_a_person_has_removed_its_image() {
+    let Some(ground) = ground() else { return };
+    let engine = Engine::start(&ground, "one-look-less");
+    let hold = Hold::Request("POST", "/start");
+    let mut caught = Caught::on(&ground, &engine.name, 0, hold, &["pods"], true);
+    caught.kill();
+    let image = caught.images();
+    engine
+        .docker(&["rmi", "-f", &format!("{image}:{}", tag(&engine, &image))])
+        .ok();
+    assert_eq!(caught.images(), "");
+    assert!(
+        caught.left().trim().ends_with(" created"),
+        "{}",
+        caught.left()
+    );
+    caught.another(&["pods"]);
+    assert_eq!(caught.left(), "");
+}
+
+/// The only tag of a repository.
+fn tag(engine: &Engine, repository: &str) -> String {
+    let all = ["images", "--format", "{{.Tag}}", repository];
+    engine.docker(&all).ok().trim().to_owned()
+}
+
+#[test]
 fn an_interrupted_devnet_has_taken_everything_away_when_it_ends() {
     let Some(ground) = ground() else { return };
     let mut made = Made::new(&ground, "interrupted");

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::host::owner;
 pub(crate) use crate::lab::label::LOOK;
 use crate::lab::label::{LOOK_IMAGE, NAME, OWNER, ROLE};
-use crate::lab::owned::{LOOK_NAME, bare};
+use crate::lab::owned::{LOOK_NAME, bare, id_file};
 use crate::pod::ContainerFacts;
 use crate::probe::carried;
 use crate::probe::image::{ProbeImage, program_archive};
@@ -117,6 +117,8 @@ impl Docker {
         let labels = body.labels.get_or_insert_default();
         labels.insert(NAME.to_owned(), name.to_owned());
         labels.insert(OWNER.to_owned(), owner::mark());
+        let host = body.host_config.get_or_insert_default();
+        host.container_id_file = Some(id_file(name));
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let making: RwLockReadGuard<'static, ()> = MAKING.read().await;
         let docker = self.clone();

@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::exec::Output;
 use crate::error::Result;
+use crate::lab::owned;
 use crate::lab::spec::{ContainerSpec, MountKind, Namespace, Network};
 
 /// A few lines are asked for; this is where they end, however long they are.
@@ -359,6 +360,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
             maximum_retry_count: None,
         }),
         init: Some(false),
+        container_id_file: Some(owned::id_file(&spec.name)),
         ..HostConfig::default()
     }
 }

@@ -374,6 +374,7 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
             .restart_count
             .and_then(|count| u32::try_from(count).ok()),
         published: published(network.ports.as_ref(), host.port_bindings.as_ref(), !ended),
+        id_file: host.container_id_file.filter(|path| !path.is_empty()),
         log_driver: host.log_config.and_then(|log| log.typ),
         tty: config.tty.unwrap_or_default(),
     }

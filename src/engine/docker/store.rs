@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::image::digest::{ChainId, Digest};
 use crate::lab::label::{NAME, OWNER, READER, ROLE};
-use crate::lab::owned::READER_NAME;
+use crate::lab::owned::{READER_NAME, id_file};
 
 /// Where the folders stand in the container; no image has such a folder.
 const FOLDER: &str = "/.devnet-store";
@@ -198,6 +198,7 @@ fn body(store: &LayerStore, reading: &Reading<'_>, name: &str) -> Option<Contain
         host_config: Some(HostConfig {
             network_mode: Some("none".into()),
             mounts: Some(mounts),
+            container_id_file: Some(id_file(name)),
             ..powerless()
         }),
         ..ContainerCreateBody::default()
