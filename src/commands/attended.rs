@@ -34,7 +34,7 @@ pub(crate) fn before(error: Error) -> Error {
 /// The best shell that a container has, running or not.
 pub(crate) async fn best_shell(engine: &Engine, container: &str) -> Option<Vec<String>> {
     // all at once: far away, each question takes its time
-    let there = SHELLS.map(|(path, _)| engine.has_file(container, path));
+    let there = SHELLS.map(|(path, _)| engine.runtime.has_file(container, path));
     let there = futures_util::future::join_all(there).await;
     let ((path, arguments), _) = SHELLS.iter().zip(there).find(|(_, there)| *there)?;
     let words = std::iter::once(path).chain(arguments.iter());
@@ -53,13 +53,13 @@ pub(crate) async fn command(
 ) -> Result<()> {
     let (stdin, tty) = (exec.stdin, exec.tty);
     let keys = tty.then(|| Keys::new(exec.detach_keys.as_deref()));
-    let running = engine.exec(container, exec).await.map_err(before)?;
+    let running = engine.runtime.exec(container, exec).await.map_err(before)?;
     let id = running.id.clone();
     let Left::Ended(held_back) = attend(context, engine, running, stdin, keys).await? else {
         context.ui.note("detached: the command goes on");
         return Ok(());
     };
-    let ended = engine.exec_ended(container, &id).await?;
+    let ended = engine.runtime.exec_ended(container, &id).await?;
     if let Some(words) = held_back {
         let text = String::from_utf8_lossy(&words);
         if ended == Ended::With(126) {
@@ -164,7 +164,7 @@ async fn attend(
         loop {
             if let Some((columns, rows)) = crate::ui::terminal_size() {
                 // a command that has just ended has no terminal any more
-                let _ended = engine.exec_resize(&id, columns, rows).await;
+                let _ended = engine.runtime.exec_resize(&id, columns, rows).await;
             }
             resizes.next().await;
         }

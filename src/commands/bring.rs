@@ -78,7 +78,7 @@ pub(crate) async fn needs<'e>(
     names: &[Name],
     name_it: bool,
 ) -> Result<Option<Needs<'e>>> {
-    let there = match engine.image(id).await {
+    let there = match engine.images.image(id).await {
         Ok(there) => Some(there).filter(|there| there.id == id && there.layers == image.layers),
         Err(error) if error.kind() == Kind::NotFound => None,
         Err(error) => return Err(error),
@@ -90,7 +90,7 @@ pub(crate) async fn needs<'e>(
         .iter()
         .filter(|(repository, tag)| !there.tags.contains(&format!("{repository}:{tag}")));
     for (repository, tag) in nameless.filter(|_| name_it) {
-        engine.tag(id, repository, tag).await?;
+        engine.images.tag(id, repository, tag).await?;
     }
     Ok(None)
 }
@@ -178,7 +178,7 @@ impl Context {
             if let Err(error) = &sent[*place].outcome {
                 self.ui.note(&format!(
                     "{error}: sending the whole image to {}",
-                    nodes[*place].engine.address()
+                    nodes[*place].engine.node.address()
                 ));
             }
         }
@@ -200,11 +200,11 @@ impl Context {
     /// The same of nodes that were given up: they are asked, and not waited for.
     async fn forget_soon(&self, nodes: &[&Engine], name: &str) {
         let untags = nodes.iter().map(|engine| async move {
-            let untag = tokio::time::timeout(LOST, engine.untag(name));
+            let untag = tokio::time::timeout(LOST, engine.images.untag(name));
             if !matches!(untag.await, Ok(Ok(()))) {
                 self.ui.warn(&format!(
                     "`{name}` may still stand on {}; `devnet clean` removes it",
-                    engine.address()
+                    engine.node.address()
                 ));
             }
         });
@@ -215,7 +215,7 @@ impl Context {
     /// from it.
     pub(crate) async fn forget(&self, nodes: &[&Engine], name: &str) {
         let untags = nodes.iter().map(|engine| async move {
-            if let Err(error) = engine.untag(name).await {
+            if let Err(error) = engine.images.untag(name).await {
                 self.ui.warn(&format!("{error}; `devnet clean` removes it"));
             }
         });

@@ -31,7 +31,12 @@ impl Context {
         if !self.ui.stderr_is_terminal() || self.ui.quiet() {
             return work.await;
         }
-        let taken = || nodes.iter().map(|node| node.bytes_loaded()).sum::<u64>();
+        let taken = || {
+            nodes
+                .iter()
+                .map(|node| node.images.bytes_loaded())
+                .sum::<u64>()
+        };
         let (begun, before) = (Instant::now(), taken());
         let _line = Line(self);
         let draw = async {

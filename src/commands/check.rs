@@ -162,7 +162,7 @@ async fn ask(
     }
     let run = format!("{:x}", jiff::Timestamp::now().as_nanosecond());
     let nodes = stream::iter(&gathered.engines)
-        .then(|node| async move { Ok((node, node.engine.probe_images(&node.facts).await?)) })
+        .then(|node| async move { Ok((node, node.engine.agent.probe_images(&node.facts).await?)) })
         .collect::<Vec<Result<(&Answered, ProbeImages)>>>();
     let nodes: Vec<(&Answered, ProbeImages)> = context
         .or_undo(async { nodes.await.into_iter().collect() }, async {})
@@ -170,7 +170,7 @@ async fn ask(
     let clean = async {
         let nodes = nodes.iter().map(|(node, images)| async {
             // an engine that is lost has told its reason already
-            let _lost = timeout(UNDO_PATIENCE, node.engine.forget_run(&run)).await;
+            let _lost = timeout(UNDO_PATIENCE, node.engine.agent.forget_run(&run)).await;
             let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
         });
         futures_util::future::join_all(nodes).await;
@@ -232,6 +232,7 @@ async fn inside<'p>(
     let answer = match entrance {
         Some(entrance) => {
             node.engine
+                .agent
                 .ask_inside(images, entrance, run, &questions)
                 .await
         }

@@ -70,11 +70,11 @@ pub(crate) async fn run(_args: Args, context: &Context) -> Result<()> {
 /// What there is of devnet's in an engine, and what of it can go.
 async fn plan(engine: &Engine) -> Result<Plan> {
     let (containers, networks, volumes, images, names) = futures_util::try_join!(
-        engine.own_containers(&[]),
-        engine.own_networks(),
-        engine.own_volumes(),
-        engine.own_images(),
-        engine.image_names(),
+        engine.docker()?.own_containers(&[]),
+        engine.docker()?.own_networks(),
+        engine.docker()?.own_volumes(),
+        engine.docker()?.own_images(),
+        engine.images.image_names(),
     )?;
     let names = names.into_iter().flat_map(|(_, names)| names);
     let transfers = names.filter_map(|name| {
@@ -93,7 +93,7 @@ async fn plan(engine: &Engine) -> Result<Plan> {
         now: if containers.is_empty() {
             None
         } else {
-            engine.clock().await
+            engine.runtime.clock().await
         },
     };
     Ok(witness.plan(containers, things))

@@ -147,13 +147,13 @@ async fn of_all<T>(
 }
 
 async fn pods_of(node: &str, engine: &Engine) -> Result<Vec<Pod>> {
-    let containers = engine.containers().await?;
+    let containers = engine.runtime.containers().await?;
     Ok(pod::pods(node, &containers, Lone::Leave))
 }
 
 /// An engine's images by their names.
 async fn images_of(_node: &str, engine: &Engine) -> Result<Vec<String>> {
-    let images = engine.image_names().await?;
+    let images = engine.images.image_names().await?;
     Ok(images.into_iter().flat_map(|(_, names)| names).collect())
 }
 

@@ -159,8 +159,8 @@ const SECOND: i64 = 1_000_000_000;
 async fn recent(context: &Context, engine: &Engine) -> Vec<Happening> {
     let ask = async {
         // its own clock: a time that is still to come would be waited for
-        let now = engine.info().await?.nanoseconds()?;
-        let mut events = engine.happenings(SECOND, Some(now));
+        let now = engine.runtime.info().await?.nanoseconds()?;
+        let mut events = engine.runtime.happenings(SECOND, Some(now));
         let (mut all, mut weight) = (Vec::new(), 0);
         while let Some(event) = events.next().await {
             let event = event?;

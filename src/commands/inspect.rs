@@ -98,7 +98,7 @@ async fn resolvers_of(gathered: &Gathered) -> Vec<(String, Resolver)> {
         let engine = gathered.engines.iter().find(|one| one.node == pod.node);
         let ids: Vec<String> = pod.ids().cloned().collect();
         if let Some(node) = engine
-            && let Some(text) = node.engine.resolver_file(&ids).await
+            && let Some(text) = node.engine.runtime.resolver_file(&ids).await
         {
             found.push((pod.uid.clone(), Resolver::parse(&text)));
         }

@@ -155,15 +155,15 @@ impl Follower<'_> {
     /// Looks, and looks again at every change, until the node is lost.
     async fn stay(&self, look: &OnceCell<Look>) -> Result<Infallible> {
         let engine = self.context.reconnect(self.node).await?;
-        let (info, about) = futures_util::try_join!(engine.info(), engine.about())?;
+        let (info, about) = futures_util::try_join!(engine.runtime.info(), engine.runtime.about())?;
         let name = gather::name_of(self.target, self.node, &info);
         let mut clock = Clock::new(&info);
         // from a time before the first look on: nothing falls in between
-        let mut changes = engine.changes(clock.now());
-        let mut containers = engine.listing().await?.inspected().await?;
+        let mut changes = engine.runtime.changes(clock.now());
+        let mut containers = engine.runtime.listing().await?.inspected().await?;
         let mut kept = None;
         if self.depth.probe {
-            let look = look.get_or_init(|| engine.begin_look());
+            let look = look.get_or_init(|| engine.agent.begin_look());
             match look.keep(borrowable(&containers.facts)).await {
                 Ok(probe) => kept = Some(probe),
                 Err(error) => gather::tell_blind(self.context, &name, &error),
@@ -207,7 +207,8 @@ impl Follower<'_> {
                 Err(_quiet) => {
                     (quiet, ask) = (quiet + 1, Ask::Everything);
                     // also whether it still answers at all
-                    let (info, ()) = futures_util::try_join!(engine.info(), containers.check())?;
+                    let (info, ()) =
+                        futures_util::try_join!(engine.runtime.info(), containers.check())?;
                     clock = Clock::new(&info);
                 }
             }

@@ -91,7 +91,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let tools = session.tools(&args).await.map_err(before)?;
     let clean = async {
         // an engine that is lost has told its reason already
-        let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&run)).await;
+        let _lost = timeout(UNDO_PATIENCE, engine.agent.forget_run(&run)).await;
         if let Tools::Own(images) = &tools {
             let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
         }
@@ -102,7 +102,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .map_err(before)?;
     let outcome = {
         let clean = async {
-            let _lost = timeout(UNDO_PATIENCE, engine.forget_run(&run)).await;
+            let _lost = timeout(UNDO_PATIENCE, engine.agent.forget_run(&run)).await;
             if let Tools::Own(images) = &tools {
                 let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
             }
@@ -111,7 +111,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         context.or_undo(work, clean).await
     };
     if outcome.is_ok() {
-        engine.remove(&helper.id).await?;
+        engine.docker()?.remove(&helper.id).await?;
         if let Tools::Own(images) = &tools {
             images.forget().await?;
         }
@@ -150,14 +150,14 @@ impl Session<'_> {
     async fn tools(&self, args: &Args) -> Result<Tools> {
         match args.image.as_deref() {
             None | Some("none") => {
-                let facts = self.engine.containers().await?;
+                let facts = self.engine.runtime.containers().await?;
                 Ok(Tools::Own(Box::new(
-                    self.engine.probe_images(&facts).await?,
+                    self.engine.agent.probe_images(&facts).await?,
                 )))
             }
-            Some(image) if !self.engine.has_image(image).await? => Err(Error::not_found(format!(
-                "the node has no image `{image}`"
-            ))
+            Some(image) if !self.engine.docker()?.has_image(image).await? => Err(Error::not_found(
+                format!("the node has no image `{image}`"),
+            )
             .hint(format!(
                 "nothing is pulled: `{}` brings it",
                 command_line::with("devnet load", [image])
@@ -172,6 +172,7 @@ impl Session<'_> {
             Tools::Own(images) => {
                 let start = async |source: &Source| {
                     self.engine
+                        .agent
                         .start_helper(source, self.beside, Power::Tools)
                         .await
                 };
@@ -179,7 +180,10 @@ impl Session<'_> {
             }
             Tools::Of(image, power) => {
                 let source = Source::Borrowed(image.clone());
-                self.engine.start_helper(&source, self.beside, *power).await
+                self.engine
+                    .agent
+                    .start_helper(&source, self.beside, *power)
+                    .await
             }
         }
     }
@@ -188,7 +192,7 @@ impl Session<'_> {
     async fn root(&self, helper: &Helper) -> Result<String> {
         let mut find = helper.program.clone();
         find.extend(["first-of".to_owned(), self.container.id.clone()]);
-        let first = self.engine.said_by(&helper.id, find).await?;
+        let first = self.engine.runtime.said_by(&helper.id, find).await?;
         Ok(format!("/proc/{}/root", first.trim()))
     }
 

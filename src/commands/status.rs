@@ -240,12 +240,12 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
 
 async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -> Result<()> {
     let engine: Engine = context.connect(node).await?;
-    let about = engine.about().await?;
+    let about = engine.runtime.about().await?;
     report.version.clone_from(&about.version);
     report.api_version.clone_from(&about.api_version);
     report.os.clone_from(&about.os);
     report.arch.clone_from(&about.arch);
-    let info = engine.info().await?;
+    let info = engine.runtime.info().await?;
     report.machine = info.name;
     report.image_store = Some(if info.containerd_store {
         "containerd"
@@ -257,7 +257,8 @@ async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -
         .and_then(|time| time.parse::<jiff::Timestamp>().ok())
         .map(|time| time.as_second() - jiff::Timestamp::now().as_second());
     // microseconds are finer than any network is steady
-    report.round_trip_ms = Some((engine.round_trip().await?.as_secs_f64() * 1e6).round() / 1e3);
+    report.round_trip_ms =
+        Some((engine.runtime.round_trip().await?.as_secs_f64() * 1e6).round() / 1e3);
     Ok(())
 }
 

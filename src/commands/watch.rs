@@ -217,15 +217,15 @@ impl Watch<'_> {
     async fn meet(&self, node: &NodeTarget, of_profile: bool) -> Result<Seen> {
         let engine = self.context.reconnect(node).await?;
         // its clock before its containers: what happens in between is told twice, not never
-        let info = engine.info().await?;
+        let info = engine.runtime.info().await?;
         let since = info.nanoseconds()?;
-        let facts = engine.containers().await?;
+        let facts = engine.runtime.containers().await?;
         let name = match info.name {
             Some(name) if !of_profile => name,
             _ => node.name.clone(),
         };
         let mut pods = pod::pods(&name, &facts, Lone::Leave);
-        engine.ips_from_hosts_files(&mut pods, &facts).await;
+        engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
         self.labels_of(&pods);
         Ok(Seen {
             engine,
@@ -283,13 +283,13 @@ impl Watch<'_> {
 
     /// Tells what an engine tells until it is lost; `None` when nobody reads any more.
     async fn follow(&self, seen: &mut Seen) -> Result<Option<Error>> {
-        let mut events = seen.engine.happenings(seen.since, None);
+        let mut events = seen.engine.runtime.happenings(seen.since, None);
         loop {
             let first = tokio::select! {
                 event = events.next() => event,
                 () = tokio::time::sleep(STILL_THERE) => {
                     // a connection may be dead without anyone having said so
-                    match tokio::time::timeout(STILL_THERE, seen.engine.round_trip()).await {
+                    match tokio::time::timeout(STILL_THERE, seen.engine.runtime.round_trip()).await {
                         Ok(Ok(_)) => continue,
                         Ok(Err(error)) => return Ok(Some(error)),
                         Err(_elapsed) => return Ok(Some(Error::failed("it does not answer"))),
@@ -335,7 +335,7 @@ impl Watch<'_> {
     async fn hear(&self, seen: &mut Seen, batch: &[Happening]) -> Result<bool> {
         let ids: BTreeSet<&String> = batch.iter().map(|heard| &heard.id).collect();
         for id in ids {
-            match seen.engine.container(id).await? {
+            match seen.engine.runtime.container(id).await? {
                 Some(facts) => seen.facts.insert(id.clone(), facts),
                 None => seen.facts.remove(id),
             };
@@ -355,7 +355,10 @@ impl Watch<'_> {
                 pod.ips.clone_from(&known.ips);
             }
         }
-        seen.engine.ips_from_hosts_files(&mut pods, &facts).await;
+        seen.engine
+            .runtime
+            .ips_from_hosts_files(&mut pods, &facts)
+            .await;
         self.labels_of(&pods);
         seen.pods = pods;
         // exact times first: an event tells them a moment later
@@ -438,7 +441,7 @@ impl Watch<'_> {
     /// Asks the node's kernel; whether it answered.
     async fn look(&self, seen: &mut Seen) -> bool {
         let facts = seen.facts();
-        let look = seen.engine.begin_look();
+        let look = seen.engine.agent.begin_look();
         // Ctrl-C may come while the probe's container is there
         let work = look.once(borrowable(&facts), async {});
         let view = self.context.or_undo(work, look.forget()).await;

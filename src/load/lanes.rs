@@ -47,7 +47,7 @@ pub(super) fn lane(engine: &Engine, waiting: usize) -> (Lane, impl Future<Output
     };
     let load = async move {
         tokio::select! {
-            loaded = watched(engine, engine.load(body)) => loaded,
+            loaded = watched(engine, engine.images.load(body)) => loaded,
             () = stalled.notified() => Err(given_up(engine)),
         }
     };
@@ -91,7 +91,7 @@ pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<(
         let mut heard = Instant::now();
         while heard.elapsed() < STALLED {
             tokio::time::sleep(ASKED).await;
-            if let Ok(Ok(_)) = tokio::time::timeout(ANSWERS, engine.round_trip()).await {
+            if let Ok(Ok(_)) = tokio::time::timeout(ANSWERS, engine.runtime.round_trip()).await {
                 heard = Instant::now();
             }
         }
@@ -103,7 +103,7 @@ pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<(
 }
 
 fn given_up(engine: &Engine) -> Error {
-    Error::lost(format!("{} stopped answering", engine.address()))
+    Error::lost(format!("{} stopped answering", engine.node.address()))
         .because(format!("nothing came from it for {} s", STALLED.as_secs()))
 }
 
@@ -120,7 +120,7 @@ async fn hand_on<T>(sender: &mpsc::Sender<T>, piece: T, engine: &Engine, stalled
             Ok(Err(_)) => return false,
             Err(_elapsed) => {}
         }
-        let answer = tokio::time::timeout(ANSWERS, engine.round_trip()).await;
+        let answer = tokio::time::timeout(ANSWERS, engine.runtime.round_trip()).await;
         if !matches!(answer, Ok(Ok(_))) {
             break;
         }

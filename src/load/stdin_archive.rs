@@ -49,7 +49,7 @@ impl<'a> Known<'a> {
     /// # Errors
     /// When it does not answer.
     pub(crate) async fn of(engine: &'a Engine) -> Result<Self> {
-        let stacks = engine.stacks().await?;
+        let stacks = engine.images.stacks().await?;
         Ok(Self {
             engine,
             chains: stacks.iter().flat_map(|layers| chain_ids(layers)).collect(),
@@ -146,7 +146,10 @@ pub(crate) async fn receive(
 
 /// Whether what arrived has the image's layers.
 async fn compare(engine: &Engine, packed: &Packed, name: (&str, &str)) -> Result<String> {
-    let arrived = engine.image(&format!("{}:{}", name.0, name.1)).await?;
+    let arrived = engine
+        .images
+        .image(&format!("{}:{}", name.0, name.1))
+        .await?;
     let same = arrived.layers.len() == packed.layers.len()
         && arrived
             .layers
@@ -253,7 +256,7 @@ impl<'s> Stream<'s> {
                     None => Ok(()),
                     Some((lost, _)) => Err(Error::failed(format!(
                         "{} has the layer {} on another base only",
-                        node.engine.address(),
+                        node.engine.node.address(),
                         packed.layers[lost].diff_id.0
                     ))
                     .hint(SAVE_IT)),

@@ -82,7 +82,7 @@ impl<'a> Needs<'a> {
     /// # Errors
     /// When it does not answer.
     pub(crate) async fn of(engine: &'a Engine, image: &Image) -> Result<Self> {
-        let present = engine.present_layers().await?;
+        let present = engine.images.present_layers().await?;
         Ok(Self {
             engine,
             missing: missing(&image.layers, &present),
@@ -147,13 +147,13 @@ impl Transfer<'_> {
         // one that stays does not keep the other from going
         let mut outcome = Ok(());
         if let Some(name) = pushed {
-            match self.source.untag(&name).await {
+            match self.source.images.untag(&name).await {
                 Ok(()) => self.traces().pushed = None,
                 Err(error) => outcome = Err(error),
             }
         }
         if let Some(name) = reader {
-            match self.source.remove(&name).await {
+            match self.source.docker()?.remove(&name).await {
                 Ok(()) => self.traces().reader = None,
                 Err(error) => outcome = outcome.and(Err(error)),
             }
@@ -173,7 +173,7 @@ impl Transfer<'_> {
     }
 
     async fn is_small(&self, wanted: &HashSet<usize>) -> bool {
-        match self.source.layer_sizes(&self.image).await {
+        match self.source.images.layer_sizes(&self.image).await {
             Some(sizes) => wanted.iter().map(|place| sizes[*place]).sum::<u64>() <= SMALL,
             None => wanted.is_empty(),
         }
@@ -197,9 +197,10 @@ impl Transfer<'_> {
         self.traces().pushed = Some(format!("{}:{TAG}", registry.repository));
         // by its ID: what was typed may name another image by now
         self.source
+            .images
             .tag(&self.image.id, &registry.repository, TAG)
             .await?;
-        let outcome = self.source.push(&registry.repository, TAG).await;
+        let outcome = self.source.images.push(&registry.repository, TAG).await;
         self.tidy_source().await?;
         outcome?;
         let pushed = Pushed::of(&registry, &self.image)
@@ -224,7 +225,7 @@ impl Transfer<'_> {
             let pieces = pushed.archive(&node.missing, (&repository, TAG));
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
             let body = stream::iter(pieces.into_iter().map(Ok));
-            let loaded = watched(node.engine, node.engine.load(body)).await;
+            let loaded = watched(node.engine, node.engine.images.load(body)).await;
             let outcome = match loaded {
                 Ok(()) => self.settle(node.engine, names).await,
                 Err(error) => Err(error),
@@ -308,11 +309,11 @@ impl Transfer<'_> {
             Error::failed(format!(
                 "the archive of `{}` from {} is broken",
                 self.name,
-                self.source.address()
+                self.source.node.address()
             ))
             .because(why)
         };
-        let mut saved = Box::pin(self.source.save(&self.image.id));
+        let mut saved = Box::pin(self.source.images.save(&self.image.id));
         let mut repack = Repack::new((self.repository(), TAG.into()));
         while let Some(bytes) = saved.next().await {
             let bytes = bytes?;
@@ -391,7 +392,7 @@ impl Transfer<'_> {
 /// The node's ID of an image that arrived under this name, if all its layers did: containerd's
 /// store says "loaded" also when one is missing.
 pub(super) async fn whole(engine: &Engine, name: &str, layers: &[DiffId]) -> Result<String> {
-    let arrived = engine.image(name).await?;
+    let arrived = engine.images.image(name).await?;
     if arrived.layers == layers {
         return Ok(arrived.id);
     }
@@ -411,7 +412,7 @@ pub(super) async fn give_names(
     names: &[(String, String)],
 ) -> Result<()> {
     for (repository, tag) in names {
-        engine.tag(ours, repository, tag).await?;
+        engine.images.tag(ours, repository, tag).await?;
     }
     Ok(())
 }

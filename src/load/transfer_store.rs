@@ -63,7 +63,7 @@ impl Transfer<'_> {
         if self.traces().distrusted {
             return Ok(None);
         }
-        let Some(store) = self.source.layer_store(&self.image.id).await? else {
+        let Some(store) = self.source.images.layer_store(&self.image.id).await? else {
             return Ok(None);
         };
         if store.count() != self.image.layers.len() {
@@ -102,7 +102,10 @@ impl Transfer<'_> {
             chain: &chain_ids(&self.image.layers),
         };
         self.traces().reader = Some(reader.to_owned());
-        self.source.open_store(store, &reading, reader).await?;
+        self.source
+            .images
+            .open_store(store, &reading, reader)
+            .await?;
         let plan = self.plan(reader, &files, blobs).await?;
         for (layer, size) in self.image.layers.iter().zip(&plan.sizes) {
             blobs.insert(layer.0.clone(), (layer.0.clone(), *size));
@@ -182,7 +185,7 @@ impl Transfer<'_> {
     async fn records(&self, reader: &str) -> Result<HashMap<String, Bytes>> {
         let broken = |why: &str| Error::failed("the layer store is not as expected").because(why);
         let mut archive = BytesMut::new();
-        let mut stream = Box::pin(self.source.store_records(reader));
+        let mut stream = Box::pin(self.source.images.store_records(reader));
         while let Some(bytes) = stream.next().await {
             archive.extend_from_slice(&bytes?);
             if archive.len() as u64 > RECORDS {
@@ -292,7 +295,7 @@ impl Transfer<'_> {
             gathered: BytesMut::new(),
         };
         let mut pieces = Vec::new();
-        let mut stream = Box::pin(self.source.store_files(reader));
+        let mut stream = Box::pin(self.source.images.store_files(reader));
         while let Some(bytes) = stream.next().await {
             reassembly
                 .take(bytes?, &mut |piece| pieces.push(piece))

@@ -34,7 +34,7 @@ pub(super) fn find(
     if let Some(cache) = to.iter().find(unknown) {
         return Err(Error::failed(format!(
             "the engine at {} can't put a cache into `type={}`",
-            engine.address(),
+            engine.node.address(),
             cache.kind
         ))
         .because("with a graph driver's image store BuildKit knows only `type=inline`")

@@ -83,7 +83,7 @@ impl Job {
         {
             Info::default()
         } else {
-            self.engine.info().await?
+            self.engine.runtime.info().await?
         };
         let upload = self.source.upload.take();
         let mut options = wanted.options.clone();
@@ -164,7 +164,7 @@ impl Job {
         if rounds.len() > 1 && upload.is_some() {
             return Err(Error::failed(format!(
                 "the engine at {} makes one output at a time, and the context on stdin can be read once",
-                engine.address()
+                engine.node.address()
             ))
             .hint("give the context as a folder; Docker Engine 26 and newer make several outputs at once"));
         }
@@ -255,7 +255,7 @@ impl Job {
             filename,
             ..options.clone()
         };
-        let none = format!("the engine at {} has no BuildKit", engine.address());
+        let none = format!("the engine at {} has no BuildKit", engine.node.address());
         context.ui.note(&format!(
             "{}: its classic builder is used, which is sent the whole context",
             off.unwrap_or(&none)
@@ -270,7 +270,7 @@ impl Job {
         for name in &self.wanted.options.tags {
             let registry = build_flags::registry(name).to_owned();
             let login = logins(&self.config, context)(registry).await;
-            self.engine.push_image(name, login).await?;
+            self.engine.builder.push_image(name, login).await?;
             context.ui.detail(&format!("pushed {name}"));
         }
         Ok(())
@@ -319,8 +319,8 @@ fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
 pub(super) fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Option<String>> {
     let word = context.settings.environment.text("DOCKER_BUILDKIT")?;
     let Some(word) = word else {
-        let off = engine.buildkit_is_off();
-        return Ok(off.then(|| format!("BuildKit is off at {}", engine.address())));
+        let off = engine.builder.buildkit_is_off();
+        return Ok(off.then(|| format!("BuildKit is off at {}", engine.node.address())));
     };
     match yes_or_no(word) {
         Some(true) => Ok(None),
@@ -340,7 +340,7 @@ pub(super) async fn can_it(
 ) -> Result<()> {
     let hosts = &mut wanted.options.hosts;
     if hosts.iter().any(|(_, address)| address == "host-gateway") {
-        match engine.host_gateway().await {
+        match engine.builder.host_gateway().await {
             Ok(gateway) => {
                 for (_, address) in hosts {
                     if address == "host-gateway" {
@@ -355,11 +355,14 @@ pub(super) async fn can_it(
             },
         }
     }
-    let version = engine.version();
-    if engine.major().is_none_or(|major| major >= 23) {
+    let version = engine.node.version();
+    if engine.node.major().is_none_or(|major| major >= 23) {
         return Ok(());
     }
-    let who = format!("the engine at {} (version {version})", engine.address());
+    let who = format!(
+        "the engine at {} (version {version})",
+        engine.node.address()
+    );
     if !wanted.options.contexts.is_empty() {
         return Err(Error::failed(format!("{who} knows no named contexts"))
             .hint("Docker Engine 23 and newer do"));

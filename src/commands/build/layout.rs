@@ -48,7 +48,7 @@ impl<'l> Borrowed<'l> {
         }
         let platform = match options.platforms.first() {
             Some(platform) => Platform::parse(platform)?,
-            None => engine.platform().await?,
+            None => engine.images.platform().await?,
         };
         for (layout, repository) in &self.0 {
             let cargo = Cargo::Archive(shipment(layout, &platform)?);
@@ -69,7 +69,7 @@ impl<'l> Borrowed<'l> {
     /// Takes them away again; layers that a build used stay in its cache.
     pub(super) async fn take_back(&self, engine: &Engine, context: &Context) {
         for (_, repository) in &self.0 {
-            if let Err(error) = engine.untag(&format!("{repository}:{TAG}")).await {
+            if let Err(error) = engine.images.untag(&format!("{repository}:{TAG}")).await {
                 context
                     .ui
                     .warn(&format!("{error}; `devnet clean` removes it"));

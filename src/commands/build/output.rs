@@ -43,7 +43,10 @@ impl Plan {
     /// The exporters, in groups that this engine takes at once; at least one group.
     pub(super) fn rounds(&mut self, engine: &Engine) -> Vec<Vec<(Attributed, Option<Sink>)>> {
         let all = std::mem::take(&mut self.exporters);
-        let at_once = engine.major().is_none_or(|major| major >= SEVERAL_AT_ONCE);
+        let at_once = engine
+            .node
+            .major()
+            .is_none_or(|major| major >= SEVERAL_AT_ONCE);
         if at_once || all.len() < 2 {
             return vec![all];
         }
@@ -319,19 +322,19 @@ impl Plan {
         if self.archives.is_empty() || self.keeps_image {
             return Ok(BTreeSet::new());
         }
-        let all = engine.image_names().await?;
+        let all = engine.images.image_names().await?;
         Ok(all.into_iter().map(|(id, _names)| id).collect())
     }
 }
 
 /// Takes the image away that was there only to be saved; its layers stay in the build cache.
 async fn forget(engine: &Engine, id: &str, context: &Context) {
-    let nameless = match engine.image(id).await {
+    let nameless = match engine.images.image(id).await {
         Ok(image) => image.tags.is_empty(),
         // it is gone already
         Err(_) => return,
     };
-    if nameless && let Err(error) = engine.untag(id).await {
+    if nameless && let Err(error) = engine.images.untag(id).await {
         context.ui.warn(&error.in_one_line());
     }
 }
@@ -344,8 +347,11 @@ async fn archive(
     file: &Path,
     names: &[String],
 ) -> Result<Option<Part>> {
-    let image = engine.image(id).await?;
-    let by_digest = engine.major().is_none_or(|major| major >= LAYERS_BY_DIGEST);
+    let image = engine.images.image(id).await?;
+    let by_digest = engine
+        .node
+        .major()
+        .is_none_or(|major| major >= LAYERS_BY_DIGEST);
     let mut wanted = oci_archive::Wanted {
         kind,
         id: image.id,
@@ -360,7 +366,7 @@ async fn archive(
             let _nobody = tell.send(places);
             io::copy(saved, &mut io::sink()).map(|_rest| ())
         };
-        engine.save_image(id, Box::new(look)).await?;
+        engine.builder.save_image(id, Box::new(look)).await?;
         wanted.places = told.await.unwrap_or_default();
     }
     let (to, part) = writer(file)?;
@@ -370,6 +376,6 @@ async fn archive(
         io::Write::flush(&mut to)?;
         io::copy(saved, &mut io::sink()).map(|_rest| ())
     };
-    engine.save_image(id, Box::new(convert)).await?;
+    engine.builder.save_image(id, Box::new(convert)).await?;
     Ok(part)
 }

@@ -22,7 +22,7 @@ impl Restarts {
     pub(super) async fn remember(&mut self, node: &str, engine: &Engine, names: &[String]) {
         for name in names {
             // a name that is new stood for nothing; a node that is lost is told of by the build
-            if let Ok(image) = engine.image(name).await {
+            if let Ok(image) = engine.images.image(name).await {
                 let key = (node.to_owned(), name.clone());
                 self.before.entry(key).or_default().insert(image.id);
             }
@@ -37,11 +37,11 @@ impl Restarts {
         names: &[String],
         context: &Context,
     ) -> Result<()> {
-        let facts = engine.containers().await?;
+        let facts = engine.runtime.containers().await?;
         let mut pods = pod::pods(node, &facts, Lone::Leave);
         let mut done = BTreeSet::new();
         for name in names {
-            let now = match engine.image(name).await {
+            let now = match engine.images.image(name).await {
                 Ok(image) => image.id,
                 // this node did not get it, which was told
                 Err(error) if error.kind() == Kind::NotFound => continue,
@@ -58,7 +58,7 @@ impl Restarts {
                 continue;
             }
             // an address makes the pod known; the engine does not know that of a plugin's network
-            engine.ips_from_hosts_files(&mut pods, &facts).await;
+            engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
             for stale in pod::stale(&pods, &image) {
                 if done.insert(stale.container.id.clone()) {
                     let killing = Box::pin(self.one(node, engine, &stale, name, context));
@@ -104,9 +104,9 @@ impl Restarts {
         }
         if container.state == "paused" {
             // older engines send no signal to what is frozen
-            engine.unpause(&container.id).await?;
+            engine.docker()?.unpause(&container.id).await?;
         }
-        match engine.kill(&container.id).await {
+        match engine.docker()?.kill(&container.id).await {
             // it ended by itself meanwhile: the kubelet starts the new image all the same
             Err(error) if error.kind() == Kind::NotFound => {}
             outcome => outcome.map_err(|error| {

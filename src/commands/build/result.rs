@@ -33,10 +33,10 @@ pub(super) async fn connect(
     if others.is_empty() {
         return Ok(Vec::new());
     }
-    let own = builder.architecture().await?;
+    let own = builder.runtime.architecture().await?;
     let looks = others.iter().map(|node| async move {
         let engine = context.connect(node).await?;
-        let architecture = engine.architecture().await?;
+        let architecture = engine.runtime.architecture().await?;
         Ok((engine, architecture))
     });
     let looks = futures_util::future::join_all(looks).await;
@@ -66,7 +66,7 @@ pub(super) async fn hand_over(
     if others.is_empty() || names.is_empty() {
         return Ok(());
     }
-    let image = from.image(id).await?;
+    let image = from.images.image(id).await?;
     let mut missing = Vec::new();
     let mut fail = |node: &str, error: &Error| {
         let why = error.in_one_line();

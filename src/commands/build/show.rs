@@ -72,8 +72,10 @@ pub(super) async fn run(
     let outcome = {
         let building = async {
             match work {
-                Work::BuildKit(solve) => engine.build(*solve, &events).await,
-                Work::Classic(options, pump) => engine.build_classic(options, pump, &events).await,
+                Work::BuildKit(solve) => engine.builder.build(*solve, &events).await,
+                Work::Classic(options, pump) => {
+                    engine.builder.build_classic(options, pump, &events).await
+                }
             }
         };
         tokio::pin!(building);
@@ -137,16 +139,16 @@ pub(super) async fn check(
     dockerfile: Option<&Path>,
     context: &Context,
 ) -> Result<()> {
-    let version = engine.version();
-    if engine.major().is_some_and(|major| major < 27) {
+    let version = engine.node.version();
+    if engine.node.major().is_some_and(|major| major < 27) {
         return Err(Error::failed(format!(
             "the engine at {} (version {version}) can't check Dockerfiles",
-            engine.address()
+            engine.node.address()
         ))
         .hint("Docker Engine 27 and newer can"));
     }
     let (events, _nobody) = tokio::sync::mpsc::unbounded_channel();
-    let outcome = engine.check_dockerfile(solve, &events).await;
+    let outcome = engine.builder.check_dockerfile(solve, &events).await;
     let Failure {
         error, mut places, ..
     } = match outcome {

@@ -269,7 +269,7 @@ pub(super) fn classic_or_why(
         ("--allow", !options.allowed.is_empty()),
     ];
     if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
-        let address = engine.address();
+        let address = engine.node.address();
         return Err(if off {
             Error::failed(format!(
                 "`{flag}` needs BuildKit, which is off at {address}"

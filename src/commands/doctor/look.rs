@@ -315,7 +315,7 @@ async fn shell_findings(
 async fn who(context: &Context, endpoint: &crate::docker_env::endpoint::Endpoint) -> Answer {
     let asked = async {
         let engine = Engine::connect(endpoint, &context.settings).await?;
-        engine.info().await
+        engine.runtime.info().await
     };
     match asked.await {
         Ok(info) => Answer::Machine(info.name.unwrap_or_default()),

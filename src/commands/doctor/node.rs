@@ -93,7 +93,7 @@ impl<'a> Examiner<'a> {
             Ok(engine) => {
                 examined.node.answers = true;
                 let inside = async {
-                    let about = engine.about().await?;
+                    let about = engine.runtime.about().await?;
                     examined.node.version.clone_from(&about.version);
                     examined.node.api_version.clone_from(&about.api_version);
                     self.inside(target, &engine, first).await
@@ -187,8 +187,8 @@ impl<'a> Examiner<'a> {
     ) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         let (info, left, client) = futures_util::join!(
-            engine.info(),
-            engine.leftovers(),
+            engine.runtime.info(),
+            engine.agent.leftovers(),
             self.client(target, engine, first)
         );
         let info = info?;
@@ -282,7 +282,7 @@ impl<'a> Examiner<'a> {
             Ok(None) => (docker_client::Said::default(), "it said nothing".into()),
             Err(error) => (docker_client::Said::default(), error.in_one_line()),
         };
-        let about = engine.about().await?;
+        let about = engine.runtime.about().await?;
         let speaks = about.api_version.as_deref().unwrap_or_default();
         let least = about.min_api_version.as_deref().unwrap_or_default();
         let (message, fix) = if environment.has("DOCKER_API_VERSION") {

@@ -138,7 +138,8 @@ async fn look(context: &Context, choice: &Choice) -> Result<(Vec<Look>, Vec<Lost
 
 async fn look_at(context: &Context, node: &NodeTarget) -> Result<Look> {
     let engine = context.connect(node).await?;
-    let (held, facts) = futures_util::try_join!(engine.inventory(), engine.containers())?;
+    let (held, facts) =
+        futures_util::try_join!(engine.images.inventory(), engine.runtime.containers())?;
     let pods: HashMap<String, String> = pod::pods(&node.name, &facts, Lone::Leave)
         .iter()
         .filter(|pod| pod.origin != Origin::Docker)

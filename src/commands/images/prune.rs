@@ -200,7 +200,7 @@ async fn prune(look: &Look, spare: &[&Shown]) -> Pruned {
         let mut kept = Vec::new();
         let before = left.len();
         for image in left {
-            match look.engine.remove_nameless(&image.id).await {
+            match look.engine.images.remove_nameless(&image.id).await {
                 Ok(Removed::Gone(deleted)) => {
                     pruned.removed.push(image.id.clone());
                     let gone = deleted.into_iter().filter(|id| *id != image.id);

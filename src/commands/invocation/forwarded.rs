@@ -129,16 +129,18 @@ impl Context {
                 let hints = error.hints().to_vec();
                 hints.into_iter().fold(why.because(error), Error::hint)
             })?;
-        let published = engine
-            .published(machine)
-            .await
-            .map_err(|error| match error.kind() {
-                Kind::NotFound => Error::new(
-                    Kind::NotFound,
-                    format!("{endpoint} has no container `{machine}`"),
-                ),
-                _ => error,
-            })?;
+        let published =
+            engine
+                .runtime
+                .published(machine)
+                .await
+                .map_err(|error| match error.kind() {
+                    Kind::NotFound => Error::new(
+                        Kind::NotFound,
+                        format!("{endpoint} has no container `{machine}`"),
+                    ),
+                    _ => error,
+                })?;
         // the node's certificate names 127.0.0.1; a remote engine publishes on its own address
         let host = match &endpoint.address {
             Address::Tcp { host, .. } | Address::Ssh { host, .. } => host.clone(),

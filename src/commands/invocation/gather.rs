@@ -89,14 +89,14 @@ pub(crate) async fn pods_of(
     target: &Target,
     node: &NodeTarget,
 ) -> Result<Vec<Pod>> {
-    let containers = engine.containers().await?;
+    let containers = engine.runtime.containers().await?;
     let mut pods = pod::pods(&node.name, &containers, Lone::Leave);
     let mut known = recall(context);
     see(&mut known, &pods, &containers);
     // the journal has the machine's own name; asking for it takes its time, so only for news
     if known.has_news()
         && target.profile.is_none()
-        && let Ok(info) = engine.info().await
+        && let Ok(info) = engine.runtime.info().await
     {
         let name = name_of(target, node, &info);
         let named = pod::pods(&name, &containers, Lone::Leave);
@@ -209,12 +209,16 @@ pub(crate) struct Seen {
 
 async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
     let engine = context.connect(node).await?;
-    let listing = engine.listing().await?;
+    let listing = engine.runtime.listing().await?;
     let borrowable = listing.borrowable();
     // the probe is made meanwhile, and looks when all is told: it must see what the engine tells of
     let (told, all_told) = oneshot::channel::<()>();
     let engine_told = async {
-        let outcome = futures_util::try_join!(listing.inspected(), engine.info(), engine.about());
+        let outcome = futures_util::try_join!(
+            listing.inspected(),
+            engine.runtime.info(),
+            engine.runtime.about()
+        );
         drop(told);
         Ok(outcome)
     };
@@ -222,7 +226,7 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
         if !depth.probe {
             return Ok(None);
         }
-        let look = engine.begin_look();
+        let look = engine.agent.begin_look();
         let work = look.once(borrowable, async {
             let _all_told = all_told.await;
         });
@@ -306,7 +310,7 @@ pub(crate) async fn examine(
             pods[place].findings.extend(found);
         }
     } else {
-        engine.ips_from_hosts_files(&mut pods, &facts).await;
+        engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
     }
     Seen {
         engine,
@@ -345,7 +349,7 @@ async fn conflicts(
             continue;
         };
         // a container that has vanished, or whose logs can't be read, tells nothing
-        if let Ok(log) = engine.printed(&life.id, LAST_LINES).await {
+        if let Ok(log) = engine.runtime.printed(&life.id, LAST_LINES).await {
             found.extend(netns::conflict(pod, container, facts, &log, beside));
         }
     }

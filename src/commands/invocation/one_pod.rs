@@ -79,7 +79,7 @@ pub(crate) enum Now {
 
 /// Looks for a pod again: where it was, then on all nodes, and where those are now. Says nothing.
 pub(crate) async fn again(context: &Context, engine: &Engine, before: &Pod) -> Now {
-    if let Ok(facts) = engine.containers().await
+    if let Ok(facts) = engine.runtime.containers().await
         && let Some(pod) = same(&before.node, &facts, before)
     {
         let engine = engine.clone();
@@ -92,7 +92,7 @@ pub(crate) async fn again(context: &Context, engine: &Engine, before: &Pod) -> N
     let looks = target.nodes.iter().map(|node| async move {
         node.there()?;
         let engine = Engine::connect(&node.endpoint, &context.settings).await?;
-        let facts = engine.containers().await?;
+        let facts = engine.runtime.containers().await?;
         Ok::<_, Error>((node, engine, facts))
     });
     let mut lost = None;

@@ -284,7 +284,7 @@ impl Context {
                 }
                 _ => error,
             })?;
-        engine.sweep_abandoned().await;
+        engine.agent.sweep_abandoned().await;
         Ok(engine)
     }
 
@@ -372,6 +372,6 @@ impl Context {
     /// What the engine that answers there calls its machine.
     async fn machine_at(&self, endpoint: &Endpoint) -> Option<String> {
         let engine = Engine::connect(endpoint, &self.settings).await.ok()?;
-        engine.info().await.ok()?.name
+        engine.runtime.info().await.ok()?.name
     }
 }

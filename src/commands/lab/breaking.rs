@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
         How::Conflict => conflict(engine, &there).await?,
         How::Freeze => {
             for one in running {
-                engine.pause(&one.id).await?;
+                engine.docker()?.pause(&one.id).await?;
             }
             format!("pod/{name} is frozen: its ports take connections and nobody answers")
         }
@@ -62,11 +62,11 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
                 ))
                 .hint("a pod without `shareProcessNamespace` can be orphaned"));
             }
-            engine.kill(&sandbox.id).await?;
+            engine.docker()?.kill(&sandbox.id).await?;
             format!("pod/{name} is orphaned: its sandbox is dead, its containers go on")
         }
         How::Split => {
-            engine.restart(&sandbox.id).await?;
+            engine.docker()?.restart(&sandbox.id).await?;
             format!(
                 "pod/{name} is split: its sandbox has a new network, its containers are in the old one"
             )
@@ -113,15 +113,19 @@ async fn conflict(engine: &Engine, there: &LabPod) -> Result<String> {
     let all = pods(engine).await?;
     let stage = Stage::ready(engine, &all).await?;
     let id = stage.join(&spec, there, &squatter).await?;
-    let Ok(ended) = tokio::time::timeout(std::time::Duration::from_secs(5), engine.wait(&id)).await
+    let Ok(ended) = tokio::time::timeout(
+        std::time::Duration::from_secs(5),
+        engine.docker()?.wait(&id),
+    )
+    .await
     else {
-        engine.remove(&id).await?;
+        engine.docker()?.remove(&id).await?;
         return Err(Error::failed(format!(
             "port {port} of {name} was free: nobody listens where the manifest says"
         )));
     };
     let code = ended?;
-    let said = engine.printed(&id, 1).await?;
+    let said = engine.runtime.printed(&id, 1).await?;
     Ok(format!(
         "pod/{name} has a port conflict: `{SQUATTER}` wanted {port} and ended with code {code}: {}",
         crate::visible::visible(said.trim())

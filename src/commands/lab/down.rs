@@ -38,10 +38,10 @@ pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -
     }
     if wanted.is_empty() {
         // also what a killed devnet left that is no pod yet
-        let found = engine.own_containers(&[label::POD_UID]).await?;
+        let found = engine.docker()?.own_containers(&[label::POD_UID]).await?;
         if !found.is_empty() {
             containers(engine, &found.iter().collect::<Vec<_>>()).await?;
-            for volume in engine.own_volumes().await? {
+            for volume in engine.docker()?.own_volumes().await? {
                 if !is_in_the_making(&volume.labels) {
                     remove(engine, &volume).await?;
                 }
@@ -71,7 +71,7 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
     let specs: Option<Vec<_>> = specs.collect();
     // what was on its way when we stopped making things may appear only now
     for round in 0..3 {
-        let found = engine.own_containers(&[label::POD_UID]).await?;
+        let found = engine.docker()?.own_containers(&[label::POD_UID]).await?;
         let ours: Vec<&Found> = found.iter().filter(|one| is_ours(&one.labels)).collect();
         if ours.is_empty() && round > 0 {
             break;
@@ -81,18 +81,23 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
     if let Some(specs) = specs {
         for (pod, uid) in specs {
             for volume in plan::volumes(&pod, uid, "") {
-                engine.remove_volume(&volume.name).await?;
+                engine.docker()?.remove_volume(&volume.name).await?;
             }
         }
     } else {
         // an engine that lists its volumes waits for plugins that are dead
-        for volume in engine.own_volumes().await? {
+        for volume in engine.docker()?.own_volumes().await? {
             if is_ours(&volume.labels) {
-                engine.remove_volume(&volume.id).await?;
+                engine.docker()?.remove_volume(&volume.id).await?;
             }
         }
     }
-    if engine.own_containers(&[label::POD_UID]).await?.is_empty() {
+    if engine
+        .docker()?
+        .own_containers(&[label::POD_UID])
+        .await?
+        .is_empty()
+    {
         tidy(engine).await?;
     }
     Ok(())
@@ -100,7 +105,7 @@ pub(super) async fn forget(engine: &Engine, uids: &[String]) -> Result<()> {
 
 /// Removes the network and the image of a lab that has no pods.
 async fn tidy(engine: &Engine) -> Result<()> {
-    let mut things = engine.own_networks().await?;
+    let mut things = engine.docker()?.own_networks().await?;
     things.retain(|thing| !is_in_the_making(&thing.labels));
     if !things.is_empty() {
         let emptied = lock::hold(engine, async {
@@ -117,8 +122,8 @@ async fn tidy(engine: &Engine) -> Result<()> {
         }
     }
     // a helper that runs just now has the image too
-    if engine.own_containers(&[]).await?.is_empty() {
-        for image in engine.own_images().await? {
+    if engine.docker()?.own_containers(&[]).await?.is_empty() {
+        for image in engine.docker()?.own_images().await? {
             if !is_in_the_making(&image.labels) {
                 remove(engine, &image).await?;
             }
@@ -138,9 +143,10 @@ async fn containers(engine: &Engine, all: &[&Found]) -> Result<()> {
     let (sandboxes, others): (Vec<&Found>, Vec<&Found>) = all
         .iter()
         .partition(|one| one.label(label::ROLE) == Some(label::SANDBOX));
+    let docker = engine.docker()?;
     for some in [others, sandboxes] {
         stream::iter(some)
-            .map(|one| engine.remove(&one.id))
+            .map(|one| docker.remove(&one.id))
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>()
             .await?;
@@ -151,11 +157,11 @@ async fn containers(engine: &Engine, all: &[&Found]) -> Result<()> {
 /// Removes one thing of devnet's.
 pub(crate) async fn remove(engine: &Engine, thing: &Thing) -> Result<()> {
     match thing.kind {
-        Kind::Container | Kind::Sandbox => engine.remove(&thing.id).await,
-        Kind::Volume => engine.remove_volume(&thing.id).await,
-        Kind::Network => engine.remove_network(&thing.id).await,
-        Kind::Image => engine.remove_unused_image(&thing.id).await,
+        Kind::Container | Kind::Sandbox => engine.docker()?.remove(&thing.id).await,
+        Kind::Volume => engine.docker()?.remove_volume(&thing.id).await,
+        Kind::Network => engine.docker()?.remove_network(&thing.id).await,
+        Kind::Image => engine.docker()?.remove_unused_image(&thing.id).await,
         // by name: an image that has other names stays under those
-        Kind::Transfer => engine.remove_image(&thing.id).await,
+        Kind::Transfer => engine.docker()?.remove_image(&thing.id).await,
     }
 }

@@ -247,9 +247,9 @@ async fn renew_once(engine: &Engine, there: &LabPod, how: How) -> Result<(u32, O
         let grace = spec.grace.unwrap_or(30);
         each(&alive, |one| async move {
             if one.state == "paused" {
-                engine.unpause(&one.id).await?;
+                engine.docker()?.unpause(&one.id).await?;
             }
-            engine.stop(&one.id, grace).await
+            engine.docker()?.stop(&one.id, grace).await
         })
         .await?;
     }
@@ -264,7 +264,8 @@ async fn renew_once(engine: &Engine, there: &LabPod, how: How) -> Result<(u32, O
         .filter(|(name, _)| !spec.has(name))
         .flat_map(|(_, attempts)| attempts)
         .collect();
-    each(&strangers, |one| engine.remove(&one.id)).await?;
+    let docker = engine.docker()?;
+    each(&strangers, |one| docker.remove(&one.id)).await?;
     let attempts: BTreeMap<String, u32> = there
         .containers
         .iter()
@@ -283,9 +284,9 @@ async fn renew_once(engine: &Engine, there: &LabPod, how: How) -> Result<(u32, O
 async fn end(engine: &Engine, one: &Found) -> Result<()> {
     // older engines send no signal to what is frozen
     if one.state == "paused" {
-        engine.unpause(&one.id).await?;
+        engine.docker()?.unpause(&one.id).await?;
     }
-    engine.kill(&one.id).await
+    engine.docker()?.kill(&one.id).await
 }
 
 fn spec(there: &LabPod) -> Result<Pod> {
@@ -308,7 +309,8 @@ fn next(attempts: &[Found]) -> u32 {
 /// Of those before, only the newest stays, as with the kubelet.
 async fn forget_older(engine: &Engine, before: &[Found]) -> Result<()> {
     let older: Vec<&Found> = before.iter().skip(1).collect();
-    each(&older, |one| engine.remove(&one.id)).await
+    let docker = engine.docker()?;
+    each(&older, |one| docker.remove(&one.id)).await
 }
 
 async fn each<'f, Doing>(of: &[&'f Found], does: impl Fn(&'f Found) -> Doing) -> Result<()>

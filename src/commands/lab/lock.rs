@@ -31,7 +31,7 @@ fn token() -> &'static str {
 pub(super) async fn hold<T>(engine: &Engine, work: impl Future<Output = Result<T>>) -> Result<T> {
     let id = take(engine).await?;
     let done = work.await;
-    engine.remove(&id).await?;
+    engine.docker()?.remove(&id).await?;
     done
 }
 
@@ -41,8 +41,9 @@ async fn take(engine: &Engine) -> Result<String> {
     let mut others: Option<(String, Instant)> = None;
     let mut strange = 0;
     loop {
-        let probe = engine.probe_image().await?;
+        let probe = engine.agent.probe_image().await?;
         let error = match engine
+            .docker()?
             .create(&plan::lock(&probe, &owner::mark(), token()))
             .await
         {
@@ -57,7 +58,7 @@ async fn take(engine: &Engine) -> Result<String> {
                 "what holds the lab's lock is the container `{LOCK_NAME}`"
             )));
         }
-        let Some(held) = engine.container(LOCK_NAME).await?.map(Found::from) else {
+        let Some(held) = engine.runtime.container(LOCK_NAME).await?.map(Found::from) else {
             continue;
         };
         if held.label(label::LOCK_OWNER) == Some(token()) {
@@ -73,7 +74,7 @@ async fn take(engine: &Engine) -> Result<String> {
                 .hint("rename or remove it"));
             }
         } else if is_stale(&held, &mut others) {
-            engine.remove(&held.id).await?;
+            engine.docker()?.remove(&held.id).await?;
             continue;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

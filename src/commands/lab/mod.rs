@@ -115,7 +115,7 @@ async fn engine(context: &Context) -> Result<Engine> {
 /// The pods that are there.
 async fn pods(engine: &Engine) -> Result<Vec<LabPod>> {
     Ok(member::group(
-        engine.own_containers(&[label::POD_UID]).await?,
+        engine.docker()?.own_containers(&[label::POD_UID]).await?,
     ))
 }
 

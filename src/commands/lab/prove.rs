@@ -203,9 +203,10 @@ impl Experiment<'_> {
             ..Container::default()
         };
         let id = self.stage.join(&self.pod, there, &container).await?;
-        let ended = tokio::time::timeout(Duration::from_secs(3), self.engine.wait(&id)).await;
-        let said = self.engine.printed(&id, 100).await;
-        self.engine.remove(&id).await?;
+        let ended =
+            tokio::time::timeout(Duration::from_secs(3), self.engine.docker()?.wait(&id)).await;
+        let said = self.engine.runtime.printed(&id, 100).await;
+        self.engine.docker()?.remove(&id).await?;
         let code = match ended {
             Ok(code) => Some(code?),
             Err(_still_running) => None,
@@ -222,7 +223,7 @@ impl Experiment<'_> {
 
     async fn kill(&self, there: &LabPod, container: &str) -> Result<()> {
         match there.containers.get(container).and_then(|all| all.first()) {
-            Some(one) => self.engine.kill(&one.id).await,
+            Some(one) => self.engine.docker()?.kill(&one.id).await,
             None => Ok(()),
         }
     }
@@ -326,7 +327,7 @@ impl Experiment<'_> {
         };
         // it announces itself right after its start
         for _ in 0..100 {
-            let inodes = claim::inodes(&self.engine.printed(&found.id, 1000).await?);
+            let inodes = claim::inodes(&self.engine.runtime.printed(&found.id, 1000).await?);
             if !inodes.is_empty() {
                 return Ok(inodes);
             }
@@ -382,7 +383,7 @@ impl Experiment<'_> {
         if self.breaks("shares-net") || self.breaks("shares-ipc") {
             // what joins from now on is in other namespaces than what was there
             if let Some(sandbox) = there.sandbox() {
-                self.engine.restart(&sandbox.id).await?;
+                self.engine.docker()?.restart(&sandbox.id).await?;
             }
             kill::replace(self.engine, &there, SERVER).await?;
         }

@@ -37,8 +37,8 @@ impl<'e> Stage<'e> {
     /// Sees to the network and the image; `pods` are those that are there already.
     pub(super) async fn ready(engine: &'e Engine, pods: &[LabPod]) -> Result<Self> {
         // the lock under which a network is made needs the image
-        let probe = engine.probe_image().await?;
-        let (info, network) = futures_util::try_join!(engine.info(), network(engine))?;
+        let probe = engine.agent.probe_image().await?;
+        let (info, network) = futures_util::try_join!(engine.runtime.info(), network(engine))?;
         let mut addresses = network;
         addresses.taken.extend(member::addresses(pods));
         Ok(Self {
@@ -180,17 +180,17 @@ impl<'e> Stage<'e> {
             };
             let place = self.place(uid, address);
             let spec = plan::sandbox(pod, &place, attempt);
-            let id = match self.engine.create(&spec).await {
+            let id = match self.engine.docker()?.create(&spec).await {
                 Ok(id) => id,
                 // another devnet took the last pod down, and the image with it
                 Err(error) if error.kind() == Kind::NotFound && tries > 0 => {
                     tries -= 1;
-                    Box::pin(self.engine.probe_image()).await?;
+                    Box::pin(self.engine.agent.probe_image()).await?;
                     continue;
                 }
                 Err(error) => return Err(someone_elses(pod, error)),
             };
-            match self.engine.start(&id).await {
+            match self.engine.docker()?.start(&id).await {
                 Ok(()) => return Ok((place, id)),
                 // another devnet, or a container of someone else's in this network, was quicker;
                 // the words are libnetwork's (`ipamapi.ErrIPAlreadyAllocated`)
@@ -198,14 +198,14 @@ impl<'e> Stage<'e> {
                     if !pod.host_network
                         && error.to_string().contains("Address already in use") =>
                 {
-                    self.engine.remove(&id).await?;
+                    self.engine.docker()?.remove(&id).await?;
                 }
                 // another devnet took the last pod down, and the network with it
                 Err(error)
                     if !pod.host_network
                         && error.to_string().contains(&format!("{NETWORK} not found")) =>
                 {
-                    self.engine.remove(&id).await?;
+                    self.engine.docker()?.remove(&id).await?;
                     let anew = Box::pin(network(self.engine)).await?;
                     *self.addresses() = anew;
                 }
@@ -215,17 +215,22 @@ impl<'e> Stage<'e> {
     }
 
     async fn run(&self, spec: &ContainerSpec) -> Result<String> {
-        let id = self.engine.create(spec).await?;
-        self.engine.start(&id).await?;
+        let id = self.engine.docker()?.create(spec).await?;
+        self.engine.docker()?.start(&id).await?;
         Ok(id)
     }
 
     async fn end_well(&self, pod: &Pod, name: &str, id: &str) -> Result<()> {
-        let code = self.engine.wait(id).await?;
+        let code = self.engine.docker()?.wait(id).await?;
         if code == 0 {
             return Ok(());
         }
-        let said = self.engine.printed(id, 10).await.unwrap_or_default();
+        let said = self
+            .engine
+            .runtime
+            .printed(id, 10)
+            .await
+            .unwrap_or_default();
         let error = Error::failed(format!(
             "init container `{name}` of {} ended with code {code}",
             pod.full_name()
@@ -242,7 +247,7 @@ impl<'e> Stage<'e> {
     async fn volumes(&self, pod: &Pod, uid: &str) -> Result<()> {
         let volumes = plan::volumes(pod, uid, &owner::mark());
         for volume in &volumes {
-            self.engine.create_volume(volume).await?;
+            self.engine.docker()?.create_volume(volume).await?;
         }
         let on_disk: Vec<&VolumeSpec> = volumes
             .iter()
@@ -255,9 +260,9 @@ impl<'e> Stage<'e> {
             Error::failed("the volumes' files could not be packed").because(error)
         })?;
         let filler = plan::filler(&on_disk, uid, &self.probe, &owner::mark());
-        let id = self.engine.create(&filler).await?;
-        let written = self.engine.upload(&id, "/", archive).await;
-        self.engine.remove(&id).await?;
+        let id = self.engine.docker()?.create(&filler).await?;
+        let written = self.engine.docker()?.upload(&id, "/", archive).await;
+        self.engine.docker()?.remove(&id).await?;
         written
     }
 }
@@ -325,7 +330,7 @@ fn archive(volumes: &[&VolumeSpec]) -> std::io::Result<Vec<u8>> {
 /// The lab's network: its subnet, its gateway, and the addresses in use there. Made if need be.
 async fn network(engine: &Engine) -> Result<Addresses> {
     for _ in 0..3 {
-        let Some(found) = engine.network(NETWORK).await? else {
+        let Some(found) = engine.docker()?.network(NETWORK).await? else {
             Box::pin(lock::hold(engine, make_network(engine))).await?;
             continue;
         };
@@ -360,7 +365,7 @@ async fn network(engine: &Engine) -> Result<Addresses> {
 /// that is removed again.
 async fn make_network(engine: &Engine) -> Result<()> {
     // another devnet may have been quicker
-    if engine.network(NETWORK).await?.is_some() {
+    if engine.docker()?.network(NETWORK).await?.is_some() {
         return Ok(());
     }
     let mark = owner::mark();
@@ -372,13 +377,17 @@ async fn make_network(engine: &Engine) -> Result<()> {
         ]
     };
     let trial = format!("{NETWORK}-{:08x}", random() >> 32);
-    let id = engine.create_network(&trial, None, &labels(&trial)).await?;
-    let chosen = engine.network(&trial).await;
-    engine.remove_network(&id).await?;
+    let id = engine
+        .docker()?
+        .create_network(&trial, None, &labels(&trial))
+        .await?;
+    let chosen = engine.docker()?.network(&trial).await;
+    engine.docker()?.remove_network(&id).await?;
     let subnet = chosen?
         .and_then(|found| found.subnet)
         .ok_or_else(|| Error::failed("the engine gives a new network no IPv4 subnet"))?;
     let made = engine
+        .docker()?
         .create_network(NETWORK, Some(&subnet), &labels(NETWORK))
         .await;
     made.map(drop)

@@ -189,7 +189,7 @@ async fn images(context: &Context, engine: &Engine, tasks: &[Task]) -> Result<()
         .collect();
     stream::iter(wanted)
         .map(|(image, pull)| async move {
-            let there = engine.has_image(image).await?;
+            let there = engine.docker()?.has_image(image).await?;
             match pull {
                 Pull::IfNotPresent | Pull::Never if there => Ok(()),
                 Pull::Never => Err(Error::not_found(format!(
@@ -198,7 +198,7 @@ async fn images(context: &Context, engine: &Engine, tasks: &[Task]) -> Result<()
                 .hint(format!("`{}` brings it there", command_line::with("devnet load", [image])))),
                 Pull::Always | Pull::IfNotPresent => {
                     context.ui.say(&format!("pulling {}", crate::visible::visible(image)));
-                    engine.pull(image).await.map_err(|error| {
+                    engine.docker()?.pull(image).await.map_err(|error| {
                         Error::not_found(format!("image `{image}` could not be pulled"))
                             .because(error)
                             .hint("build it there with `devnet build`, or bring it with `devnet load`")

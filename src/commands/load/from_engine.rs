@@ -37,7 +37,7 @@ impl Load<'_> {
         }
         let wanted = [self.name_on_nodes(name, &image)?];
         let sizes = if self.args.dry_run {
-            source.layer_sizes(&image).await
+            source.images.layer_sizes(&image).await
         } else {
             None
         };

@@ -37,14 +37,15 @@ pub(super) async fn connect(
     // an engine that says all about itself takes its time: all of them at once
     let own = async {
         match source {
-            Some(Ok(source)) => source.info().await.ok().and_then(identity),
+            Some(Ok(source)) => source.runtime.info().await.ok().and_then(identity),
             _ => None,
         }
     };
     let connects = futures_util::future::join_all(targets.iter().map(|node| async {
         let asked = async {
             let engine = context.connect(node).await?;
-            let (info, platform) = futures_util::join!(engine.info(), engine.platform());
+            let (info, platform) =
+                futures_util::join!(engine.runtime.info(), engine.images.platform());
             Ok((engine, info.unwrap_or_default(), platform?))
         };
         (node.name.clone(), asked.await)
@@ -77,6 +78,7 @@ fn identity(info: Info) -> Option<(String, String)> {
 /// The names of an engine's images: all, or those of one repository.
 pub(super) async fn all_names(source: &Engine, repository: Option<&str>) -> Result<Vec<String>> {
     let mut names: Vec<String> = source
+        .images
         .image_names()
         .await?
         .into_iter()
@@ -95,7 +97,7 @@ pub(super) async fn all_names(source: &Engine, repository: Option<&str>) -> Resu
 /// # Errors
 /// Not found when it is for another.
 pub(super) async fn runs(source: &Engine, image: &Image, wanted: &Platform) -> Result<()> {
-    let own = source.image_platform(&image.id).await?;
+    let own = source.images.image_platform(&image.id).await?;
     if own.serves(wanted).is_some() {
         return Ok(());
     }

@@ -87,7 +87,7 @@ impl Load<'_> {
                 let Ok(received) = received else { continue };
                 for (repository, tag) in names.iter().filter(|_| send) {
                     if received.sent.outcome.is_ok()
-                        && let Err(error) = node.engine.tag(&ours, repository, tag).await
+                        && let Err(error) = node.engine.images.tag(&ours, repository, tag).await
                     {
                         received.sent.outcome = Err(error);
                     }

@@ -67,7 +67,7 @@ pub(super) async fn image(
     from: &Endpoint,
     named: bool,
 ) -> Result<Image> {
-    source.image(name).await.map_err(|error| {
+    source.images.image(name).await.map_err(|error| {
         if error.kind() != Kind::NotFound {
             return error;
         }

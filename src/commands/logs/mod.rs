@@ -200,7 +200,7 @@ async fn tell_of_those_that_never_started(
 /// Why a container has no log: it was made, and never ran.
 async fn never_started(engine: &Engine, container: &Container) -> Error {
     let error = Error::failed(format!("container `{}` never started", container.name));
-    let facts = engine.container(&container.id).await.ok().flatten();
+    let facts = engine.runtime.container(&container.id).await.ok().flatten();
     match facts
         .and_then(|facts| facts.error)
         .filter(|why| !why.is_empty())

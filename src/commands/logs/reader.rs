@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
             let id = source.id.clone();
             let driver = match error.kind() {
                 Kind::Lost => None,
-                _ => self.engine.container(&id).await.ok().flatten(),
+                _ => self.engine.runtime.container(&id).await.ok().flatten(),
             };
             let driver = driver.and_then(|facts| facts.log_driver);
             let source = &mut self.sources[place];
@@ -358,7 +358,7 @@ impl<'a> Reader<'a> {
         if !self.sources.iter().any(reads) || self.sources.iter().any(heard) {
             return;
         }
-        let why = match tokio::time::timeout(STILL_THERE, self.engine.round_trip()).await {
+        let why = match tokio::time::timeout(STILL_THERE, self.engine.runtime.round_trip()).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => error,
             Err(_elapsed) => Error::failed("it does not answer"),

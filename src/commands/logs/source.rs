@@ -118,7 +118,7 @@ impl Source {
     /// Opens its stream, at its beginning or where it was left.
     pub(super) fn ask(&mut self, engine: &Engine) {
         let range = self.position.resume(&self.range);
-        self.state = State::Reading(engine.logs(&self.id, &range));
+        self.state = State::Reading(engine.runtime.logs(&self.id, &range));
         self.heard = Instant::now();
     }
 

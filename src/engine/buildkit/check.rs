@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use tonic::transport::Channel;
 
-use crate::engine::Engine;
 use crate::engine::buildkit::{self, Failure, Solve};
+use crate::engine::docker::Docker;
 use crate::progress::Sender;
 
 /// `moby.buildkit.v1.frontend.SolveRequest`
@@ -58,18 +58,17 @@ pub(crate) struct Checked {
     pub(crate) broken: Option<String>,
 }
 
-impl Engine {
+impl Docker {
     /// Has the Dockerfile checked; nothing is built.
     ///
     /// # Errors
     /// The Dockerfile can't be read or parsed; the engine was lost.
-    pub(crate) async fn check_dockerfile(
+    pub(in crate::engine) async fn check_dockerfile(
         &self,
         mut solve: Solve,
         events: &Sender,
     ) -> Result<Checked, Failure> {
-        let Self::Docker(docker) = self;
-        let dialer = &docker.dialer;
+        let dialer = &self.dialer;
         let mut question: HashMap<String, String> =
             std::mem::take(&mut solve.attributes).into_iter().collect();
         question.insert("requestid".into(), "frontend.lint".into());

@@ -2,7 +2,7 @@
 //! credentials) and one solve (we ask the engine to build), each on an upgraded stream.
 
 pub(crate) mod auth;
-mod check;
+pub(crate) mod check;
 pub(crate) mod content;
 pub(crate) mod files;
 pub(crate) mod listener;
@@ -22,7 +22,6 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 };
 use tonic::transport::Channel;
 
-use crate::engine::Engine;
 use crate::engine::buildkit::auth::Logins;
 use crate::engine::buildkit::content::Store;
 use crate::engine::buildkit::files::Folder;
@@ -30,6 +29,7 @@ pub(crate) use crate::engine::buildkit::session::token;
 use crate::engine::buildkit::session::{Io, Session};
 use crate::engine::buildkit::ssh::Agent;
 use crate::engine::buildkit::streams::{Sink, Supply};
+use crate::engine::docker::Docker;
 use crate::error::{Error, Result};
 use crate::image::build_flags::Attributed;
 use crate::progress::{Event, Lines, Sender, Source};
@@ -125,33 +125,31 @@ impl From<Error> for Failure {
     }
 }
 
-impl Engine {
+impl Docker {
     /// Builds, sending news to `events`. Dropping the future cancels the build in the engine.
     ///
     /// # Errors
     /// The build failed, or the engine was lost.
-    pub(crate) async fn build(
+    pub(in crate::engine) async fn build(
         &self,
         solve: Solve,
         events: &Sender,
     ) -> std::result::Result<Built, Failure> {
-        let Self::Docker(docker) = self;
-        build(&docker.dialer, solve, events).await
+        build(&self.dialer, solve, events).await
     }
 }
 
 /// Where the engine's own machine is to be reached from a step.
 const GATEWAY_LABEL: &str = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
 
-impl Engine {
+impl Docker {
     /// The address that `host-gateway` stands for.
     ///
     /// # Errors
     /// The engine does not say, or was lost.
-    pub(crate) async fn host_gateway(&self) -> Result<String> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn host_gateway(&self) -> Result<String> {
         let unknown = || Error::failed("the engine does not say what `host-gateway` is");
-        let mut control = ControlClient::new(channel(&docker.dialer).await?);
+        let mut control = ControlClient::new(channel(&self.dialer).await?);
         let workers = control
             .list_workers(ListWorkersRequest::default())
             .await

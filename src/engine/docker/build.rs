@@ -7,44 +7,29 @@ use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::engine::Engine;
 use crate::engine::buildkit::streams::{self, Pump, Sink};
 use crate::engine::buildkit::{Built, Failure};
 use crate::engine::docker::{Docker, LONG};
 use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::credentials::Login;
+use crate::image::reference;
 use crate::progress::{Event, Log, Sender, Update, Vertex};
 
-impl Engine {
+impl Docker {
     /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
     /// `daemon.json`): it is there all the same, and clients are asked not to use it.
-    pub(crate) fn buildkit_is_off(&self) -> bool {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) fn buildkit_is_off(&self) -> bool {
         // up to 22, engines say so where nobody asked for BuildKit
-        self.major().is_none_or(|major| major >= 23)
-            && docker.greeting().builder.as_deref() == Some("1")
-    }
-
-    /// Builds with the classic builder, from an archive that `context` writes.
-    ///
-    /// # Errors
-    /// The build failed, or the engine was lost.
-    pub(crate) async fn build_classic(
-        &self,
-        options: &Options,
-        context: Pump,
-        events: &Sender,
-    ) -> std::result::Result<Built, Failure> {
-        let Self::Docker(docker) = self;
-        docker.build_classic(options, context, events).await
+        let major = self.greeting().major();
+        major.is_none_or(|major| major >= 23) && self.greeting().builder.as_deref() == Some("1")
     }
 
     /// Streams an image's archive, without its names, into `sink`.
     ///
     /// # Errors
     /// The engine has no such image or was lost; the sink failed.
-    pub(crate) async fn save_image(&self, id: &str, sink: Sink) -> Result<()> {
+    pub(in crate::engine) async fn save_image(&self, id: &str, sink: Sink) -> Result<()> {
         let stream = self.save(id).map(|piece| piece.map(|bytes| bytes.to_vec()));
         streams::into_sink(stream, sink)
             .await
@@ -60,9 +45,12 @@ impl Engine {
     ///
     /// # Errors
     /// What the engine or the registry said.
-    pub(crate) async fn push_image(&self, name: &str, login: Option<Login>) -> Result<()> {
-        let Self::Docker(docker) = self;
-        let (repository, tag) = split(name);
+    pub(in crate::engine) async fn push_image(
+        &self,
+        name: &str,
+        login: Option<Login>,
+    ) -> Result<()> {
+        let (repository, tag) = reference::split(name)?;
         let login = login.map(|login| {
             let token = login.user.is_empty();
             bollard::auth::DockerCredentials {
@@ -73,15 +61,14 @@ impl Engine {
             }
         });
         let options = query::PushImageOptions {
-            tag: Some(tag.to_owned()),
+            tag: Some(tag),
             ..Default::default()
         };
-        docker
-            .api
-            .push_image(repository, Some(options), login)
+        self.api
+            .push_image(&repository, Some(options), login)
             .try_for_each(|_line| async { Ok(()) })
             .await
-            .map_err(|error| docker.failed(&format!("pushing `{name}`"), error))
+            .map_err(|error| self.failed(&format!("pushing `{name}`"), error))
     }
 }
 
@@ -106,14 +93,6 @@ fn escaped(value: &str) -> String {
             other => format!("%{other:02X}"),
         })
         .collect()
-}
-
-/// A name and its tag; a port is no tag.
-fn split(name: &str) -> (&str, &str) {
-    match name.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (name, "latest"),
-    }
 }
 
 impl Docker {
@@ -146,19 +125,11 @@ impl Docker {
         .map_err(|error| Error::failed("the API client could not be made").because(error))
     }
 
-    async fn tag(&self, id: &str, name: &str) -> Result<()> {
-        let (repository, tag) = split(name);
-        let options = query::TagImageOptions {
-            repo: Some(repository.to_owned()),
-            tag: Some(tag.to_owned()),
-        };
-        self.api
-            .tag_image(id, Some(options))
-            .await
-            .map_err(|error| self.failed(&format!("naming the image `{name}`"), error))
-    }
-
-    async fn build_classic(
+    /// Builds with the classic builder, from an archive that `context` writes.
+    ///
+    /// # Errors
+    /// The build failed, or the engine was lost.
+    pub(in crate::engine) async fn build_classic(
         &self,
         options: &Options,
         context: Pump,
@@ -235,7 +206,8 @@ impl Docker {
             .map_err(|error| self.failed("the image that was built", error))?;
         let id = image.id.unwrap_or(short);
         for name in options.tags.iter().skip(1) {
-            self.tag(&id, name).await?;
+            let (repository, tag) = reference::split(name)?;
+            self.tag(&id, &repository, &tag).await?;
         }
         Ok(Built {
             response: [("containerimage.digest".to_owned(), id)].into(),
@@ -312,11 +284,5 @@ mod tests {
         steps.take("Successfully built 0123abc\n");
         assert_eq!(steps.image.as_deref(), Some("0123abc"));
         assert_eq!(steps.end(Some("no")).vertexes[0].error, "no");
-    }
-
-    #[test]
-    fn a_port_is_no_tag() {
-        assert_eq!(split("127.0.0.1:5000/a"), ("127.0.0.1:5000/a", "latest"));
-        assert_eq!(split("a:1"), ("a", "1"));
     }
 }

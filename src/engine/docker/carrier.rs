@@ -14,7 +14,6 @@ use futures_util::StreamExt as _;
 
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::attached::{Attached, Outputs};
 use crate::engine::docker::confinement::unconfined;
@@ -80,9 +79,8 @@ impl Docker {
             if bare(&image.name) == current {
                 sources.push(Source::Own(current.clone()));
             } else if mark.and_then(|mark| owner::is_gone(mark)) == Some(true) {
-                let engine = Engine::Docker(self.clone());
                 // not before its container, whose own label is proved by what its image says
-                let _gone = engine.remove_unused_image(&image.id).await;
+                let _gone = self.remove_unused_image(&image.id).await;
             }
         }
         sources.extend(borrowable.into_iter().map(Source::Borrowed));
@@ -253,8 +251,7 @@ impl Abandoned {
     async fn remove(mut self) {
         if let Some(id) = self.id.take() {
             // the engine may have removed it already, or hang
-            let engine = Engine::Docker(self.docker.clone());
-            let _gone = tokio::time::timeout(UNDO_PATIENCE, engine.remove(&id)).await;
+            let _gone = tokio::time::timeout(UNDO_PATIENCE, self.docker.remove(&id)).await;
         }
     }
 }
@@ -262,9 +259,9 @@ impl Abandoned {
 impl Drop for Abandoned {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            let engine = Engine::Docker(self.docker.clone());
+            let docker = self.docker.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { engine.remove(&id).await });
+                runtime.spawn(async move { docker.remove(&id).await });
             }
         }
     }

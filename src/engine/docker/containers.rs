@@ -14,7 +14,6 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::exec::Output;
 use crate::error::Result;
@@ -24,82 +23,17 @@ use crate::lab::spec::{ContainerSpec, MountKind, Namespace, Network};
 /// A few lines are asked for; this is where they end, however long they are.
 const PRINTED: usize = 1 << 20;
 
-impl Engine {
-    /// Makes a container, not started, and gives its ID.
-    ///
-    /// # Errors
-    /// When the engine refuses; not found when it lacks the image.
-    pub(crate) async fn create(&self, spec: &ContainerSpec) -> Result<String> {
-        let Self::Docker(docker) = self;
-        docker.create(spec).await
-    }
-
-    pub(crate) async fn start(&self, id: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.start(id).await
-    }
-
-    /// Sends SIGKILL. One that is dead already is no failure.
-    pub(crate) async fn kill(&self, id: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.kill(id).await
-    }
-
-    /// Sends SIGTERM, and SIGKILL after so many seconds.
-    pub(crate) async fn stop(&self, id: &str, seconds: i64) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.stop(id, seconds).await
-    }
-
-    /// Stops and starts the same container: new processes, new namespaces, the same ID.
-    pub(crate) async fn restart(&self, id: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.restart(id).await
-    }
-
-    /// Freezes a container's processes.
-    pub(crate) async fn pause(&self, id: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.pause(id).await
-    }
-
+impl Docker {
     /// Lets frozen processes go on. Those that are not frozen are no failure.
     pub(crate) async fn unpause(&self, id: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        match docker.api.unpause_container(id).await {
+        match self.api.unpause_container(id).await {
             Err(bollard::errors::Error::DockerResponseServerError { message, .. })
                 if message.contains("is not paused") =>
             {
                 Ok(())
             }
-            answer => {
-                answer.map_err(|error| docker.failed(&format!("thawing {}", short(id)), error))
-            }
+            answer => answer.map_err(|error| self.failed(&format!("thawing {}", short(id)), error)),
         }
-    }
-
-    /// Removes a container, running or not. One that is gone already is no failure.
-    pub(crate) async fn remove(&self, id: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.remove(id).await
-    }
-
-    /// Waits for a container's end and gives its exit code.
-    pub(crate) async fn wait(&self, id: &str) -> Result<i64> {
-        let Self::Docker(docker) = self;
-        docker.wait(id).await
-    }
-
-    /// Unpacks a tar archive into a container, which need not run.
-    pub(crate) async fn upload(&self, id: &str, folder: &str, archive: Vec<u8>) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.upload(id, folder, archive).await
-    }
-
-    /// The last lines that a container printed.
-    pub(crate) async fn printed(&self, id: &str, lines: usize) -> Result<String> {
-        let Self::Docker(docker) = self;
-        docker.printed(id, lines).await
     }
 }
 
@@ -120,7 +54,11 @@ impl Docker {
             .map_err(|error| self.failed("listing containers", error))
     }
 
-    async fn create(&self, spec: &ContainerSpec) -> Result<String> {
+    /// Makes a container, not started, and gives its ID.
+    ///
+    /// # Errors
+    /// When the engine refuses; not found when it lacks the image.
+    pub(crate) async fn create(&self, spec: &ContainerSpec) -> Result<String> {
         let options = CreateContainerOptionsBuilder::default()
             .name(&spec.name)
             .build();
@@ -132,13 +70,14 @@ impl Docker {
         Ok(made.id)
     }
 
-    async fn start(&self, id: &str) -> Result<()> {
+    pub(crate) async fn start(&self, id: &str) -> Result<()> {
         let none = None::<bollard::query_parameters::StartContainerOptions>;
         let answer = self.api.start_container(id, none).await;
         answer.map_err(|error| self.failed(&format!("starting {}", short(id)), error))
     }
 
-    async fn kill(&self, id: &str) -> Result<()> {
+    /// Sends SIGKILL. One that is dead already is no failure.
+    pub(crate) async fn kill(&self, id: &str) -> Result<()> {
         let options = KillContainerOptionsBuilder::default()
             .signal("SIGKILL")
             .build();
@@ -153,7 +92,8 @@ impl Docker {
         }
     }
 
-    async fn stop(&self, id: &str, seconds: i64) -> Result<()> {
+    /// Sends SIGTERM, and SIGKILL after so many seconds.
+    pub(crate) async fn stop(&self, id: &str, seconds: i64) -> Result<()> {
         let options = StopContainerOptionsBuilder::default()
             .t(i32::try_from(seconds).unwrap_or(i32::MAX))
             .build();
@@ -161,18 +101,21 @@ impl Docker {
         unless(answer, 304).map_err(|error| self.failed(&format!("stopping {}", short(id)), error))
     }
 
-    async fn restart(&self, id: &str) -> Result<()> {
+    /// Stops and starts the same container: new processes, new namespaces, the same ID.
+    pub(crate) async fn restart(&self, id: &str) -> Result<()> {
         let options = RestartContainerOptionsBuilder::default().t(1).build();
         let answer = self.api.restart_container(id, Some(options)).await;
         answer.map_err(|error| self.failed(&format!("restarting {}", short(id)), error))
     }
 
-    async fn pause(&self, id: &str) -> Result<()> {
+    /// Freezes a container's processes.
+    pub(crate) async fn pause(&self, id: &str) -> Result<()> {
         let answer = self.api.pause_container(id).await;
         answer.map_err(|error| self.failed(&format!("freezing {}", short(id)), error))
     }
 
-    async fn remove(&self, id: &str) -> Result<()> {
+    /// Removes a container, running or not. One that is gone already is no failure.
+    pub(crate) async fn remove(&self, id: &str) -> Result<()> {
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
             .v(true)
@@ -188,7 +131,8 @@ impl Docker {
         }
     }
 
-    async fn wait(&self, id: &str) -> Result<i64> {
+    /// Waits for a container's end and gives its exit code.
+    pub(crate) async fn wait(&self, id: &str) -> Result<i64> {
         let options = WaitContainerOptionsBuilder::default()
             .condition("not-running")
             .build();
@@ -205,7 +149,8 @@ impl Docker {
         }
     }
 
-    async fn upload(&self, id: &str, folder: &str, archive: Vec<u8>) -> Result<()> {
+    /// Unpacks a tar archive into a container, which need not run.
+    pub(crate) async fn upload(&self, id: &str, folder: &str, archive: Vec<u8>) -> Result<()> {
         let options = UploadToContainerOptionsBuilder::default()
             .path(folder)
             .build();
@@ -216,7 +161,8 @@ impl Docker {
         answer.map_err(|error| self.failed(&format!("writing into {}", short(id)), error))
     }
 
-    async fn printed(&self, id: &str, lines: usize) -> Result<String> {
+    /// The last lines that a container printed.
+    pub(in crate::engine) async fn printed(&self, id: &str, lines: usize) -> Result<String> {
         let query = format!("stdout=1&stderr=1&tail={lines}");
         let mut pieces = self.log(id, &query, false, false);
         let mut printed = Vec::new();

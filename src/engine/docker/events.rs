@@ -7,7 +7,7 @@ use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
 
-use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::LOOK;
 use crate::error::Result;
 use crate::lab::label::{NAME, ROLE};
@@ -22,11 +22,10 @@ const ACTIONS: [&str; 10] = [
     "create", "destroy", "die", "kill", "oom", "pause", "restart", "start", "stop", "unpause",
 ];
 
-impl Engine {
+impl Docker {
     /// Events of containers since a time (nanoseconds since 1970); without
     /// `until` they go on as they happen.
-    pub(crate) fn happenings(&self, since: i64, until: Option<i64>) -> Happenings {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) fn happenings(&self, since: i64, until: Option<i64>) -> Happenings {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             (
@@ -40,7 +39,7 @@ impl Engine {
         if let Some(until) = until {
             options = options.until(&point(until));
         }
-        let docker = docker.clone();
+        let docker = self.clone();
         Box::pin(
             docker
                 .api
@@ -70,14 +69,13 @@ fn point(nanoseconds: i64) -> String {
 /// What can change what a look at pods shows, beyond their lives.
 const MORE_ACTIONS: [&str; 4] = ["rename", "update", "connect", "disconnect"];
 
-impl Engine {
+impl Docker {
     /// Tells, from a time on (the engine's own), of which containers something was changed that a look
     /// at pods shows.
-    pub(crate) fn changes(
+    pub(in crate::engine) fn changes(
         &self,
         since: Option<jiff::Timestamp>,
     ) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
-        let Self::Docker(docker) = self;
         let actions = ACTIONS.iter().chain(&MORE_ACTIONS);
         let filters = HashMap::from([
             (
@@ -94,7 +92,7 @@ impl Engine {
             let since = i64::try_from(since.as_nanosecond()).unwrap_or_default();
             options = options.since(&point(since));
         }
-        let docker = docker.clone();
+        let docker = self.clone();
         let events = docker.api.clone().events(Some(options.build()));
         Box::pin(events.filter_map(move |event| {
             let told = match event {

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::io::AsyncWrite;
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::error::{Kind, Result};
 
@@ -52,15 +51,14 @@ pub(crate) enum Ended {
     With(u8),
 }
 
-impl Engine {
+impl Docker {
     /// Starts a command in a container.
     ///
     /// # Errors
     /// Under code 125, or as docker has it 126 (it can't be run) and 127 (it is not there).
-    pub(crate) async fn exec(&self, container: &str, exec: Exec) -> Result<Running> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn exec(&self, container: &str, exec: Exec) -> Result<Running> {
         let failed = |error| {
-            let error = docker.failed("exec", error);
+            let error = self.failed("exec", error);
             let text = error.to_string();
             let code = if text.contains("not found") && text.contains("exec") {
                 127
@@ -84,17 +82,17 @@ impl Engine {
             detach_keys: exec.detach_keys,
             ..ExecConfig::default()
         };
-        let id = docker
+        let id = self
             .api
             .create_exec(container, config)
             .await
             .map_err(failed)?
             .id;
-        let attached = docker.begin_exec(&id, tty).await.map_err(failed)?;
-        let lost = docker.clone();
+        let attached = self.begin_exec(&id, tty).await.map_err(failed)?;
+        let lost = self.clone();
         let output = attached.output;
         let output = output.map(move |piece| piece.map_err(|error| lost.failed("exec", error)));
-        let (waits, container) = (docker.clone(), container.to_owned());
+        let (waits, container) = (self.clone(), container.to_owned());
         let gone = async move { waits.until_not_running(&container).await };
         Ok(Running {
             id,
@@ -104,29 +102,31 @@ impl Engine {
     }
 
     /// How a command in a container ended; `Detached` when it still runs.
-    pub(crate) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
-        let Self::Docker(docker) = self;
-        let state = match docker.api.inspect_exec(id).await {
+    pub(in crate::engine) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
+        let state = match self.api.inspect_exec(id).await {
             Ok(state) => state,
             // removed, and all that was known of its commands with it
             Err(bollard::errors::Error::DockerResponseServerError {
                 status_code: 404, ..
             }) => return Ok(Ended::WithItsContainer),
-            Err(error) => return Err(docker.failed("exec", error)),
+            Err(error) => return Err(self.failed("exec", error)),
         };
         Ok(match (state.running, state.exit_code) {
             // an engine may not have noticed that the end of the container was the command's
-            (Some(true), _) if !docker.runs(container).await? => Ended::WithItsContainer,
+            (Some(true), _) if !self.runs(container).await? => Ended::WithItsContainer,
             (Some(true), _) => Ended::Detached,
             (_, code) => Ended::With(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         })
     }
 
     /// Tells a command's terminal its size.
-    pub(crate) async fn exec_resize(&self, id: &str, columns: u16, rows: u16) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker
-            .api
+    pub(in crate::engine) async fn exec_resize(
+        &self,
+        id: &str,
+        columns: u16,
+        rows: u16,
+    ) -> Result<()> {
+        self.api
             .resize_exec(
                 id,
                 ResizeExecOptions {
@@ -135,15 +135,13 @@ impl Engine {
                 },
             )
             .await
-            .map_err(|error| docker.failed("exec", error))
+            .map_err(|error| self.failed("exec", error))
     }
 
     /// Whether a file (or a link) is in a container's file system, running or not.
-    pub(crate) async fn has_file(&self, container: &str, path: &str) -> bool {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn has_file(&self, container: &str, path: &str) -> bool {
         let options = bollard::query_parameters::ContainerArchiveInfoOptions { path: path.into() };
-        docker
-            .api
+        self.api
             .get_container_archive_info(container, Some(options))
             .await
             .is_ok()

@@ -7,7 +7,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnu
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWrite;
 
-use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{
     ANSWER_LIMIT, Answer, LOOK, Source, UNDO_PATIENCE, in_time, passing, plain, program_of,
     unique_name,
@@ -59,18 +59,17 @@ type Input = Pin<Box<dyn AsyncWrite + Send>>;
 const MEMORY: i64 = 1 << 30;
 const PROCESSES: i64 = 512;
 
-impl Engine {
+impl Docker {
     /// Makes a helper and starts it.
     ///
     /// # Errors
     /// When the engine refuses, lacks the image, or does not confine what it gives power to.
-    pub(crate) async fn start_helper(
+    pub(in crate::engine) async fn start_helper(
         &self,
         source: &Source,
         beside: Beside<'_>,
         power: Power,
     ) -> Result<Helper> {
-        let Self::Docker(docker) = self;
         let (image, program, mounts) = program_of(source);
         let host = HostConfig {
             network_mode: Some(format!("container:{}", beside.network)),
@@ -83,7 +82,7 @@ impl Engine {
             pids_limit: Some(PROCESSES),
             ..passing(mounts)
         };
-        let mut words = docker.confining_words(power);
+        let mut words = self.confining_words(power);
         let program = [vec![program], words.clone()].concat();
         words.push("hold".into());
         let body = ContainerCreateBody {
@@ -103,13 +102,13 @@ impl Engine {
             stdin_once: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            host_config: Some(docker.confine(power, host)),
+            host_config: Some(self.confine(power, host)),
             ..plain()
         };
-        let id = docker.make_probe(&unique_name(SHELL_NAME), body).await?;
+        let id = self.make_probe(&unique_name(SHELL_NAME), body).await?;
         let begun = in_time(async {
-            let mut attached = docker.begin(&id, source, true).await?;
-            let mut answer = Answer::new(docker);
+            let mut attached = self.begin(&id, source, true).await?;
+            let mut answer = Answer::new(self);
             answer.until_a_line(&mut attached.output).await?;
             Ok(attached.input)
         });
@@ -117,7 +116,7 @@ impl Engine {
             Ok(input) => Ok(Helper {
                 id,
                 program,
-                confines_itself: docker.greeting().is_podman,
+                confines_itself: self.greeting().is_podman,
                 _lifeline: input,
             }),
             Err(error) => {
@@ -132,7 +131,11 @@ impl Engine {
     ///
     /// # Errors
     /// When it can't be run.
-    pub(crate) async fn said_by(&self, container: &str, command: Vec<String>) -> Result<String> {
+    pub(in crate::engine) async fn said_by(
+        &self,
+        container: &str,
+        command: Vec<String>,
+    ) -> Result<String> {
         let exec = Exec {
             command,
             ..Exec::default()

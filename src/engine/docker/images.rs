@@ -10,7 +10,6 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::{ChainId, DiffId, chain_ids};
@@ -52,14 +51,13 @@ impl Docker {
     }
 }
 
-impl Engine {
+impl Docker {
     /// One image by name or ID.
     ///
     /// # Errors
     /// Not found when the engine does not have it.
-    pub(crate) async fn image(&self, name: &str) -> Result<Image> {
-        let Self::Docker(docker) = self;
-        let found = docker.inspected_image(name).await?;
+    pub(in crate::engine) async fn image(&self, name: &str) -> Result<Image> {
+        let found = self.inspected_image(name).await?;
         Ok(Image {
             id: found.id.unwrap_or_default(),
             layers: found
@@ -78,9 +76,8 @@ impl Engine {
     }
 
     /// What an image is for.
-    pub(crate) async fn image_platform(&self, name: &str) -> Result<Platform> {
-        let Self::Docker(docker) = self;
-        let found = docker.inspected_image(name).await?;
+    pub(in crate::engine) async fn image_platform(&self, name: &str) -> Result<Platform> {
+        let found = self.inspected_image(name).await?;
         Ok(Platform {
             os: found.os.unwrap_or_default(),
             architecture: found.architecture.unwrap_or_default(),
@@ -92,7 +89,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it does not answer.
-    pub(crate) async fn platform(&self) -> Result<Platform> {
+    pub(in crate::engine) async fn platform(&self) -> Result<Platform> {
         let about = self.about().await?;
         Ok(Platform {
             os: about.os.clone().unwrap_or_else(|| "linux".into()),
@@ -102,9 +99,8 @@ impl Engine {
     }
 
     /// The IDs and names of all images.
-    pub(crate) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
-        let Self::Docker(docker) = self;
-        let listed = docker.every_image().await?;
+    pub(in crate::engine) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
+        let listed = self.every_image().await?;
         Ok(listed
             .into_iter()
             .map(|image| (image.id, image.repo_tags))
@@ -112,13 +108,13 @@ impl Engine {
     }
 
     /// The chain IDs of all layers that belong to an image of this engine.
-    pub(crate) async fn present_layers(&self) -> Result<HashSet<ChainId>> {
+    pub(in crate::engine) async fn present_layers(&self) -> Result<HashSet<ChainId>> {
         let stacks = self.stacks().await?;
         Ok(stacks.iter().flat_map(|layers| chain_ids(layers)).collect())
     }
 
     /// The layers of each image.
-    pub(crate) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
+    pub(in crate::engine) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
         let ids: BTreeSet<String> = self
             .image_names()
             .await?
@@ -142,9 +138,8 @@ impl Engine {
 
     /// The sizes of an image's layers, the base first, as its history tells them: about right, and
     /// `None` when history and layers do not match.
-    pub(crate) async fn layer_sizes(&self, image: &Image) -> Option<Vec<u64>> {
-        let Self::Docker(docker) = self;
-        let history = docker.api.image_history(&image.id).await.ok()?;
+    pub(in crate::engine) async fn layer_sizes(&self, image: &Image) -> Option<Vec<u64>> {
+        let history = self.api.image_history(&image.id).await.ok()?;
         let sizes: Vec<u64> = history
             .iter()
             .rev()
@@ -159,31 +154,33 @@ impl Engine {
     }
 
     /// Gives an image one more name.
-    pub(crate) async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn tag(
+        &self,
+        image: &str,
+        repository: &str,
+        tag: &str,
+    ) -> Result<()> {
         let options = TagImageOptions {
             repo: Some(repository.into()),
             tag: Some(tag.into()),
         };
-        docker
-            .api
+        self.api
             .tag_image(image, Some(options))
             .await
-            .map_err(|error| docker.failed(&format!("naming `{repository}:{tag}`"), error))
+            .map_err(|error| self.failed(&format!("naming `{repository}:{tag}`"), error))
     }
 
     /// Takes a name away from an image (and the image, if that was its last); it may be gone already.
-    pub(crate) async fn untag(&self, name: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn untag(&self, name: &str) -> Result<()> {
         let options = RemoveImageOptions {
             force: false,
             noprune: false,
             platforms: None,
         };
-        match docker.api.remove_image(name, Some(options), None).await {
+        match self.api.remove_image(name, Some(options), None).await {
             Ok(_removed) => Ok(()),
             Err(error) => {
-                let error = docker.failed(&format!("removing the name `{name}`"), error);
+                let error = self.failed(&format!("removing the name `{name}`"), error);
                 if error.kind() == Kind::NotFound {
                     Ok(())
                 } else {
@@ -194,10 +191,12 @@ impl Engine {
     }
 
     /// The archive that `docker save` writes, as it comes.
-    pub(crate) fn save(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) fn save(
+        &self,
+        name: &str,
+    ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         let what = format!("reading image `{name}`");
-        let docker = docker.clone();
+        let docker = self.clone();
         docker
             .api
             .export_image(name)
@@ -205,9 +204,8 @@ impl Engine {
     }
 
     /// How many bytes of archives this engine has taken so far.
-    pub(crate) fn bytes_loaded(&self) -> u64 {
-        let Self::Docker(docker) = self;
-        docker.loaded.load(Ordering::Relaxed)
+    pub(in crate::engine) fn bytes_loaded(&self) -> u64 {
+        self.loaded.load(Ordering::Relaxed)
     }
 
     /// Loads an archive. What the engine says while it works is read to its end: containerd's
@@ -215,24 +213,23 @@ impl Engine {
     ///
     /// # Errors
     /// What the engine says against it.
-    pub(crate) async fn load<S>(&self, archive: S) -> Result<()>
+    pub(in crate::engine) async fn load<S>(&self, archive: S) -> Result<()>
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
-        let Self::Docker(docker) = self;
-        let loaded = docker.loaded.clone();
+        let loaded = self.loaded.clone();
         let archive = archive.inspect(move |piece| {
             if let Ok(piece) = piece {
                 loaded.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
         });
-        let mut said = docker
+        let mut said = self
             .api
             .import_image_stream(ImportImageOptions::default(), archive, None)
             .boxed();
         let mut complaint = None;
         while let Some(line) = said.next().await {
-            let line = line.map_err(|error| docker.failed("loading", error))?;
+            let line = line.map_err(|error| self.failed("loading", error))?;
             if let Some(text) = line.stream.filter(|text| text.contains("rror unpacking")) {
                 complaint = Some(text);
             }
@@ -245,18 +242,14 @@ impl Engine {
     }
 
     /// Pushes a name to the registry that it begins with.
-    pub(crate) async fn push(&self, repository: &str, tag: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn push(&self, repository: &str, tag: &str) -> Result<()> {
         let options = PushImageOptions {
             tag: Some(tag.into()),
             platform: None,
         };
-        let mut said = docker
-            .api
-            .push_image(repository, Some(options), None)
-            .boxed();
+        let mut said = self.api.push_image(repository, Some(options), None).boxed();
         while let Some(line) = said.next().await {
-            line.map_err(|error| docker.failed("pushing", error))?;
+            line.map_err(|error| self.failed("pushing", error))?;
         }
         Ok(())
     }

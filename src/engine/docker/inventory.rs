@@ -4,7 +4,7 @@ use bollard::models::ImageSummary;
 use bollard::query_parameters::RemoveImageOptions;
 use futures_util::{StreamExt as _, stream};
 
-use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::engine::docker::images::Image;
 use crate::error::{Kind, Result};
 use crate::image::digest::chain_ids;
@@ -22,14 +22,13 @@ pub(crate) enum Removed {
     Kept,
 }
 
-impl Engine {
+impl Docker {
     /// All images that a person would see.
     ///
     /// # Errors
     /// When the engine does not answer. An image that vanishes meanwhile is left out.
-    pub(crate) async fn inventory(&self) -> Result<Vec<Held>> {
-        let Self::Docker(docker) = self;
-        let listed = docker.every_image().await?;
+    pub(in crate::engine) async fn inventory(&self) -> Result<Vec<Held>> {
+        let listed = self.every_image().await?;
         let mut answers = stream::iter(listed)
             .map(|summary| async move {
                 let image = self.image(&summary.id).await?;
@@ -60,8 +59,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub(crate) async fn remove_nameless(&self, id: &str) -> Result<Removed> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn remove_nameless(&self, id: &str) -> Result<Removed> {
         match self.image(id).await {
             // an ID with one name left would lose that name
             Ok(image) if !image.tags.is_empty() => return Ok(Removed::Kept),
@@ -74,7 +72,7 @@ impl Engine {
             noprune: false,
             platforms: None,
         };
-        match docker.api.remove_image(id, Some(options), None).await {
+        match self.api.remove_image(id, Some(options), None).await {
             Ok(removed) => Ok(Removed::Gone(
                 removed
                     .into_iter()
@@ -87,7 +85,7 @@ impl Engine {
             Err(bollard::errors::Error::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(Removed::Gone(Vec::new())),
-            Err(error) => Err(docker.failed(&format!("removing image `{id}`"), error)),
+            Err(error) => Err(self.failed(&format!("removing image `{id}`"), error)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a devnet that was killed may have left in a Docker engine.
 
-use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::error::Result;
 use crate::host::owner;
 use crate::image::reference;
@@ -15,13 +15,13 @@ pub(crate) struct Leftovers {
     pub(crate) transfers: Vec<String>,
 }
 
-impl Engine {
+impl Docker {
     /// Names of images under transfer, and of devnet's own containers that should have ended by
     /// now. The lab's are not among them.
     ///
     /// # Errors
     /// When the engine can't be asked.
-    pub(crate) async fn leftovers(&self) -> Result<Leftovers> {
+    pub(in crate::engine) async fn leftovers(&self) -> Result<Leftovers> {
         let found = self.own_containers(&[OWNER]).await?;
         let ids = self.left_of(&found).await;
         let mut left = Leftovers::default();

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use bollard::errors::Error as Why;
 use futures_util::{Stream, StreamExt as _};
 
-use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::engine::docker::exec::Output;
 use crate::error::{Kind, Result};
 
@@ -21,15 +21,14 @@ pub(crate) struct LogRange {
     pub(crate) tail: Option<u64>,
 }
 
-impl Engine {
+impl Docker {
     /// A container's log: each piece is one message with its time in front, as the engine writes
     /// them with `timestamps`.
-    pub(crate) fn logs(
+    pub(in crate::engine) fn logs(
         &self,
         container: &str,
         range: &LogRange,
     ) -> Pin<Box<dyn Stream<Item = Result<Output>> + Send>> {
-        let Self::Docker(docker) = self;
         // 0 would be no limit
         let until = range.until.map_or(0, |time| {
             time.div_euclid(1_000_000_000).saturating_add(1).max(1)
@@ -42,10 +41,9 @@ impl Engine {
             format!("stdout=1&stderr=1&timestamps=1&since={since}&until={until}&tail={tail}");
         let short = container.get(..12).unwrap_or(container);
         let what = format!("the log of `{short}`");
-        let (docker, follow) = (docker.clone(), range.follow);
+        let (docker, follow) = (self.clone(), range.follow);
         Box::pin(
-            docker
-                .log(container, &query, follow, true)
+            self.log(container, &query, follow, true)
                 .map(move |piece| match piece {
                     Ok(piece) => Ok(piece),
                     Err(error) => {

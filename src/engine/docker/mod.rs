@@ -7,7 +7,7 @@ pub(crate) mod carrier;
 pub(crate) mod confinement;
 mod containers;
 mod door;
-mod events;
+pub(crate) mod events;
 pub(crate) mod exec;
 mod frames;
 pub(crate) mod helper;
@@ -121,12 +121,12 @@ impl Docker {
     }
 
     /// Go's word for the engine's processor: `amd64`, `arm64`.
-    pub(super) async fn architecture(&self) -> Result<String> {
+    pub(in crate::engine) async fn architecture(&self) -> Result<String> {
         Ok(self.about().await?.arch.clone().unwrap_or_default())
     }
 
     /// Some engines start other programs to answer this, which takes them 5 to 15 ms.
-    pub(super) async fn about(&self) -> Result<&About> {
+    pub(in crate::engine) async fn about(&self) -> Result<&About> {
         let ask = async {
             let said = self.api.version().await;
             said.map(About::from)
@@ -135,7 +135,7 @@ impl Docker {
         self.about.get_or_try_init(|| ask).await
     }
 
-    pub(super) async fn info(&self) -> Result<Info> {
+    pub(in crate::engine) async fn info(&self) -> Result<Info> {
         let info = self
             .api
             .info()
@@ -155,7 +155,11 @@ impl Docker {
         })
     }
 
-    pub(super) async fn published(&self, container: &str) -> Result<Published> {
+    /// A container's state, and the ports of the engine's computer that lead into it.
+    ///
+    /// # Errors
+    /// Not found when there is no such container.
+    pub(in crate::engine) async fn published(&self, container: &str) -> Result<Published> {
         let what = format!("container `{container}`");
         let found = self
             .api
@@ -183,7 +187,7 @@ impl Docker {
     }
 
     /// The median of a few pings.
-    pub(super) async fn round_trip(&self) -> Result<Duration> {
+    pub(in crate::engine) async fn round_trip(&self) -> Result<Duration> {
         let mut times = Vec::new();
         for _ in 0..5 {
             let begun = std::time::Instant::now();
@@ -259,6 +263,11 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
+    /// The first number of the version.
+    fn major(&self) -> Option<u32> {
+        self.version.as_ref()?.split('.').next()?.parse().ok()
+    }
+
     fn read(headers: &http::HeaderMap) -> Self {
         let text = |name| Some(headers.get(name)?.to_str().ok()?.to_owned());
         Self {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{InspectNetworkOptions, RemoveVolumeOptionsBuilder};
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::containers::unless;
 use crate::error::Result;
@@ -24,51 +23,26 @@ pub(crate) struct FoundNetwork {
     pub(crate) addresses: Vec<String>,
 }
 
-impl Engine {
-    /// The network of that name; `None` when there is none.
-    pub(crate) async fn network(&self, name: &str) -> Result<Option<FoundNetwork>> {
-        let Self::Docker(docker) = self;
-        docker.network(name).await
-    }
-
-    /// Makes a bridge network; without a subnet the engine chooses one that its machine has no
-    /// route to.
-    pub(crate) async fn create_network(
-        &self,
-        name: &str,
-        subnet: Option<&str>,
-        labels: &[(&str, &str)],
-    ) -> Result<String> {
-        let Self::Docker(docker) = self;
-        docker.create_network(name, subnet, labels).await
-    }
-
+impl Docker {
     /// Removes a network. One that is gone already is no failure.
     pub(crate) async fn remove_network(&self, name: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        let answer = docker.api.remove_network(name).await;
+        let answer = self.api.remove_network(name).await;
         unless(answer, 404)
-            .map_err(|error| docker.failed(&format!("removing network `{name}`"), error))
-    }
-
-    /// Makes an empty volume.
-    pub(crate) async fn create_volume(&self, spec: &VolumeSpec) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.create_volume(spec).await
+            .map_err(|error| self.failed(&format!("removing network `{name}`"), error))
     }
 
     /// Removes a volume. One that is gone already is no failure.
     pub(crate) async fn remove_volume(&self, name: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
         let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-        let answer = docker.api.remove_volume(name, Some(options)).await;
+        let answer = self.api.remove_volume(name, Some(options)).await;
         unless(answer, 404)
-            .map_err(|error| docker.failed(&format!("removing volume `{name}`"), error))
+            .map_err(|error| self.failed(&format!("removing volume `{name}`"), error))
     }
 }
 
 impl Docker {
-    async fn network(&self, name: &str) -> Result<Option<FoundNetwork>> {
+    /// The network of that name; `None` when there is none.
+    pub(crate) async fn network(&self, name: &str) -> Result<Option<FoundNetwork>> {
         let none = None::<InspectNetworkOptions>;
         let network = match self.api.inspect_network(name, none).await {
             Ok(network) => network,
@@ -99,7 +73,9 @@ impl Docker {
         }))
     }
 
-    async fn create_network(
+    /// Makes a bridge network; without a subnet the engine chooses one that its machine has no
+    /// route to.
+    pub(crate) async fn create_network(
         &self,
         name: &str,
         subnet: Option<&str>,
@@ -131,7 +107,8 @@ impl Docker {
         Ok(made.id)
     }
 
-    async fn create_volume(&self, spec: &VolumeSpec) -> Result<()> {
+    /// Makes an empty volume.
+    pub(crate) async fn create_volume(&self, spec: &VolumeSpec) -> Result<()> {
         let mut options = HashMap::new();
         if let Backing::Memory(limit) = spec.backing {
             options.insert("type".to_owned(), "tmpfs".to_owned());

@@ -7,7 +7,6 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListNetworksOptionsBuilder, ListVolumesOptionsBuilder};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::error::Result;
 use crate::host::owner;
@@ -23,22 +22,23 @@ const NOT_RUNNING: [&str; 3] = ["created", "exited", "dead"];
 
 type Labels = BTreeMap<String, String>;
 
-impl Engine {
+impl Docker {
     /// The containers of devnet's own, dead or alive, that carry every one of these labels (`name` or
     /// `name=value`).
     ///
     /// # Errors
     /// When the engine can't be asked.
     pub(crate) async fn own_containers(&self, labels: &[&str]) -> Result<Vec<Found>> {
-        let Self::Docker(docker) = self;
-        docker.own_containers(labels, &[]).await
+        self.own_containers_in_states(labels, &[]).await
     }
 
     /// Removes what another devnet made for its run and left, since it was killed. That it could
     /// not be removed is no failure of what is done now.
-    pub(crate) async fn sweep_abandoned(&self) {
-        let Self::Docker(docker) = self;
-        let Ok(found) = docker.own_containers(&[label::OWNER], &NOT_RUNNING).await else {
+    pub(in crate::engine) async fn sweep_abandoned(&self) {
+        let Ok(found) = self
+            .own_containers_in_states(&[label::OWNER], &NOT_RUNNING)
+            .await
+        else {
             return;
         };
         for id in self.left_of(&found).await {
@@ -62,31 +62,13 @@ impl Engine {
     }
 
     /// The engine's own time, which dates what it makes.
-    pub(crate) async fn clock(&self) -> Option<jiff::Timestamp> {
+    pub(in crate::engine) async fn clock(&self) -> Option<jiff::Timestamp> {
         self.info().await.ok()?.now()
-    }
-
-    /// The networks that a lab made.
-    pub(crate) async fn own_networks(&self) -> Result<Vec<Thing>> {
-        let Self::Docker(docker) = self;
-        docker.own_networks().await
-    }
-
-    /// The volumes that a lab made. An engine with a plugin that is dead takes its time.
-    pub(crate) async fn own_volumes(&self) -> Result<Vec<Thing>> {
-        let Self::Docker(docker) = self;
-        docker.own_volumes().await
-    }
-
-    /// The images that devnet made, for a lab or for a look, by their names.
-    pub(crate) async fn own_images(&self) -> Result<Vec<Thing>> {
-        let Self::Docker(docker) = self;
-        docker.own_images().await
     }
 }
 
 impl Docker {
-    pub(super) async fn own_containers(
+    pub(super) async fn own_containers_in_states(
         &self,
         labels: &[&str],
         states: &[&str],
@@ -162,7 +144,8 @@ impl Docker {
         }
     }
 
-    async fn own_networks(&self) -> Result<Vec<Thing>> {
+    /// The networks that a lab made.
+    pub(crate) async fn own_networks(&self) -> Result<Vec<Thing>> {
         let options = ListNetworksOptionsBuilder::default()
             .filters(&HashMap::from([("label", vec![label::NAME])]))
             .build();
@@ -186,7 +169,8 @@ impl Docker {
             .collect())
     }
 
-    async fn own_volumes(&self) -> Result<Vec<Thing>> {
+    /// The volumes that a lab made. An engine with a plugin that is dead takes its time.
+    pub(crate) async fn own_volumes(&self) -> Result<Vec<Thing>> {
         // only these are devnet's; the engine waits for plugins that are dead all the same
         let filters = HashMap::from([("driver", vec!["local"]), ("label", vec![label::NAME])]);
         let options = ListVolumesOptionsBuilder::default()
@@ -213,7 +197,8 @@ impl Docker {
             .collect())
     }
 
-    pub(super) async fn own_images(&self) -> Result<Vec<Thing>> {
+    /// The images that devnet made, for a lab or for a look, by their names.
+    pub(crate) async fn own_images(&self) -> Result<Vec<Thing>> {
         let listed = self.listed_images("label", label::NAME).await?;
         let things = listed.into_iter().flat_map(|image| {
             let labels: Labels = image.labels.into_iter().collect();

@@ -7,7 +7,6 @@ use bollard::models::{ContainerInspectResponse, ContainerSummary, PortMap};
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{KIND, Lender, images_to_borrow, is_sandbox};
 use crate::error::{Error, Result};
@@ -21,13 +20,13 @@ const ALL: usize = 6 << 20;
 /// A file that is longer than this (in bytes, as an archive) is no host's list and no resolver's.
 const SMALL: usize = 1 << 20;
 
-impl Engine {
+impl Docker {
     /// Every container of the engine, running or not, newest first.
     ///
     /// # Errors
     /// When the engine does not answer or answers nonsense. A container that vanishes meanwhile
     /// is left out.
-    pub(crate) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
+    pub(in crate::engine) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
         Ok(self.listing().await?.inspected().await?.facts)
     }
 
@@ -35,11 +34,10 @@ impl Engine {
     ///
     /// # Errors
     /// As `containers`.
-    pub(crate) async fn listing(&self) -> Result<Listing> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn listing(&self) -> Result<Listing> {
         let none = HashMap::new();
-        let (listed, tags) = futures_util::try_join!(docker.listed(&none), docker.image_tags())?;
-        let docker = docker.clone();
+        let (listed, tags) = futures_util::try_join!(self.listed(&none), self.image_tags())?;
+        let docker = self.clone();
         Ok(Listing {
             docker,
             listed,
@@ -48,22 +46,20 @@ impl Engine {
     }
 
     /// One container; `None` when it is gone.
-    pub(crate) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
-        let Self::Docker(docker) = self;
-        let answer = docker.inspect_or_gone(id.to_owned()).await?;
+    pub(in crate::engine) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
+        let answer = self.inspect_or_gone(id.to_owned()).await?;
         let mut facts: Vec<ContainerFacts> = answer
             .map(|answer| facts(answer, &HashMap::new()))
             .into_iter()
             .collect();
-        docker.prove(&mut facts).await?;
+        self.prove(&mut facts).await?;
         Ok(facts.pop())
     }
 
     /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
-    pub(crate) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
         for id in ids {
-            if let Some(text) = docker.small_file(id, "/etc/resolv.conf").await {
+            if let Some(text) = self.small_file(id, "/etc/resolv.conf").await {
                 return Some(text);
             }
         }
@@ -73,15 +69,18 @@ impl Engine {
     /// Fills in the addresses of pods whose network a plugin made: the engine does not know them,
     /// the `/etc/hosts` that the kubelet gave to their containers does. What can't be read stays
     /// unknown.
-    pub(crate) async fn ips_from_hosts_files(&self, pods: &mut [Pod], facts: &[ContainerFacts]) {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn ips_from_hosts_files(
+        &self,
+        pods: &mut [Pod],
+        facts: &[ContainerFacts],
+    ) {
         let wanted: Vec<(usize, String)> = pods
             .iter()
             .enumerate()
             .filter_map(|(index, pod)| Some((index, writer_of_hosts(pod, facts)?)))
             .collect();
         let mut read = stream::iter(wanted)
-            .map(|(index, id)| async move { (index, docker.small_file(&id, "/etc/hosts").await) })
+            .map(|(index, id)| async move { (index, self.small_file(&id, "/etc/hosts").await) })
             .buffer_unordered(IN_FLIGHT);
         while let Some((index, text)) = read.next().await {
             if let (Some(text), Some(pod)) = (text, pods.get_mut(index)) {

@@ -9,27 +9,25 @@ use bollard::query_parameters::{
 };
 use futures_util::TryStreamExt as _;
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::error::{Error, Result};
 use crate::probe::carried;
 use crate::probe::image::ProbeImage;
 
-impl Engine {
+impl Docker {
     /// Makes sure that the engine has the image with the probe, and gives its name. Its label
     /// `dev.devnet.role` is how it is found and removed again.
     ///
     /// # Errors
     /// When this devnet carries no probe for the engine's architecture, or the engine refuses it.
-    pub(crate) async fn probe_image(&self) -> Result<String> {
+    pub(in crate::engine) async fn probe_image(&self) -> Result<String> {
         let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let image = ProbeImage::new(&program, &architecture)
             .map_err(|error| Error::failed("the probe's image could not be made").because(error))?;
         if !self.has_image(&image.reference).await? {
-            let Self::Docker(docker) = self;
             // containerd's store refuses the second of two at the same time
-            if let Err(error) = docker.load_archive(image.archive).await
+            if let Err(error) = self.load_archive(image.archive).await
                 && !self.has_image(&image.reference).await?
             {
                 return Err(error);
@@ -40,37 +38,25 @@ impl Engine {
 
     /// Whether the engine has an image of that name or ID.
     pub(crate) async fn has_image(&self, name: &str) -> Result<bool> {
-        let Self::Docker(docker) = self;
-        match docker.api.inspect_image(name).await {
+        match self.api.inspect_image(name).await {
             Ok(_) => Ok(true),
             Err(bollard::errors::Error::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(false),
-            Err(error) => Err(docker.failed(&format!("image `{name}`"), error)),
+            Err(error) => Err(self.failed(&format!("image `{name}`"), error)),
         }
-    }
-
-    /// Lets the engine fetch an image from its registry.
-    ///
-    /// # Errors
-    /// With the registry's or the engine's own words.
-    pub(crate) async fn pull(&self, name: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.pull(name).await
     }
 
     /// Removes an image by name or ID, also one that a stopped container was made from. One that
     /// is gone already is no failure.
     pub(crate) async fn remove_image(&self, name: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.remove_image(name, true).await
+        self.delete_image(name, true).await
     }
 
     /// Removes an image unless a container was made from it: what that one inherited would be told
     /// by nobody any more.
     pub(crate) async fn remove_unused_image(&self, name: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
-        docker.remove_image(name, false).await
+        self.delete_image(name, false).await
     }
 }
 
@@ -85,7 +71,11 @@ impl Docker {
             .map_err(|error| self.failed("loading the probe's image", error))
     }
 
-    async fn pull(&self, name: &str) -> Result<()> {
+    /// Lets the engine fetch an image from its registry.
+    ///
+    /// # Errors
+    /// With the registry's or the engine's own words.
+    pub(crate) async fn pull(&self, name: &str) -> Result<()> {
         // without a tag the engine would fetch every tag there is
         let bare = !name.contains('@') && !name.rsplit('/').next().unwrap_or(name).contains(':');
         let options = CreateImageOptionsBuilder::default()
@@ -115,7 +105,7 @@ impl Docker {
             .map_err(|error| self.failed("listing images", error))
     }
 
-    async fn remove_image(&self, name: &str, force: bool) -> Result<()> {
+    async fn delete_image(&self, name: &str, force: bool) -> Result<()> {
         let options = RemoveImageOptionsBuilder::default().force(force).build();
         match self.api.remove_image(name, Some(options), None).await {
             Ok(_)

@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{Source, borrowable, unique_name, until_made};
 use crate::error::Result;
@@ -25,16 +24,18 @@ pub(crate) struct ProbeImages {
     bringing: Mutex<Option<String>>,
 }
 
-impl Engine {
+impl Docker {
     /// Where the probe's program can come from on this node, with the least that stays there.
     ///
     /// # Errors
     /// When this devnet carries no probe for the node.
-    pub(crate) async fn probe_images(&self, facts: &[ContainerFacts]) -> Result<ProbeImages> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn probe_images(
+        &self,
+        facts: &[ContainerFacts],
+    ) -> Result<ProbeImages> {
         Ok(ProbeImages {
-            docker: docker.clone(),
-            there: docker.sources(borrowable(facts)).await?,
+            docker: self.clone(),
+            there: self.sources(borrowable(facts)).await?,
             next: AtomicUsize::new(0),
             brought: OnceCell::new(),
             bringing: Mutex::default(),
@@ -84,8 +85,6 @@ impl ProbeImages {
         let brought = brought.unwrap_or_else(PoisonError::into_inner).take();
         let Some(image) = brought else { return Ok(()) };
         until_made().await;
-        Engine::Docker(self.docker.clone())
-            .remove_image(&image)
-            .await
+        self.docker.remove_image(&image).await
     }
 }

@@ -3,34 +3,32 @@
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 
-use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{LOOK, Source, passing, plain, program_of, until_made};
 use crate::engine::docker::probe_images::ProbeImages;
 use crate::error::Result;
 use crate::lab::label::ROLE;
 pub(super) use crate::lab::label::RUN;
 
-impl Engine {
+impl Docker {
     /// Asks from inside the network of a container (`bin/devnet-probe/connect.rs` says what can be asked) and
     /// gives the answers, a line each.
     ///
     /// # Errors
     /// When the engine refuses, as it does when that container has ended.
-    pub(crate) async fn ask_inside(
+    pub(in crate::engine) async fn ask_inside(
         &self,
         images: &ProbeImages,
         container: &str,
         run: &str,
         questions: &[String],
     ) -> Result<String> {
-        let Self::Docker(docker) = self;
         let body = |source: &Source| body(source, container, run, questions);
-        docker.run_probe(images, body).await
+        self.run_probe(images, body).await
     }
 
     /// Removes the containers of an interrupted run.
-    pub(crate) async fn forget_run(&self, run: &str) -> Result<()> {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) async fn forget_run(&self, run: &str) -> Result<()> {
         // what was on its way when we stopped asking would appear only later
         until_made().await;
         for _round in 0..3 {
@@ -41,7 +39,7 @@ impl Engine {
             for one in left {
                 self.remove(&one.id).await?;
                 // another may be at it (its engine, or who ran it), which takes a moment
-                docker.until_removed(&one.id).await;
+                self.until_removed(&one.id).await;
             }
         }
         Ok(())

@@ -8,7 +8,6 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::engine::docker::attached::{Attached, Outputs};
 use crate::engine::docker::carrier::{
@@ -45,12 +44,11 @@ pub(crate) enum Ask {
     Changes,
 }
 
-impl Engine {
+impl Docker {
     /// Prepares a look at the node; nothing is asked or made yet.
-    pub(crate) fn begin_look(&self) -> Look {
-        let Self::Docker(docker) = self;
+    pub(in crate::engine) fn begin_look(&self) -> Look {
         Look {
-            docker: docker.clone(),
+            docker: self.clone(),
             name: unique_name(LOOK_NAME),
             making: Mutex::default(),
             brought: std::sync::Mutex::default(),
@@ -103,13 +101,12 @@ impl Look {
             // whether it was made is seen below
             let _made = making.await;
         }
-        let engine = Engine::Docker(self.docker.clone());
         // the engine may have removed it already
-        let _gone = engine.remove(&self.name).await;
+        let _gone = self.docker.remove(&self.name).await;
         // one that has just ended is removed by its engine, which takes a moment
         self.until_removed().await;
         if let Some(image) = self.brought() {
-            let _gone = engine.remove_image(&image).await;
+            let _gone = self.docker.remove_image(&image).await;
         }
     }
 
@@ -138,10 +135,9 @@ impl Look {
 
     /// Makes room for the next container under the same name.
     async fn remove_refused(&self) {
-        let engine = Engine::Docker(self.docker.clone());
         // where that fails, the next is refused and says why
         let work = async {
-            let _gone = engine.remove(&self.name).await;
+            let _gone = self.docker.remove(&self.name).await;
             self.until_removed().await;
         };
         let _hangs = tokio::time::timeout(UNDO_PATIENCE, work).await;

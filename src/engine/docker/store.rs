@@ -8,7 +8,7 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
-use crate::engine::Engine;
+use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::powerless;
 use crate::error::{Error, Result};
 use crate::host::owner;
@@ -73,11 +73,10 @@ pub(crate) struct Reading<'a> {
     pub(crate) chain: &'a [ChainId],
 }
 
-impl Engine {
+impl Docker {
     /// Where an image's layers lie; `None` when its engine does not keep them as overlay2 does.
-    pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
-        let Self::Docker(docker) = self;
-        let found = docker.inspected_image(image).await?;
+    pub(in crate::engine) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
+        let found = self.inspected_image(image).await?;
         let volumes = found.config.and_then(|config| config.volumes);
         Ok(found.graph_driver.and_then(|driver| {
             LayerStore::of(
@@ -93,31 +92,35 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine refuses; also when a folder is not there.
-    pub(crate) async fn open_store(
+    pub(in crate::engine) async fn open_store(
         &self,
         store: &LayerStore,
         reading: &Reading<'_>,
         name: &str,
     ) -> Result<()> {
-        let Self::Docker(docker) = self;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let body = body(store, reading, name)
             .ok_or_else(|| Error::failed("an image whose ID is no digest can't be read"))?;
-        docker
-            .api
+        self.api
             .create_container(Some(options), body)
             .await
             .map(drop)
-            .map_err(|error| docker.failed("reading the layer store", error))
+            .map_err(|error| self.failed("reading the layer store", error))
     }
 
     /// `config`, the image's configuration, and the layers' records, each named by its place.
-    pub(crate) fn store_records(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
+    pub(in crate::engine) fn store_records(
+        &self,
+        name: &str,
+    ) -> impl Stream<Item = Result<Bytes>> + Send {
         self.archive_of(name, "records")
     }
 
     /// The layers' files in folders named by place, in the order of a walk.
-    pub(crate) fn store_files(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
+    pub(in crate::engine) fn store_files(
+        &self,
+        name: &str,
+    ) -> impl Stream<Item = Result<Bytes>> + Send {
         self.archive_of(name, "files")
     }
 
@@ -126,8 +129,7 @@ impl Engine {
         name: &str,
         folder: &str,
     ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
-        let Self::Docker(docker) = self;
-        let docker = docker.clone();
+        let docker = self.clone();
         let options = DownloadFromContainerOptionsBuilder::default()
             .path(&format!("{FOLDER}/{folder}"))
             .build();

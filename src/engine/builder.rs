@@ -1,0 +1,102 @@
+//! The builder of a node.
+
+use crate::engine::buildkit::Built;
+use crate::engine::buildkit::Failure;
+use crate::engine::buildkit::Solve;
+use crate::engine::buildkit::check::Checked;
+use crate::engine::buildkit::streams::Pump;
+use crate::engine::buildkit::streams::Sink;
+use crate::engine::docker::Docker;
+use crate::error::Result;
+use crate::image::build::Options;
+use crate::image::credentials::Login;
+use crate::progress::Sender;
+
+/// The builder of a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Builder {
+    Docker(Docker),
+}
+
+impl Builder {
+    /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
+    /// `daemon.json`): it is there all the same, and clients are asked not to use it.
+    pub(crate) fn buildkit_is_off(&self) -> bool {
+        match self {
+            Self::Docker(docker) => docker.buildkit_is_off(),
+        }
+    }
+
+    /// Builds with the classic builder, from an archive that `context` writes.
+    ///
+    /// # Errors
+    /// The build failed, or the engine was lost.
+    pub(crate) async fn build_classic(
+        &self,
+        options: &Options,
+        context: Pump,
+        events: &Sender,
+    ) -> std::result::Result<Built, Failure> {
+        match self {
+            Self::Docker(docker) => docker.build_classic(options, context, events).await,
+        }
+    }
+
+    /// Streams an image's archive, without its names, into `sink`.
+    ///
+    /// # Errors
+    /// The engine has no such image or was lost; the sink failed.
+    pub(crate) async fn save_image(&self, id: &str, sink: Sink) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.save_image(id, sink).await,
+        }
+    }
+
+    /// Pushes an image to its registry.
+    ///
+    /// # Errors
+    /// What the engine or the registry said.
+    pub(crate) async fn push_image(&self, name: &str, login: Option<Login>) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.push_image(name, login).await,
+        }
+    }
+
+    /// The address that `host-gateway` stands for.
+    ///
+    /// # Errors
+    /// The engine does not say, or was lost.
+    pub(crate) async fn host_gateway(&self) -> Result<String> {
+        match self {
+            Self::Docker(docker) => docker.host_gateway().await,
+        }
+    }
+
+    /// Builds, sending news to `events`. Dropping the future cancels the build in the engine.
+    ///
+    /// # Errors
+    /// The build failed, or the engine was lost.
+    pub(crate) async fn build(
+        &self,
+        solve: Solve,
+        events: &Sender,
+    ) -> std::result::Result<Built, Failure> {
+        match self {
+            Self::Docker(docker) => docker.build(solve, events).await,
+        }
+    }
+
+    /// Has the Dockerfile checked; nothing is built.
+    ///
+    /// # Errors
+    /// The Dockerfile can't be read or parsed; the engine was lost.
+    pub(crate) async fn check_dockerfile(
+        &self,
+        solve: Solve,
+        events: &Sender,
+    ) -> Result<Checked, Failure> {
+        match self {
+            Self::Docker(docker) => docker.check_dockerfile(solve, events).await,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The images of a node: listing, asking what is present, bringing, naming, removing.
+
+use crate::engine::docker::Docker;
+use crate::engine::docker::images::Image;
+use crate::engine::docker::inventory::Removed;
+use crate::engine::docker::store::LayerStore;
+use crate::engine::docker::store::Reading;
+use crate::error::Result;
+use crate::image::digest::ChainId;
+use crate::image::digest::DiffId;
+use crate::image::inventory::Held;
+use crate::image::platform::Platform;
+use bytes::Bytes;
+use futures_util::Stream;
+use std::collections::HashSet;
+
+/// The image store of a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Images {
+    Docker(Docker),
+}
+
+impl Images {
+    /// All images that a person would see.
+    ///
+    /// # Errors
+    /// When the engine does not answer. An image that vanishes meanwhile is left out.
+    pub(crate) async fn inventory(&self) -> Result<Vec<Held>> {
+        match self {
+            Self::Docker(docker) => docker.inventory().await,
+        }
+    }
+
+    /// Removes an image that has no name, if that is still so. Never by force.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(crate) async fn remove_nameless(&self, id: &str) -> Result<Removed> {
+        match self {
+            Self::Docker(docker) => docker.remove_nameless(id).await,
+        }
+    }
+
+    /// One image by name or ID.
+    ///
+    /// # Errors
+    /// Not found when the engine does not have it.
+    pub(crate) async fn image(&self, name: &str) -> Result<Image> {
+        match self {
+            Self::Docker(docker) => docker.image(name).await,
+        }
+    }
+
+    /// What an image is for.
+    pub(crate) async fn image_platform(&self, name: &str) -> Result<Platform> {
+        match self {
+            Self::Docker(docker) => docker.image_platform(name).await,
+        }
+    }
+
+    /// The platform that the engine runs.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn platform(&self) -> Result<Platform> {
+        match self {
+            Self::Docker(docker) => docker.platform().await,
+        }
+    }
+
+    /// The IDs and names of all images.
+    pub(crate) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
+        match self {
+            Self::Docker(docker) => docker.image_names().await,
+        }
+    }
+
+    /// The chain IDs of all layers that belong to an image of this engine.
+    pub(crate) async fn present_layers(&self) -> Result<HashSet<ChainId>> {
+        match self {
+            Self::Docker(docker) => docker.present_layers().await,
+        }
+    }
+
+    /// The layers of each image.
+    pub(crate) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
+        match self {
+            Self::Docker(docker) => docker.stacks().await,
+        }
+    }
+
+    /// The sizes of an image's layers, the base first, as its history tells them: about right, and
+    /// `None` when history and layers do not match.
+    pub(crate) async fn layer_sizes(&self, image: &Image) -> Option<Vec<u64>> {
+        match self {
+            Self::Docker(docker) => docker.layer_sizes(image).await,
+        }
+    }
+
+    /// Gives an image one more name.
+    pub(crate) async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.tag(image, repository, tag).await,
+        }
+    }
+
+    /// Takes a name away from an image (and the image, if that was its last); it may be gone already.
+    pub(crate) async fn untag(&self, name: &str) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.untag(name).await,
+        }
+    }
+
+    /// The archive that `docker save` writes, as it comes.
+    pub(crate) fn save(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+        match self {
+            Self::Docker(docker) => docker.save(name),
+        }
+    }
+
+    /// How many bytes of archives this engine has taken so far.
+    pub(crate) fn bytes_loaded(&self) -> u64 {
+        match self {
+            Self::Docker(docker) => docker.bytes_loaded(),
+        }
+    }
+
+    /// Loads an archive. What the engine says while it works is read to its end: containerd's
+    /// store tells a layer that could not be unpacked only there.
+    ///
+    /// # Errors
+    /// What the engine says against it.
+    pub(crate) async fn load<S>(&self, archive: S) -> Result<()>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    {
+        match self {
+            Self::Docker(docker) => docker.load(archive).await,
+        }
+    }
+
+    /// Pushes a name to the registry that it begins with.
+    pub(crate) async fn push(&self, repository: &str, tag: &str) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.push(repository, tag).await,
+        }
+    }
+
+    /// Where an image's layers lie; `None` when its engine does not keep them as overlay2 does.
+    pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
+        match self {
+            Self::Docker(docker) => docker.layer_store(image).await,
+        }
+    }
+
+    /// Makes the container through which a store is read.
+    ///
+    /// # Errors
+    /// When the engine refuses; also when a folder is not there.
+    pub(crate) async fn open_store(
+        &self,
+        store: &LayerStore,
+        reading: &Reading<'_>,
+        name: &str,
+    ) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.open_store(store, reading, name).await,
+        }
+    }
+
+    /// `config`, the image's configuration, and the layers' records, each named by its place.
+    pub(crate) fn store_records(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
+        match self {
+            Self::Docker(docker) => docker.store_records(name),
+        }
+    }
+
+    /// The layers' files in folders named by place, in the order of a walk.
+    pub(crate) fn store_files(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
+        match self {
+            Self::Docker(docker) => docker.store_files(name),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A node's container runtime: what it says of itself, its containers, their events, logs and commands.
+
+use crate::docker_env::published::Published;
+use crate::engine::about::{About, Info};
+use crate::engine::docker::Docker;
+use crate::engine::docker::events::Happenings;
+use crate::engine::docker::exec::Ended;
+use crate::engine::docker::exec::Exec;
+use crate::engine::docker::exec::Output;
+use crate::engine::docker::exec::Running;
+use crate::engine::docker::logs::LogRange;
+use crate::engine::docker::pods::Listing;
+use crate::error::Result;
+use crate::pod::ContainerFacts;
+use crate::pod::Pod;
+use futures_util::stream::Stream;
+use std::pin::Pin;
+
+/// The runtime of a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Runtime {
+    Docker(Docker),
+}
+
+impl Runtime {
+    /// Starts a command in a container.
+    ///
+    /// # Errors
+    /// Under code 125, or as docker has it 126 (it can't be run) and 127 (it is not there).
+    pub(crate) async fn exec(&self, container: &str, exec: Exec) -> Result<Running> {
+        match self {
+            Self::Docker(docker) => docker.exec(container, exec).await,
+        }
+    }
+
+    /// How a command in a container ended; `Detached` when it still runs.
+    pub(crate) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
+        match self {
+            Self::Docker(docker) => docker.exec_ended(container, id).await,
+        }
+    }
+
+    /// Tells a command's terminal its size.
+    pub(crate) async fn exec_resize(&self, id: &str, columns: u16, rows: u16) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.exec_resize(id, columns, rows).await,
+        }
+    }
+
+    /// Whether a file (or a link) is in a container's file system, running or not.
+    pub(crate) async fn has_file(&self, container: &str, path: &str) -> bool {
+        match self {
+            Self::Docker(docker) => docker.has_file(container, path).await,
+        }
+    }
+
+    /// Every container of the engine, running or not, newest first.
+    ///
+    /// # Errors
+    /// When the engine does not answer or answers nonsense. A container that vanishes meanwhile
+    /// is left out.
+    pub(crate) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
+        match self {
+            Self::Docker(docker) => docker.containers().await,
+        }
+    }
+
+    /// The same in two steps: what a list says is enough to begin something else meanwhile.
+    ///
+    /// # Errors
+    /// As `containers`.
+    pub(crate) async fn listing(&self) -> Result<Listing> {
+        match self {
+            Self::Docker(docker) => docker.listing().await,
+        }
+    }
+
+    /// One container; `None` when it is gone.
+    pub(crate) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
+        match self {
+            Self::Docker(docker) => docker.container(id).await,
+        }
+    }
+
+    /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
+    pub(crate) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
+        match self {
+            Self::Docker(docker) => docker.resolver_file(ids).await,
+        }
+    }
+
+    /// Fills in the addresses of pods whose network a plugin made: the engine does not know them,
+    /// the `/etc/hosts` that the kubelet gave to their containers does. What can't be read stays
+    /// unknown.
+    pub(crate) async fn ips_from_hosts_files(&self, pods: &mut [Pod], facts: &[ContainerFacts]) {
+        match self {
+            Self::Docker(docker) => docker.ips_from_hosts_files(pods, facts).await,
+        }
+    }
+
+    /// Tells, from a time on (the engine's own), of which containers something was changed that a look
+    /// at pods shows.
+    pub(crate) fn changes(
+        &self,
+        since: Option<jiff::Timestamp>,
+    ) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
+        match self {
+            Self::Docker(docker) => docker.changes(since),
+        }
+    }
+
+    /// Events of containers since a time (nanoseconds since 1970); without
+    /// `until` they go on as they happen.
+    pub(crate) fn happenings(&self, since: i64, until: Option<i64>) -> Happenings {
+        match self {
+            Self::Docker(docker) => docker.happenings(since, until),
+        }
+    }
+
+    /// The engine's own time, which dates what it makes.
+    pub(crate) async fn clock(&self) -> Option<jiff::Timestamp> {
+        match self {
+            Self::Docker(docker) => docker.clock().await,
+        }
+    }
+
+    /// Runs a command in a container to its end, and gives what it printed.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub(crate) async fn said_by(&self, container: &str, command: Vec<String>) -> Result<String> {
+        match self {
+            Self::Docker(docker) => docker.said_by(container, command).await,
+        }
+    }
+
+    /// A container's log: each piece is one message with its time in front, as the engine writes
+    /// them with `timestamps`.
+    pub(crate) fn logs(
+        &self,
+        container: &str,
+        range: &LogRange,
+    ) -> Pin<Box<dyn Stream<Item = Result<Output>> + Send>> {
+        match self {
+            Self::Docker(docker) => docker.logs(container, range),
+        }
+    }
+
+    /// Go's word for the engine's processor: `amd64`, `arm64`.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn architecture(&self) -> Result<String> {
+        match self {
+            Self::Docker(docker) => docker.architecture().await,
+        }
+    }
+
+    /// What the engine says of itself; it is asked once.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn about(&self) -> Result<&About> {
+        match self {
+            Self::Docker(docker) => docker.about().await,
+        }
+    }
+
+    pub(crate) async fn info(&self) -> Result<Info> {
+        match self {
+            Self::Docker(docker) => docker.info().await,
+        }
+    }
+
+    /// A container's state, and the ports of the engine's computer that lead into it.
+    ///
+    /// # Errors
+    /// Not found when there is no such container.
+    pub(crate) async fn published(&self, container: &str) -> Result<Published> {
+        match self {
+            Self::Docker(docker) => docker.published(container).await,
+        }
+    }
+
+    /// How long one question over a kept connection takes.
+    pub(crate) async fn round_trip(&self) -> Result<std::time::Duration> {
+        match self {
+            Self::Docker(docker) => docker.round_trip().await,
+        }
+    }
+
+    /// The last lines that a container printed.
+    pub(crate) async fn printed(&self, id: &str, lines: usize) -> Result<String> {
+        match self {
+            Self::Docker(docker) => docker.printed(id, lines).await,
+        }
+    }
+}
