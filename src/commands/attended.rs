@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::commands::detach::Keys;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
-use crate::engine::docker::exec::{Ended, Exec, Output, Running};
+use crate::engine::exec::{Ended, Exec, Output, Running};
 use crate::error::{Error, Kind, Result};
 use crate::terminal;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
-use crate::engine::docker::images::Image;
 use crate::error::{Kind, Result};
+use crate::image::stored::StoredImage;
 use crate::load::shipment::Shipment;
 use crate::load::transfer::{KnownBlobs, Needs, Sent, Transfer};
 
@@ -25,7 +25,7 @@ const TAG: &str = "transfer";
 const LOST: Duration = Duration::from_secs(3);
 
 impl Cargo<'_> {
-    pub(crate) fn image(&self) -> &Image {
+    pub(crate) fn image(&self) -> &StoredImage {
         match self {
             Self::Engine(transfer) => &transfer.image,
             Self::Archive(shipment) => &shipment.image,
@@ -73,7 +73,7 @@ impl Cargo<'_> {
 /// When the node does not answer.
 pub(crate) async fn needs<'e>(
     engine: &'e Engine,
-    image: &Image,
+    image: &StoredImage,
     id: &str,
     names: &[Name],
     name_it: bool,
@@ -126,7 +126,7 @@ impl Context {
             self.retry(cargo, (nodes, names), &mut sent, blobs).await;
             Ok(sent)
         };
-        let sent = self.or_undo(work, take_back).await?;
+        let sent = Box::pin(self.or_undo(work, take_back)).await?;
         self.tidy_source(cargo).await;
         let (mut lost, mut answering) = (Vec::new(), Vec::new());
         for (engine, sent) in engines.iter().zip(&sent) {

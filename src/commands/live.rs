@@ -164,7 +164,7 @@ impl Follower<'_> {
         let mut kept = None;
         if self.depth.probe {
             let look = look.get_or_init(|| engine.agent.begin_look());
-            match look.keep(borrowable(&containers.facts)).await {
+            match look.keep(borrowable(containers.facts())).await {
                 Ok(probe) => kept = Some(probe),
                 Err(error) => gather::tell_blind(self.context, &name, &error),
             }
@@ -182,7 +182,7 @@ impl Follower<'_> {
                 about,
                 name.clone(),
                 lone,
-                containers.facts.clone(),
+                containers.facts().to_vec(),
                 clock.now(),
                 view.as_ref(),
             );

@@ -11,9 +11,9 @@ use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::docker::carrier::{Source, UNDO_PATIENCE};
 use crate::engine::docker::confinement::Power;
-use crate::engine::docker::exec::Exec;
 use crate::engine::docker::helper::{Beside, Helper};
 use crate::engine::docker::probe_images::ProbeImages;
+use crate::engine::exec::Exec;
 use crate::error::{Error, Result};
 use crate::pod::{Container, Pod, is_up};
 

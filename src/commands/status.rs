@@ -9,7 +9,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::ask_minikube::from_minikube;
 use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::engine::Engine;
+use crate::engine::{Engine, ImageStore};
 use crate::error::{Error, Result};
 use crate::render::document;
 use crate::visible::field;
@@ -247,10 +247,9 @@ async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -
     report.arch.clone_from(&about.arch);
     let info = engine.runtime.info().await?;
     report.machine = info.name;
-    report.image_store = Some(if info.containerd_store {
-        "containerd"
-    } else {
-        "graph driver"
+    report.image_store = Some(match info.store {
+        ImageStore::Containerd => "containerd",
+        ImageStore::Graph => "graph driver",
     });
     report.clock_offset_seconds = info
         .system_time

@@ -18,6 +18,16 @@ pub(crate) struct About {
     pub(crate) arch: Option<String>,
 }
 
+/// The store that an engine keeps its images in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ImageStore {
+    /// A graph driver's: layers by their unpacked content, an image by its configuration's digest.
+    #[default]
+    Graph,
+    /// containerd's: blobs as they were sent, an image by its manifest's digest.
+    Containerd,
+}
+
 /// What an engine says of the machine it runs on (`/info`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Info {
@@ -25,8 +35,7 @@ pub(crate) struct Info {
     pub(crate) id: Option<String>,
     /// The machine's host name.
     pub(crate) name: Option<String>,
-    /// Whether images live in containerd's store (else in the graph driver).
-    pub(crate) containerd_store: bool,
+    pub(crate) store: ImageStore,
     /// RFC 3339; the engine's own clock.
     pub(crate) system_time: Option<String>,
     pub(crate) root_dir: Option<String>,

@@ -3,8 +3,7 @@
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::Source;
 use crate::engine::docker::confinement::Power;
-use crate::engine::docker::helper::Beside;
-use crate::engine::docker::helper::Helper;
+use crate::engine::docker::helper::{Beside, Helper};
 use crate::engine::docker::leftovers::Leftovers;
 use crate::engine::docker::probe_images::ProbeImages;
 use crate::engine::docker::snap::Look;

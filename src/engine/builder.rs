@@ -1,11 +1,9 @@
 //! The builder of a node.
 
-use crate::engine::buildkit::Built;
-use crate::engine::buildkit::Failure;
-use crate::engine::buildkit::Solve;
+use crate::engine::build_features::BuildFeatures;
 use crate::engine::buildkit::check::Checked;
-use crate::engine::buildkit::streams::Pump;
-use crate::engine::buildkit::streams::Sink;
+use crate::engine::buildkit::streams::{Pump, Sink};
+use crate::engine::buildkit::{Built, Failure, Solve};
 use crate::engine::docker::Docker;
 use crate::error::Result;
 use crate::image::build::Options;
@@ -19,6 +17,13 @@ pub(crate) enum Builder {
 }
 
 impl Builder {
+    /// The features that it has beyond the least.
+    pub(crate) fn features(&self) -> BuildFeatures {
+        match self {
+            Self::Docker(docker) => docker.build_features(),
+        }
+    }
+
     /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
     /// `daemon.json`): it is there all the same, and clients are asked not to use it.
     pub(crate) fn buildkit_is_off(&self) -> bool {

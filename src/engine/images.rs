@@ -1,18 +1,17 @@
 //! The images of a node: listing, asking what is present, bringing, naming, removing.
 
-use crate::engine::docker::Docker;
-use crate::engine::docker::images::Image;
-use crate::engine::docker::inventory::Removed;
-use crate::engine::docker::store::LayerStore;
-use crate::engine::docker::store::Reading;
-use crate::error::Result;
-use crate::image::digest::ChainId;
-use crate::image::digest::DiffId;
-use crate::image::inventory::Held;
-use crate::image::platform::Platform;
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use futures_util::Stream;
-use std::collections::HashSet;
+
+use crate::engine::docker::Docker;
+use crate::engine::layer_store::{LayerStore, Reading};
+use crate::error::Result;
+use crate::image::digest::{ChainId, DiffId};
+use crate::image::inventory::{Held, Removed};
+use crate::image::platform::Platform;
+use crate::image::stored::StoredImage;
 
 /// The image store of a node.
 #[derive(Clone, Debug)]
@@ -21,6 +20,13 @@ pub(crate) enum Images {
 }
 
 impl Images {
+    /// Whether the archives that it writes name layers by their digest.
+    pub(crate) fn archives_name_layers_by_digest(&self) -> bool {
+        match self {
+            Self::Docker(docker) => docker.archives_name_layers_by_digest(),
+        }
+    }
+
     /// All images that a person would see.
     ///
     /// # Errors
@@ -45,7 +51,7 @@ impl Images {
     ///
     /// # Errors
     /// Not found when the engine does not have it.
-    pub(crate) async fn image(&self, name: &str) -> Result<Image> {
+    pub(crate) async fn image(&self, name: &str) -> Result<StoredImage> {
         match self {
             Self::Docker(docker) => docker.image(name).await,
         }
@@ -91,7 +97,7 @@ impl Images {
 
     /// The sizes of an image's layers, the base first, as its history tells them: about right, and
     /// `None` when history and layers do not match.
-    pub(crate) async fn layer_sizes(&self, image: &Image) -> Option<Vec<u64>> {
+    pub(crate) async fn layer_sizes(&self, image: &StoredImage) -> Option<Vec<u64>> {
         match self {
             Self::Docker(docker) => docker.layer_sizes(image).await,
         }

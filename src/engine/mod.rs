@@ -5,14 +5,19 @@
 
 mod about;
 pub(crate) mod agent;
+mod build_features;
 pub(crate) mod builder;
 pub(crate) mod buildkit;
+pub(crate) mod containers;
 pub(crate) mod docker;
+pub(crate) mod exec;
 pub(crate) mod images;
+pub(crate) mod layer_store;
+pub(crate) mod log_range;
 pub(crate) mod runtime;
 
 use crate::docker_env::endpoint::Endpoint;
-pub(crate) use crate::engine::about::{About, Info};
+pub(crate) use crate::engine::about::{About, ImageStore, Info};
 use crate::engine::agent::Agent;
 use crate::engine::builder::Builder;
 use crate::engine::docker::Docker;
@@ -79,10 +84,5 @@ impl NodeConnection {
     /// The engine's version, as `28.5.2`.
     pub(crate) fn version(&self) -> &str {
         &self.version
-    }
-
-    /// The first number of the version.
-    pub(crate) fn major(&self) -> Option<u32> {
-        self.version.split('.').next()?.parse().ok()
     }
 }

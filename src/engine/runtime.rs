@@ -1,20 +1,19 @@
-//! A node's container runtime: what it says of itself, its containers, their events, logs and commands.
+//! A node's container runtime: what it says of itself, its containers, their events, logs and
+//! commands.
+
+use std::pin::Pin;
+
+use futures_util::stream::Stream;
 
 use crate::docker_env::published::Published;
 use crate::engine::about::{About, Info};
+use crate::engine::containers::Listing;
 use crate::engine::docker::Docker;
 use crate::engine::docker::events::Happenings;
-use crate::engine::docker::exec::Ended;
-use crate::engine::docker::exec::Exec;
-use crate::engine::docker::exec::Output;
-use crate::engine::docker::exec::Running;
-use crate::engine::docker::logs::LogRange;
-use crate::engine::docker::pods::Listing;
+use crate::engine::exec::{Ended, Exec, Output, Running};
+use crate::engine::log_range::LogRange;
 use crate::error::Result;
-use crate::pod::ContainerFacts;
-use crate::pod::Pod;
-use futures_util::stream::Stream;
-use std::pin::Pin;
+use crate::pod::{ContainerFacts, Pod};
 
 /// The runtime of a node.
 #[derive(Clone, Debug)]
@@ -71,7 +70,7 @@ impl Runtime {
     /// As `containers`.
     pub(crate) async fn listing(&self) -> Result<Listing> {
         match self {
-            Self::Docker(docker) => docker.listing().await,
+            Self::Docker(docker) => docker.listing().await.map(Listing::Docker),
         }
     }
 

@@ -7,6 +7,15 @@ use serde::Serialize;
 
 use crate::image::digest::ChainId;
 
+/// The outcome of a removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// It is gone, and with it the layers with these chain IDs, where the engine tells.
+    Gone(Vec<String>),
+    /// It has got a name, a container or a child meanwhile.
+    Kept,
+}
+
 /// An image of a node, as asked of its engine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Held {

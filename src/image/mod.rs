@@ -18,6 +18,7 @@ pub(crate) mod platform;
 pub(crate) mod reassemble;
 pub(crate) mod reference;
 pub(crate) mod repack;
+pub(crate) mod stored;
 pub(crate) mod tape;
 pub(crate) mod tar_split;
 pub(crate) mod walk;

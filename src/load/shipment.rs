@@ -10,12 +10,12 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use crate::context::files::Files;
-use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
 use crate::image::archive;
 use crate::image::check;
 use crate::image::packed::{Packed, PackedLayer};
 use crate::image::reference;
+use crate::image::stored::StoredImage;
 use crate::load::lanes::{Lane, lane};
 use crate::load::transfer::{Needs, Sent, give_names, whole};
 
@@ -27,7 +27,7 @@ const WAITING: usize = 16;
 pub(crate) struct Shipment {
     pub(crate) files: Arc<Files>,
     pub(crate) packed: Packed,
-    pub(crate) image: Image,
+    pub(crate) image: StoredImage,
     /// A word of this shipment alone; part of the name that it uses.
     pub(crate) token: String,
 }

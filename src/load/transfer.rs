@@ -13,12 +13,12 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
 use crate::engine::Engine;
-use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
 use crate::image::archive;
 use crate::image::digest::{DiffId, Digest, missing};
 use crate::image::reference;
 use crate::image::repack::{Piece, Repack};
+use crate::image::stored::StoredImage;
 use crate::load::lanes::{Lane, lane, watched};
 use crate::load::registry::Registry;
 use crate::load::transfer_pushed::Pushed;
@@ -38,7 +38,7 @@ pub(crate) type KnownBlobs = HashMap<String, (String, u64)>;
 #[derive(Debug)]
 pub(crate) struct Transfer<'a> {
     pub(crate) source: &'a Engine,
-    pub(crate) image: Image,
+    pub(crate) image: StoredImage,
     /// The name by which the source was asked for it; messages say it.
     pub(crate) name: String,
     /// A word of this transfer alone; part of the names that it uses.
@@ -81,7 +81,7 @@ impl<'a> Needs<'a> {
     ///
     /// # Errors
     /// When it does not answer.
-    pub(crate) async fn of(engine: &'a Engine, image: &Image) -> Result<Self> {
+    pub(crate) async fn of(engine: &'a Engine, image: &StoredImage) -> Result<Self> {
         let present = engine.images.present_layers().await?;
         Ok(Self {
             engine,
@@ -90,7 +90,7 @@ impl<'a> Needs<'a> {
     }
 
     /// Everything, whatever the node has.
-    pub(crate) fn all(engine: &'a Engine, image: &Image) -> Self {
+    pub(crate) fn all(engine: &'a Engine, image: &StoredImage) -> Self {
         Self {
             engine,
             missing: (0..image.layers.len()).collect(),

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::engine::docker::images::Image;
 use crate::image::archive;
 use crate::image::digest::Digest;
+use crate::image::stored::StoredImage;
 use crate::load::registry::Registry;
 
 /// An image as it was pushed.
@@ -19,7 +19,7 @@ pub(super) struct Pushed {
 
 impl Pushed {
     /// What the registry holds, if it is this image.
-    pub(super) fn of(registry: &Registry, image: &Image) -> Option<Self> {
+    pub(super) fn of(registry: &Registry, image: &StoredImage) -> Option<Self> {
         registry.manifests().into_iter().find_map(|manifest| {
             let value: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
             let digest = |value: &serde_json::Value| Digest::parse(value.get("digest")?.as_str()?);

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use crate::engine::docker::store::{LayerStore, Reading, reader_name};
+use crate::engine::layer_store::{LayerStore, Reading, reader_name};
 use crate::error::{Error, Result};
 use crate::image::archive::{self, BLOCK, Block, Headers};
 use crate::image::digest::{Digest, chain_ids};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::commands::invocation::Context;
 use crate::context::oci_layout;
 use crate::engine::buildkit::content::Store;
-use crate::engine::{Engine, Info};
+use crate::engine::{Engine, ImageStore, Info};
 use crate::error::{Error, Result};
 use crate::image::build_flags::Attributed;
 
@@ -30,7 +30,7 @@ pub(super) fn find(
     context: &Context,
 ) -> Result<Caches> {
     let mut caches = Caches::default();
-    let unknown = |cache: &&Attributed| !info.containerd_store && cache.kind != "inline";
+    let unknown = |cache: &&Attributed| info.store == ImageStore::Graph && cache.kind != "inline";
     if let Some(cache) = to.iter().find(unknown) {
         return Err(Error::failed(format!(
             "the engine at {} can't put a cache into `type={}`",

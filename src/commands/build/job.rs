@@ -19,7 +19,7 @@ use crate::engine::buildkit::content::Store;
 use crate::engine::buildkit::ssh::Agent;
 use crate::engine::buildkit::streams::Supply;
 use crate::engine::buildkit::{Built, Failure, Provide, Solve};
-use crate::engine::{Engine, Info};
+use crate::engine::{Engine, ImageStore, Info};
 use crate::error::{Error, Result};
 use crate::host::registry_login;
 use crate::image::build::Options;
@@ -87,7 +87,7 @@ impl Job {
         };
         let upload = self.source.upload.take();
         let mut options = wanted.options.clone();
-        if info.containerd_store {
+        if info.store == ImageStore::Containerd {
             return Box::pin(self.solve(provided, upload, options, &info, context)).await;
         }
         let borrowed = Borrowed::new(&self.source.layouts);
@@ -356,14 +356,12 @@ pub(super) async fn can_it(
         }
     }
     let version = engine.node.version();
-    if engine.node.major().is_none_or(|major| major >= 23) {
-        return Ok(());
-    }
+    let features = engine.builder.features();
     let who = format!(
         "the engine at {} (version {version})",
         engine.node.address()
     );
-    if !wanted.options.contexts.is_empty() {
+    if !features.named_contexts && !wanted.options.contexts.is_empty() {
         return Err(Error::failed(format!("{who} knows no named contexts"))
             .hint("Docker Engine 23 and newer do"));
     }
@@ -373,7 +371,7 @@ pub(super) async fn can_it(
         ("--cgroup-parent", wanted.options.cgroup_parent.is_some()),
     ] {
         // the classic builder has always known them
-        if given && !buildkit_is_off {
+        if given && !features.limits && !buildkit_is_off {
             context
                 .ui
                 .warn(&format!("{who} knows no `{flag}` and builds without it"));

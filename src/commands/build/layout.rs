@@ -10,7 +10,6 @@ use crate::commands::invocation::Context;
 use crate::context::files::Files;
 use crate::engine::Engine;
 use crate::engine::buildkit::token;
-use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::image::build::Options;
@@ -18,6 +17,7 @@ use crate::image::catalog;
 use crate::image::packed::Packed;
 use crate::image::platform::Platform;
 use crate::image::reference;
+use crate::image::stored::StoredImage;
 use crate::load::shipment::Shipment;
 use crate::load::transfer::{KnownBlobs, Needs};
 
@@ -109,7 +109,7 @@ fn shipment(layout: &Layout, platform: &Platform) -> Result<Shipment> {
         None => offer.pick(platform, false)?,
     };
     Ok(Shipment {
-        image: Image {
+        image: StoredImage {
             id: packed.config_id().to_owned(),
             layers: packed
                 .layers

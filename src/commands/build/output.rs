@@ -9,18 +9,13 @@ use crate::commands::build::receipt::Receipt;
 use crate::commands::build::result::cannot_write;
 use crate::commands::invocation::Context;
 use crate::engine::buildkit::streams::Sink;
-use crate::engine::{Engine, Info};
+use crate::engine::{Engine, ImageStore, Info};
 use crate::error::{Error, Result};
 use crate::host::replace::{is_special, real};
 use crate::host::unpack::Unpacking;
 use crate::image::build::Options;
 use crate::image::build_flags::{Attributed, Output};
 use crate::image::oci_archive::{self, Kind};
-
-/// Engines from here on make several results of one build.
-const SEVERAL_AT_ONCE: u32 = 26;
-/// Engines from here on name layers in their archives by digest.
-const LAYERS_BY_DIGEST: u32 = 25;
 
 /// How the results come to be.
 #[derive(Default)]
@@ -43,10 +38,7 @@ impl Plan {
     /// The exporters, in groups that this engine takes at once; at least one group.
     pub(super) fn rounds(&mut self, engine: &Engine) -> Vec<Vec<(Attributed, Option<Sink>)>> {
         let all = std::mem::take(&mut self.exporters);
-        let at_once = engine
-            .node
-            .major()
-            .is_none_or(|major| major >= SEVERAL_AT_ONCE);
+        let at_once = engine.builder.features().several_exporters;
         if at_once || all.len() < 2 {
             return vec![all];
         }
@@ -140,7 +132,7 @@ pub(super) fn plan(
     annotations: &BTreeMap<String, String>,
     engine: &Info,
 ) -> Result<Plan> {
-    let native = engine.containerd_store;
+    let native = engine.store == ImageStore::Containerd;
     if !native && !annotations.is_empty() {
         return Err(
             Error::failed("`--annotation` needs an engine with containerd's image store")
@@ -348,10 +340,6 @@ async fn archive(
     names: &[String],
 ) -> Result<Option<Part>> {
     let image = engine.images.image(id).await?;
-    let by_digest = engine
-        .node
-        .major()
-        .is_none_or(|major| major >= LAYERS_BY_DIGEST);
     let mut wanted = oci_archive::Wanted {
         kind,
         id: image.id,
@@ -359,7 +347,7 @@ async fn archive(
         names: names.to_vec(),
         places: std::collections::HashMap::new(),
     };
-    if !by_digest {
+    if !engine.images.archives_name_layers_by_digest() {
         let (tell, told) = tokio::sync::oneshot::channel();
         let look = move |saved: &mut dyn Read| {
             let places = oci_archive::places(saved)?;

@@ -140,7 +140,7 @@ pub(super) async fn check(
     context: &Context,
 ) -> Result<()> {
     let version = engine.node.version();
-    if engine.node.major().is_some_and(|major| major < 27) {
+    if !engine.builder.features().checks {
         return Err(Error::failed(format!(
             "the engine at {} (version {version}) can't check Dockerfiles",
             engine.node.address()

@@ -9,7 +9,7 @@ use crate::commands::attended::{self, before};
 use crate::commands::invocation::{Context, one_pod};
 use crate::commands::refused::{Flag, Refused, Table};
 use crate::engine::Engine;
-use crate::engine::docker::exec::Exec;
+use crate::engine::exec::Exec;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container};
 

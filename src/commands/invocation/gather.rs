@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::remember::{recall, remember, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::engine::docker::pods::Containers;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, Neighbours, View};
@@ -238,7 +237,8 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     };
     // what the engine fails to tell must not end the look before it is undone
     let (outcome, seen) = futures_util::try_join!(engine_told, kernel_told)?;
-    let (Containers { facts, .. }, info, about) = outcome?;
+    let (containers, info, about) = outcome?;
+    let facts = containers.into_facts();
     let name = name_of(target, node, &info);
     let view = match seen {
         Some(Err(error)) => {

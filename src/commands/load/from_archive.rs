@@ -7,13 +7,14 @@ use super::nodes::Node;
 use super::{Item, Load, fail};
 use crate::commands::bring::{Cargo, Name};
 use crate::context::files::Files;
+use crate::engine::ImageStore;
 use crate::engine::buildkit::token;
-use crate::engine::docker::images::Image;
 use crate::error::{Error, Kind, Result};
 use crate::host::owner;
 use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
+use crate::image::stored::StoredImage;
 use crate::load::shipment::Shipment;
 use crate::load::transfer::KnownBlobs;
 use crate::render::load::Row;
@@ -116,7 +117,7 @@ impl Load<'_> {
                 .collect();
             let mut shipment = Shipment {
                 files: files.clone(),
-                image: Image {
+                image: StoredImage {
                     id: packed.config_id().to_owned(),
                     layers,
                     size: packed.layers.iter().map(|layer| layer.size).sum(),
@@ -129,7 +130,10 @@ impl Load<'_> {
                 // under an index, such a node would look for its own platform
                 shipment.packed.index = None;
             }
-            if nodes.iter().any(|node| node.containerd_store) {
+            if nodes
+                .iter()
+                .any(|node| node.store == ImageStore::Containerd)
+            {
                 shipment.identify().await?;
             }
             let sizes: Vec<Option<u64>> =

@@ -6,11 +6,11 @@ use super::{Item, Load, source};
 use crate::commands::bring::{Cargo, Name};
 use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
 use crate::engine::buildkit::token;
-use crate::engine::docker::images::Image;
 use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::image::digest::Digest;
 use crate::image::reference;
+use crate::image::stored::StoredImage;
 use crate::load::transfer::{KnownBlobs, Transfer};
 use crate::render::load::Row;
 
@@ -59,7 +59,7 @@ impl Load<'_> {
     }
 
     /// The nodes' name for an image of an engine: `--tag`, else the one that was typed.
-    fn name_on_nodes(&self, name: &str, image: &Image) -> Result<Name> {
+    fn name_on_nodes(&self, name: &str, image: &StoredImage) -> Result<Name> {
         if let Some(tag) = &self.tag {
             return Ok(tag.clone());
         }
@@ -87,7 +87,7 @@ impl Load<'_> {
 
     /// The tag of an image that was named by its digest, which is no name on the nodes: the one it
     /// has in the same repository here, else one made of the digest.
-    fn tag_for(&self, repository: &str, digest: &Digest, image: &Image) -> String {
+    fn tag_for(&self, repository: &str, digest: &Digest, image: &StoredImage) -> String {
         let here = image.tags.iter().find_map(|name| {
             let (of, tag) = reference::split(name).ok()?;
             (of == repository).then_some(tag)

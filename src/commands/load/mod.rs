@@ -21,7 +21,7 @@ use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::context::files::Files;
 use crate::docker_env::endpoint::{Address, Endpoint};
-use crate::engine::Engine;
+use crate::engine::{Engine, ImageStore};
 use crate::error::{Error, Kind, Result};
 use crate::image::packed::Offer;
 use crate::image::platform::Platform;
@@ -300,7 +300,7 @@ impl Load<'_> {
         let begun = Instant::now();
         let image = cargo.image();
         let id = |node: &Node| match cargo {
-            Cargo::Archive(shipment) if node.containerd_store => {
+            Cargo::Archive(shipment) if node.store == ImageStore::Containerd => {
                 shipment.packed.target_id().unwrap_or(&image.id)
             }
             _ => &image.id,

@@ -2,11 +2,11 @@
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::NodeTarget;
-use crate::engine::docker::images::Image;
-use crate::engine::{Engine, Info};
+use crate::engine::{Engine, ImageStore, Info};
 use crate::error::{Error, Result};
 use crate::image::platform::Platform;
 use crate::image::reference;
+use crate::image::stored::StoredImage;
 
 /// A node of the target, connected or not.
 pub(super) struct Node {
@@ -14,7 +14,7 @@ pub(super) struct Node {
     pub(super) engine: Result<Engine>,
     /// It is the engine that images come from.
     pub(super) same_engine: bool,
-    pub(super) containerd_store: bool,
+    pub(super) store: ImageStore,
     /// What it runs; known of one that could be asked.
     pub(super) platform: Platform,
 }
@@ -61,7 +61,7 @@ pub(super) async fn connect(
             Node {
                 name,
                 engine,
-                containerd_store: info.containerd_store,
+                store: info.store,
                 platform,
                 same_engine: own.is_some() && identity(info) == own,
             }
@@ -96,7 +96,7 @@ pub(super) async fn all_names(source: &Engine, repository: Option<&str>) -> Resu
 ///
 /// # Errors
 /// Not found when it is for another.
-pub(super) async fn runs(source: &Engine, image: &Image, wanted: &Platform) -> Result<()> {
+pub(super) async fn runs(source: &Engine, image: &StoredImage, wanted: &Platform) -> Result<()> {
     let own = source.images.image_platform(&image.id).await?;
     if own.serves(wanted).is_some() {
         return Ok(());

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::nodes::Node;
 use super::{Load, fail};
 use crate::commands::bring::Name;
+use crate::engine::ImageStore;
 use crate::engine::buildkit::token;
 use crate::error::{Error, Result};
 use crate::host::owner;
@@ -174,7 +175,9 @@ fn row(node: &Node, packed: &Packed, missing: &[usize], names: &[Name]) -> Row {
         .map(|layer| layer.diff_id.clone())
         .collect();
     let sizes: Vec<Option<u64>> = packed.layers.iter().map(|layer| Some(layer.size)).collect();
-    let id = packed.target_id().filter(|_| node.containerd_store);
+    let id = packed
+        .target_id()
+        .filter(|_| node.store == ImageStore::Containerd);
     let mut row = Row {
         node: node.name.clone(),
         image: names

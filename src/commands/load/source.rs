@@ -9,11 +9,11 @@ use crate::commands::invocation::Context;
 use crate::context::files::Files;
 use crate::docker_env::endpoint::Endpoint;
 use crate::engine::Engine;
-use crate::engine::docker::images::Image;
 use crate::error::{Error, Kind, Result};
 use crate::image::catalog;
 use crate::image::packed::Offer;
 use crate::image::reference;
+use crate::image::stored::StoredImage;
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) async fn image(
     name: &str,
     from: &Endpoint,
     named: bool,
-) -> Result<Image> {
+) -> Result<StoredImage> {
     source.images.image(name).await.map_err(|error| {
         if error.kind() != Kind::NotFound {
             return error;

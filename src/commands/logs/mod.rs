@@ -11,7 +11,7 @@ use crate::commands::invocation::format::Format;
 use crate::commands::invocation::{Context, one_pod};
 use crate::commands::refused::{Flag, Refused, Table};
 use crate::engine::Engine;
-use crate::engine::docker::logs::LogRange;
+use crate::engine::log_range::LogRange;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container, Pod, timestamp};
 use crate::wording::{MANY, listed};

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::engine::docker::logs::LogRange;
+use crate::engine::log_range::LogRange;
 use crate::render::logs::nanoseconds;
 
 /// Where a source has come to in its log: the last message, by its time and stream, and how many

@@ -12,8 +12,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWrite};
 
 use super::Docker;
-use super::exec::Output;
 use super::frames::{Framed, Frames, Framing};
+use crate::engine::exec::Output;
 use crate::error::{Error, Result};
 
 /// How much is read at once.

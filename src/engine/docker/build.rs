@@ -7,6 +7,7 @@ use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
+use crate::engine::build_features::BuildFeatures;
 use crate::engine::buildkit::streams::{self, Pump, Sink};
 use crate::engine::buildkit::{Built, Failure};
 use crate::engine::docker::{Docker, LONG};
@@ -17,6 +18,11 @@ use crate::image::reference;
 use crate::progress::{Event, Log, Sender, Update, Vertex};
 
 impl Docker {
+    /// The features of the BuildKit in it.
+    pub(in crate::engine) fn build_features(&self) -> BuildFeatures {
+        BuildFeatures::of_docker(self.greeting().major())
+    }
+
     /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
     /// `daemon.json`): it is there all the same, and clients are asked not to use it.
     pub(in crate::engine) fn buildkit_is_off(&self) -> bool {

@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::exec::Output;
+use crate::engine::exec::Output;
 use crate::error::Result;
 use crate::lab::owned;
 use crate::lab::spec::{ContainerSpec, MountKind, Namespace, Network};

@@ -1,55 +1,15 @@
 //! Running a command in a container, with its streams: Docker's exec.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use bollard::exec::ResizeExecOptions;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::WaitContainerOptionsBuilder;
-use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use tokio::io::AsyncWrite;
 
 use crate::engine::docker::Docker;
+use crate::engine::exec::{Ended, Exec, Running};
 use crate::error::{Kind, Result};
-
-/// A command to run in a container.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Exec {
-    pub(crate) command: Vec<String>,
-    pub(crate) stdin: bool,
-    pub(crate) tty: bool,
-    pub(crate) user: Option<String>,
-    pub(crate) workdir: Option<String>,
-    /// `NAME=value` each.
-    pub(crate) env: Vec<String>,
-    pub(crate) detach_keys: Option<String>,
-}
-
-/// A piece of what a program in a container wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
-    Stderr(Bytes),
-    /// With a terminal, all there is.
-    Stdout(Bytes),
-}
-
-/// A command that runs in a container.
-pub(crate) struct Running {
-    pub(crate) id: String,
-    pub(crate) output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
-    pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
-}
-
-/// How a command in a container ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It goes on without us.
-    Detached,
-    /// Its container ended or was removed, and the engine does not know its code.
-    WithItsContainer,
-    With(u8),
-}
 
 impl Docker {
     /// Starts a command in a container.

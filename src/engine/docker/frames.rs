@@ -3,7 +3,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::exec::Output;
+use crate::engine::exec::Output;
 
 /// How the bytes of an answer are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use crate::engine::docker::carrier::{
     unique_name,
 };
 use crate::engine::docker::confinement::Power;
-use crate::engine::docker::exec::{Exec, Output};
 use crate::engine::docker::reach::RUN;
+use crate::engine::exec::{Exec, Output};
 use crate::error::{Error, Result};
 use crate::lab::label::ROLE;
 use crate::lab::owned::SHELL_NAME;

@@ -14,21 +14,10 @@ use crate::engine::docker::Docker;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::{ChainId, DiffId, chain_ids};
 use crate::image::platform::Platform;
+use crate::image::stored::StoredImage;
 
 /// How many questions are in flight at once.
 const IN_FLIGHT: usize = 16;
-
-/// An image in an engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Image {
-    /// On a graph driver the digest of its configuration, on containerd's store that of its manifest.
-    pub(crate) id: String,
-    /// The base first.
-    pub(crate) layers: Vec<DiffId>,
-    /// Bytes, unpacked.
-    pub(crate) size: u64,
-    pub(crate) tags: Vec<String>,
-}
 
 impl Docker {
     /// Every image that a person would see.
@@ -52,13 +41,18 @@ impl Docker {
 }
 
 impl Docker {
+    /// Whether the archives that it writes name layers by their digest, as engines from 25 on do.
+    pub(in crate::engine) fn archives_name_layers_by_digest(&self) -> bool {
+        self.greeting().major().is_none_or(|major| major >= 25)
+    }
+
     /// One image by name or ID.
     ///
     /// # Errors
     /// Not found when the engine does not have it.
-    pub(in crate::engine) async fn image(&self, name: &str) -> Result<Image> {
+    pub(in crate::engine) async fn image(&self, name: &str) -> Result<StoredImage> {
         let found = self.inspected_image(name).await?;
-        Ok(Image {
+        Ok(StoredImage {
             id: found.id.unwrap_or_default(),
             layers: found
                 .root_fs
@@ -138,7 +132,7 @@ impl Docker {
 
     /// The sizes of an image's layers, the base first, as its history tells them: about right, and
     /// `None` when history and layers do not match.
-    pub(in crate::engine) async fn layer_sizes(&self, image: &Image) -> Option<Vec<u64>> {
+    pub(in crate::engine) async fn layer_sizes(&self, image: &StoredImage) -> Option<Vec<u64>> {
         let history = self.api.image_history(&image.id).await.ok()?;
         let sizes: Vec<u64> = history
             .iter()

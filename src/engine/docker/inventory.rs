@@ -5,22 +5,13 @@ use bollard::query_parameters::RemoveImageOptions;
 use futures_util::{StreamExt as _, stream};
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::images::Image;
 use crate::error::{Kind, Result};
 use crate::image::digest::chain_ids;
-use crate::image::inventory::Held;
+use crate::image::inventory::{Held, Removed};
+use crate::image::stored::StoredImage;
 
 /// How many questions are in flight at once.
 const IN_FLIGHT: usize = 16;
-
-/// What became of an image that was to go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Removed {
-    /// It is gone, and with it the layers with these chain IDs, where the engine tells.
-    Gone(Vec<String>),
-    /// It has got a name, a container or a child meanwhile.
-    Kept,
-}
 
 impl Docker {
     /// All images that a person would see.
@@ -90,7 +81,12 @@ impl Docker {
     }
 }
 
-fn one(summary: &ImageSummary, image: &Image, names: Vec<String>, sizes: Option<Vec<u64>>) -> Held {
+fn one(
+    summary: &ImageSummary,
+    image: &StoredImage,
+    names: Vec<String>,
+    sizes: Option<Vec<u64>>,
+) -> Held {
     Held {
         id: summary.id.clone(),
         names,

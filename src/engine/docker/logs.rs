@@ -6,20 +6,9 @@ use bollard::errors::Error as Why;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::exec::Output;
+use crate::engine::exec::Output;
+use crate::engine::log_range::LogRange;
 use crate::error::{Kind, Result};
-
-/// Which part of a log is wanted.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LogRange {
-    pub(crate) follow: bool,
-    /// Nanoseconds since 1970; an engine takes whole seconds, so some earlier lines come too.
-    pub(crate) since: Option<i64>,
-    /// Nanoseconds since 1970; some later lines come too.
-    pub(crate) until: Option<i64>,
-    /// The last lines; `None` is all.
-    pub(crate) tail: Option<u64>,
-}
 
 impl Docker {
     /// A container's log: each piece is one message with its time in front, as the engine writes

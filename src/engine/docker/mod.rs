@@ -36,7 +36,7 @@ use tokio::sync::OnceCell;
 use self::door::Door;
 use crate::docker_env::endpoint::Endpoint;
 use crate::docker_env::published::Published;
-use crate::engine::about::{About, Info};
+use crate::engine::about::{About, ImageStore, Info};
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
 use crate::wire::tls;
@@ -141,15 +141,16 @@ impl Docker {
             .info()
             .await
             .map_err(|error| self.failed("`/info`", error))?;
+        let mut driver = info.driver_status.iter().flatten().flatten();
+        let keeps_snapshots = driver.any(|text| text == "io.containerd.snapshotter.v1");
         Ok(Info {
             id: info.id,
             name: info.name,
-            containerd_store: info
-                .driver_status
-                .iter()
-                .flatten()
-                .flatten()
-                .any(|text| text == "io.containerd.snapshotter.v1"),
+            store: if keeps_snapshots {
+                ImageStore::Containerd
+            } else {
+                ImageStore::Graph
+            },
             system_time: info.system_time,
             root_dir: info.docker_root_dir,
         })

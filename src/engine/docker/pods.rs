@@ -125,7 +125,7 @@ pub(crate) struct Listing {
 
 impl Listing {
     /// Images of these containers, in which the probe can run.
-    pub(crate) fn borrowable(&self) -> Vec<String> {
+    pub(in crate::engine) fn borrowable(&self) -> Vec<String> {
         images_to_borrow(self.listed.iter().map(|one| {
             let kind = one.labels.as_ref().and_then(|labels| labels.get(KIND));
             Lender {
@@ -139,8 +139,8 @@ impl Listing {
     /// Inspects each of them.
     ///
     /// # Errors
-    /// As `Engine::containers`.
-    pub(crate) async fn inspected(self) -> Result<Containers> {
+    /// As `Docker::containers`.
+    pub(in crate::engine) async fn inspected(self) -> Result<Containers> {
         let mut containers = Containers {
             docker: self.docker,
             facts: Vec::new(),
@@ -155,7 +155,7 @@ impl Listing {
 /// The containers of an engine as they were last seen, newest first.
 pub(crate) struct Containers {
     docker: Docker,
-    pub(crate) facts: Vec<ContainerFacts>,
+    pub(in crate::engine) facts: Vec<ContainerFacts>,
     tags: HashMap<String, String>,
 }
 
@@ -163,8 +163,8 @@ impl Containers {
     /// Looks again at those of which something was changed.
     ///
     /// # Errors
-    /// As `Engine::containers`.
-    pub(crate) async fn refresh(&mut self, changed: BTreeSet<String>) -> Result<()> {
+    /// As `Docker::containers`.
+    pub(in crate::engine) async fn refresh(&mut self, changed: BTreeSet<String>) -> Result<()> {
         let known = |id: &String| self.facts.iter().any(|facts| facts.id == *id);
         if !changed.iter().all(known) {
             self.tags = self.docker.image_tags().await?;
@@ -177,8 +177,8 @@ impl Containers {
     /// Looks whether all is as it was seen: an engine may have dropped an event.
     ///
     /// # Errors
-    /// As `Engine::containers`.
-    pub(crate) async fn check(&mut self) -> Result<()> {
+    /// As `Docker::containers`.
+    pub(in crate::engine) async fn check(&mut self) -> Result<()> {
         let listed = self.docker.listed(&HashMap::new()).await?;
         let listed = listed.iter().map(|one| (one.id.clone(), state(one)));
         let listed: BTreeSet<_> = listed

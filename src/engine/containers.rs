@@ -1,0 +1,73 @@
+//! The containers of a node: listed at once, then described one by one, and looked at again where
+//! something was changed.
+
+use std::collections::BTreeSet;
+
+use crate::engine::docker::pods as docker;
+use crate::error::Result;
+use crate::pod::ContainerFacts;
+
+/// The list of a node's containers: enough to begin something else while each is described.
+pub(crate) enum Listing {
+    Docker(docker::Listing),
+}
+
+impl Listing {
+    /// Images of these containers, in which the probe can run.
+    pub(crate) fn borrowable(&self) -> Vec<String> {
+        match self {
+            Self::Docker(listing) => listing.borrowable(),
+        }
+    }
+
+    /// Asks for the description of each of them.
+    ///
+    /// # Errors
+    /// As `Runtime::containers`.
+    pub(crate) async fn inspected(self) -> Result<Containers> {
+        match self {
+            Self::Docker(listing) => listing.inspected().await.map(Containers::Docker),
+        }
+    }
+}
+
+/// The containers of a node as they were last seen.
+pub(crate) enum Containers {
+    Docker(docker::Containers),
+}
+
+impl Containers {
+    /// The containers, newest first.
+    pub(crate) fn facts(&self) -> &[ContainerFacts] {
+        match self {
+            Self::Docker(containers) => &containers.facts,
+        }
+    }
+
+    /// The same, given away.
+    pub(crate) fn into_facts(self) -> Vec<ContainerFacts> {
+        match self {
+            Self::Docker(containers) => containers.facts,
+        }
+    }
+
+    /// Looks again at those of which something was changed.
+    ///
+    /// # Errors
+    /// As `Runtime::containers`.
+    pub(crate) async fn refresh(&mut self, changed: BTreeSet<String>) -> Result<()> {
+        match self {
+            Self::Docker(containers) => containers.refresh(changed).await,
+        }
+    }
+
+    /// Looks whether all is as it was seen: a runtime may have dropped an event.
+    ///
+    /// # Errors
+    /// As `Runtime::containers`.
+    pub(crate) async fn check(&mut self) -> Result<()> {
+        match self {
+            Self::Docker(containers) => containers.check().await,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! An image as a node's store tells of it.
+
+use crate::image::digest::DiffId;
+
+/// An image in a node's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredImage {
+    /// On a graph driver the digest of its configuration, on containerd's store that of its manifest.
+    pub(crate) id: String,
+    /// The base first.
+    pub(crate) layers: Vec<DiffId>,
+    /// Bytes, unpacked.
+    pub(crate) size: u64,
+    pub(crate) tags: Vec<String>,
+}
