@@ -1,9 +1,9 @@
 //! The builder of a node.
 
 use crate::engine::build_features::BuildFeatures;
-use crate::engine::buildkit::check::Checked;
+use crate::engine::buildkit::check::{self, Checked};
 use crate::engine::buildkit::streams::{Pump, Sink};
-use crate::engine::buildkit::{Built, Failure, Solve};
+use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::docker::Docker;
 use crate::error::Result;
 use crate::image::build::Options;
@@ -73,7 +73,7 @@ impl Builder {
     /// The engine does not say, or was lost.
     pub(crate) async fn host_gateway(&self) -> Result<String> {
         match self {
-            Self::Docker(docker) => docker.host_gateway().await,
+            Self::Docker(docker) => buildkit::host_gateway(docker.dialer()).await,
         }
     }
 
@@ -87,7 +87,7 @@ impl Builder {
         events: &Sender,
     ) -> std::result::Result<Built, Failure> {
         match self {
-            Self::Docker(docker) => docker.build(solve, events).await,
+            Self::Docker(docker) => buildkit::build(docker.dialer(), solve, events).await,
         }
     }
 
@@ -101,7 +101,7 @@ impl Builder {
         events: &Sender,
     ) -> Result<Checked, Failure> {
         match self {
-            Self::Docker(docker) => docker.check_dockerfile(solve, events).await,
+            Self::Docker(docker) => check::check_dockerfile(docker.dialer(), solve, events).await,
         }
     }
 }

@@ -10,8 +10,8 @@ use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use tonic::transport::Channel;
 
 use crate::engine::buildkit::{self, Failure, Solve};
-use crate::engine::docker::Docker;
 use crate::progress::Sender;
+use crate::wire::transport::Dialer;
 
 /// `moby.buildkit.v1.frontend.SolveRequest`
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,45 +58,42 @@ pub(crate) struct Checked {
     pub(crate) broken: Option<String>,
 }
 
-impl Docker {
-    /// Has the Dockerfile checked; nothing is built.
-    ///
-    /// # Errors
-    /// The Dockerfile can't be read or parsed; the engine was lost.
-    pub(in crate::engine) async fn check_dockerfile(
-        &self,
-        mut solve: Solve,
-        events: &Sender,
-    ) -> Result<Checked, Failure> {
-        let dialer = &self.dialer;
-        let mut question: HashMap<String, String> =
-            std::mem::take(&mut solve.attributes).into_iter().collect();
-        question.insert("requestid".into(), "frontend.lint".into());
-        question.insert(
-            "frontend.caps".into(),
-            "moby.buildkit.frontend.subrequests".into(),
-        );
-        // else the empty result would become an image
-        solve.exporters.clear();
-        solve.cache_to.clear();
-        let channel = buildkit::channel(dialer).await?;
-        let control = ControlClient::new(channel.clone());
-        let (session, request) = buildkit::prepare(dialer, solve, "", events).await?;
-        let reference = request.r#ref.clone();
-        let mut solving = control;
-        let solving = async move { solving.solve(request).await };
-        let asking = ask(channel, reference, question);
-        tokio::pin!(solving, asking);
-        let outcome = tokio::select! {
-            // it waits for our answer; when it ends first, it says why
-            ended = &mut solving => Err(match ended {
-                Err(status) => status,
-                Ok(_) => tonic::Status::internal("the engine ended the check"),
-            }),
-            answer = &mut asking => answer,
-        };
-        outcome.map_err(|status| buildkit::failure(dialer, &status, session.complaint()))
-    }
+/// Has the Dockerfile checked; nothing is built.
+///
+/// # Errors
+/// The Dockerfile can't be read or parsed; the engine was lost.
+pub(in crate::engine) async fn check_dockerfile(
+    dialer: &Dialer,
+    mut solve: Solve,
+    events: &Sender,
+) -> Result<Checked, Failure> {
+    let mut question: HashMap<String, String> =
+        std::mem::take(&mut solve.attributes).into_iter().collect();
+    question.insert("requestid".into(), "frontend.lint".into());
+    question.insert(
+        "frontend.caps".into(),
+        "moby.buildkit.frontend.subrequests".into(),
+    );
+    // else the empty result would become an image
+    solve.exporters.clear();
+    solve.cache_to.clear();
+    let channel = buildkit::channel(dialer).await?;
+    let control = ControlClient::new(channel.clone());
+    let (session, request) = buildkit::prepare(dialer, solve, "", events).await?;
+    let reference = request.r#ref.clone();
+    let mut solving = control;
+    let solving = async move { solving.solve(request).await };
+    let asking = ask(channel, reference, question);
+    tokio::pin!(solving, asking);
+    let outcome = tokio::select! {
+        // it waits for our answer; when it ends first, it says why
+        ended = &mut solving => Err(match ended {
+            Err(status) => status,
+            Ok(_) => tonic::Status::internal("the engine ended the check"),
+        }),
+        answer = &mut asking => answer,
+    };
+    outcome.map_err(|status| buildkit::failure(dialer, &status, session.complaint()))
 }
 
 async fn ask(

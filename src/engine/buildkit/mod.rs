@@ -29,7 +29,6 @@ pub(crate) use crate::engine::buildkit::session::token;
 use crate::engine::buildkit::session::{Io, Session};
 use crate::engine::buildkit::ssh::Agent;
 use crate::engine::buildkit::streams::{Sink, Supply};
-use crate::engine::docker::Docker;
 use crate::error::{Error, Result};
 use crate::image::build_flags::Attributed;
 use crate::progress::{Event, Lines, Sender, Source};
@@ -125,48 +124,34 @@ impl From<Error> for Failure {
     }
 }
 
-impl Docker {
-    /// Builds, sending news to `events`. Dropping the future cancels the build in the engine.
-    ///
-    /// # Errors
-    /// The build failed, or the engine was lost.
-    pub(in crate::engine) async fn build(
-        &self,
-        solve: Solve,
-        events: &Sender,
-    ) -> std::result::Result<Built, Failure> {
-        build(&self.dialer, solve, events).await
-    }
-}
-
 /// Where the engine's own machine is to be reached from a step.
 const GATEWAY_LABEL: &str = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
 
-impl Docker {
-    /// The address that `host-gateway` stands for.
-    ///
-    /// # Errors
-    /// The engine does not say, or was lost.
-    pub(in crate::engine) async fn host_gateway(&self) -> Result<String> {
-        let unknown = || Error::failed("the engine does not say what `host-gateway` is");
-        let mut control = ControlClient::new(channel(&self.dialer).await?);
-        let workers = control
-            .list_workers(ListWorkersRequest::default())
-            .await
-            .map_err(|status| unknown().because(status.message().to_owned()))?;
-        workers
-            .into_inner()
-            .record
-            .into_iter()
-            .find_map(|mut worker| worker.labels.remove(GATEWAY_LABEL))
-            .filter(|address| !address.is_empty())
-            .ok_or_else(|| {
-                unknown().hint("give the address itself, as `--add-host host:192.168.49.1`")
-            })
-    }
+/// The address that `host-gateway` stands for.
+///
+/// # Errors
+/// The engine does not say, or was lost.
+pub(in crate::engine) async fn host_gateway(dialer: &Dialer) -> Result<String> {
+    let unknown = || Error::failed("the engine does not say what `host-gateway` is");
+    let mut control = ControlClient::new(channel(dialer).await?);
+    let workers = control
+        .list_workers(ListWorkersRequest::default())
+        .await
+        .map_err(|status| unknown().because(status.message().to_owned()))?;
+    workers
+        .into_inner()
+        .record
+        .into_iter()
+        .find_map(|mut worker| worker.labels.remove(GATEWAY_LABEL))
+        .filter(|address| !address.is_empty())
+        .ok_or_else(|| unknown().hint("give the address itself, as `--add-host host:192.168.49.1`"))
 }
 
-async fn build(
+/// Builds, sending news to `events`. Dropping the future cancels the build in the engine.
+///
+/// # Errors
+/// The build failed, or the engine was lost.
+pub(in crate::engine) async fn build(
     dialer: &Dialer,
     solve: Solve,
     events: &Sender,

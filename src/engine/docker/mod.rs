@@ -116,6 +116,10 @@ impl Docker {
         self.dialer.endpoint()
     }
 
+    pub(in crate::engine) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     pub(super) fn greeting(&self) -> &Greeting {
         &self.greeting
     }

@@ -151,6 +151,8 @@ fn module(file: &str) -> String {
 }
 
 fn imports_of(mine: &str, code: &str, modules: &BTreeMap<String, String>) -> BTreeSet<String> {
+    // how far something is seen is no import
+    let code = &code.replace("pub(in crate::engine)", "pub");
     // the file of the innermost module on a path
     let file = |path: &str| {
         let mut path = path;
