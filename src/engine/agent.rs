@@ -92,7 +92,7 @@ impl Agent {
         }
     }
 
-    /// Makes sure that the engine has the image with the probe, and gives its name. Its label
+    /// Makes sure that the engine has the image with the probe, and gives its ID. Its label
     /// `dev.devnet.role` is how it is found and removed again.
     ///
     /// # Errors

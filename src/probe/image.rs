@@ -6,7 +6,11 @@ use std::io;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::image::digest::DiffId;
 use crate::lab::{label, owned};
+
+/// The program's path in its own image.
+pub(crate) const PROGRAM: &str = "/devnet-probe";
 
 /// An image made from the probe: equal bytes give an equal image.
 #[derive(Clone, Debug)]
@@ -14,6 +18,8 @@ pub(crate) struct ProbeImage {
     /// As `devnet-probe:0123456789ab`; the tag tells programs apart, so a name that is there
     /// need not be loaded again.
     pub(crate) reference: String,
+    /// Of its one layer: a name and labels can be anybody's, this can't.
+    pub(crate) layer: DiffId,
     /// For `POST /images/load`.
     pub(crate) archive: Vec<u8>,
 }
@@ -40,6 +46,7 @@ impl ProbeImage {
     ) -> io::Result<Self> {
         let mut labels: BTreeMap<_, _> = labels.iter().copied().collect();
         let layer = program_archive(program)?;
+        let diff_id = format!("sha256:{}", hex(&layer));
         let config = |labels: &BTreeMap<&str, &str>| {
             json!({
                 "architecture": architecture,
@@ -47,10 +54,10 @@ impl ProbeImage {
                 // an image needs a time; a fixed one keeps its ID the same
                 "created": "2026-01-01T00:00:00Z",
                 "config": {
-                    "Entrypoint": ["/devnet-probe"],
+                    "Entrypoint": [PROGRAM],
                     "Labels": labels,
                 },
-                "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&layer))] },
+                "rootfs": { "type": "layers", "diff_ids": [diff_id] },
                 "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "devnet" }],
             })
             .to_string()
@@ -72,7 +79,11 @@ impl ProbeImage {
             (&format!("{id}.json"), config.as_bytes(), 0o644),
             ("manifest.json", manifest.as_bytes(), 0o644),
         ])?;
-        Ok(Self { reference, archive })
+        Ok(Self {
+            reference,
+            layer: DiffId(diff_id),
+            archive,
+        })
     }
 }
 

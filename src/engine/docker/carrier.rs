@@ -26,7 +26,7 @@ use crate::lab::label::{LOOK_IMAGE, NAME, OWNER, ROLE};
 use crate::lab::owned::{LOOK_NAME, bare, id_file};
 use crate::pod::ContainerFacts;
 use crate::probe::carried;
-use crate::probe::image::{ProbeImage, program_archive};
+use crate::probe::image::{PROGRAM, ProbeImage, program_archive};
 
 /// Where the program lies in an image that is not its own.
 const FOLDER: &str = "/devnet";
@@ -57,7 +57,7 @@ pub(super) async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<
 /// What a container of the probe is made from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// devnet's own image, which a lab left here.
+    /// The ID of devnet's own image, which a lab left here.
     Own(String),
     /// Any image of the engine: nothing of it is run, and the program comes in a volume.
     Borrowed(String),
@@ -70,14 +70,13 @@ impl Docker {
     pub(super) async fn sources(&self, borrowable: Vec<String>) -> Result<Vec<Source>> {
         let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
-        let current = ProbeImage::new(&program, &architecture)
-            .map_err(not_made)?
-            .reference;
+        let current = ProbeImage::new(&program, &architecture).map_err(not_made)?;
         let mut sources = Vec::new();
         for image in self.own_images().await? {
             let mark = image.labels.get(OWNER);
-            if bare(&image.name) == current {
-                sources.push(Source::Own(current.clone()));
+            if bare(&image.name) == current.reference {
+                let own = self.verified(&image.name, &current).await?;
+                sources.extend(own.map(Source::Own));
             } else if mark.and_then(|mark| owner::is_gone(mark)) == Some(true) {
                 // not before its container, whose own label is proved by what its image says
                 let _gone = self.remove_unused_image(&image.id).await;
@@ -318,7 +317,7 @@ fn without_healthcheck() -> HealthConfig {
 pub(super) fn program_of(source: &Source) -> (String, String, Option<Vec<Mount>>) {
     match source {
         Source::Own(image) | Source::Brought(image) => {
-            (image.clone(), "/devnet-probe".to_owned(), None)
+            (image.clone(), PROGRAM.to_owned(), None)
         }
         Source::Borrowed(image) => (
             image.clone(),

@@ -10,12 +10,12 @@ use bollard::query_parameters::{
 use futures_util::TryStreamExt as _;
 
 use crate::engine::docker::Docker;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::probe::carried;
-use crate::probe::image::ProbeImage;
+use crate::probe::image::{PROGRAM, ProbeImage};
 
 impl Docker {
-    /// Makes sure that the engine has the image with the probe, and gives its name. Its label
+    /// Makes sure that the engine has the image with the probe, and gives its ID. Its label
     /// `dev.devnet.role` is how it is found and removed again.
     ///
     /// # Errors
@@ -25,15 +25,22 @@ impl Docker {
         let program = carried::program(&architecture)?;
         let image = ProbeImage::new(&program, &architecture)
             .map_err(|error| Error::failed("the probe's image could not be made").because(error))?;
-        if !self.has_image(&image.reference).await? {
-            // containerd's store refuses the second of two at the same time
-            if let Err(error) = self.load_archive(image.archive).await
-                && !self.has_image(&image.reference).await?
-            {
-                return Err(error);
-            }
+        if let Some(id) = self.verified(&image.reference, &image).await? {
+            return Ok(id);
         }
-        Ok(image.reference)
+        // containerd's store refuses the second of two at the same time
+        let loaded = self.load_archive(image.archive.clone()).await;
+        if let Some(id) = self.verified(&image.reference, &image).await? {
+            return Ok(id);
+        }
+        loaded?;
+        let reference = &image.reference;
+        Err(Error::failed(format!(
+            "the engine's image `{reference}` is not the one that devnet just loaded"
+        ))
+        .hint(format!(
+            "remove it with `docker rmi {reference}` and try again"
+        )))
     }
 
     /// Whether the engine has an image of that name or ID.
@@ -61,6 +68,20 @@ impl Docker {
 }
 
 impl Docker {
+    /// The ID of the image under this name where it holds this devnet's program and runs nothing
+    /// else: any archive can bring the name and the labels.
+    pub(super) async fn verified(&self, name: &str, own: &ProbeImage) -> Result<Option<String>> {
+        let found = match self.inspected_image(name).await {
+            Ok(found) => found,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let layers = found.root_fs.and_then(|fs| fs.layers).unwrap_or_default();
+        let entry = found.config.and_then(|config| config.entrypoint);
+        let is_own = layers == [own.layer.0.as_str()] && entry.unwrap_or_default() == [PROGRAM];
+        Ok(found.id.filter(|_| is_own))
+    }
+
     pub(super) async fn load_archive(&self, archive: Vec<u8>) -> Result<()> {
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
         self.api
