@@ -222,6 +222,66 @@ fn nothing_is_made_from_labels_that_an_image_brought() {
 }
 
 #[test]
+fn an_image_that_only_calls_itself_the_probes_is_never_run() {
+    let Some(ground) = ground() else { return };
+    let place = Place::new(&ground, "own-image");
+    let probe = |format: &str| place.docker(&["images", "devnet-probe", "--format", format]);
+    place.devnet(&["lab", "up"]).ok();
+    let name = probe("{{.Repository}}:{{.Tag}}");
+    let id = place.docker(&["inspect", "-f", "{{.Id}}", &name]);
+    place.devnet(&["lab", "down"]).ok();
+    assert_eq!(probe("{{.ID}}"), "");
+    let impostor = || {
+        place.image(&name, &[("role", "probe-image"), ("name", &name)]);
+        place.docker(&["inspect", "-f", "{{.Id}}", &name])
+    };
+    let false_id = impostor();
+    assert_ne!(false_id, id);
+    // its image is one to borrow
+    place.sleeper("lender", &place.busybox);
+    place.devnet(&["pods"]).ok();
+    place.devnet(&["lab", "up"]).ok();
+    assert_eq!(place.docker(&["inspect", "-f", "{{.Id}}", &name]), id);
+    let pause = place.own("devnet_POD_web_");
+    let of = ["inspect", "-f", "{{.Image}}", &pause];
+    assert_eq!(place.docker(&of), id);
+    // one that takes the name while the lab runs
+    impostor();
+    place.devnet(&["pods"]).ok();
+    place.devnet(&["lab", "kill", "web"]).ok();
+    assert_eq!(
+        place.docker(&[
+            "inspect",
+            "-f",
+            "{{.Image}}",
+            &place.own("devnet_POD_web_default_1")
+        ]),
+        id
+    );
+    let made = [
+        "events",
+        "--since",
+        "0",
+        "--until",
+        "0s",
+        "--filter",
+        "event=create",
+    ];
+    let format = [
+        "--filter",
+        "type=container",
+        "--format",
+        "{{.Actor.Attributes.name}} {{.Actor.Attributes.image}}",
+    ];
+    let made = place.docker(&[&made[..], &format].concat());
+    assert!(made.contains("devnet-look-"), "{made}");
+    for image in [&name, &false_id] {
+        assert!(!made.contains(image.as_str()), "{image}: {made}");
+    }
+    place.devnet(&["lab", "down"]).ok();
+}
+
+#[test]
 fn what_is_devnets_stays_so_when_a_person_removes_its_image() {
     let Some(ground) = ground() else { return };
     let place = Place::new(&ground, "own-without-image");
