@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 
 use serde_json::Value;
 
-use crate::support::hostile::{APP, Deed, Hostile, head, listed, upgraded};
+use crate::support::hostile::{APP, Deed, Hostile, described, head, listed, upgraded};
 use crate::support::replay::Replay;
 use crate::support::{Output, Sandbox, ground, recorded_probe};
 
@@ -342,6 +342,36 @@ fn an_answer_that_stops_after_its_head_ends_the_command() {
                 output.stderr.contains("stalled") || output.stderr.contains("no answer within"),
                 "{arguments:?} {path} {answered}: {output}"
             );
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_stalls_over_a_container_s_files_is_not_waited_for() {
+    // the one that brings the program, and the one that asks for a pod's address
+    for (method, container) in [("PUT", "new"), ("GET", APP)] {
+        for (verb, first) in [("pods", json_head()), ("inspect", Vec::new())] {
+            let sandbox = Sandbox::bare().env("DEVNET_TIMEOUT", "1");
+            let archive = format!("/containers/{container}/archive");
+            let hostile = Hostile::start(sandbox.home(), move |asked, at| {
+                if asked == method && at == archive {
+                    return Some(Deed::Stall(first.clone()));
+                }
+                if asked == "POST" && at == "/containers/create" {
+                    let made = serde_json::json!({ "Id": "new", "Warnings": [] }).to_string();
+                    return Some(Deed::Repeat(json_head(), made.into_bytes(), 1));
+                }
+                let is_app = at.strip_prefix("/containers/") == Some(&format!("{APP}/json"));
+                is_app.then(|| {
+                    let mut one = described(APP, "container");
+                    one["HostsPath"] = "/var/lib/kubelet/pods/1/etc-hosts".into();
+                    Deed::Repeat(json_head(), one.to_string().into_bytes(), 1)
+                })
+            });
+            let web: &[&str] = if verb == "inspect" { &["web"] } else { &[] };
+            let output = ends(&sandbox, &hostile.url(), &[&[verb], web].concat());
+            assert_eq!(output.code, 0, "{method} {verb}: {output}");
+            assert!(output.stdout.contains("web"), "{output}");
         }
     }
 }

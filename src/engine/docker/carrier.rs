@@ -316,9 +316,7 @@ fn without_healthcheck() -> HealthConfig {
 /// The image, the program's path in it, and what must be mounted for that.
 pub(super) fn program_of(source: &Source) -> (String, String, Option<Vec<Mount>>) {
     match source {
-        Source::Own(image) | Source::Brought(image) => {
-            (image.clone(), PROGRAM.to_owned(), None)
-        }
+        Source::Own(image) | Source::Brought(image) => (image.clone(), PROGRAM.to_owned(), None),
         Source::Borrowed(image) => (
             image.clone(),
             format!("{FOLDER}/devnet-probe"),

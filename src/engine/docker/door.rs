@@ -92,6 +92,8 @@ impl Kind {
             }
             ("GET", "networks" | "volumes", _) if parts.len() == 1 => (Form::Whole(LIST), false),
             ("GET", "_ping", _) => (Form::Whole(WORDS), false),
+            // what devnet puts into a container is small
+            ("PUT", "containers", "archive") => (Form::Whole(ONE), false),
             // it frees or fills disks, or waits for programs to end
             ("PUT" | "DELETE", ..) | ("POST", _, "prune" | "stop" | "restart") => {
                 (Form::Whole(ONE), true)
@@ -383,6 +385,10 @@ mod tests {
             (Form::Whole(ONE), false)
         );
         assert_eq!(of("POST", "/v1.43/images/a/b/push"), (Form::Values, true));
+        assert_eq!(
+            of("PUT", "/v1.43/containers/x/archive?path=/devnet"),
+            (Form::Whole(ONE), false)
+        );
         // names that look like something else
         assert_eq!(
             of("GET", "/v1.43/images/get/json"),

@@ -6,6 +6,8 @@ use std::io::Read as _;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, PortMap};
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::{KIND, Lender, images_to_borrow, is_sandbox};
@@ -59,8 +61,10 @@ impl Docker {
     /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
     pub(in crate::engine) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
         for id in ids {
-            if let Some(text) = self.small_file(id, "/etc/resolv.conf").await {
-                return Some(text);
+            match self.small_file(id, "/etc/resolv.conf").await {
+                Ok(None) => {}
+                Ok(text) => return text,
+                Err(_stalls) => break,
             }
         }
         None
@@ -82,7 +86,8 @@ impl Docker {
         let mut read = stream::iter(wanted)
             .map(|(index, id)| async move { (index, self.small_file(&id, "/etc/hosts").await) })
             .buffer_unordered(IN_FLIGHT);
-        while let Some((index, text)) = read.next().await {
+        // an engine that stalls over one would stall over the others too
+        while let Some((index, Ok(text))) = read.next().await {
             if let (Some(text), Some(pod)) = (text, pods.get_mut(index)) {
                 pod.ips = crate::pod::addresses_in_hosts(&text);
             }
@@ -260,24 +265,31 @@ impl Docker {
             .collect())
     }
 
-    /// A small file of a container, which need not run.
-    async fn small_file(&self, id: &str, path: &str) -> Option<String> {
+    /// A small file of a container, which need not run. Most engines answer at once: no ping is
+    /// a reason to wait longer.
+    async fn small_file(&self, id: &str, path: &str) -> Result<Option<String>, Elapsed> {
         let options = DownloadFromContainerOptionsBuilder::default()
             .path(path)
             .build();
-        let mut archive = Vec::new();
-        let mut parts = std::pin::pin!(self.api.download_from_container(id, Some(options)));
-        while let Some(part) = parts.next().await {
-            archive.extend_from_slice(&part.ok()?);
-            if archive.len() > SMALL {
-                return None;
+        let download = async {
+            let mut archive = Vec::new();
+            let mut parts = std::pin::pin!(self.api.download_from_container(id, Some(options)));
+            while let Some(part) = parts.next().await {
+                archive.extend_from_slice(&part.ok()?);
+                if archive.len() > SMALL {
+                    return None;
+                }
             }
-        }
-        let mut archive = tar::Archive::new(archive.as_slice());
-        let mut file = archive.entries().ok()?.next()?.ok()?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).ok()?;
-        Some(text)
+            Some(archive)
+        };
+        let archive = timeout(self.door.liveness().limit(), download).await?;
+        Ok(archive.and_then(|archive| {
+            let mut archive = tar::Archive::new(archive.as_slice());
+            let mut file = archive.entries().ok()?.next()?.ok()?;
+            let mut text = String::new();
+            file.read_to_string(&mut text).ok()?;
+            Some(text)
+        }))
     }
 
     /// A container's description; `None` when it has vanished since it was listed.

@@ -10,6 +10,7 @@ use bollard::query_parameters::{
 use futures_util::TryStreamExt as _;
 
 use crate::engine::docker::Docker;
+use crate::engine::docker::carrier::in_time;
 use crate::error::{Error, Kind, Result};
 use crate::probe::carried;
 use crate::probe::image::{PROGRAM, ProbeImage};
@@ -38,9 +39,7 @@ impl Docker {
         Err(Error::failed(format!(
             "the engine's image `{reference}` is not the one that devnet just loaded"
         ))
-        .hint(format!(
-            "remove it with `docker rmi {reference}` and try again"
-        )))
+        .hint("remove that image and try again"))
     }
 
     /// Whether the engine has an image of that name or ID.
@@ -84,12 +83,17 @@ impl Docker {
 
     pub(super) async fn load_archive(&self, archive: Vec<u8>) -> Result<()> {
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
-        self.api
-            .import_image(options, bollard::body_full(archive.into()), None)
-            .try_collect::<Vec<_>>()
-            .await
-            .map(drop)
-            .map_err(|error| self.failed("loading the probe's image", error))
+        let said = self
+            .api
+            .import_image(options, bollard::body_full(archive.into()), None);
+        let loaded = async {
+            said.try_collect::<Vec<_>>()
+                .await
+                .map(drop)
+                .map_err(|error| self.failed("loading the probe's image", error))
+        };
+        // it is small: an engine that is not done by then never will be, though it answers pings
+        in_time(loaded).await
     }
 
     /// Lets the engine fetch an image from its registry.

@@ -130,7 +130,7 @@ impl Look {
 
     async fn start(&self, source: Option<Source>) -> Result<Attached> {
         let (id, source) = self.make(source).await?;
-        self.docker.begin(&id, &source, true).await
+        in_time(self.docker.begin(&id, &source, true)).await
     }
 
     /// Makes room for the next container under the same name.

@@ -161,7 +161,8 @@ fn labels(kind: &str) -> Value {
     })
 }
 
-fn described(id: &str, kind: &str) -> Value {
+/// One container as an answer about it alone tells it.
+pub(crate) fn described(id: &str, kind: &str) -> Value {
     let name = if kind == "podsandbox" { "POD" } else { "app" };
     let name = format!("k8s_{name}_web_default_11111111-2222-3333-4444-555555555555_0");
     json!({
