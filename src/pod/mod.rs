@@ -391,6 +391,9 @@ impl ContainerFacts {
         ];
         let others = others.into_iter().flatten();
         let text = single.into_iter().chain(others).map(String::len);
-        size_of::<Self>() + labels.chain(words).chain(text).sum::<usize>()
+        let published = self.published.iter();
+        let published = published.map(|one| size_of_val(one) + one.proto.len() + one.host_ip.len());
+        let parts = labels.chain(words).chain(text).chain(published);
+        size_of::<Self>() + parts.sum::<usize>()
     }
 }

@@ -3,6 +3,12 @@
 
 /// What an object takes beside its text: the models have a field for each key that might be there.
 const OBJECT: u64 = 1024;
+/// What an object among ports takes: at most two short texts. Programs for calls expose and publish
+/// ports by the ten thousand.
+const PORT: u64 = 64;
+/// The keys whose values are ports, in the descriptions of images and containers. The models have
+/// nothing larger below keys of these names.
+const PORTS: [&[u8]; 3] = [b"ExposedPorts", b"PortBindings", b"Ports"];
 /// What an element or a field takes beside its text.
 const ELEMENT: u64 = 32;
 
@@ -13,6 +19,36 @@ pub(crate) struct Scale {
     in_text: bool,
     escaped: bool,
     weight: u64,
+    /// The key whose value comes.
+    key: Key,
+    /// How deep the value stands whose parts are ports.
+    ports: Option<u64>,
+}
+
+/// As much of the last text as tells whether it is one of `PORTS`.
+#[derive(Debug, Default)]
+struct Key {
+    text: [u8; 13],
+    length: usize,
+    /// A colon came after it.
+    whole: bool,
+}
+
+impl Key {
+    fn push(&mut self, byte: u8) {
+        // one that is longer stays longer
+        if let Some(place) = self.text.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    fn is_of_ports(&self) -> bool {
+        self.whole
+            && PORTS
+                .iter()
+                .any(|name| self.text.get(..self.length) == Some(name))
+    }
 }
 
 impl Scale {
@@ -26,24 +62,40 @@ impl Scale {
                 match byte {
                     _ if self.escaped => self.escaped = false,
                     b'\\' => self.escaped = true,
-                    b'"' => self.in_text = false,
+                    b'"' => {
+                        self.in_text = false;
+                        continue;
+                    }
                     _ => {}
                 }
+                self.key.push(*byte);
                 continue;
             }
             match byte {
-                b'"' => self.in_text = true,
-                b'{' => {
-                    self.weight += OBJECT;
-                    self.depth += 1;
+                b'"' => {
+                    self.in_text = true;
+                    self.key = Key::default();
                 }
-                b'[' => {
+                b':' => self.key.whole = true,
+                b'{' | b'[' => {
+                    if self.ports.is_none() && self.key.is_of_ports() {
+                        self.ports = Some(self.depth);
+                    }
+                    self.weight += match (byte, self.ports) {
+                        (b'[', _) => ELEMENT,
+                        (_, Some(_)) => PORT,
+                        (_, None) => OBJECT,
+                    };
+                    self.depth += 1;
+                    self.key = Key::default();
+                }
+                b',' => {
                     self.weight += ELEMENT;
-                    self.depth += 1;
+                    self.key = Key::default();
                 }
-                b',' => self.weight += ELEMENT,
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
+                    self.ports = self.ports.filter(|at| *at < self.depth);
                     if self.depth == 0 {
                         greatest = greatest.max(self.weight);
                         self.weight = 0;
@@ -75,6 +127,27 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_no_large_objects_and_what_stands_beside_them_is() {
+        let text = r#"{"ExposedPorts":{"1/udp":{},"2/udp":{}},"Mounts":[{}]}"#;
+        let bytes = text.len() as u64;
+        assert_eq!(
+            Scale::default().add(text.as_bytes()),
+            bytes + 2 * OBJECT + 3 * PORT + 3 * ELEMENT
+        );
+        for text in [
+            // an element is no key, a longer name is another
+            r#"["Ports",{},{}]"#,
+            r#"[{"Ports ":{}}]"#,
+            r#"[{"Ports":1},{}]"#,
+            r#"[{"ExposedPortsOfAll":{}}]"#,
+            r#"[{"Ports":[]},{}]"#,
+        ] {
+            let weight = Scale::default().add(text.as_bytes());
+            assert!(weight > 2 * OBJECT, "{text}: {weight}");
+        }
+    }
+
+    #[test]
     fn values_of_a_stream_are_weighed_one_by_one() {
         let mut scale = Scale::default();
         for _ in 0..1000 {
@@ -89,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_weight_does_not_depend_on_the_pieces(text in "[{}\\[\\],\"\\\\ab]{0,60}", at in 0_usize..60) {
+        fn the_weight_does_not_depend_on_the_pieces(text in "([{}\\[\\],:\"\\\\ab]|\"Ports\":){0,60}", at in 0_usize..200) {
             let bytes = text.as_bytes();
             let at = at.min(bytes.len());
             let mut pieces = Scale::default();

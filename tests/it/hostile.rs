@@ -158,6 +158,21 @@ const HARMS: &[Harm] = &[
         says: "larger than devnet reads",
     },
     Harm {
+        name: "ports without an end, at the price of ports",
+        arguments: &["pods"],
+        method: "GET",
+        path: "/json",
+        deed: || {
+            let first = with(json_head(), b"{\"NetworkSettings\":{\"Ports\":{\"0\":[]");
+            let mut ports = String::new();
+            for port in 0..9999 {
+                ports.push_str(&format!(",\"{port}\":[{{}}]"));
+            }
+            Deed::Repeat(first, ports.into_bytes(), 1000)
+        },
+        says: "larger than devnet reads",
+    },
+    Harm {
         name: "an info without an end",
         arguments: &["status"],
         method: "GET",
@@ -291,6 +306,56 @@ fn many_containers_that_each_have_much_to_tell_take_no_more_either() {
     let (output, peak) = measured(&sandbox, &hostile.url(), &["pods", "--no-probe"]);
     assert!(output.stderr.contains("more to tell"), "{output}");
     assert!(peak <= MOST_MEMORY, "{peak} KiB");
+}
+
+/// A container with a range of ports, some of them published, as programs for calls have them.
+fn with_ports(id: &str, kind: &str, exposed: usize, published: usize) -> Value {
+    let mut one = listed(id, kind);
+    let port = |place: usize| format!("{}/udp", 16384 + place);
+    let bound = |place: usize, host: &str| serde_json::json!({ "HostIp": host, "HostPort": (16384 + place).to_string() });
+    let exposes = (0..exposed).map(|place| (port(place), serde_json::json!({})));
+    one["Config"]["ExposedPorts"] = exposes.collect();
+    let asked = (0..published).map(|place| (port(place), Value::from(vec![bound(place, "")])));
+    one["HostConfig"]["PortBindings"] = asked.collect();
+    let opened = (0..exposed).map(|place| {
+        let bound = || Value::from(vec![bound(place, "0.0.0.0"), bound(place, "::")]);
+        (port(place), Value::from((place < published).then(bound)))
+    });
+    one["NetworkSettings"]["Ports"] = opened.collect();
+    one["State"] = serde_json::json!({ "Status": "running" });
+    one["Created"] = Value::Null;
+    one
+}
+
+#[test]
+fn ports_by_the_thousand_are_read_and_take_no_more_memory_either() {
+    let sandbox = Sandbox::bare();
+    let kind = |id: &str| {
+        let is_first = id.bytes().all(|byte| byte == b'0');
+        if is_first { "podsandbox" } else { "container" }
+    };
+    let hostile = Hostile::start(sandbox.home(), move |_, path| {
+        let text = if path == "/containers/json" {
+            let container = |number| {
+                let id = format!("{number:064}");
+                let mut one = listed(&id, kind(&id));
+                let port = |port| serde_json::json!({ "PrivatePort": port, "Type": "udp" });
+                one["Ports"] = (16384..32769).map(port).collect();
+                one
+            };
+            Value::from_iter((0..8).map(container)).to_string()
+        } else {
+            let id = path.strip_prefix("/containers/")?.strip_suffix("/json")?;
+            with_ports(id, kind(id), 16385, 2000).to_string()
+        };
+        Some(Deed::Repeat(json_head(), text.into_bytes(), 1))
+    });
+    let arguments = ["pods", "--no-probe", "--all", "-o", "json"];
+    let (output, peak) = measured(&sandbox, &hostile.url(), &arguments);
+    assert!(peak <= MOST_MEMORY, "{peak} KiB");
+    let document: Value = serde_json::from_str(&output.ok()).unwrap();
+    let ports = document["pods"][0]["host_ports"].as_array().unwrap();
+    assert!(ports.len() >= 2000 * 2, "{}", ports.len());
 }
 
 /// Runs devnet, which must end by itself, and gives how.
@@ -550,30 +615,32 @@ fn disturb(value: &mut Value, random: &mut Random, one_of: u32) {
     }
 }
 
+/// Verbs that read.
+const VERBS: &[&[&str]] = &[
+    &["pods", "-A"],
+    &["pods", "-A", "-o", "wide", "--ns"],
+    &["pods", "-A", "-o", "json"],
+    &["pods", "-A", "-o", "yaml"],
+    &["pods", "-A", "-o", "tsv"],
+    &["inspect", "coredns"],
+    &["inspect", "a"],
+    &["ports"],
+    &["history", "coredns"],
+    &["check"],
+    &["graph"],
+    &["graph", "-o", "html"],
+    &["graph", "-o", "dot"],
+    &["images"],
+    &["images", "-o", "json"],
+    &["logs", "coredns"],
+    &["exec", "coredns", "--", "true"],
+    &["lab", "ps"],
+    &["status"],
+    &["prove"],
+];
+
 #[test]
 fn no_text_of_an_engine_breaks_any_verb_that_reads() {
-    const VERBS: &[&[&str]] = &[
-        &["pods", "-A"],
-        &["pods", "-A", "-o", "wide", "--ns"],
-        &["pods", "-A", "-o", "json"],
-        &["pods", "-A", "-o", "yaml"],
-        &["pods", "-A", "-o", "tsv"],
-        &["inspect", "coredns"],
-        &["inspect", "a"],
-        &["ports"],
-        &["history", "coredns"],
-        &["check"],
-        &["graph"],
-        &["graph", "-o", "html"],
-        &["graph", "-o", "dot"],
-        &["images"],
-        &["images", "-o", "json"],
-        &["logs", "coredns"],
-        &["exec", "coredns", "--", "true"],
-        &["lab", "ps"],
-        &["status"],
-        &["prove"],
-    ];
     for seed in 0..8_u8 {
         let one_of = [2, 5, 20, 60][usize::from(seed % 4)];
         let random = move |more: u8| Random(u64::from(seed) << 8 | u64::from(more));
@@ -595,6 +662,52 @@ fn no_text_of_an_engine_breaks_any_verb_that_reads() {
             assert!(!raw(&output.stderr), "seed {seed}, {verb:?}: {output}");
         }
     }
+}
+
+/// Puts the largest number in place of each, and of each that a text holds.
+fn enlarge(value: &mut Value) {
+    match value {
+        Value::Number(_) => *value = i64::MAX.into(),
+        Value::String(text) => {
+            let attempt = |name: &str| Some(name.rsplit_once('_')?.0.to_owned());
+            if text.starts_with("/k8s_") {
+                *text = format!("{}_{}", attempt(text).unwrap(), u32::MAX);
+            } else if text.len() < 10 && text.parse::<u32>().is_ok() {
+                *text = u32::MAX.to_string();
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(enlarge),
+        Value::Object(all) => {
+            for (key, one) in all.iter_mut() {
+                // of 16 bits; what is no such number is refused as such
+                if !key.ends_with("Port") && key != "ConsoleSize" {
+                    enlarge(one);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_number_of_an_engine_breaks_any_verb_that_reads() {
+    let node = Replay::changing(recorded_probe::document(), |path, answer| {
+        if !path.contains("/exec") && !path.ends_with("/wait") {
+            enlarge(answer);
+        }
+    });
+    for verb in VERBS {
+        let sandbox = Sandbox::bare().env("DEVNET_TIMEOUT", "5");
+        let output = ends(&sandbox, &node.host, verb);
+        assert!(
+            matches!(output.code, 0..=5 | 125..=127) && !output.stderr.contains("panicked"),
+            "{verb:?}: {output}"
+        );
+    }
+    let pods = Sandbox::bare()
+        .devnet(&["-H", &node.host, "pods", "-A"])
+        .ok();
+    assert!(pods.contains("429496729"), "{pods}");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::support::archive::{Files, Pack, layer};
 use crate::support::made::{Made, inode};
-use crate::support::{Sandbox, ground};
+use crate::support::{Sandbox, busybox_image, docker, ground};
 
 #[test]
 fn a_live_pod_is_what_docker_inspect_and_the_kernel_say() {
@@ -189,4 +190,55 @@ fn parsed(line: &str, family: u64) -> Listener {
         inode: after(" ino:")[0],
         pids: after("pid=").into_iter().collect(),
     }
+}
+
+#[test]
+fn a_range_of_exposed_ports_is_no_more_than_a_pod_or_an_image_may_tell() {
+    let Some(ground) = ground() else { return };
+    let from = busybox_image(&ground, "node");
+    let name = "devnet-test/calls:latest";
+    let made = docker(&ground, "node", &["create", &from, "/bin/busybox"]).ok();
+    let change = [
+        "commit",
+        "--change",
+        "EXPOSE 16384-32768/udp",
+        made.trim(),
+        name,
+    ];
+    docker(&ground, "node", &change).ok();
+    docker(&ground, "node", &["rm", made.trim()]).ok();
+    let mut pod = Made::of_image(&ground, "node", "calls", "none", name.into());
+    let speaks = ["/bin/busybox", "sh", "-c", "echo spoken; exec sleep 3600"];
+    let app = pod.add("app", &[], &speaks);
+    pod.until_it_says(&app, "spoken");
+    let host = pod.host();
+    let sandbox = Sandbox::bare();
+    let devnet = |words: &[&str]| sandbox.devnet(&[&["-H", &host], words].concat()).ok();
+    let pods: Value =
+        serde_json::from_str(&devnet(&["pods", "-o", "json", "default/calls"])).unwrap();
+    assert_eq!(pods["pods"][0]["state"], "running", "{pods:#}");
+    assert_eq!(
+        devnet(&["exec", "calls", "--", "/bin/busybox", "echo", "so"]),
+        "so\n"
+    );
+    assert!(devnet(&["logs", "calls", "app"]).contains("spoken"));
+    assert!(devnet(&["history", "calls"]).contains("calls"));
+    assert!(devnet(&["images"]).contains("devnet-test/calls"));
+    // who sends layers asks for those of every image
+    let archive = sandbox.home().join("small.tar");
+    let files = Files::oci(
+        "devnet-test/small:latest",
+        &[layer(&[("a", b"b")])],
+        Pack::Plain,
+    );
+    std::fs::write(archive, files.tar()).unwrap();
+    devnet(&["load", "./small.tar"]);
+    // and an archive's configuration may tell as much
+    let saved = sandbox.home().join("calls.tar").display().to_string();
+    docker(&ground, "node", &["save", "-o", &saved, name]).ok();
+    let other = format!("unix://{}", ground.join("host.sock").display());
+    sandbox.devnet(&["-H", &other, "load", &saved]).ok();
+    docker(&ground, "host", &["rmi", name]).ok();
+    drop(pod);
+    docker(&ground, "node", &["rmi", name, "devnet-test/small:latest"]).ok();
 }

@@ -233,12 +233,15 @@ impl Docker {
         tags: &HashMap<String, String>,
     ) -> Result<Vec<ContainerFacts>> {
         let mut inspected = stream::iter(ids)
-            .map(|id| self.inspect_or_gone(id))
+            // the answers take more than what is kept of them
+            .map(async |id| {
+                let answer = self.inspect_or_gone(id).await?;
+                Ok::<_, Error>(answer.map(|answer| facts(answer, tags)))
+            })
             .buffered(IN_FLIGHT);
         let (mut all, mut weight) = (Vec::new(), 0);
-        while let Some(answer) = inspected.try_next().await? {
-            let Some(answer) = answer else { continue };
-            let facts = facts(answer, tags);
+        while let Some(facts) = inspected.try_next().await? {
+            let Some(facts) = facts else { continue };
             weight += facts.weight();
             if weight > ALL {
                 return Err(Error::failed(format!(
