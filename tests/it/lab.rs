@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::support::engines::Engine;
-use crate::support::{Output, Sandbox, docker, ground, until};
+use crate::support::{Output, Sandbox, busybox_image, docker, ground, until};
 
 /// Engines for the lab's tests, one for each that runs: what `clean` takes away and what must be clean
 /// in the end is a test's own alone. Whoever is done gives its engine to the next.
@@ -189,6 +189,55 @@ fn a_killed_container_keeps_the_pods_address_and_a_killed_sandbox_gets_the_next(
         "label=dev.devnet.role=lab-container",
     ]);
     assert_eq!(kept.lines().count(), 4);
+}
+
+#[test]
+fn a_restart_that_fails_by_itself_is_told_once_with_its_reason() {
+    let Some(lab) = Lab::new() else { return };
+    let busybox = busybox_image(&lab.ground, lab.engine());
+    let once = lab.write(
+        "once.yaml",
+        &format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: once}}\nspec:\n  volumes: [{{name: v, emptyDir: {{}}}}]\n  \
+             initContainers:\n  - name: first\n    image: {busybox}\n    imagePullPolicy: Never\n    \
+             command: [/bin/busybox, mkdir, /v/once]\n    volumeMounts: [{{name: v, mountPath: /v}}]\n  \
+             containers:\n  - {{name: app, image: devnet-probe, args: [serve, \"80\"]}}\n"
+        ),
+    );
+    lab.run(&["up", &once]).ok();
+    // the second time, too, as what the first left is no other devnet's either
+    for attempt in [1, 2] {
+        let said = lab.run(&["restart", "once"]).fails(1);
+        assert!(
+            said.contains("init container `first` of default/once ended with code 1"),
+            "{said}"
+        );
+        assert!(!said.contains("comes and goes"), "{said}");
+        assert_eq!(lab.pod("once")["sandbox"]["attempt"], attempt);
+    }
+    lab.run(&["down", "once"]).ok();
+
+    let port = lab.write(
+        "port.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: port}\nspec:\n  containers:\n  \
+         - {name: app, image: devnet-probe, args: [serve, \"80\"], ports: [{containerPort: 80, hostPort: 18087}]}\n",
+    );
+    lab.run(&["up", &port]).ok();
+    lab.docker(&["kill", lab.pod("port")["sandbox"]["id"].as_str().unwrap()]);
+    let mut taken = None;
+    until("the port is free", || {
+        taken = std::net::TcpListener::bind("0.0.0.0:18087").ok();
+        taken.is_some()
+    });
+    for attempt in [1, 2] {
+        let said = lab.run(&["kill", "port"]).fails(1);
+        assert!(said.contains("18087"), "{said}");
+        assert!(!said.contains("comes and goes"), "{said}");
+        assert_eq!(lab.pod("port")["sandbox"]["attempt"], attempt);
+    }
+    drop(taken);
+    lab.run(&["kill", "port"]).ok();
+    assert_eq!(lab.pod("port")["ready"], true);
 }
 
 #[test]

@@ -13,8 +13,9 @@ use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::lab::Pod;
+use crate::host::owner;
 use crate::lab::member::{Found, LabPod};
+use crate::lab::{Pod, label};
 use crate::wording::{MANY, listed};
 
 /// How a pod's end comes.
@@ -48,6 +49,7 @@ pub(super) async fn container(
 pub(super) async fn replace(engine: &Engine, there: &LabPod, container: &str) -> Result<u32> {
     let newest = |pod: &LabPod| pod.containers.get(container)?.first().cloned();
     let mut there = settled(engine, there).await?;
+    let mut last = None;
     for _ in 0..TRIES {
         let error = match replace_once(engine, &there, container).await {
             Ok(attempt) => return Ok(attempt),
@@ -58,20 +60,27 @@ pub(super) async fn replace(engine: &Engine, there: &LabPod, container: &str) ->
             let one = newest(now).filter(Found::is_alive)?;
             (Some(one.attempt()) > before).then(|| one.attempt())
         };
-        match others(engine, &there, error, made).await? {
+        match others(engine, &there, error, Sandbox::Stays, made).await? {
             Others::Made(attempt) => return Ok(attempt),
-            Others::Changed(now) => there = now,
+            Others::Changed(now, error) => (there, last) = (now, Some(error)),
         }
     }
-    Err(comes_and_goes(&there))
+    Err(comes_and_goes(&there, last))
 }
 
 /// What other devnets have done to a pod meanwhile.
 enum Others<Made> {
     /// What was wanted.
     Made(Made),
-    /// Something else.
-    Changed(LabPod),
+    /// Something else, after which this error may be no more.
+    Changed(LabPod, Error),
+}
+
+/// What this devnet does to a pod's sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sandbox {
+    Stays,
+    Ends,
 }
 
 /// Waits for what other devnets do to a pod, after an error that this may explain.
@@ -82,6 +91,7 @@ async fn others<Made>(
     engine: &Engine,
     there: &LabPod,
     error: Error,
+    sandbox: Sandbox,
     made: impl Fn(&LabPod) -> Option<Made>,
 ) -> Result<Others<Made>> {
     // a name is taken before its container is listed; the words are moby's (`daemon/names.go`)
@@ -94,13 +104,13 @@ async fn others<Made>(
         if let Some(made) = made(&now) {
             return Ok(Others::Made(made));
         }
-        let changed = !is_same(&now, there);
+        let changed = is_changed(&now, there, sandbox);
         // whoever makes a pod anew makes its containers after its sandbox
         let makes = in_turn || (changed && !now.is_whole());
         if makes && begun.elapsed() < MAKES {
             tokio::time::sleep(Duration::from_millis(50)).await;
         } else if changed {
-            return Ok(Others::Changed(now));
+            return Ok(Others::Changed(now, error));
         } else {
             return Err(error);
         }
@@ -123,11 +133,11 @@ async fn settled(engine: &Engine, there: &LabPod) -> Result<LabPod> {
                 there.full_name()
             )));
         };
-        let current = now
-            .sandbox()
-            .into_iter()
-            .chain(now.current().map(|(_, one)| one));
-        let starts = current.into_iter().any(|one| one.state == "created");
+        let starts = {
+            let containers = now.current().map(|(_, one)| one);
+            let mut current = now.sandbox().into_iter().chain(containers);
+            current.any(|one| one.state == "created" && may_be_started(one))
+        };
         if !starts || begun.elapsed() > MAKES {
             return Ok(now);
         }
@@ -135,21 +145,45 @@ async fn settled(engine: &Engine, there: &LabPod) -> Result<LabPod> {
     }
 }
 
-/// Whether nobody has made anything of a pod anew.
-fn is_same(one: &LabPod, other: &LabPod) -> bool {
-    let ids = |pod: &LabPod| -> Vec<String> {
-        let current = pod
-            .sandbox()
-            .into_iter()
-            .chain(pod.current().map(|(_, one)| one));
-        current.map(|one| one.id.clone()).collect()
-    };
-    ids(one) == ids(other)
+/// Whether a living devnet other than this one made it. What this one made it has also tried to
+/// start.
+fn may_be_started(one: &Found) -> bool {
+    let owner = one.label(label::OWNER).unwrap_or_default();
+    !is_own(one) && owner::is_gone(owner) != Some(true)
 }
 
-fn comes_and_goes(there: &LabPod) -> Error {
-    Error::failed(format!("{} comes and goes", there.full_name()))
-        .hint("is another devnet at work? `devnet lab ps` shows what is there")
+/// Whether this devnet made it.
+fn is_own(one: &Found) -> bool {
+    one.label(label::OWNER) == Some(&*owner::mark())
+}
+
+/// Whether another devnet has done something to a pod: made a part anew, or ended a sandbox.
+fn is_changed(now: &LabPod, there: &LabPod, sandbox: Sandbox) -> bool {
+    let parts = |pod: &'_ LabPod| -> Vec<Found> {
+        let containers = pod.containers.values().flatten();
+        pod.sandboxes.iter().chain(containers).cloned().collect()
+    };
+    let known: Vec<String> = parts(there).into_iter().map(|one| one.id).collect();
+    let is_new = |one: &Found| !known.contains(&one.id);
+    let made = parts(now).iter().any(|one| is_new(one) && !is_own(one));
+    let lost = there.sandbox().is_some_and(|before| {
+        let after = now.sandboxes.iter().find(|one| one.id == before.id);
+        let ended = |after: &Found| before.is_alive() && !after.is_alive();
+        after.is_none_or(|after| sandbox == Sandbox::Stays && ended(after))
+    });
+    // nothing ends a pause process but a kill
+    let ended = |one: &Found| !one.is_alive() && one.state != "created";
+    let killed = now.sandboxes.iter().any(|one| is_new(one) && ended(one));
+    made || lost || killed
+}
+
+fn comes_and_goes(there: &LabPod, last: Option<Error>) -> Error {
+    let error = Error::failed(format!("{} comes and goes", there.full_name()))
+        .hint("is another devnet at work? `devnet lab ps` shows what is there");
+    match last {
+        Some(last) => error.because(last),
+        None => error,
+    }
 }
 
 async fn replace_once(engine: &Engine, there: &LabPod, container: &str) -> Result<u32> {
@@ -214,6 +248,7 @@ pub(super) async fn renew(
     how: How,
 ) -> Result<(u32, Option<Ipv4Addr>)> {
     let mut there = settled(engine, there).await?;
+    let mut last = None;
     for _ in 0..TRIES {
         let error = match renew_once(engine, &there, how).await {
             Ok(made) => return Ok(made),
@@ -225,12 +260,12 @@ pub(super) async fn renew(
             let newer = Some(one.attempt()) > before && now.is_whole();
             newer.then(|| (one.attempt(), one.address()))
         };
-        match others(engine, &there, error, made).await? {
+        match others(engine, &there, error, Sandbox::Ends, made).await? {
             Others::Made(made) => return Ok(made),
-            Others::Changed(now) => there = now,
+            Others::Changed(now, error) => (there, last) = (now, Some(error)),
         }
     }
-    Err(comes_and_goes(&there))
+    Err(comes_and_goes(&there, last))
 }
 
 async fn renew_once(engine: &Engine, there: &LabPod, how: How) -> Result<(u32, Option<Ipv4Addr>)> {
@@ -303,7 +338,9 @@ fn spec(there: &LabPod) -> Result<Pod> {
 }
 
 fn next(attempts: &[Found]) -> u32 {
-    attempts.first().map_or(0, |newest| newest.attempt() + 1)
+    attempts
+        .first()
+        .map_or(0, |newest| newest.attempt().saturating_add(1))
 }
 
 /// Of those before, only the newest stays, as with the kubelet.
