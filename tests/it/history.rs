@@ -7,7 +7,7 @@ use crate::support::engines::Engine;
 use crate::support::kubelet::Kubelet;
 use crate::support::made::Made;
 use crate::support::replay::Replay;
-use crate::support::{Sandbox, ground};
+use crate::support::{Sandbox, docker, ground};
 
 #[test]
 fn an_app_that_is_killed_removed_or_restarted_keeps_the_ip() {
@@ -232,6 +232,30 @@ fn a_lab_pods_history_is_what_was_done_to_it() {
         (&restart["same_sandbox"], &restart["ip_kept"]),
         (&true.into(), &true.into())
     );
+    // a copy of one of its containers has its labels, and is no part of it
+    let docker = |arguments: &[&str]| docker(&ground, "node", arguments).ok();
+    let listed = [
+        "ps",
+        "-q",
+        "--no-trunc",
+        "--filter",
+        "name=devnet_client_hist-lab_",
+    ];
+    let copied = docker(&listed);
+    docker(&["commit", copied.trim(), "hist-lab:copy"]);
+    let run = [
+        "run",
+        "--rm",
+        "--network=none",
+        "--entrypoint=/devnet-probe",
+        "hist-lab:copy",
+    ];
+    docker(&[&run[..], &["namespaces"]].concat());
+    docker(&["rmi", "hist-lab:copy"]);
+    let after: Value =
+        serde_json::from_str(&devnet(&["history", "hist-lab", "-o", "json"])).unwrap();
+    let after = after["pods"][0]["events"].as_array().unwrap();
+    assert_eq!(after.len(), events.len(), "{after:#?}");
     devnet(&["lab", "down", "hist-lab"]);
 }
 

@@ -1,6 +1,6 @@
 //! What happens to containers, as a Docker engine tells it: its events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
@@ -11,6 +11,7 @@ use crate::engine::docker::Docker;
 use crate::engine::docker::carrier::LOOK;
 use crate::error::Result;
 use crate::lab::label::{NAME, ROLE};
+use crate::lab::owned;
 use crate::pod::Happening;
 
 /// Events as they come.
@@ -112,7 +113,6 @@ fn is_of_a_look(event: &EventMessage) -> bool {
         .as_ref()
         .and_then(|actor| actor.attributes.as_ref());
     attributes.is_some_and(|attributes| {
-        // the event names the container beside its labels; its shape can't be asked for any more
         attributes.get(ROLE).is_some_and(|role| role == LOOK)
             && attributes.get(NAME).is_some()
             && attributes.get(NAME) == attributes.get("name")
@@ -132,11 +132,56 @@ fn happening(event: EventMessage) -> Option<Happening> {
     let actor = event.actor?;
     let nanoseconds = event.time_nano?;
     let time = jiff::Timestamp::from_nanosecond(nanoseconds.into()).ok()?;
+    // beside the container's name stand its labels, and its image's among them
+    let mut attributes = actor.attributes.unwrap_or_default().into_iter().collect();
+    if !is_named(&attributes) {
+        owned::without_ours(&mut attributes);
+    }
     Some(Happening {
         time: format!("{time:.9}"),
         nanoseconds,
         action: event.action?,
         id: actor.id?,
-        attributes: actor.attributes.unwrap_or_default().into_iter().collect(),
+        attributes,
     })
+}
+
+/// Whether a container's own label repeats its name. Its shape can't be asked for any more.
+fn is_named(attributes: &BTreeMap<String, String>) -> bool {
+    attributes
+        .get("name")
+        .is_some_and(|name| owned::claims(name, attributes))
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+
+    fn told(name: &str) -> BTreeMap<String, String> {
+        let attributes = [
+            ("name", name),
+            (NAME, "devnet_app"),
+            (ROLE, "lab-container"),
+        ];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let event = EventMessage {
+            action: Some("start".into()),
+            actor: Some(EventActor {
+                id: Some("c".into()),
+                attributes: Some(attributes.into()),
+            }),
+            time_nano: Some(1),
+            ..EventMessage::default()
+        };
+        happening(event).unwrap().attributes
+    }
+
+    #[test]
+    fn what_a_copy_has_from_its_image_is_no_label_of_devnet_s() {
+        assert_eq!(told("devnet_app")[ROLE], "lab-container");
+        let copy = told("copy");
+        assert_eq!(copy.keys().collect::<Vec<_>>(), ["name"]);
+    }
 }
