@@ -2,10 +2,15 @@
 //! contrary ends the hope: a pod whose sandbox is replaced looks dead for some seconds.
 
 use super::state::{is_up, timestamp};
-use super::{ContainerFacts, Origin, Pod, applied};
+use super::{ContainerFacts, Origin, Pod, applied, membership};
 
 /// The kubelet takes longer than this from a container's end to its sandbox's.
 const IN_PEACE: jiff::SignedDuration = jiff::SignedDuration::from_millis(200);
+/// A kubelet that makes pods anew has made all of them in this time after the first; only what
+/// their volumes wait for may take longer.
+const ALL_ANEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
+/// Where a pod comes from, as the kubelet notes it: pods from files come before those of the API.
+const SOURCE: &str = "annotation.kubernetes.io/config.source";
 
 /// Whether a pod is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +25,13 @@ pub(crate) enum Outlook {
     Gone,
 }
 
-/// The outlook of a pod; `facts` are those of all containers of its engine.
-pub(crate) fn outlook(pod: &Pod, facts: &[ContainerFacts]) -> Outlook {
+/// The outlook of a pod; `facts` are those of all containers of its engine, `now` is that engine's
+/// time, where it is known.
+pub(crate) fn outlook(
+    pod: &Pod,
+    facts: &[ContainerFacts],
+    now: Option<jiff::Timestamp>,
+) -> Outlook {
     let containers = &pod.containers;
     let sandbox_up = pod.sandbox.as_ref().is_some_and(|one| is_up(&one.state));
     if sandbox_up || containers.iter().any(|one| is_up(&one.state)) {
@@ -41,6 +51,9 @@ pub(crate) fn outlook(pod: &Pod, facts: &[ContainerFacts]) -> Outlook {
             }
             _ if ended_in_peace(pod, facts) => {
                 Outlook::Over("its sandbox was stopped after its containers had ended")
+            }
+            _ if now.is_some_and(|now| was_left_out(pod, facts, now)) => {
+                Outlook::Over("other pods were started since, and it was not")
             }
             _ => Outlook::Unknown,
         },
@@ -79,6 +92,32 @@ fn ended_in_peace(pod: &Pod, facts: &[ContainerFacts]) -> bool {
         && engine_went_on
 }
 
+/// Whether the kubelet has made other pods anew since this one's end, as after a restart of the
+/// node, and has had the time to make this one.
+fn was_left_out(pod: &Pod, facts: &[ContainerFacts], now: jiff::Timestamp) -> bool {
+    let sandbox = pod.sandbox.as_ref();
+    let ids = pod.containers.iter().map(|one| &one.id);
+    let ids: Vec<&String> = ids.chain(sandbox.map(|one| &one.id)).collect();
+    let own = facts.iter().filter(|one| ids.contains(&&one.id));
+    let Some(ended) = own
+        .filter_map(|one| timestamp(one.finished_at.as_deref()))
+        .max()
+    else {
+        return false;
+    };
+    facts.iter().any(|one| {
+        let of_the_api = one.labels.get(SOURCE).is_none_or(|source| source == "api");
+        let started = timestamp(one.started_at.as_deref());
+        is_up(&one.state)
+            && of_the_api
+            && membership::of(one).is_some_and(|member| {
+                member.origin == Origin::Kubernetes && member.part == membership::Part::Sandbox
+            })
+            && started
+                .is_some_and(|started| started > ended && now.duration_since(started) >= ALL_ANEW)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +141,7 @@ mod tests {
     fn of(all: &[ContainerFacts]) -> Outlook {
         let pods = pods("node", all, Lone::Leave);
         let pod = pods.iter().find(|pod| pod.name == "web").unwrap();
-        outlook(pod, all)
+        outlook(pod, all, None)
     }
 
     fn other() -> ContainerFacts {
@@ -128,6 +167,38 @@ mod tests {
         let waits = facts("POD", "running", 1, 0, 0);
         assert_eq!(of(&[waits, app("exited", 5)]), Outlook::Alive);
         assert_eq!(of(&[stopped, other()]), Outlook::Gone);
+    }
+
+    #[test]
+    fn what_a_kubelet_leaves_out_that_makes_all_others_anew_is_over() {
+        // a node was restarted: all that runs was started since
+        let app = facts("app", "exited", 2, 5, 0);
+        let sandbox = facts("POD", "exited", 1, 6, 0);
+        let after = |started: u32, change: &dyn Fn(&mut ContainerFacts), now: &str| {
+            let mut other = ContainerFacts {
+                name: "k8s_POD_other_default_uid2_0".into(),
+                ..facts("other", "running", started, 0, 0)
+            };
+            change(&mut other);
+            let all = [sandbox.clone(), app.clone(), other];
+            let pods = pods("node", &all, Lone::Leave);
+            let pod = pods.iter().find(|pod| pod.name == "web").unwrap();
+            let now = format!("2026-01-01T{now}Z").parse().unwrap();
+            matches!(outlook(pod, &all, Some(now)), Outlook::Over(_))
+        };
+        let none = |_: &mut ContainerFacts| {};
+        assert!(after(9, &none, "00:02:10"));
+        assert!(!after(9, &none, "00:02:08"), "it may still come");
+        let from_a_file = |other: &mut ContainerFacts| {
+            other.labels.insert(SOURCE.into(), "file".into());
+        };
+        assert!(!after(9, &from_a_file, "00:09:00"));
+        let no_sandbox = |other: &mut ContainerFacts| {
+            other.name = "k8s_app_other_default_uid2_0".into();
+        };
+        assert!(!after(9, &no_sandbox, "00:09:00"));
+        let ended = |other: &mut ContainerFacts| other.state = "exited".into();
+        assert!(!after(9, &ended, "00:09:00"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::engines::Engine;
 use crate::support::kubelet::Kubelet;
+use crate::support::made::Made;
+use crate::support::rewriting::Rewriting;
 use crate::support::{Sandbox, ground, until};
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
@@ -256,6 +258,34 @@ fn a_pod_that_nothing_restarts_ends_its_follower_which_says_so() {
     assert_eq!(shown.len(), 1, "{shown:?}");
     assert!(
         said.contains("pod `default/follow-job` has ended: its restart policy is Never"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_pod_that_a_restart_of_its_node_left_behind_is_over() {
+    let Some(ground) = ground() else { return };
+    let mut job = Made::new(&ground, "follow-left");
+    let app = job.add("app", &[], &["/bin/busybox", "echo", "done"]);
+    job.until_it_says(&app, "done");
+    // as by the node's end, and nobody is known to have seen it
+    job.docker(&["kill", &job.sandbox]);
+    let _others = Made::new(&ground, "follow-anew");
+    let folder = tempfile::tempdir().unwrap();
+    let node = ground.join("node.sock");
+    let follow = |later: jiff::SignedDuration| {
+        let _old = std::fs::remove_file(folder.path().join("rewriting.sock"));
+        let proxy = Rewriting::new(folder.path(), node.clone(), move |path, body| {
+            if path.ends_with("/info") {
+                body["SystemTime"] = (jiff::Timestamp::now() + later).to_string().into();
+            }
+        });
+        Follower::begin(&Sandbox::bare(), &proxy.url(), &["follow-left"])
+    };
+    let (lines, said) = follow(jiff::SignedDuration::from_mins(5)).ended();
+    assert!(lines[0].ends_with("done"), "{lines:?}");
+    assert!(
+        said.contains("other pods were started since, and it was not"),
         "{said}"
     );
 }

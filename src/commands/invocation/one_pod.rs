@@ -113,7 +113,7 @@ pub(crate) async fn again(context: &Context, engine: &Engine, before: &Pod) -> N
 fn same(node: &str, facts: &[ContainerFacts], before: &Pod) -> Option<Pod> {
     let pods = pod::pods(node, facts, Lone::Leave);
     let rank = |pod: &Pod| {
-        let lives = pod::outlook(pod, facts) == Outlook::Alive;
+        let lives = pod::outlook(pod, facts, None) == Outlook::Alive;
         (lives, !pod.containers.is_empty(), pod.uid == before.uid)
     };
     pods.into_iter()

@@ -265,7 +265,11 @@ impl<'a> Reader<'a> {
                 self.go_on(place, &pod);
             }
         }
-        let outlook = pod::outlook(&pod, &facts);
+        let mut outlook = pod::outlook(&pod, &facts, None);
+        if outlook == Outlook::Unknown {
+            let now = self.engine.runtime.clock().await;
+            outlook = pod::outlook(&pod, &facts, now);
+        }
         self.pod = pod;
         let reads = |one: &Source| matches!(one.state, State::Reading(_) | State::Pausing(_));
         if self.sources.iter().any(reads) {
