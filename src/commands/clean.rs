@@ -83,14 +83,15 @@ async fn plan(engine: &Engine) -> Result<Plan> {
             kind: Kind::Transfer,
             id: name.clone(),
             name,
+            made: owner::signed_at(&token),
             labels: BTreeMap::from([(label::OWNER.to_owned(), token)]),
         })
     });
     let things = [networks, volumes, images].into_iter().flatten();
-    let things = things.chain(transfers).collect();
+    let things: Vec<Thing> = things.chain(transfers).collect();
     let witness = Witness {
         gone: &|mark| owner::is_gone(mark).or_else(|| owner::signer_is_gone(mark)),
-        now: if containers.is_empty() {
+        now: if containers.is_empty() && things.iter().all(|thing| thing.made.is_none()) {
             None
         } else {
             engine.runtime.clock().await

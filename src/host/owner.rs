@@ -2,14 +2,17 @@
 //! take the thing away, and never one that is in use.
 
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 
 use crate::text_file;
 use sha2::{Digest as _, Sha256};
 
-/// This process, as no other process of this computer ever was. Elsewhere than on Linux only that
-/// it was some devnet.
+/// This process, as no other process of this computer ever was. Elsewhere than on Linux it can't
+/// be asked about by others, and is only not another one.
 pub(crate) fn mark() -> String {
-    of("self").unwrap_or_else(|| "unknown".into())
+    static ELSEWHERE: LazyLock<String> = LazyLock::new(|| format!("unknown/{}", random()));
+    of("self").unwrap_or_else(|| ELSEWHERE.clone())
 }
 
 /// Whether the process with this mark has ended; `None` when that can't be told from here.
@@ -30,13 +33,40 @@ pub(crate) fn is_gone(mark: &str) -> Option<bool> {
     }
 }
 
-/// A token that also tells which devnet it belongs to: one that others can't guess, and this
-/// process.
-pub(crate) fn signed(token: &str) -> String {
-    let Some((place, process)) = of("self").and_then(|mark| parts(&mark)) else {
-        return token.to_owned();
-    };
-    format!("{token}-{}-{process}", digest(&place))
+/// A word for something of this process's, which others can't guess; it also tells when it was made,
+/// and by which devnet.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedToken(String);
+
+impl SignedToken {
+    pub(crate) fn new() -> Self {
+        Self::of(&random(), jiff::Timestamp::now())
+    }
+
+    fn of(word: &str, made: jiff::Timestamp) -> Self {
+        let made = made.as_second();
+        let process = of("self").and_then(|mark| parts(&mark));
+        Self(match process {
+            Some((place, process)) => format!("{word}-{made}-{}-{process}", digest(&place)),
+            None => format!("{word}-{made}"),
+        })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// When a signed token was made, by the clock of its computer.
+pub(crate) fn signed_at(token: &str) -> Option<jiff::Timestamp> {
+    let made = token.split('-').nth(1)?;
+    jiff::Timestamp::from_second(made.parse().ok()?).ok()
+}
+
+/// 32 hexadecimal digits that nobody else has, from the standard library's seeded hasher.
+fn random() -> String {
+    let number = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}{:016x}", number(), number())
 }
 
 /// Whether the devnet of a signed token has ended; `None` when that can't be told from here.
@@ -111,14 +141,17 @@ mod tests {
         assert_eq!(is_gone(&format!("{place}/4194305/1")), Some(true));
         assert_eq!(is_no_process(std::process::id()), None);
         assert_eq!(is_gone("unknown"), None);
-        let token = signed("0123abcd");
+        let made = jiff::Timestamp::from_second(1_790_000_000).unwrap();
+        let token = SignedToken::of("0123abcd", made).0;
+        assert_eq!(signed_at(&token), Some(made));
+        assert_eq!(signed_at("0123abcd"), None);
         assert_eq!(signer_is_gone(&token), Some(false));
         assert_eq!(signer_is_gone(&format!("{token}0")), Some(true));
         assert_eq!(signer_is_gone("0123abcd"), None);
         assert_eq!(signer_is_gone("shop/app-1-2"), None);
-        let (_, signature) = token.split_once('-').unwrap();
+        let (_, signature) = token.split_once("-1790000000-").unwrap();
         assert_eq!(
-            signer_is_gone(&format!("a-0{signature}")),
+            signer_is_gone(&format!("a-1790000000-0{signature}")),
             None,
             "elsewhere"
         );

@@ -211,7 +211,7 @@ fn has_nonce(name: &str, begins: &str) -> bool {
         return false;
     };
     let parts: Vec<&str> = rest.split('-').collect();
-    (2..=5).contains(&parts.len())
+    (2..=6).contains(&parts.len())
         && parts
             .iter()
             .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_hexdigit()))

@@ -11,6 +11,8 @@ use super::member::Found;
 const OLD: SignedDuration = SignedDuration::from_mins(1);
 /// A reader never runs, and reads as long as an image is long.
 const OLD_READER: SignedDuration = SignedDuration::from_hours(1);
+/// The time that an image may be on its way.
+const OLD_TRANSFER: SignedDuration = SignedDuration::from_hours(1);
 
 /// Something of devnet's that is no container: a volume, a network, an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(crate) struct Thing {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
+    /// Of a transfer's name: when that began.
+    pub(crate) made: Option<Timestamp>,
 }
 
 /// In the order in which they can be removed.
@@ -85,6 +89,12 @@ impl Witness<'_> {
         })
     }
 
+    /// Whether a transfer began so lately that it may go on; those of older devnets do not tell when.
+    fn may_be_sent(&self, thing: &Thing) -> bool {
+        let age = |now: Timestamp| Some(now.duration_since(thing.made?).abs());
+        thing.made.is_some() && self.now.and_then(age).is_none_or(|age| age <= OLD_TRANSFER)
+    }
+
     /// Whether a devnet that lives, or may live, is making this part of a pod.
     fn is_in_the_making(&self, one: &Found) -> bool {
         match self.gone(&one.labels) {
@@ -145,6 +155,9 @@ impl Witness<'_> {
             let gone = self.gone(&thing.labels);
             let why = match thing.kind {
                 _ if gone == Some(false) => Some("another devnet uses it"),
+                Kind::Transfer if gone.is_none() && self.may_be_sent(&thing) => {
+                    Some("a devnet elsewhere may be sending it")
+                }
                 Kind::Volume => why_not(&thing.labels),
                 Kind::Network if pods_stay => Some("a pod that stays is in it"),
                 Kind::Image if anything_stays && gone != Some(true) => {
@@ -180,6 +193,7 @@ fn thing(one: Found) -> Thing {
         id: one.id,
         name: one.name,
         labels: one.labels,
+        made: None,
     }
 }
 

@@ -49,6 +49,7 @@ fn thing_of(kind: Kind, owner: &str, uid: &str) -> Thing {
         labels: [(label::OWNER, owner), (label::POD_UID, uid)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+        made: None,
     }
 }
 
@@ -164,4 +165,28 @@ fn what_a_living_devnet_has_just_made_for_a_pod_to_come_stays() {
         let plan = witness().plan(vec![], vec![thing_of(kind, ELSEWHERE, "")]);
         assert_eq!(plan.take.len(), 1, "{plan:?}");
     }
+}
+
+#[test]
+fn a_transfer_of_a_devnet_that_can_not_be_seen_goes_when_it_is_old() {
+    let is_taken = |owner: &str, made: Option<i64>, witness: &Witness<'_>| {
+        let mut thing = thing_of(Kind::Transfer, owner, "");
+        thing.made = made.map(|second| Timestamp::from_second(second).unwrap());
+        !witness.plan(vec![], vec![thing]).take.is_empty()
+    };
+    let now = 7200;
+    assert!(!is_taken(ELSEWHERE, Some(now - 3600), &witness()));
+    assert!(is_taken(ELSEWHERE, Some(now - 3601), &witness()));
+    assert!(is_taken(GONE, Some(now), &witness()));
+    assert!(!is_taken(LIVES, Some(0), &witness()));
+    // one whose clock goes before the engine's, or far beside it
+    assert!(!is_taken(ELSEWHERE, Some(now + 60), &witness()));
+    assert!(is_taken(ELSEWHERE, Some(now + 90_000), &witness()));
+    // nobody knows what time it is
+    let blind = Witness {
+        gone: &gone,
+        now: None,
+    };
+    assert!(!is_taken(ELSEWHERE, Some(0), &blind));
+    assert!(is_taken(ELSEWHERE, None, &blind), "of an older devnet");
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::context::files::Files;
 use crate::error::{Error, Result};
+use crate::host::owner::SignedToken;
 use crate::image::archive;
 use crate::image::check;
 use crate::image::packed::{Packed, PackedLayer};
@@ -29,7 +30,7 @@ pub(crate) struct Shipment {
     pub(crate) packed: Packed,
     pub(crate) image: StoredImage,
     /// A word of this shipment alone; part of the name that it uses.
-    pub(crate) token: String,
+    pub(crate) token: SignedToken,
 }
 
 /// What the reading thread hands over.
@@ -45,7 +46,7 @@ enum Part {
 impl Shipment {
     /// The repository of the name under which nodes get the image at first.
     pub(crate) fn repository(&self) -> String {
-        reference::transfer(&self.token)
+        reference::transfer(self.token.as_str())
     }
 
     /// Finds the digests of all layers, which containerd's store wants to know.

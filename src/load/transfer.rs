@@ -14,6 +14,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::host::owner::SignedToken;
 use crate::image::archive;
 use crate::image::digest::{DiffId, Digest, missing};
 use crate::image::reference;
@@ -42,7 +43,7 @@ pub(crate) struct Transfer<'a> {
     /// The name by which the source was asked for it; messages say it.
     pub(crate) name: String,
     /// A word of this transfer alone; part of the names that it uses.
-    pub(crate) token: String,
+    pub(crate) token: SignedToken,
     /// Whether the source can reach this computer's loopback.
     pub(crate) shares_loopback: bool,
     /// What stands in the source meanwhile.
@@ -105,7 +106,7 @@ impl Transfer<'_> {
     }
 
     pub(super) fn repository(&self) -> String {
-        reference::transfer(&self.token)
+        reference::transfer(self.token.as_str())
     }
 
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
@@ -193,7 +194,7 @@ impl Transfer<'_> {
             .filter(|(_, (layer, _))| !needed.contains(layer.as_str()))
             .filter_map(|(blob, (_, size))| Some((Digest::parse(blob)?, *size)))
             .collect();
-        let registry = Registry::listen(&self.token, known).await?;
+        let registry = Registry::listen(self.token.as_str(), known).await?;
         self.traces().pushed = Some(format!("{}:{TAG}", registry.repository));
         // by its ID: what was typed may name another image by now
         self.source

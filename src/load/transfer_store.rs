@@ -69,7 +69,7 @@ impl Transfer<'_> {
         if store.count() != self.image.layers.len() {
             return Ok(None);
         }
-        let reader = reader_name(&self.token);
+        let reader = reader_name(self.token.as_str());
         let sent = self
             .send_through(&reader, &store, (nodes, names), blobs)
             .await;

@@ -5,8 +5,10 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::build::{Build, exists};
+use crate::support::engines::Engine;
 use crate::support::registry::Registry;
-use crate::support::{Output, docker};
+use crate::support::rewriting::{Hold, Rewriting};
+use crate::support::{Output, docker, until};
 
 /// A layout in `layout`, with a base image under the tag `v1`.
 pub(crate) fn with_layout(build: &Build) {
@@ -125,6 +127,59 @@ fn an_image_in_an_oci_layout_is_a_base_by_its_tag_or_digest_and_leaves_nothing()
         Output::of(&mut build.command_at(&host, &arguments)).fails(1);
         docker(&build.ground, "host", &["image", "inspect", "spoilt:1"]).fails(1);
     }
+}
+
+#[test]
+fn what_another_terminal_s_build_brings_is_left_by_clean() {
+    let files = [
+        ("Dockerfile", "FROM base\nCOPY a /a\nCMD [\"x\"]\n"),
+        ("a", "a"),
+    ];
+    let Some(build) = Build::new(&files) else {
+        return;
+    };
+    with_layout(&build);
+    if build.major() < 23 || build.containerd_store() {
+        // those take no layouts, or read them themselves
+        return;
+    }
+    let engine = Engine::start(&build.ground, "layout-clean");
+    let socket = build.ground.join("layout-clean.sock");
+    let hold = Some(Hold::Answer("POST", "/images/load"));
+    let proxy = Rewriting::holding(build.sandbox.home(), socket, hold, |_, _| {});
+    let build = build.on("layout-clean");
+    let arguments = [
+        "-q",
+        "-t",
+        "held:1",
+        "--build-context",
+        "base=oci-layout://layout",
+    ];
+    let mut command = build.command_at(&proxy.url(), &arguments);
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    proxy.until_held();
+    // the engine answers before it has read all
+    until("the image has its first name", || {
+        !transfers(&build).is_empty()
+    });
+    let brought = transfers(&build);
+    let cleaned = build.sandbox.devnet(&["-H", &engine.url(), "clean"]);
+    assert!(
+        cleaned.stderr.contains("stays: another devnet uses it"),
+        "{cleaned}"
+    );
+    assert_eq!(transfers(&build), brought);
+    cleaned.ok();
+    proxy.release();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(build.files("held:1"), ["a", "from-base"]);
+    assert_eq!(transfers(&build), "");
 }
 
 #[test]

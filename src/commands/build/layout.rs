@@ -9,9 +9,8 @@ use crate::commands::build::source::Layout;
 use crate::commands::invocation::Context;
 use crate::context::files::Files;
 use crate::engine::Engine;
-use crate::engine::buildkit::token;
 use crate::error::{Error, Result};
-use crate::host::owner;
+use crate::host::owner::SignedToken;
 use crate::image::build::Options;
 use crate::image::catalog;
 use crate::image::packed::Packed;
@@ -28,7 +27,7 @@ pub(super) struct Borrowed<'l>(Vec<(&'l Layout, String)>);
 
 impl<'l> Borrowed<'l> {
     pub(super) fn new(layouts: &'l [Layout]) -> Self {
-        let own = |layout| (layout, reference::transfer(&owner::signed(&token())));
+        let own = |layout| (layout, reference::transfer(SignedToken::new().as_str()));
         Self(layouts.iter().map(own).collect())
     }
 
@@ -121,6 +120,6 @@ fn shipment(layout: &Layout, platform: &Platform) -> Result<Shipment> {
         },
         packed: packed.clone(),
         files: Arc::new(files),
-        token: token(),
+        token: SignedToken::new(),
     })
 }

@@ -8,8 +8,9 @@ use crate::commands::build::part::{Part, writer};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::NodeTarget;
 use crate::engine::Engine;
-use crate::engine::buildkit::{Built, token};
+use crate::engine::buildkit::Built;
 use crate::error::{Error, Kind, Result};
+use crate::host::owner::SignedToken;
 use crate::host::replace;
 use crate::image::reference;
 use crate::load::transfer::{KnownBlobs, Transfer};
@@ -97,7 +98,7 @@ pub(super) async fn hand_over(
         source: from,
         image,
         name: names[0].clone(),
-        token: token(),
+        token: SignedToken::new(),
         // a node's engine does not see this computer's loopback
         shares_loopback: false,
         source_name: std::sync::Mutex::default(),

@@ -8,9 +8,8 @@ use super::nodes::Node;
 use super::{Load, fail};
 use crate::commands::bring::Name;
 use crate::engine::ImageStore;
-use crate::engine::buildkit::token;
 use crate::error::{Error, Result};
-use crate::host::owner;
+use crate::host::owner::SignedToken;
 use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
@@ -69,7 +68,7 @@ impl Load<'_> {
             return Ok(rows);
         }
         let (asked, known): (Vec<&Node>, Vec<Known<'_>>) = reached.into_iter().unzip();
-        let repository = reference::transfer(&owner::signed(&token()));
+        let repository = reference::transfer(SignedToken::new().as_str());
         let ours = format!("{repository}:{TAG}");
         let engines: Vec<_> = known.iter().map(|known| known.engine).collect();
         let mut names = Vec::new();

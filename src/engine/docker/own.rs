@@ -164,6 +164,7 @@ impl Docker {
                     id: one.id?,
                     name,
                     labels,
+                    made: None,
                 })
             })
             .collect())
@@ -192,6 +193,7 @@ impl Docker {
                     id: one.name.clone(),
                     name: one.name,
                     labels,
+                    made: None,
                 })
             })
             .collect())
@@ -209,6 +211,7 @@ impl Docker {
                     id: name.clone(),
                     name,
                     labels: labels.clone(),
+                    made: None,
                 })
             })
         });
