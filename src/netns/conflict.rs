@@ -160,7 +160,9 @@ pub(crate) fn conflict(
     let program = owner.map_or(String::new(), |owner| {
         format!("{} {}, ", owner.command, owner.pid)
     });
-    let times = loser.restarts.map_or(1, |restarts| restarts + 1);
+    let times = loser
+        .restarts
+        .map_or(1, |restarts| restarts.saturating_add(1));
     Some(Finding {
         code: "port-conflict",
         severity: "error",

@@ -141,3 +141,24 @@ fn an_answer_that_is_cut_off_or_of_another_version_is_refused() {
     let other = r#"{"schema":2,"processes":[],"networks":[],"pinned":[]}"#;
     assert!(View::parse(other).is_err());
 }
+
+#[test]
+fn who_lost_a_port_may_have_done_so_any_number_of_times() {
+    let processes = [process(20, 1, &id(APP), 100, 1, "[77]")];
+    let (mut pod, _) = joined(&processes, "");
+    let mut loser = pod.containers[0].clone();
+    loser.name = "loser".into();
+    loser.restarts = Some(u32::MAX);
+    pod.containers.push(loser.clone());
+    let nobody = Neighbours {
+        pods: &[],
+        strangers: &[],
+    };
+    let log = "bind 0.0.0.0:80: address already in use";
+    let finding = conflict(&pod, &loser, &ContainerFacts::default(), log, nobody).unwrap();
+    assert!(
+        finding.message.contains("`loser` failed 4294967295 times"),
+        "{}",
+        finding.message
+    );
+}

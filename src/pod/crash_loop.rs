@@ -148,8 +148,12 @@ fn replaced(
     let between = counted
         .windows(2)
         .filter(|pair| pair[0].sandbox == pair[1].sandbox)
-        .filter_map(|pair| pair[1].attempt?.checked_sub(pair[0].attempt? + 1))
-        .sum::<u32>();
+        .filter_map(|pair| {
+            pair[1]
+                .attempt?
+                .checked_sub(pair[0].attempt?.checked_add(1)?)
+        })
+        .fold(0, u32::saturating_add);
     // attempts count from 0 in a pod's first sandbox: all of them were in it
     let first_sandbox = sandbox.attempt == Some(0)
         && pod.sandboxes_before.is_empty()
@@ -161,7 +165,10 @@ fn replaced(
     } else {
         0
     };
-    let ends = u32::try_from(counted.len()).unwrap_or(u32::MAX) + between + unseen;
+    let ends = u32::try_from(counted.len())
+        .unwrap_or(u32::MAX)
+        .saturating_add(between)
+        .saturating_add(unseen);
     let held_back = held_back_now
         || runs.windows(2).any(|pair| {
             let ended = pair[0]

@@ -175,3 +175,22 @@ fn an_engines_own_restarts_are_a_loop_while_they_follow_each_other() {
     assert!(of(app("running", "29:50.3", "29:50.2")).is_empty());
     assert!(of(app("running", "05:03.4", "05:00")).is_empty());
 }
+
+#[test]
+fn an_attempt_may_be_any_number() {
+    let most = u32::MAX;
+    let counts = |attempts: [u32; 3]| {
+        let [first, second, third] = attempts;
+        let all = [
+            one("s", "POD", 0, "25:00", None),
+            one("a", "app", first, "26:00", Some(("26:05", 3))),
+            one("b", "app", second, "27:00", Some(("27:05", 3))),
+            one("c", "app", third, "29:50", Some(("29:55", 3))),
+        ];
+        found(&all).len()
+    };
+    assert_eq!(counts([0, 1, most]), 1);
+    assert_eq!(counts([most, most, most]), 1);
+    assert_eq!(counts([most - 1, most, most]), 1);
+    assert_eq!(counts([2, most - 2, most]), 1);
+}

@@ -107,7 +107,9 @@ pub(crate) fn nanoseconds(stamp: &[u8]) -> i64 {
         let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
         let days = 365 * year + year / 4 - year / 100 + year / 400 + of_year - 719_468;
         let seconds = days * 86_400 + number(11, 13) * 3600 + number(14, 16) * 60 + number(17, 19);
-        return seconds * 1_000_000_000 + number(20, 29);
+        return seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(number(20, 29));
     }
     std::str::from_utf8(stamp)
         .ok()

@@ -41,6 +41,12 @@ fn a_time_is_read_as_the_library_reads_it() {
     }
     assert_eq!(nanoseconds(b"1970-01-01T01:00:00.000000001+01:00"), 1);
     assert_eq!(nanoseconds(b"nonsense"), 0);
+    // beyond what is counted, and no digits at all
+    assert_eq!(nanoseconds(b"9999-12-31T23:59:59.999999999Z"), i64::MAX);
+    assert!(
+        nanoseconds(b"\xff\xff\xff\xff-\xff\xff-\xff\xff \xff\xff:\xff\xff:\xff\xff.999999999Z")
+            > 0
+    );
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn restarts(pod: &Pod) -> String {
     if known.is_empty() {
         String::new()
     } else {
-        known.iter().sum::<u32>().to_string()
+        known.into_iter().map(u64::from).sum::<u64>().to_string()
     }
 }
 

@@ -152,7 +152,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 .then(|| timestamp(container.started_at.as_deref()))
                 .flatten();
             let since = start
-                .map(|start| nanoseconds(start) - START_LAG)
+                .map(|start| nanoseconds(start).saturating_sub(START_LAG))
                 .max(range.since);
             let range = LogRange {
                 since,
@@ -251,7 +251,9 @@ fn ended(pod: &Pod, present: &[&Container], range: &LogRange) -> Result<Vec<Sour
         .into_iter()
         .filter_map(|name| pod::last_ended(pod, name))
         .map(|run| {
-            let from = run.from.map(|from| nanoseconds(from) - START_LAG);
+            let from = run
+                .from
+                .map(|from| nanoseconds(from).saturating_sub(START_LAG));
             let until = run.until.map(nanoseconds);
             let range = LogRange {
                 since: from.max(range.since),

@@ -33,7 +33,7 @@ impl Position {
                 }
                 return false;
             }
-            if nanoseconds(stamp) <= nanoseconds(target) + BEYOND {
+            if nanoseconds(stamp) <= nanoseconds(target).saturating_add(BEYOND) {
                 return false;
             }
             self.passing = None;
@@ -57,7 +57,7 @@ impl Position {
         self.passing = Some(*count);
         LogRange {
             // what the log has behind it may be older, by a little
-            since: Some(nanoseconds(stamp) - BEYOND),
+            since: Some(nanoseconds(stamp).saturating_sub(BEYOND)),
             tail: None,
             ..range.clone()
         }
@@ -113,5 +113,19 @@ mod tests {
         position.resume(&LogRange::default());
         assert!(position.is_new(false, &at(9)));
         assert!(position.is_new(false, &at(10)));
+    }
+
+    #[test]
+    fn a_stamp_may_be_any_time() {
+        for stamp in [
+            "9999-12-31T23:59:59.999999999Z",
+            "0000-01-01T00:00:00.000000000Z",
+        ] {
+            let mut position = Position::default();
+            assert!(position.is_new(false, &Bytes::from(stamp)));
+            let range = position.resume(&LogRange::default());
+            assert!(range.since.is_some());
+            assert!(!position.is_new(false, &Bytes::from(stamp)));
+        }
     }
 }

@@ -18,6 +18,8 @@ use crate::image::stored::StoredImage;
 
 /// How many questions are in flight at once.
 const IN_FLIGHT: usize = 16;
+/// The most that a layer's size is taken for, 1 PiB: sums of what an engine tells stay numbers.
+const LARGEST_LAYER: u64 = 1 << 50;
 
 impl Docker {
     /// Every image that a person would see.
@@ -137,7 +139,7 @@ impl Docker {
         let sizes: Vec<u64> = history
             .iter()
             .rev()
-            .map(|entry| u64::try_from(entry.size).unwrap_or(0))
+            .map(|entry| u64::try_from(entry.size).unwrap_or(0).min(LARGEST_LAYER))
             .collect();
         if sizes.len() == image.layers.len() {
             return Some(sizes);
