@@ -12,5 +12,4 @@ pub(crate) mod podman;
 pub(crate) mod process;
 pub(crate) mod registry_login;
 pub(crate) mod replace;
-mod tar_guard;
 pub(crate) mod unpack;

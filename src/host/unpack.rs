@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::host::tar_guard::TarGuard;
+use crate::image::tar_guard::TarGuard;
 
 /// A folder that is being unpacked into. When this is dropped the unpacking ends, as by Ctrl-C, and
 /// the file that was being written goes.

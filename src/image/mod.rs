@@ -20,5 +20,6 @@ pub(crate) mod reference;
 pub(crate) mod repack;
 pub(crate) mod stored;
 pub(crate) mod tape;
+pub(crate) mod tar_guard;
 pub(crate) mod tar_split;
 pub(crate) mod walk;

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::image::archive;
 use crate::image::digest::{DiffId, Digest};
 use crate::image::reference;
+use crate::image::tar_guard::TarGuard;
 
 /// A configuration is small; whoever sends a larger one is no engine.
 const LARGEST_CONFIG: u64 = 8 << 20;
@@ -38,7 +39,7 @@ pub(crate) struct Wanted {
 /// Reads from a saved image where each layer stands: its `manifest.json` comes last, so this takes
 /// the whole stream.
 pub(crate) fn places(saved: &mut dyn Read) -> io::Result<HashMap<String, usize>> {
-    let mut archive = tar::Archive::new(saved);
+    let mut archive = tar::Archive::new(TarGuard::new(saved));
     for entry in archive.entries()? {
         let mut entry = entry?;
         if entry.path_bytes().as_ref() != b"manifest.json" {
@@ -78,7 +79,7 @@ pub(crate) fn write(saved: &mut dyn Read, to: &mut dyn Write, wanted: &Wanted) -
     let config_hex = wanted.id.strip_prefix("sha256:").unwrap_or(&wanted.id);
     let mut config = None;
     let mut sizes: HashMap<DiffId, u64> = HashMap::new();
-    let mut from = tar::Archive::new(saved);
+    let mut from = tar::Archive::new(TarGuard::new(saved));
     for entry in from.entries()? {
         let mut entry = entry?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -378,5 +379,24 @@ mod tests {
         files.remove(0);
         let error = written(&saved(&files), &wanted).unwrap_err();
         assert!(error.to_string().contains("lacks a layer"), "{error}");
+    }
+
+    #[test]
+    fn a_name_without_an_end_is_not_read() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("x").unwrap();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(1 << 40);
+        header.set_cksum();
+        let endless = || header.as_bytes().as_slice().chain(io::repeat(b'x'));
+        let wanted = wanted(Kind::Oci);
+        let errors = [
+            places(&mut endless()).unwrap_err(),
+            write(&mut endless(), &mut Vec::new(), &wanted).unwrap_err(),
+        ];
+        for error in errors {
+            let said = error.to_string();
+            assert!(said.contains("the engine's archive is broken"), "{said}");
+        }
     }
 }
