@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use crate::docker_env::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
+use crate::text_file;
 use crate::wire::ssh_hosts::Known;
 use crate::wire::transport::Stream;
 
@@ -227,15 +228,19 @@ impl How {
         file: &std::path::Path,
         tried: &mut Vec<String>,
     ) -> Result<bool, russh::Error> {
-        let key = match russh::keys::load_secret_key(file, None) {
-            Ok(key) => key,
-            Err(error) => {
-                let why = match error {
+        let key = text_file::read(file)
+            .map_err(|error| error.to_string())
+            .and_then(|text| {
+                russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
                     russh::keys::Error::KeyIsEncrypted => {
                         "it has a passphrase: give it to an agent with `ssh-add`".to_owned()
                     }
                     other => other.to_string(),
-                };
+                })
+            });
+        let key = match key {
+            Ok(key) => key,
+            Err(why) => {
                 tried.push(format!("`{}` ({why})", file.display()));
                 return Ok(false);
             }

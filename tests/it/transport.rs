@@ -192,6 +192,25 @@ fn the_ssh_agent_s_keys_are_tried() {
 }
 
 #[test]
+fn a_key_that_is_a_pipe_or_has_no_end_is_passed_over() {
+    let Some(ground) = ground() else { return };
+    let Some(sshd) = Sshd::start("rsa", "") else {
+        return;
+    };
+    sshd.knows("host_ed25519");
+    let keys = sshd.sandbox.home().join(".ssh");
+    let pipe = keys.join("id_ed25519");
+    Output::of(sshd.sandbox.command("mkfifo").arg(pipe)).ok();
+    std::os::unix::fs::symlink("/dev/zero", keys.join("id_ecdsa")).unwrap();
+    let url = sshd.url(&ground.join("node.sock"));
+    let mut command = sshd.sandbox.command("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_devnet"), "-H", &url]);
+    let said = Output::of(command.args(["status", "-o", "json"])).ok();
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["nodes"][0]["answers"], true, "{report:#}");
+}
+
+#[test]
 fn what_stops_an_ssh_login_is_said() {
     let Some(ground) = ground() else { return };
     let socket = ground.join("node.sock");
