@@ -5,8 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Opens a regular file, links followed, and gives its length. What became a pipe a moment ago is
-/// not waited for.
+/// Opens a regular file (or `/dev/null`, which is an empty one), links followed, and gives its
+/// length. What became a pipe a moment ago is not waited for.
 ///
 /// # Errors
 /// When it can't be opened, or is something else.
@@ -33,7 +33,24 @@ fn length(facts: &fs::Metadata) -> io::Result<u64> {
     if facts.is_file() {
         return Ok(facts.len());
     }
+    if is_null(facts) {
+        return Ok(0);
+    }
     Err(irregular())
+}
+
+/// Whether this is `/dev/null`, by whatever name: people name it for a file without content, and
+/// it keeps nobody waiting.
+#[cfg(unix)]
+fn is_null(facts: &fs::Metadata) -> bool {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    let is_device = facts.file_type().is_char_device();
+    is_device && fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == facts.rdev())
+}
+
+#[cfg(not(unix))]
+fn is_null(_facts: &fs::Metadata) -> bool {
+    false
 }
 
 fn irregular() -> io::Error {
@@ -229,6 +246,11 @@ mod tests {
             assert_eq!(error, "it is not a regular file", "{other}");
         }
         assert_eq!(text(&at("link"), 4).unwrap(), "text");
+        symlink("/dev/null", at("null")).unwrap();
+        for empty in [at("null"), "/dev/null".into()] {
+            assert_eq!(text(&empty, 4).unwrap(), "");
+            assert_eq!(named_text(&empty, 4).unwrap(), "");
+        }
         let error = text(&at("link"), 3).unwrap_err().to_string();
         assert!(error.contains("larger than"), "{error}");
         // a file that tells no length is not believed

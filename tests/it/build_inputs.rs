@@ -147,6 +147,24 @@ fn secrets_reach_the_steps_that_mount_them_and_no_layer() {
 }
 
 #[test]
+fn what_is_dev_null_is_an_empty_file() {
+    let dockerfile = "FROM scratch\nCOPY bin /bin\nCOPY a /\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n\
+        RUN --mount=type=secret,id=n test ! -s /run/secrets/n\nCMD [\"x\"]\n";
+    let Some(build) = Build::new(&[("Dockerfile", dockerfile), ("a", "a")]) else {
+        return;
+    };
+    let build = build.with_busybox();
+    for ignores in ["Dockerfile.dockerignore", ".dockerignore"] {
+        let link = build.context().join(ignores);
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        let secret = ["--secret", "id=n,src=/dev/null"];
+        let flags = ["-q", "--network", "none", "-t", "null:1"];
+        build.run(&[&flags[..], &secret].concat()).ok();
+        fs::remove_file(link).unwrap();
+    }
+}
+
+#[test]
 fn a_step_can_use_an_ssh_key_without_seeing_it() {
     let Some(build) = Build::new(&[]) else {
         return;

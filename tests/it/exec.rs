@@ -306,6 +306,14 @@ fn a_variable_by_name_alone_is_the_callers_and_one_that_nobody_has_is_taken_away
     assert_eq!(Output::of(&mut theirs).ok(), ours);
     exec(&["-e", "=x"]).fails(125);
     exec(&["--env-file", "/no/such/file"]).fails(125);
+    // an empty file, and what a shell makes of `<(…)`
+    assert_eq!(exec(&["--env-file", "/dev/null"]).ok(), "PATH=/bin\n");
+    let mut shell = sandbox.command("bash");
+    let script = "exec \"$0\" exec --env-file <(echo BOTH=piped) \"$@\"";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_devnet")]);
+    shell.args([&pod, "-c", &app, "--", "/bin/busybox", "env"]);
+    let said = Output::of(&mut shell).ok();
+    assert!(said.lines().any(|line| line == "BOTH=piped"), "{said}");
 }
 
 #[test]

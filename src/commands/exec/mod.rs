@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::engine::exec::Exec;
 use crate::error::{Error, Result};
 use crate::pod::{self, Container};
+use crate::settings::Environment;
 
 /// Run a command in a container of a pod
 ///
@@ -117,7 +118,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         ));
     }
     let environment = &context.settings.environment;
-    let mut env = variables::wanted(&args.env_file, &args.env, environment).map_err(before)?;
+    let mut env = variables(&args, environment).await.map_err(before)?;
     let interactive = args.command.is_empty() && std::io::stdin().is_terminal();
     let stdin = args.stdin || interactive;
     let mut tty = args.tty || interactive;
@@ -145,6 +146,17 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         detach_keys: args.detach_keys,
     };
     attended::command(context, &engine, &container.id, exec).await
+}
+
+/// The variables that the command is given. A pipe among the files is waited for beside the loop
+/// that notices Ctrl-C.
+async fn variables(args: &Args, environment: &Environment) -> Result<Vec<String>> {
+    let (files, flags) = (args.env_file.clone(), args.env.clone());
+    let environment = environment.clone();
+    let reading = move || variables::wanted(&files, &flags, &environment);
+    tokio::task::spawn_blocking(reading)
+        .await
+        .map_err(|error| Error::failed("`--env-file` can't be read").because(error))?
 }
 
 /// The best shell that a container has.

@@ -4,8 +4,11 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::regular_file;
 use crate::settings::Environment;
-use crate::text_file;
+
+/// More than an engine takes.
+const LARGEST: u64 = 1 << 20;
 
 /// What `--env-file` and `--env` set, those of files first, as an engine takes it: `NAME=value`, or
 /// a name alone, which takes the variable away.
@@ -19,7 +22,7 @@ pub(super) fn wanted(
         let failed = |error| {
             Error::usage(format!("`--env-file {}` can't be read", file.display())).because(error)
         };
-        let text = text_file::read(file).map_err(failed)?;
+        let text = regular_file::named_text(file, LARGEST).map_err(failed)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim_start();
@@ -96,5 +99,10 @@ mod tests {
         assert!(read("A B=1\n").is_err());
         assert!(read("=1\n").is_err());
         assert!(wanted(&[folder.path().into()], &[], &caller).is_err());
+        assert!(
+            wanted(&["/dev/null".into()], &[], &caller)
+                .unwrap()
+                .is_empty()
+        );
     }
 }
