@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 
 /// Aliases may repeat aliases; a small file must not become a large tree.
 const MOST_NODES: usize = 100_000;
+/// The bytes of a text that are about as heavy as a value.
+const TEXT: usize = 256;
 /// No manifest is that deep; deeper ones would exhaust the stack.
 const DEEPEST: usize = 100;
 
@@ -111,10 +113,11 @@ impl Reader<'_> {
         }
         let (value, anchor) = match event {
             Event::Alias(id) => {
-                let Some(mut node) = self.anchors.get(&id).cloned() else {
+                let Some(weight) = self.anchors.get(&id).map(weight) else {
                     return Err(self.wrong(line, column, "an alias stands inside its own anchor"));
                 };
-                self.count(size(&node), line, column)?;
+                self.count(weight, line, column)?;
+                let mut node = self.anchors[&id].clone();
                 (node.line, node.column) = (line, column);
                 self.depth -= 1;
                 return Ok(node);
@@ -153,6 +156,7 @@ impl Reader<'_> {
             value,
         };
         if anchor > 0 {
+            self.count(weight(&node), line, column)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -226,11 +230,17 @@ impl Reader<'_> {
     }
 }
 
-fn size(node: &Node) -> usize {
+/// The values that a copy of this one counts as. A long text is as heavy as many short ones.
+fn weight(node: &Node) -> usize {
+    let text = |text: &str| text.len() / TEXT;
     match &node.value {
-        Value::List(list) => 1 + list.iter().map(size).sum::<usize>(),
-        Value::Map(map) => 1 + map.iter().map(|(_, node)| size(node)).sum::<usize>(),
-        Value::Null | Value::Scalar { .. } => 1,
+        Value::List(list) => 1 + list.iter().map(weight).sum::<usize>(),
+        Value::Map(map) => {
+            let field = |(key, node): &(Key, Node)| text(&key.name) + weight(node);
+            1 + map.iter().map(field).sum::<usize>()
+        }
+        Value::Scalar { text: scalar, .. } => 1 + text(scalar),
+        Value::Null => 1,
     }
 }
 
@@ -305,5 +315,19 @@ mod tests {
         }
         let error = documents("f", &text).unwrap_err();
         assert!(error.to_string().ends_with("too many values"), "{error}");
+    }
+
+    #[test]
+    fn anchors_and_long_texts_that_multiply_are_refused() {
+        // each anchor keeps all that stands in it
+        let nested: String = (0..90).map(|n| format!("&a{n} [")).collect();
+        let nested = format!("{nested}{}{}", "1,".repeat(2000), "]".repeat(90));
+        let long = format!("a: &a {}\nb: [{}]", "x".repeat(200_000), "*a,".repeat(1000));
+        for text in [nested, long] {
+            let error = documents("f", &text).unwrap_err();
+            assert!(error.to_string().ends_with("too many values"), "{error}");
+        }
+        let few = format!("a: &a {}\nb: [*a, *a]", "x".repeat(200_000));
+        assert!(documents("f", &few).is_ok());
     }
 }
