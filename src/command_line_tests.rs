@@ -33,8 +33,10 @@ fn words_of(lines: &[String]) -> Vec<Vec<String>> {
             &["PATH=/usr/bin:/bin", "dash"],
             script.as_bytes(),
             &[],
+            std::time::Duration::from_mins(1),
         ))
-        .unwrap();
+        .unwrap()
+        .expect("it ends");
     let said = String::from_utf8_lossy(&caught.stderr);
     assert_eq!((caught.code, &*said), (0, ""), "{script}");
     let mut all = vec![Vec::new()];

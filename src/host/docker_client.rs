@@ -60,11 +60,10 @@ pub(crate) async fn ask(
         set("DOCKER_CERT_PATH", folder.as_os_str());
     }
     let arguments = ["version", "--format", "{{json .Client}}"];
-    let asked = process::catch(program, &arguments, &variables);
-    let Ok(caught) = tokio::time::timeout(PATIENCE, asked).await else {
+    let asked = process::catch(program, &arguments, &variables, PATIENCE);
+    let Some(caught) = asked.await? else {
         return Ok(None);
     };
-    let caught = caught?;
     let Ok(client) = serde_json::from_slice::<serde_json::Value>(&caught.stdout) else {
         return Ok(None);
     };

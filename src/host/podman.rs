@@ -95,7 +95,7 @@ pub(crate) async fn ask(
         .all()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let asked = process::catch(program.as_os_str(), &arguments, &variables);
+    let asked = process::catch(program.as_os_str(), &arguments, &variables, PATIENCE);
     let silent = |why: String| {
         Error::unreachable("podman, which runs the cluster's nodes, does not say where they are")
             .because(why)
@@ -105,10 +105,9 @@ pub(crate) async fn ask(
                 arguments.join(" ")
             ))
     };
-    let Ok(caught) = tokio::time::timeout(PATIENCE, asked).await else {
+    let Some(caught) = asked.await? else {
         return Err(silent(format!("no answer within {} s", PATIENCE.as_secs())));
     };
-    let caught = caught?;
     if caught.code != 0 {
         let said = String::from_utf8_lossy(&caught.stderr).trim().to_owned();
         return Err(if said.contains("no such container") {

@@ -2,8 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::error::{Error, Kind, Result};
+
+/// More than any program that devnet asks has to tell.
+const MOST_SAID: u64 = 1 << 20;
 
 /// What became of a program that ran with its output caught.
 #[derive(Debug)]
@@ -14,52 +20,45 @@ pub(crate) struct Caught {
     pub(crate) stderr: Vec<u8>,
 }
 
-/// Runs a program to its end, its output caught, without a terminal's input.
+/// Runs a program to its end, its output caught, without a terminal's input. `None` when it has
+/// not ended by then; it is ended.
 ///
 /// # Errors
-/// When it can't be started.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that spawns"
-)]
+/// When it can't be started, is lost, or has more to say than devnet reads.
 pub(crate) async fn catch(
     program: &OsStr,
     arguments: &[&str],
     environment: &[(OsString, OsString)],
-) -> Result<Caught> {
-    let output = tokio::process::Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|error| {
-            Error::failed(format!("`{}` could not be started", program.display())).because(error)
-        })?;
-    Ok(Caught {
-        code: exit_code(output.status),
-        stdout: output.stdout,
-        stderr: output.stderr,
-    })
+    patience: Duration,
+) -> Result<Option<Caught>> {
+    caught(program, arguments, None, environment, patience).await
 }
 
-/// Runs a program to its end with this input, its output caught.
+/// The same with this input.
 ///
 /// # Errors
-/// When it can't be started, or is lost.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that spawns"
-)]
+/// As for [`catch`].
 pub(crate) async fn catch_fed(
     program: &OsStr,
     arguments: &[&str],
     input: &[u8],
     environment: &[(OsString, OsString)],
-) -> Result<Caught> {
-    use tokio::io::AsyncWriteExt as _;
+    patience: Duration,
+) -> Result<Option<Caught>> {
+    caught(program, arguments, Some(input), environment, patience).await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that spawns"
+)]
+async fn caught(
+    program: &OsStr,
+    arguments: &[&str],
+    input: Option<&[u8]>,
+    environment: &[(OsString, OsString)],
+    patience: Duration,
+) -> Result<Option<Caught>> {
     let failed = |error: std::io::Error| {
         Error::failed(format!("`{}` could not be started", program.display())).because(error)
     };
@@ -67,22 +66,53 @@ pub(crate) async fn catch_fed(
         .args(arguments)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::piped())
+        .stdin(input.map_or_else(Stdio::null, |_| Stdio::piped()))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // a program that does not want its input is no failure
-        let _closed = stdin.write_all(input).await;
+    let stdin = child.stdin.take().zip(input);
+    let feed = async {
+        if let Some((mut stdin, input)) = stdin {
+            // a program that does not want its input is no failure
+            let _closed = stdin.write_all(input).await;
+        }
+        Ok(())
+    };
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let ended = async {
+        let said = tokio::try_join!(feed, all(program, stdout), all(program, stderr));
+        let ((), stdout, stderr) = said?;
+        Ok(Caught {
+            code: exit_code(child.wait().await.map_err(failed)?),
+            stdout,
+            stderr,
+        })
+    };
+    tokio::time::timeout(patience, ended).await.ok().transpose()
+}
+
+/// All that a program says on one of its streams.
+async fn all(program: &OsStr, stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>> {
+    let mut said = Vec::new();
+    let Some(stream) = stream else {
+        return Ok(said);
+    };
+    let failed = |why: &str| Error::failed(format!("`{}` {why}", program.display()));
+    let mut stream = stream.take(MOST_SAID + 1);
+    stream
+        .read_to_end(&mut said)
+        .await
+        .map_err(|error| failed("was lost").because(error))?;
+    if said.len() as u64 > MOST_SAID {
+        let most = format!(
+            "has more to say than devnet reads ({} MiB)",
+            MOST_SAID >> 20
+        );
+        return Err(failed(&most));
     }
-    let output = child.wait_with_output().await.map_err(failed)?;
-    Ok(Caught {
-        code: exit_code(output.status),
-        stdout: output.stdout,
-        stderr: output.stderr,
-    })
+    Ok(said)
 }
 
 /// Runs a program in devnet's place: its streams are the person's, its exit code is devnet's.
@@ -167,4 +197,37 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
         return 128 + signal;
     }
     status.code().unwrap_or(1)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn run(script: &str, input: Option<&[u8]>, patience: Duration) -> Result<Option<Caught>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let path = [("PATH".into(), "/usr/bin:/bin".into())];
+        let words = ["-c", script];
+        let running = caught("sh".as_ref(), &words, input, &path, patience);
+        runtime.block_on(running)
+    }
+
+    #[test]
+    fn a_program_that_has_much_to_say_or_no_end_is_ended() {
+        let long = Duration::from_mins(10);
+        for script in ["exec yes", "exec yes >&2"] {
+            let error = run(script, None, long).unwrap_err().to_string();
+            assert!(error.contains("more to say than devnet reads"), "{error}");
+        }
+        let endless = run("exec sleep 3600", None, Duration::from_millis(50));
+        assert!(endless.unwrap().is_none());
+        // one that writes before it reads
+        let text = vec![b'x'; 512 << 10];
+        let caught = run("echo said >&2; cat; exit 3", Some(&text), long);
+        let caught = caught.unwrap().unwrap();
+        assert_eq!((caught.code, caught.stderr), (3, b"said\n".to_vec()));
+        assert!(caught.stdout == text);
+    }
 }

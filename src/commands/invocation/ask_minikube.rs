@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::commands::invocation::{Context, profiles};
 use crate::docker_env::{DockerEnv, parse};
@@ -13,6 +14,9 @@ use crate::host::process;
 /// reloads or restarts the engine and every pod with it. A proxy that docker can't use is the usual
 /// cause, and nothing that minikube asks here needs one.
 const PROXIES: [&str; 3] = ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"];
+
+/// It may restart the node's engine before it answers.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Context {
     /// The `minikube` on PATH.
@@ -55,7 +59,17 @@ pub(crate) async fn from_minikube(
         .filter(|(name, _)| !PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy)))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let caught = process::catch(program.as_os_str(), &arguments, &environment).await?;
+    let asked = process::catch(program.as_os_str(), &arguments, &environment, PATIENCE);
+    let Some(caught) = asked.await? else {
+        return Err(Error::failed(format!(
+            "minikube said nothing of profile `{profile}` within {} s",
+            PATIENCE.as_secs()
+        ))
+        .hint(format!(
+            "it was asked by `{}`; `--from files` does without it",
+            program.display()
+        )));
+    };
     let said = String::from_utf8_lossy(&caught.stderr).trim().to_owned();
     let with_what_it_said = |error: Error| match said.as_str() {
         "" => error,
