@@ -122,6 +122,13 @@ pub(crate) fn put_tag(root: &Path, mut descriptor: Value, tag: Option<&str>) -> 
         }),
         index => index?,
     };
+    let is_object = |value: &Value| value.is_object() || value.is_null();
+    if !descriptor.is_object() || !is_object(&descriptor["annotations"]) {
+        return Err(io::Error::other("what is to get the tag is no descriptor"));
+    }
+    if !index.is_object() {
+        return Err(io::Error::other("its index.json is no index"));
+    }
     let others: Vec<Value> = index["manifests"]
         .as_array()
         .into_iter()
@@ -242,6 +249,37 @@ mod tests {
         let other = Digest::of(b"other");
         assert!(message(&format!("{place}@{}", other.as_str())).contains("does not hold"));
         assert!(message("nowhere/at/all").contains("no OCI layout at"));
+    }
+
+    #[test]
+    fn a_tag_for_nonsense_or_in_an_index_that_is_none_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let put = |text: &str| {
+            let descriptor = serde_json::from_str(text).unwrap();
+            put_tag(home.path(), descriptor, None).map_err(|error| error.to_string())
+        };
+        for nonsense in [
+            "[]",
+            "\"x\"",
+            "1",
+            "null",
+            "{\"annotations\":1}",
+            "{\"annotations\":[]}",
+        ] {
+            assert!(
+                put(nonsense).unwrap_err().contains("no descriptor"),
+                "{nonsense}"
+            );
+        }
+        let index = home.path().join("index.json");
+        assert!(!index.exists());
+        for nonsense in ["[]", "\"x\"", "1", "null"] {
+            fs::write(&index, nonsense).unwrap();
+            assert!(put("{}").unwrap_err().contains("no index"), "{nonsense}");
+            assert_eq!(fs::read_to_string(&index).unwrap(), nonsense);
+        }
+        fs::write(&index, "{\"manifests\":1}").unwrap();
+        put("{\"annotations\":null}").unwrap();
     }
 
     #[test]
