@@ -1,7 +1,8 @@
 //! The rule of silence: how long an engine may say nothing while something is awaited of it.
 //!
 //! Where an engine works without speaking (it loads, prunes, waits, or a program that is followed is
-//! quiet) its silence proves nothing: a question on another connection decides.
+//! quiet) its silence proves nothing: a question on another connection decides. What it only looks
+//! for in its own files has an end all the same.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,6 +18,20 @@ use crate::notices::Notices;
 
 /// How many questions in a row may stay unanswered.
 const UNANSWERED: u32 = 3;
+/// How long an engine may look through its files, against a pause of which nothing is known.
+const SEARCH: u32 = 15;
+
+/// The longest pause that an answer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// The limit: the engine has the answer.
+    Limit,
+    /// Many times the limit while the engine answers pings: it looks through files, which may be
+    /// large, for what to say.
+    Search,
+    /// Any while the engine answers pings: it works, or a program is quiet.
+    Work,
+}
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -104,19 +119,36 @@ impl Liveness {
         )
     }
 
-    /// Resolves after the limit.
-    async fn stalled(self) -> Error {
-        tokio::time::sleep(self.limit).await;
-        self.stall("an answer")
+    /// Resolves once a pause is too long.
+    pub(crate) async fn paused(self, pause: Pause) -> Error {
+        let longest = match pause {
+            Pause::Limit => self.limit,
+            Pause::Search => self.limit.saturating_mul(SEARCH),
+            Pause::Work => return self.lost().await,
+        };
+        let search = async {
+            if pause == Pause::Search {
+                return self.clone().lost().await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            error = search => error,
+            () = tokio::time::sleep(longest) => self.stalled(longest, "an answer"),
+        }
     }
 
-    /// The failure of an answer that paused too long.
+    /// The failure of an answer that paused longer than the limit.
     pub(crate) fn stall(&self, what: &str) -> Error {
+        self.stalled(self.limit, what)
+    }
+
+    fn stalled(&self, pause: Duration, what: &str) -> Error {
         self.silent.store(true, Ordering::Relaxed);
         Error::failed(format!(
             "the engine at {} stalled amid {what} for {} s",
             self.engine,
-            self.limit.as_secs_f64()
+            pause.as_secs_f64()
         ))
         .hint("the machine may be paused or overloaded")
     }
@@ -145,12 +177,11 @@ impl Liveness {
         }
     }
 
-    /// The stream, ended by an error when the engine is lost amid it: when it `works`, by the pings
-    /// that it does not answer, else when nothing comes for as long as the limit.
+    /// The stream, ended by an error when it pauses for too long.
     pub(crate) fn over<S, T>(
         &self,
         stream: S,
-        works: bool,
+        pause: Pause,
     ) -> impl Stream<Item = Result<T, Error>> + Send + use<S, T>
     where
         S: Stream<Item = Result<T, Error>> + Send,
@@ -158,7 +189,7 @@ impl Liveness {
         Watched {
             stream: Some(Box::pin(stream)),
             liveness: self.clone(),
-            works,
+            pause,
             lost: None,
         }
     }
@@ -168,7 +199,7 @@ struct Watched<S> {
     /// `None` after its end.
     stream: Option<Pin<Box<S>>>,
     liveness: Liveness,
-    works: bool,
+    pause: Pause,
     /// Since nothing came.
     lost: Option<Later<Error>>,
 }
@@ -191,15 +222,10 @@ where
             }
             return Poll::Ready(item);
         }
-        let (liveness, works) = (&this.liveness, this.works);
-        let lost = this.lost.get_or_insert_with(|| {
-            let liveness = liveness.clone();
-            if works {
-                Box::pin(liveness.lost())
-            } else {
-                Box::pin(liveness.stalled())
-            }
-        });
+        let (liveness, pause) = (&this.liveness, this.pause);
+        let lost = this
+            .lost
+            .get_or_insert_with(|| Box::pin(liveness.clone().paused(pause)));
         match lost.as_mut().poll(context) {
             Poll::Ready(error) => {
                 this.stream = None;
@@ -248,7 +274,7 @@ mod tests {
         // two unanswered, one answered, then silence
         let (liveness, asked) = engine(|number| number == 2);
         let silent = stream::pending::<Result<(), Error>>();
-        let heard: Vec<_> = run(liveness.over(silent, true).collect());
+        let heard: Vec<_> = run(liveness.over(silent, Pause::Work).collect());
         assert_eq!(asked.load(Ordering::SeqCst), 6);
         assert_eq!(heard.len(), 1);
         let said = heard[0].as_ref().unwrap_err().to_string();
@@ -259,17 +285,44 @@ mod tests {
     fn an_answer_that_needs_no_work_ends_by_itself() {
         let (liveness, asked) = engine(|_| true);
         let silent = stream::pending::<Result<(), Error>>();
-        let heard: Vec<_> = run(liveness.over(silent, false).collect());
+        let heard: Vec<_> = run(liveness.over(silent, Pause::Limit).collect());
         let said = heard[0].as_ref().unwrap_err().to_string();
         assert!(said.contains("stalled"), "{said}");
         assert_eq!((heard.len(), asked.load(Ordering::SeqCst)), (1, 0));
     }
 
     #[test]
+    fn what_is_searched_for_may_take_long_while_the_engine_answers_and_not_for_ever() {
+        let (liveness, asked) = engine(|_| true);
+        let late = asked.clone();
+        // longer than the limit, which is two pings
+        let found = stream::unfold(0, move |number| {
+            let late = late.clone();
+            async move {
+                while number == 0 && late.load(Ordering::SeqCst) < 4 {
+                    tokio::task::yield_now().await;
+                }
+                (number < 2).then_some((Ok::<_, Error>(number), number + 1))
+            }
+        });
+        let endless = found.chain(stream::pending());
+        let mut heard: Vec<_> = run(liveness.over(endless, Pause::Search).collect());
+        let said = heard.pop().unwrap().unwrap_err().to_string();
+        assert!(said.contains("stalled"), "{said}");
+        let found = heard.into_iter().map(Result::unwrap);
+        assert_eq!(found.collect::<Vec<_>>(), [0, 1]);
+        let (liveness, _asked) = engine(|_| false);
+        let silent = stream::pending::<Result<(), Error>>();
+        let heard: Vec<_> = run(liveness.over(silent, Pause::Search).collect());
+        let said = heard[0].as_ref().unwrap_err().to_string();
+        assert!(said.contains("fell silent"), "{said}");
+    }
+
+    #[test]
     fn a_stream_that_speaks_is_left_alone() {
         let (liveness, asked) = engine(|_| false);
         let speaks = stream::iter([1, 2, 3].map(Ok::<_, Error>));
-        let heard: Vec<_> = run(liveness.over(speaks, true).collect());
+        let heard: Vec<_> = run(liveness.over(speaks, Pause::Work).collect());
         assert_eq!(heard.into_iter().map(Result::unwrap).sum::<i32>(), 6);
         assert_eq!(asked.load(Ordering::SeqCst), 0);
     }

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::Value;
 
@@ -409,6 +410,41 @@ fn an_answer_that_stops_after_its_head_ends_the_command() {
             );
         }
     }
+}
+
+#[test]
+fn an_engine_that_looks_long_through_a_log_and_answers_pings_is_waited_for() {
+    let sandbox = Sandbox::bare().env("DEVNET_TIMEOUT", "1");
+    let pings = Arc::new((Mutex::new(None), Condvar::new()));
+    let hostile = Hostile::start(sandbox.home(), move |_, at| {
+        let (count, more) = &*pings;
+        if at == "/_ping" {
+            if let Some(count) = &mut *count.lock().unwrap() {
+                *count += 1;
+            }
+            more.notify_all();
+        }
+        if !at.ends_with("/logs") {
+            return None;
+        }
+        *count.lock().unwrap() = Some(0);
+        let pings = pings.clone();
+        let wait = move || {
+            let (count, more) = &*pings;
+            let few = |count: &mut Option<u32>| count.is_some_and(|count| count < 4);
+            let _many = more.wait_while(count.lock().unwrap(), few).unwrap();
+        };
+        let line = b"2026-01-01T00:00:01.000000000Z found\n";
+        let frame = [&[1, 0, 0, 0, 0, 0, 0, line.len() as u8][..], line].concat();
+        Some(Deed::After(head(""), Box::new(wait), frame))
+    });
+    let output = ends(
+        &sandbox,
+        &hostile.url(),
+        &["logs", "web", "--since", "2026-01-01T00:00:00Z"],
+    );
+    assert_eq!(output.code, 0, "{output}");
+    assert!(output.stdout.contains("found"), "{output}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::Docker;
 use super::frames::{Framed, Frames, Framing};
 use crate::engine::exec::Output;
 use crate::error::{Error, Result};
+use crate::wire::silence::Pause;
 
 /// How much is read at once.
 const PIECE: usize = 32 << 10;
@@ -42,7 +43,8 @@ impl Docker {
         let opened = async move {
             let answer = docker.open(Method::GET, &path, &[], Bytes::new()).await?;
             let framing = framing(&answer).unwrap_or(Framing::Unknown);
-            let body = docker.door.body(answer, follow);
+            let pause = if follow { Pause::Work } else { Pause::Search };
+            let body = docker.door.body(answer, pause);
             Ok(outputs(Box::pin(body), Frames::new(framing, stamped)))
         };
         Box::pin(stream::once(opened).flat_map(|opened| match opened {
@@ -84,7 +86,7 @@ impl Docker {
                 }
             }
         });
-        let pieces = self.door.liveness().over(pieces, true);
+        let pieces = self.door.liveness().over(pieces, Pause::Work);
         Ok(Attached {
             output: outputs(Box::pin(pieces), Frames::new(framing, false)),
             input: Box::pin(input),

@@ -17,7 +17,7 @@ use super::Greeting;
 use crate::error::{Error, Result};
 use crate::notices::Notices;
 use crate::wire::handed_on::handed_on;
-use crate::wire::silence::Liveness;
+use crate::wire::silence::{Liveness, Pause};
 use crate::wire::transport::{self, Connector, Dialer};
 use crate::wire::weight::Scale;
 
@@ -60,8 +60,8 @@ enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     form: Form,
-    /// Whether the engine may work, or a program be quiet, before there is an answer.
-    works: bool,
+    /// How long it may be silent before there is an answer, and amid it.
+    pause: Pause,
 }
 
 impl Kind {
@@ -77,30 +77,39 @@ impl Kind {
         }
         let first = parts.first().copied().unwrap_or_default();
         let last = parts.last().copied().unwrap_or_default();
-        let (form, works) = match (method.as_str(), first, last) {
+        let (form, pause) = match (method.as_str(), first, last) {
             // what has happened is known; what will, is not
-            ("GET", "events", _) => (Form::Values, !query.contains("until=")),
+            ("GET", "events", _) if query.contains("until=") => (Form::Values, Pause::Limit),
+            ("GET", "events", _) => (Form::Values, Pause::Work),
             ("POST", "build", _)
             | ("POST", "containers", "wait")
-            | ("POST", "images", "create" | "load" | "push") => (Form::Values, true),
-            ("GET", "images", "get") | ("GET", "containers", "archive") => (Form::Bytes, true),
-            ("GET", "containers", "logs") => (Form::Own, query.contains("follow=1")),
-            // once they have begun, it is a program that speaks
-            ("POST", "containers", "attach") | ("POST", "exec", "start") => (Form::Own, false),
-            ("GET", "containers" | "images", "json") if parts.len() == 2 => {
-                (Form::Whole(LIST), false)
+            | ("POST", "images", "create" | "load" | "push") => (Form::Values, Pause::Work),
+            ("GET", "images", "get") | ("GET", "containers", "archive") => {
+                (Form::Bytes, Pause::Work)
             }
-            ("GET", "networks" | "volumes", _) if parts.len() == 1 => (Form::Whole(LIST), false),
-            ("GET", "_ping", _) => (Form::Whole(WORDS), false),
+            ("GET", "containers", "logs") if query.contains("follow=1") => (Form::Own, Pause::Work),
+            // what is not wanted of a log is read as well
+            ("GET", "containers", "logs") => (Form::Own, Pause::Search),
+            // once they have begun, it is a program that speaks
+            ("POST", "containers", "attach") | ("POST", "exec", "start") => {
+                (Form::Own, Pause::Limit)
+            }
+            ("GET", "containers" | "images", "json") if parts.len() == 2 => {
+                (Form::Whole(LIST), Pause::Limit)
+            }
+            ("GET", "networks" | "volumes", _) if parts.len() == 1 => {
+                (Form::Whole(LIST), Pause::Limit)
+            }
+            ("GET", "_ping", _) => (Form::Whole(WORDS), Pause::Limit),
             // what devnet puts into a container is small
-            ("PUT", "containers", "archive") => (Form::Whole(ONE), false),
+            ("PUT", "containers", "archive") => (Form::Whole(ONE), Pause::Limit),
             // it frees or fills disks, or waits for programs to end
             ("PUT" | "DELETE", ..) | ("POST", _, "prune" | "stop" | "restart") => {
-                (Form::Whole(ONE), true)
+                (Form::Whole(ONE), Pause::Work)
             }
-            _ => (Form::Whole(ONE), false),
+            _ => (Form::Whole(ONE), Pause::Limit),
         };
-        Self { form, works }
+        Self { form, pause }
     }
 }
 
@@ -209,12 +218,12 @@ impl Door {
             }
             Form::Values => {
                 let door = self.clone();
-                let body = self.liveness.over(values(what, body), kind.works);
+                let body = self.liveness.over(values(what, body), kind.pause);
                 handed_on(head, body.map_err(move |error| door.cut_off(error))).await
             }
             Form::Bytes | Form::Own => {
                 let door = self.clone();
-                let body = self.liveness.over(body, kind.works);
+                let body = self.liveness.over(body, kind.pause);
                 handed_on(head, body.map_err(move |error| door.cut_off(error))).await
             }
         };
@@ -225,9 +234,9 @@ impl Door {
     pub(super) fn body(
         &self,
         answer: Response<Incoming>,
-        works: bool,
+        pause: Pause,
     ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
-        self.liveness.over(pieces(answer.into_body()), works)
+        self.liveness.over(pieces(answer.into_body()), pause)
     }
 
     fn cut_off(&self, error: Error) -> io::Error {
@@ -245,13 +254,14 @@ impl Door {
         let asks = matches!(*request.method(), Method::GET | Method::HEAD);
         let asked = self.client.request(request);
         let (limit, lost_before) = (self.liveness.limit(), self.liveness.was_silent());
-        if kind.works && lost_before && !self.liveness.is_there(limit / 20).await {
+        let works = kind.pause != Pause::Limit;
+        if works && lost_before && !self.liveness.is_there(limit / 20).await {
             return Err(self.silent(what));
         }
-        let answer = if kind.works {
+        let answer = if works {
             tokio::select! {
                 answer = asked => answer,
-                error = self.liveness.clone().lost() => {
+                error = self.liveness.clone().paused(kind.pause) => {
                     return Err(lost(io::Error::other(error)));
                 }
             }
@@ -362,38 +372,56 @@ mod tests {
     fn each_kind_of_question_has_its_form_and_its_patience() {
         let of = |method: &str, path: &str| {
             let (path, query) = path.split_once('?').unwrap_or((path, ""));
-            let Kind { form, works } = Kind::of(&method.parse().unwrap(), path, query);
-            (form, works)
+            let Kind { form, pause } = Kind::of(&method.parse().unwrap(), path, query);
+            (form, pause)
         };
-        assert_eq!(of("GET", "/_ping"), (Form::Whole(WORDS), false));
+        assert_eq!(of("GET", "/_ping"), (Form::Whole(WORDS), Pause::Limit));
         assert_eq!(
             of("GET", "/v1.43/containers/json"),
-            (Form::Whole(LIST), false)
+            (Form::Whole(LIST), Pause::Limit)
         );
         assert_eq!(
             of("GET", "/v1.43/containers/x/json"),
-            (Form::Whole(ONE), false)
+            (Form::Whole(ONE), Pause::Limit)
         );
-        assert_eq!(of("GET", "/containers/x/logs?follow=0"), (Form::Own, false));
-        assert_eq!(of("GET", "/containers/x/logs?follow=1"), (Form::Own, true));
-        assert_eq!(of("GET", "/events?until=1"), (Form::Values, false));
-        assert_eq!(of("GET", "/events?since=1"), (Form::Values, true));
-        assert_eq!(of("POST", "/v1.43/containers/x/wait"), (Form::Values, true));
-        assert_eq!(of("POST", "/v1.43/images/prune"), (Form::Whole(ONE), true));
+        assert_eq!(
+            of("GET", "/containers/x/logs?follow=0"),
+            (Form::Own, Pause::Search)
+        );
+        assert_eq!(
+            of("GET", "/containers/x/logs?follow=1"),
+            (Form::Own, Pause::Work)
+        );
+        assert_eq!(of("GET", "/events?until=1"), (Form::Values, Pause::Limit));
+        assert_eq!(of("GET", "/events?since=1"), (Form::Values, Pause::Work));
+        assert_eq!(
+            of("POST", "/v1.43/containers/x/wait"),
+            (Form::Values, Pause::Work)
+        );
+        assert_eq!(
+            of("POST", "/v1.43/images/prune"),
+            (Form::Whole(ONE), Pause::Work)
+        );
         assert_eq!(
             of("POST", "/v1.43/containers/create"),
-            (Form::Whole(ONE), false)
+            (Form::Whole(ONE), Pause::Limit)
         );
-        assert_eq!(of("POST", "/v1.43/images/a/b/push"), (Form::Values, true));
+        assert_eq!(
+            of("POST", "/v1.43/images/a/b/push"),
+            (Form::Values, Pause::Work)
+        );
         assert_eq!(
             of("PUT", "/v1.43/containers/x/archive?path=/devnet"),
-            (Form::Whole(ONE), false)
+            (Form::Whole(ONE), Pause::Limit)
         );
         // names that look like something else
         assert_eq!(
             of("GET", "/v1.43/images/get/json"),
-            (Form::Whole(ONE), false)
+            (Form::Whole(ONE), Pause::Limit)
         );
-        assert_eq!(of("GET", "/v1.43/volumes/v1.1"), (Form::Whole(ONE), false));
+        assert_eq!(
+            of("GET", "/v1.43/volumes/v1.1"),
+            (Form::Whole(ONE), Pause::Limit)
+        );
     }
 }

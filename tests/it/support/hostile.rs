@@ -17,6 +17,8 @@ pub(crate) enum Deed {
     Stall(Vec<u8>),
     /// These bytes, and from then on nothing on any.
     Freeze(Vec<u8>),
+    /// These bytes, after this the others, and the end.
+    After(Vec<u8>, Box<dyn FnOnce() + Send>, Vec<u8>),
 }
 
 /// Chooses a deed by a request's method and path (without version and query).
@@ -127,6 +129,12 @@ fn serve(client: UnixStream, name: &str, choose: &Choose, frozen: &AtomicBool) {
             Some(Deed::Stall(first)) => {
                 let _left = writer.write_all(&first);
                 return hold(reader);
+            }
+            Some(Deed::After(first, wait, rest)) => {
+                let _left = writer.write_all(&first);
+                wait();
+                let _left = writer.write_all(&rest);
+                return;
             }
             Some(Deed::Freeze(first)) => {
                 frozen.store(true, Ordering::SeqCst);
