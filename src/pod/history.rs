@@ -304,14 +304,17 @@ impl Past<'_> {
         // a node that goes down tells its pause containers to end, and they do
         let told = |life: &Life| matches!(life.exit_code, Some(0 | 143));
         let ended = old.ended().filter(|_| told(old))?;
-        let mut together = 1;
+        // by pod: engines are restarted twice in a row, and each has one sandbox at a time
+        let mut together = BTreeSet::from([&old.uid]);
         for other in self.lives.iter().filter(|life| life.uid != old.uid) {
             if other.began().is_none_or(|began| began >= ended) {
                 continue;
             }
             match other.ended() {
                 Some(at) if ended.duration_since(at).abs() <= TOGETHER => {
-                    together += usize::from(other.is_sandbox() && told(other));
+                    if other.is_sandbox() && told(other) {
+                        together.insert(&other.uid);
+                    }
                 }
                 Some(at) if at < ended => {}
                 // it ran on; or it is gone, and nobody saw when
@@ -325,7 +328,7 @@ impl Past<'_> {
                 None => {}
             }
         }
-        (together > 2).then_some(together)
+        (together.len() > 2).then_some(together.len())
     }
 
     /// Whether the same container began a later run: this one is over, though nobody saw its end.

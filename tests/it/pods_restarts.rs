@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::support::engines::Engine;
+use crate::support::kubelet::{Kubelet, OBEDIENT};
 use crate::support::made::Made;
 use crate::support::{Sandbox, busybox_image, docker, ground, until};
 
@@ -26,6 +28,78 @@ fn restarts_with_the_sandbox_and_by_somebodys_kill_are_no_crash_loop() {
         made.docker(&["kill", &app]);
         app = made.add_attempt("app", attempt, &[], &SLEEPS);
         assert_eq!(made.finds(&[])["state"], "running");
+    }
+}
+
+#[test]
+fn restarts_of_the_engine_itself_are_no_crash_loop_and_a_loop_after_them_is() {
+    let Some(ground) = ground() else { return };
+    let engine = Engine::start(&ground, "restarts-engine");
+    let sandbox = Sandbox::bare();
+    let kubelet = Kubelet::on(&ground, &engine.name, &sandbox, "outlives");
+    let image = busybox_image(&ground, &engine.name);
+    let run = |name: &str, more: &[&str], script: &str| {
+        let (start, end) = (["run", "-d", "--name", name], ["/bin/busybox", "sh", "-c"]);
+        let all = [&start[..], more, &[&image], &end[..], &[script]].concat();
+        engine.docker(&all).ok();
+    };
+    // what the engine restarts itself: one that is well, one that was not for three runs
+    let always = ["--network=none", "--restart=always"];
+    run("well", &always, OBEDIENT);
+    let three = "echo >> /runs; test $(/bin/busybox wc -l < /runs) -gt 3 || exit 1; ";
+    run("recovers", &always, &format!("{three}{OBEDIENT}"));
+    // and what a kubelet does
+    let mut pause = kubelet.obedient_pause(0);
+    let mut app = kubelet.script("app", 0, &pause, &[], OBEDIENT);
+    let pod = |name: &str| {
+        let arguments = ["pods", "--all", "--no-probe", "-o", "json"];
+        let document: Value = serde_json::from_str(&kubelet.devnet(&arguments)).unwrap();
+        let mut pods = document["pods"].as_array().unwrap().iter();
+        pods.find(|pod| pod["name"] == name).unwrap().clone()
+    };
+    let codes = |pod: &Value| {
+        let findings = pod["findings"].as_array().unwrap().iter();
+        let codes = findings.map(|one| one["code"].as_str().unwrap().to_owned());
+        codes.collect::<Vec<_>>()
+    };
+    let state = |name: &str, format: &str| engine.docker(&["inspect", "-f", format, name]).ok();
+    until("it has failed three times", || {
+        state("recovers", "{{.RestartCount}} {{.State.Status}}").trim() == "3 running"
+    });
+    assert_eq!(codes(&pod("recovers")), ["crash-loop"]);
+    for (attempt, signal) in [(1, "TERM"), (2, "KILL"), (3, "TERM")] {
+        engine.signal(signal);
+        engine.again();
+        until("the engine has started them again", || {
+            ["well", "recovers"]
+                .iter()
+                .all(|name| state(name, "{{.State.Status}}").trim() == "running")
+        });
+        pause = kubelet.obedient_pause(attempt);
+        app = kubelet.script("app", attempt, &pause, &[], OBEDIENT);
+        for name in ["well", "recovers", "outlives"] {
+            let pod = pod(name);
+            assert_eq!(codes(&pod), [""; 0], "after {signal}: {pod:#}");
+            assert_eq!(pod["state"], "running");
+        }
+    }
+    // now it really loops, with the kubelet as with the engine
+    engine.docker(&["rm", "-f", "well"]).ok();
+    run("well", &always, "exit 7");
+    until("it is restarted", || {
+        state("well", "{{.RestartCount}}")
+            .trim()
+            .parse::<u32>()
+            .unwrap()
+            > 3
+    });
+    kubelet.docker(&["kill", "--signal=TERM", &app]);
+    for attempt in 4..=6 {
+        kubelet.docker(&["wait", &app]);
+        app = kubelet.script("app", attempt, &pause, &[], "exit 3");
+    }
+    for name in ["well", "outlives"] {
+        assert_eq!(codes(&pod(name)), ["crash-loop"], "{:#}", pod(name));
     }
 }
 

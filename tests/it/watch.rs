@@ -5,7 +5,8 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::Value;
 
-use crate::support::kubelet::Kubelet;
+use crate::support::engines::Engine;
+use crate::support::kubelet::{Kubelet, OBEDIENT};
 use crate::support::made::Made;
 use crate::support::proxy::Proxy;
 use crate::support::{Output, Sandbox, ground};
@@ -150,6 +151,48 @@ fn an_engine_that_was_away_is_told_of_without_loss_and_without_repeats() {
     sandbox
         .devnet(&["-H", "unix:///no/such.sock", "watch"])
         .fails(3);
+}
+
+#[test]
+fn an_engine_that_is_restarted_is_told_as_that_and_not_as_its_node() {
+    let Some(ground) = ground() else { return };
+    let engine = Engine::start(&ground, "watch-engine");
+    let sandbox = Sandbox::bare();
+    let names = ["restarted-a", "restarted-b", "restarted-c"];
+    let pods = names.map(|name| Kubelet::on(&ground, &engine.name, &sandbox, name));
+    let begin = |pod: &Kubelet<'_>, attempt: u32| {
+        let pause = pod.obedient_pause(attempt);
+        pod.script("app", attempt, &pause, &[], OBEDIENT);
+    };
+    for pod in &pods {
+        begin(pod, 0);
+    }
+    let arguments = ["restarted-a", "-o", "json"];
+    let mut watch = Watch::begin(&sandbox, &engine.url(), &arguments);
+    for (attempt, signal) in [(1, "TERM"), (2, "KILL")] {
+        engine.signal(signal);
+        engine.again();
+        for pod in &pods {
+            begin(pod, attempt);
+        }
+        let told = loop {
+            let (name, number, event) = watch.next();
+            if name == "sandbox-started" && number == u64::from(attempt) {
+                break event;
+            }
+        };
+        let because = |restart: &Value| restart["because"].as_str().unwrap_or("?").to_owned();
+        let said = because(&told["restart"]);
+        assert!(said.contains("engine was restarted"), "{signal}: {said}");
+        for pod in &pods {
+            let said = because(&pod.verdict("sandbox-started", &[]));
+            let all = "the node's engine was restarted (all 3 sandboxes on it ended at that time)";
+            assert_eq!(said, all, "after {signal}");
+        }
+        let text = pods[0].devnet(&["history", "restarted-a"]);
+        assert!(!text.contains("node was restarted"), "{text}");
+    }
+    watch.interrupt(&sandbox);
 }
 
 #[test]

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::{Output, Sandbox, busybox_image, docker};
 
+/// Does nothing until it is told to end, and ends well then.
+pub(crate) const OBEDIENT: &str = "trap 'exit 0' TERM; /bin/busybox sleep 3600 & wait";
+
 /// A pod that this test makes as the kubelet does, step by step.
 pub(crate) struct Kubelet<'a> {
     ground: &'a Path,
@@ -58,6 +61,13 @@ impl<'a> Kubelet<'a> {
             more,
             &["/bin/busybox", "sleep", "3600"],
         )
+    }
+
+    /// A sandbox without an address that ends when it is told to, as the real pause does.
+    pub(crate) fn obedient_pause(&self, attempt: u32) -> String {
+        let network = ["--network=none"];
+        let command = ["/bin/busybox", "sh", "-c", OBEDIENT];
+        self.start("POD", "podsandbox", attempt, &network, &command)
     }
 
     fn start(
