@@ -152,7 +152,11 @@ fn the_built_in_pod_talks_over_localhost_and_leaves_nothing_behind() {
     // a second time there is nothing to do
     let again = lab.run(&["up"]);
     assert!(again.stderr.contains("is up already"), "{again}");
-    lab.run(&["down"]).ok();
+    // who is named twice goes once
+    assert_eq!(
+        lab.run(&["down", "web", "default/web"]).ok(),
+        "pod/default/web down\n"
+    );
     lab.assert_clean();
 }
 

@@ -62,6 +62,34 @@ fn layers(ground: &Path, engine: &str, name: &str) -> String {
 }
 
 #[test]
+fn what_is_named_twice_is_brought_once_and_its_node_counts_once() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    image(&ground, "host", "load-twice:1", "twice", "one");
+    let full = "docker.io/library/load-twice:1";
+    let archive = sandbox.home().join("twice.tar").display().to_string();
+    docker(&ground, "host", &["save", "-o", &archive, "load-twice:1"]).ok();
+    let link = sandbox.home().join("link.tar").display().to_string();
+    std::os::unix::fs::symlink(&archive, &link).unwrap();
+    for sources in [
+        [archive.as_str(), &archive],
+        [&archive, &link],
+        ["load-twice:1", "load-twice:1"],
+        ["load-twice:1", full],
+    ] {
+        docker(&ground, "node", &["rmi", "load-twice:1"]);
+        let brought =
+            rows(&load(&ground, &sandbox, &[&sources[..], &["-o", "json"]].concat()).ok());
+        assert_eq!(brought.len(), 1, "{sources:?}: {brought:?}");
+        let said = load(&ground, &sandbox, &sources).stderr;
+        assert!(said.contains("already on minikube, nothing sent"), "{said}");
+        // one source is no several, to which one name could not be given
+        let renamed = [&sources[..], &["--tag", "load-twice:new"]].concat();
+        load(&ground, &sandbox, &renamed).ok();
+    }
+}
+
+#[test]
 fn a_changed_top_layer_is_all_that_is_sent_and_what_arrives_runs() {
     let Some(ground) = ground() else { return };
     let sandbox = Sandbox::with_minikube(&ground);

@@ -1,6 +1,6 @@
 //! `devnet lab down`, and the removal of what is devnet's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -20,7 +20,7 @@ type Labels = BTreeMap<String, String>;
 
 pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -> Result<()> {
     let there = pods(engine).await?;
-    let chosen: Vec<_> = if wanted.is_empty() {
+    let mut chosen: Vec<_> = if wanted.is_empty() {
         there.iter().collect()
     } else {
         wanted
@@ -28,6 +28,9 @@ pub(super) async fn run(context: &Context, engine: &Engine, wanted: &[String]) -
             .map(|wanted| select(&there, wanted))
             .collect::<Result<_>>()?
     };
+    // who names a pod twice has it down once
+    let mut known = BTreeSet::new();
+    chosen.retain(|pod| known.insert(pod.uid.as_str()));
     let uids: Vec<String> = chosen.iter().map(|pod| pod.uid.clone()).collect();
     forget(engine, &uids).await?;
     for pod in &chosen {

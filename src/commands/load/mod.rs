@@ -108,18 +108,24 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Err(Error::usage("nothing to load was named")
             .hint("images, archives, OCI layout folders, `-`, or `--all`"));
     }
+    // what is named twice is brought once
+    let mut known = HashSet::new();
+    let meanings = args
+        .sources
+        .iter()
+        .map(|text| (text, source::meaning(text)))
+        .filter(|(text, meaning)| match meaning {
+            Ok(meaning) => known.insert(meaning.identity(text)),
+            Err(_) => true,
+        })
+        .collect::<Vec<_>>();
     let tag = args.tag.as_deref().map(reference::split).transpose()?;
-    if tag.is_some() && args.sources.len() > 1 {
+    if tag.is_some() && meanings.len() > 1 {
         return Err(Error::usage(
             "--tag names one image, and several were given",
         ));
     }
     let platform = args.platform.as_deref().map(Platform::parse).transpose()?;
-    let meanings = args
-        .sources
-        .iter()
-        .map(|text| (text, source::meaning(text)))
-        .collect::<Vec<_>>();
     let from_engine = meanings.is_empty()
         || meanings
             .iter()
@@ -268,7 +274,7 @@ impl Load<'_> {
                 Err(error) => items.push(Item::Unread(text.clone(), error)),
             }
         }
-        // what is named twice is brought once
+        // of a repository all were wanted, and one by its name too
         let mut names = HashSet::new();
         items.retain(|item| match item {
             Item::Image(name) => names.insert(reference::canonical(name)),

@@ -16,11 +16,25 @@ use crate::image::reference;
 use crate::image::stored::StoredImage;
 
 /// What was typed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) enum Meaning {
     Stdin,
     Path(PathBuf),
     Image,
+}
+
+impl Meaning {
+    /// Equal for what is one source under several names.
+    pub(super) fn identity(&self, text: &str) -> (Self, String) {
+        match self {
+            Self::Stdin => (Self::Stdin, String::new()),
+            Self::Path(path) => {
+                let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+                (Self::Path(path), String::new())
+            }
+            Self::Image => (Self::Image, reference::canonical(text)),
+        }
+    }
 }
 
 /// A file or a layout folder of that name wins over an image; a folder that is no layout does not,
