@@ -1,10 +1,12 @@
 //! The Docker API of a real podman, where it differs from Docker's.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use crate::support::podman::Podman;
 use crate::support::rewriting::Rewriting;
-use crate::support::{Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, ground};
 
 #[test]
 fn containers_on_which_others_depend_are_removed_after_those() {
@@ -69,6 +71,69 @@ fn states_that_only_podman_knows_hide_neither_images_nor_pods() {
         pod["containers"][0]["state"].clone()
     };
     assert_eq!(state("runs"), "exited");
+}
+
+#[test]
+fn no_filter_that_podman_refuses_is_asked_of_it() {
+    let Some(ground) = ground() else { return };
+    let Some(podman) = Podman::named(&ground, "podman-filters") else {
+        return;
+    };
+    let image = podman.busybox();
+    podman.podman(&["run", "-d", "--name", "runs", "--network=none", &image]);
+    // the refusal that this is about
+    let socket = podman.socket.display().to_string();
+    let filters =
+        "http://d/v1.41/containers/json?all=true&filters=%7B%22status%22%3A%5B%22dead%22%5D%7D";
+    let sandbox = Sandbox::bare();
+    let mut curl = sandbox.command("curl");
+    let answer = Output::of(curl.args(["-s", "--unix-socket", &socket, filters])).ok();
+    assert!(answer.contains("dead"), "{answer}");
+    // devnet's own that a killed one left, which a command looks for by their state
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let space = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let gone = format!("{}/{}/4194305/1", boot.trim(), space.display());
+    let name = "devnet-read-1795845227-0123456789abcdef-00ff-12-34";
+    let labels = [("role", "store-reader"), ("name", name), ("owner", &gone)];
+    let labels = labels.map(|(key, value)| format!("--label=dev.devnet.{key}={value}"));
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let create = ["create", "--name", name, "--network=none", "--entrypoint=-"];
+    podman.podman(&[&create[..], &labels, &["localhost/busybox:test"]].concat());
+    let (folder, asked) = (
+        tempfile::tempdir().unwrap(),
+        Arc::new(Mutex::new(Vec::new())),
+    );
+    let noted = asked.clone();
+    let proxy = Rewriting::new(folder.path(), podman.socket.clone(), move |path, _| {
+        noted.lock().unwrap().push(path.to_owned());
+    });
+    let lists = || podman.podman(&["ps", "-a", "--format", "{{.Names}}"]);
+    assert_eq!(lists().lines().count(), 2);
+    for words in [
+        &["pods", "--all"][..],
+        &["images"],
+        &["images", "prune", "--yes"],
+        &["history"],
+        &["prove"],
+        &["check"],
+        &["lab", "ps"],
+        &["status"],
+        &["clean"],
+    ] {
+        let out = sandbox.devnet(&[&["-H", &proxy.url()], words].concat());
+        let said = format!("{}{}", out.stdout, out.stderr);
+        assert!(
+            !said.contains("500") && !said.contains("invalid status"),
+            "{words:?}: {out}"
+        );
+    }
+    assert_eq!(lists(), "runs\n", "what was left is swept");
+    let asked = asked.lock().unwrap();
+    assert!(
+        asked.iter().any(|path| path.contains("/containers/json")),
+        "{asked:?}"
+    );
+    assert!(!asked.iter().any(|path| path.contains("dead")), "{asked:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use crate::support::engines::Engine;
-use crate::support::made::Made;
+use crate::support::made::{Made, inode};
 use crate::support::podman::Podman;
 use crate::support::rewriting::{Hold, Rewriting};
 use crate::support::{Output, Sandbox, docker, ground, missing, until};
@@ -170,15 +170,57 @@ fn power_is_confined(made: &Made) {
     }
 }
 
+/// Five looks in a row, none of which lacks anything that only the kernel tells: also of processes of
+/// other users, which takes the power that the profile leaves.
+fn looks_lack_nothing(made: &mut Made) {
+    let serve = ["/bin/busybox", "httpd", "-f", "-p", "8080"];
+    let users = ["--user=12345", "--cap-drop=ALL"];
+    let server = made.add("server", &users, &serve);
+    let (sandbox, pid) = (made.pid(&made.sandbox).into(), made.pid(&server));
+    let words = ["-H", &made.host(), "pods", made.name, "-o", "json"];
+    let complete = (0..5).filter(|_| {
+        let look = Sandbox::bare().devnet(&words);
+        assert_eq!((look.code, look.stderr.as_str()), (0, ""), "{look}");
+        let seen: serde_json::Value = serde_json::from_str(&look.stdout).unwrap();
+        let all = |of: &serde_json::Value| {
+            let kinds = ["net", "ipc", "uts", "pid", "mnt", "user"];
+            kinds.iter().all(|kind| of[kind].is_u64())
+        };
+        let pod = &seen["pods"][0];
+        let containers = pod["containers"].as_array().unwrap();
+        let socket = pod["sockets"].as_array().and_then(|sockets| {
+            let mut all = sockets.iter();
+            all.find(|one| one["port"] == 8080 && one["state"] == "LISTEN")
+        });
+        let owner = serde_json::json!([{"container": "server", "pid": pid, "command": "busybox"}]);
+        let is_complete = all(&seen["nodes"][0]["namespaces"])
+            && all(&pod["sandbox"]["namespaces"])
+            && pod["sandbox"]["netns"]["inode"] == inode(&sandbox, "net")
+            && containers.len() == 2
+            && containers.iter().all(|one| {
+                all(&one["namespaces"])
+                    && one["shares"]["net"] == true
+                    && one["shares"]["pid"] == false
+            })
+            && socket.is_some_and(|socket| socket["owners"] == owner);
+        if !is_complete {
+            println!("{seen:#}");
+        }
+        is_complete
+    });
+    assert_eq!(complete.count(), 5);
+}
+
 #[test]
 fn whatever_runs_in_a_helper_reads_nothing_past_its_pod() {
     let Some(ground) = ground() else { return };
     // helpers of other tests are not there
     let _engine = Engine::start(&ground, "confined");
-    let Some(made) = pod(&ground, "confined", "confined") else {
+    let Some(mut made) = pod(&ground, "confined", "confined") else {
         return;
     };
     power_is_confined(&made);
+    looks_lack_nothing(&mut made);
     // beside devnet's own tools
     let mut child = waiting(&made);
     let own = helper(&made, "devnet-shell");
@@ -222,9 +264,10 @@ fn podman_takes_no_profile_and_its_helpers_confine_themselves() {
     let Some(_podman) = Podman::start(&ground) else {
         return;
     };
-    let Some(made) = pod(&ground, "podman", "podman") else {
+    let Some(mut made) = pod(&ground, "podman", "podman") else {
         return;
     };
+    looks_lack_nothing(&mut made);
     let own = shell(&made, &["--", "cat", "/etc/greeting"]);
     assert_eq!(own.ok(), "secret\n");
     power_is_confined(&made);
