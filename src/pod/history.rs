@@ -312,9 +312,8 @@ impl Past<'_> {
             }
             match other.ended() {
                 Some(at) if ended.duration_since(at).abs() <= TOGETHER => {
-                    if other.is_sandbox() && told(other) {
-                        together.insert(&other.uid);
-                    }
+                    let pod = (other.is_sandbox() && told(other)).then_some(&other.uid);
+                    together.extend(pod);
                 }
                 Some(at) if at < ended => {}
                 // it ran on; or it is gone, and nobody saw when
