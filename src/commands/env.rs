@@ -48,7 +48,7 @@ pub(crate) struct Args {
     unset: bool,
     /// Write json, yaml, dotenv or github instead of a shell's lines
     #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
-    output: Option<Format>,
+    output: Option<Form>,
     #[command(flatten)]
     wanted: Wanted,
     /// Where the answer comes from: auto, files (minikube's own), minikube (runs it), or - (stdin)
@@ -73,8 +73,44 @@ enum From {
     Stdin,
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A shell's lines, as without a form; minikube's word.
+    Text,
+    Data(Format),
+}
+
+impl Form {
+    fn data(self) -> Option<Format> {
+        match self {
+            Self::Text => None,
+            Self::Data(format) => Some(format),
+        }
+    }
+}
+
+impl clap::ValueEnum for Form {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Data(Format::Dotenv),
+            Self::Data(Format::Github),
+            Self::Data(Format::Json),
+            Self::Data(Format::Yaml),
+            Self::Text,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        match self {
+            Self::Text => Some(clap::builder::PossibleValue::new("text").hide(true)),
+            Self::Data(format) => format.to_possible_value(),
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let shell = match (args.output, args.shell) {
+    let shell = match (args.output.and_then(Form::data), args.shell) {
         (Some(_), _) => None,
         (None, Some(shell)) => Some(shell),
         (None, None) => {
@@ -146,7 +182,7 @@ async fn text(args: &Args, context: &Context, shell: Option<Shell>) -> Result<St
         let (env, no_proxy) = docker_env(args, context).await?;
         plan::set(&current, &env, no_proxy.as_deref())?
     };
-    match (shell, args.output) {
+    match (shell, args.output.and_then(Form::data)) {
         (Some(shell), _) => shell.script(&changes),
         (None, Some(format)) if args.unset => format.unset(&changes),
         (None, format) => format.unwrap_or(Format::Json).set(&changes),

@@ -33,7 +33,6 @@ pub(crate) mod new;
 pub(crate) mod pods;
 pub(crate) mod ports;
 pub(crate) mod prove;
-mod refused;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod status;

@@ -292,7 +292,7 @@ fn a_wrong_command_line_makes_what_evaluates_it_fail() {
             "error make {msg: 'devnet env failed'}\n",
         ),
         ("env --shell bogus", "false;\n"),
-        ("env -o text", "false;\n"),
+        ("env -o toml", "false;\n"),
         // nobody evaluates data, and no other verb is evaluated
         ("env -o json --nope", ""),
         ("env --output=yaml --nope", ""),

@@ -171,6 +171,28 @@ const TABLE: &[Verb] = &[
         refused: &["--daemon", "--overwrite", "--pull", "--remote"],
     },
     Verb {
+        theirs: &["minikube", "image", "save"],
+        ours: &["load", "a"],
+        taken: &[],
+        own: &[],
+        refused: &["--daemon", "--remote"],
+    },
+    Verb {
+        theirs: &["minikube", "cache", "add"],
+        ours: &["load", "a"],
+        taken: &[],
+        // of a repository every tag
+        own: &["--all"],
+        refused: &[],
+    },
+    Verb {
+        theirs: &["minikube", "cache", "list"],
+        ours: &["images"],
+        taken: &[],
+        own: &[],
+        refused: &["--format a"],
+    },
+    Verb {
         theirs: &["docker", "images"],
         ours: &["images"],
         taken: &[],
@@ -213,6 +235,7 @@ const TABLE: &[Verb] = &[
         taken: &[
             "--no-proxy",
             "-o json",
+            "-o text",
             "--output yaml",
             "--shell none",
             "--ssh-host",
@@ -221,6 +244,13 @@ const TABLE: &[Verb] = &[
         ],
         own: &[],
         refused: &["--ssh-add"],
+    },
+    Verb {
+        theirs: &["minikube", "podman-env"],
+        ours: &["env"],
+        taken: &["--shell none", "-u", "--unset"],
+        own: &[],
+        refused: &[],
     },
     Verb {
         theirs: &["docker", "context", "create"],
@@ -333,6 +363,206 @@ const TABLE: &[Verb] = &[
         refused: &["--no-descriptions"],
     },
     Verb {
+        theirs: &["docker", "exec"],
+        ours: &["exec", "a"],
+        taken: &[
+            "--detach-keys ctrl-x",
+            "-e A=1",
+            "--env A",
+            "--env-file /dev/null",
+            "-i",
+            "--interactive",
+            "-t",
+            "--tty",
+            "-u 1",
+            "--user 1",
+            "-w /",
+            "--workdir /",
+        ],
+        own: &[],
+        refused: &["-d", "--detach", "--privileged"],
+    },
+    Verb {
+        theirs: &["kubectl", "exec"],
+        ours: &["exec", "a"],
+        taken: &["-c a", "--container a", "-i", "--stdin", "-t", "--tty"],
+        own: &["-q", "--quiet"],
+        refused: &["-f a", "--filename a", "--pod-running-timeout 1s"],
+    },
+    Verb {
+        theirs: &["docker", "logs"],
+        ours: &["logs", "a"],
+        taken: &[
+            "-f",
+            "--follow",
+            "--since 5m",
+            "--tail all",
+            "-t",
+            "--timestamps",
+            "--until 5m",
+        ],
+        own: &["-n a"],
+        refused: &["--details"],
+    },
+    Verb {
+        theirs: &["kubectl", "logs"],
+        ours: &["logs", "a"],
+        taken: &[
+            "--all-containers",
+            "-c a",
+            "--container a",
+            "-f",
+            "--follow",
+            "--ignore-errors",
+            "--prefix",
+            "--previous",
+            "--since 5m",
+            "--since-time 2026-11-28T04:10:39Z",
+            "--tail -1",
+            "--timestamps",
+        ],
+        own: &["-p lab"],
+        refused: &[
+            "--all-pods",
+            "--insecure-skip-tls-verify-backend",
+            "-l a=b",
+            "--limit-bytes 5",
+            "--max-log-requests 5",
+            "--pod-running-timeout 1s",
+            "--selector a=b",
+        ],
+    },
+    Verb {
+        theirs: &["minikube", "logs"],
+        ours: &["logs", "a"],
+        taken: &["-f", "--follow"],
+        own: &["-n a"],
+        refused: &[
+            "--audit",
+            "--file a",
+            "--last-start-only",
+            "--length 5",
+            "--problems",
+        ],
+    },
+    Verb {
+        theirs: &["kubectl", "debug"],
+        ours: &["shell", "a"],
+        taken: &[
+            "-c a",
+            "--container a",
+            "--image a",
+            "-i",
+            "--stdin",
+            "-t",
+            "--tty",
+        ],
+        // a profile is minikube's
+        own: &["--profile lab", "-q", "--quiet"],
+        refused: &[
+            "--arguments-only",
+            "--attach",
+            "--copy-to a",
+            "--custom a",
+            "--env A=1",
+            "-f a",
+            "--filename a",
+            "--image-pull-policy a",
+            "--keep-annotations",
+            "--keep-init-containers",
+            "--keep-labels",
+            "--keep-liveness",
+            "--keep-readiness",
+            "--keep-startup",
+            "--replace",
+            "--same-node",
+            "--set-image a=b",
+            "--share-processes",
+            "--target a",
+        ],
+    },
+    Verb {
+        theirs: &["docker", "history"],
+        ours: &["history"],
+        taken: &[],
+        // -H names an engine
+        own: &["-H unix:///nowhere/a.sock", "-q", "--quiet"],
+        refused: &["--format a", "--human", "--no-trunc", "--platform a"],
+    },
+    Verb {
+        theirs: &["docker", "events"],
+        ours: &["watch"],
+        taken: &[],
+        own: &[],
+        refused: &[
+            "-f a",
+            "--filter a",
+            "--format a",
+            "--since 5m",
+            "--until 5m",
+        ],
+    },
+    Verb {
+        theirs: &["kubectl", "events"],
+        ours: &["watch"],
+        taken: &["-A", "--all-namespaces", "-o json", "--output json"],
+        own: &[],
+        refused: &[
+            "--allow-missing-template-keys",
+            "--chunk-size 5",
+            "--for a",
+            "--no-headers",
+            "--show-managed-fields",
+            "--template a",
+            "--types a",
+            "-w",
+            "--watch",
+        ],
+    },
+    Verb {
+        theirs: &["docker", "system", "prune"],
+        ours: &["clean"],
+        taken: &[],
+        own: &[],
+        refused: &["-a", "--all", "-f", "--filter a", "--force", "--volumes"],
+    },
+    Verb {
+        theirs: &["minikube", "status"],
+        ours: &["status"],
+        taken: &["-n a", "--node a", "-o json", "--output text"],
+        own: &[],
+        refused: &[
+            "-f a",
+            "--format a",
+            "-l a",
+            "--layout a",
+            "-w",
+            "--watch=1s",
+        ],
+    },
+    // `kubectl apply` and `delete` have many more, and lab knows no server
+    Verb {
+        theirs: &["kubectl-apply"],
+        ours: &["lab", "up"],
+        taken: &[],
+        own: &[],
+        refused: &["--dry-run=client", "-f a", "--filename a", "--wait"],
+    },
+    Verb {
+        theirs: &["compose-up"],
+        ours: &["lab", "up"],
+        taken: &[],
+        own: &[],
+        refused: &["-d", "--detach", "--file a", "--wait"],
+    },
+    Verb {
+        theirs: &["kubectl-delete"],
+        ours: &["lab", "down"],
+        taken: &[],
+        own: &[],
+        refused: &["-f a", "--force", "--grace-period 0", "--now", "--wait"],
+    },
+    Verb {
         theirs: &["docker", "run"],
         ours: &["run"],
         taken: &[],
@@ -405,8 +635,10 @@ const TABLE: &[Verb] = &[
         refused: &[
             "--add_dir_header",
             "--alsologtostderr",
+            "--alsologtostderrthreshold 1",
             "-b a",
             "--bootstrapper a",
+            "--legacy_stderr_threshold_behavior",
             "--log_backtrace_at a",
             "--log_dir a",
             "--log_file a",
@@ -475,7 +707,7 @@ fn flags_of_docker_kubectl_and_minikube_are_taken_or_refused_by_name() {
         for flag in verb.refused {
             let line = line(flag);
             let said = run(&line).fails(2);
-            let name = flag.split(' ').next().unwrap();
+            let name = flag.split([' ', '=']).next().unwrap();
             assert!(said.starts_with("error: `devnet"), "{line}: {said}");
             assert!(said.contains(&format!("no `{name}`: ")), "{line}: {said}");
             assert!(said.contains("\nhint: "), "{line}: {said}");
@@ -490,10 +722,12 @@ fn listed(help: &str) -> Vec<String> {
         .filter(|line| line.starts_with("  ") && line.trim_start().starts_with('-'))
         .flat_map(|line| {
             line.trim_start()
-                .split([' ', '=', ','])
+                .split([' ', ','])
                 .filter(|word| !word.is_empty())
                 .take_while(|word| word.starts_with('-'))
-                .map(|word| word.trim_end_matches(':').to_owned())
+                // kubectl shows what each has without it, as `--tail=-1:`
+                .filter_map(|word| word.split(['=', ':']).next())
+                .map(str::to_owned)
                 .collect::<Vec<_>>()
         })
         .filter(|flag| !["-h", "--help", "--version"].contains(&flag.as_str()))

@@ -200,6 +200,13 @@ fn the_flags_of_docker_logs_and_kubectl_logs_are_taken_or_refused_by_name() {
             (&["--selector", "app=web"], Refused("devnet pods -l")),
             (&["--since-time", "2026-11-28T04:10:39Z"], Taken),
             (&["--since-time=2026-11-28T04:10:39Z"], Taken),
+            (&["--since-time", "2026-11-28T06:10:39.5+02:00"], Taken),
+            // minikube logs
+            (&["--audit"], Refused("not those of minikube")),
+            (&["--file", "x"], Refused("not those of minikube")),
+            (&["--last-start-only"], Refused("not those of minikube")),
+            (&["--length", "5"], Refused("not those of minikube")),
+            (&["--problems"], Refused("not those of minikube")),
             // kubectl's ways to its server: devnet asks no server
             (&["--kubeconfig", "x"], NotOurs),
             (&["--server", "x"], NotOurs),
@@ -215,6 +222,12 @@ fn the_flags_of_docker_logs_and_kubectl_logs_are_taken_or_refused_by_name() {
         let code = if wrong.contains(['-', 'y']) { 2 } else { 3 };
         logs(&["--since", wrong]).fails(code);
     }
+    // kubectl takes no other form there, and no second start
+    for wrong in ["5m", "1795839039", "2026-11-28", "2026-11-28T04:10:39"] {
+        let said = logs(&["--since-time", wrong]).fails(2);
+        assert!(said.contains("not RFC 3339"), "{said}");
+    }
+    logs(&["--since-time", "2026-11-28T04:10:39Z", "--since", "5m"]).fails(2);
     logs(&["--tail", "some"]).fails(2);
     logs(&["--all-containers", "-c", "app"]).fails(2);
 }

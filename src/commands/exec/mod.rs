@@ -7,7 +7,6 @@ use std::io::IsTerminal as _;
 use crate::command_line;
 use crate::commands::attended::{self, before};
 use crate::commands::invocation::{Context, one_pod};
-use crate::commands::refused::{Flag, Refused, Table};
 use crate::engine::Engine;
 use crate::engine::exec::Exec;
 use crate::error::{Error, Result};
@@ -64,31 +63,6 @@ pub(crate) struct Args {
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
-    #[command(flatten)]
-    refused: Refused<Elsewhere>,
-}
-
-/// What `docker exec` and `kubectl exec` have beside.
-#[derive(Clone, Debug, Default)]
-struct Elsewhere;
-
-impl Table for Elsewhere {
-    const FLAGS: &'static [Flag] = &[
-        Flag::switch(
-            "detach",
-            "it stays until the command ends; a shell's `COMMAND >/dev/null 2>&1 &` goes on alone",
-        )
-        .short('d'),
-        Flag::switch(
-            "privileged",
-            "`docker exec --privileged` gives a command more than its container has",
-        ),
-        Flag::with_value("filename", "name the pod").short('f'),
-        Flag::with_value(
-            "pod-running-timeout",
-            "it waits for no pod; `devnet watch` tells when one runs",
-        ),
-    ];
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {

@@ -9,7 +9,6 @@ use self::reader::{Reader, Show};
 use self::source::Source;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::{Context, one_pod};
-use crate::commands::refused::{Flag, Refused, Table};
 use crate::engine::Engine;
 use crate::engine::log_range::LogRange;
 use crate::error::{Error, Result};
@@ -33,8 +32,11 @@ pub(crate) struct Args {
     #[arg(long)]
     previous: bool,
     /// From this time on: an age as 90s, 1.5h, 1h30m; a date or a time; or seconds since 1970
-    #[arg(long, value_name = "TIME", alias = "since-time")]
+    #[arg(long, value_name = "TIME")]
     since: Option<String>,
+    /// The same, as kubectl has it: RFC 3339 alone
+    #[arg(long, value_name = "TIME", hide = true, conflicts_with = "since", value_parser = moment::rfc3339)]
+    since_time: Option<i64>,
     /// Up to this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
@@ -87,27 +89,6 @@ pub(crate) struct Args {
     /// The container
     #[arg(value_name = "CONTAINER", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::containers))]
     positional: Option<String>,
-    #[command(flatten)]
-    refused: Refused<Elsewhere>,
-}
-
-/// What `docker logs` and `kubectl logs` have beside.
-#[derive(Clone, Debug, Default)]
-struct Elsewhere;
-
-impl Table for Elsewhere {
-    const FLAGS: &'static [Flag] = &[
-        Flag::switch("details", "`devnet inspect POD -o json` shows labels"),
-        Flag::with_value("selector", "name one pod; `devnet pods -l` lists them").short('l'),
-        Flag::switch("all-pods", "name one pod"),
-        Flag::with_value("limit-bytes", "`| head -c BYTES` ends it too"),
-        Flag::with_value("max-log-requests", "all containers of a pod are read"),
-        Flag::with_value("pod-running-timeout", "it waits for no pod"),
-        Flag::switch(
-            "insecure-skip-tls-verify-backend",
-            "logs come from the engine, and no kubelet is asked",
-        ),
-    ];
 }
 
 /// How many of the last lines are wanted; `None` is all.
@@ -131,7 +112,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             .since
             .as_deref()
             .map(|text| moment::parse(text, &now))
-            .transpose()?,
+            .transpose()?
+            .or(args.since_time),
         until: args
             .until
             .as_deref()

@@ -25,6 +25,14 @@ pub(super) fn parse(text: &str, now: &Zoned) -> Result<i64> {
         })
 }
 
+/// Nanoseconds since 1970 of an RFC 3339 time, which has an offset.
+pub(super) fn rfc3339(text: &str) -> std::result::Result<i64, String> {
+    let time = text.parse::<Timestamp>().map(nanoseconds);
+    time.map_err(|_| {
+        "not RFC 3339, as 2026-11-24T09:00:00Z; `--since` takes other forms".to_owned()
+    })
+}
+
 /// Seconds since 1970, with up to nine digits behind the point.
 fn since_1970(text: &str) -> Option<i64> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));

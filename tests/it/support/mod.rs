@@ -276,8 +276,11 @@ pub(crate) fn flags(verb: &str, lost: i32, more: &[&str], table: &[(&[&str], Fla
             Flag::Taken => assert_eq!(output.code, lost, "{flag:?}: {output}"),
             Flag::Refused(words) => {
                 let said = output.fails(2);
+                let name = flag[0].split('=').next().unwrap();
                 assert!(
-                    said.contains("devnet does not take `--") && said.contains(words),
+                    said.starts_with(&format!("error: `devnet {verb}` has no `{name}`: "))
+                        && said.contains("\nhint: ")
+                        && said.contains(words),
                     "{flag:?}: {said}"
                 );
             }
