@@ -8,7 +8,7 @@ use crate::support::build::{Build, exists};
 use crate::support::engines::Engine;
 use crate::support::registry::Registry;
 use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Output, docker, until};
+use crate::support::{Output, docker};
 
 /// A layout in `layout`, with a base image under the tag `v1`.
 pub(crate) fn with_layout(build: &Build) {
@@ -145,7 +145,7 @@ fn what_another_terminal_s_build_brings_is_left_by_clean() {
     }
     let engine = Engine::start(&build.ground, "layout-clean");
     let socket = build.ground.join("layout-clean.sock");
-    let hold = Some(Hold::Answer("POST", "/images/load"));
+    let hold = Some(Hold::Request("POST", "/tag"));
     let proxy = Rewriting::holding(build.sandbox.home(), socket, hold, |_, _| {});
     let build = build.on("layout-clean");
     let arguments = [
@@ -162,11 +162,8 @@ fn what_another_terminal_s_build_brings_is_left_by_clean() {
         .spawn()
         .unwrap();
     proxy.until_held();
-    // the engine answers before it has read all
-    until("the image has its first name", || {
-        !transfers(&build).is_empty()
-    });
     let brought = transfers(&build);
+    assert!(!brought.is_empty());
     let cleaned = build.sandbox.devnet(&["-H", &engine.url(), "clean"]);
     assert!(
         cleaned.stderr.contains("stays: another devnet uses it"),
