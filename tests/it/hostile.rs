@@ -716,7 +716,7 @@ fn enlarge(value: &mut Value) {
                 if key.ends_with(".restartCount") {
                     *one = u32::MAX.to_string().into();
                 // of 16 bits; what is no such number is refused as such
-                } else if !key.ends_with("Port") && key != "ConsoleSize" {
+                } else if !key.ends_with("Port") && key != "BlkioWeight" {
                     enlarge(one);
                 }
             }

@@ -232,7 +232,16 @@ fn pass(client: UnixStream, engine: &Path, change: &Change, streams: bool, held:
     let (mut to_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
     while let Some(asked) = head(&mut client) {
-        let sent = body(&mut client, &asked);
+        let mut sent = body(&mut client, &asked);
+        if header(&asked, "transfer-encoding").is_some() {
+            // as it said that it comes, in one piece
+            let size = format!("{:x}\r\n", sent.len()).into_bytes();
+            sent = if sent.is_empty() {
+                b"0\r\n\r\n".to_vec()
+            } else {
+                [size, sent, b"\r\n0\r\n\r\n".to_vec()].concat()
+            };
+        }
         let mut words = asked.split(' ');
         let method = words.next().unwrap_or_default();
         let path = words.next().unwrap_or_default();
