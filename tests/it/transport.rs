@@ -204,7 +204,9 @@ fn a_key_that_is_a_pipe_or_has_no_end_is_passed_over() {
     std::os::unix::fs::symlink("/dev/zero", keys.join("id_ecdsa")).unwrap();
     let url = sshd.url(&ground.join("node.sock"));
     let mut command = sshd.sandbox.command("timeout");
-    command.args(["60", env!("CARGO_BIN_EXE_devnet"), "-H", &url]);
+    // one whose runtime waits in a file hears no other signal
+    command.args(["-s", "KILL", "60"]);
+    command.args([env!("CARGO_BIN_EXE_devnet"), "-H", &url]);
     let said = Output::of(command.args(["status", "-o", "json"])).ok();
     let report: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["nodes"][0]["answers"], true, "{report:#}");
