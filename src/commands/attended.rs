@@ -1,13 +1,15 @@
 //! A command in a container with the person's streams and terminal, until it ends: what `exec` and
 //! `shell` do last.
 
-use futures_util::StreamExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::pin::Pin;
+
+use futures_util::stream::{Stream, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::commands::detach::Keys;
 use crate::commands::invocation::Context;
-use crate::engine::Engine;
-use crate::engine::exec::{Ended, Exec, Output, Running};
+use crate::engine::exec::{Ended, Output};
+use crate::engine::process::{Control, Process};
 use crate::error::{Error, Kind, Result};
 use crate::terminal;
 
@@ -31,35 +33,45 @@ pub(crate) fn before(error: Error) -> Error {
     }
 }
 
-/// The best shell that a container has, running or not.
-pub(crate) async fn best_shell(engine: &Engine, container: &str) -> Option<Vec<String>> {
-    // all at once: far away, each question takes its time
-    let there = SHELLS.map(|(path, _)| engine.runtime.has_file(container, path));
-    let there = futures_util::future::join_all(there).await;
-    let ((path, arguments), _) = SHELLS.iter().zip(there).find(|(_, there)| *there)?;
-    let words = std::iter::once(path).chain(arguments.iter());
-    Some(words.map(|word| (*word).to_owned()).collect())
-}
-
-/// Runs a command in a container and carries its streams. Ends with the command's own code.
+/// The best shell that is there, running or not.
 ///
 /// # Errors
-/// The command's code; 126 and 127 as docker has them; 125 for what devnet failed at before.
-pub(crate) async fn command(
+/// When it can't be asked.
+pub(crate) async fn best_shell(
+    has_file: impl AsyncFn(&str) -> Result<bool>,
+) -> Result<Option<Vec<String>>> {
+    // all at once: far away, each question takes its time
+    let there = SHELLS.map(|(path, _)| has_file(path));
+    let there = futures_util::future::try_join_all(there).await?;
+    let best = SHELLS.iter().zip(there).find(|(_, there)| *there);
+    Ok(best.map(|((path, arguments), _)| {
+        let words = std::iter::once(path).chain(arguments.iter());
+        words.map(|word| (*word).to_owned()).collect()
+    }))
+}
+
+/// Carries the streams of a program until it ends. Ends with the program's own code. With a terminal,
+/// `keys` leave it running.
+///
+/// # Errors
+/// The program's code; 126 and 127 as docker has them.
+pub(crate) async fn carry(
     context: &Context,
-    engine: &Engine,
-    container: &str,
-    exec: Exec,
+    process: Process,
+    stdin: bool,
+    keys: Option<Keys>,
 ) -> Result<()> {
-    let (stdin, tty) = (exec.stdin, exec.tty);
-    let keys = tty.then(|| Keys::new(exec.detach_keys.as_deref()));
-    let running = engine.runtime.exec(container, exec).await.map_err(before)?;
-    let id = running.id.clone();
-    let Left::Ended(held_back) = attend(context, engine, running, stdin, keys).await? else {
+    let Process {
+        output,
+        input,
+        control,
+    } = process;
+    let streams = Streams { output, input };
+    let Left::Ended(held_back) = attend(context, streams, &control, stdin, keys).await? else {
         context.ui.note("detached: the command goes on");
         return Ok(());
     };
-    let ended = engine.runtime.exec_ended(container, &id).await?;
+    let ended = control.ended().await?;
     if let Some(words) = held_back {
         let text = String::from_utf8_lossy(&words);
         if ended == Ended::With(126) {
@@ -110,21 +122,26 @@ enum Left {
     Ended(Option<bytes::Bytes>),
 }
 
+/// The streams of a program.
+struct Streams {
+    output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
 /// Carries the streams between the person and the command until it ends. Gives what the engine
 /// itself seems to have said in place of the command: the exit code tells whether it did.
 async fn attend(
     context: &Context,
-    engine: &Engine,
-    running: Running,
+    streams: Streams,
+    control: &Control,
     stdin: bool,
     mut keys: Option<Keys>,
 ) -> Result<Left> {
     let tty = keys.is_some();
-    let Running {
-        id,
+    let Streams {
         mut output,
         mut input,
-    } = running;
+    } = streams;
     let _raw = if tty {
         Some(terminal::Raw::enter()?)
     } else {
@@ -164,7 +181,7 @@ async fn attend(
         loop {
             if let Some((columns, rows)) = crate::ui::terminal_size() {
                 // a command that has just ended has no terminal any more
-                let _ended = engine.runtime.exec_resize(&id, columns, rows).await;
+                let _ended = control.resize(columns, rows).await;
             }
             resizes.next().await;
         }

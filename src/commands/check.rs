@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt as _};
-use tokio::time::timeout;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::gather::{self, Answered, Depth, Gathered};
 use crate::commands::pods::{Choice, style, write};
-use crate::engine::docker::carrier::UNDO_PATIENCE;
-use crate::engine::docker::probe_images::ProbeImages;
+use crate::engine::agent::AgentSession;
+use crate::engine::job::{Job, Joins, Power};
 use crate::error::{Error, Kind, Result};
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
@@ -160,37 +159,34 @@ async fn ask(
             networks.entry(reach::network(pod)).or_default().push(place);
         }
     }
-    let run = format!("{:x}", jiff::Timestamp::now().as_nanosecond());
-    let nodes = stream::iter(&gathered.engines)
-        .then(|node| async move { Ok((node, node.engine.agent.probe_images(&node.facts).await?)) })
-        .collect::<Vec<Result<(&Answered, ProbeImages)>>>();
-    let nodes: Vec<(&Answered, ProbeImages)> = context
-        .or_undo(async { nodes.await.into_iter().collect() }, async {})
-        .await?;
+    let nodes: Vec<(&Answered, AgentSession)> = gathered
+        .engines
+        .iter()
+        .map(|node| {
+            let agent = &node.engine.agent;
+            (node, agent.session(agent.candidates(&node.facts)))
+        })
+        .collect();
     let clean = async {
-        let nodes = nodes.iter().map(|(node, images)| async {
-            // an engine that is lost has told its reason already
-            let _lost = timeout(UNDO_PATIENCE, node.engine.agent.forget_run(&run)).await;
-            let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
-        });
-        futures_util::future::join_all(nodes).await;
+        let sessions = nodes.iter().map(|(_, session)| session.cleanup());
+        futures_util::future::join_all(sessions).await;
     };
     let work = async {
-        let nodes = nodes.iter().map(|(node, images)| {
+        let nodes = nodes.iter().map(|(node, session)| {
             let ours = networks
                 .iter()
                 .filter(|((name, ..), _)| *name == node.node)
                 .map(|(_, places)| places);
             stream::iter(ours)
-                .map(|places| inside(node, images, &run, places, pods, ports))
+                .map(|places| inside(session, places, pods, ports))
                 .buffer_unordered(AT_ONCE)
                 .collect::<Vec<_>>()
         });
         Ok(futures_util::future::join_all(nodes).await)
     };
     let answers = context.or_undo(work, clean).await?;
-    for (_, images) in &nodes {
-        images.forget().await?;
+    for (_, session) in &nodes {
+        session.finish().await?;
     }
     let (mut asked, mut failures) = (Vec::new(), Vec::new());
     for (places, answer) in answers.into_iter().flatten() {
@@ -218,23 +214,20 @@ async fn ask(
 
 /// Asks from inside one network.
 async fn inside<'p>(
-    node: &Answered,
-    images: &ProbeImages,
-    run: &str,
+    session: &AgentSession,
     places: &'p [usize],
     pods: &[Pod],
     ports: &[Listener],
 ) -> (&'p [usize], Result<Answers>) {
-    let questions = reach::questions(places, ports);
     let entrance = places
         .iter()
         .find_map(|place| reach::entrance(&pods[*place]));
     let answer = match entrance {
         Some(entrance) => {
-            node.engine
-                .agent
-                .ask_inside(images, entrance, run, &questions)
-                .await
+            let mut words = vec!["connect".to_owned()];
+            words.extend(reach::questions(places, ports));
+            let joins = Joins::Network(entrance.to_owned());
+            session.output(Job::probe(words, joins, Power::None)).await
         }
         None => Err(Error::failed("nothing of it runs")),
     };

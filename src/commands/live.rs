@@ -14,8 +14,8 @@ use crate::commands::invocation::gather::{self, Depth, Gathered, Seen};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::commands::pods::{Form, write};
 use crate::engine::Info;
-use crate::engine::docker::carrier::borrowable;
-use crate::engine::docker::snap::{Ask, Look};
+use crate::engine::agent::AgentSession;
+use crate::engine::node_probe::{Ask, NodeProbe};
 use crate::error::{Error, Kind, Result};
 use crate::netns::View;
 use crate::pod;
@@ -120,17 +120,17 @@ impl Follower<'_> {
     /// Stays with the node, and comes back to it whenever it was lost.
     async fn follow(self) {
         loop {
-            let look = OnceCell::new();
+            let session = OnceCell::new();
             let work = async {
                 let mut stopped = self.stopped.clone();
                 tokio::select! {
-                    outcome = self.stay(&look) => outcome,
+                    outcome = self.stay(&session) => outcome,
                     _ = stopped.wait_for(|stopped| *stopped) => Err(Error::interrupted()),
                 }
             };
             let undo = async {
-                if let Some(look) = look.get() {
-                    Look::forget(look).await;
+                if let Some(session) = session.get() {
+                    AgentSession::cleanup(session).await;
                 }
             };
             match Box::pin(self.context.or_undo_quietly(work, undo)).await {
@@ -153,7 +153,7 @@ impl Follower<'_> {
     }
 
     /// Looks, and looks again at every change, until the node is lost.
-    async fn stay(&self, look: &OnceCell<Look>) -> Result<Infallible> {
+    async fn stay(&self, session: &OnceCell<AgentSession>) -> Result<Infallible> {
         let engine = self.context.reconnect(self.node).await?;
         let (info, about) = futures_util::try_join!(engine.runtime.info(), engine.runtime.about())?;
         let name = gather::name_of(self.target, self.node, &info);
@@ -163,8 +163,9 @@ impl Follower<'_> {
         let mut containers = engine.runtime.listing().await?.inspected().await?;
         let mut kept = None;
         if self.depth.probe {
-            let look = look.get_or_init(|| engine.agent.begin_look());
-            match look.keep(borrowable(containers.facts())).await {
+            let images = engine.agent.candidates(containers.facts());
+            let session = session.get_or_init(|| engine.agent.session(images));
+            match NodeProbe::start(session).await {
                 Ok(probe) => kept = Some(probe),
                 Err(error) => gather::tell_blind(self.context, &name, &error),
             }

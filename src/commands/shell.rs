@@ -3,18 +3,14 @@
 
 use std::io::IsTerminal as _;
 
-use tokio::time::timeout;
-
 use crate::command_line;
 use crate::commands::attended::{self, before};
+use crate::commands::detach::Keys;
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
-use crate::engine::docker::carrier::{Source, UNDO_PATIENCE};
-use crate::engine::docker::confinement::Power;
-use crate::engine::docker::helper::{Beside, Helper};
-use crate::engine::docker::probe_images::ProbeImages;
-use crate::engine::exec::Exec;
-use crate::error::{Error, Result};
+use crate::engine::agent::AgentSession;
+use crate::engine::job::{Job, Joins, Power, Program, ProgramImages};
+use crate::error::{Error, Kind, Result};
 use crate::pod::{Container, Pod, is_up};
 
 /// Open a shell beside a container, with tools that it lacks
@@ -77,46 +73,24 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             )),
         ));
     }
-    let run = format!("{:x}", jiff::Timestamp::now().as_nanosecond());
-    let session = Session {
+    let tools = tools(&args, &engine).await.map_err(before)?;
+    let session = engine.agent.session(tools.images.clone());
+    let shell = Shell {
         context,
-        engine: &engine,
+        session: &session,
         container,
-        beside: Beside {
-            network: network(&pod, container),
-            target: &container.id,
-            run: &run,
+        joins: Joins::Beside {
+            network: network(&pod, container).to_owned(),
+            processes: container.id.clone(),
         },
+        power: tools.power,
     };
-    let tools = session.tools(&args).await.map_err(before)?;
-    let clean = async {
-        // an engine that is lost has told its reason already
-        let _lost = timeout(UNDO_PATIENCE, engine.agent.forget_run(&run)).await;
-        if let Tools::Own(images) = &tools {
-            let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
-        }
+    let work = async {
+        let job = shell.job(&args, &tools).await.map_err(before)?;
+        shell.attend(job).await
     };
-    let helper = context
-        .or_undo(Box::pin(session.start(&tools)), clean)
-        .await
-        .map_err(before)?;
-    let outcome = {
-        let clean = async {
-            let _lost = timeout(UNDO_PATIENCE, engine.agent.forget_run(&run)).await;
-            if let Tools::Own(images) = &tools {
-                let _lost = timeout(UNDO_PATIENCE, images.forget()).await;
-            }
-        };
-        let work = Box::pin(session.attend(&args, &helper, &tools));
-        context.or_undo(work, clean).await
-    };
-    if outcome.is_ok() {
-        engine.docker()?.remove(&helper.id).await?;
-        if let Tools::Own(images) = &tools {
-            images.forget().await?;
-        }
-    }
-    outcome
+    context.or_undo(Box::pin(work), session.cleanup()).await?;
+    session.finish().await
 }
 
 /// The container whose network the helper joins: the container's own, so that it sees what that one
@@ -129,92 +103,84 @@ fn network<'p>(pod: &'p Pod, container: &'p Container) -> &'p str {
     }
 }
 
-/// The tools of a helper.
-enum Tools {
-    /// devnet's own program, from one of these images.
-    Own(Box<ProbeImages>),
-    /// An image that the person named.
-    Of(String, Power),
+/// The tools of a shell.
+struct Tools {
+    /// The image that the person named; else they are devnet's own.
+    image: Option<String>,
+    images: ProgramImages,
+    power: Power,
+}
+
+/// What the person asked for. Another's program gets no power that was not lent it by name.
+async fn tools(args: &Args, engine: &Engine) -> Result<Tools> {
+    let image = match args.image.as_deref() {
+        None | Some("none") => {
+            let facts = engine.runtime.containers().await?;
+            return Ok(Tools {
+                image: None,
+                images: engine.agent.candidates(&facts),
+                power: Power::Tools,
+            });
+        }
+        Some(image) => image.to_owned(),
+    };
+    match engine.images.image(&image).await {
+        Ok(_there) => {}
+        Err(error) if error.kind() == Kind::NotFound => {
+            return Err(
+                Error::not_found(format!("the node has no image `{image}`")).hint(format!(
+                    "nothing is pulled: `{}` brings it",
+                    command_line::with("devnet load", [&image])
+                )),
+            );
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Tools {
+        images: ProgramImages::Only(image.clone()),
+        image: Some(image),
+        power: if args.lend_ptrace {
+            Power::Lent
+        } else {
+            Power::None
+        },
+    })
 }
 
 /// A shell beside a container.
-struct Session<'a> {
+struct Shell<'a> {
     context: &'a Context,
-    engine: &'a Engine,
+    session: &'a AgentSession,
     container: &'a Container,
-    beside: Beside<'a>,
+    joins: Joins,
+    power: Power,
 }
 
-impl Session<'_> {
-    /// What the person asked for. Another's program gets no power that was not lent it by name.
-    async fn tools(&self, args: &Args) -> Result<Tools> {
-        match args.image.as_deref() {
-            None | Some("none") => {
-                let facts = self.engine.runtime.containers().await?;
-                Ok(Tools::Own(Box::new(
-                    self.engine.agent.probe_images(&facts).await?,
-                )))
-            }
-            Some(image) if !self.engine.docker()?.has_image(image).await? => Err(Error::not_found(
-                format!("the node has no image `{image}`"),
-            )
-            .hint(format!(
-                "nothing is pulled: `{}` brings it",
-                command_line::with("devnet load", [image])
-            ))),
-            Some(image) if args.lend_ptrace => Ok(Tools::Of(image.to_owned(), Power::Lent)),
-            Some(image) => Ok(Tools::Of(image.to_owned(), Power::None)),
-        }
+impl Shell<'_> {
+    /// A job of the probe's beside the container.
+    fn probe(&self, words: Vec<String>) -> Job {
+        Job::probe(words, self.joins.clone(), self.power)
     }
 
-    async fn start(&self, tools: &Tools) -> Result<Helper> {
-        match tools {
-            Tools::Own(images) => {
-                let start = async |source: &Source| {
-                    self.engine
-                        .agent
-                        .start_helper(source, self.beside, Power::Tools)
-                        .await
-                };
-                images.first_that_starts(start).await
-            }
-            Tools::Of(image, power) => {
-                let source = Source::Borrowed(image.clone());
-                self.engine
-                    .agent
-                    .start_helper(&source, self.beside, *power)
-                    .await
-            }
-        }
-    }
-
-    /// The container's root as the helper sees it.
-    async fn root(&self, helper: &Helper) -> Result<String> {
-        let mut find = helper.program.clone();
-        find.extend(["first-of".to_owned(), self.container.id.clone()]);
-        let first = self.engine.runtime.said_by(&helper.id, find).await?;
+    /// The container's root as it is seen from beside it.
+    async fn root(&self) -> Result<String> {
+        let words = vec!["first-of".to_owned(), self.container.id.clone()];
+        let first = self.session.output(self.probe(words)).await?;
         Ok(format!("/proc/{}/root", first.trim()))
     }
 
-    /// The command to run in the helper, and the container's root where it is seen there.
-    async fn command(
-        &self,
-        args: &Args,
-        helper: &Helper,
-        tools: &Tools,
-    ) -> Result<(Vec<String>, Option<String>)> {
-        let (image, power) = match tools {
-            Tools::Own(_) => {
-                let root = self.root(helper).await?;
-                let mut command = helper.program.clone();
-                command.extend(["shell".to_owned(), root.clone()]);
-                command.extend(args.command.iter().cloned());
-                return Ok((command, Some(root)));
-            }
-            Tools::Of(image, power) => (image, *power),
+    /// The program to run, and the container's root where that is seen.
+    async fn program(&self, args: &Args, tools: &Tools) -> Result<(Program, Option<String>)> {
+        let Some(image) = &tools.image else {
+            let root = self.root().await?;
+            let mut words = vec!["shell".to_owned(), root.clone()];
+            words.extend(args.command.iter().cloned());
+            return Ok((Program::Probe(words), Some(root)));
         };
         let command = if args.command.is_empty() {
-            let shell = attended::best_shell(self.engine, &helper.id).await;
+            let beside = self.probe(Vec::new());
+            let has_file = async |path: &str| self.session.has_file(&beside, path).await;
+            let shell = attended::best_shell(has_file).await?;
             shell.ok_or_else(|| {
                 Error::failed(format!("image `{image}` brings no shell"))
                     .hint("another `--image`, or none for devnet's own tools")
@@ -223,21 +189,21 @@ impl Session<'_> {
             args.command.clone()
         };
         let of = &self.container.name;
-        if power == Power::None {
+        if self.power == Power::None {
             self.context.ui.note(&format!(
                 "tools of `{image}`, without power: the files of `{of}` are not seen (`--lend-ptrace` lends what that takes)"
             ));
-            return Ok((command, None));
+            return Ok((Program::OfImage(command), None));
         }
         self.context.ui.note(&format!(
             "tools of `{image}`, lent the power to trace the processes of `{of}` and to read its files, under $ROOT"
         ));
-        Ok((helper.confined(command), Some(self.root(helper).await?)))
+        Ok((Program::OfImage(command), Some(self.root().await?)))
     }
 
-    /// Runs the shell or the command in the helper, to its end.
-    async fn attend(&self, args: &Args, helper: &Helper, tools: &Tools) -> Result<()> {
-        let (command, root) = self.command(args, helper, tools).await.map_err(before)?;
+    /// The shell, or the command, as a job.
+    async fn job(&self, args: &Args, tools: &Tools) -> Result<Job> {
+        let (program, root) = self.program(args, tools).await?;
         let is_shell = args.command.is_empty();
         let terminal = std::io::stdin().is_terminal();
         let tty = terminal && (args.tty || is_shell);
@@ -251,13 +217,21 @@ impl Session<'_> {
         if tty && let Some(term) = term.ok().flatten() {
             env.push(format!("TERM={term}"));
         }
-        let exec = Exec {
-            command,
-            stdin: args.stdin || is_shell,
+        Ok(Job {
+            program,
+            joins: self.joins.clone(),
+            power: self.power,
+            input: args.stdin || is_shell,
             tty,
             env,
-            ..Exec::default()
-        };
-        attended::command(self.context, self.engine, &helper.id, exec).await
+        })
+    }
+
+    /// Runs the shell or the command to its end.
+    async fn attend(&self, job: Job) -> Result<()> {
+        let stdin = job.input;
+        let keys = job.tty.then(|| Keys::new(None));
+        let started = self.session.spawn(job).await;
+        attended::carry(self.context, started.map_err(before)?, stdin, keys).await
     }
 }

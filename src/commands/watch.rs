@@ -12,7 +12,7 @@ use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::commands::invocation::{Context, gather};
 use crate::commands::pods::style;
 use crate::engine::Engine;
-use crate::engine::docker::carrier::borrowable;
+use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
 use crate::pod::{self, ContainerFacts, Event, Happening, Lives, Lone, Node, Pod, Selector, What};
@@ -441,10 +441,11 @@ impl Watch<'_> {
     /// Asks the node's kernel; whether it answered.
     async fn look(&self, seen: &mut Seen) -> bool {
         let facts = seen.facts();
-        let look = seen.engine.agent.begin_look();
+        let agent = &seen.engine.agent;
+        let session = agent.session(agent.candidates(&facts));
         // Ctrl-C may come while the probe's container is there
-        let work = look.once(borrowable(&facts), async {});
-        let view = self.context.or_undo(work, look.forget()).await;
+        let work = NodeProbe::look_once(&session, async {});
+        let view = self.context.or_undo(work, session.cleanup()).await;
         match view.and_then(|text| View::parse(&text)) {
             Ok(view) => {
                 let mut node = Node::default();

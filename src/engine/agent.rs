@@ -1,29 +1,35 @@
-//! The agent runs devnet's own program, the probe, in a node.
+//! The agent of a node: it runs devnet's own programs there.
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::carrier::Source;
-use crate::engine::docker::confinement::Power;
-use crate::engine::docker::helper::{Beside, Helper};
+use crate::engine::docker::agent as docker;
 use crate::engine::docker::leftovers::Leftovers;
-use crate::engine::docker::probe_images::ProbeImages;
-use crate::engine::docker::snap::Look;
+use crate::engine::job::{Job, ProgramImages};
+use crate::engine::probe_answer::{ProbeAnswer, in_time};
+use crate::engine::process::Process;
 use crate::error::Result;
 use crate::pod::ContainerFacts;
 
-/// The way in which devnet's probe runs in a node.
+/// The way in which devnet's programs run in a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Agent {
+    /// In containers.
     Docker(Docker),
 }
 
 impl Agent {
-    /// Where the probe's program can come from on this node, with the least that stays there.
-    ///
-    /// # Errors
-    /// When this devnet carries no probe for the node.
-    pub(crate) async fn probe_images(&self, facts: &[ContainerFacts]) -> Result<ProbeImages> {
+    /// Opens a session for one command's jobs; nothing is asked or made yet.
+    pub(crate) fn session(&self, images: ProgramImages) -> AgentSession {
         match self {
-            Self::Docker(docker) => docker.probe_images(facts).await,
+            Self::Docker(docker) => {
+                AgentSession::Docker(docker::Session::new(docker.clone(), images))
+            }
+        }
+    }
+
+    /// The images from which devnet's own program can run, where these containers are in the node.
+    pub(crate) fn candidates(&self, facts: &[ContainerFacts]) -> ProgramImages {
+        match self {
+            Self::Docker(_) => ProgramImages::AnyOf(docker::images::candidates(facts)),
         }
     }
 
@@ -31,7 +37,7 @@ impl Agent {
     /// now. The lab's are not among them.
     ///
     /// # Errors
-    /// When the engine can't be asked.
+    /// When the node can't be asked.
     pub(crate) async fn leftovers(&self) -> Result<Leftovers> {
         match self {
             Self::Docker(docker) => docker.leftovers().await,
@@ -45,61 +51,63 @@ impl Agent {
             Self::Docker(docker) => docker.sweep_abandoned().await,
         }
     }
+}
 
-    /// Asks from inside the network of a container (`bin/devnet-probe/connect.rs` says what can be asked) and
-    /// gives the answers, a line each.
+/// The jobs of one command in one node. Whoever gives up on it calls `cleanup`, else `finish`.
+pub(crate) enum AgentSession {
+    Docker(docker::Session),
+}
+
+impl AgentSession {
+    /// Starts a job.
     ///
     /// # Errors
-    /// When the engine refuses, as it does when that container has ended.
-    pub(crate) async fn ask_inside(
-        &self,
-        images: &ProbeImages,
-        container: &str,
-        run: &str,
-        questions: &[String],
-    ) -> Result<String> {
+    /// When this devnet carries no program for the node, or the node does not let it run; under the
+    /// codes of `exec` for a command of an image.
+    pub(crate) async fn spawn(&self, job: Job) -> Result<Process> {
         match self {
-            Self::Docker(docker) => docker.ask_inside(images, container, run, questions).await,
+            Self::Docker(session) => Box::pin(session.spawn(job)).await.map(Process::from),
         }
     }
 
-    /// Removes the containers of an interrupted run.
-    pub(crate) async fn forget_run(&self, run: &str) -> Result<()> {
-        match self {
-            Self::Docker(docker) => docker.forget_run(run).await,
-        }
-    }
-
-    /// Prepares a look at the node; nothing is asked or made yet.
-    pub(crate) fn begin_look(&self) -> Look {
-        match self {
-            Self::Docker(docker) => docker.begin_look(),
-        }
-    }
-
-    /// Makes a helper and starts it.
+    /// Runs a job of the probe to its end, and gives what it printed.
     ///
     /// # Errors
-    /// When the engine refuses, lacks the image, or does not confine what it gives power to.
-    pub(crate) async fn start_helper(
-        &self,
-        source: &Source,
-        beside: Beside<'_>,
-        power: Power,
-    ) -> Result<Helper> {
+    /// As `spawn`; when it says nothing, or does not end in time.
+    pub(crate) async fn output(&self, job: Job) -> Result<String> {
+        let mut process = self.spawn(job).await?;
+        in_time(async {
+            let mut answer = ProbeAnswer::default();
+            answer.until_the_end(&mut process.output).await?;
+            answer.text()
+        })
+        .await
+    }
+
+    /// Whether a program is there for a job of this kind.
+    ///
+    /// # Errors
+    /// As `spawn`.
+    pub(crate) async fn has_file(&self, job: &Job, path: &str) -> Result<bool> {
         match self {
-            Self::Docker(docker) => docker.start_helper(source, beside, power).await,
+            Self::Docker(session) => Box::pin(session.has_file(job, path)).await,
         }
     }
 
-    /// Makes sure that the engine has the image with the probe, and gives its ID. Its label
-    /// `dev.devnet.role` is how it is found and removed again.
+    /// Ends the session after its jobs: takes away what does not go with them.
     ///
     /// # Errors
-    /// When this devnet carries no probe for the engine's architecture, or the engine refuses it.
-    pub(crate) async fn probe_image(&self) -> Result<String> {
+    /// When the node does not remove it.
+    pub(crate) async fn finish(&self) -> Result<()> {
         match self {
-            Self::Docker(docker) => docker.probe_image().await,
+            Self::Docker(session) => session.finish().await,
+        }
+    }
+
+    /// Takes away whatever was made, to the end; from a node that hangs as far as can be.
+    pub(crate) async fn cleanup(&self) {
+        match self {
+            Self::Docker(session) => Box::pin(session.cleanup()).await,
         }
     }
 }

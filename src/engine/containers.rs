@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::engine::docker::pods as docker;
+use crate::engine::job::ProgramImages;
 use crate::error::Result;
 use crate::pod::ContainerFacts;
 
@@ -13,10 +14,10 @@ pub(crate) enum Listing {
 }
 
 impl Listing {
-    /// Images of these containers, in which the probe can run.
-    pub(crate) fn borrowable(&self) -> Vec<String> {
+    /// The images from which devnet's own program can run beside them.
+    pub(crate) fn candidates(&self) -> ProgramImages {
         match self {
-            Self::Docker(listing) => listing.borrowable(),
+            Self::Docker(listing) => ProgramImages::AnyOf(listing.candidates()),
         }
     }
 

@@ -1,12 +1,6 @@
-//! A command in a container: what is to run, its streams, and how it ended.
-
-use std::pin::Pin;
+//! A command in a container: what is to run, what it writes, and how it ended.
 
 use bytes::Bytes;
-use futures_util::stream::Stream;
-use tokio::io::AsyncWrite;
-
-use crate::error::Result;
 
 /// A command to run in a container.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +21,6 @@ pub(crate) enum Output {
     Stderr(Bytes),
     /// With a terminal, all there is.
     Stdout(Bytes),
-}
-
-/// A command that runs in a container.
-pub(crate) struct Running {
-    pub(crate) id: String,
-    pub(crate) output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
-    pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
 /// How a command in a container ended.

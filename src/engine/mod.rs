@@ -12,8 +12,12 @@ pub(crate) mod containers;
 pub(crate) mod docker;
 pub(crate) mod exec;
 pub(crate) mod images;
+pub(crate) mod job;
 pub(crate) mod layer_store;
 pub(crate) mod log_range;
+pub(crate) mod node_probe;
+mod probe_answer;
+pub(crate) mod process;
 pub(crate) mod runtime;
 
 use crate::docker_env::endpoint::Endpoint;

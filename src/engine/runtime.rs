@@ -10,8 +10,9 @@ use crate::engine::about::{About, Info};
 use crate::engine::containers::Listing;
 use crate::engine::docker::Docker;
 use crate::engine::docker::events::Happenings;
-use crate::engine::exec::{Ended, Exec, Output, Running};
+use crate::engine::exec::{Exec, Output};
 use crate::engine::log_range::LogRange;
+use crate::engine::process::Process;
 use crate::error::Result;
 use crate::pod::{ContainerFacts, Pod};
 
@@ -26,23 +27,9 @@ impl Runtime {
     ///
     /// # Errors
     /// Under code 125, or as docker has it 126 (it can't be run) and 127 (it is not there).
-    pub(crate) async fn exec(&self, container: &str, exec: Exec) -> Result<Running> {
+    pub(crate) async fn exec(&self, container: &str, exec: Exec) -> Result<Process> {
         match self {
-            Self::Docker(docker) => docker.exec(container, exec).await,
-        }
-    }
-
-    /// How a command in a container ended; `Detached` when it still runs.
-    pub(crate) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
-        match self {
-            Self::Docker(docker) => docker.exec_ended(container, id).await,
-        }
-    }
-
-    /// Tells a command's terminal its size.
-    pub(crate) async fn exec_resize(&self, id: &str, columns: u16, rows: u16) -> Result<()> {
-        match self {
-            Self::Docker(docker) => docker.exec_resize(id, columns, rows).await,
+            Self::Docker(docker) => docker.exec(container, exec).await.map(Process::from),
         }
     }
 
@@ -120,16 +107,6 @@ impl Runtime {
     pub(crate) async fn clock(&self) -> Option<jiff::Timestamp> {
         match self {
             Self::Docker(docker) => docker.clock().await,
-        }
-    }
-
-    /// Runs a command in a container to its end, and gives what it printed.
-    ///
-    /// # Errors
-    /// When it can't be run.
-    pub(crate) async fn said_by(&self, container: &str, command: Vec<String>) -> Result<String> {
-        match self {
-            Self::Docker(docker) => docker.said_by(container, command).await,
         }
     }
 

@@ -39,5 +39,3 @@ pub(crate) const READER: &str = "store-reader";
 pub(crate) const PROBE_IMAGE: &str = "probe-image";
 /// The same, brought for one look.
 pub(crate) const LOOK_IMAGE: &str = "look-image";
-/// Whose run a container belongs to; how an interrupted one finds its own again.
-pub(crate) const RUN: &str = "dev.devnet.run";

@@ -241,7 +241,7 @@ fn of_a_lab_container_only_what_its_maker_wrote_is_believed() {
     let image = labels(&[
         (label::POD_SPEC, evil),
         (label::ADDRESS, "10.0.0.9"),
-        (label::RUN, "1"),
+        ("dev.devnet.run", "1"),
         (label::NAME, "devnet_POD_web_default_1"),
         (label::CONTAINER_NAME, "app"),
         ("com.example", "kept"),
@@ -256,7 +256,7 @@ fn of_a_lab_container_only_what_its_maker_wrote_is_believed() {
     let own = proved(&facts, Some(&image)).unwrap();
     assert_eq!(own.get(label::POD_SPEC), None);
     assert_eq!(own.get(label::ADDRESS), None);
-    assert_eq!(own.get(label::RUN), None);
+    assert_eq!(own.get("dev.devnet.run"), None);
     // equal by chance: the maker always writes it
     assert_eq!(own[label::CONTAINER_NAME], "app");
     assert_eq!(own["com.example"], "kept");

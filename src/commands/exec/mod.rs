@@ -6,6 +6,7 @@ use std::io::IsTerminal as _;
 
 use crate::command_line;
 use crate::commands::attended::{self, before};
+use crate::commands::detach::Keys;
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::exec::Exec;
@@ -119,7 +120,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         env,
         detach_keys: args.detach_keys,
     };
-    attended::command(context, &engine, &container.id, exec).await
+    let keys = tty.then(|| Keys::new(exec.detach_keys.as_deref()));
+    let started = engine.runtime.exec(&container.id, exec).await;
+    attended::carry(context, started.map_err(before)?, stdin, keys).await
 }
 
 /// The variables that the command is given. A pipe among the files is waited for beside the loop
@@ -135,8 +138,9 @@ async fn variables(args: &Args, environment: &Environment) -> Result<Vec<String>
 
 /// The best shell that a container has.
 async fn shell(engine: &Engine, container: &Container) -> Result<Vec<String>> {
-    attended::best_shell(engine, &container.id)
-        .await
+    let has_file = async |path: &str| Ok(engine.runtime.has_file(&container.id, path).await);
+    attended::best_shell(has_file)
+        .await?
         .ok_or_else(|| {
             Error::failed(format!(
                 "container `{}` has no shell: its image `{}` brings none",

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::remember::{recall, remember, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
+use crate::engine::node_probe::NodeProbe;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, Neighbours, View};
@@ -209,7 +210,7 @@ pub(crate) struct Seen {
 async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
     let engine = context.connect(node).await?;
     let listing = engine.runtime.listing().await?;
-    let borrowable = listing.borrowable();
+    let images = listing.candidates();
     // the probe is made meanwhile, and looks when all is told: it must see what the engine tells of
     let (told, all_told) = oneshot::channel::<()>();
     let engine_told = async {
@@ -225,11 +226,11 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
         if !depth.probe {
             return Ok(None);
         }
-        let look = engine.agent.begin_look();
-        let work = look.once(borrowable, async {
+        let session = engine.agent.session(images);
+        let work = NodeProbe::look_once(&session, async {
             let _all_told = all_told.await;
         });
-        let answer = context.or_undo(work, look.forget()).await;
+        let answer = context.or_undo(work, session.cleanup()).await;
         match answer.and_then(|text| View::parse(&text)) {
             Err(error) if error.kind() == Kind::Interrupted => Err(error),
             seen => Ok(Some(seen)),

@@ -41,7 +41,7 @@ async fn take(engine: &Engine) -> Result<String> {
     let mut others: Option<(String, Instant)> = None;
     let mut strange = 0;
     loop {
-        let probe = engine.agent.probe_image().await?;
+        let probe = engine.docker()?.probe_image().await?;
         let error = match engine
             .docker()?
             .create(&plan::lock(&probe, &owner::mark(), token()))

@@ -37,7 +37,7 @@ impl<'e> Stage<'e> {
     /// Sees to the network and the image; `pods` are those that are there already.
     pub(super) async fn ready(engine: &'e Engine, pods: &[LabPod]) -> Result<Self> {
         // the lock under which a network is made needs the image
-        let probe = engine.agent.probe_image().await?;
+        let probe = engine.docker()?.probe_image().await?;
         let (info, network) = futures_util::try_join!(engine.runtime.info(), network(engine))?;
         let mut addresses = network;
         addresses.taken.extend(member::addresses(pods));
@@ -185,7 +185,7 @@ impl<'e> Stage<'e> {
                 // another devnet took the last pod down, and the image with it
                 Err(error) if error.kind() == Kind::NotFound && tries > 0 => {
                     tries -= 1;
-                    Box::pin(self.engine.agent.probe_image()).await?;
+                    Box::pin(self.engine.docker()?.probe_image()).await?;
                     continue;
                 }
                 Err(error) => return Err(someone_elses(pod, error)),

@@ -4,7 +4,7 @@
 use bollard::models::HostConfig;
 
 use crate::engine::docker::Docker;
-use crate::error::Error;
+use crate::engine::job::Power;
 
 /// An allow list: nothing by which a process reads past what the kernel shows it, enters another
 /// namespace, mounts, or reaches the kernel's own workings.
@@ -13,29 +13,14 @@ const PROFILE: &str = include_str!("../../../templates/helper-seccomp.json");
 /// What a debugger does with another process, beside what `/proc` gives it.
 const TRACING: [&str; 3] = ["ptrace", "process_vm_readv", "process_vm_writev"];
 
-/// The power that a helper needs beyond its profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Power {
-    /// None: whatever the image holds may run.
-    None,
-    /// To look at processes, for devnet's own program alone.
-    Look,
-    /// The same, and to take a container's root for its own.
-    Tools,
-    /// To look at processes and to trace them, for an image that the person named.
-    Lent,
-}
-
-impl Power {
-    fn capabilities(self) -> Vec<String> {
-        let names: &[&str] = match self {
-            Self::None => &[],
-            // the links in /proc/PID/ns and /proc/PID/root, and those in /proc/PID/fd of other users
-            Self::Look | Self::Lent => &["SYS_PTRACE", "DAC_READ_SEARCH"],
-            Self::Tools => &["SYS_PTRACE", "DAC_READ_SEARCH", "SYS_CHROOT"],
-        };
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
+fn capabilities(power: Power) -> Vec<String> {
+    let names: &[&str] = match power {
+        Power::None => &[],
+        // the links in /proc/PID/ns and /proc/PID/root, and those in /proc/PID/fd of other users
+        Power::Look | Power::Lent => &["SYS_PTRACE", "DAC_READ_SEARCH"],
+        Power::Tools => &["SYS_PTRACE", "DAC_READ_SEARCH", "SYS_CHROOT"],
+    };
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 impl Docker {
@@ -51,7 +36,7 @@ impl Docker {
             options.push(format!("seccomp={}", profile(power)));
         }
         HostConfig {
-            cap_add: Some(power.capabilities()),
+            cap_add: Some(capabilities(power)),
             security_opt: Some(options),
             ..host
         }
@@ -72,20 +57,6 @@ impl Docker {
         };
         words.iter().map(|word| (*word).to_owned()).collect()
     }
-}
-
-/// The same failure with what to do where its reason is that the profile is not in force.
-pub(super) fn unconfined(error: Error) -> Error {
-    let about_seccomp = std::iter::once(error.to_string())
-        .chain(error.causes())
-        .any(|text| text.contains("seccomp"));
-    if !about_seccomp {
-        return error;
-    }
-    error.hint(
-        "devnet lends capabilities only under its seccomp profile: the engine and its kernel must know \
-         seccomp (`docker info` names it under Security Options)",
-    )
 }
 
 /// The profile in one line, for `SecurityOpt`.

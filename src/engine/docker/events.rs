@@ -8,8 +8,8 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::carrier::LOOK;
 use crate::error::Result;
+use crate::lab::label::LOOK;
 use crate::lab::label::{NAME, ROLE};
 use crate::lab::owned;
 use crate::pod::Happening;

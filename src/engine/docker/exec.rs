@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bollard::exec::ResizeExecOptions;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::WaitContainerOptionsBuilder;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::engine::docker::Docker;
-use crate::engine::exec::{Ended, Exec, Running};
+use crate::engine::docker::process::{Control, Running};
+use crate::engine::exec::{Ended, Exec};
 use crate::error::{Kind, Result};
 
 impl Docker {
@@ -52,17 +52,22 @@ impl Docker {
         let lost = self.clone();
         let output = attached.output;
         let output = output.map(move |piece| piece.map_err(|error| lost.failed("exec", error)));
+        let control = Control {
+            docker: self.clone(),
+            container: container.to_owned(),
+            exec: Some(id),
+        };
         let (waits, container) = (self.clone(), container.to_owned());
         let gone = async move { waits.until_not_running(&container).await };
         Ok(Running {
-            id,
             output: Box::pin(until_silent_after(gone, output)),
             input: attached.input,
+            control,
         })
     }
 
     /// How a command in a container ended; `Detached` when it still runs.
-    pub(in crate::engine) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
+    pub(super) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
         let state = match self.api.inspect_exec(id).await {
             Ok(state) => state,
             // removed, and all that was known of its commands with it
@@ -77,25 +82,6 @@ impl Docker {
             (Some(true), _) => Ended::Detached,
             (_, code) => Ended::With(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         })
-    }
-
-    /// Tells a command's terminal its size.
-    pub(in crate::engine) async fn exec_resize(
-        &self,
-        id: &str,
-        columns: u16,
-        rows: u16,
-    ) -> Result<()> {
-        self.api
-            .resize_exec(
-                id,
-                ResizeExecOptions {
-                    height: rows,
-                    width: columns,
-                },
-            )
-            .await
-            .map_err(|error| self.failed("exec", error))
     }
 
     /// Whether a file (or a link) is in a container's file system, running or not.
@@ -136,7 +122,7 @@ impl Docker {
     }
 
     /// Whether a container is there and runs.
-    async fn runs(&self, container: &str) -> Result<bool> {
+    pub(super) async fn runs(&self, container: &str) -> Result<bool> {
         match self.api.inspect_container(container, None).await {
             Ok(found) => Ok(found.state.and_then(|state| state.running) == Some(true)),
             Err(bollard::errors::Error::DockerResponseServerError {

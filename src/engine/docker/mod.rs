@@ -1,29 +1,26 @@
 //! The Docker Engine API through bollard, over our own transport: connecting, and what an engine
 //! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
 
+pub(crate) mod agent;
 mod attached;
 mod build;
-pub(crate) mod carrier;
-pub(crate) mod confinement;
+mod confinement;
 mod containers;
 mod door;
 pub(crate) mod events;
-pub(crate) mod exec;
+mod exec;
 mod frames;
-pub(crate) mod helper;
-pub(crate) mod images;
-pub(crate) mod inventory;
+mod images;
+mod inventory;
 pub(crate) mod leftovers;
-pub(crate) mod logs;
+mod logs;
 mod networks;
 mod own;
 pub(crate) mod pods;
 mod probe;
-pub(crate) mod probe_images;
-mod reach;
-pub(crate) mod snap;
+pub(crate) mod process;
 mod states;
-pub(crate) mod store;
+mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

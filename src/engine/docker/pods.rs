@@ -10,7 +10,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::carrier::{KIND, Lender, images_to_borrow, is_sandbox};
+use crate::engine::docker::agent::images::{Candidate, KIND, candidate_images, is_sandbox};
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Pod, Published};
 
@@ -130,10 +130,10 @@ pub(crate) struct Listing {
 
 impl Listing {
     /// Images of these containers, in which the probe can run.
-    pub(in crate::engine) fn borrowable(&self) -> Vec<String> {
-        images_to_borrow(self.listed.iter().map(|one| {
+    pub(in crate::engine) fn candidates(&self) -> Vec<String> {
+        candidate_images(self.listed.iter().map(|one| {
             let kind = one.labels.as_ref().and_then(|labels| labels.get(KIND));
-            Lender {
+            Candidate {
                 image: one.image_id.as_deref(),
                 is_sandbox: is_sandbox(kind.map(String::as_str)),
                 up: crate::pod::is_up(&state(one)),

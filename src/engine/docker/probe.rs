@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 use futures_util::TryStreamExt as _;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::carrier::in_time;
+use crate::engine::probe_answer::in_time;
 use crate::error::{Error, Kind, Result};
 use crate::probe::carried;
 use crate::probe::image::{PROGRAM, ProbeImage};
@@ -21,7 +21,7 @@ impl Docker {
     ///
     /// # Errors
     /// When this devnet carries no probe for the engine's architecture, or the engine refuses it.
-    pub(in crate::engine) async fn probe_image(&self) -> Result<String> {
+    pub(crate) async fn probe_image(&self) -> Result<String> {
         let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let image = ProbeImage::new(&program, &architecture)

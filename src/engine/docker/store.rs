@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::carrier::powerless;
+use crate::engine::docker::agent::container::powerless;
 use crate::engine::layer_store::{LayerStore, Reading};
 use crate::error::{Error, Result};
 use crate::host::owner;

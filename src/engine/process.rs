@@ -1,0 +1,55 @@
+//! A program that runs in a node or in a container there, with its streams.
+
+use std::pin::Pin;
+
+use futures_util::stream::Stream;
+use tokio::io::AsyncWrite;
+
+use crate::engine::docker::process as docker;
+use crate::engine::exec::{Ended, Output};
+use crate::error::Result;
+
+/// A program that runs.
+pub(crate) struct Process {
+    /// What it writes, until it ends.
+    pub(crate) output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
+    pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
+    pub(crate) control: Control,
+}
+
+/// The handle to a program that runs, apart from its streams.
+pub(crate) enum Control {
+    Docker(docker::Control),
+}
+
+impl Control {
+    /// Tells the program's terminal its size.
+    ///
+    /// # Errors
+    /// Also when it has just ended, and has no terminal any more.
+    pub(crate) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
+        match self {
+            Self::Docker(control) => control.resize(columns, rows).await,
+        }
+    }
+
+    /// How the program ended; `Detached` when it still runs.
+    ///
+    /// # Errors
+    /// When the node does not tell.
+    pub(crate) async fn ended(&self) -> Result<Ended> {
+        match self {
+            Self::Docker(control) => control.ended().await,
+        }
+    }
+}
+
+impl From<docker::Running> for Process {
+    fn from(running: docker::Running) -> Self {
+        Self {
+            output: running.output,
+            input: running.input,
+            control: Control::Docker(running.control),
+        }
+    }
+}
