@@ -483,7 +483,13 @@ fn a_check_that_is_stopped_leaves_nothing_and_its_probes_have_no_power() {
         ],
     );
     let probes = |states: &[&str]| -> Vec<String> {
-        let mut all = vec!["ps", "-aq", "--no-trunc", "-f", "label=dev.devnet.role=probe"];
+        let mut all = vec![
+            "ps",
+            "-aq",
+            "--no-trunc",
+            "-f",
+            "label=dev.devnet.role=probe",
+        ];
         for state in states {
             all.extend(["-f", state]);
         }
