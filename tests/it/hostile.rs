@@ -165,11 +165,9 @@ const HARMS: &[Harm] = &[
         path: "/json",
         deed: || {
             let first = with(json_head(), b"{\"NetworkSettings\":{\"Ports\":{\"0\":[]");
-            let mut ports = String::new();
-            for port in 0..9999 {
-                ports.push_str(&format!(",\"{port}\":[{{}}]"));
-            }
-            Deed::Repeat(first, ports.into_bytes(), 1000)
+            let port = |port: u32| format!(",\"{port}\":[{{}}]");
+            let ports: Vec<String> = (0..9999).map(port).collect();
+            Deed::Repeat(first, ports.concat().into_bytes(), 1000)
         },
         says: "larger than devnet reads",
     },
