@@ -342,7 +342,7 @@ fn ports_by_the_thousand_are_read_and_take_no_more_memory_either() {
                 one["Ports"] = (16384..32769).map(port).collect();
                 one
             };
-            Value::from_iter((0..8).map(container)).to_string()
+            (0..8).map(container).collect::<Value>().to_string()
         } else {
             let id = path.strip_prefix("/containers/")?.strip_suffix("/json")?;
             with_ports(id, kind(id), 16385, 2000).to_string()
