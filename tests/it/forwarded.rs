@@ -239,9 +239,7 @@ fn a_node_that_was_stopped_does_not_hide_the_others_and_is_found_again() {
 
     // who stays looks for it again: its ports are others each time that it starts
     let mut watch = sandbox
-        .command("timeout")
-        .args(["-s", "INT", "60", env!("CARGO_BIN_EXE_devnet")])
-        .args(["-p", "halved", "watch"])
+        .devnet_command(&["-p", "halved", "watch"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

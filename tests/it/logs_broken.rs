@@ -12,12 +12,10 @@ use crate::support::kubelet::Kubelet;
 use crate::support::proxy::Proxy;
 use crate::support::{Output, Sandbox, docker, ground, until};
 
-/// `devnet logs` that runs on; `timeout` tells when nothing comes.
+/// `devnet logs` that runs on; when nothing comes, the limit of every program ends it.
 fn follow(sandbox: &Sandbox, host: &str, more: &[&str]) -> (Child, BufReader<ChildStdout>) {
     let mut child = sandbox
-        .command("timeout")
-        .args(["60", env!("CARGO_BIN_EXE_devnet"), "-H", host, "logs"])
-        .args(more)
+        .devnet_command(&[&["-H", host, "logs"], more].concat())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

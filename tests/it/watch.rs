@@ -20,11 +20,9 @@ struct Watch {
 impl Watch {
     /// Gives it back when it has begun to watch.
     fn begin(sandbox: &Sandbox, host: &str, more: &[&str]) -> Self {
-        // `timeout` tells when nothing comes, and passes signals and exit codes on
+        // when nothing comes, the limit of every program ends it
         let mut child = sandbox
-            .command("timeout")
-            .args(["60", env!("CARGO_BIN_EXE_devnet"), "-H", host, "watch"])
-            .args(more)
+            .devnet_command(&[&["-H", host, "watch"], more].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

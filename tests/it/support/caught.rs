@@ -1,6 +1,7 @@
 //! A devnet that is held up at one moment, so that a test can end it there; and what its engine has of
 //! it then.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
@@ -71,14 +72,23 @@ impl Caught {
         let url = proxy.url();
         let mut all = vec!["-H", url.as_str()];
         all.extend(command);
-        let child = sandbox
+        let mut child = sandbox
             .devnet_command(&all)
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        proxy.until_held();
+        super::until("it is held up", || {
+            let is_held = proxy.is_held();
+            if !is_held && child.try_wait().unwrap().is_some() {
+                let mut said = String::new();
+                let stderr = child.stderr.as_mut().unwrap();
+                stderr.read_to_string(&mut said).unwrap();
+                panic!("{command:?} ended before {hold:?}: {said}");
+            }
+            is_held
+        });
         Self {
             ground: ground.into(),
             engine: engine.into(),

@@ -17,11 +17,11 @@ def expect(what):
     seen = seen[seen.find(what) + len(what):]
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0)); os.kill(pid, signal.SIGWINCH)
 expect(b"# ")
-os.write(fd, b"busybox stty size\n"); expect(b"33 101")
+os.write(fd, b"busybox stty size\n"); expect(b"33 101"); expect(b"# ")
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 50, 0, 0)); os.kill(pid, signal.SIGWINCH)
-os.write(fd, b"while ! busybox stty size | busybox grep '20 50'; do :; done; echo resized$((1+1))\n"); expect(b"resized2")
+os.write(fd, b"while ! busybox stty size | busybox grep '20 50'; do :; done; echo resized$((1+1))\n"); expect(b"resized2"); expect(b"# ")
 os.write(fd, b"echo begun$((1+1)); busybox sleep 60\n"); expect(b"begun2"); os.write(fd, b"\x03")
-os.write(fd, b"echo still$((1+1))\n"); expect(b"still2")
+expect(b"# "); os.write(fd, b"echo still$((1+1))\n"); expect(b"still2")
 expect(b"# "); os.write(fd, b"(exit 5)\n")
 # at the prompt only: while a command runs, Ctrl-D is no character but the end of a line's input, and the shell sees nothing of it
 expect(b"# "); os.write(fd, b"\x04")

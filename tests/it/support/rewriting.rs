@@ -14,7 +14,7 @@ use serde_json::Value;
 type Change = dyn Fn(&str, &mut Value) + Send + Sync;
 
 /// What is held up: the request before the engine sees it, or the answer before devnet does.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Hold {
     Request(&'static str, &'static str),
     Answer(&'static str, &'static str),
@@ -138,9 +138,12 @@ impl Rewriting {
 
     /// Waits until what is held up has come.
     pub(crate) fn until_held(&self) {
-        self.reached
-            .recv_timeout(std::time::Duration::from_mins(1))
-            .expect("what is held up comes");
+        super::until("what is held up comes", || self.is_held());
+    }
+
+    /// Whether what is held up has come since this was asked last.
+    pub(crate) fn is_held(&self) -> bool {
+        self.reached.try_recv().is_ok()
     }
 
     /// Lets it go on.

@@ -20,23 +20,32 @@ def read():
     except OSError: return False
     seen += part; everything += part
     return True
+def until(what, is_so):
+    end = time.time() + 60
+    while not is_so():
+        if time.time() > end or not read(): print("waited for", what, "saw", everything); sys.exit(9)
 def expect(what):
     global seen
-    end = time.time() + 60
-    while what not in seen:
-        if time.time() > end or not read(): print("waited for", what, "saw", everything); sys.exit(9)
+    until(what, lambda: what in seen)
     seen = seen[seen.find(what) + len(what):]
 expect(b"\x1b[?1049h"); expect(b"default/on-screen"); expect(b"1/1")
 subprocess.run(first, shell=True, check=True, stdout=subprocess.DEVNULL)
 expect(b"\x1b[H"); expect(b"paused"); expect(b"frozen")
 subprocess.run(second, shell=True, check=True, stdout=subprocess.DEVNULL)
-while True:
-    expect(b"\x1b[H")
-    while b"\x1b[J" not in seen: read()
-    if b"paused" not in seen[:seen.find(b"\x1b[J")]: break
+def is_up():
+    """Whether a whole picture has come in which nothing is paused; older ones are let go."""
+    global seen
+    begin, end = seen.find(b"\x1b[H"), seen.rfind(b"\x1b[J")
+    if begin < 0 or end < begin: return False
+    picture = seen[seen.rfind(b"\x1b[H", 0, end):end]
+    seen = seen[end:]
+    return b"paused" not in picture
+until("a picture without `paused`", is_up)
 os.write(fd, b"\x03")
 after = before
+end = time.time() + 60
 while True:
+    if time.time() > end: print("waited for its end, saw", everything); sys.exit(9)
     try: after = termios.tcgetattr(fd)
     except termios.error: pass
     done, status = os.waitpid(pid, os.WNOHANG)
