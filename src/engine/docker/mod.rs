@@ -10,6 +10,7 @@ mod door;
 pub(crate) mod events;
 mod exec;
 mod frames;
+mod hosts;
 mod images;
 mod inventory;
 pub(crate) mod leftovers;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent::images::{Candidate, KIND, candidate_images, is_sandbox};
+use crate::engine::docker::hosts::addresses_in_hosts;
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Pod, Published};
 
@@ -89,7 +90,7 @@ impl Docker {
         // an engine that stalls over one would stall over the others too
         while let Some((index, Ok(text))) = read.next().await {
             if let (Some(text), Some(pod)) = (text, pods.get_mut(index)) {
-                pod.ips = crate::pod::addresses_in_hosts(&text);
+                pod.ips = addresses_in_hosts(&text);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 /// The addresses of the pod itself; empty where the kubelet did not write the file, or wrote it
 /// for a pod on the node's network.
-pub(crate) fn addresses_in_hosts(text: &str) -> Vec<String> {
+pub(super) fn addresses_in_hosts(text: &str) -> Vec<String> {
     let mut lines = text.lines();
     if lines.next().map(str::trim) != Some("# Kubernetes-managed hosts file.") {
         return Vec::new();
