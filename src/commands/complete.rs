@@ -265,11 +265,11 @@ mod tests {
     use crate::pod::ContainerFacts;
 
     fn pod(namespace: &str, name: &str) -> Pod {
+        let pod = format!("{namespace}/{name}/uid-{namespace}-{name}");
         let facts = ContainerFacts {
             id: format!("{namespace}{name}"),
-            name: format!("k8s_POD_{name}_{namespace}_uid-{namespace}-{name}_0"),
             state: "running".into(),
-            ..ContainerFacts::default()
+            ..ContainerFacts::of_kubelet("POD", &pod, 0, "")
         };
         pod::pods("n", &[facts], Lone::Leave).remove(0)
     }

@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::engine::agent::AgentSession;
 use crate::engine::job::{Job, Joins, Power, Program, ProgramImages};
 use crate::error::{Error, Kind, Result};
-use crate::pod::{Container, Pod, is_up};
+use crate::pod::{Container, Pod};
 
 /// Open a shell beside a container, with tools that it lacks
 ///
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .await
         .map_err(before)?;
     let container = one_pod::container(context, &pod, args.container.as_deref()).map_err(before)?;
-    if !is_up(&container.state) {
+    if !container.state.is_up() {
         return Err(before(
             Error::failed(format!("container `{}` does not run", container.name)).hint(format!(
                 "what it left: `{}`",
@@ -96,7 +96,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 /// The container whose network the helper joins: the container's own, so that it sees what that one
 /// sees also in a pod that is split.
 fn network<'p>(pod: &'p Pod, container: &'p Container) -> &'p str {
-    let sandbox = pod.sandbox.as_ref().filter(|one| is_up(&one.state));
+    let sandbox = pod.sandbox.as_ref().filter(|one| one.state.is_up());
     match (sandbox, container.shares.net) {
         (Some(sandbox), Some(true)) => &sandbox.id,
         _ => &container.id,

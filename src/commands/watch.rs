@@ -449,7 +449,8 @@ impl Watch<'_> {
         match view.and_then(|text| View::parse(&text)) {
             Ok(view) => {
                 let mut node = Node::default();
-                netns::join(&mut seen.pods, &mut node, &view, &facts);
+                let marks = seen.engine.runtime.marks();
+                netns::join(&mut seen.pods, &mut node, &view, &facts, marks);
                 seen.up_since = node.up_since;
                 see(&mut self.lives.borrow_mut(), &seen.pods, &facts);
                 true

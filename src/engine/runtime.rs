@@ -8,12 +8,13 @@ use futures_util::stream::Stream;
 use crate::docker_env::published::Published;
 use crate::engine::about::{About, Info};
 use crate::engine::containers::Listing;
-use crate::engine::docker::Docker;
 use crate::engine::docker::events::Happenings;
+use crate::engine::docker::{self, Docker};
 use crate::engine::exec::{Exec, Output};
 use crate::engine::log_range::LogRange;
 use crate::engine::process::Process;
 use crate::error::Result;
+use crate::netns::RuntimeMarks;
 use crate::pod::{ContainerFacts, Pod};
 
 /// The runtime of a node.
@@ -23,6 +24,20 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
+    /// Its name, as a node's document has it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Docker(_) => "docker",
+        }
+    }
+
+    /// Its own traces in its node's kernel.
+    pub(crate) fn marks(&self) -> RuntimeMarks {
+        match self {
+            Self::Docker(_) => docker::marks::MARKS,
+        }
+    }
+
     /// Starts a command in a container.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::{Pod, label};
-use crate::pod::ContainerFacts;
+use crate::pod::{ContainerFacts, State};
 
 /// A container as an engine lists it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,8 +12,7 @@ pub(crate) struct Found {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
-    /// The engine's word: `running`, `exited`, `created`, `paused`, ...
-    pub(crate) state: String,
+    pub(crate) state: State,
     /// The IDs of containers whose network or processes it shares.
     pub(crate) joins: Vec<String>,
     /// By the engine's clock.
@@ -22,11 +21,11 @@ pub(crate) struct Found {
 
 impl From<ContainerFacts> for Found {
     fn from(facts: ContainerFacts) -> Self {
-        let joins = [&facts.network_mode, &facts.pid_mode];
+        let joins = [&facts.joins.network, &facts.joins.pid];
         Self {
             joins: joins
                 .into_iter()
-                .filter_map(|mode| mode.strip_prefix("container:").map(str::to_owned))
+                .filter_map(|join| join.container().cloned())
                 .collect(),
             made: crate::pod::timestamp(facts.created_at.as_deref()),
             id: facts.id,
@@ -46,7 +45,10 @@ impl Found {
 
     /// Whether it has processes, frozen or not.
     pub(crate) fn is_alive(&self) -> bool {
-        matches!(&*self.state, "running" | "paused" | "restarting")
+        matches!(
+            self.state,
+            State::Running | State::Paused | State::Restarting
+        )
     }
 
     /// The address that devnet gave it.

@@ -7,6 +7,7 @@ pub(crate) mod claim;
 pub(crate) mod label;
 pub(crate) mod manifest;
 pub(crate) mod member;
+pub(crate) mod membership;
 pub(crate) mod owned;
 pub(crate) mod plan;
 mod quantity;

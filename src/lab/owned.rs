@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::label;
-use crate::pod::ContainerFacts;
+use crate::pod::{ContainerFacts, Join};
 
 /// The lab's network, where every pod has its address.
 pub(crate) const NETWORK_NAME: &str = "devnet-lab";
@@ -131,8 +131,8 @@ pub(crate) fn without_ours(labels: &mut Labels) {
 fn is_made(facts: &ContainerFacts, role: &str) -> bool {
     let label = |name: &str| facts.labels.get(name).map(String::as_str);
     let words: Vec<&str> = facts.command.iter().map(String::as_str).collect();
-    let network = facts.network_mode.as_str();
-    let joins = network.starts_with("container:");
+    let network = facts.network.as_deref();
+    let joins = facts.joins.network.container();
     let pod = || {
         let attempt = label(label::ATTEMPT)?.parse().ok()?;
         let (name, namespace) = (label(label::POD_NAME)?, label(label::POD_NAMESPACE)?);
@@ -142,26 +142,28 @@ fn is_made(facts: &ContainerFacts, role: &str) -> bool {
         label::LOOK => match unconfined(&words).as_slice() {
             [program, "snap", ..] => {
                 is_probe(program)
-                    && network == "none"
-                    && facts.pid_mode == "host"
+                    && network == Some("none")
+                    && facts.joins.pid == Join::Host
                     && has_nonce(&facts.name, LOOK_NAME)
             }
             [program, "connect", ..] => {
-                is_probe(program) && joins && has_nonce(&facts.name, LOOK_NAME)
+                is_probe(program) && joins.is_some() && has_nonce(&facts.name, LOOK_NAME)
             }
             [program, "hold", ..] => {
-                is_probe(program) && joins && has_nonce(&facts.name, SHELL_NAME)
+                is_probe(program) && joins.is_some() && has_nonce(&facts.name, SHELL_NAME)
             }
             _ => false,
         },
         label::READER => {
-            words.first() == Some(&"-") && network == "none" && has_nonce(&facts.name, READER_NAME)
+            words.first() == Some(&"-")
+                && network == Some("none")
+                && has_nonce(&facts.name, READER_NAME)
         }
         label::SANDBOX => {
             let name =
                 pod().map(|(name, namespace, _, attempt)| sandbox_name(name, namespace, attempt));
             matches!(words.as_slice(), [program, "pause"] if is_probe(program))
-                && !joins
+                && joins.is_none()
                 && name.as_ref() == Some(&facts.name)
         }
         label::CONTAINER => {
@@ -169,17 +171,21 @@ fn is_made(facts: &ContainerFacts, role: &str) -> bool {
             let name = name.map(|((name, namespace, uid, attempt), part)| {
                 container_name(part, name, namespace, uid, attempt)
             });
-            network.strip_prefix("container:") == label(label::SANDBOX_ID)
+            joins.map(String::as_str) == label(label::SANDBOX_ID)
                 && name.as_ref() == Some(&facts.name)
         }
         label::HELPER => label(label::POD_UID).is_some_and(|uid| match words.as_slice() {
-            [program] => is_probe(program) && network == "none" && facts.name == filler_name(uid),
-            [program, "pause"] => is_probe(program) && joins && facts.name == holder_name(uid),
+            [program] => {
+                is_probe(program) && network == Some("none") && facts.name == filler_name(uid)
+            }
+            [program, "pause"] => {
+                is_probe(program) && joins.is_some() && facts.name == holder_name(uid)
+            }
             _ => false,
         }),
         label::LOCK => {
             matches!(words.as_slice(), [program, "pause"] if is_probe(program))
-                && network == "none"
+                && network == Some("none")
                 && facts.name == LOCK_NAME
         }
         _ => false,

@@ -1,6 +1,7 @@
 //! Tests of `owned.rs`: what is devnet's and what only says so.
 
 use super::*;
+use crate::pod::Joins;
 
 const UID: &str = "01234567-89ab-4cde-8f01-23456789abcd";
 const LOOK: &str = "devnet-look-18f2a6b3c4d5e6f7-0-4711";
@@ -12,29 +13,36 @@ fn labels(all: &[(&str, &str)]) -> Labels {
 }
 
 fn container(name: &str, command: &[&str], network: &str, all: &[(&str, &str)]) -> ContainerFacts {
+    let (network, joins) = on(network);
     ContainerFacts {
         name: name.into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
-        network_mode: network.into(),
+        network,
+        joins,
         labels: labels(all),
         ..ContainerFacts::default()
     }
 }
 
+/// The configured network in the engine's word, and what it joins.
+fn on(network: &str) -> (Option<String>, Joins) {
+    let container = network.strip_prefix("container:").unwrap_or_default();
+    (Some(network.into()), Joins::of_network(container))
+}
+
 fn look() -> ContainerFacts {
-    ContainerFacts {
-        pid_mode: "host".into(),
-        ..container(
-            LOOK,
-            &["/devnet/devnet-probe", "confined", "snap", "serve"],
-            "none",
-            &[
-                (label::ROLE, label::LOOK),
-                (label::NAME, LOOK),
-                (label::OWNER, "x"),
-            ],
-        )
-    }
+    let mut look = container(
+        LOOK,
+        &["/devnet/devnet-probe", "confined", "snap", "serve"],
+        "none",
+        &[
+            (label::ROLE, label::LOOK),
+            (label::NAME, LOOK),
+            (label::OWNER, "x"),
+        ],
+    );
+    look.joins.pid = Join::Host;
+    look
 }
 
 fn of_pod<'l>(role: &'l str, name: &'l str) -> Vec<(&'l str, &'l str)> {
@@ -84,9 +92,10 @@ fn lock() -> ContainerFacts {
 }
 
 fn all_kinds() -> Vec<ContainerFacts> {
+    let (network, joins) = on("container:s1");
     let question = ContainerFacts {
-        pid_mode: String::new(),
-        network_mode: "container:s1".into(),
+        network,
+        joins,
         command: ["/devnet-probe", "connect", "x"].map(str::to_owned).into(),
         ..look()
     };
@@ -172,7 +181,8 @@ fn of_a_container_whose_image_is_gone_the_file_for_its_id_is_the_proof() {
         }
         let strange = ContainerFacts {
             command: vec!["sh".into()],
-            network_mode: "bridge".into(),
+            network: on("bridge").0,
+            joins: Joins::default(),
             ..facts.clone()
         };
         assert!(proved(&strange, None).is_none(), "{}", facts.name);
@@ -205,8 +215,10 @@ fn a_container_with_another_shape_or_another_role_is_not_devnets() {
                 facts.name
             );
         }
+        let (network, joins) = on("container:another");
         let strange = ContainerFacts {
-            network_mode: "container:another".into(),
+            network,
+            joins,
             command: ["sh", "-c", "echo precious >/data"]
                 .map(str::to_owned)
                 .into(),

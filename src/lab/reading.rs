@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claim::Proof;
-use crate::pod::{Container, Event, Pod, What, is_up, timestamp};
+use crate::pod::{Container, Event, Pod, What, timestamp};
 
 /// So many sentences of evidence are enough; counterexamples come first.
 const ENOUGH: usize = 6;
@@ -12,7 +12,7 @@ const ENOUGH: usize = 6;
 pub(crate) fn claims(pods: &[Pod], past: &[Event]) -> Vec<Proof> {
     let live: Vec<&Pod> = pods
         .iter()
-        .filter(|pod| pod.sandbox.as_ref().is_some_and(|one| is_up(&one.state)))
+        .filter(|pod| pod.sandbox.as_ref().is_some_and(|one| one.state.is_up()))
         .collect();
     let uts = Proof {
         // Docker can't let containers join each other's UTS namespace
@@ -284,7 +284,7 @@ fn shares(
 ) -> Proof {
     let (mut against, mut examples) = (Vec::new(), Vec::new());
     for pod in live {
-        let up = pod.containers.iter().filter(|one| is_up(&one.state));
+        let up = pod.containers.iter().filter(|one| one.state.is_up());
         let known: Vec<(&str, bool)> = up
             .filter_map(|one| Some((one.name.as_str(), of(one)?)))
             .collect();
@@ -322,7 +322,8 @@ fn short(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::ContainerFacts;
+    use crate::lab::membership;
+    use crate::pod::{ContainerFacts, Joins, Membership};
 
     /// A lab pod as an engine lists it: one sandbox and the attempts of one container.
     fn facts(pod: &str, ip: &str, attempts: &[(&str, &str)]) -> Vec<ContainerFacts> {
@@ -343,7 +344,6 @@ mod tests {
             id: format!("{pod}-sandbox"),
             labels: labels("lab-sandbox", "0"),
             state: "running".into(),
-            network_mode: "devnet-lab".into(),
             ips: vec![ip.into()],
             ..ContainerFacts::default()
         };
@@ -351,12 +351,16 @@ mod tests {
             id: format!("{pod}-app-{attempt}"),
             labels: labels("lab-container", attempt),
             state: (*state).into(),
-            network_mode: format!("container:{pod}-sandbox"),
+            joins: Joins::of_network(&format!("{pod}-sandbox")),
             ..ContainerFacts::default()
         };
-        std::iter::once(sandbox)
+        let mut all: Vec<ContainerFacts> = std::iter::once(sandbox)
             .chain(attempts.iter().map(joined))
-            .collect()
+            .collect();
+        for facts in &mut all {
+            facts.membership = Membership::Pod(membership::member(facts).unwrap());
+        }
+        all
     }
 
     fn pods(facts: &[Vec<ContainerFacts>]) -> Vec<Pod> {

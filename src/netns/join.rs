@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Process, RawSocket, View, leak};
+use super::{Process, RawSocket, RuntimeMarks, View, leak};
 use crate::command_line;
 use crate::pod::{
-    ContainerFacts, Finding, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, is_up, short,
+    ContainerFacts, Finding, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, State, short,
 };
 
 /// Fills in namespaces, shares, addresses and sockets of a node's pods, and gives what belongs to
@@ -15,8 +15,9 @@ pub(crate) fn join(
     node: &mut Node,
     view: &View,
     facts: &[ContainerFacts],
+    marks: RuntimeMarks,
 ) -> Vec<Finding> {
-    let kernel = Kernel::new(view, facts);
+    let kernel = Kernel::new(view, facts, marks);
     node.namespaces = kernel.node();
     node.up_since = view
         .up_since
@@ -48,7 +49,7 @@ pub(crate) fn join(
         pod.networks = kernel.addresses_by_network(pod);
     }
     node.listeners = kernel.strangers(node.namespaces, pods);
-    leak::findings(view, facts, node.namespaces)
+    leak::findings(view, facts, node.namespaces, marks)
 }
 
 fn shares(one: Namespaces, other: Namespaces) -> Shares {
@@ -64,6 +65,7 @@ fn shares(one: Namespaces, other: Namespaces) -> Shares {
 /// The view, with its indexes.
 struct Kernel<'a> {
     view: &'a View,
+    marks: RuntimeMarks,
     processes: BTreeMap<u32, &'a Process>,
     /// Which container each process belongs to.
     container_of: BTreeMap<u32, &'a str>,
@@ -72,7 +74,7 @@ struct Kernel<'a> {
 }
 
 impl<'a> Kernel<'a> {
-    fn new(view: &'a View, facts: &'a [ContainerFacts]) -> Self {
+    fn new(view: &'a View, facts: &'a [ContainerFacts], marks: RuntimeMarks) -> Self {
         let processes: BTreeMap<u32, &Process> =
             view.processes.iter().map(|p| (p.pid, p)).collect();
         let mut holders: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
@@ -84,6 +86,7 @@ impl<'a> Kernel<'a> {
         let container_of = containers(view, &processes, facts);
         Self {
             view,
+            marks,
             processes,
             container_of,
             holders,
@@ -97,7 +100,7 @@ impl<'a> Kernel<'a> {
             .view
             .processes
             .iter()
-            .filter(|process| matches!(process.command.as_str(), "dockerd" | "containerd"));
+            .filter(|process| self.marks.programs.contains(&&*process.command));
         self.processes
             .get(&1)
             .copied()
@@ -124,7 +127,7 @@ impl<'a> Kernel<'a> {
     fn stopped(&self, pod: &Pod) -> Vec<Finding> {
         pod.containers
             .iter()
-            .filter(|container| container.state == "running")
+            .filter(|container| container.state == State::Running)
             .filter_map(|container| {
                 let pid = container.pid?;
                 // a number that is another's now says nothing of this one
@@ -196,7 +199,7 @@ impl<'a> Kernel<'a> {
                     command: self.processes[pid].command.clone(),
                 };
                 let owners = holders.into_iter().flatten().map(owner).collect();
-                socket(raw, own, owners)
+                self.socket(raw, own, owners)
             })
             .filter(Socket::is_listening)
             .collect()
@@ -206,8 +209,8 @@ impl<'a> Kernel<'a> {
         let networks = Self::networks(pod);
         if networks.is_empty() {
             // nothing runs, so nothing is open; else nobody could look
-            let up = pod.sandbox.as_ref().is_some_and(|s| is_up(&s.state))
-                || pod.containers.iter().any(|c| is_up(&c.state));
+            let up = pod.sandbox.as_ref().is_some_and(|s| s.state.is_up())
+                || pod.containers.iter().any(|c| c.state.is_up());
             return (!up).then(Vec::new);
         }
         let mut found = Vec::new();
@@ -228,7 +231,7 @@ impl<'a> Kernel<'a> {
                 if pod.host_network && owners.iter().all(|owner| owner.container.is_none()) {
                     continue;
                 }
-                found.push(socket(raw, network.inode, owners));
+                found.push(self.socket(raw, network.inode, owners));
             }
         }
         found.sort_by(|a, b| {
@@ -252,6 +255,23 @@ impl<'a> Kernel<'a> {
         Some(found)
     }
 
+    fn socket(&self, raw: &RawSocket, netns: u64, owners: Vec<Owner>) -> Socket {
+        Socket {
+            proto: raw.proto.clone(),
+            family: raw.family,
+            address: raw.address.clone(),
+            port: raw.port,
+            remote: raw.remote.clone(),
+            state: raw.state.clone(),
+            queue: raw.queue,
+            inode: raw.inode,
+            netns: Some(netns),
+            is_engines_dns: self.marks.resolver == Some(&*raw.address)
+                && owners.iter().all(|owner| owner.container.is_none()),
+            owners,
+        }
+    }
+
     fn owner(&self, pod: &Pod, pid: u32) -> Owner {
         let id = self.container_of.get(&pid);
         Owner {
@@ -262,21 +282,6 @@ impl<'a> Kernel<'a> {
             pid,
             command: self.processes[&pid].command.clone(),
         }
-    }
-}
-
-fn socket(raw: &RawSocket, netns: u64, owners: Vec<Owner>) -> Socket {
-    Socket {
-        proto: raw.proto.clone(),
-        family: raw.family,
-        address: raw.address.clone(),
-        port: raw.port,
-        remote: raw.remote.clone(),
-        state: raw.state.clone(),
-        queue: raw.queue,
-        inode: raw.inode,
-        netns: Some(netns),
-        owners,
     }
 }
 

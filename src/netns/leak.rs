@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::View;
+use super::{RuntimeMarks, View};
 use crate::pod::{ContainerFacts, Finding, Namespaces};
 
 /// Seconds; younger ones may be on their way to their container, or away from it.
@@ -12,6 +12,7 @@ pub(super) fn findings(
     view: &View,
     facts: &[ContainerFacts],
     node: Option<Namespaces>,
+    marks: RuntimeMarks,
 ) -> Vec<Finding> {
     let used: BTreeSet<u64> = view
         .processes
@@ -21,14 +22,14 @@ pub(super) fn findings(
         .collect();
     let kept: BTreeSet<&str> = facts
         .iter()
-        .filter_map(|facts| facts.sandbox_key.as_deref())
+        .filter_map(|facts| facts.netns_path.as_deref())
         .collect();
     let mut seen = BTreeSet::new();
     view.pinned
         .iter()
         .filter(|pinned| !used.contains(&pinned.inode) && pinned.age.is_some_and(|age| age > OLD))
         .filter(|pinned| !kept.iter().any(|path| same_file(path, &pinned.path)))
-        .filter(|pinned| !is_engines_own(&pinned.path))
+        .filter(|pinned| !(marks.is_own_netns)(&pinned.path))
         .filter(|pinned| seen.insert(pinned.inode))
         .map(|pinned| Finding {
             code: "leaked-netns",
@@ -49,16 +50,4 @@ pub(super) fn findings(
 fn same_file(one: &str, other: &str) -> bool {
     let plain = |path: &str| path.strip_prefix("/var").unwrap_or(path).to_owned();
     plain(one) == plain(other)
-}
-
-/// Docker pins the node's own network as `default`; swarm keeps some that no container is in.
-fn is_engines_own(path: &str) -> bool {
-    let Some((folder, name)) = path.rsplit_once('/') else {
-        return false;
-    };
-    folder.ends_with("/netns")
-        && (name == "default"
-            || name == "ingress_sbox"
-            || name.starts_with("lb_")
-            || name.starts_with("1-"))
 }

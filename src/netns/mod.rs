@@ -3,6 +3,7 @@
 mod conflict;
 mod join;
 mod leak;
+mod marks;
 pub(crate) mod reach;
 pub(crate) mod reach_judge;
 
@@ -15,6 +16,7 @@ use crate::pod::Namespaces;
 
 pub(crate) use conflict::{Neighbours, conflict, listeners};
 pub(crate) use join::join;
+pub(crate) use marks::RuntimeMarks;
 pub(crate) use traffic::{Inner, Outer, traffic};
 
 /// One look at a whole node: what `devnet-probe snap` prints.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::pod::{Pod, Socket, is_up};
+use crate::pod::{Pod, Socket, State};
 
 /// UDP sockets above are given out by the kernel to who only asks; they come and go.
 const FIRST_EPHEMERAL: u16 = 32_768;
@@ -57,8 +57,8 @@ pub(crate) fn full_name(pod: &Pod) -> String {
 
 /// Whether anything of a pod runs, so that its network can be entered; and through which container.
 pub(crate) fn entrance(pod: &Pod) -> Option<&str> {
-    let sandbox = pod.sandbox.iter().filter(|sandbox| is_up(&sandbox.state));
-    let containers = pod.containers.iter().filter(|one| is_up(&one.state));
+    let sandbox = pod.sandbox.iter().filter(|sandbox| sandbox.state.is_up());
+    let containers = pod.containers.iter().filter(|one| one.state.is_up());
     sandbox
         .map(|sandbox| sandbox.id.as_str())
         .chain(containers.map(|container| container.id.as_str()))
@@ -68,13 +68,13 @@ pub(crate) fn entrance(pod: &Pod) -> Option<&str> {
 /// Which network a pod's questions are asked from: pods that share one (the node's own) need not
 /// ask twice.
 pub(crate) fn network(pod: &Pod) -> (String, Option<u64>, Option<String>) {
-    let of_sandbox = pod.sandbox.as_ref().filter(|one| is_up(&one.state));
+    let of_sandbox = pod.sandbox.as_ref().filter(|one| one.state.is_up());
     let inode = match of_sandbox {
         Some(sandbox) => sandbox.namespaces.and_then(|all| all.net),
         None => pod
             .containers
             .iter()
-            .filter(|one| is_up(&one.state))
+            .filter(|one| one.state.is_up())
             .find_map(|one| one.namespaces?.net),
     };
     // a number that is not known is shared with nobody
@@ -94,7 +94,7 @@ fn of_pod(place: usize, pod: &Pod) -> Vec<Listener> {
     let mut by_port: BTreeMap<(u16, &str), Vec<&Socket>> = BTreeMap::new();
     for socket in pod.sockets.iter().flatten() {
         let asks_only = socket.proto == "udp" && socket.port >= FIRST_EPHEMERAL;
-        if socket.is_listening() && !socket.is_engines_dns() && !asks_only {
+        if socket.is_listening() && !socket.is_engines_dns && !asks_only {
             by_port
                 .entry((socket.port, &socket.proto))
                 .or_default()
@@ -170,7 +170,7 @@ fn frozen(pod: &Pod, container: &str) -> bool {
             let stopped = |finding: &&crate::pod::Finding| {
                 finding.code == "frozen" && finding.subjects.contains(&one.id)
             };
-            one.state == "paused" || pod.findings.iter().any(|finding| stopped(&finding))
+            one.state == State::Paused || pod.findings.iter().any(|finding| stopped(&finding))
         })
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::reach::{Cell, Listener, Outcome, Resolver, entrance, full_name, network};
 use crate::command_line;
 use crate::lab::claim::Proof;
-use crate::pod::{Finding, Origin, Pod, is_up};
+use crate::pod::{Finding, Origin, Pod};
 use crate::wording::{SOME, counted, grouped, listed};
 
 /// A promise that is not kept.
@@ -188,7 +188,7 @@ fn numbers(pod: &Pod) -> Vec<String> {
 }
 
 fn without_address(pod: &Pod) -> Option<Broken> {
-    let up = pod.sandbox.as_ref().is_some_and(|one| is_up(&one.state));
+    let up = pod.sandbox.as_ref().is_some_and(|one| one.state.is_up());
     let known = pod.sandbox.as_ref()?.namespaces?.net.is_some();
     if !up || !known || pod.host_network || !pod.ips.is_empty() || pod.origin == Origin::Docker {
         return None;

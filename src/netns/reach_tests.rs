@@ -8,16 +8,15 @@ use crate::pod::{
 
 /// A pod of the kubelet's with one container, in a network of its own.
 fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
-    let facts = |kind: &str, id: String, mode: &str| ContainerFacts {
-        name: format!("k8s_{kind}_{name}_default_uid-{name}_0"),
+    let pod = format!("default/{name}/uid-{name}");
+    let facts = |kind: &str, id: String, sandbox: &str| ContainerFacts {
         id,
         state: "running".into(),
-        network_mode: mode.into(),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(kind, &pod, 0, sandbox)
     };
     let all = [
-        facts("POD", format!("s-{name}"), "none"),
-        facts("app", format!("a-{name}"), &format!("container:s-{name}")),
+        facts("POD", format!("s-{name}"), ""),
+        facts("app", format!("a-{name}"), &format!("s-{name}")),
     ];
     let mut pod = pods("n", &all, Lone::Leave).remove(0);
     let net = name.bytes().map(u64::from).sum();
@@ -42,6 +41,7 @@ fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
         state: if *proto == "tcp" { "LISTEN" } else { "UNCONN" }.into(),
         queue: None,
         netns: None,
+        is_engines_dns: false,
         inode: Some(1),
         owners: vec![Owner {
             container: Some("app".into()),

@@ -7,20 +7,21 @@ const SANDBOX: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const APP: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 fn facts() -> Vec<ContainerFacts> {
-    let one = |id: &str, container: &str, pid: u32, mode: &str| ContainerFacts {
+    let one = |id: &str, container: &str, pid: u32, sandbox: &str| ContainerFacts {
         id: id.into(),
-        name: format!("k8s_{container}_web_default_uid_0"),
         state: "running".into(),
         pid: Some(pid),
-        network_mode: mode.into(),
         created_at: Some(format!("2026-01-01T00:00:{pid}Z")),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(container, "default/web/uid", 0, sandbox)
     };
-    vec![
-        one(SANDBOX, "POD", 10, "none"),
-        one(APP, "app", 20, &format!("container:{SANDBOX}")),
-    ]
+    vec![one(SANDBOX, "POD", 10, ""), one(APP, "app", 20, SANDBOX)]
 }
+
+const MARKS: RuntimeMarks = RuntimeMarks {
+    programs: &["runtimed"],
+    resolver: None,
+    is_own_netns: |path| path.ends_with("/own"),
+};
 
 fn process(pid: u32, parent: u32, containers: &str, net: u64, mnt: u64, sockets: &str) -> String {
     format!(
@@ -39,7 +40,7 @@ fn joined(processes: &[String], pinned: &str) -> (Pod, Vec<crate::pod::Finding>)
     let view = View::parse(&text).unwrap();
     let facts = facts();
     let mut pods = pods("n", &facts, Lone::Leave);
-    let leaks = join(&mut pods, &mut Node::default(), &view, &facts);
+    let leaks = join(&mut pods, &mut Node::default(), &view, &facts, MARKS);
     (pods.remove(0), leaks)
 }
 
@@ -112,22 +113,14 @@ fn only_an_old_namespace_that_nobody_is_in_is_leaked() {
     let pin = |inode: u64, path: &str, age: u64| {
         format!(r#"{{"inode":{inode},"path":"{path}","age":{age}}}"#)
     };
-    assert_eq!(codes(&pin(900, "/run/docker/netns/0123456789ab", 61)), 1);
+    assert_eq!(codes(&pin(900, "/run/netns/0123456789ab", 61)), 1);
+    assert_eq!(codes(&pin(900, "/run/netns/0123456789ab", 60)), 0, "young");
     assert_eq!(
-        codes(&pin(900, "/run/docker/netns/0123456789ab", 60)),
-        0,
-        "young"
-    );
-    assert_eq!(
-        codes(&pin(100, "/run/docker/netns/0123456789ab", 999)),
+        codes(&pin(100, "/run/netns/0123456789ab", 999)),
         0,
         "in use"
     );
-    assert_eq!(
-        codes(&pin(900, "/run/docker/netns/default", 999)),
-        0,
-        "the node's own"
-    );
+    assert_eq!(codes(&pin(900, "/run/netns/own", 999)), 0, "the node's own");
     assert_eq!(
         codes(r#"{"inode":900,"path":"/run/x","age":null}"#),
         0,

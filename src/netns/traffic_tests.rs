@@ -4,14 +4,13 @@ use super::*;
 use crate::pod::{ContainerFacts, Lone, Owner, pods};
 
 fn pod(name: &str, ip: &str, sockets: Vec<Socket>) -> Pod {
-    let facts = |container: &str, id: &str, mode: &str| ContainerFacts {
+    let pod = format!("default/{name}/{name}");
+    let facts = |container: &str, id: &str, sandbox: &str| ContainerFacts {
         id: id.into(),
-        name: format!("k8s_{container}_{name}_default_{name}_0"),
         state: "running".into(),
-        network_mode: mode.into(),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(container, &pod, 0, sandbox)
     };
-    let all = [facts("POD", "s", "none"), facts("app", "a", "container:s")];
+    let all = [facts("POD", "s", ""), facts("app", "a", "s")];
     let mut pod = pods("n", &all, Lone::Leave).remove(0);
     pod.ips = vec![ip.into()];
     pod.sockets = Some(sockets);
@@ -34,6 +33,7 @@ fn socket(own: &str, remote: Option<&str>, holder: Option<&str>) -> Socket {
         .into(),
         queue: None,
         netns: None,
+        is_engines_dns: false,
         inode: Some(1),
         owners: holder
             .map(|name| Owner {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::findings::{how_it_ended, title};
-use super::state::{is_up, timestamp};
-use super::{Container, ContainerFacts, Finding, Life, Pod};
+use super::state::timestamp;
+use super::{Container, ContainerFacts, Finding, Life, Pod, State};
 use crate::command_line;
 use crate::wording::counted;
 
@@ -78,7 +78,7 @@ fn restarted_by_engine(container: &Container, now: Timestamp) -> Option<String> 
         if began.duration_since(ended) >= ENGINE_HELD_BACK);
     let short = matches!((began, over), (Some(began), Some(over))
         if over.duration_since(began) < ENGINE_SHORT_RUN);
-    (all_recent || held_back || short || container.state == "restarting").then(|| {
+    (all_recent || held_back || short || container.state == State::Restarting).then(|| {
         if container.exit_code.is_some() {
             how_it_ended(container)
         } else {
@@ -114,7 +114,7 @@ fn replaced(
     lives: &[Life],
     now: Timestamp,
 ) -> Option<(String, String)> {
-    let sandbox = pod.sandbox.as_ref().filter(|one| is_up(&one.state))?;
+    let sandbox = pod.sandbox.as_ref().filter(|one| one.state.is_up())?;
     let sandbox_began = timestamp(sandbox.started_at.as_deref())?;
     let mut runs = runs(pod, &container.name, facts, lives);
     // those of this sandbox, since it was last started: older ones ended with what was before it,
@@ -201,7 +201,7 @@ fn runs<'a>(
         .filter(|one| one.name == name)
         .filter_map(|one| {
             let made = timestamp(one.created_at.as_deref());
-            let up = is_up(&one.state);
+            let up = one.state.is_up();
             Some(Run {
                 id: &one.id,
                 attempt: one.attempt,

@@ -1,7 +1,7 @@
 //! Tests of `crash_loop.rs`, which would be too long with them.
 
 use super::*;
-use crate::pod::{Lone, pods};
+use crate::pod::{Joins, Lone, pods};
 
 /// A container of a pod as the kubelet makes it; times are minutes and seconds of one hour.
 fn one(
@@ -12,24 +12,20 @@ fn one(
     ended: Option<(&str, i64)>,
 ) -> ContainerFacts {
     let at = |text: &str| Some(format!("2026-01-01T00:{text}Z"));
+    let sandbox = if name == "POD" { "" } else { "s" };
     ContainerFacts {
         id: id.into(),
-        name: format!("k8s_{name}_web_default_uid_{attempt}"),
         state: if ended.is_some() { "exited" } else { "running" }.into(),
         exit_code: ended.map(|(_, code)| code),
-        network_mode: if name == "POD" { "none" } else { "container:s" }.into(),
         created_at: at(began),
         started_at: at(began),
         finished_at: ended.and_then(|(text, _)| at(text)),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(name, "default/web/uid", attempt, sandbox)
     }
 }
 
 fn in_sandbox(id: &str, facts: ContainerFacts) -> ContainerFacts {
-    ContainerFacts {
-        network_mode: format!("container:{id}"),
-        ..facts
-    }
+    facts.in_sandbox(id)
 }
 
 /// What is found at 00:30:00.
@@ -148,7 +144,6 @@ fn an_engines_own_restarts_are_a_loop_while_they_follow_each_other() {
         id: "h".into(),
         name: "holder".into(),
         state: "running".into(),
-        network_mode: "none".into(),
         created_at: Some("2026-01-01T00:01:00Z".into()),
         ..ContainerFacts::default()
     };
@@ -157,7 +152,7 @@ fn an_engines_own_restarts_are_a_loop_while_they_follow_each_other() {
         name: "app".into(),
         state: state.into(),
         exit_code: (state != "running").then_some(7),
-        network_mode: "container:h".into(),
+        joins: Joins::of_network("h"),
         created_at: Some("2026-01-01T00:01:00Z".into()),
         started_at: Some(format!("2026-01-01T00:{began}Z")),
         finished_at: (state != "running").then(|| format!("2026-01-01T00:{ended}Z")),

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::state::{is_up, timestamp};
-use super::{Container, ContainerFacts, Finding, Life, Origin, Pod, PodState, Sandbox, crash_loop};
+use super::state::timestamp;
+use super::{
+    Container, ContainerFacts, Finding, Life, Origin, Pod, PodState, Sandbox, State, crash_loop,
+};
 use crate::command_line;
 use crate::wording::{SOME, listed};
 
@@ -50,7 +52,7 @@ fn orphans(pod: &Pod) -> Vec<Finding> {
         .filter_map(|container| {
             let id = container.sandbox_id.as_ref()?;
             let state = sandbox_state(pod, id);
-            if state.is_some_and(is_up) {
+            if state.is_some_and(State::is_up) {
                 return None;
             }
             Some(Finding {
@@ -72,7 +74,7 @@ fn orphans(pod: &Pod) -> Vec<Finding> {
 /// What the configuration says is shared and the kernel says is not. Without inode numbers the
 /// times tell: a sandbox that started after a container has a network that it never joined.
 fn split(pod: &Pod) -> Vec<Finding> {
-    let Some(sandbox) = pod.sandbox.as_ref().filter(|sandbox| is_up(&sandbox.state)) else {
+    let Some(sandbox) = pod.sandbox.as_ref().filter(|sandbox| sandbox.state.is_up()) else {
         return Vec::new();
     };
     up(pod)
@@ -113,12 +115,12 @@ fn began_before(container: &Container, sandbox: &Sandbox) -> bool {
 }
 
 fn duplicate_sandboxes(pod: &Pod) -> Vec<Finding> {
-    let Some(sandbox) = pod.sandbox.as_ref().filter(|sandbox| is_up(&sandbox.state)) else {
+    let Some(sandbox) = pod.sandbox.as_ref().filter(|sandbox| sandbox.state.is_up()) else {
         return Vec::new();
     };
     pod.sandboxes_before
         .iter()
-        .filter(|other| is_up(&other.state))
+        .filter(|other| other.state.is_up())
         .map(|other| Finding {
             code: "duplicate-sandbox",
             severity: "error",
@@ -146,7 +148,7 @@ fn duplicate_sandboxes(pod: &Pod) -> Vec<Finding> {
 fn empty_sandbox(pod: &Pod, now: Option<Timestamp>) -> Option<Finding> {
     let sandbox = pod.sandbox.as_ref()?;
     let age = now?.duration_since(timestamp(sandbox.started_at.as_deref())?);
-    if sandbox.state != "running" || !pod.containers.is_empty() || age <= EMPTY_AFTER {
+    if sandbox.state != State::Running || !pod.containers.is_empty() || age <= EMPTY_AFTER {
         return None;
     }
     Some(Finding {
@@ -179,13 +181,9 @@ fn empty_sandbox(pod: &Pod, now: Option<Timestamp>) -> Option<Finding> {
 
 /// The end of a container's life, in words.
 pub(crate) fn how_it_ended(container: &Container) -> String {
-    match (
-        container.oom_killed,
-        container.state.as_str(),
-        container.exit_code,
-    ) {
+    match (container.oom_killed, container.state, container.exit_code) {
         (Some(true), _, Some(code)) => format!("ran out of memory (exit {code})"),
-        (_, "created", Some(code)) => format!("could not be started ({code})"),
+        (_, State::Created, Some(code)) => format!("could not be started ({code})"),
         (_, _, Some(code)) => format!("ended with exit {code}"),
         (_, state, None) => format!("is {state}"),
     }
@@ -195,12 +193,12 @@ fn frozen(pod: &Pod) -> Option<Finding> {
     let sandbox = pod
         .sandbox
         .iter()
-        .filter(|sandbox| sandbox.state == "paused")
+        .filter(|sandbox| sandbox.state == State::Paused)
         .map(|sandbox| ("its sandbox".to_owned(), sandbox.id.clone()));
     let containers = pod
         .containers
         .iter()
-        .filter(|container| container.state == "paused")
+        .filter(|container| container.state == State::Paused)
         .map(|container| (format!("`{}`", container.name), container.id.clone()));
     let mut all: Vec<_> = sandbox.chain(containers).collect();
     // a plain container that holds the network is its own sandbox
@@ -234,7 +232,7 @@ fn duplicate_ips(pods: &[Pod]) -> Vec<Finding> {
         let alive = pod
             .sandbox
             .as_ref()
-            .is_some_and(|sandbox| is_up(&sandbox.state));
+            .is_some_and(|sandbox| sandbox.state.is_up());
         if !alive || pod.host_network {
             continue;
         }
@@ -276,18 +274,12 @@ pub(super) fn title(pod: &Pod) -> String {
 fn up(pod: &Pod) -> impl Iterator<Item = &Container> {
     pod.containers
         .iter()
-        .filter(|container| is_up(&container.state))
+        .filter(|container| container.state.is_up())
 }
 
-fn sandbox_state<'a>(pod: &'a Pod, id: &str) -> Option<&'a str> {
-    let now = pod
-        .sandbox
-        .iter()
-        .map(|s| (s.id.as_str(), s.state.as_str()));
-    let before = pod
-        .sandboxes_before
-        .iter()
-        .map(|s| (s.id.as_str(), s.state.as_str()));
+fn sandbox_state(pod: &Pod, id: &str) -> Option<State> {
+    let now = pod.sandbox.iter().map(|s| (&s.id, s.state));
+    let before = pod.sandboxes_before.iter().map(|s| (&s.id, s.state));
     now.chain(before)
         .find(|(other, _)| *other == id)
         .map(|(_, state)| state)

@@ -6,19 +6,13 @@ use crate::pod::{Lone, pods};
 const NOW: &str = "2026-01-01T01:00:00Z";
 
 fn kubelet(id: &str, container: &str, attempt: u32, state: &str, started: &str) -> ContainerFacts {
+    let sandbox = if container == "POD" { "" } else { "s" };
     ContainerFacts {
         id: id.into(),
-        name: format!("k8s_{container}_web_default_uid_{attempt}"),
         state: state.into(),
-        network_mode: if container == "POD" {
-            "none"
-        } else {
-            "container:s"
-        }
-        .into(),
         created_at: Some(started.into()),
         started_at: Some(started.into()),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(container, "default/web/uid", attempt, sandbox)
     }
 }
 
@@ -107,7 +101,8 @@ fn a_paused_container_is_frozen() {
 fn one_address_of_two_pods_is_a_finding_unless_one_has_ended() {
     let sandbox = |id: &str, state: &str| {
         with(kubelet(id, "POD", 0, state, "2026-01-01T00:59:00Z"), |f| {
-            f.name = format!("k8s_POD_{id}_default_{id}_0");
+            let pod = format!("default/{id}/{id}");
+            f.membership = ContainerFacts::of_kubelet("POD", &pod, 0, "").membership;
             f.ips = vec!["10.0.0.7".into()];
         })
     };

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use super::{Pod, PodState, Socket, is_up};
+use super::{Pod, PodState, Socket, State};
 
 /// Pods and their connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -63,7 +63,7 @@ pub(crate) struct Drawn {
 pub(crate) struct Pause {
     pub(crate) id: String,
     pub(crate) image: String,
-    pub(crate) state: String,
+    pub(crate) state: State,
     pub(crate) netns: Option<u64>,
     /// Whether it runs: a dead one holds nothing.
     #[serde(skip)]
@@ -77,7 +77,7 @@ pub(crate) struct Part {
     pub(crate) name: String,
     pub(crate) image: String,
     pub(crate) kind: String,
-    pub(crate) state: String,
+    pub(crate) state: State,
     /// Whether it is in the sandbox's network, by inode.
     pub(crate) shares_net: Option<bool>,
     /// `None`: nobody could look.
@@ -166,9 +166,9 @@ pub(crate) fn graph(pods: &[Pod], wanted: &[usize]) -> Graph {
 
 /// Whether it has a network, in which something may listen.
 fn is_running(pod: &Pod) -> bool {
-    let sandbox = pod.sandbox.iter().map(|sandbox| &sandbox.state);
-    let containers = pod.containers.iter().map(|one| &one.state);
-    sandbox.chain(containers).any(|state| is_up(state))
+    let sandbox = pod.sandbox.iter().map(|sandbox| sandbox.state);
+    let containers = pod.containers.iter().map(|one| one.state);
+    sandbox.chain(containers).any(State::is_up)
 }
 
 fn seen(pod: &Pod) -> bool {
@@ -314,7 +314,7 @@ impl<'a> Finder<'a> {
                 && one.proto == proto
                 && one.port == port
                 && (netns.is_none() || one.netns == netns)
-                && !one.is_engines_dns()
+                && !one.is_engines_dns
         });
         found.map(|one| End::Pod(place, container(one)))
     }
@@ -339,7 +339,7 @@ fn container(socket: &Socket) -> Option<String> {
 fn host(pod: &Pod) -> Drawn {
     let mut of: BTreeMap<Option<String>, BTreeSet<Opening>> = BTreeMap::new();
     for socket in pod.sockets.iter().flatten() {
-        if !socket.is_listening() || socket.is_engines_dns() {
+        if !socket.is_listening() || socket.is_engines_dns {
             continue;
         }
         let loopback = socket
@@ -387,9 +387,9 @@ fn host(pod: &Pod) -> Drawn {
         pause: pod.sandbox.as_ref().map(|sandbox| Pause {
             id: sandbox.id.clone(),
             image: sandbox.image.clone(),
-            state: sandbox.state.clone(),
+            state: sandbox.state,
             netns: sandbox.namespaces.and_then(|all| all.net),
-            up: is_up(&sandbox.state),
+            up: sandbox.state.is_up(),
         }),
         containers: pod
             .containers
@@ -399,8 +399,8 @@ fn host(pod: &Pod) -> Drawn {
                 name: one.name.clone(),
                 image: one.image.clone(),
                 kind: one.kind.clone(),
-                state: one.state.clone(),
-                shares_net: one.shares.net.filter(|_| is_up(&one.state)),
+                state: one.state,
+                shares_net: one.shares.net.filter(|_| one.state.is_up()),
                 ports: ports(Some(&one.name)),
             })
             .collect(),

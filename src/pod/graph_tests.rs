@@ -4,18 +4,17 @@ use super::*;
 use crate::pod::{ContainerFacts, Lone, Owner, pods};
 
 fn pod(name: &str, ip: &str, containers: &[&str]) -> Pod {
-    let facts = |kind: &str, mode: String| ContainerFacts {
-        name: format!("k8s_{kind}_{name}_default_uid-{name}_0"),
+    let pod = format!("default/{name}/uid-{name}");
+    let facts = |kind: &str, sandbox: &str| ContainerFacts {
         id: format!("{kind}-{name}"),
         state: "running".into(),
-        network_mode: mode,
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(kind, &pod, 0, sandbox)
     };
-    let mut all = vec![facts("POD", "none".into())];
+    let mut all = vec![facts("POD", "")];
     all.extend(
         containers
             .iter()
-            .map(|kind| facts(kind, format!("container:POD-{name}"))),
+            .map(|kind| facts(kind, &format!("POD-{name}"))),
     );
     let mut pod = pods("n", &all, Lone::Leave).remove(0);
     pod.ips = vec![ip.into()];
@@ -43,6 +42,7 @@ fn socket(pod: &mut Pod, container: &str, local: (&str, u16), remote: Option<&st
         }],
         queue: None,
         netns: None,
+        is_engines_dns: false,
         inode: None,
     });
 }

@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::membership::{self, Key, Member, Part};
-use super::state::{self, is_up};
 use super::{
-    Container, ContainerFacts, Netns, Origin, PastSandbox, Pod, PodState, Sandbox, Shares,
-    host_ports, kind,
+    Container, ContainerFacts, Join, Member, Membership, Netns, Origin, Part, PastSandbox, Pod,
+    PodKey, PodState, Sandbox, Shares, host_ports, kind, state,
 };
 
 /// What to do with plain containers that share no namespace with another.
@@ -19,16 +17,13 @@ pub(crate) enum Lone {
 
 /// The pods of a node, by namespace, name, and age.
 pub(crate) fn pods(node: &str, all: &[ContainerFacts], lone: Lone) -> Vec<Pod> {
-    let mut made: BTreeMap<Key, Vec<(&ContainerFacts, Member)>> = BTreeMap::new();
+    let mut made: BTreeMap<&PodKey, Vec<(&ContainerFacts, &Member)>> = BTreeMap::new();
     let mut plain = Vec::new();
     for facts in all {
-        match membership::of(facts) {
-            Some(member) => made
-                .entry(member.key.clone())
-                .or_default()
-                .push((facts, member)),
-            None if membership::is_helper(facts) => {}
-            None => plain.push(facts),
+        match &facts.membership {
+            Membership::Pod(member) => made.entry(&member.pod).or_default().push((facts, member)),
+            Membership::Helper => {}
+            Membership::Plain { .. } => plain.push(facts),
         }
     }
     let mut pods: Vec<Pod> = made
@@ -46,15 +41,15 @@ pub(crate) fn pods(node: &str, all: &[ContainerFacts], lone: Lone) -> Vec<Pod> {
     pods
 }
 
-fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Pod {
+fn made_pod(node: &str, key: &PodKey, members: Vec<(&ContainerFacts, &Member)>) -> Pod {
     let origin = members.first().map_or(Origin::Kubernetes, |m| m.1.origin);
     let (mut sandboxes, parts): (Vec<_>, Vec<_>) = members
         .into_iter()
         .partition(|(_, member)| member.part == Part::Sandbox);
     // the one that runs, else the newest; an attempt counts from 0 again after `docker rm`
     sandboxes.sort_by(|(a, am), (b, bm)| {
-        (is_up(&b.state), &b.created_at, bm.attempt).cmp(&(
-            is_up(&a.state),
+        (b.state.is_up(), &b.created_at, bm.attempt).cmp(&(
+            a.state.is_up(),
             &a.created_at,
             am.attempt,
         ))
@@ -76,13 +71,13 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
         node: node.into(),
         labels: current.map_or_else(BTreeMap::new, |facts| pod_labels(facts, origin)),
         annotations: current.map_or_else(BTreeMap::new, |facts| annotations(facts, origin)),
-        namespace: key.namespace,
-        name: key.name,
-        uid: key.uid,
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        uid: key.uid.clone(),
         origin,
         state: PodState::Pending,
         ips: current.map_or_else(Vec::new, |facts| facts.ips.clone()),
-        host_network: current.is_some_and(|facts| facts.network_mode == "host"),
+        host_network: current.is_some_and(|facts| facts.joins.network == Join::Host),
         sandbox: sandboxes.first().map(|(f, m)| sandbox(f, m.attempt)),
         sandboxes_before: sandboxes
             .iter()
@@ -90,7 +85,7 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
             .map(|(facts, member)| PastSandbox {
                 id: facts.id.clone(),
                 attempt: member.attempt,
-                state: facts.state.clone(),
+                state: facts.state,
                 ip: facts.ips.iter().chain(&facts.wanted_ips).next().cloned(),
                 started_at: facts.started_at.clone(),
                 finished_at: facts.finished_at.clone(),
@@ -108,11 +103,11 @@ fn made_pod(node: &str, key: Key, members: Vec<(&ContainerFacts, Member)>) -> Po
 /// Splits a pod's containers into the newest of each name (and any that still runs), in the order
 /// in which the pod began them, and dead ones that a newer one replaced, newest first.
 fn newest_first(
-    parts: Vec<(&ContainerFacts, Member)>,
+    parts: Vec<(&ContainerFacts, &Member)>,
     sandbox: Option<(&ContainerFacts, Option<u32>)>,
     origin: Origin,
 ) -> (Vec<Container>, Vec<Container>) {
-    let mut by_name: BTreeMap<String, Vec<(&ContainerFacts, Member)>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, Vec<(&ContainerFacts, &Member)>> = BTreeMap::new();
     for (facts, member) in parts {
         if let Part::Container(name) = &member.part {
             by_name
@@ -128,12 +123,12 @@ fn newest_first(
             (&b.created_at, bm.attempt).cmp(&(&a.created_at, am.attempt))
         });
         for (place, (facts, member)) in same.into_iter().enumerate() {
-            let list = if place == 0 || is_up(&facts.state) {
+            let list = if place == 0 || facts.state.is_up() {
                 &mut now
             } else {
                 &mut before
             };
-            list.push((facts, container(facts, &name, member)));
+            list.push((facts, made_container(facts, &name, member)));
         }
     }
     // a restarted container keeps its place among those that were never restarted only by name;
@@ -178,7 +173,7 @@ fn newest_first(
     (now.collect(), before.collect())
 }
 
-/// A pod's own labels: the kubelet writes them on the sandbox beside its own and the annotations.
+/// A pod's own labels: the kubelet writes them on the sandbox beside its own.
 fn pod_labels(facts: &ContainerFacts, origin: Origin) -> BTreeMap<String, String> {
     match origin {
         Origin::Lab => facts
@@ -189,17 +184,14 @@ fn pod_labels(facts: &ContainerFacts, origin: Origin) -> BTreeMap<String, String
         Origin::Kubernetes => facts
             .labels
             .iter()
-            .filter(|(name, _)| {
-                !name.starts_with("annotation.") && !name.starts_with("io.kubernetes.")
-            })
+            .filter(|(name, _)| !name.starts_with("io.kubernetes."))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
         Origin::Docker => facts.labels.clone(),
     }
 }
 
-/// A pod's annotations: a Docker engine has none, so that the kubelet's stand among the sandbox's
-/// labels, and the lab's in its manifest.
+/// A pod's annotations: the kubelet's are the sandbox's, and the lab's stand in its manifest.
 fn annotations(facts: &ContainerFacts, origin: Origin) -> BTreeMap<String, String> {
     match origin {
         Origin::Lab => facts
@@ -208,14 +200,7 @@ fn annotations(facts: &ContainerFacts, origin: Origin) -> BTreeMap<String, Strin
             .and_then(|json| serde_json::from_str::<serde_json::Value>(json).ok())
             .and_then(|spec| serde_json::from_value(spec.get("annotations")?.clone()).ok())
             .unwrap_or_default(),
-        Origin::Kubernetes => facts
-            .labels
-            .iter()
-            .filter_map(|(name, value)| {
-                let name = name.strip_prefix("annotation.")?;
-                Some((name.to_owned(), value.clone()))
-            })
-            .collect(),
+        Origin::Kubernetes => facts.annotations.clone(),
         Origin::Docker => BTreeMap::new(),
     }
 }
@@ -226,33 +211,40 @@ fn sandbox(facts: &ContainerFacts, attempt: Option<u32>) -> Sandbox {
         name: facts.name.clone(),
         image: facts.image.clone(),
         attempt,
-        state: facts.state.clone(),
+        state: facts.state,
         pid: facts.pid,
         created_at: facts.created_at.clone(),
         started_at: facts.started_at.clone(),
-        network_mode: facts.network_mode.clone(),
+        network: facts.network.clone(),
         netns: Netns {
             inode: None,
             // the engine keeps naming the file after the sandbox's end, when it is gone
-            path: facts
-                .sandbox_key
-                .clone()
-                .filter(|path| !path.is_empty() && is_up(&facts.state)),
+            path: facts.netns_path.clone().filter(|_| facts.state.is_up()),
         },
         namespaces: None,
     }
 }
 
-fn container(facts: &ContainerFacts, name: &str, member: Member) -> Container {
+fn made_container(facts: &ContainerFacts, name: &str, member: &Member) -> Container {
+    Container {
+        attempt: member.attempt,
+        restarts: member.restarts,
+        sandbox_id: member.sandbox_id.clone(),
+        ..container(facts, name)
+    }
+}
+
+/// A container as far as it does not depend on its pod.
+fn container(facts: &ContainerFacts, name: &str) -> Container {
     Container {
         id: facts.id.clone(),
         name: name.into(),
         kind: "app".into(),
         image: facts.image.clone(),
         image_id: facts.image_id.clone(),
-        attempt: member.attempt,
-        restarts: member.restarts,
-        state: facts.state.clone(),
+        attempt: None,
+        restarts: None,
+        state: facts.state,
         exit_code: facts.exit_code,
         oom_killed: facts.oom_killed,
         pid: facts.pid,
@@ -261,8 +253,8 @@ fn container(facts: &ContainerFacts, name: &str, member: Member) -> Container {
         finished_at: facts.finished_at.clone(),
         ended_before: facts.ended_before.clone(),
         restarted_by_engine: facts.restart_count.is_some_and(|count| count > 0),
-        network_mode: facts.network_mode.clone(),
-        sandbox_id: member.sandbox_id,
+        network: facts.network.clone(),
+        sandbox_id: None,
         namespaces: None,
         shares: Shares::default(),
     }
@@ -286,21 +278,20 @@ fn plain_groups(node: &str, plain: &[&ContainerFacts], lone: Lone) -> Vec<Pod> {
         .collect()
 }
 
-/// The ID of the container whose network this one has: the end of the chain of
-/// `NetworkMode=container:`. A container that is gone ends the chain too; of a cycle the smallest
+/// The ID of the container whose network this one has: the end of the chain of joins. A container that is gone ends the chain too; of a cycle the smallest
 /// ID stands for all.
 fn network_of(facts: &ContainerFacts, plain: &[&ContainerFacts]) -> String {
     let mut seen = BTreeSet::from([facts.id.clone()]);
     let mut at = facts;
     loop {
-        let Some(next) = membership::joined(&at.network_mode) else {
+        let Some(next) = at.joins.network.container() else {
             return at.id.clone();
         };
         let found = plain
             .iter()
-            .find(|other| other.id == next || other.name == next);
+            .find(|other| other.id == *next || other.name == *next);
         let Some(found) = found else {
-            return next;
+            return next.clone();
         };
         if !seen.insert(found.id.clone()) {
             return seen.into_iter().next().unwrap_or_default();
@@ -311,7 +302,7 @@ fn network_of(facts: &ContainerFacts, plain: &[&ContainerFacts]) -> String {
 
 fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
     let holder = members.iter().find(|facts| facts.id == root).copied();
-    let joins = |facts: &ContainerFacts| membership::joined(&facts.network_mode);
+    let joins = |facts: &ContainerFacts| facts.joins.network.container().is_some();
     let mut containers: Vec<&ContainerFacts> = members
         .iter()
         .copied()
@@ -320,7 +311,7 @@ fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
         .collect();
     containers.sort_by(|a, b| (&a.created_at, &a.name).cmp(&(&b.created_at, &b.name)));
     let first = holder.or_else(|| containers.first().copied());
-    let holder = holder.filter(|facts| joins(facts).is_none());
+    let holder = holder.filter(|facts| !joins(facts));
     let named: Vec<(String, &ContainerFacts)> = containers
         .iter()
         .map(|facts| (facts.name.clone(), *facts))
@@ -328,7 +319,10 @@ fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
     Pod {
         node: node.into(),
         namespace: first
-            .and_then(|facts| facts.labels.get("com.docker.compose.project").cloned())
+            .and_then(|facts| match &facts.membership {
+                Membership::Plain { project } => project.clone(),
+                Membership::Pod(_) | Membership::Helper => None,
+            })
             .unwrap_or_else(|| "docker".into()),
         name: first.map_or_else(|| root.into(), |facts| facts.name.clone()),
         uid: root.into(),
@@ -337,26 +331,16 @@ fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
         origin: Origin::Docker,
         state: PodState::Pending,
         ips: holder.map_or_else(Vec::new, |facts| facts.ips.clone()),
-        host_network: holder.is_some_and(|facts| facts.network_mode == "host"),
+        host_network: holder.is_some_and(|facts| facts.joins.network == Join::Host),
         sandbox: holder.map(|facts| sandbox(facts, None)),
         sandboxes_before: Vec::new(),
         containers: containers
             .into_iter()
-            .map(|facts| {
-                let member = Member {
-                    origin: Origin::Docker,
-                    key: Key {
-                        namespace: String::new(),
-                        name: String::new(),
-                        uid: String::new(),
-                    },
-                    part: Part::Container(facts.name.clone()),
-                    attempt: None,
-                    restarts: facts.restart_count,
-                    // what it joins in the end; the holder of the network joins nobody
-                    sandbox_id: joins(facts).map(|_| root.to_owned()),
-                };
-                container(facts, &facts.name, member)
+            .map(|facts| Container {
+                restarts: facts.restart_count,
+                // what it joins in the end; the holder of the network joins nobody
+                sandbox_id: joins(facts).then(|| root.to_owned()),
+                ..container(facts, &facts.name)
             })
             .collect(),
         containers_before: Vec::new(),

@@ -1,32 +1,32 @@
 //! Tests of `group.rs`, which would be too long with them.
 use super::*;
+use crate::pod::Joins;
 
 fn facts(id: &str, name: &str, state: &str, mode: &str) -> ContainerFacts {
     ContainerFacts {
         id: id.into(),
         name: name.into(),
         state: state.into(),
-        network_mode: mode.into(),
+        joins: Joins::of_network(mode),
         created_at: Some(format!("2026-01-01T00:00:{:02}Z", id.len())),
         ..ContainerFacts::default()
     }
 }
 
 fn kubelet(id: &str, container: &str, attempt: u32, state: &str, mode: &str) -> ContainerFacts {
-    facts(
-        id,
-        &format!("k8s_{container}_web_default_uid_{attempt}"),
-        state,
-        mode,
-    )
+    let part = ContainerFacts::of_kubelet(container, "default/web/uid", attempt, mode);
+    ContainerFacts {
+        membership: part.membership,
+        ..facts(id, &part.name, state, mode)
+    }
 }
 
 #[test]
 fn a_restarted_container_is_one_container_with_a_past() {
     let all = [
-        kubelet("s", "POD", 0, "running", "none"),
-        kubelet("aa", "app", 0, "exited", "container:s"),
-        kubelet("aaa", "app", 1, "running", "container:s"),
+        kubelet("s", "POD", 0, "running", ""),
+        kubelet("aa", "app", 0, "exited", "s"),
+        kubelet("aaa", "app", 1, "running", "s"),
     ];
     let pods = pods("n", &all, Lone::Leave);
     assert_eq!(pods.len(), 1);
@@ -41,10 +41,10 @@ fn a_restarted_container_is_one_container_with_a_past() {
 #[test]
 fn an_older_container_that_still_runs_is_no_past() {
     let all = [
-        kubelet("s", "POD", 0, "exited", "none"),
-        kubelet("ss", "POD", 1, "running", "none"),
-        kubelet("aaa", "app", 0, "running", "container:s"),
-        kubelet("aaaa", "app", 1, "running", "container:ss"),
+        kubelet("s", "POD", 0, "exited", ""),
+        kubelet("ss", "POD", 1, "running", ""),
+        kubelet("aaa", "app", 0, "running", "s"),
+        kubelet("aaaa", "app", 1, "running", "ss"),
     ];
     let pod = &pods("n", &all, Lone::Leave)[0];
     assert_eq!(pod.containers.len(), 2);
@@ -55,8 +55,8 @@ fn an_older_container_that_still_runs_is_no_past() {
 #[test]
 fn the_running_sandbox_counts_even_when_its_attempt_began_again_at_0() {
     let all = [
-        kubelet("s", "POD", 3, "exited", "none"),
-        kubelet("ss", "POD", 0, "running", "none"),
+        kubelet("s", "POD", 3, "exited", ""),
+        kubelet("ss", "POD", 0, "running", ""),
     ];
     let pod = &pods("n", &all, Lone::Leave)[0];
     assert_eq!(pod.sandbox.as_ref().unwrap().id, "ss");
@@ -66,10 +66,10 @@ fn the_running_sandbox_counts_even_when_its_attempt_began_again_at_0() {
 #[test]
 fn plain_containers_are_grouped_along_a_chain_of_joined_networks() {
     let all = [
-        facts("a", "vpn", "running", "bridge"),
-        facts("bb", "web", "running", "container:a"),
-        facts("ccc", "log", "running", "container:bb"),
-        facts("dddd", "alone", "running", "bridge"),
+        facts("a", "vpn", "running", ""),
+        facts("bb", "web", "running", "a"),
+        facts("ccc", "log", "running", "bb"),
+        facts("dddd", "alone", "running", ""),
     ];
     let shared = pods("n", &all, Lone::Leave);
     assert_eq!(shared.len(), 1);
@@ -88,9 +88,9 @@ fn plain_containers_are_grouped_along_a_chain_of_joined_networks() {
 #[test]
 fn a_cycle_of_joined_networks_ends() {
     let all = [
-        facts("a", "one", "created", "container:bb"),
-        facts("bb", "two", "created", "container:a"),
-        facts("ccc", "three", "created", "container:a"),
+        facts("a", "one", "created", "bb"),
+        facts("bb", "two", "created", "a"),
+        facts("ccc", "three", "created", "a"),
     ];
     let found = pods("n", &all, Lone::Leave);
     assert_eq!(found.len(), 1);
@@ -100,7 +100,7 @@ fn a_cycle_of_joined_networks_ends() {
 
 #[test]
 fn a_container_whose_network_holder_is_gone_is_a_pod_without_sandbox() {
-    let all = [facts("b", "web", "running", "container:gone")];
+    let all = [facts("b", "web", "running", "gone")];
     let found = pods("n", &all, Lone::Leave);
     assert_eq!(found[0].containers[0].sandbox_id.as_deref(), Some("gone"));
     assert!(found[0].sandbox.is_none());
@@ -109,42 +109,32 @@ fn a_container_whose_network_holder_is_gone_is_a_pod_without_sandbox() {
 
 #[test]
 fn a_plain_pause_container_is_the_sandbox_and_no_app() {
-    let mut pause = facts("a", "mypod", "running", "bridge");
+    let mut pause = facts("a", "mypod", "running", "");
     pause.command = vec!["/pause".into()];
-    let all = [pause, facts("bb", "web", "running", "container:a")];
+    let all = [pause, facts("bb", "web", "running", "a")];
     let found = pods("n", &all, Lone::Leave);
     assert_eq!(found[0].containers.len(), 1);
     assert_eq!(found[0].name, "mypod");
 }
 
 #[test]
-fn lab_pods_are_known_by_their_labels() {
-    let mut sandbox = facts("s", "x", "running", "devnet-lab");
-    let mut app = facts("aa", "y", "running", "container:s");
-    for (facts, role) in [(&mut sandbox, "lab-sandbox"), (&mut app, "lab-container")] {
-        for (name, value) in [
-            ("role", role),
-            ("pod.name", "two"),
-            ("pod.namespace", "lab"),
-            ("pod.uid", "u"),
-            ("attempt", "2"),
-        ] {
-            facts
-                .labels
-                .insert(format!("dev.devnet.{name}"), value.into());
-        }
-    }
+fn a_lab_pod_has_the_labels_of_its_manifest_and_a_helper_is_no_pod() {
+    let lab = |part: &str, sandbox: &str| ContainerFacts::of_lab(part, "lab/two/u", 2, sandbox);
+    let mut sandbox = ContainerFacts {
+        membership: lab("POD", "").membership,
+        ..facts("s", "x", "running", "")
+    };
+    let app = ContainerFacts {
+        membership: lab("app", "s").membership,
+        ..facts("aa", "y", "running", "s")
+    };
     sandbox
         .labels
         .insert("dev.devnet.pod.labels".into(), r#"{"app":"web"}"#.into());
-    app.labels
-        .insert("dev.devnet.container.name".into(), "app".into());
-    app.labels
-        .insert("dev.devnet.sandbox.id".into(), "s".into());
-    let mut helper = facts("hhh", "h", "running", "container:s");
-    helper
-        .labels
-        .insert("dev.devnet.role".into(), "probe".into());
+    let helper = ContainerFacts {
+        membership: Membership::Helper,
+        ..facts("hhh", "h", "running", "s")
+    };
     let found = pods("n", &[sandbox, app, helper], Lone::Show);
     assert_eq!(found.len(), 1, "a helper of devnet is no pod");
     let pod = &found[0];

@@ -1,6 +1,5 @@
 //! Ports that a pod's author declared, and ports of the node that are passed on to it.
 
-use super::state::is_up;
 use super::{ContainerFacts, PortMapping, Published};
 
 /// A port as a container's author declared it.
@@ -23,8 +22,8 @@ pub(crate) fn declared(facts: &ContainerFacts) -> Vec<DeclaredPort> {
         protocol: Option<String>,
     }
     facts
-        .labels
-        .get("annotation.io.kubernetes.container.ports")
+        .annotations
+        .get("io.kubernetes.container.ports")
         .and_then(|json| serde_json::from_str::<Vec<Port>>(json).ok())
         .unwrap_or_default()
         .into_iter()
@@ -82,7 +81,7 @@ pub(super) fn host_ports(
     sandbox: Option<&ContainerFacts>,
     named: &[(String, &ContainerFacts)],
 ) -> Vec<PortMapping> {
-    let Some(sandbox) = sandbox.filter(|sandbox| is_up(&sandbox.state)) else {
+    let Some(sandbox) = sandbox.filter(|sandbox| sandbox.state.is_up()) else {
         return Vec::new();
     };
     let in_lab = declared_in_lab(sandbox);

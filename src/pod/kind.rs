@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::state::{is_up, timestamp};
-use super::{ContainerFacts, Origin, applied};
+use super::state::timestamp;
+use super::{ContainerFacts, Origin, State, applied};
 
 /// The kubelet starts the app containers of a pod in one go, one within this time of the other,
 /// unless it pulls an image; init containers it starts one after the other's end (or, of a sidecar,
@@ -58,10 +58,10 @@ pub(super) type Declared = BTreeMap<String, &'static str>;
 /// what `kubectl apply` was given, if it was applied as a pod.
 pub(super) fn declared(sandbox: Option<&ContainerFacts>, origin: Origin) -> Declared {
     const SPEC: &str = "dev.devnet.pod.spec";
-    let label = |name: &str| sandbox.and_then(|facts| facts.labels.get(name));
     match origin {
         Origin::Docker => Declared::new(),
-        Origin::Lab => label(SPEC)
+        Origin::Lab => sandbox
+            .and_then(|facts| facts.labels.get(SPEC))
             .and_then(|json| serde_json::from_str::<LabSpec>(json).ok())
             .map(|pod| {
                 let init = pod.init_containers.into_iter().map(|one| {
@@ -72,7 +72,8 @@ pub(super) fn declared(sandbox: Option<&ContainerFacts>, origin: Origin) -> Decl
                 init.chain(apps).collect()
             })
             .unwrap_or_default(),
-        Origin::Kubernetes => label(&format!("annotation.{}", applied::ANNOTATION))
+        Origin::Kubernetes => sandbox
+            .and_then(|facts| facts.annotations.get(applied::ANNOTATION))
             .and_then(|json| serde_json::from_str::<Applied>(json).ok())
             .filter(|applied| applied.kind == "Pod")
             .map(|applied| {
@@ -133,10 +134,10 @@ pub(super) fn kinds(
 ) -> Vec<&'static str> {
     let mut kinds = guessed(all, sandbox_attempt);
     for (kind, one) in kinds.iter_mut().zip(all) {
-        let target = one.facts.pid_mode.strip_prefix("container:");
+        let target = one.facts.joins.pid.container();
         // the sandbox's processes are shared by a whole pod, a container's only with one that was
         // added to look at it
-        if target.is_some_and(|target| all.iter().any(|other| other.facts.id == target)) {
+        if target.is_some_and(|target| all.iter().any(|other| other.facts.id == *target)) {
             *kind = "ephemeral";
         }
         if let Some(declared) = declared.get(one.name) {
@@ -200,7 +201,7 @@ fn beginners(
     if let Some(last) = last_init
         && last + 1 < first_app
         && let (Some(sidecar), Some(next)) = (order.get(last + 1), order.get(last + 2))
-        && is_up(&all[sidecar.0].facts.state)
+        && all[sidecar.0].facts.state.is_up()
         && waited(sidecar.1, next.1)
     {
         kinds[sidecar.0] = "sidecar?";
@@ -220,7 +221,7 @@ fn latecomer(all: &[Seen<'_>], order: &[(usize, &ContainerFacts)], kinds: &mut [
         // somebody else runs since then, so that it was not waited for
         let beside = order[..place]
             .iter()
-            .any(|(other, one)| is_up(&all[*other].facts.state) && all[*other].facts.id == one.id);
+            .any(|(other, one)| all[*other].facts.state.is_up() && all[*other].facts.id == one.id);
         let once = all[at].before.is_empty() && all[at].attempt == Some(0);
         if late && beside && once && kinds[at] == "app?" {
             kinds[at] = "ephemeral?";
@@ -234,7 +235,7 @@ fn ended_well(one: &Seen<'_>) -> bool {
         .before
         .iter()
         .any(|(before, _)| before.exit_code == Some(0));
-    one.facts.state == "exited" && one.facts.exit_code == Some(0) && !again
+    one.facts.state == State::Exited && one.facts.exit_code == Some(0) && !again
 }
 
 /// Whether more time went by between two starts than the kubelet needs for it.

@@ -1,7 +1,7 @@
 //! Tests of `kind.rs`, which would be too long with them.
 
 use super::*;
-use crate::pod::{Lone, Pod, PodState, pods};
+use crate::pod::{Join, Lone, Pod, PodState, pods};
 
 /// A container as the kubelet makes it; times are seconds of one minute (`12.345`).
 fn one(
@@ -12,17 +12,15 @@ fn one(
     ended: Option<(&str, i64)>,
 ) -> ContainerFacts {
     let at = |text: &str| Some(format!("2026-01-01T00:{text}Z"));
-    let sandbox = name == "POD";
+    let sandbox = if name == "POD" { "" } else { "POD-0" };
     ContainerFacts {
         id: format!("{name}-{attempt}"),
-        name: format!("k8s_{name}_web_default_uid_{attempt}"),
         state: if ended.is_some() { "exited" } else { "running" }.into(),
         exit_code: ended.map(|(_, code)| code),
-        network_mode: if sandbox { "none" } else { "container:POD-0" }.into(),
         created_at: at(made),
         started_at: at(began),
         finished_at: ended.and_then(|(text, _)| at(text)),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(name, "default/web/uid", attempt, sandbox)
     }
 }
 
@@ -81,9 +79,9 @@ fn a_looping_app_is_no_init_container_after_its_engine_was_restarted() {
         one("web", 2, "20:30", "20:30.2", None),
         one("side", 1, "20:50", "20:50.2", None),
     ];
-    let all = all.map(|facts| ContainerFacts {
-        network_mode: facts.network_mode.replace("POD-0", "POD-1"),
-        ..facts
+    let all = all.map(|facts| match facts.joins.network {
+        Join::Own => facts,
+        _ => facts.in_sandbox("POD-1"),
     });
     let guessed = as_pairs(&[("task", "app?"), ("web", "app?"), ("side", "app?")]);
     assert_eq!(kinds_of(&all), guessed);
@@ -94,7 +92,7 @@ fn a_looping_app_is_no_init_container_after_its_engine_was_restarted() {
     short[1] = one("task", 1, "20:03", "20:03.2", Some(("20:04", 0)));
     let mut before = one("task", 0, "10:03", "10:03.2", Some(("10:04", 0)));
     for facts in [&mut short[1], &mut before] {
-        facts.network_mode = "container:POD-1".into();
+        *facts = facts.clone().in_sandbox("POD-1");
     }
     short.push(before);
     assert_eq!(
@@ -106,8 +104,8 @@ fn a_looping_app_is_no_init_container_after_its_engine_was_restarted() {
 #[test]
 fn what_a_pod_was_applied_as_is_proof() {
     let mut sandbox = one("POD", 0, "00:01", "00:02", None);
-    sandbox.labels.insert(
-        "annotation.kubectl.kubernetes.io/last-applied-configuration".into(),
+    sandbox.annotations.insert(
+        applied::ANNOTATION.into(),
         r#"{"kind":"Pod","spec":{"initContainers":[{"name":"wait"},{"name":"log","restartPolicy":"Always"}],
             "containers":[{"name":"web"}]}}"#
             .into(),
@@ -140,7 +138,7 @@ fn who_was_added_to_look_at_a_pod_makes_it_no_worse_by_its_end() {
     assert_eq!(kinds_of(&all)[1].1, "ephemeral?");
     assert_eq!(pod(&all).state, PodState::Running);
     // one that shares another's processes can be nothing else
-    all[2].pid_mode = "container:web-0".into();
+    all[2].joins.pid = Join::Container("web-0".into());
     assert_eq!(kinds_of(&all)[1].1, "ephemeral");
     assert_eq!(pod(&all).state, PodState::Running);
     // an app that died beside another is something else

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{is_up, timestamp};
-use super::{ContainerFacts, Pod, membership};
+use super::state::timestamp;
+use super::{ContainerFacts, Member, Part, Pod, State};
 
 /// One run of a sandbox or of a container. What is not known is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -26,7 +26,7 @@ pub(crate) struct Life {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sandbox_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state: Option<String>,
+    pub(crate) state: Option<State>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit_code: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,26 +113,46 @@ fn first<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
     }
 }
 
-/// Something that happened to a container, as an engine's events tell it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Something that happened to a container, as a runtime's events tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Happening {
     /// RFC 3339.
     pub(crate) time: String,
     /// Nanoseconds since 1970.
     pub(crate) nanoseconds: i64,
-    /// The engine's word: `create`, `start`, `die`, `oom`, `destroy`, ...
-    pub(crate) action: String,
+    pub(crate) change: Change,
     pub(crate) id: String,
-    /// The container's name and labels, and what belongs to the action, as `exitCode`.
-    pub(crate) attributes: BTreeMap<String, String>,
+    /// Its place in the pod that it was made for, as far as the event tells it.
+    pub(crate) member: Option<Member>,
+}
+
+/// A turn in the life of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Created,
+    Started,
+    Ended {
+        exit_code: Option<i64>,
+    },
+    /// The kernel ended a process of it for want of memory.
+    OutOfMemory,
+    Removed,
+    /// What neither begins nor ends a run.
+    Other,
 }
 
 impl Happening {
     /// About how much memory it takes, in bytes.
     pub(crate) fn weight(&self) -> usize {
-        let attributes = self.attributes.iter();
-        let attributes = attributes.map(|(name, value)| name.len() + value.len() + 64);
-        size_of::<Self>() + self.action.len() + self.id.len() + attributes.sum::<usize>()
+        let words = self.member.iter().flat_map(|member| {
+            let pod = [&member.pod.namespace, &member.pod.name, &member.pod.uid];
+            let name = match &member.part {
+                Part::Sandbox => None,
+                Part::Container(name) => Some(name),
+            };
+            pod.into_iter().chain(name).chain(&member.sandbox_id)
+        });
+        size_of::<Self>() + self.id.len() + words.map(String::len).sum::<usize>()
     }
 }
 
@@ -236,35 +256,34 @@ impl Lives {
                 None => return,
             },
         };
-        match heard.action.as_str() {
-            "create" => {
+        match heard.change {
+            Change::Created => {
                 life.created_at = Some(heard.time.clone());
                 if self.of(&heard.id).is_none() {
                     self.learn(&life);
                 }
             }
-            "start" if self.started(&heard.id, &heard.time).is_none() => {
+            Change::Started if self.started(&heard.id, &heard.time).is_none() => {
                 life.started_at = Some(heard.time.clone());
-                life.state = Some("running".into());
+                life.state = Some(State::Running);
                 self.learn(&life);
             }
-            "die" => {
-                let code = heard.attributes.get("exitCode");
+            Change::Ended { exit_code } => {
                 self.each_of(&heard.id, Some(&heard.time), &life, |life| {
                     if life.finished_at.is_none() {
                         life.finished_at = Some(heard.time.clone());
-                        life.exit_code = code.and_then(|code| code.parse().ok());
-                        life.state = Some("exited".into());
+                        life.exit_code = exit_code;
+                        life.state = Some(State::Exited);
                     }
                 });
             }
-            "oom" => self.each_of(&heard.id, Some(&heard.time), &life, |life| {
+            Change::OutOfMemory => self.each_of(&heard.id, Some(&heard.time), &life, |life| {
                 life.oom_killed = Some(true);
             }),
-            "destroy" => self.each_of(&heard.id, None, &life, |life| {
+            Change::Removed => self.each_of(&heard.id, None, &life, |life| {
                 life.removed_at = Some(heard.time.clone());
             }),
-            _ => {}
+            Change::Started | Change::Other => {}
         }
     }
 
@@ -327,21 +346,15 @@ impl Lives {
 
 /// A container that only an event tells of.
 fn stranger(node: &str, heard: &Happening) -> Option<Life> {
-    let facts = ContainerFacts {
-        id: heard.id.clone(),
-        name: heard.attributes.get("name").cloned().unwrap_or_default(),
-        labels: heard.attributes.clone(),
-        ..ContainerFacts::default()
-    };
-    let member = membership::of(&facts)?;
+    let member = heard.member.clone()?;
     Some(Life {
         node: node.into(),
-        namespace: member.key.namespace,
-        pod: member.key.name,
-        uid: member.key.uid,
+        namespace: member.pod.namespace,
+        pod: member.pod.name,
+        uid: member.pod.uid,
         container: match member.part {
-            membership::Part::Sandbox => None,
-            membership::Part::Container(name) => Some(name),
+            Part::Sandbox => None,
+            Part::Container(name) => Some(name),
         },
         id: heard.id.clone(),
         attempt: member.attempt,
@@ -367,7 +380,7 @@ pub(crate) fn lives(pods: &[Pod], facts: &[ContainerFacts]) -> Vec<Life> {
                 uid: pod.uid.clone(),
                 id: id.into(),
                 attempt,
-                state: Some(facts.state.clone()),
+                state: Some(facts.state),
                 exit_code: facts.exit_code,
                 oom_killed: facts.oom_killed.filter(|_| facts.finished_at.is_some()),
                 created_at: facts.created_at.clone(),
@@ -412,7 +425,7 @@ pub(crate) fn lives(pods: &[Pod], facts: &[ContainerFacts]) -> Vec<Life> {
 /// The addresses of a sandbox that outlive it: those that its maker chose.
 fn asked_for(facts: Option<&ContainerFacts>) -> Vec<String> {
     facts.map_or_else(Vec::new, |facts| {
-        if is_up(&facts.state) && !facts.ips.is_empty() {
+        if facts.state.is_up() && !facts.ips.is_empty() {
             facts.ips.clone()
         } else {
             facts.wanted_ips.clone()

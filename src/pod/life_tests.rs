@@ -12,29 +12,19 @@ fn life(id: &str, started: Option<&str>) -> Life {
     }
 }
 
-fn heard(time: &str, action: &str, more: &[(&str, &str)]) -> Happening {
-    let mut attributes: BTreeMap<String, String> = [
-        ("name", "k8s_app_web_default_u_3"),
-        ("io.kubernetes.docker.type", "container"),
-        ("io.kubernetes.container.name", "app"),
-        ("io.kubernetes.pod.name", "web"),
-        ("io.kubernetes.pod.namespace", "default"),
-        ("io.kubernetes.pod.uid", "u"),
-        ("io.kubernetes.sandbox.id", "s"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
-    attributes.extend(
-        more.iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    );
+fn heard(time: &str, change: Change) -> Happening {
+    let of_pod = ContainerFacts::of_kubelet("app", "default/web/u", 3, "s");
     Happening {
         time: time.into(),
-        action: action.into(),
+        nanoseconds: 0,
+        change,
         id: "c".into(),
-        attributes,
-        ..Happening::default()
+        member: of_pod.member().cloned(),
     }
+}
+
+fn ended(exit_code: Option<i64>) -> Change {
+    Change::Ended { exit_code }
 }
 
 #[test]
@@ -77,14 +67,11 @@ fn what_is_known_is_not_forgotten_for_a_look_that_saw_less() {
 #[test]
 fn a_container_that_is_gone_lives_on_in_the_engines_events() {
     let mut lives = Lives::default();
-    lives.hear("node", &heard("2026-01-01T00:00:00Z", "create", &[]));
-    lives.hear("node", &heard("2026-01-01T00:00:01Z", "start", &[]));
-    lives.hear("node", &heard("2026-01-01T00:00:05Z", "oom", &[]));
-    lives.hear(
-        "node",
-        &heard("2026-01-01T00:00:05Z", "die", &[("exitCode", "137")]),
-    );
-    lives.hear("node", &heard("2026-01-01T00:00:09Z", "destroy", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:00Z", Change::Created));
+    lives.hear("node", &heard("2026-01-01T00:00:01Z", Change::Started));
+    lives.hear("node", &heard("2026-01-01T00:00:05Z", Change::OutOfMemory));
+    lives.hear("node", &heard("2026-01-01T00:00:05Z", ended(Some(137))));
+    lives.hear("node", &heard("2026-01-01T00:00:09Z", Change::Removed));
     let [life] = lives.all() else {
         panic!("{lives:?}")
     };
@@ -101,12 +88,9 @@ fn a_container_that_is_gone_lives_on_in_the_engines_events() {
 fn an_event_of_a_start_that_is_known_adds_no_life_and_an_earlier_one_does() {
     let mut lives = Lives::default();
     lives.learn(&life("c", Some("2026-01-01T00:01:00.5Z")));
-    lives.hear("node", &heard("2026-01-01T00:00:10Z", "start", &[]));
-    lives.hear(
-        "node",
-        &heard("2026-01-01T00:00:50Z", "die", &[("exitCode", "1")]),
-    );
-    lives.hear("node", &heard("2026-01-01T00:01:00.6Z", "start", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:10Z", Change::Started));
+    lives.hear("node", &heard("2026-01-01T00:00:50Z", ended(Some(1))));
+    lives.hear("node", &heard("2026-01-01T00:01:00.6Z", Change::Started));
     assert_eq!(lives.all().len(), 2, "{lives:?}");
     assert_eq!(
         lives.all()[1].exit_code,
@@ -123,10 +107,10 @@ fn a_start_soon_after_the_end_of_a_run_is_another_and_one_that_ended_at_once_is_
         finished_at: Some("2026-01-01T00:00:02Z".into()),
         ..life("c", Some("2026-01-01T00:00:00Z"))
     });
-    lives.hear("node", &heard("2026-01-01T00:00:00.1Z", "start", &[]));
-    lives.hear("node", &heard("2026-01-01T00:00:02.1Z", "start", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:00.1Z", Change::Started));
+    lives.hear("node", &heard("2026-01-01T00:00:02.1Z", Change::Started));
     assert_eq!(lives.all().len(), 1, "{lives:?}");
-    lives.hear("node", &heard("2026-01-01T00:00:03Z", "start", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:03Z", Change::Started));
     assert_eq!(lives.all().len(), 2, "{lives:?}");
 }
 
@@ -152,7 +136,7 @@ fn what_is_forgotten_leaves_the_others_as_they_are() {
     });
     lives.learn(&life("b", Some("2026-01-01T00:00:00Z")));
     lives.forget(&["old".to_owned()].into());
-    lives.hear("node", &heard("2026-01-01T00:00:05Z", "die", &[]));
+    lives.hear("node", &heard("2026-01-01T00:00:05Z", ended(None)));
     assert!(!lives.learn(&life("b", Some("2026-01-01T00:00:00Z"))));
     assert!(lives.all().iter().all(|life| life.uid == "u"));
 }

@@ -12,7 +12,6 @@ mod history;
 mod host_ports;
 mod kind;
 mod life;
-mod membership;
 mod outlook;
 mod previous;
 mod resolver;
@@ -25,21 +24,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use facts::{ContainerFacts, Published};
+pub(crate) use facts::{
+    ContainerFacts, Join, Joins, LogStore, Member, Membership, Part, PodKey, Published, State,
+};
 pub(crate) use findings::{how_it_ended, judge, short};
 pub(crate) use group::{Lone, pods};
 pub(crate) use history::{Event, Restart, What, history};
 pub(crate) use host_ports::{DeclaredPort, declared, declared_in_lab};
 pub(crate) use kind::is_init;
-pub(crate) use life::{Happening, Life, Lives, lives, present};
-pub(crate) use membership::is_helper;
+pub(crate) use life::{Change, Happening, Life, Lives, lives, present};
 pub(crate) use outlook::{Outlook, outlook};
 pub(crate) use previous::last_ended;
 pub(crate) use resolver::Resolver;
 pub(crate) use select::select;
 pub(crate) use selector::Selector;
 pub(crate) use stale::{Pull, Renamed, Stale, stale};
-pub(crate) use state::{is_up, timestamp};
+pub(crate) use state::timestamp;
 
 /// What one look at one or more nodes found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -55,7 +55,7 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// `docker` today.
+    /// `docker`, `containerd` or `cri-o`.
     pub(crate) runtime: String,
     pub(crate) version: Option<String>,
     pub(crate) api_version: Option<String>,
@@ -149,7 +149,7 @@ impl Pod {
     /// Whether it was deleted: its containers are gone, and its dead sandbox is kept until somebody
     /// collects it.
     pub(crate) fn is_over(&self) -> bool {
-        let is_up = |sandbox: &Sandbox| is_up(&sandbox.state);
+        let is_up = |sandbox: &Sandbox| sandbox.state.is_up();
         self.origin == Origin::Kubernetes
             && self.containers.is_empty()
             && !self.sandbox.as_ref().is_some_and(is_up)
@@ -198,11 +198,13 @@ pub(crate) struct Sandbox {
     pub(crate) name: String,
     pub(crate) image: String,
     pub(crate) attempt: Option<u32>,
-    pub(crate) state: String,
+    pub(crate) state: State,
     pub(crate) pid: Option<u32>,
     pub(crate) created_at: Option<String>,
     pub(crate) started_at: Option<String>,
-    pub(crate) network_mode: String,
+    /// The runtime's own word for its network, where it has one.
+    #[serde(rename = "network_mode")]
+    pub(crate) network: Option<String>,
     pub(crate) netns: Netns,
     pub(crate) namespaces: Option<Namespaces>,
 }
@@ -219,7 +221,7 @@ pub(crate) struct Netns {
 pub(crate) struct PastSandbox {
     pub(crate) id: String,
     pub(crate) attempt: Option<u32>,
-    pub(crate) state: String,
+    pub(crate) state: State,
     pub(crate) ip: Option<String>,
     pub(crate) started_at: Option<String>,
     pub(crate) finished_at: Option<String>,
@@ -236,8 +238,7 @@ pub(crate) struct Container {
     pub(crate) image_id: Option<String>,
     pub(crate) attempt: Option<u32>,
     pub(crate) restarts: Option<u32>,
-    /// The engine's word: `running`, `exited`, `created`, `paused`, ...
-    pub(crate) state: String,
+    pub(crate) state: State,
     pub(crate) exit_code: Option<i64>,
     pub(crate) oom_killed: Option<bool>,
     pub(crate) pid: Option<u32>,
@@ -251,7 +252,9 @@ pub(crate) struct Container {
     /// Whether its engine restarts it, and not who made it.
     #[serde(skip)]
     pub(crate) restarted_by_engine: bool,
-    pub(crate) network_mode: String,
+    /// The runtime's own word for its network, where it has one.
+    #[serde(rename = "network_mode")]
+    pub(crate) network: Option<String>,
     /// The sandbox that its configuration says it joins.
     pub(crate) sandbox_id: Option<String>,
     pub(crate) namespaces: Option<Namespaces>,
@@ -283,16 +286,13 @@ pub(crate) struct Socket {
     /// The network namespace that it is in.
     #[serde(skip)]
     pub(crate) netns: Option<u64>,
+    /// Whether the runtime itself answers there, for names: its process is outside of every container.
+    #[serde(skip)]
+    pub(crate) is_engines_dns: bool,
     pub(crate) owners: Vec<Owner>,
 }
 
 impl Socket {
-    /// Whether it is the resolver that Docker puts into networks of a user's own: its process is
-    /// the engine, outside of every container.
-    pub(crate) fn is_engines_dns(&self) -> bool {
-        self.address == "127.0.0.11" && self.owners.iter().all(|owner| owner.container.is_none())
-    }
-
     /// Whether it waits for others to begin: a TCP listener, or a UDP socket with no peer.
     pub(crate) fn is_listening(&self) -> bool {
         match self.state.as_str() {

@@ -1,8 +1,8 @@
 //! A pod's outlook when nothing of it runs any more: whether it is started again. Only proof of the
 //! contrary ends the hope: a pod whose sandbox is replaced looks dead for some seconds.
 
-use super::state::{is_up, timestamp};
-use super::{ContainerFacts, Origin, Pod, applied, membership};
+use super::state::timestamp;
+use super::{ContainerFacts, Origin, Part, Pod, applied};
 
 /// The kubelet takes longer than this from a container's end to its sandbox's.
 const IN_PEACE: jiff::SignedDuration = jiff::SignedDuration::from_millis(200);
@@ -10,7 +10,7 @@ const IN_PEACE: jiff::SignedDuration = jiff::SignedDuration::from_millis(200);
 /// their volumes wait for may take longer.
 const ALL_ANEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
 /// Where a pod comes from, as the kubelet notes it: pods from files come before those of the API.
-const SOURCE: &str = "annotation.kubernetes.io/config.source";
+const SOURCE: &str = "kubernetes.io/config.source";
 
 /// Whether a pod is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub(crate) fn outlook(
     now: Option<jiff::Timestamp>,
 ) -> Outlook {
     let containers = &pod.containers;
-    let sandbox_up = pod.sandbox.as_ref().is_some_and(|one| is_up(&one.state));
-    if sandbox_up || containers.iter().any(|one| is_up(&one.state)) {
+    let sandbox_up = pod.sandbox.as_ref().is_some_and(|one| one.state.is_up());
+    if sandbox_up || containers.iter().any(|one| one.state.is_up()) {
         return Outlook::Alive;
     }
     if containers.is_empty() {
@@ -84,7 +84,7 @@ fn ended_in_peace(pod: &Pod, facts: &[ContainerFacts]) -> bool {
     let ended = |one: &super::Container| timestamp(one.finished_at.as_deref());
     let last = pod.containers.iter().filter_map(ended).max();
     let engine_went_on = facts.iter().any(|one| {
-        is_up(&one.state)
+        one.state.is_up()
             && timestamp(one.started_at.as_deref()).is_some_and(|started| started < stopped)
     });
     sandbox.exit_code == Some(0)
@@ -106,12 +106,15 @@ fn was_left_out(pod: &Pod, facts: &[ContainerFacts], now: jiff::Timestamp) -> bo
         return false;
     };
     facts.iter().any(|one| {
-        let of_the_api = one.labels.get(SOURCE).is_none_or(|source| source == "api");
+        let of_the_api = one
+            .annotations
+            .get(SOURCE)
+            .is_none_or(|source| source == "api");
         let started = timestamp(one.started_at.as_deref());
-        is_up(&one.state)
+        one.state.is_up()
             && of_the_api
-            && membership::of(one).is_some_and(|member| {
-                member.origin == Origin::Kubernetes && member.part == membership::Part::Sandbox
+            && one.member().is_some_and(|member| {
+                member.origin == Origin::Kubernetes && member.part == Part::Sandbox
             })
             && started
                 .is_some_and(|started| started > ended && now.duration_since(started) >= ALL_ANEW)
@@ -128,13 +131,12 @@ mod tests {
         let up = state == "running";
         ContainerFacts {
             id: name.into(),
-            name: format!("k8s_{name}_web_default_uid_0"),
             state: state.into(),
             created_at: at(started),
             started_at: at(started),
             finished_at: at(finished).filter(|_| !up),
             exit_code: (!up).then_some(code),
-            ..ContainerFacts::default()
+            ..ContainerFacts::of_kubelet(name, "default/web/uid", 0, "")
         }
     }
 
@@ -146,7 +148,7 @@ mod tests {
 
     fn other() -> ContainerFacts {
         ContainerFacts {
-            name: "k8s_POD_other_default_uid2_0".into(),
+            membership: ContainerFacts::of_kubelet("POD", "default/other/uid2", 0, "").membership,
             ..facts("other", "running", 0, 0, 0)
         }
     }
@@ -174,9 +176,11 @@ mod tests {
         // a node was restarted: all that runs was started since
         let app = facts("app", "exited", 2, 5, 0);
         let sandbox = facts("POD", "exited", 1, 6, 0);
+        let part =
+            |part: &str| ContainerFacts::of_kubelet(part, "default/other/uid2", 0, "").membership;
         let after = |started: u32, change: &dyn Fn(&mut ContainerFacts), now: &str| {
             let mut other = ContainerFacts {
-                name: "k8s_POD_other_default_uid2_0".into(),
+                membership: part("POD"),
                 ..facts("other", "running", started, 0, 0)
             };
             change(&mut other);
@@ -190,11 +194,11 @@ mod tests {
         assert!(after(9, &none, "00:02:10"));
         assert!(!after(9, &none, "00:02:08"), "it may still come");
         let from_a_file = |other: &mut ContainerFacts| {
-            other.labels.insert(SOURCE.into(), "file".into());
+            other.annotations.insert(SOURCE.into(), "file".into());
         };
         assert!(!after(9, &from_a_file, "00:09:00"));
         let no_sandbox = |other: &mut ContainerFacts| {
-            other.name = "k8s_app_other_default_uid2_0".into();
+            other.membership = part("app");
         };
         assert!(!after(9, &no_sandbox, "00:09:00"));
         let ended = |other: &mut ContainerFacts| other.state = "exited".into();
@@ -212,8 +216,8 @@ mod tests {
         let mut with_policy = |policy: &str| {
             let manifest = format!(r#"{{"spec":{{"restartPolicy":"{policy}"}}}}"#);
             killed
-                .labels
-                .insert(format!("annotation.{}", applied::ANNOTATION), manifest);
+                .annotations
+                .insert(applied::ANNOTATION.to_owned(), manifest);
             of(&[killed.clone(), app.clone(), other()])
         };
         assert!(over(with_policy("Never")));

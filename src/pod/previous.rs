@@ -55,14 +55,12 @@ mod tests {
     fn app(id: &str, attempt: u32, state: &str, ended: Option<&str>) -> ContainerFacts {
         ContainerFacts {
             id: id.into(),
-            name: format!("k8s_app_web_default_uid_{attempt}"),
             state: state.into(),
-            network_mode: "container:s".into(),
             created_at: Some(format!("2026-01-01T00:0{attempt}:00Z")),
             started_at: Some(format!("2026-01-01T00:0{attempt}:00Z")),
             finished_at: ended.map(str::to_owned),
             exit_code: ended.map(|_| 1),
-            ..ContainerFacts::default()
+            ..ContainerFacts::of_kubelet("app", "default/web/uid", attempt, "s")
         }
     }
 

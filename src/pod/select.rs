@@ -80,11 +80,11 @@ fn without_predecessors<'a>(found: &[&'a Pod]) -> Vec<&'a Pod> {
     let alive = |pod: &Pod| {
         pod.sandbox
             .as_ref()
-            .is_some_and(|sandbox| super::state::is_up(&sandbox.state))
+            .is_some_and(|sandbox| sandbox.state.is_up())
             || pod
                 .containers
                 .iter()
-                .any(|container| super::state::is_up(&container.state))
+                .any(|container| container.state.is_up())
     };
     let same =
         |a: &Pod, b: &Pod| (&a.node, &a.namespace, &a.name) == (&b.node, &b.namespace, &b.name);

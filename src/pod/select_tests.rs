@@ -6,9 +6,8 @@ use crate::pod::{ContainerFacts, Lone};
 fn some_pods() -> Vec<Pod> {
     let sandbox = |id: &str, namespace: &str, name: &str, uid: &str, state: &str| ContainerFacts {
         id: id.into(),
-        name: format!("k8s_POD_{name}_{namespace}_{uid}_0"),
         state: state.into(),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet("POD", &format!("{namespace}/{name}/{uid}"), 0, "")
     };
     crate::pod::pods(
         "node1",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Container, Origin, Pod, applied, is_init, is_up};
+use super::{Container, Origin, Pod, applied, is_init};
 use crate::image::reference;
 
 /// An image's name, what it stood for, and what it stands for now.
@@ -53,7 +53,7 @@ pub(crate) fn stale<'p>(pods: &'p [Pod], image: &Renamed) -> Vec<Stale<'p>> {
             let by_id = id.is_some_and(|id| image.before.contains(id));
             // what has ended the kubelet starts again itself, and in the lab nobody does
             let lives =
-                is_up(&container.state) || (pod.origin == Origin::Lab && !is_init(&container.kind));
+                container.state.is_up() || (pod.origin == Origin::Lab && !is_init(&container.kind));
             if lives && (by_name || by_id) && id.is_some_and(|id| *id != image.now) {
                 found.push(Stale {
                     pod,
@@ -93,26 +93,19 @@ mod tests {
 
     /// A kubelet pod's sandbox and its one container, and the container's image.
     fn pod(applied: Option<&str>, image: &str, image_id: &str) -> Vec<ContainerFacts> {
-        let facts = |kind: &str, name: &str| ContainerFacts {
-            id: kind.to_owned(),
-            name: format!("k8s_{name}_web_default_uid_0"),
+        let facts = |name: &str, sandbox: &str| ContainerFacts {
+            id: name.to_owned(),
             image: image.to_owned(),
             image_id: Some(image_id.to_owned()),
-            state: "running".to_owned(),
-            labels: [("io.kubernetes.docker.type".to_owned(), kind.to_owned())].into(),
-            ..ContainerFacts::default()
+            state: "running".into(),
+            ..ContainerFacts::of_kubelet(name, "default/web/uid", 0, sandbox)
         };
-        let mut sandbox = facts("podsandbox", "POD");
+        let mut sandbox = facts("POD", "");
         if let Some(applied) = applied {
-            sandbox.labels.insert(
-                format!("annotation.{}", applied::ANNOTATION),
-                applied.to_owned(),
-            );
+            let name = applied::ANNOTATION.to_owned();
+            sandbox.annotations.insert(name, applied.to_owned());
         }
-        let mut container = facts("container", "app");
-        let joins = "io.kubernetes.sandbox.id".to_owned();
-        container.labels.insert(joins, "podsandbox".to_owned());
-        vec![sandbox, container]
+        vec![sandbox, facts("app", "POD")]
     }
 
     fn found(facts: &[ContainerFacts], name: &str) -> Option<Pull> {
@@ -161,27 +154,16 @@ mod tests {
     #[test]
     fn in_the_lab_what_has_ended_gets_the_new_image_and_an_init_container_does_not() {
         let of = |spec: &str| {
-            let facts = |id: &str, role: &str, state: &str| ContainerFacts {
+            let facts = |id: &str, sandbox: &str, state: &str| ContainerFacts {
                 id: id.to_owned(),
-                name: id.to_owned(),
                 image: "app:dev".to_owned(),
                 image_id: Some("old".to_owned()),
-                state: state.to_owned(),
-                labels: [
-                    ("role", role),
-                    ("pod.name", "web"),
-                    ("pod.namespace", "lab"),
-                    ("pod.uid", "u"),
-                    ("container.name", "app"),
-                    ("sandbox.id", "sandbox"),
-                    ("pod.spec", spec),
-                ]
-                .map(|(name, value)| (format!("dev.devnet.{name}"), value.to_owned()))
-                .into(),
-                ..ContainerFacts::default()
+                state: state.into(),
+                labels: [("dev.devnet.pod.spec".to_owned(), spec.to_owned())].into(),
+                ..ContainerFacts::of_lab(id, "lab/web/u", 0, sandbox)
             };
-            let sandbox = facts("sandbox", "lab-sandbox", "running");
-            let app = facts("app", "lab-container", "exited");
+            let sandbox = facts("POD", "", "running");
+            let app = facts("app", "POD", "exited");
             found(&[sandbox, app], "app:dev")
         };
         assert_eq!(of(r#"{"containers":[{"name":"app"}]}"#), Some(Pull::No));
@@ -191,7 +173,7 @@ mod tests {
     #[test]
     fn what_has_ended_is_left_to_the_kubelet() {
         let mut facts = pod(None, "app:dev", "old");
-        "exited".clone_into(&mut facts[1].state);
+        facts[1].state = "exited".into();
         assert_eq!(found(&facts, "app:dev"), None);
     }
 }

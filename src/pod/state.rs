@@ -1,16 +1,11 @@
 //! How a pod is, in one word, from its sandbox and its containers.
 
 use super::kind::{is_ephemeral, is_init};
-use super::{Container, Pod, PodState};
+use super::{Container, Pod, PodState, State};
 
 /// Reads an engine's time.
 pub(crate) fn timestamp(text: Option<&str>) -> Option<jiff::Timestamp> {
     text?.parse().ok()
-}
-
-/// Whether an engine's word means that processes are there.
-pub(crate) fn is_up(state: &str) -> bool {
-    matches!(state, "running" | "paused" | "restarting" | "stopping")
 }
 
 /// The pod's state; its findings are not looked at.
@@ -24,10 +19,10 @@ pub(super) fn of(pod: &Pod) -> PodState {
     let up: Vec<&Container> = containers
         .iter()
         .copied()
-        .filter(|c| is_up(&c.state))
+        .filter(|c| c.state.is_up())
         .collect();
-    let sandbox_up = pod.sandbox.as_ref().map(|s| is_up(&s.state));
-    let frozen = |state: &str| state == "paused";
+    let sandbox_up = pod.sandbox.as_ref().map(|s| s.state.is_up());
+    let frozen = |state: State| state == State::Paused;
     if up.is_empty() {
         return match sandbox_up {
             Some(true) if containers.iter().all(|c| never_tried(c)) => PodState::Pending,
@@ -37,7 +32,7 @@ pub(super) fn of(pod: &Pod) -> PodState {
             _ => PodState::Failed,
         };
     }
-    if up.iter().all(|c| frozen(&c.state)) {
+    if up.iter().all(|c| frozen(c.state)) {
         return PodState::Paused;
     }
     // what the pod is for has not begun
@@ -46,13 +41,13 @@ pub(super) fn of(pod: &Pod) -> PodState {
     if sandbox_up == Some(true) && only_beginning && containers.iter().all(|c| begins_well(c)) {
         return PodState::Pending;
     }
-    let sandbox_frozen = pod.sandbox.as_ref().is_some_and(|s| frozen(&s.state));
+    let sandbox_frozen = pod.sandbox.as_ref().is_some_and(|s| frozen(s.state));
     let wrong = sandbox_up != Some(true)
         || sandbox_frozen
-        || up.iter().any(|c| c.state != "running")
+        || up.iter().any(|c| c.state != State::Running)
         || containers
             .iter()
-            .any(|c| !is_up(&c.state) && !has_done_its_work(c));
+            .any(|c| !c.state.is_up() && !has_done_its_work(c));
     if wrong {
         PodState::Degraded
     } else {
@@ -61,18 +56,18 @@ pub(super) fn of(pod: &Pod) -> PodState {
 }
 
 fn begins_well(container: &Container) -> bool {
-    container.state == "running" || has_done_its_work(container)
+    container.state == State::Running || has_done_its_work(container)
 }
 
 fn never_tried(container: &Container) -> bool {
-    container.state == "created" && container.exit_code.is_none()
+    container.state == State::Created && container.exit_code.is_none()
 }
 
 /// Ended and need not be started again: one that was added to look at the pod; an init container that
 /// ended well; or another that did, the first time.
 fn has_done_its_work(container: &Container) -> bool {
     is_ephemeral(&container.kind)
-        || container.state == "exited"
+        || container.state == State::Exited
             && container.exit_code == Some(0)
             && (is_init(&container.kind) || container.restarts.unwrap_or(0) == 0)
 }

@@ -13,17 +13,13 @@ const STYLE: Style = Style {
 
 /// A pod of the kubelet's that listens on one port.
 fn pod(place: u64, name: &str) -> Pod {
-    let facts = |kind: &str, mode: &str| ContainerFacts {
-        name: format!("k8s_{kind}_{name}_default_uid-{place}_0"),
+    let pod = format!("default/{name}/uid-{place}");
+    let facts = |kind: &str, sandbox: &str| ContainerFacts {
         id: format!("{kind}-{place}"),
         state: "running".into(),
-        network_mode: mode.into(),
-        ..ContainerFacts::default()
+        ..ContainerFacts::of_kubelet(kind, &pod, 0, sandbox)
     };
-    let all = [
-        facts("POD", "none"),
-        facts("app", &format!("container:POD-{place}")),
-    ];
+    let all = [facts("POD", ""), facts("app", &format!("POD-{place}"))];
     let mut pod = pods("n", &all, Lone::Leave).remove(0);
     pod.ips = vec![format!("10.244.0.{}", place + 1)];
     pod.sandbox.as_mut().unwrap().namespaces = Some(Namespaces {
@@ -41,6 +37,7 @@ fn pod(place: u64, name: &str) -> Pod {
         queue: None,
         inode: Some(1),
         netns: None,
+        is_engines_dns: false,
         owners: vec![Owner {
             container: Some("app".into()),
             pid: 1,

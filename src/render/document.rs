@@ -74,7 +74,7 @@ pub(crate) fn tsv(pods: &[Pod]) -> String {
             line([
                 "",
                 "sandbox",
-                &sandbox.state,
+                sandbox.state.word(),
                 "",
                 &number(sandbox.pid),
                 &number(sandbox.namespaces.and_then(|n| n.net)),
@@ -86,7 +86,7 @@ pub(crate) fn tsv(pods: &[Pod]) -> String {
             line([
                 &container.name,
                 &container.kind,
-                &container.state,
+                container.state.word(),
                 &number(container.restarts),
                 &number(container.pid),
                 &number(container.namespaces.and_then(|n| n.net)),

@@ -91,7 +91,7 @@ fn pause_lines(host: &Drawn) -> Vec<String> {
             format!("pause {}", crate::pod::short(&pause.id)),
             match pause.netns.filter(|_| pause.up) {
                 Some(inode) => format!("holds net:[{inode}]"),
-                None => pause.state.clone(),
+                None => pause.state.to_string(),
             },
         ],
         None => vec!["no sandbox".into()],
@@ -136,7 +136,7 @@ pub(crate) fn dot(graph: &Graph) -> String {
             };
             let texts = [
                 part.name.clone(),
-                part.state.clone(),
+                part.state.to_string(),
                 ports(part.ports.as_deref()),
             ];
             let _infallible = writeln!(
@@ -191,7 +191,7 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
         for (at, part) in host.containers.iter().enumerate() {
             let texts = [
                 part.name.clone(),
-                part.state.clone(),
+                part.state.to_string(),
                 ports(part.ports.as_deref()),
             ];
             let _infallible = writeln!(text, "    p{place}c{at}[\"{}\"]", label(&texts));

@@ -120,7 +120,7 @@ fn article(graph: &Graph, place: usize) -> String {
             text,
             "<li><strong>{}</strong> {}{apart}{}<span class=\"image\">{}</span></li>",
             escaped(&part.name),
-            escaped(&part.state),
+            escaped(part.state.word()),
             pills(part.ports.as_deref()),
             escaped(&part.image)
         );
@@ -139,7 +139,7 @@ fn article(graph: &Graph, place: usize) -> String {
             format!(
                 "pause <code>{}</code> {}{holds} \u{b7} {}{}",
                 escaped(crate::pod::short(&pause.id)),
-                escaped(&pause.state),
+                escaped(pause.state.word()),
                 escaped(&pause.image),
                 pills(host.ports.as_deref())
             )

@@ -8,6 +8,7 @@ use super::graph::{address, edge_label, port_label, state_word};
 use super::graph_layout::{
     FOOT, HEAD, Item, Layout, OUTSIDE_HEIGHT, ROW, WIDTH, height, item, layout,
 };
+use crate::pod::State;
 use crate::pod::graph::{Drawn, Edge, End, Graph, Opening, Part};
 use crate::visible::field;
 use crate::wording::counted;
@@ -184,10 +185,10 @@ fn card(place: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
 }
 
 fn container(part: &Part, x: i32, y: i32) -> String {
-    let state = match (part.state.as_str(), part.shares_net) {
+    let state = match (part.state, part.shares_net) {
         (_, Some(false)) => "bad",
-        ("running", _) => "up",
-        ("paused", _) => "odd",
+        (State::Running, _) => "up",
+        (State::Paused, _) => "odd",
         _ => "down",
     };
     let apart = if part.shares_net == Some(false) {

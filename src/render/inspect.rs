@@ -8,8 +8,8 @@ use super::pods::{container_state, findings};
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::pod::{
-    Container, Pod, PortMapping, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, is_up,
-    short, timestamp,
+    Container, Pod, PortMapping, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, short,
+    timestamp,
 };
 
 /// What a card needs beside the pod.
@@ -161,12 +161,10 @@ fn sandbox_line(sandbox: &Sandbox, style: Style) -> String {
     if let Some(attempt) = sandbox.attempt {
         let _infallible = write!(line, "  attempt {attempt}");
     }
-    let _infallible = write!(
-        line,
-        "  {}  network {}",
-        style.text(&sandbox.state),
-        style.text(&sandbox.network_mode)
-    );
+    let _infallible = write!(line, "  {}", sandbox.state);
+    if let Some(network) = &sandbox.network {
+        let _infallible = write!(line, "  network {}", style.text(network));
+    }
     line
 }
 
@@ -211,7 +209,7 @@ fn shares_line(pod: &Pod, style: Style) -> String {
     let all: Vec<Shares> = pod
         .containers
         .iter()
-        .filter(|container| is_up(&container.state) && container.sandbox_id.is_some())
+        .filter(|container| container.state.is_up() && container.sandbox_id.is_some())
         .map(|container| container.shares)
         .collect();
     if all.is_empty() || all.iter().any(|shares| shares.net.is_none()) {
@@ -263,7 +261,7 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
             Cell::new("pause", Tone::Dim),
             Cell::new(style.text(short(&sandbox.id)), Tone::Dim),
             Cell::number(number(sandbox.pid)),
-            Cell::new(style.text(&sandbox.state), Tone::Dim),
+            Cell::new(style.text(sandbox.state.word()), Tone::Dim),
             Cell::number(age(timestamp(sandbox.started_at.as_deref()), now)),
             Cell::empty(),
             Cell::empty(),
@@ -374,7 +372,7 @@ pub(crate) fn bind(socket: &Socket) -> String {
 /// `web httpd 3431 +4`: the container, the first process, and how many more hold it.
 pub(crate) fn owners(socket: &Socket) -> String {
     let Some(first) = socket.owners.first() else {
-        return if socket.is_engines_dns() {
+        return if socket.is_engines_dns {
             "(the engine's DNS)".into()
         } else {
             "?".into()

@@ -2,7 +2,7 @@
 
 use super::table::{Cell, lay_out};
 use super::{Style, Tone};
-use crate::pod::{Container, Namespaces, Node, Pod, Sandbox, Snapshot, is_up};
+use crate::pod::{Container, Namespaces, Node, Pod, Sandbox, Snapshot};
 
 type Pick = fn(&Namespaces) -> Option<u64>;
 
@@ -64,12 +64,12 @@ fn rows_of(pod: &Pod, node: Option<&Node>, style: Style) -> Vec<Vec<Cell>> {
             Cell::plain(format!("{branch}{}", style.text(&container.name))),
             Cell::number(number(container.pid)),
         ];
-        if is_up(&container.state) {
+        if container.state.is_up() {
             row.extend(
                 KINDS.map(|(name, pick)| compared(name, pick, container, sandbox, of_node, style)),
             );
         } else {
-            row.push(Cell::new(style.text(&container.state), Tone::Dim));
+            row.push(Cell::new(style.text(container.state.word()), Tone::Dim));
         }
         rows.push(row);
     }

@@ -8,7 +8,7 @@ use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::pod::short;
 use crate::pod::{
-    Container, Finding, Node, Pod, PodState, Snapshot, Socket, is_init, is_up, timestamp,
+    Container, Finding, Node, Pod, PodState, Snapshot, Socket, State, is_init, timestamp,
 };
 use crate::wording::{SOME, counted, grouped, listed};
 
@@ -181,9 +181,9 @@ fn pod_state(pod: &Pod, style: Style) -> Cell {
     let all: Vec<&Container> = pod
         .containers
         .iter()
-        .filter(|c| !is_init(&c.kind) && (is_up(&c.state) || !c.kind.starts_with("ephemeral")))
+        .filter(|c| !is_init(&c.kind) && (c.state.is_up() || !c.kind.starts_with("ephemeral")))
         .collect();
-    let up = all.iter().filter(|c| is_up(&c.state)).count();
+    let up = all.iter().filter(|c| c.state.is_up()).count();
     let ratio = format!("{up}/{}", all.len());
     let (glyph, tone, word) = match pod.state {
         PodState::Running => (style.glyph("●", "*"), Tone::Good, ""),
@@ -200,18 +200,18 @@ fn pod_state(pod: &Pod, style: Style) -> Cell {
 /// A container's state in a word or two.
 pub(crate) fn container_state(container: &Container, style: Style) -> Cell {
     let failed = |text: String| Cell::new(format!("{} {text}", style.glyph("✗", "x")), Tone::Bad);
-    match (container.state.as_str(), container.exit_code) {
-        ("running", _) => Cell::new(format!("{} up", style.glyph("●", "*")), Tone::Good),
-        ("paused", _) => Cell::new(format!("{} paused", style.glyph("❄", "=")), Tone::Odd),
-        ("exited", Some(0)) if is_init(&container.kind) => {
+    match (container.state, container.exit_code) {
+        (State::Running, _) => Cell::new(format!("{} up", style.glyph("●", "*")), Tone::Good),
+        (State::Paused, _) => Cell::new(format!("{} paused", style.glyph("❄", "=")), Tone::Odd),
+        (State::Exited, Some(0)) if is_init(&container.kind) => {
             Cell::new(format!("{} init done", style.glyph("○", "o")), Tone::Dim)
         }
-        ("exited", Some(0)) => Cell::new(format!("{} done", style.glyph("○", "o")), Tone::Dim),
+        (State::Exited, Some(0)) => Cell::new(format!("{} done", style.glyph("○", "o")), Tone::Dim),
         (_, Some(_)) if container.oom_killed == Some(true) => failed("out of memory".into()),
-        ("created", Some(_)) => failed("can't start".into()),
+        (State::Created, Some(_)) => failed("can't start".into()),
         (_, Some(code)) => failed(format!("exit {code}")),
         (state, None) => Cell::new(
-            format!("{} {}", style.glyph("◌", "."), style.text(state)),
+            format!("{} {}", style.glyph("◌", "."), style.text(state.word())),
             Tone::Odd,
         ),
     }
@@ -236,7 +236,7 @@ fn listening(pod: &Pod, container: Option<&str>, style: Style) -> String {
     let mut ports: BTreeMap<(u16, &str), bool> = BTreeMap::new();
     for socket in sockets
         .iter()
-        .filter(|socket| socket.is_listening() && !socket.is_engines_dns())
+        .filter(|socket| socket.is_listening() && !socket.is_engines_dns)
     {
         let owned = container.is_none_or(|name| {
             socket

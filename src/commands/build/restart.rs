@@ -6,7 +6,7 @@ use crate::commands::invocation::Context;
 use crate::commands::lab;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, Lone, Origin, Pull, Renamed, Stale};
+use crate::pod::{self, Lone, Origin, Pull, Renamed, Stale, State};
 
 /// What the names stood for, by node and name, as long as the watch goes on.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ impl Restarts {
             ));
             return Ok(());
         }
-        if container.state == "paused" {
+        if container.state == State::Paused {
             // older engines send no signal to what is frozen
             engine.docker()?.unpause(&container.id).await?;
         }

@@ -11,7 +11,7 @@ use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::exec::Exec;
 use crate::error::{Error, Result};
-use crate::pod::{self, Container};
+use crate::pod::{Container, State};
 use crate::settings::Environment;
 
 /// Run a command in a container of a pod
@@ -71,13 +71,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .await
         .map_err(before)?;
     let container = one_pod::container(context, &pod, args.container.as_deref()).map_err(before)?;
-    if container.state == "paused" {
+    if container.state == State::Paused {
         return Err(before(
             Error::failed(format!("container `{}` is paused", container.name))
                 .hint("`docker unpause` lets it go on"),
         ));
     }
-    if !pod::is_up(&container.state) {
+    if !container.state.is_up() {
         let how = container
             .exit_code
             .map_or(String::new(), |code| format!(", exit code {code}"));

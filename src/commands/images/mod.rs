@@ -151,7 +151,7 @@ async fn look_at(context: &Context, node: &NodeTarget) -> Result<Look> {
     let users: Vec<User> = facts
         .into_iter()
         // a look that another command holds, or that is just going, is nobody's use
-        .filter(|container| !pod::is_helper(container))
+        .filter(|container| !container.is_helper())
         .filter_map(|container| {
             Some(User {
                 image: container.image_id?,

@@ -12,7 +12,7 @@ use crate::engine::node_probe::NodeProbe;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::netns::{self, Neighbours, View};
-use crate::pod::{self, Event, Finding, Life, Lone, Node, Pod, Snapshot};
+use crate::pod::{self, Event, Finding, Life, Lone, Node, Pod, Snapshot, State};
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug)]
@@ -291,7 +291,7 @@ pub(crate) async fn examine(
     let mut pods = pod::pods(&name, &facts, lone);
     let mut node = Node {
         name,
-        runtime: "docker".into(),
+        runtime: engine.runtime.name().into(),
         version: about.version.clone(),
         api_version: about.api_version.clone(),
         os: about.os.clone(),
@@ -300,7 +300,7 @@ pub(crate) async fn examine(
     };
     let mut findings = Vec::new();
     if let Some(view) = view {
-        findings = netns::join(&mut pods, &mut node, view, &facts);
+        findings = netns::join(&mut pods, &mut node, view, &facts, engine.runtime.marks());
         for place in 0..pods.len() {
             let mut found = netns::listeners(&pods[place], &facts);
             let beside = Neighbours {
@@ -333,7 +333,7 @@ async fn conflicts(
     const LAST_LINES: usize = 20;
     let failed = |life: &&pod::Container| {
         // codes from 125 on are the runtime's own, or a signal's
-        matches!(life.state.as_str(), "exited" | "restarting")
+        matches!(life.state, State::Exited | State::Restarting)
             && life.exit_code.is_some_and(|code| (1..125).contains(&code))
     };
     let mut found = Vec::new();

@@ -6,7 +6,7 @@ use crate::commands::invocation::gather;
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::pod::{self, Container, ContainerFacts, Lone, Outlook, Pod, is_up};
+use crate::pod::{self, Container, ContainerFacts, Lone, Outlook, Pod};
 use crate::wording::{MANY, listed};
 
 /// The annotation that names a pod's main container; a plain container may have it as a label.
@@ -156,7 +156,7 @@ pub(crate) fn container<'a>(
     let chosen = pod
         .containers
         .iter()
-        .filter(|container| is_up(&container.state) && !pod::is_init(&container.kind))
+        .filter(|container| container.state.is_up() && !pod::is_init(&container.kind))
         .min_by(|a, b| a.started_at.cmp(&b.started_at))
         .ok_or_else(|| {
             Error::failed(format!("no container of pod `{}` is running", pod.name)).hint(format!(

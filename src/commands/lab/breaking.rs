@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::member::{Found, LabPod};
 use crate::lab::{BUILT_IN_IMAGE, Container};
+use crate::pod::State;
 
 /// The container that comes for a port that is taken.
 const SQUATTER: &str = "squatter";
@@ -40,7 +41,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
     let running: Vec<&Found> = there
         .current()
         .map(|(_, one)| one)
-        .filter(|one| one.state == "running")
+        .filter(|one| one.state == State::Running)
         .collect();
     if running.is_empty() {
         return Err(Error::failed(format!("no container of {name} runs"))

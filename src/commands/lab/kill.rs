@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::lab::member::{Found, LabPod};
 use crate::lab::{Pod, label};
+use crate::pod::State;
 use crate::wording::{MANY, listed};
 
 /// How a pod's end comes.
@@ -136,7 +137,7 @@ async fn settled(engine: &Engine, there: &LabPod) -> Result<LabPod> {
         let starts = {
             let containers = now.current().map(|(_, one)| one);
             let mut current = now.sandbox().into_iter().chain(containers);
-            current.any(|one| one.state == "created" && may_be_started(one))
+            current.any(|one| one.state == State::Created && may_be_started(one))
         };
         if !starts || begun.elapsed() > MAKES {
             return Ok(now);
@@ -172,7 +173,7 @@ fn is_changed(now: &LabPod, there: &LabPod, sandbox: Sandbox) -> bool {
         after.is_none_or(|after| sandbox == Sandbox::Stays && ended(after))
     });
     // nothing ends a pause process but a kill
-    let ended = |one: &Found| !one.is_alive() && one.state != "created";
+    let ended = |one: &Found| !one.is_alive() && one.state != State::Created;
     let killed = now.sandboxes.iter().any(|one| is_new(one) && ended(one));
     made || lost || killed
 }
@@ -281,7 +282,7 @@ async fn renew_once(engine: &Engine, there: &LabPod, how: How) -> Result<(u32, O
     if how == How::Stop {
         let grace = spec.grace.unwrap_or(30);
         each(&alive, |one| async move {
-            if one.state == "paused" {
+            if one.state == State::Paused {
                 engine.docker()?.unpause(&one.id).await?;
             }
             engine.docker()?.stop(&one.id, grace).await
@@ -318,7 +319,7 @@ async fn renew_once(engine: &Engine, there: &LabPod, how: How) -> Result<(u32, O
 /// Kills it, frozen or not.
 async fn end(engine: &Engine, one: &Found) -> Result<()> {
     // older engines send no signal to what is frozen
-    if one.state == "paused" {
+    if one.state == State::Paused {
         engine.docker()?.unpause(&one.id).await?;
     }
     engine.docker()?.kill(&one.id).await

@@ -11,7 +11,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::one_pod::{self, Here, Now};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, Outlook, Pod};
+use crate::pod::{self, LogStore, Outlook, Pod};
 use crate::render::logs::{Look, Merge, Writer};
 use crate::render::logs_json;
 
@@ -203,7 +203,8 @@ impl<'a> Reader<'a> {
                 Kind::Lost => None,
                 _ => self.engine.runtime.container(&id).await.ok().flatten(),
             };
-            let driver = driver.and_then(|facts| facts.log_driver);
+            let driver = driver.and_then(|facts| facts.log);
+            let driver = driver.map(|LogStore::Driver(name)| name);
             let source = &mut self.sources[place];
             source.failure = Some(explain(error, &source.name, driver.as_deref()));
             self.finish(place);

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::engine::exec::Output as Piece;
 use crate::engine::log_range::LogRange;
 use crate::error::{Error, Result};
-use crate::pod::{Container, Pod, is_up, timestamp};
+use crate::pod::{Container, Pod, timestamp};
 use crate::render::logs::{Assembler, Line, Merge, split_stamp};
 
 /// The first pause before a broken stream is asked for again; each is twice the one before.
@@ -76,7 +76,7 @@ impl Source {
                 _ => State::Unasked,
             },
             range,
-            asked_after_its_end: !is_up(&container.state),
+            asked_after_its_end: !container.state.is_up(),
             complete: container.started_at.is_none(),
             failure: None,
             heard: Instant::now(),
@@ -89,7 +89,7 @@ impl Source {
     pub(super) fn goes_on<'p>(&self, pod: &'p Pod) -> Option<&'p Container> {
         let mut all = pod.containers.iter().chain(&pod.containers_before);
         let same = all.find(|one| one.id == self.id)?;
-        let more = is_up(&same.state) || same.started_at > self.started_at || !self.complete;
+        let more = same.state.is_up() || same.started_at > self.started_at || !self.complete;
         (more && same.started_at.is_some()).then_some(same)
     }
 
@@ -125,7 +125,7 @@ impl Source {
     /// The same for a container that was just looked at.
     pub(super) fn ask_again(&mut self, engine: &Engine, container: &Container) {
         self.started_at.clone_from(&container.started_at);
-        self.asked_after_its_end = !is_up(&container.state);
+        self.asked_after_its_end = !container.state.is_up();
         self.complete = false;
         self.failure = None;
         self.pause = PAUSE;

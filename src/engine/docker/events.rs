@@ -8,11 +8,12 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::docker::Docker;
+use crate::engine::docker::membership;
 use crate::error::Result;
 use crate::lab::label::LOOK;
 use crate::lab::label::{NAME, ROLE};
 use crate::lab::owned;
-use crate::pod::Happening;
+use crate::pod::{Change, ContainerFacts, Happening};
 
 /// Events as they come.
 pub(crate) type Happenings = Pin<Box<dyn Stream<Item = Result<Happening>> + Send>>;
@@ -137,12 +138,31 @@ fn happening(event: EventMessage) -> Option<Happening> {
     if !is_named(&attributes) {
         owned::without_ours(&mut attributes);
     }
+    let change = match event.action?.as_str() {
+        "create" => Change::Created,
+        "start" => Change::Started,
+        "die" => Change::Ended {
+            exit_code: attributes
+                .get("exitCode")
+                .and_then(|code| code.parse().ok()),
+        },
+        "oom" => Change::OutOfMemory,
+        "destroy" => Change::Removed,
+        _ => Change::Other,
+    };
+    let id = actor.id?;
+    let told = ContainerFacts {
+        id: id.clone(),
+        name: attributes.get("name").cloned().unwrap_or_default(),
+        labels: attributes,
+        ..ContainerFacts::default()
+    };
     Some(Happening {
         time: format!("{time:.9}"),
         nanoseconds,
-        action: event.action?,
-        id: actor.id?,
-        attributes,
+        change,
+        id,
+        member: membership::member(&told),
     })
 }
 
@@ -158,30 +178,61 @@ mod tests {
     use bollard::models::EventActor;
 
     use super::*;
+    use crate::lab::label::{CONTAINER_NAME, POD_NAME, POD_NAMESPACE, POD_UID};
+    use crate::pod::Part;
 
-    fn told(name: &str) -> BTreeMap<String, String> {
-        let attributes = [
-            ("name", name),
-            (NAME, "devnet_app"),
-            (ROLE, "lab-container"),
-        ];
-        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    fn told(action: &str, attributes: &[(&str, &str)]) -> Happening {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let event = EventMessage {
-            action: Some("start".into()),
+            action: Some(action.into()),
             actor: Some(EventActor {
                 id: Some("c".into()),
-                attributes: Some(attributes.into()),
+                attributes: Some(attributes.iter().map(owned).collect()),
             }),
-            time_nano: Some(1),
+            time_nano: Some(1_000_000_005),
             ..EventMessage::default()
         };
-        happening(event).unwrap().attributes
+        happening(event).unwrap()
     }
 
     #[test]
     fn what_a_copy_has_from_its_image_is_no_label_of_devnet_s() {
-        assert_eq!(told("devnet_app")[ROLE], "lab-container");
-        let copy = told("copy");
-        assert_eq!(copy.keys().collect::<Vec<_>>(), ["name"]);
+        let member = |name| {
+            let attributes = [
+                ("name", name),
+                (NAME, "devnet_app"),
+                (ROLE, "lab-container"),
+                (POD_NAME, "web"),
+                (POD_NAMESPACE, "default"),
+                (POD_UID, "u"),
+                (CONTAINER_NAME, "app"),
+            ];
+            told("start", &attributes).member
+        };
+        assert_eq!(member("devnet_app").unwrap().pod.name, "web");
+        assert_eq!(member("copy"), None);
+    }
+
+    #[test]
+    fn an_end_of_a_pods_container_is_told_with_its_code_and_its_pod() {
+        let attributes = [
+            ("name", "k8s_app_web_default_u_3"),
+            ("io.kubernetes.docker.type", "container"),
+            ("io.kubernetes.container.name", "app"),
+            ("io.kubernetes.pod.name", "web"),
+            ("io.kubernetes.pod.namespace", "default"),
+            ("io.kubernetes.pod.uid", "u"),
+            ("io.kubernetes.sandbox.id", "s"),
+            ("exitCode", "137"),
+        ];
+        let end = told("die", &attributes);
+        assert_eq!(end.time, "1970-01-01T00:00:01.000000005Z");
+        let exit_code = Some(137);
+        assert_eq!(end.change, Change::Ended { exit_code });
+        let member = end.member.unwrap();
+        assert_eq!(member.part, Part::Container("app".to_owned()));
+        assert_eq!((member.pod.uid.as_str(), member.attempt), ("u", Some(3)));
+        assert_eq!(member.sandbox_id.as_deref(), Some("s"));
+        assert_eq!(told("pause", &attributes).change, Change::Other);
     }
 }

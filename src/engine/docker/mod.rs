@@ -15,6 +15,8 @@ mod images;
 mod inventory;
 pub(crate) mod leftovers;
 mod logs;
+pub(in crate::engine) mod marks;
+mod membership;
 mod networks;
 mod own;
 pub(crate) mod pods;

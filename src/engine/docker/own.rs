@@ -13,12 +13,12 @@ use crate::host::owner;
 use crate::lab::member::Found;
 use crate::lab::standing::{Kind, Thing, Witness};
 use crate::lab::{label, owned};
-use crate::pod::ContainerFacts;
+use crate::pod::{ContainerFacts, State};
 
 /// How many questions are on their way at once.
 const IN_FLIGHT: usize = 16;
 /// States in which a container that its devnet should have ended may be found.
-const NOT_RUNNING: [&str; 3] = ["created", "exited", "dead"];
+const NOT_RUNNING: [State; 3] = [State::Created, State::Exited, State::Dead];
 
 type Labels = BTreeMap<String, String>;
 
@@ -71,14 +71,12 @@ impl Docker {
     pub(super) async fn own_containers_in_states(
         &self,
         labels: &[&str],
-        states: &[&str],
+        states: &[State],
     ) -> Result<Vec<Found>> {
         let filters = HashMap::from([("label", [&[label::NAME], labels].concat())]);
         // states are no filter: podman knows no `dead`, and fails when it is asked for
-        let is_wanted = |one: &ContainerSummary| {
-            let state = one.state.map(|state| state.to_string());
-            states.is_empty() || state.is_some_and(|state| states.contains(&state.as_str()))
-        };
+        let is_wanted =
+            |one: &ContainerSummary| states.is_empty() || states.contains(&super::pods::state(one));
         let listed = self.listed(&filters).await?;
         // an engine that does not filter must not lose a container by it
         let listed = listed.into_iter().filter(is_wanted);
@@ -93,7 +91,7 @@ impl Docker {
             .into_iter()
             .map(Found::from)
             .filter(|one| one.labels.contains_key(label::ROLE))
-            .filter(|one| states.is_empty() || states.contains(&&*one.state))
+            .filter(|one| states.is_empty() || states.contains(&one.state))
             .filter(|one| {
                 labels.iter().all(|wanted| match wanted.split_once('=') {
                     Some((name, value)) => one.label(name) == Some(value),

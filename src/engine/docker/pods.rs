@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent::images::{Candidate, KIND, candidate_images, is_sandbox};
 use crate::engine::docker::hosts::addresses_in_hosts;
+use crate::engine::docker::membership;
 use crate::error::{Error, Result};
-use crate::pod::{ContainerFacts, Pod, Published};
+use crate::pod::{ContainerFacts, Join, Joins, LogStore, Membership, Pod, Published, State};
 
 /// How many questions are on their way at once.
 const IN_FLIGHT: usize = 16;
@@ -56,6 +57,7 @@ impl Docker {
             .into_iter()
             .collect();
         self.prove(&mut facts).await?;
+        membership::note(&mut facts);
         Ok(facts.pop())
     }
 
@@ -99,18 +101,13 @@ impl Docker {
 /// A container whose `/etc/hosts` tells the address that its pod has now.
 fn writer_of_hosts(pod: &Pod, facts: &[ContainerFacts]) -> Option<String> {
     let sandbox = pod.sandbox.as_ref()?;
-    if !pod.ips.is_empty() || pod.host_network || !crate::pod::is_up(&sandbox.state) {
+    if !pod.ips.is_empty() || pod.host_network || !sandbox.state.is_up() {
         return None;
     }
     let started = crate::pod::timestamp(sandbox.started_at.as_deref());
     facts
         .iter()
-        .filter(|facts| {
-            facts
-                .hosts_path
-                .as_deref()
-                .is_some_and(|p| p.ends_with("/etc-hosts"))
-        })
+        .filter(|facts| facts.has_kubelets_hosts)
         .find(|facts| {
             pod.containers.iter().any(|container| {
                 container.id == facts.id
@@ -137,7 +134,7 @@ impl Listing {
             Candidate {
                 image: one.image_id.as_deref(),
                 is_sandbox: is_sandbox(kind.map(String::as_str)),
-                up: crate::pod::is_up(&state(one)),
+                up: state(one).is_up(),
             }
         }))
     }
@@ -191,7 +188,7 @@ impl Containers {
             .filter_map(|(id, state)| Some((id?, state)))
             .collect();
         let seen = self.facts.iter();
-        let seen = seen.map(|facts| (facts.id.clone(), facts.state.clone()));
+        let seen = seen.map(|facts| (facts.id.clone(), facts.state));
         let seen: BTreeSet<_> = seen.collect();
         let changed = listed.symmetric_difference(&seen);
         let changed: BTreeSet<_> = changed.map(|(id, _)| id.clone()).collect();
@@ -222,8 +219,9 @@ fn put_in(all: &mut Vec<ContainerFacts>, changed: &BTreeSet<String>, now: Vec<Co
     all.sort_by_key(|facts| std::cmp::Reverse(made(facts)));
 }
 
-fn state(one: &ContainerSummary) -> String {
-    one.state.map(|state| state.to_string()).unwrap_or_default()
+pub(super) fn state(one: &ContainerSummary) -> State {
+    let word = one.state.map(|state| state.to_string());
+    word.map_or(State::Unknown, |word| State::from(word.as_str()))
 }
 
 impl Docker {
@@ -254,6 +252,7 @@ impl Docker {
             all.push(facts);
         }
         self.prove(&mut all).await?;
+        membership::note(&mut all);
         Ok(all)
     }
 
@@ -321,15 +320,13 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
     let host = answer.host_config.unwrap_or_default();
     let config = answer.config.unwrap_or_default();
     let network = answer.network_settings.unwrap_or_default();
-    let status = state
-        .status
-        .map(|status| status.to_string())
-        .unwrap_or_default();
+    let word = state.status.map(|status| status.to_string());
+    let status = word.map_or(State::Unknown, |word| State::from(word.as_str()));
     let endpoints = || network.networks.iter().flat_map(HashMap::values);
     let configured = config.image.unwrap_or_default();
-    let ended = !crate::pod::is_up(&status);
+    let ended = !status.is_up();
     // between two runs there is no process, and the engine has the end of the one before
-    let over = ended || status == "restarting";
+    let over = ended || status == State::Restarting;
     let finished = time(state.finished_at);
     ContainerFacts {
         id: answer.id.unwrap_or_default(),
@@ -355,9 +352,9 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
             .unwrap_or_default()
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
-        exit_code: match status.as_str() {
+        exit_code: match status {
             // 0 until it was tried; then 126, 127 or 128 where it could not be started
-            "created" => state.exit_code.filter(|code| *code != 0),
+            State::Created => state.exit_code.filter(|code| *code != 0),
             _ => state.exit_code.filter(|_| over),
         },
         state: status,
@@ -371,10 +368,13 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
         started_at: time(state.started_at),
         ended_before: finished.clone().filter(|_| !over),
         finished_at: finished.filter(|_| over),
-        network_mode: host.network_mode.unwrap_or_default(),
-        ipc_mode: host.ipc_mode.unwrap_or_default(),
-        pid_mode: host.pid_mode.unwrap_or_default(),
-        uts_mode: host.uts_mode.unwrap_or_default(),
+        joins: Joins {
+            network: join(host.network_mode.as_deref()),
+            ipc: join(host.ipc_mode.as_deref()),
+            pid: join(host.pid_mode.as_deref()),
+            uts: join(host.uts_mode.as_deref()),
+        },
+        network: Some(host.network_mode.unwrap_or_default()),
         ips: if ended {
             Vec::new()
         } else {
@@ -383,15 +383,37 @@ fn facts(answer: ContainerInspectResponse, tags: &HashMap<String, String>) -> Co
         wanted_ips: addresses(endpoints().filter_map(|e| e.ipam_config.as_ref()), |ipam| {
             [&ipam.ipv4_address, &ipam.ipv6_address]
         }),
-        hosts_path: answer.hosts_path.filter(|path| !path.is_empty()),
-        sandbox_key: network.sandbox_key.clone().filter(|path| !path.is_empty()),
+        has_kubelets_hosts: answer
+            .hosts_path
+            .is_some_and(|path| path.ends_with("/etc-hosts")),
+        netns_path: network.sandbox_key.clone().filter(|path| !path.is_empty()),
         restart_count: answer
             .restart_count
             .and_then(|count| u32::try_from(count).ok()),
         published: published(network.ports.as_ref(), host.port_bindings.as_ref(), !ended),
         id_file: host.container_id_file.filter(|path| !path.is_empty()),
-        log_driver: host.log_config.and_then(|log| log.typ),
-        tty: config.tty.unwrap_or_default(),
+        log: host
+            .log_config
+            .and_then(|log| log.typ)
+            .map(LogStore::Driver),
+        // noted when devnet's own labels are proved
+        annotations: BTreeMap::new(),
+        membership: Membership::default(),
+    }
+}
+
+/// A namespace as the engine's configuration of a container names it: `host`, `container:ID`, podman's
+/// `ns:FILE`; all else is one of its own.
+fn join(mode: Option<&str>) -> Join {
+    let mode = mode.unwrap_or_default();
+    if let Some(id) = mode.strip_prefix("container:") {
+        Join::Container(id.to_owned())
+    } else if let Some(file) = mode.strip_prefix("ns:") {
+        Join::Path(file.to_owned())
+    } else if mode == "host" {
+        Join::Host
+    } else {
+        Join::Own
     }
 }
 

@@ -161,7 +161,7 @@ pub(in crate::engine) fn candidates(facts: &[ContainerFacts]) -> Vec<String> {
     candidate_images(facts.iter().map(|facts| Candidate {
         image: facts.image_id.as_deref(),
         is_sandbox: is_sandbox(facts.labels.get(KIND).map(String::as_str)),
-        up: crate::pod::is_up(&facts.state),
+        up: facts.state.is_up(),
     }))
 }
 

@@ -1,53 +1,49 @@
-//! What a container is to its pod, read from its labels; from its name only where they are missing.
+//! A container's place in its pod, read from its labels; from its name only where they are missing.
 //!
 //! The labels are those that cri-dockerd (and dockershim before it) writes (`core/docker_service.go`,
 //! `core/helpers.go`), and those of `devnet lab`.
 
-use super::{ContainerFacts, Origin};
+use crate::lab;
+use crate::pod::{ContainerFacts, Member, Membership, Origin, Part, PodKey};
 
-/// What distinguishes pods on one node. A name comes back, a UID does not.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: String,
+/// How the kubelet's annotations begin where they stand among the labels: an engine has none.
+const ANNOTATION: &str = "annotation.";
+/// The label under which compose has a container's project.
+const PROJECT: &str = "com.docker.compose.project";
+
+/// Notes on these containers, of whose labels only those of devnet's are left that are proved, what
+/// pod they are of, and parts the kubelet's annotations from its labels.
+pub(super) fn note(all: &mut [ContainerFacts]) {
+    for facts in all {
+        facts.membership = of(facts);
+        let by_kubelet = |member: &Member| member.origin == Origin::Kubernetes;
+        if facts.member().is_some_and(by_kubelet) {
+            let labels = std::mem::take(&mut facts.labels);
+            for (name, value) in labels {
+                match name.strip_prefix(ANNOTATION) {
+                    Some(name) => facts.annotations.insert(name.to_owned(), value),
+                    None => facts.labels.insert(name, value),
+                };
+            }
+        }
+    }
 }
 
-/// What a container is to its pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Sandbox,
-    /// A container, under its name in the pod.
-    Container(String),
+fn of(facts: &ContainerFacts) -> Membership {
+    if let Some(member) = member(facts) {
+        Membership::Pod(member)
+    } else if lab::membership::is_helper(facts) {
+        Membership::Helper
+    } else {
+        Membership::Plain {
+            project: facts.labels.get(PROJECT).cloned(),
+        }
+    }
 }
-
-/// A container's place in a pod that someone made as a pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) origin: Origin,
-    pub(super) key: Key,
-    pub(super) part: Part,
-    pub(super) attempt: Option<u32>,
-    /// How often the kubelet says it was restarted.
-    pub(super) restarts: Option<u32>,
-    /// The sandbox that it was made for.
-    pub(super) sandbox_id: Option<String>,
-}
-
-const ROLE: &str = "dev.devnet.role";
 
 /// The pod that a container was made for, if it was made for one.
-pub(super) fn of(facts: &ContainerFacts) -> Option<Member> {
-    kubernetes(facts).or_else(|| lab(facts))
-}
-
-/// Whether devnet made it for its own use: no pod, whatever it shares. (Of devnet's labels, facts have
-/// only those that are proved.)
-pub(crate) fn is_helper(facts: &ContainerFacts) -> bool {
-    facts
-        .labels
-        .get(ROLE)
-        .is_some_and(|role| !matches!(&**role, "lab-sandbox" | "lab-container"))
+pub(super) fn member(facts: &ContainerFacts) -> Option<Member> {
+    kubernetes(facts).or_else(|| lab::membership::member(facts))
 }
 
 fn kubernetes(facts: &ContainerFacts) -> Option<Member> {
@@ -63,7 +59,7 @@ fn kubernetes(facts: &ContainerFacts) -> Option<Member> {
         label("io.kubernetes.pod.name"),
         label("io.kubernetes.pod.uid"),
     ) {
-        (Some(namespace), Some(name), Some(uid)) => Key {
+        (Some(namespace), Some(name), Some(uid)) => PodKey {
             namespace,
             name,
             uid,
@@ -83,7 +79,7 @@ fn kubernetes(facts: &ContainerFacts) -> Option<Member> {
         .and_then(|count| count.parse().ok());
     Some(Member {
         origin: Origin::Kubernetes,
-        key,
+        pod: key,
         // the sandbox's attempt stands only in its name
         attempt: attempt.or(counted),
         restarts: match part {
@@ -92,46 +88,15 @@ fn kubernetes(facts: &ContainerFacts) -> Option<Member> {
         },
         sandbox_id: match part {
             Part::Sandbox => None,
-            Part::Container(_) => {
-                label("io.kubernetes.sandbox.id").or_else(|| joined(&facts.network_mode))
-            }
+            Part::Container(_) => label("io.kubernetes.sandbox.id")
+                .or_else(|| facts.joins.network.container().cloned()),
         },
         part,
     })
-}
-
-fn lab(facts: &ContainerFacts) -> Option<Member> {
-    let label = |name: &str| facts.labels.get(&format!("dev.devnet.{name}")).cloned();
-    let part = match label("role")?.as_str() {
-        "lab-sandbox" => Part::Sandbox,
-        "lab-container" => Part::Container(label("container.name")?),
-        _ => return None,
-    };
-    let attempt = label("attempt").and_then(|attempt| attempt.parse().ok());
-    let container = matches!(part, Part::Container(_));
-    Some(Member {
-        origin: Origin::Lab,
-        key: Key {
-            namespace: label("pod.namespace")?,
-            name: label("pod.name")?,
-            uid: label("pod.uid")?,
-        },
-        part,
-        attempt,
-        restarts: attempt.filter(|_| container),
-        sandbox_id: label("sandbox.id")
-            .or_else(|| joined(&facts.network_mode))
-            .filter(|_| container),
-    })
-}
-
-/// The container that a `container:<id>` mode names.
-pub(super) fn joined(mode: &str) -> Option<String> {
-    mode.strip_prefix("container:").map(str::to_owned)
 }
 
 struct Named {
-    key: Key,
+    key: PodKey,
     part: Part,
     attempt: Option<u32>,
 }
@@ -147,7 +112,7 @@ fn from_name(name: &str) -> Option<Named> {
         return None;
     }
     Some(Named {
-        key: Key {
+        key: PodKey {
             namespace: (*namespace).into(),
             name: (*pod).into(),
             uid: (*uid).into(),
@@ -163,19 +128,23 @@ fn from_name(name: &str) -> Option<Named> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::{Join, Joins};
 
     fn named(name: &str) -> ContainerFacts {
         ContainerFacts {
             name: name.into(),
-            network_mode: "container:abc".into(),
+            joins: Joins {
+                network: Join::Container("abc".into()),
+                ..Joins::default()
+            },
             ..ContainerFacts::default()
         }
     }
 
     #[test]
     fn a_kubelet_name_is_read_where_labels_are_missing() {
-        let member = of(&named("k8s_web_two-node1_default_bf4fc042_3")).unwrap();
-        assert_eq!(member.key.name, "two-node1");
+        let member = member(&named("k8s_web_two-node1_default_bf4fc042_3")).unwrap();
+        assert_eq!(member.pod.name, "two-node1");
         assert_eq!(member.part, Part::Container("web".into()));
         assert_eq!((member.attempt, member.restarts), (Some(3), Some(3)));
         assert_eq!(member.sandbox_id.as_deref(), Some("abc"));
@@ -183,11 +152,11 @@ mod tests {
 
     #[test]
     fn a_seventh_field_after_a_name_conflict_is_no_part_of_the_attempt() {
-        let member = of(&named("k8s_POD_secure.v1-node1_team-a_17a9_0_0badf00d")).unwrap();
+        let member = member(&named("k8s_POD_secure.v1-node1_team-a_17a9_0_0badf00d")).unwrap();
         assert_eq!(member.part, Part::Sandbox);
         assert_eq!((member.attempt, member.restarts), (Some(0), None));
-        assert_eq!(of(&named("k8s_POD_a_b_c_0_d_e")), None);
-        assert_eq!(of(&named("k8s_POD_a_b_c")), None);
+        assert_eq!(super::member(&named("k8s_POD_a_b_c_0_d_e")), None);
+        assert_eq!(super::member(&named("k8s_POD_a_b_c")), None);
     }
 
     #[test]
@@ -204,9 +173,34 @@ mod tests {
         ] {
             facts.labels.insert(name.into(), value.into());
         }
-        let member = of(&facts).unwrap();
+        let member = member(&facts).unwrap();
         assert_eq!(member.part, Part::Container("web".into()));
-        assert_eq!(member.key.uid, "u");
+        assert_eq!(member.pod.uid, "u");
         assert_eq!(member.sandbox_id.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn the_kubelets_annotations_are_no_labels_and_a_plain_container_keeps_its_own() {
+        let labels = [
+            ("app", "web"),
+            ("annotation.a", "b"),
+            (PROJECT, "shop"),
+            ("io.kubernetes.docker.type", "podsandbox"),
+        ];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut all = ["k8s_POD_web_default_u_0", "web"].map(|name| ContainerFacts {
+            labels: labels.clone().into(),
+            ..named(name)
+        });
+        all[1].labels.remove("io.kubernetes.docker.type");
+        note(&mut all);
+        let [kubelets, plain] = &all;
+        assert_eq!(kubelets.labels.len(), 3);
+        assert_eq!(kubelets.annotations["a"], "b");
+        assert!(kubelets.member().is_some());
+        assert_eq!(plain.labels.len(), 3);
+        assert!(plain.annotations.is_empty());
+        let project = Some("shop".to_owned());
+        assert_eq!(plain.membership, Membership::Plain { project });
     }
 }
