@@ -12,6 +12,7 @@ mod history;
 mod host_ports;
 mod kind;
 mod life;
+pub(crate) mod log;
 mod outlook;
 mod previous;
 mod resolver;

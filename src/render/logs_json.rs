@@ -1,7 +1,7 @@
 //! A log line as a JSON object. Pure.
 
 use crate::pod::Pod;
-use crate::render::logs::Line;
+use crate::pod::log::Line;
 
 #[derive(serde::Serialize)]
 struct Object<'a> {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::engine::log_range::LogRange;
-use crate::render::logs::nanoseconds;
+use crate::pod::log::nanoseconds;
 
 /// Where a source has come to in its log: the last message, by its time and stream, and how many
 /// of that time there were. (Pieces of one line have one time.)

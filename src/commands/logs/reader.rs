@@ -11,8 +11,9 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::one_pod::{self, Here, Now};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::pod::log::Merge;
 use crate::pod::{self, LogStore, Outlook, Pod};
-use crate::render::logs::{Look, Merge, Writer};
+use crate::render::logs::{Look, Writer};
 use crate::render::logs_json;
 
 /// How long a live line waits for an older one of a container that says nothing.

@@ -13,8 +13,8 @@ use crate::engine::Engine;
 use crate::engine::exec::Output as Piece;
 use crate::engine::log_range::LogRange;
 use crate::error::{Error, Result};
+use crate::pod::log::{Assembler, Line, Merge, split_stamp};
 use crate::pod::{Container, Pod, timestamp};
-use crate::render::logs::{Assembler, Line, Merge, split_stamp};
 
 /// The first pause before a broken stream is asked for again; each is twice the one before.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,71 @@
+//! Lines put together from messages.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Line, nanoseconds, split_stamp};
+
+/// Longer lines leave in pieces.
+const LONGEST: usize = 1 << 20;
+
+/// Makes lines of the messages of one container: the engine writes a time before each message,
+/// and splits long lines into several messages that end without a newline.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    /// Of stdout and stderr: a line that has begun.
+    begun: [Option<(i64, Bytes, BytesMut)>; 2],
+}
+
+impl Assembler {
+    /// Takes one message and gives the line that it completes.
+    pub(crate) fn push(&mut self, stderr: bool, message: &Bytes) -> Option<Line> {
+        let (stamp, text) = split_stamp(message);
+        let end = text.last() == Some(&b'\n');
+        let text = text.slice(..text.len() - usize::from(end));
+        let begun = &mut self.begun[usize::from(stderr)];
+        let Some((time, first, mut so_far)) = begun.take() else {
+            let time = nanoseconds(&stamp);
+            if end {
+                return Some(Line {
+                    time,
+                    stamp,
+                    stderr,
+                    text,
+                    end,
+                });
+            }
+            *begun = Some((time, stamp, BytesMut::from(&text[..])));
+            return None;
+        };
+        so_far.extend_from_slice(&text);
+        if end || so_far.len() >= LONGEST {
+            return Some(Line {
+                time,
+                stamp: first,
+                stderr,
+                text: so_far.freeze(),
+                end,
+            });
+        }
+        *begun = Some((time, first, so_far));
+        None
+    }
+
+    /// What stands at the end of a log without a newline.
+    pub(crate) fn finish(&mut self) -> Vec<Line> {
+        let rest = |(place, begun): (usize, &mut Option<_>)| {
+            let (time, stamp, text): (i64, Bytes, BytesMut) = begun.take()?;
+            Some(Line {
+                time,
+                stamp,
+                stderr: place == 1,
+                text: text.freeze(),
+                end: true,
+            })
+        };
+        self.begun.iter_mut().enumerate().filter_map(rest).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "assembler_tests.rs"]
+mod tests;

@@ -1,0 +1,26 @@
+//! Domain: what containers wrote: lines that are whole again, and those of several containers in time
+//! order.
+
+mod assembler;
+mod merge;
+mod stamp;
+
+use bytes::Bytes;
+
+pub(crate) use assembler::Assembler;
+pub(crate) use merge::Merge;
+pub(crate) use stamp::{nanoseconds, split_stamp};
+
+/// One line (or a piece of a very long one) of a container's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Nanoseconds since 1970.
+    pub(crate) time: i64,
+    /// The time as the engine wrote it.
+    pub(crate) stamp: Bytes,
+    pub(crate) stderr: bool,
+    /// Without the newline at its end.
+    pub(crate) text: Bytes,
+    /// Whether the line ends here; a piece that it does not end goes on in the next one.
+    pub(crate) end: bool,
+}
