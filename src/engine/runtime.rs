@@ -10,11 +10,12 @@ use crate::engine::about::{About, Info};
 use crate::engine::containers::Listing;
 use crate::engine::docker::events::Happenings;
 use crate::engine::docker::{self, Docker};
-use crate::engine::exec::{Exec, Output};
+use crate::engine::exec::Exec;
 use crate::engine::log_range::LogRange;
 use crate::engine::process::Process;
 use crate::error::Result;
 use crate::netns::RuntimeMarks;
+use crate::pod::log::LogMessage;
 use crate::pod::{ContainerFacts, Pod};
 
 /// The runtime of a node.
@@ -125,13 +126,12 @@ impl Runtime {
         }
     }
 
-    /// A container's log: each piece is one message with its time in front, as the engine writes
-    /// them with `timestamps`.
+    /// A container's log, message by message.
     pub(crate) fn logs(
         &self,
         container: &str,
         range: &LogRange,
-    ) -> Pin<Box<dyn Stream<Item = Result<Output>> + Send>> {
+    ) -> Pin<Box<dyn Stream<Item = Result<LogMessage>> + Send>> {
         match self {
             Self::Docker(docker) => docker.logs(container, range),
         }

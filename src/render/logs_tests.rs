@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::pod::log::Assembler;
+use crate::pod::log::{Assembler, LogMessage};
 
 fn at(nanoseconds: i64) -> String {
     let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap();
@@ -33,10 +33,16 @@ fn a_line_without_end_leaves_in_pieces_and_is_whole_where_it_is_written() {
     };
     let mut writer = Writer::new(&["one".into(), "two".into()], named);
     let mut out = Vec::new();
-    let message = Bytes::from(format!("{} {}", at(DAY), "x".repeat(16 << 10)));
+    let message = LogMessage {
+        time: DAY,
+        stamp: at(DAY).into(),
+        stderr: false,
+        text: Bytes::from("x".repeat(16 << 10)),
+        partial: true,
+    };
     let mut pieces = 0;
     for _ in 0..200 {
-        if let Some(piece) = assembler.push(false, &message) {
+        if let Some(piece) = assembler.push(message.clone()) {
             assert!(!piece.end && piece.text.len() < (1 << 20) + (32 << 10));
             pieces += 1;
             writer.write(&mut out, 0, &piece);

@@ -10,10 +10,9 @@ use tokio::time::Instant;
 use super::nanoseconds;
 use super::position::Position;
 use crate::engine::Engine;
-use crate::engine::exec::Output as Piece;
 use crate::engine::log_range::LogRange;
 use crate::error::{Error, Result};
-use crate::pod::log::{Assembler, Line, Merge, split_stamp};
+use crate::pod::log::{Assembler, Line, LogMessage, Merge};
 use crate::pod::{Container, Pod, timestamp};
 
 /// The first pause before a broken stream is asked for again; each is twice the one before.
@@ -25,7 +24,7 @@ const TURN: usize = 256;
 pub(super) enum State {
     /// Asked for as soon as the first line may be among what it brings.
     Unasked,
-    Reading(BoxStream<'static, Result<Piece>>),
+    Reading(BoxStream<'static, Result<LogMessage>>),
     /// Its stream broke and is asked for again.
     Pausing(std::pin::Pin<Box<tokio::time::Sleep>>),
     /// Its stream ended or broke: there may be more of it, or something may take its place.
@@ -133,19 +132,14 @@ impl Source {
     }
 
     /// Takes a message and gives the line that it completes, if it is asked for.
-    fn take(&mut self, piece: &Piece) -> Option<Line> {
-        let (stderr, message) = match piece {
-            Piece::Stderr(bytes) => (true, bytes),
-            Piece::Stdout(bytes) => (false, bytes),
-        };
+    fn take(&mut self, message: LogMessage) -> Option<Line> {
         self.heard = Instant::now();
         self.pause = PAUSE;
         self.failure = None;
-        let (stamp, _) = split_stamp(message);
-        if !self.position.is_new(stderr, &stamp) {
+        if !self.position.is_new(message.stderr, message.time) {
             return None;
         }
-        let line = self.assembler.push(stderr, message)?;
+        let line = self.assembler.push(message)?;
         // engines take whole seconds
         (self.range.since.is_none_or(|since| line.time >= since)
             && self.range.until.is_none_or(|until| line.time <= until))
@@ -184,9 +178,9 @@ pub(super) async fn next(sources: &mut [Source], merge: &mut Merge) -> Vec<(usiz
                     _ => break,
                 };
                 match arrived {
-                    Poll::Ready(Some(Ok(piece))) => {
+                    Poll::Ready(Some(Ok(message))) => {
                         moved = true;
-                        if let Some(line) = source.take(&piece) {
+                        if let Some(line) = source.take(message) {
                             merge.push(place, line);
                         }
                     }

@@ -2,13 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Line, nanoseconds, split_stamp};
+use super::{Line, LogMessage};
 
 /// Longer lines leave in pieces.
 const LONGEST: usize = 1 << 20;
 
-/// Makes lines of the messages of one container: the engine writes a time before each message,
-/// and splits long lines into several messages that end without a newline.
+/// Makes lines of the messages of one container: a runtime splits long lines into several.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     /// Of stdout and stderr: a line that has begun.
@@ -17,13 +16,17 @@ pub(crate) struct Assembler {
 
 impl Assembler {
     /// Takes one message and gives the line that it completes.
-    pub(crate) fn push(&mut self, stderr: bool, message: &Bytes) -> Option<Line> {
-        let (stamp, text) = split_stamp(message);
-        let end = text.last() == Some(&b'\n');
-        let text = text.slice(..text.len() - usize::from(end));
+    pub(crate) fn push(&mut self, message: LogMessage) -> Option<Line> {
+        let LogMessage {
+            time,
+            stamp,
+            stderr,
+            text,
+            partial,
+        } = message;
+        let end = !partial;
         let begun = &mut self.begun[usize::from(stderr)];
         let Some((time, first, mut so_far)) = begun.take() else {
-            let time = nanoseconds(&stamp);
             if end {
                 return Some(Line {
                     time,
