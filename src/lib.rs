@@ -22,6 +22,7 @@ mod dispatch;
 mod docker_env;
 mod engine;
 mod error;
+mod finding;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod host;

@@ -12,9 +12,10 @@ use crate::commands::pods::{Choice, style, write};
 use crate::engine::agent::AgentSession;
 use crate::engine::job::{Job, Joins, Power};
 use crate::error::{Error, Kind, Result};
+use crate::finding::Finding;
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
-use crate::pod::{self, Lone, Pod};
+use crate::pod::{self, Lone, Pod, RuntimeKind};
 use crate::render::{self, document};
 use crate::wording::{SOME, counted, listed};
 
@@ -83,7 +84,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .map(|(_, pod)| pod.clone())
         .collect();
     let ids: Vec<&String> = judged.iter().flat_map(Pod::ids).collect();
-    let of_several: Vec<pod::Finding> = gathered
+    let of_several: Vec<Finding> = gathered
         .snapshot
         .findings
         .iter()
@@ -94,7 +95,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if report.kept == Some(true) && !(failures.is_empty() && gathered.lost.is_empty()) {
         report.kept = None;
     }
-    tell(context, &report, args.output)?;
+    tell(context, &report, gathered.snapshot.runtime(), args.output)?;
     if judged.is_empty() {
         context.ui.say("no pods");
     }
@@ -134,10 +135,10 @@ fn wanted(pods: &[Pod], names: &[String]) -> Result<Vec<usize>> {
         .collect()
 }
 
-fn tell(context: &Context, report: &Report, format: Format) -> Result<()> {
+fn tell(context: &Context, report: &Report, runtime: RuntimeKind, format: Format) -> Result<()> {
     let text = match format {
-        Format::Json => document::json(report)?,
-        Format::Text => render::check::report(report, style(context)),
+        Format::Json => document::json(&document::of_check(report, runtime))?,
+        Format::Text => render::check::report(report, runtime, style(context)),
     };
     write(context, &text)
 }

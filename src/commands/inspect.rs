@@ -60,8 +60,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 };
                 render::inspect::cards(snapshot, &about, style(context))
             }
-            Some(Form::Json) => render::document::json(snapshot)?,
-            Some(Form::Yaml) => render::document::yaml(snapshot)?,
+            Some(Form::Json) => render::document::json(&render::document::of_pods(snapshot))?,
+            Some(Form::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
             Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
             Some(Form::Name) => render::document::names(&snapshot.pods),
         })

@@ -309,7 +309,9 @@ where
     /// Writes one more document; `false` when nobody reads any more.
     fn document(&self, gathered: &Gathered, first: bool) -> Result<bool> {
         let text = match self.form {
-            Some(Form::Json) => render::document::json_line(&gathered.snapshot)?,
+            Some(Form::Json) => {
+                render::document::json_line(&render::document::of_pods(&gathered.snapshot))?
+            }
             form => {
                 let between = match (first, form) {
                     (true, _) => "",
@@ -374,5 +376,5 @@ fn key(gathered: &Gathered) -> Result<String> {
     {
         sockets.retain(pod::Socket::is_listening);
     }
-    render::document::json_line(&snapshot)
+    render::document::json_line(&render::document::of_pods(&snapshot))
 }

@@ -126,8 +126,8 @@ fn text(context: &Context, args: &Args, gathered: &Gathered) -> Result<String> {
         None if args.ns => render::namespaces::table(snapshot, style(context)),
         None => tree(Width::Normal),
         Some(Form::Wide) => tree(Width::Wide),
-        Some(Form::Json) => render::document::json(snapshot)?,
-        Some(Form::Yaml) => render::document::yaml(snapshot)?,
+        Some(Form::Json) => render::document::json(&render::document::of_pods(snapshot))?,
+        Some(Form::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
         Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
         Some(Form::Name) => render::document::names(&snapshot.pods),
     })

@@ -52,8 +52,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         let snapshot = &gathered.snapshot;
         Ok(match args.output {
             None | Some(Form::Wide) => render::ports::table(snapshot, style(context)),
-            Some(Form::Json) => render::document::json(snapshot)?,
-            Some(Form::Yaml) => render::document::yaml(snapshot)?,
+            Some(Form::Json) => render::document::json(&render::document::of_pods(snapshot))?,
+            Some(Form::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
             Some(Form::Tsv) => render::ports::tsv(&snapshot.pods),
             Some(Form::Name) => render::document::names(&snapshot.pods),
         })

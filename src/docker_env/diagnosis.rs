@@ -3,57 +3,8 @@
 
 use std::net::IpAddr;
 
+use crate::finding::{Finding, Severity};
 use crate::wording::counted;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Severity {
-    /// Something does not work.
-    Error,
-    /// Something will not work, or not as one thinks.
-    Warning,
-    /// Good to know.
-    Info,
-}
-
-/// One thing that was found.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Finding {
-    pub(crate) code: &'static str,
-    pub(crate) severity: Severity,
-    /// The node that it is about.
-    pub(crate) node: Option<String>,
-    pub(crate) message: String,
-    /// What was seen.
-    pub(crate) evidence: Vec<String>,
-    /// The one thing to do: a command, or a sentence.
-    pub(crate) fix: String,
-}
-
-impl Finding {
-    pub(crate) fn new(
-        code: &'static str,
-        severity: Severity,
-        message: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self {
-            code,
-            severity,
-            node: None,
-            message: message.into(),
-            evidence: Vec::new(),
-            fix: fix.into(),
-        }
-    }
-
-    #[must_use]
-    pub(crate) fn seen(mut self, evidence: impl Into<String>) -> Self {
-        self.evidence.push(evidence.into());
-        self
-    }
-}
 
 /// A node, as the doctor met it.
 #[derive(Debug, serde::Serialize)]
@@ -75,6 +26,7 @@ pub(crate) struct Report {
     pub(crate) decided_by: String,
     pub(crate) nodes: Vec<Node>,
     /// The worst first.
+    #[serde(skip)]
     pub(crate) findings: Vec<Finding>,
 }
 

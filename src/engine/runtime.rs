@@ -16,7 +16,7 @@ use crate::engine::process::Process;
 use crate::error::Result;
 use crate::netns::RuntimeMarks;
 use crate::pod::log::LogMessage;
-use crate::pod::{ContainerFacts, Pod};
+use crate::pod::{ContainerFacts, Pod, RuntimeKind};
 
 /// The runtime of a node.
 #[derive(Clone, Debug)]
@@ -25,10 +25,10 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    /// Its name, as a node's document has it.
-    pub(crate) fn name(&self) -> &'static str {
+    /// Its kind, as a node's document names it.
+    pub(crate) fn kind(&self) -> RuntimeKind {
         match self {
-            Self::Docker(_) => "docker",
+            Self::Docker(_) => RuntimeKind::Docker,
         }
     }
 

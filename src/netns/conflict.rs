@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::pod::{self, Container, ContainerFacts, DeclaredPort, Finding, Pod, Socket};
+use crate::finding::{Finding, Severity};
+use crate::pod::{self, Container, ContainerFacts, DeclaredPort, Pod, Socket};
 use crate::wording::{SOME, counted, listed};
 
 /// What the sockets of a pod show without a look at logs.
@@ -40,16 +41,14 @@ fn shared(pod: &Pod) -> Vec<Finding> {
         });
         let subjects = ids(pod, &owners);
         if several && apart && !found.iter().any(|before| before.subjects == subjects) {
-            found.push(Finding {
-                code: "shared-listener",
-                severity: "warning",
-                message: format!(
-                    "{port}/{proto} on {address} is listened on by {}: the kernel deals connections out between them",
-                    quoted(&owners)
-                ),
-                hint: Some("let each container listen on a port of its own".into()),
-                subjects,
-            });
+            let message = format!(
+                "{port}/{proto} on {address} is listened on by {}: the kernel deals connections out between them",
+                quoted(&owners)
+            );
+            let remedy = "let each container listen on a port of its own";
+            found.push(
+                Finding::new("shared-listener", Severity::Warning, message, remedy).about(subjects),
+            );
         }
     }
     found
@@ -75,16 +74,15 @@ fn loopback_only(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
                 .filter(|socket| socket.port == port && socket.proto == proto)
                 .collect();
             if !sockets.is_empty() && sockets.iter().all(|socket| is_loopback(socket)) {
-                found.push(Finding {
-                    code: "loopback-only",
-                    severity: "info",
-                    message: format!(
-                        "`{}` declares {port}/{proto}, which listens on {} alone: only the pod itself can reach it",
-                        container.name, sockets[0].address
-                    ),
-                    hint: Some("let the program listen on 0.0.0.0 or [::]".into()),
-                    subjects: vec![container.id.clone()],
-                });
+                let message = format!(
+                    "`{}` declares {port}/{proto}, which listens on {} alone: only the pod itself can reach it",
+                    container.name, sockets[0].address
+                );
+                let remedy = "let the program listen on 0.0.0.0 or [::]";
+                found.push(
+                    Finding::new("loopback-only", Severity::Info, message, remedy)
+                        .about(vec![container.id.clone()]),
+                );
             }
         }
     }
@@ -163,24 +161,23 @@ pub(crate) fn conflict(
     let times = loser
         .restarts
         .map_or(1, |restarts| restarts.saturating_add(1));
-    Some(Finding {
-        code: "port-conflict",
-        severity: "error",
-        message: format!(
-            "{} is held by {holder} ({program}{}); `{}` failed {} with \"{}\"",
-            socket.port,
-            socket.address,
-            loser.name,
-            counted(times as usize, "time"),
-            complaint.trim(),
-        ),
-        hint: Some(if pod.host_network {
-            "all on a node's network share its ports: give one of them another".into()
-        } else {
-            "containers of a pod share its ports: give one of them another".into()
-        }),
-        subjects: [subjects, vec![loser.id.clone()]].concat(),
-    })
+    let message = format!(
+        "{} is held by {holder} ({program}{}); `{}` failed {} with \"{}\"",
+        socket.port,
+        socket.address,
+        loser.name,
+        counted(times as usize, "time"),
+        complaint.trim(),
+    );
+    let remedy = if pod.host_network {
+        "all on a node's network share its ports: give one of them another"
+    } else {
+        "containers of a pod share its ports: give one of them another"
+    };
+    Some(
+        Finding::new("port-conflict", Severity::Error, message, remedy)
+            .about([subjects, vec![loser.id.clone()]].concat()),
+    )
 }
 
 /// What listens in the network that `loser` joins when it is started, but for what it held itself;

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Process, RawSocket, RuntimeMarks, View, leak};
-use crate::command_line;
-use crate::pod::{
-    ContainerFacts, Finding, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, State, short,
-};
+use crate::finding::{Finding, Remedy, Severity};
+use crate::pod::{ContainerFacts, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, State};
 
 /// Fills in namespaces, shares, addresses and sockets of a node's pods, and gives what belongs to
 /// no pod. What the kernel did not say stays unknown.
@@ -132,15 +130,16 @@ impl<'a> Kernel<'a> {
                 let pid = container.pid?;
                 // a number that is another's now says nothing of this one
                 self.namespaces(&container.id, Some(pid))?;
-                (self.processes[&pid].state == "T").then(|| Finding {
-                    code: "frozen",
-                    severity: "warning",
-                    message: format!(
+                (self.processes[&pid].state == "T").then(|| {
+                    let message = format!(
                         "`{}` (pid {pid}) is stopped by a signal: connections are accepted and never answered",
                         container.name
-                    ),
-                    hint: Some(command_line::with("docker kill -s CONT", [short(&container.id)])),
-                    subjects: vec![container.id.clone()],
+                    );
+                    let remedy = Remedy::Continue {
+                        id: container.id.clone(),
+                    };
+                    Finding::new("frozen", Severity::Warning, message, remedy)
+                        .about(vec![container.id.clone()])
                 })
             })
             .collect()

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{RuntimeMarks, View};
-use crate::pod::{ContainerFacts, Finding, Namespaces};
+use crate::finding::{Finding, Remedy, Severity};
+use crate::pod::{ContainerFacts, Namespaces};
 
 /// Seconds; younger ones may be on their way to their container, or away from it.
 const OLD: u64 = 60;
@@ -31,17 +32,18 @@ pub(super) fn findings(
         .filter(|pinned| !kept.iter().any(|path| same_file(path, &pinned.path)))
         .filter(|pinned| !(marks.is_own_netns)(&pinned.path))
         .filter(|pinned| seen.insert(pinned.inode))
-        .map(|pinned| Finding {
-            code: "leaked-netns",
-            severity: "warning",
-            message: format!(
+        .map(|pinned| {
+            let message = format!(
                 "net:[{}] has no process and no container; {} has kept it for {} min",
                 pinned.inode,
                 pinned.path,
                 pinned.age.unwrap_or_default() / 60
-            ),
-            hint: Some(format!("on the node: umount {0} && rm {0}", pinned.path)),
-            subjects: vec![pinned.path.clone()],
+            );
+            let remedy = Remedy::Unpin {
+                path: pinned.path.clone(),
+            };
+            Finding::new("leaked-netns", Severity::Warning, message, remedy)
+                .about(vec![pinned.path.clone()])
         })
         .collect()
 }

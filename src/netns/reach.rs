@@ -167,7 +167,7 @@ fn frozen(pod: &Pod, container: &str) -> bool {
         .iter()
         .filter(|one| one.name == container)
         .any(|one| {
-            let stopped = |finding: &&crate::pod::Finding| {
+            let stopped = |finding: &&crate::finding::Finding| {
                 finding.code == "frozen" && finding.subjects.contains(&one.id)
             };
             one.state == State::Paused || pod.findings.iter().any(|finding| stopped(&finding))

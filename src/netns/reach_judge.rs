@@ -3,27 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
 use super::reach::{Cell, Listener, Outcome, Resolver, entrance, full_name, network};
-use crate::command_line;
+use crate::finding::{Finding, Remedy, Severity};
 use crate::lab::claim::Proof;
-use crate::pod::{Finding, Origin, Pod};
+use crate::pod::{Origin, Pod};
 use crate::wording::{SOME, counted, grouped, listed};
 
-/// A promise that is not kept.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Broken {
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
-    pub(crate) evidence: Vec<String>,
-    pub(crate) hint: Option<String>,
-    /// `namespace/name` of the pods, or IDs of containers.
-    pub(crate) subjects: Vec<String>,
-}
-
-/// What a check found.
-#[derive(Clone, Debug, Serialize)]
+/// What a check found. Subjects of its findings are `namespace/name` of pods, and IDs of containers.
+#[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) schema: u32,
     /// `None`: nothing broken was seen, and not everything could be.
@@ -31,7 +18,7 @@ pub(crate) struct Report {
     /// What could not be looked at.
     pub(crate) unseen: Vec<String>,
     pub(crate) promises: Vec<Proof>,
-    pub(crate) findings: Vec<Broken>,
+    pub(crate) findings: Vec<Finding>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) dns: Vec<Resolver>,
@@ -56,7 +43,7 @@ pub(crate) fn judge(
     cells: Vec<Cell>,
     dns: Vec<Resolver>,
 ) -> Report {
-    let mut findings: Vec<Broken> = judged
+    let mut findings: Vec<Finding> = judged
         .iter()
         .flat_map(|pod| pod.findings.iter().map(move |one| (Some(pod), one)))
         .chain(of_several.iter().map(|one| (None, one)))
@@ -93,16 +80,16 @@ pub(crate) fn judge(
 }
 
 /// Findings that are equal but for the pod, as one that names them all.
-fn said_once(findings: Vec<Broken>) -> Vec<Broken> {
+fn said_once(findings: Vec<Finding>) -> Vec<Finding> {
     // such a message begins with its pod's name
-    let without_pod = |one: &Broken| -> Option<String> {
+    let without_pod = |one: &Finding| -> Option<String> {
         let rest = one.message.strip_prefix(one.subjects.first()?.as_str())?;
         rest.strip_prefix(": ").map(str::to_owned)
     };
     let of_one = std::cell::Cell::new(0_usize);
     let groups = grouped(findings, |one| {
         if let Some(text) = without_pod(one) {
-            return (one.code, text, one.hint.clone(), 0);
+            return (one.code, text, Some(one.remedy.clone()), 0);
         }
         // of no pod: equal to no other
         of_one.set(of_one.get() + 1);
@@ -154,17 +141,21 @@ fn unseen(judged: &[Pod], cells: &[Cell]) -> Vec<String> {
     all
 }
 
-fn taken_over(pod: Option<&Pod>, finding: &Finding) -> Broken {
+/// A promise that is not kept.
+fn broken(code: &'static str, message: String, remedy: Remedy) -> Finding {
+    Finding::new(code, Severity::Error, message, remedy)
+}
+
+fn taken_over(pod: Option<&Pod>, finding: &Finding) -> Finding {
     let name = pod.map(full_name);
-    Broken {
-        code: finding.code,
-        message: match &name {
-            Some(name) => format!("{name}: {}", finding.message),
-            None => finding.message.clone(),
-        },
+    let message = match &name {
+        Some(name) => format!("{name}: {}", finding.message),
+        None => finding.message.clone(),
+    };
+    Finding {
         evidence: pod.map(numbers).unwrap_or_default(),
-        hint: finding.hint.clone(),
-        subjects: name.into_iter().chain(finding.subjects.clone()).collect(),
+        ..broken(finding.code, message, finding.remedy.clone())
+            .about(name.into_iter().chain(finding.subjects.clone()).collect())
     }
 }
 
@@ -187,26 +178,28 @@ fn numbers(pod: &Pod) -> Vec<String> {
         .collect()
 }
 
-fn without_address(pod: &Pod) -> Option<Broken> {
+fn without_address(pod: &Pod) -> Option<Finding> {
     let up = pod.sandbox.as_ref().is_some_and(|one| one.state.is_up());
     let known = pod.sandbox.as_ref()?.namespaces?.net.is_some();
     if !up || !known || pod.host_network || !pod.ips.is_empty() || pod.origin == Origin::Docker {
         return None;
     }
-    Some(Broken {
-        code: "no-ip",
-        message: format!("{} has no address of its own", full_name(pod)),
-        evidence: vec!["its network namespace holds loopback alone".into()],
-        hint: Some(match pod.origin {
-            Origin::Lab => command_line::with("devnet lab restart", [full_name(pod)]),
-            _ => "delete the pod: the network plugin gives its successor an address".into(),
-        }),
-        subjects: vec![full_name(pod)],
-    })
+    let message = format!("{} has no address of its own", full_name(pod));
+    let remedy = match pod.origin {
+        Origin::Lab => Remedy::RestartLabPod {
+            pod: full_name(pod),
+        },
+        _ => "delete the pod: the network plugin gives its successor an address".into(),
+    };
+    Some(
+        broken("no-ip", message, remedy)
+            .seen("its network namespace holds loopback alone")
+            .about(vec![full_name(pod)]),
+    )
 }
 
 /// One finding for each port and each way in which it is not reached.
-fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Broken> {
+fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Finding> {
     let mut groups: BTreeMap<(usize, bool, Outcome), Vec<&Cell>> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.is_broken()) {
         let own = ports[cell.port_place].pod == cell.asker;
@@ -260,29 +253,26 @@ fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Broken> {
                     .take(1)
                     .map(|cell| format!("from {}: {} ok", cell.from, to(cell))),
             );
-            Broken {
-                code: outcome.word(),
-                message: match outcome {
-                    Outcome::Frozen => format!(
-                        "{} {} is frozen: the kernel takes connections and nobody answers",
-                        port.pod_name,
-                        port.label()
-                    ),
-                    _ => format!(
-                        "{} {} {} {whom}",
-                        port.pod_name,
-                        port.label(),
-                        means(outcome)
-                    ),
-                },
+            let message = match outcome {
+                Outcome::Frozen => format!(
+                    "{} {} is frozen: the kernel takes connections and nobody answers",
+                    port.pod_name,
+                    port.label()
+                ),
+                _ => format!(
+                    "{} {} {} {whom}",
+                    port.pod_name,
+                    port.label(),
+                    means(outcome)
+                ),
+            };
+            let remedy = advice(outcome, own, port, &pods[port.pod]);
+            let subjects: BTreeSet<&str> =
+                others.into_iter().chain([port.pod_name.as_str()]).collect();
+            Finding {
                 evidence,
-                hint: Some(advice(outcome, own, port, &pods[port.pod])),
-                subjects: std::iter::once(port.pod_name.as_str())
-                    .chain(others)
-                    .map(str::to_owned)
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .collect(),
+                ..broken(outcome.word(), message, remedy)
+                    .about(subjects.into_iter().map(str::to_owned).collect())
             }
         })
         .collect()
@@ -304,7 +294,7 @@ fn means(outcome: Outcome) -> &'static str {
     }
 }
 
-fn advice(outcome: Outcome, own: bool, port: &Listener, pod: &Pod) -> String {
+fn advice(outcome: Outcome, own: bool, port: &Listener, pod: &Pod) -> Remedy {
     let split = pod.findings.iter().any(|one| one.code == "split-pod");
     match outcome {
         _ if split => "the pod is split: mend that first".into(),
@@ -312,20 +302,20 @@ fn advice(outcome: Outcome, own: bool, port: &Listener, pod: &Pod) -> String {
             .findings
             .iter()
             .find(|one| one.code == "frozen")
-            .and_then(|one| one.hint.clone())
-            .unwrap_or_else(|| "let the program go on: `docker unpause`, or `kill -CONT`".into()),
-        Outcome::Refused if own => format!(
-            "the program may have ended since: `{}`",
-            command_line::with("devnet ports", [full_name(pod)])
-        ),
+            .map_or(Remedy::LetGoOn, |one| one.remedy.clone()),
+        Outcome::Refused if own => Remedy::ShowPorts {
+            pod: full_name(pod),
+        },
         Outcome::Refused => format!(
             "it listens, so something on the way rejects: a rule of iptables or nft in the pod or on node {}",
             port.node
-        ),
+        )
+        .into(),
         Outcome::NoReply | Outcome::Timeout => format!(
             "something on the way drops: a NetworkPolicy, or a rule of iptables or nft in the pod or on node {}",
             port.node
-        ),
+        )
+        .into(),
         Outcome::Unreachable => {
             "there is no way to that address: look at the routes of the asking pod and of its node"
                 .into()
@@ -335,7 +325,7 @@ fn advice(outcome: Outcome, own: bool, port: &Listener, pod: &Pod) -> String {
 }
 
 /// Resolvers of a cluster that do not know the cluster's own name.
-fn without_names(dns: &[Resolver]) -> Vec<Broken> {
+fn without_names(dns: &[Resolver]) -> Vec<Finding> {
     let mut by_pod: BTreeMap<&str, Vec<&Resolver>> = BTreeMap::new();
     for one in dns.iter().filter(|one| of_cluster(one)) {
         by_pod.entry(&one.pod).or_default().push(one);
@@ -343,22 +333,20 @@ fn without_names(dns: &[Resolver]) -> Vec<Broken> {
     by_pod
         .into_iter()
         .filter(|(_, all)| !all.iter().any(|one| knows(one)))
-        .map(|(pod, all)| Broken {
-            code: "dns",
-            message: format!("{pod}: its resolver does not know the cluster"),
-            evidence: all
-                .iter()
-                .map(|one| {
-                    format!(
-                        "{} about {}: {}",
-                        one.server,
-                        one.name.as_deref().unwrap_or("the cluster's name"),
-                        one.code.as_deref().unwrap_or(one.outcome.word())
-                    )
-                })
-                .collect(),
-            hint: Some("is the DNS pod up? `devnet pods -n kube-system`".into()),
-            subjects: vec![pod.to_owned()],
+        .map(|(pod, all)| {
+            let message = format!("{pod}: its resolver does not know the cluster");
+            let said = |one: &&Resolver| {
+                format!(
+                    "{} about {}: {}",
+                    one.server,
+                    one.name.as_deref().unwrap_or("the cluster's name"),
+                    one.code.as_deref().unwrap_or(one.outcome.word())
+                )
+            };
+            Finding {
+                evidence: all.iter().map(said).collect(),
+                ..broken("dns", message, Remedy::ShowDns).about(vec![pod.to_owned()])
+            }
         })
         .collect()
 }
@@ -388,12 +376,12 @@ fn proof(
     }
 }
 
-fn said(findings: &[Broken], codes: &[&str]) -> Vec<String> {
+fn said(findings: &[Finding], codes: &[&str]) -> Vec<String> {
     let ours = findings.iter().filter(|one| codes.contains(&one.code));
     ours.map(|one| one.message.clone()).collect()
 }
 
-fn unique_ip(pods: &[Pod], findings: &[Broken]) -> Proof {
+fn unique_ip(pods: &[Pod], findings: &[Finding]) -> Proof {
     let broken = said(findings, &["duplicate-ip", "no-ip"]);
     let own: Vec<&Pod> = pods
         .iter()
@@ -420,7 +408,7 @@ fn unique_ip(pods: &[Pod], findings: &[Broken]) -> Proof {
     )
 }
 
-fn shared_network(pods: &[Pod], findings: &[Broken]) -> Proof {
+fn shared_network(pods: &[Pod], findings: &[Finding]) -> Proof {
     let broken = said(
         findings,
         &["split-pod", "orphan-container", "duplicate-sandbox"],
@@ -520,7 +508,7 @@ fn same_port(pods: &[Pod], ports: &[Listener]) -> Proof {
     proof("same-port-two-pods", claim, holds, evidence)
 }
 
-fn names(dns: &[Resolver], findings: &[Broken]) -> Proof {
+fn names(dns: &[Resolver], findings: &[Finding]) -> Proof {
     let broken = said(findings, &["dns"]);
     let claim = "a pod's own resolver knows the cluster's names";
     let knowing: Vec<&Resolver> = dns.iter().filter(|one| of_cluster(one)).collect();

@@ -1,10 +1,9 @@
 //! Tests of `reach.rs` and `reach_judge.rs`: from sockets to questions, from answers to verdicts.
 
 use super::*;
+use crate::finding::{Finding, Remedy, Severity};
 use crate::netns::reach_judge::{Report, judge};
-use crate::pod::{
-    Container, ContainerFacts, Finding, Lone, Namespaces, Origin, Owner, Shares, pods,
-};
+use crate::pod::{Container, ContainerFacts, Lone, Namespaces, Origin, Owner, Shares, pods};
 
 /// A pod of the kubelet's with one container, in a network of its own.
 fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
@@ -200,13 +199,13 @@ fn silence_over_udp_is_wrong_only_where_the_own_pod_is_answered() {
 #[test]
 fn a_frozen_program_is_not_ok_although_the_kernel_accepts() {
     let mut frozen = pod("a", &["10.0.0.1"], &[("tcp", "0.0.0.0", 80)]);
-    frozen.findings.push(Finding {
-        code: "frozen",
-        severity: "warning",
-        message: String::new(),
-        hint: Some("docker unpause a".into()),
-        subjects: vec!["a-a".into()],
-    });
+    let remedy = Remedy::Thaw {
+        ids: vec!["a-a".into()],
+        of_cluster: false,
+    };
+    frozen.findings.push(
+        Finding::new("frozen", Severity::Warning, "", remedy.clone()).about(vec!["a-a".into()]),
+    );
     let all = [frozen, pod("b", &["10.0.0.2"], &[])];
     for word in ["ok 0.1", "timeout"] {
         let report = check(&all, |_, _| word);
@@ -217,7 +216,7 @@ fn a_frozen_program_is_not_ok_although_the_kernel_accepts() {
                 .iter()
                 .all(|one| one.outcome == Outcome::Frozen)
         );
-        assert_eq!(report.findings[0].hint.as_deref(), Some("docker unpause a"));
+        assert_eq!(report.findings[0].remedy, remedy);
     }
 }
 

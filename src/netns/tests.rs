@@ -32,7 +32,7 @@ fn process(pid: u32, parent: u32, containers: &str, net: u64, mnt: u64, sockets:
 
 const LISTENER: &str = r#"{"proto":"tcp","family":4,"address":"0.0.0.0","port":80,"remote":null,"state":"LISTEN","inode":77}"#;
 
-fn joined(processes: &[String], pinned: &str) -> (Pod, Vec<crate::pod::Finding>) {
+fn joined(processes: &[String], pinned: &str) -> (Pod, Vec<crate::finding::Finding>) {
     let text = format!(
         r#"{{"schema":1,"processes":[{}],"networks":[{{"inode":100,"addresses":["10.0.0.9"],"primary":[],"sockets":[{LISTENER}]}}],"pinned":[{pinned}]}}"#,
         processes.join(",")

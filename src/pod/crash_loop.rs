@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::findings::{how_it_ended, title};
 use super::state::timestamp;
-use super::{Container, ContainerFacts, Finding, Life, Pod, State};
-use crate::command_line;
+use super::{Container, ContainerFacts, Life, Pod, State};
+use crate::finding::{Finding, Remedy, Severity};
 use crate::wording::counted;
 
 /// So many ends of its own, and restarts, are a loop.
@@ -44,20 +44,19 @@ pub(super) fn findings(
             .get(id.as_str())
             .and_then(|facts| facts.error.as_deref())
             .map_or(String::new(), |error| format!(" ({error})"));
-        Some(Finding {
-            code: "crash-loop",
-            severity: "error",
-            message: format!(
-                "`{}` was restarted {}; last it {last}{why}",
-                container.name,
-                counted(restarts as usize, "time"),
-            ),
-            hint: Some(command_line::with(
-                "devnet logs",
-                [&title(pod), &container.name, "--previous"],
-            )),
-            subjects: vec![container.id.clone()],
-        })
+        let message = format!(
+            "`{}` was restarted {}; last it {last}{why}",
+            container.name,
+            counted(restarts as usize, "time"),
+        );
+        let remedy = Remedy::ReadPrevious {
+            pod: title(pod),
+            container: container.name.clone(),
+        };
+        Some(
+            Finding::new("crash-loop", Severity::Error, message, remedy)
+                .about(vec![container.id.clone()]),
+        )
     };
     pod.containers.iter().filter_map(one).collect()
 }

@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::state::timestamp;
-use super::{
-    Container, ContainerFacts, Finding, Life, Origin, Pod, PodState, Sandbox, State, crash_loop,
-};
-use crate::command_line;
+use super::{Container, ContainerFacts, Life, Origin, Pod, PodState, Sandbox, State, crash_loop};
+use crate::finding::{Finding, Remedy, Severity};
 use crate::wording::{SOME, listed};
 
 /// A sandbox without containers is no finding while its images may still be on their way.
@@ -34,7 +32,10 @@ pub(crate) fn judge(
         found.extend(orphans(pod));
         found.extend(split(pod));
         found.extend(duplicate_sandboxes(pod));
-        if found.iter().any(|finding| finding.severity == "error") {
+        if found
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
+        {
             pod.state = PodState::Degraded;
         }
         found.extend(empty_sandbox(pod, now));
@@ -55,18 +56,17 @@ fn orphans(pod: &Pod) -> Vec<Finding> {
             if state.is_some_and(State::is_up) {
                 return None;
             }
-            Some(Finding {
-                code: "orphan-container",
-                severity: "error",
-                message: format!(
-                    "`{}` runs on in the network of sandbox {}, which {}",
-                    container.name,
-                    short(id),
-                    state.map_or("is gone".into(), |state| format!("has ended ({state})")),
-                ),
-                hint: Some(renew(pod, container)),
-                subjects: vec![container.id.clone(), id.clone()],
-            })
+            let message = format!(
+                "`{}` runs on in the network of sandbox {}, which {}",
+                container.name,
+                short(id),
+                state.map_or("is gone".into(), |state| format!("has ended ({state})")),
+            );
+            let remedy = renew(pod, container);
+            Some(
+                Finding::new("orphan-container", Severity::Error, message, remedy)
+                    .about(vec![container.id.clone(), id.clone()]),
+            )
         })
         .collect()
 }
@@ -93,13 +93,12 @@ fn split(pod: &Pod) -> Vec<Finding> {
                 ),
                 Some(true) | None => return None,
             };
-            Some(Finding {
-                code: "split-pod",
-                severity: "error",
-                message: format!("{evidence}: the sandbox was restarted alone"),
-                hint: Some(renew(pod, container)),
-                subjects: vec![container.id.clone(), sandbox.id.clone()],
-            })
+            let message = format!("{evidence}: the sandbox was restarted alone");
+            let remedy = renew(pod, container);
+            Some(
+                Finding::new("split-pod", Severity::Error, message, remedy)
+                    .about(vec![container.id.clone(), sandbox.id.clone()]),
+            )
         })
         .collect()
 }
@@ -121,26 +120,22 @@ fn duplicate_sandboxes(pod: &Pod) -> Vec<Finding> {
     pod.sandboxes_before
         .iter()
         .filter(|other| other.state.is_up())
-        .map(|other| Finding {
-            code: "duplicate-sandbox",
-            severity: "error",
-            message: format!(
+        .map(|other| {
+            let message = format!(
                 "two sandboxes run for this pod: {} and {}",
                 short(&sandbox.id),
                 short(&other.id)
-            ),
-            hint: Some(match pod.origin {
+            );
+            let remedy = match pod.origin {
                 Origin::Kubernetes => {
                     "the kubelet keeps one when it next looks: is it running?".into()
                 }
-                Origin::Lab | Origin::Docker => {
-                    format!(
-                        "remove the older one: `{}`",
-                        command_line::with("docker rm -f", [short(&other.id)])
-                    )
-                }
-            }),
-            subjects: vec![sandbox.id.clone(), other.id.clone()],
+                Origin::Lab | Origin::Docker => Remedy::RemoveSandbox {
+                    id: other.id.clone(),
+                },
+            };
+            Finding::new("duplicate-sandbox", Severity::Error, message, remedy)
+                .about(vec![sandbox.id.clone(), other.id.clone()])
         })
         .collect()
 }
@@ -151,32 +146,21 @@ fn empty_sandbox(pod: &Pod, now: Option<Timestamp>) -> Option<Finding> {
     if sandbox.state != State::Running || !pod.containers.is_empty() || age <= EMPTY_AFTER {
         return None;
     }
-    Some(Finding {
-        code: "empty-sandbox",
-        severity: "warning",
-        message: format!(
-            "its sandbox has run for {} min without a container",
-            age.as_mins()
-        ),
-        hint: Some(match pod.origin {
-            Origin::Kubernetes => format!(
-                "an image may be missing: `{}`",
-                command_line::of([
-                    "kubectl",
-                    "-n",
-                    &pod.namespace,
-                    "describe",
-                    "pod",
-                    &pod.name
-                ])
-            ),
-            _ => format!(
-                "remove it: `{}`",
-                command_line::with("devnet lab down", [title(pod)])
-            ),
-        }),
-        subjects: vec![sandbox.id.clone()],
-    })
+    let message = format!(
+        "its sandbox has run for {} min without a container",
+        age.as_mins()
+    );
+    let remedy = match pod.origin {
+        Origin::Kubernetes => Remedy::DescribePod {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+        },
+        _ => Remedy::RemoveLabPod { pod: title(pod) },
+    };
+    Some(
+        Finding::new("empty-sandbox", Severity::Warning, message, remedy)
+            .about(vec![sandbox.id.clone()]),
+    )
 }
 
 /// The end of a container's life, in words.
@@ -207,23 +191,16 @@ fn frozen(pod: &Pod) -> Option<Finding> {
     if subjects.is_empty() {
         return None;
     }
-    Some(Finding {
-        code: "frozen",
-        severity: "warning",
-        message: format!(
-            "{} {} frozen: connections are accepted and never answered",
-            listed(&names, SOME),
-            if subjects.len() == 1 { "is" } else { "are" }
-        ),
-        hint: Some({
-            let unpause = command_line::with("docker unpause", subjects.iter().map(|id| short(id)));
-            match pod.origin {
-                Origin::Kubernetes => format!("`minikube unpause`, or `{unpause}`"),
-                _ => unpause,
-            }
-        }),
-        subjects,
-    })
+    let message = format!(
+        "{} {} frozen: connections are accepted and never answered",
+        listed(&names, SOME),
+        if subjects.len() == 1 { "is" } else { "are" }
+    );
+    let remedy = Remedy::Thaw {
+        ids: subjects.clone(),
+        of_cluster: pod.origin == Origin::Kubernetes,
+    };
+    Some(Finding::new("frozen", Severity::Warning, message, remedy).about(subjects))
 }
 
 fn duplicate_ips(pods: &[Pod]) -> Vec<Finding> {
@@ -248,21 +225,16 @@ fn duplicate_ips(pods: &[Pod]) -> Vec<Finding> {
     owners
         .into_iter()
         .filter(|(_, pods)| pods.len() > 1)
-        .map(|((_, ip), pods)| Finding {
-            code: "duplicate-ip",
-            severity: "error",
-            message: format!(
+        .map(|((_, ip), pods)| {
+            let message = format!(
                 "{ip} belongs to {} pods: {}",
                 pods.len(),
                 listed(&pods.iter().map(|pod| title(pod)).collect::<Vec<_>>(), SOME)
-            ),
-            hint: Some(
-                "delete all but one of them: each new pod gets an address of its own".into(),
-            ),
-            subjects: pods
-                .iter()
-                .filter_map(|pod| pod.sandbox.as_ref().map(|sandbox| sandbox.id.clone()))
-                .collect(),
+            );
+            let remedy = "delete all but one of them: each new pod gets an address of its own";
+            let sandboxes = pods.iter().filter_map(|pod| pod.sandbox.as_ref());
+            Finding::new("duplicate-ip", Severity::Error, message, remedy)
+                .about(sandboxes.map(|sandbox| sandbox.id.clone()).collect())
         })
         .collect()
 }
@@ -286,15 +258,13 @@ fn sandbox_state(pod: &Pod, id: &str) -> Option<State> {
 }
 
 /// How to give a container the network of a sandbox that lives.
-fn renew(pod: &Pod, container: &Container) -> String {
+fn renew(pod: &Pod, container: &Container) -> Remedy {
+    let id = container.id.clone();
     match pod.origin {
         // any end of one container makes the kubelet look at the sandbox again
-        Origin::Kubernetes => format!(
-            "`{}`: the kubelet then makes the pod anew, with another IP",
-            command_line::with("docker kill", [short(&container.id)])
-        ),
-        Origin::Lab => command_line::with("devnet lab restart", [title(pod)]),
-        Origin::Docker => command_line::with("docker restart", [short(&container.id)]),
+        Origin::Kubernetes => Remedy::EndContainer { id },
+        Origin::Lab => Remedy::RestartLabPod { pod: title(pod) },
+        Origin::Docker => Remedy::RestartContainer { id },
     }
 }
 

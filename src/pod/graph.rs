@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use super::{Pod, PodState, Socket, State};
+use crate::finding::Severity;
 
 /// Pods and their connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -100,7 +101,7 @@ pub(crate) struct Opening {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Note {
     pub(crate) code: &'static str,
-    pub(crate) severity: &'static str,
+    pub(crate) severity: Severity,
     pub(crate) message: String,
 }
 

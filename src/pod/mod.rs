@@ -25,6 +25,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::Finding;
+
 pub(crate) use facts::{
     ContainerFacts, Join, Joins, LogStore, Member, Membership, Part, PodKey, Published, State,
 };
@@ -49,15 +51,40 @@ pub(crate) struct Snapshot {
     pub(crate) nodes: Vec<Node>,
     pub(crate) pods: Vec<Pod>,
     /// What was found that belongs to no single pod.
+    #[serde(skip)]
     pub(crate) findings: Vec<Finding>,
+}
+
+impl Snapshot {
+    /// The runtime of its nodes: those of a profile have one.
+    pub(crate) fn runtime(&self) -> RuntimeKind {
+        self.nodes
+            .first()
+            .map_or_else(RuntimeKind::default, |node| node.runtime)
+    }
+}
+
+/// A container runtime, by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RuntimeKind {
+    #[default]
+    Docker,
+}
+
+impl std::fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+        })
+    }
 }
 
 /// A machine that runs pods, with its engine.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// `docker`, `containerd` or `cri-o`.
-    pub(crate) runtime: String,
+    pub(crate) runtime: RuntimeKind,
     pub(crate) version: Option<String>,
     pub(crate) api_version: Option<String>,
     pub(crate) os: Option<String>,
@@ -132,6 +159,7 @@ pub(crate) struct Pod {
     /// whose sandbox was restarted alone there are several.
     #[serde(skip)]
     pub(crate) networks: BTreeMap<u64, Vec<String>>,
+    #[serde(skip)]
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -311,17 +339,4 @@ pub(crate) struct Owner {
     pub(crate) container: Option<String>,
     pub(crate) pid: u32,
     pub(crate) command: String,
-}
-
-/// Something that a person should know about a pod, with its evidence and its fix.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Finding {
-    /// A code of the contract, as `split-pod`.
-    pub(crate) code: &'static str,
-    /// `error`, `warning` or `info`.
-    pub(crate) severity: &'static str,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
-    /// Ids of the containers it is about.
-    pub(crate) subjects: Vec<String>,
 }

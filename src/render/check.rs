@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::remedy::worded;
 use super::table::{Cell as Field, lay_out};
 use super::{Style, Tone, width};
 use crate::netns::reach::{Cell, Outcome};
 use crate::netns::reach_judge::Report;
+use crate::pod::RuntimeKind;
 use crate::visible::one_line;
 
 /// The whole report for a person.
-pub(crate) fn report(report: &Report, style: Style) -> String {
+pub(crate) fn report(report: &Report, runtime: RuntimeKind, style: Style) -> String {
     let mut text = matrix(report, style);
     text.push_str(&super::lab::proofs(&report.promises, style));
     for what in super::first_of(&report.unseen, |what| style.sentence(what)) {
@@ -23,10 +25,9 @@ pub(crate) fn report(report: &Report, style: Style) -> String {
         for seen in super::first_of(&finding.evidence, |seen| style.sentence(seen)) {
             let _infallible = writeln!(text, "    {}", style.paint(&seen, Tone::Dim));
         }
-        if let Some(hint) = &finding.hint {
-            let label = style.paint("hint:", Tone::Head);
-            let _infallible = writeln!(text, "    {label} {}", one_line(hint));
-        }
+        let label = style.paint("hint:", Tone::Head);
+        let hint = worded(&finding.remedy, runtime);
+        let _infallible = writeln!(text, "    {label} {}", one_line(&hint));
     }
     text
 }

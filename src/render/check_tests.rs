@@ -82,7 +82,7 @@ fn many_long_names_keep_the_matrix_narrow_and_equal_findings_are_said_once() {
             )
         })
         .collect();
-    let text = report(&checked(&names), STYLE);
+    let text = report(&checked(&names), RuntimeKind::Docker, STYLE);
     for line in text.lines().take_while(|line| !line.contains("holds:")) {
         assert!(width(line) <= 80, "{line}");
     }
@@ -99,5 +99,5 @@ fn many_long_names_keep_the_matrix_narrow_and_equal_findings_are_said_once() {
 #[test]
 fn names_that_fit_head_their_columns_and_forge_no_line() {
     let names = ["web", "db\nerror: forged\u{9b}2J"].map(str::to_owned);
-    insta::assert_snapshot!(report(&checked(&names), STYLE));
+    insta::assert_snapshot!(report(&checked(&names), RuntimeKind::Docker, STYLE));
 }

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::remedy::worded;
 use super::{Style, Tone};
-use crate::docker_env::diagnosis::{Report, Severity};
+use crate::docker_env::diagnosis::Report;
+use crate::finding::Severity;
+use crate::pod::RuntimeKind;
 use crate::wording::{SOME, counted, grouped, listed};
 
 /// The nodes, a line each; the findings, each with what was seen and the fix.
@@ -32,7 +35,7 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
     }
     // what is the same on several nodes is said once
     let groups = grouped(report.findings.iter().collect(), |finding| {
-        (finding.code, finding.message.as_str(), finding.fix.as_str())
+        (finding.code, finding.message.as_str(), &finding.remedy)
     });
     for group in groups {
         let Some(finding) = group.first() else {
@@ -61,7 +64,11 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
             let line = style.paint(&line, Tone::Dim);
             let _infallible = writeln!(text, "  seen  {line}");
         }
-        let _infallible = writeln!(text, "  fix   {}", style.text(&finding.fix));
+        let _infallible = writeln!(
+            text,
+            "  fix   {}",
+            style.text(&worded(&finding.remedy, RuntimeKind::Docker))
+        );
     }
     text
 }
@@ -69,7 +76,8 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker_env::diagnosis::{Finding, Node};
+    use crate::docker_env::diagnosis::Node;
+    use crate::finding::Finding;
 
     #[test]
     fn many_nodes_with_one_fault_say_it_once_and_lists_are_cut() {

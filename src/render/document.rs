@@ -4,8 +4,14 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::remedy::worded;
+use crate::docker_env::diagnosis;
 use crate::error::Result;
-use crate::pod::Pod;
+use crate::finding::{Finding, Severity};
+use crate::lab::claim::Proof;
+use crate::netns::reach::{Cell, Listener, Resolver};
+use crate::netns::reach_judge;
+use crate::pod::{Node, Pod, RuntimeKind, Snapshot};
 use crate::visible::field;
 
 /// A document as JSON, for people's eyes too.
@@ -30,6 +36,147 @@ pub(crate) fn json_line<T: Serialize>(document: &T) -> Result<String> {
 /// When serde can't write it.
 pub(crate) fn yaml<T: Serialize>(document: &T) -> Result<String> {
     crate::yaml::write(document)
+}
+
+/// A snapshot of pods, as a document.
+#[derive(Serialize)]
+pub(crate) struct SnapshotDocument<'a> {
+    schema: u32,
+    nodes: &'a [Node],
+    pods: Vec<OfPod<'a>>,
+    findings: Vec<PodFinding<'a>>,
+}
+
+#[derive(Serialize)]
+struct OfPod<'a> {
+    #[serde(flatten)]
+    pod: &'a Pod,
+    findings: Vec<PodFinding<'a>>,
+}
+
+#[derive(Serialize)]
+struct PodFinding<'a> {
+    code: &'a str,
+    severity: Severity,
+    message: &'a str,
+    hint: String,
+    subjects: &'a [String],
+}
+
+/// The document of a snapshot, with the remedies in words of its nodes' runtime.
+pub(crate) fn of_pods(snapshot: &Snapshot) -> SnapshotDocument<'_> {
+    let runtime = snapshot.runtime();
+    let finding = |one| pod_finding(one, runtime);
+    SnapshotDocument {
+        schema: snapshot.schema,
+        nodes: &snapshot.nodes,
+        pods: snapshot
+            .pods
+            .iter()
+            .map(|pod| OfPod {
+                pod,
+                findings: pod.findings.iter().map(finding).collect(),
+            })
+            .collect(),
+        findings: snapshot.findings.iter().map(finding).collect(),
+    }
+}
+
+fn pod_finding(one: &Finding, runtime: RuntimeKind) -> PodFinding<'_> {
+    PodFinding {
+        code: one.code,
+        severity: one.severity,
+        message: &one.message,
+        hint: worded(&one.remedy, runtime),
+        subjects: &one.subjects,
+    }
+}
+
+/// A check's report, as a document.
+#[derive(Serialize)]
+pub(crate) struct CheckDocument<'a> {
+    schema: u32,
+    kept: Option<bool>,
+    unseen: &'a [String],
+    promises: &'a [Proof],
+    findings: Vec<CheckFinding<'a>>,
+    listeners: &'a [Listener],
+    cells: &'a [Cell],
+    dns: &'a [Resolver],
+}
+
+#[derive(Serialize)]
+struct CheckFinding<'a> {
+    code: &'a str,
+    message: &'a str,
+    evidence: &'a [String],
+    hint: String,
+    subjects: &'a [String],
+}
+
+/// The document of a check's report.
+pub(crate) fn of_check(report: &reach_judge::Report, runtime: RuntimeKind) -> CheckDocument<'_> {
+    CheckDocument {
+        schema: report.schema,
+        kept: report.kept,
+        unseen: &report.unseen,
+        promises: &report.promises,
+        findings: report
+            .findings
+            .iter()
+            .map(|one| check_finding(one, runtime))
+            .collect(),
+        listeners: &report.listeners,
+        cells: &report.cells,
+        dns: &report.dns,
+    }
+}
+
+fn check_finding(one: &Finding, runtime: RuntimeKind) -> CheckFinding<'_> {
+    CheckFinding {
+        code: one.code,
+        message: &one.message,
+        evidence: &one.evidence,
+        hint: worded(&one.remedy, runtime),
+        subjects: &one.subjects,
+    }
+}
+
+/// The doctor's report, as a document.
+#[derive(Serialize)]
+pub(crate) struct DoctorDocument<'a> {
+    #[serde(flatten)]
+    report: &'a diagnosis::Report,
+    findings: Vec<DoctorFinding<'a>>,
+}
+
+#[derive(Serialize)]
+struct DoctorFinding<'a> {
+    code: &'a str,
+    severity: Severity,
+    node: Option<&'a str>,
+    message: &'a str,
+    evidence: &'a [String],
+    fix: String,
+}
+
+/// The document of the doctor's report.
+pub(crate) fn of_doctor(report: &diagnosis::Report) -> DoctorDocument<'_> {
+    DoctorDocument {
+        report,
+        findings: report
+            .findings
+            .iter()
+            .map(|one| DoctorFinding {
+                code: one.code,
+                severity: one.severity,
+                node: one.node.as_deref(),
+                message: &one.message,
+                evidence: &one.evidence,
+                fix: worded(&one.remedy, RuntimeKind::Docker),
+            })
+            .collect(),
+    }
 }
 
 /// `namespace/name`, a line for each pod.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::finding::Severity;
 use crate::pod::graph::{Drawn, Edge, End, Graph, Opening};
 use crate::visible::field;
 
@@ -117,7 +118,11 @@ pub(crate) fn dot(graph: &Graph) -> String {
         "digraph pods {\n  rankdir=LR; compound=true; fontname=\"sans-serif\";\n  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\", fontsize=11];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
     );
     for (place, host) in graph.pods.iter().enumerate() {
-        let wrong = if host.findings.iter().any(|one| one.severity == "error") {
+        let wrong = if host
+            .findings
+            .iter()
+            .any(|one| one.severity == Severity::Error)
+        {
             "; color=\"#c0392b\""
         } else {
             ""

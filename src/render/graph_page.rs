@@ -89,7 +89,7 @@ fn article(graph: &Graph, place: usize) -> String {
         let _infallible = writeln!(
             text,
             "<p class=\"finding {}\"><b>{}</b> {}</p>",
-            escaped(one.severity),
+            escaped(one.severity.word()),
             escaped(one.code),
             escaped(&one.message)
         );

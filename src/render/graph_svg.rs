@@ -8,6 +8,7 @@ use super::graph::{address, edge_label, port_label, state_word};
 use super::graph_layout::{
     FOOT, HEAD, Item, Layout, OUTSIDE_HEIGHT, ROW, WIDTH, height, item, layout,
 };
+use crate::finding::Severity;
 use crate::pod::State;
 use crate::pod::graph::{Drawn, Edge, End, Graph, Opening, Part};
 use crate::visible::field;
@@ -93,11 +94,11 @@ fn cut(text: &str, columns: usize) -> String {
 }
 
 fn tone(host: &Drawn) -> &'static str {
-    let severe = |severity: &str| host.findings.iter().any(|one| one.severity == severity);
+    let severe = |severity: Severity| host.findings.iter().any(|one| one.severity == severity);
     match state_word(host) {
-        _ if severe("error") => "bad",
+        _ if severe(Severity::Error) => "bad",
         "failed" | "degraded" => "bad",
-        _ if severe("warning") => "odd",
+        _ if severe(Severity::Warning) => "odd",
         "paused" | "pending" => "odd",
         "completed" => "done",
         _ => "good",

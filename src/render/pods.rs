@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::remedy::worded;
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
+use crate::finding::{Finding, Severity};
 use crate::pod::short;
-use crate::pod::{
-    Container, Finding, Node, Pod, PodState, Snapshot, Socket, State, is_init, timestamp,
-};
+use crate::pod::{Container, Node, Pod, PodState, Snapshot, Socket, State, is_init, timestamp};
 use crate::wording::{SOME, counted, grouped, listed};
 
 /// How much to show.
@@ -300,11 +300,7 @@ pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
     });
     let of_none = snapshot.findings.iter().map(|finding| (None, finding));
     let mut all: Vec<(Option<String>, &Finding)> = of_pods.chain(of_none).collect();
-    all.sort_by_key(|(_, finding)| match finding.severity {
-        "error" => 0,
-        "warning" => 1,
-        _ => 2,
-    });
+    all.sort_by_key(|(_, finding)| finding.severity);
     let mut text = String::new();
     // what is equal but for the pod is said once
     let groups = grouped(all, |(_, finding)| {
@@ -318,9 +314,9 @@ pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
             text.push('\n');
         }
         let (glyph, tone) = match finding.severity {
-            "error" => (style.glyph("✗", "x"), Tone::Bad),
-            "warning" => (style.glyph("⚠", "!"), Tone::Odd),
-            _ => (style.glyph("ℹ", "i"), Tone::Dim),
+            Severity::Error => (style.glyph("✗", "x"), Tone::Bad),
+            Severity::Warning => (style.glyph("⚠", "!"), Tone::Odd),
+            Severity::Info => (style.glyph("ℹ", "i"), Tone::Dim),
         };
         let titles: Vec<String> = group
             .iter()
@@ -342,9 +338,9 @@ pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
             0,
             style,
         ));
-        let mut hints: Vec<&str> = group
+        let mut hints: Vec<String> = group
             .iter()
-            .filter_map(|(_, finding)| finding.hint.as_deref())
+            .map(|(_, finding)| worded(&finding.remedy, snapshot.runtime()))
             .collect();
         hints.dedup();
         if let Some(hint) = hints.first() {

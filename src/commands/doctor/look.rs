@@ -7,13 +7,12 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::docker_contexts::name_of;
 use crate::commands::invocation::profiles::Named;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::docker_env::diagnosis::{
-    self, Answer, Chosen, Finding, Mending, Report, Severity, Shell,
-};
+use crate::docker_env::diagnosis::{self, Answer, Chosen, Mending, Report, Shell};
 use crate::docker_env::endpoint::{Address, without_password};
 use crate::docker_env::plan::Change;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::finding::{Finding, Remedy, Severity};
 use crate::host::docker_context_store::Found;
 use crate::host::{calling_shell, docker_context};
 use crate::settings::origin::Origin;
@@ -199,7 +198,7 @@ async fn profile(
 }
 
 /// A failure as a finding: its reasons are what was seen.
-pub(super) fn of_error(code: &'static str, error: &Error, fix: impl Into<String>) -> Finding {
+pub(super) fn of_error(code: &'static str, error: &Error, fix: impl Into<Remedy>) -> Finding {
     let mut finding = Finding::new(code, Severity::Error, error.to_string(), fix);
     finding.evidence = error.causes();
     finding

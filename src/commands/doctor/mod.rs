@@ -6,8 +6,8 @@ mod node;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
-use crate::docker_env::diagnosis::Severity;
 use crate::error::{Error, Result};
+use crate::finding::Severity;
 use crate::render::{Style, doctor as render, document};
 use crate::wording::counted;
 
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut report = look::look(context).await?;
     report.findings.sort_by_key(|finding| finding.severity);
     let text = match args.printed.output {
-        Format::Json => document::json(&report)?,
+        Format::Json => document::json(&document::of_doctor(&report))?,
         Format::Text => render::text(
             &report,
             Style {

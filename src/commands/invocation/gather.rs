@@ -11,8 +11,9 @@ use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::node_probe::NodeProbe;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
+use crate::finding::Finding;
 use crate::netns::{self, Neighbours, View};
-use crate::pod::{self, Event, Finding, Life, Lone, Node, Pod, Snapshot, State};
+use crate::pod::{self, Event, Life, Lone, Node, Pod, Snapshot, State};
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug)]
@@ -291,7 +292,7 @@ pub(crate) async fn examine(
     let mut pods = pod::pods(&name, &facts, lone);
     let mut node = Node {
         name,
-        runtime: engine.runtime.name().into(),
+        runtime: engine.runtime.kind(),
         version: about.version.clone(),
         api_version: about.api_version.clone(),
         os: about.os.clone(),
