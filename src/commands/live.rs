@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{self, Depth, Gathered, Seen};
+use crate::commands::invocation::remember::recall;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::commands::pods::{Form, write};
 use crate::engine::Info;
@@ -183,7 +184,7 @@ impl Follower<'_> {
                 about,
                 name.clone(),
                 lone,
-                containers.facts().to_vec(),
+                containers.shared(),
                 clock.now(),
                 view.as_ref(),
             );
@@ -257,6 +258,8 @@ where
         let mut resizes = Resizes::new();
         let mut latest: Vec<Option<Result<Seen>>> = self.nodes.iter().map(|_| None).collect();
         let mut before: Option<String> = None;
+        let mut begun = false;
+        let mut known = recall(self.context);
         let mut frame = String::new();
         loop {
             tokio::select! {
@@ -274,25 +277,28 @@ where
             let Some(outcomes) = latest.iter().map(|one| one.as_ref().map(again)).collect() else {
                 continue; // some node was not heard of yet
             };
-            match gather::assemble(self.context, outcomes) {
-                Err(error) if before.is_none() => return Err(error),
+            match gather::assemble(self.context, &mut known, outcomes) {
+                Err(error) if !begun => return Err(error),
                 Err(_all_lost) => {}
                 Ok(mut gathered) => {
                     match (self.choose)(&mut gathered).await {
-                        Err(error) if before.is_none() => return Err(error),
+                        Err(error) if !begun => return Err(error),
                         // a pod that was there before may come back
                         Err(_gone) => gathered.snapshot.pods.clear(),
                         Ok(()) => {}
                     }
-                    let now = key(&gathered)?;
-                    if before.as_ref() == Some(&now) && !in_place {
-                        continue;
-                    }
-                    let first = before.replace(now).is_none();
+                    let first = !std::mem::replace(&mut begun, true);
                     if in_place {
                         frame = (self.draw)(&gathered)?;
-                    } else if !self.document(&gathered, first)? {
-                        return Ok(());
+                    } else {
+                        let now = key(&gathered)?;
+                        if before.as_ref() == Some(&now) {
+                            continue;
+                        }
+                        before = Some(now);
+                        if !self.document(&gathered, first)? {
+                            return Ok(());
+                        }
                     }
                 }
             }

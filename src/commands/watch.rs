@@ -133,7 +133,8 @@ struct Watch<'a> {
 struct Seen {
     engine: Engine,
     name: String,
-    facts: BTreeMap<String, ContainerFacts>,
+    /// In the order of their IDs.
+    facts: Vec<ContainerFacts>,
     pods: Vec<Pod>,
     /// From when on its events are still to be told.
     since: i64,
@@ -142,8 +143,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn facts(&self) -> Vec<ContainerFacts> {
-        self.facts.values().cloned().collect()
+    /// The place of a container, or the one that it would have.
+    fn place(&self, id: &str) -> std::result::Result<usize, usize> {
+        self.facts.binary_search_by(|one| one.id.as_str().cmp(id))
+    }
+
+    fn present(&self) -> BTreeSet<String> {
+        pod::present(&self.facts)
     }
 }
 
@@ -157,9 +163,9 @@ impl Watch<'_> {
 
     fn take_for_known(&self, seen: &Seen) {
         let mut lives = self.lives.borrow_mut();
-        see(&mut lives, &seen.pods, &seen.facts());
+        see(&mut lives, &seen.pods, &seen.facts);
         write_down(self.context, &mut lives);
-        let present = seen.facts.keys().cloned().collect();
+        let present = seen.present();
         let mut told = self.told.borrow_mut();
         for pod in &seen.pods {
             for event in pod::history(&pod.uid, lives.all(), &present, seen.up_since) {
@@ -182,7 +188,7 @@ impl Watch<'_> {
         };
         let (mut kept, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for life in lives.all() {
-            let there = life.node != seen.name || seen.facts.contains_key(&life.id);
+            let there = life.node != seen.name || seen.place(&life.id).is_ok();
             let set = if there || recent(life) {
                 &mut kept
             } else {
@@ -219,7 +225,7 @@ impl Watch<'_> {
         // its clock before its containers: what happens in between is told twice, not never
         let info = engine.runtime.info().await?;
         let since = info.nanoseconds()?;
-        let facts = engine.runtime.containers().await?;
+        let mut facts = engine.runtime.containers().await?;
         let name = match info.name {
             Some(name) if !of_profile => name,
             _ => node.name.clone(),
@@ -227,10 +233,11 @@ impl Watch<'_> {
         let mut pods = pod::pods(&name, &facts, Lone::Leave);
         engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
         self.labels_of(&pods);
+        facts.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(Seen {
             engine,
             name,
-            facts: facts.into_iter().map(|one| (one.id.clone(), one)).collect(),
+            facts,
             pods,
             since,
             up_since: None,
@@ -335,13 +342,16 @@ impl Watch<'_> {
     async fn hear(&self, seen: &mut Seen, batch: &[Happening]) -> Result<bool> {
         let ids: BTreeSet<&String> = batch.iter().map(|heard| &heard.id).collect();
         for id in ids {
-            match seen.engine.runtime.container(id).await? {
-                Some(facts) => seen.facts.insert(id.clone(), facts),
-                None => seen.facts.remove(id),
-            };
+            let now = seen.engine.runtime.container(id).await?;
+            match (seen.place(id), now) {
+                (Ok(place), Some(facts)) => seen.facts[place] = facts,
+                (Ok(place), None) => drop(seen.facts.remove(place)),
+                (Err(place), Some(facts)) => seen.facts.insert(place, facts),
+                (Err(_), None) => {}
+            }
         }
-        let facts = seen.facts();
-        let mut pods = pod::pods(&seen.name, &facts, Lone::Leave);
+        let facts = &seen.facts;
+        let mut pods = pod::pods(&seen.name, facts, Lone::Leave);
         // addresses that the engine does not know are read anew only where they may be new
         for pod in pods.iter_mut().filter(|pod| pod.ips.is_empty()) {
             // an address is of a namespace, and each start of a sandbox makes a new one
@@ -357,12 +367,12 @@ impl Watch<'_> {
         }
         seen.engine
             .runtime
-            .ips_from_hosts_files(&mut pods, &facts)
+            .ips_from_hosts_files(&mut pods, facts)
             .await;
         self.labels_of(&pods);
         seen.pods = pods;
         // exact times first: an event tells them a moment later
-        see(&mut self.lives.borrow_mut(), &seen.pods, &facts);
+        see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts);
         let mut touched = BTreeSet::new();
         {
             let mut lives = self.lives.borrow_mut();
@@ -379,7 +389,7 @@ impl Watch<'_> {
 
     /// Prints what is new in these pods' histories.
     async fn tell(&self, seen: &mut Seen, uids: BTreeSet<String>) -> Result<bool> {
-        see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts());
+        see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts);
         let mut news = self.news(seen, &uids);
         let new_sandbox = news.iter().any(|event| event.what == What::SandboxStarted);
         if new_sandbox && !self.args.choice.no_probe && self.look(seen).await {
@@ -408,7 +418,7 @@ impl Watch<'_> {
     fn news(&self, seen: &Seen, uids: &BTreeSet<String>) -> Vec<Event> {
         let lives = self.lives.borrow();
         let told = self.told.borrow();
-        let present = seen.facts.keys().cloned().collect();
+        let present = seen.present();
         let mut news: Vec<Event> = uids
             .iter()
             .filter(|uid| self.is_watched(&lives, uid))
@@ -440,9 +450,8 @@ impl Watch<'_> {
 
     /// Asks the node's kernel; whether it answered.
     async fn look(&self, seen: &mut Seen) -> bool {
-        let facts = seen.facts();
         let agent = &seen.engine.agent;
-        let session = agent.session(agent.candidates(&facts));
+        let session = agent.session(agent.candidates(&seen.facts));
         // Ctrl-C may come while the probe's container is there
         let work = NodeProbe::look_once(&session, async {});
         let view = self.context.or_undo(work, session.cleanup()).await;
@@ -450,9 +459,9 @@ impl Watch<'_> {
             Ok(view) => {
                 let mut node = Node::default();
                 let marks = seen.engine.runtime.marks();
-                netns::join(&mut seen.pods, &mut node, &view, &facts, marks);
+                netns::join(&mut seen.pods, &mut node, &view, &seen.facts, marks);
                 seen.up_since = node.up_since;
-                see(&mut self.lives.borrow_mut(), &seen.pods, &facts);
+                see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts);
                 true
             }
             Err(error) => {

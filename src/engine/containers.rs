@@ -2,6 +2,7 @@
 //! something was changed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::engine::docker::pods as docker;
 use crate::engine::job::ProgramImages;
@@ -45,10 +46,10 @@ impl Containers {
         }
     }
 
-    /// The same, given away.
-    pub(crate) fn into_facts(self) -> Vec<ContainerFacts> {
+    /// The same, to be kept: what is seen later does not change them.
+    pub(crate) fn shared(&self) -> Arc<Vec<ContainerFacts>> {
         match self {
-            Self::Docker(containers) => containers.facts,
+            Self::Docker(containers) => Arc::clone(&containers.facts),
         }
     }
 

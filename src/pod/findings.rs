@@ -16,14 +16,14 @@ const EMPTY_AFTER: SignedDuration = SignedDuration::from_mins(2);
 /// Adds to every pod what is wrong with it, and gives what concerns several of them. `now` is the
 /// clock of a pod's node: containers carry its times, and this computer's clock may differ. `lives`
 /// are what is known of the pods' past.
-pub(crate) fn judge(
+pub(crate) fn judge<'a>(
     pods: &mut [Pod],
-    facts: &[ContainerFacts],
+    facts: impl IntoIterator<Item = &'a ContainerFacts>,
     lives: &[Life],
     now: impl Fn(&str) -> Option<Timestamp>,
 ) -> Vec<Finding> {
     let facts: BTreeMap<&str, &ContainerFacts> = facts
-        .iter()
+        .into_iter()
         .map(|facts| (facts.id.as_str(), facts))
         .collect();
     for pod in &mut *pods {

@@ -364,9 +364,12 @@ fn stranger(node: &str, heard: &Happening) -> Option<Life> {
 }
 
 /// What a look at pods says of the lives of their sandboxes and containers.
-pub(crate) fn lives(pods: &[Pod], facts: &[ContainerFacts]) -> Vec<Life> {
+pub(crate) fn lives<'p, 'f>(
+    pods: impl IntoIterator<Item = &'p Pod>,
+    facts: impl IntoIterator<Item = &'f ContainerFacts>,
+) -> Vec<Life> {
     let facts: BTreeMap<&str, &ContainerFacts> = facts
-        .iter()
+        .into_iter()
         .map(|facts| (facts.id.as_str(), facts))
         .collect();
     let mut all = Vec::new();

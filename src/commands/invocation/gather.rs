@@ -1,6 +1,7 @@
 //! What commands on pods share: asking the engines and making pods of the answers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -29,7 +30,7 @@ pub(crate) struct Gathered {
     pub(crate) snapshot: Snapshot,
     /// Each node's clock at that moment: containers carry its times.
     pub(crate) clocks: Vec<(String, Timestamp)>,
-    /// What is known of the pods' past, this look included.
+    /// What is known of the pods' past, this look included; of a look that is one of many, nothing.
     pub(crate) lives: pod::Lives,
     /// Nodes that did not answer, when others did.
     pub(crate) lost: Vec<Error>,
@@ -43,7 +44,7 @@ pub(crate) struct Answered {
     /// As in the snapshot.
     pub(crate) node: String,
     pub(crate) engine: Engine,
-    pub(crate) facts: Vec<pod::ContainerFacts>,
+    pub(crate) facts: Arc<Vec<pod::ContainerFacts>>,
 }
 
 impl Gathered {
@@ -101,7 +102,7 @@ pub(crate) async fn pods_of(
     {
         let name = name_of(target, node, &info);
         let named = pod::pods(&name, &containers, Lone::Leave);
-        remember(context, &named, &containers);
+        remember(context, &mut recall(context), &named, &containers);
     } else {
         write_down(context, &mut known);
     }
@@ -133,18 +134,26 @@ pub(crate) async fn gather_on(
         .nodes
         .iter()
         .map(|node| look(context, &target, node, depth));
-    let gathered = assemble(context, futures_util::future::join_all(looks).await)?;
+    let seen = futures_util::future::join_all(looks).await;
+    let mut known = recall(context);
+    let mut gathered = assemble(context, &mut known, seen)?;
+    gathered.lives = known;
     for error in &gathered.lost {
         context.ui.warn(&error.to_string());
     }
     Ok(gathered)
 }
 
-/// Makes one picture of what was seen on each node.
+/// Makes one picture of what was seen on each node; what that says of the pods' past is added to what
+/// is `known` of it.
 ///
 /// # Errors
 /// When nothing was seen on any.
-pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result<Gathered> {
+pub(crate) fn assemble(
+    context: &Context,
+    known: &mut pod::Lives,
+    outcomes: Vec<Result<Seen>>,
+) -> Result<Gathered> {
     let mut gathered = Gathered {
         snapshot: Snapshot {
             schema: 1,
@@ -155,7 +164,6 @@ pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result
         lost: Vec::new(),
         engines: Vec::new(),
     };
-    let mut facts = Vec::new();
     for outcome in outcomes {
         match outcome {
             Ok(seen) => {
@@ -165,12 +173,11 @@ pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result
                 gathered.engines.push(Answered {
                     node: seen.node.name.clone(),
                     engine: seen.engine,
-                    facts: seen.facts.clone(),
+                    facts: seen.facts,
                 });
                 gathered.snapshot.nodes.push(seen.node);
                 gathered.snapshot.pods.extend(seen.pods);
                 gathered.snapshot.findings.extend(seen.findings);
-                facts.extend(seen.facts);
             }
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => gathered.lost.push(error),
@@ -188,11 +195,12 @@ pub(crate) fn assemble(context: &Context, outcomes: Vec<Result<Seen>>) -> Result
             .find(|(name, _)| name == node)
             .map(|(_, t)| *t)
     };
-    gathered.lives = remember(context, &gathered.snapshot.pods, &facts);
+    let facts = || gathered.engines.iter().flat_map(|one| one.facts.iter());
+    remember(context, known, &gathered.snapshot.pods, facts());
     let pods = &mut gathered.snapshot.pods;
     // what is left of a pod is remembered, and is no pod
     pods.retain(|pod| !pod.is_over());
-    let of_several = pod::judge(pods, &facts, gathered.lives.all(), now);
+    let of_several = pod::judge(pods, facts(), known.all(), now);
     gathered.snapshot.findings.extend(of_several);
     Ok(gathered)
 }
@@ -205,7 +213,7 @@ pub(crate) struct Seen {
     now: Option<Timestamp>,
     pods: Vec<Pod>,
     findings: Vec<Finding>,
-    facts: Vec<pod::ContainerFacts>,
+    facts: Arc<Vec<pod::ContainerFacts>>,
 }
 
 async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
@@ -240,7 +248,7 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     // what the engine fails to tell must not end the look before it is undone
     let (outcome, seen) = futures_util::try_join!(engine_told, kernel_told)?;
     let (containers, info, about) = outcome?;
-    let facts = containers.into_facts();
+    let facts = containers.shared();
     let name = name_of(target, node, &info);
     let view = match seen {
         Some(Err(error)) => {
@@ -285,7 +293,7 @@ pub(crate) async fn examine(
     about: &About,
     name: String,
     lone: Lone,
-    facts: Vec<pod::ContainerFacts>,
+    facts: Arc<Vec<pod::ContainerFacts>>,
     now: Option<Timestamp>,
     view: Option<&View>,
 ) -> Seen {

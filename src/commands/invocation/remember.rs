@@ -5,6 +5,9 @@ use crate::commands::invocation::Context;
 use crate::host::journal::Journal;
 use crate::pod::{self, ContainerFacts, Lives, Origin, Pod};
 
+/// How many lives are kept between two readings of the journal, which holds about a third of them.
+const MOST: usize = 10_000;
+
 /// What earlier runs wrote down.
 pub(crate) fn recall(context: &Context) -> Lives {
     let mut known = Lives::default();
@@ -15,23 +18,32 @@ pub(crate) fn recall(context: &Context) -> Lives {
     known
 }
 
-/// Writes down what is new about these pods, and gives all that is known.
-pub(crate) fn remember(context: &Context, pods: &[Pod], facts: &[ContainerFacts]) -> Lives {
-    let mut known = recall(context);
-    see(&mut known, pods, facts);
-    write_down(context, &mut known);
-    known
+/// Writes down what is new about these pods.
+pub(crate) fn remember<'a>(
+    context: &Context,
+    known: &mut Lives,
+    pods: &[Pod],
+    facts: impl IntoIterator<Item = &'a ContainerFacts>,
+) {
+    // the journal has a limit, and who looks for days must have one
+    if known.all().len() > MOST {
+        *known = recall(context);
+    }
+    see(known, pods, facts);
+    write_down(context, known);
 }
 
 /// Takes in what a look at pods saw.
-pub(crate) fn see(known: &mut Lives, pods: &[Pod], facts: &[ContainerFacts]) {
+pub(crate) fn see<'a>(
+    known: &mut Lives,
+    pods: &[Pod],
+    facts: impl IntoIterator<Item = &'a ContainerFacts>,
+) {
     // a container that shares nothing has no history as a pod
-    let pods: Vec<Pod> = pods
+    let pods = pods
         .iter()
-        .filter(|pod| pod.origin != Origin::Docker || pod.containers.len() > 1)
-        .cloned()
-        .collect();
-    for life in pod::lives(&pods, facts) {
+        .filter(|pod| pod.origin != Origin::Docker || pod.containers.len() > 1);
+    for life in pod::lives(pods, facts) {
         known.learn(&life);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
+use std::sync::Arc;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, PortMap};
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, InspectContainerOptions};
@@ -31,7 +32,8 @@ impl Docker {
     /// When the engine does not answer or answers nonsense. A container that vanishes meanwhile
     /// is left out.
     pub(in crate::engine) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
-        Ok(self.listing().await?.inspected().await?.facts)
+        let containers = self.listing().await?.inspected().await?;
+        Ok(Arc::unwrap_or_clone(containers.facts))
     }
 
     /// The same in two steps: what a list says is enough to begin something else meanwhile.
@@ -146,11 +148,11 @@ impl Listing {
     pub(in crate::engine) async fn inspected(self) -> Result<Containers> {
         let mut containers = Containers {
             docker: self.docker,
-            facts: Vec::new(),
+            facts: Arc::default(),
             tags: self.tags,
         };
         let ids = self.listed.into_iter().filter_map(|one| one.id).collect();
-        containers.facts = containers.inspect(ids).await?;
+        containers.facts = Arc::new(containers.inspect(ids).await?);
         Ok(containers)
     }
 }
@@ -158,7 +160,7 @@ impl Listing {
 /// The containers of an engine as they were last seen, newest first.
 pub(crate) struct Containers {
     docker: Docker,
-    pub(in crate::engine) facts: Vec<ContainerFacts>,
+    pub(in crate::engine) facts: Arc<Vec<ContainerFacts>>,
     tags: HashMap<String, String>,
 }
 
@@ -173,7 +175,7 @@ impl Containers {
             self.tags = self.docker.image_tags().await?;
         }
         let now = self.inspect(changed.iter().cloned().collect()).await?;
-        put_in(&mut self.facts, &changed, now);
+        put_in(Arc::make_mut(&mut self.facts), &changed, now);
         Ok(())
     }
 
