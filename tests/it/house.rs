@@ -205,7 +205,8 @@ fn files_are_read_and_replaced_through_one_door() {
 fn the_domain_knows_no_adapter_no_terminal_no_disk_and_no_clock() {
     for (name, text) in source::files() {
         // a tape is wound back in the file that it is
-        if !is_domain(&name) || source::is_tests(&name) || name == "image/tape.rs" {
+        let is_domain = is_domain(&name) || name == "finding.rs";
+        if !is_domain || source::is_tests(&name) || name == "image/tape.rs" {
             continue;
         }
         let code = source::code_of_the_program(&text);
@@ -266,6 +267,49 @@ fn a_circle_is_found() {
     let circles = source::circles(&imports);
     let expected = ["a/x.rs", "a/z.rs", "b/y.rs"].map(str::to_owned);
     assert_eq!(circles, [BTreeSet::from(expected)]);
+}
+
+#[test]
+fn the_domain_says_no_word_of_one_runtime() {
+    // the lab is Docker's alone, and says so
+    let is_neutral =
+        |file: &str| is_domain(file) && !file.starts_with("lab/") || file == "finding.rs";
+    let acts = [
+        "exec", "inspect", "kill", "logs", "pause", "ps", "restart", "rm", "run", "start", "stop",
+        "unpause",
+    ];
+    let mut seen = 0;
+    for (name, text) in source::files() {
+        if !is_neutral(&name) {
+            continue;
+        }
+        seen += 1;
+        let code = source::code(&text);
+        for word in ["network_mode", "sandbox_key", "hosts_path"] {
+            assert!(
+                !code.contains(word),
+                "src/{name} says `{word}`: the adapter tells facts in words of no runtime"
+            );
+        }
+        let lines = text.lines().map(str::trim_start);
+        for line in lines.filter(|line| !line.starts_with("//")) {
+            for quoted in texts(line) {
+                let foreign = ["k8s_", "io.kubernetes.docker", "container:"];
+                let command = acts.iter().map(|act| format!("docker {act}"));
+                let word = foreign
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain(command)
+                    .find(|word| quoted.contains(word.as_str()));
+                assert_eq!(
+                    word, None,
+                    "src/{name} says \"{quoted}\": an adapter reads a runtime's words, and \
+                     render/remedy.rs says its commands"
+                );
+            }
+        }
+    }
+    assert!(seen > 40, "the domain is not where this test looks");
 }
 
 /// A source without its tests and comments, with its texts.
