@@ -44,6 +44,7 @@ mod terminal;
 mod text_file;
 mod ui;
 mod visible;
+mod weight;
 mod wire;
 mod wording;
 mod yaml;
@@ -99,7 +100,7 @@ fn block_on(
         ));
         let tell = async {
             while let Some(text) = noticed.recv().await {
-                context.ui.note(&text);
+                context.ui.note_each(&text);
             }
             std::future::pending::<Infallible>().await
         };

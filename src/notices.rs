@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc::UnboundedSender;
 
-/// A way for notes to whoever shows them; without one they are dropped.
+/// A way for notes to whoever shows them, each time that one comes; without one they are dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notices(Option<UnboundedSender<String>>);
 

@@ -189,6 +189,11 @@ impl Ui {
         }
     }
 
+    /// The same of what happens more than once, each time that it comes.
+    pub(crate) fn note_each(&self, text: &str) {
+        self.labelled("note:", "36", text);
+    }
+
     /// Says `warning: ...` once; also under `-q`, since it may explain a later failure.
     pub(crate) fn warn(&self, text: &str) {
         if self.first_time(text) {

@@ -1,7 +1,9 @@
 //! `devnet clean`.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::commands::invocation::Context;
@@ -12,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::host::owner;
 use crate::image::reference;
 use crate::lab::label;
+use crate::lab::member::Found;
 use crate::lab::standing::{Kind, Plan, Thing, Witness};
 use crate::visible::field;
 use crate::wording::counted;
@@ -34,7 +37,7 @@ pub(crate) async fn run(_args: Args, context: &Context) -> Result<()> {
     let target = context.target(Need::Pods).await?;
     for node in &target.nodes {
         let engine = context.connect(node).await?;
-        let plan = plan(&engine).await?;
+        let plan = plan(context, &engine).await?;
         let say = |text: &str| context.ui.say(&format!("{}: {text}", node.name));
         if !plan.take.is_empty() {
             say("to be removed:");
@@ -68,14 +71,29 @@ pub(crate) async fn run(_args: Args, context: &Context) -> Result<()> {
 }
 
 /// What there is of devnet's in an engine, and what of it can go.
-async fn plan(engine: &Engine) -> Result<Plan> {
-    let (containers, networks, volumes, images, names) = futures_util::try_join!(
-        engine.docker()?.own_containers(&[]),
-        engine.docker()?.own_networks(),
-        engine.docker()?.own_volumes(),
-        engine.docker()?.own_images(),
-        engine.images.image_names(),
-    )?;
+async fn plan(context: &Context, engine: &Engine) -> Result<Plan> {
+    let rest = async {
+        futures_util::try_join!(
+            engine.docker()?.own_containers(&[]),
+            engine.docker()?.own_networks(),
+            engine.docker()?.own_images(),
+            engine.images.image_names(),
+        )
+    };
+    let volumes = engine.docker()?.own_volumes();
+    let ((containers, networks, images, names), volumes) =
+        match select(pin!(rest), pin!(volumes)).await {
+            Either::Left((rest, volumes)) => {
+                let rest = rest?;
+                let (containers, networks, images, _) = &rest;
+                // a lab's volumes go before its network and its image
+                let of_a_lab = |one: &Found| one.labels.contains_key(label::POD_UID);
+                let is_a_lab =
+                    containers.iter().any(of_a_lab) || !networks.is_empty() || !images.is_empty();
+                (rest, in_time(context, volumes, is_a_lab).await?)
+            }
+            Either::Right((volumes, rest)) => (rest.await?, volumes?),
+        };
     let names = names.into_iter().flat_map(|(_, names)| names);
     let transfers = names.filter_map(|name| {
         let token = reference::transfer_token(&name)?.to_owned();
@@ -98,6 +116,30 @@ async fn plan(engine: &Engine) -> Result<Plan> {
         },
     };
     Ok(witness.plan(containers, things))
+}
+
+/// An engine lists its volumes only after it has asked every volume plugin, for 15 s where one is
+/// dead: that is waited for where a lab has left its traces.
+async fn in_time(
+    context: &Context,
+    volumes: impl Future<Output = Result<Vec<Thing>>>,
+    is_a_lab: bool,
+) -> Result<Vec<Thing>> {
+    let mut volumes = pin!(volumes);
+    let patience = context.settings.patience()? / 10;
+    if let Ok(volumes) = tokio::time::timeout(patience, &mut volumes).await {
+        return volumes;
+    }
+    if is_a_lab {
+        context.ui.note(
+            "the engine has not listed its volumes yet, as one whose volume plugin is dead: waiting",
+        );
+        return volumes.await;
+    }
+    context.ui.note(
+        "no lab has left anything here; its volumes were not looked for, since the engine does not list any (a volume plugin may be dead)",
+    );
+    Ok(Vec::new())
 }
 
 /// A thing as a person knows it.

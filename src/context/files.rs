@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::image::packing::{Packing, unpack};
+use crate::image::digest::DiffId;
+use crate::image::packing::{Packing, Window, unpack};
 use crate::image::tape::{Apart, Passing, Seeking, fill, skip};
 use crate::image::walk::{
-    FIRST, Found, LARGEST_JSON, Walked, broken, inside, no_archive, unread, walk,
+    FIRST, Found, LARGEST_JSON, Walked, broken, inside, layer_unread, no_archive, unread, walk,
 };
 use crate::regular_file;
 
@@ -27,7 +29,7 @@ pub(crate) struct Files {
     body: Body,
     found: HashMap<String, Found>,
     /// The JSON of a packed archive, which can't be gone back to.
-    held: HashMap<String, Vec<u8>>,
+    held: HashMap<String, Arc<[u8]>>,
     /// How its other files are packed themselves.
     packings: HashMap<String, Packing>,
 }
@@ -99,7 +101,11 @@ impl Files {
             }
             (_, Body::Plain(file)) => {
                 let file = BufReader::with_capacity(BUFFER, file);
-                walk(name, &mut Passing(unpack(file, packing)), true)
+                walk(
+                    name,
+                    &mut Passing(unpack(file, packing, Window::WIDEST)),
+                    true,
+                )
             }
             _ => Ok(Walked::default()),
         }?;
@@ -176,7 +182,7 @@ impl Files {
     ///
     /// # Errors
     /// When it is too large, or can't be read.
-    pub(crate) fn small(&self, path: &str) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn small(&self, path: &str) -> Result<Option<Arc<[u8]>>> {
         let Some((path, size)) = self.find(path)? else {
             return Ok(None);
         };
@@ -190,7 +196,10 @@ impl Files {
             return Ok(Some(held.clone()));
         }
         if !matches!(self.body, Body::Folder(_) | Body::Plain(_)) {
-            return Err(self.broken(format!("`{}` is no JSON", path.escape_debug())));
+            return Err(self.broken(format!(
+                "`{}` is no JSON, or there is too much of it",
+                path.escape_debug()
+            )));
         }
         let mut content = Vec::new();
         self.visit(&[&path], &mut |_, _, file| {
@@ -198,7 +207,7 @@ impl Files {
                 .map_err(|error| self.unread(error))?;
             Ok(())
         })?;
-        Ok(Some(content))
+        Ok(Some(content.into()))
     }
 
     /// How a file is packed.
@@ -272,7 +281,11 @@ impl Files {
         // a stream can't go back to what it has passed
         places.dedup();
         let file = Apart { file, at: 0 };
-        let mut reader = unpack(BufReader::with_capacity(BUFFER, file), packing);
+        let mut reader = unpack(
+            BufReader::with_capacity(BUFFER, file),
+            packing,
+            Window::WIDEST,
+        );
         let mut passed = 0;
         for (at, size, path) in places {
             skip(&mut reader, at - passed).map_err(|error| self.unread(error))?;
@@ -291,6 +304,18 @@ impl Files {
 
     pub(crate) fn unread(&self, error: io::Error) -> Error {
         unread(&self.name, error)
+    }
+
+    pub(crate) fn layer_unread(&self, layer: &DiffId, error: io::Error) -> Error {
+        layer_unread(&self.name, &format!("the layer {}", layer.0), error)
+    }
+
+    /// How wide a window may be that a layer is unpacked with.
+    pub(crate) fn within(&self) -> Window {
+        match &self.body {
+            Body::Packed(_, packing) => packing.within(),
+            Body::Folder(_) | Body::Plain(_) | Body::Gone => Window::WIDEST,
+        }
     }
 }
 
@@ -369,7 +394,7 @@ mod tests {
         assert_eq!(files.find("two/layer.tar").unwrap(), expected);
         assert_eq!(files.find("hard").unwrap(), expected);
         assert_eq!(files.find("none").unwrap(), None);
-        assert_eq!(files.small("hard").unwrap().unwrap(), b"hello");
+        assert_eq!(&*files.small("hard").unwrap().unwrap(), b"hello");
         for hostile in ["out", "round", "/etc/passwd", "../x"] {
             assert!(files.find(hostile).is_err(), "{hostile}");
         }

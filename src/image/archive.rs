@@ -10,6 +10,14 @@ use crate::image::digest::Digest;
 const LONGEST_NAME: usize = 64 << 10;
 /// What may stand before one entry: names, and attributes in pax records.
 const MOST_BEFORE: usize = 4 << 20;
+/// No disk holds as much. Places in the archive are sums of such sizes.
+const LARGEST_ENTRY: u64 = 1 << 50;
+
+/// Of what is no header at all.
+pub(crate) const WRONG_SUM: &str = "a header with a wrong sum";
+const NO_SIZE: &str = "an entry without a size";
+/// `tar --sparse` writes them; their content is not what stands in the archive.
+const SPARSE: &str = "a file that is kept with holes";
 
 /// An archive's block.
 pub(crate) const BLOCK: usize = 512;
@@ -141,9 +149,12 @@ impl Headers {
             if left > BLOCK {
                 self.collecting = Some((kind, left - BLOCK, content));
             } else {
-                self.long_size = pax(kind, &content, "size=")
-                    .and_then(|size| size.parse().ok())
-                    .or(self.long_size);
+                if pax(kind, &content, "GNU.sparse.").is_some() {
+                    return Err(SPARSE);
+                }
+                if let Some(size) = pax(kind, &content, "size=") {
+                    self.long_size = Some(size.parse().map_err(|_| NO_SIZE)?);
+                }
                 self.long_path = long(kind, &content, b'L', "path=").or(self.long_path.take());
                 self.long_link = long(kind, &content, b'K', "linkpath=").or(self.long_link.take());
             }
@@ -166,9 +177,9 @@ impl Headers {
             })
             .sum();
         if header.cksum().ok() != Some(sum) {
-            return Err("a header with a wrong sum");
+            return Err(WRONG_SUM);
         }
-        let size = header.entry_size().map_err(|_| "an entry without a size")?;
+        let size = header.entry_size().map_err(|_| NO_SIZE)?;
         self.held.extend_from_slice(block);
         let kind = header.entry_type();
         if kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
@@ -198,6 +209,12 @@ impl Headers {
             return Err("a name of over 64 KB");
         }
         let size = self.long_size.take().unwrap_or(size);
+        if size > LARGEST_ENTRY {
+            return Err("an entry larger than any disk");
+        }
+        if kind.is_gnu_sparse() {
+            return Err(SPARSE);
+        }
         let linked = || {
             let own = header.link_name().ok().flatten();
             own.map(|path| path.display().to_string())
@@ -313,6 +330,46 @@ mod tests {
             taken(&long(1 << 19).repeat(9)),
             Err("too much before an entry")
         );
+    }
+
+    #[test]
+    fn a_size_that_no_disk_has_and_a_file_with_holes_are_refused() {
+        let of_size = |size: u64, kind: tar::EntryType| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path("layer.tar").unwrap();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            Headers::default().take(header.as_bytes())
+        };
+        let regular = |size| of_size(size, tar::EntryType::Regular);
+        assert!(regular(8 << 30).is_ok());
+        for size in [LARGEST_ENTRY + 1, u64::MAX - 5, u64::MAX] {
+            assert_eq!(regular(size), Err("an entry larger than any disk"));
+        }
+        assert_eq!(of_size(1, tar::EntryType::GNUSparse), Err(SPARSE));
+        let with_record = |record: &[u8]| {
+            let mut header = tar::Header::new_ustar();
+            header.set_path("p").unwrap();
+            header.set_entry_type(tar::EntryType::XHeader);
+            header.set_size(record.len() as u64);
+            header.set_cksum();
+            let mut bytes = header.as_bytes().to_vec();
+            bytes.extend_from_slice(record);
+            bytes.resize(2 * BLOCK, 0);
+            bytes.extend(small_file("layer.tar", b""));
+            let mut headers = Headers::default();
+            let mut blocks = bytes.chunks(BLOCK);
+            blocks.try_for_each(|block| headers.take(block).map(|_| ()))
+        };
+        assert_eq!(with_record(b"19 size=8589934592\n"), Ok(()));
+        let huge = b"29 size=18446744073709551615\n";
+        assert_eq!(with_record(huge), Err("an entry larger than any disk"));
+        for record in [&b"11 size=-1\n"[..], b"32 size=99999999999999999999999\n"] {
+            assert_eq!(with_record(record), Err(NO_SIZE));
+        }
+        let holes = b"31 GNU.sparse.realsize=8589934592\n";
+        assert_eq!(with_record(holes), Err(SPARSE));
     }
 
     #[test]

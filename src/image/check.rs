@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use sha2::{Digest as _, Sha256};
 
 use crate::image::digest::{DiffId, Digest};
-use crate::image::packing::{Packing, unpack};
+use crate::image::packing::{Packing, Window, unpack};
 
 /// What was read of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ const PIECE: usize = 128 << 10;
 /// When reading fails, the receiver refuses, or it does not unpack.
 pub(crate) fn layer(
     source: &mut dyn Read,
+    widest: Window,
     give: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Checked> {
     let mut passing = BufReader::with_capacity(
@@ -58,7 +59,7 @@ pub(crate) fn layer(
         None
     } else {
         let mut hash = Sha256::new();
-        let mut reader = unpack(&mut passing, packing);
+        let mut reader = unpack(&mut passing, packing, widest);
         let mut piece = vec![0; PIECE];
         loop {
             match reader.read(&mut piece)? {
@@ -111,7 +112,7 @@ mod tests {
         let packed = gzip.finish().unwrap();
         for (bytes, packing) in [(&content, Packing::Plain), (&packed, Packing::Gzip)] {
             let mut passed = Vec::new();
-            let checked = layer(&mut bytes.as_slice(), &mut |piece| {
+            let checked = layer(&mut bytes.as_slice(), Window::WIDEST, &mut |piece| {
                 passed.extend_from_slice(piece);
                 Ok(())
             })

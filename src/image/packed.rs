@@ -38,10 +38,11 @@ pub(crate) struct Small {
 }
 
 impl Small {
-    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+    pub(crate) fn of(bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
         Self {
             digest: Digest::of(&bytes),
-            bytes: bytes.into(),
+            bytes,
         }
     }
 }

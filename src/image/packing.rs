@@ -2,6 +2,7 @@
 //! unpacked within bounds, so that a few bytes can't become terabytes.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
@@ -36,6 +37,14 @@ impl Packing {
             _ => Self::Plain,
         }
     }
+
+    /// How wide a window may be in what is unpacked of this.
+    pub(crate) fn within(self) -> Window {
+        match self {
+            Self::Zstd | Self::Xz => Window::WITHIN,
+            Self::Plain | Self::Gzip | Self::Bzip2 | Self::Foreign(_) => Window::WIDEST,
+        }
+    }
 }
 
 /// More than this is unpacked only at a ratio that real layers have.
@@ -43,16 +52,71 @@ const GENEROUS: u64 = 8 << 30;
 /// gzip can't pack better than 1032 to 1, which takes nothing but zeros.
 const RATIO: u64 = 500;
 
-/// What unpacking xz may take, in KiB: its strongest setting needs a dictionary of 64 MiB, and a
-/// few bytes can ask for four gigabytes.
-const XZ_ROOM: u32 = 65 << 10;
+/// How much of what was unpacked may be kept to unpack more: xz calls it a dictionary, zstd a window.
+/// A few bytes can ask for gigabytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window(u32);
 
-/// Reads what is packed in `source`.
-pub(crate) fn unpack<'r>(source: impl BufRead + 'r, packing: Packing) -> Box<dyn Read + 'r> {
-    bounded(source, packing, GENEROUS)
+impl Window {
+    /// As much as the whole of devnet has room for.
+    pub(crate) const WIDEST: Self = Self(32 << 20);
+    /// What is left inside of something that may take as much itself.
+    const WITHIN: Self = Self(8 << 20);
 }
 
-fn bounded<'r>(source: impl BufRead + 'r, packing: Packing, generous: u64) -> Box<dyn Read + 'r> {
+/// A window that is too wide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooWide {
+    packing: Packing,
+    widest: Window,
+}
+
+impl TooWide {
+    fn error(packing: Packing, widest: Window) -> io::Error {
+        io::Error::other(Self { packing, widest })
+    }
+
+    /// Where that is why reading failed.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+
+    /// The program that unpacks it.
+    pub(crate) fn unpacker(self) -> &'static str {
+        match self.packing {
+            Packing::Zstd => "zstd --long=31 -dc",
+            _ => "xz -dc",
+        }
+    }
+}
+
+impl fmt::Display for TooWide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.packing {
+            Packing::Zstd => "zstd window",
+            _ => "xz dictionary",
+        };
+        write!(f, "its {what} is larger than {} MB", self.widest.0 >> 20)
+    }
+}
+
+impl std::error::Error for TooWide {}
+
+/// Reads what is packed in `source`, with a window no wider than that.
+pub(crate) fn unpack<'r>(
+    source: impl BufRead + 'r,
+    packing: Packing,
+    widest: Window,
+) -> Box<dyn Read + 'r> {
+    bounded(source, packing, widest, GENEROUS)
+}
+
+fn bounded<'r>(
+    source: impl BufRead + 'r,
+    packing: Packing,
+    widest: Window,
+    generous: u64,
+) -> Box<dyn Read + 'r> {
     let taken = Rc::new(Cell::new(0));
     let counted = Counted {
         source,
@@ -61,13 +125,9 @@ fn bounded<'r>(source: impl BufRead + 'r, packing: Packing, generous: u64) -> Bo
     let inner: Box<dyn Read + 'r> = match packing {
         Packing::Plain => return Box::new(counted),
         Packing::Gzip => Box::new(MultiGzDecoder::new(counted)),
-        Packing::Zstd => Box::new(Frames {
-            source: counted,
-            decoder: FrameDecoder::new(),
-            begun: false,
-        }),
+        Packing::Zstd => Box::new(Frames::new(counted, widest)),
         Packing::Bzip2 => Box::new(MultiBzDecoder::new(counted)),
-        Packing::Xz => Box::new(Xz(XzReader::new_mem_limit(counted, true, XZ_ROOM))),
+        Packing::Xz => Box::new(Xz::new(counted, widest)),
         Packing::Foreign(name) => Box::new(Refused(name)),
     };
     Box::new(Bounded {
@@ -125,16 +185,30 @@ impl Read for Bounded<'_> {
 }
 
 /// xz, whose reader says too little of what it refuses.
-struct Xz<R: Read>(XzReader<R>);
+struct Xz<R: Read> {
+    reader: XzReader<R>,
+    widest: Window,
+}
+
+/// What it takes beside its dictionary, in KiB.
+const XZ_BESIDE: u32 = 1 << 10;
+
+impl<R: Read> Xz<R> {
+    fn new(source: R, widest: Window) -> Self {
+        let room = (widest.0 >> 10) + XZ_BESIDE;
+        let reader = XzReader::new_mem_limit(source, true, room);
+        Self { reader, widest }
+    }
+}
 
 impl<R: Read> Read for Xz<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::OutOfMemory => io::Error::other(
-                "its xz dictionary is larger than 64 MB: pack it with `xz -9` or less",
-            ),
-            _ => error,
-        })
+        self.reader
+            .read(buffer)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::OutOfMemory => TooWide::error(Packing::Xz, self.widest),
+                _ => error,
+            })
     }
 }
 
@@ -153,7 +227,21 @@ impl Read for Refused {
 struct Frames<R> {
     source: R,
     decoder: FrameDecoder,
+    widest: Window,
     begun: bool,
+}
+
+impl<R> Frames<R> {
+    fn new(source: R, widest: Window) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(widest.0.into());
+        Self {
+            source,
+            decoder,
+            widest,
+            begun: false,
+        }
+    }
 }
 
 impl<R: BufRead> Read for Frames<R> {
@@ -175,6 +263,9 @@ impl<R: BufRead> Read for Frames<R> {
                             return Err(io::ErrorKind::UnexpectedEof.into());
                         }
                         continue;
+                    }
+                    Err(FrameDecoderError::WindowSizeTooBig { .. }) => {
+                        return Err(TooWide::error(Packing::Zstd, self.widest));
                     }
                     Err(error) => return Err(io::Error::other(error)),
                 }
@@ -233,7 +324,7 @@ mod tests {
 
     fn read(packed: &[u8], generous: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        bounded(packed, Packing::of(packed), generous).read_to_end(&mut content)?;
+        bounded(packed, Packing::of(packed), Window::WIDEST, generous).read_to_end(&mut content)?;
         Ok(content)
     }
 
@@ -282,23 +373,54 @@ mod tests {
         assert!(error.contains("packed with zip"), "{error}");
     }
 
+    /// A frame with nothing in it whose window has so many bits.
+    fn frame(bits: u8) -> Vec<u8> {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (bits - 10) << 3];
+        // the last block: raw, empty
+        frame.extend([1, 0, 0]);
+        frame
+    }
+
     #[test]
     fn a_few_bytes_can_not_ask_for_gigabytes() {
-        let mut packed = xz(b"text", 64 << 20);
-        assert_eq!(read(&packed, GENEROUS).unwrap(), b"text");
+        assert_eq!(read(&xz(b"text", 32 << 20), GENEROUS).unwrap(), b"text");
+        assert_eq!(read(&frame(25), GENEROUS).unwrap(), b"");
+        let mut huge = xz(b"text", 64 << 20);
         // the block's header: its dictionary is as large as can be said, and its sum is right
-        let said = packed.iter().position(|byte| *byte == 28).unwrap();
-        packed[said] = 40;
-        let sum = said
-            + 1
-            + packed[said + 1..]
-                .iter()
-                .take_while(|byte| **byte == 0)
-                .count();
+        let said = huge.iter().position(|byte| *byte == 28).unwrap();
+        huge[said] = 40;
+        let zeros = huge[said + 1..].iter().take_while(|byte| **byte == 0);
+        let sum = said + 1 + zeros.count();
         let mut crc = flate2::Crc::new();
-        crc.update(&packed[12..sum]);
-        packed[sum..sum + 4].copy_from_slice(&crc.sum().to_le_bytes());
-        let error = read(&packed, GENEROUS).unwrap_err().to_string();
-        assert!(error.contains("dictionary is larger than 64 MB"), "{error}");
+        crc.update(&huge[12..sum]);
+        huge[sum..sum + 4].copy_from_slice(&crc.sum().to_le_bytes());
+        for (packed, what) in [
+            (xz(b"text", 48 << 20), "xz dictionary"),
+            (xz(b"text", 64 << 20), "xz dictionary"),
+            (huge, "xz dictionary"),
+            (frame(26), "zstd window"),
+            (frame(31), "zstd window"),
+            // the first is fine, the second is not
+            (
+                [xz(b"text", 1 << 20), xz(b"text", 64 << 20)].concat(),
+                "xz dictionary",
+            ),
+            ([frame(20), frame(27)].concat(), "zstd window"),
+        ] {
+            let error = read(&packed, GENEROUS).unwrap_err();
+            let said = format!("its {what} is larger than 32 MB");
+            assert_eq!(TooWide::of(&error).unwrap().to_string(), said);
+        }
+    }
+
+    #[test]
+    fn what_stands_in_something_packed_has_less_room() {
+        for packed in [xz(b"text", 16 << 20), frame(24)] {
+            let packing = Packing::of(&packed);
+            let within = bounded(&*packed, packing, packing.within(), GENEROUS);
+            let error = io::read_to_string(within).unwrap_err();
+            assert!(TooWide::of(&error).is_some(), "{error}");
+        }
+        assert_eq!(Packing::Gzip.within(), Window::WIDEST);
     }
 }

@@ -34,17 +34,27 @@ pub(crate) fn is_given(name: &str) -> bool {
     !name.contains("<none>") && !is_transfer(name)
 }
 
+/// No engine takes a name as long: a repository has 255 characters, a tag 128.
+const LONGEST: usize = 384;
+/// What is told of a name that is none.
+const SHOWN: usize = 200;
+
 /// Splits `repository[:tag]`; without a tag it is `latest`.
 ///
 /// # Errors
 /// A usage error for an empty name, a digest, or characters that no engine takes.
 pub(crate) fn split(name: &str) -> Result<(String, String)> {
     let wrong = |why: &str| {
+        let shown: String = name.chars().take(SHOWN).collect();
+        let dots = if shown.len() < name.len() { "…" } else { "" };
         Error::usage(format!(
-            "`{}` is no name for an image: {why}",
-            name.escape_debug()
+            "`{}{dots}` is no name for an image: {why}",
+            shown.escape_debug()
         ))
     };
+    if name.len() > LONGEST {
+        return Err(wrong("it is too long"));
+    }
     if name.contains('@') {
         return Err(wrong("it names a digest"));
     }

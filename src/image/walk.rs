@@ -3,20 +3,26 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
+use std::sync::Arc;
 
+use crate::command_line;
 use crate::error::{Error, Result};
-use crate::image::archive::{self, BLOCK, Block, Entry, EntryKind, Headers};
-use crate::image::packing::Packing;
+use crate::image::archive::{self, BLOCK, Block, Entry, EntryKind, Headers, WRONG_SUM};
+use crate::image::packing::{Packing, TooWide};
 use crate::image::tape::{Tape, fill};
 
-/// Manifests, indexes and configurations are smaller.
-pub(crate) const LARGEST_JSON: u64 = 8 << 20;
-/// What is held of a packed archive's JSON.
-const HELD: u64 = 32 << 20;
-/// An archive of more files than this is none of images.
-const MOST_ENTRIES: usize = 200_000;
-/// What their names and links may take together.
-const NAMES: usize = 64 << 20;
+/// Manifests, indexes and configurations are smaller: registries take no more.
+pub(crate) const LARGEST_JSON: u64 = 4 << 20;
+/// What is held of a packed archive's JSON, beside the two files that list its images.
+const HELD: u64 = 8 << 20;
+/// The files that list an archive's images.
+pub(crate) const LISTS: [&str; 2] = ["index.json", "manifest.json"];
+/// What the list of an archive's files may take: 50,000 layers of docker's old kind.
+const LISTED: usize = 12 << 20;
+/// What a file takes in it beside its name and its link.
+const FILE: usize = 160;
+/// The same of one that is passed on: two digests, and its name on the other side.
+const PASSED: usize = 512;
 /// As many bytes tell how something is packed.
 pub(crate) const FIRST: usize = 8;
 
@@ -32,26 +38,18 @@ pub(crate) enum Found {
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
     pub(crate) found: HashMap<String, Found>,
-    pub(crate) held: HashMap<String, Vec<u8>>,
+    pub(crate) held: HashMap<String, Arc<[u8]>>,
     pub(crate) packings: HashMap<String, Packing>,
     room_taken: u64,
-    entries: usize,
-    names: usize,
+    listed: usize,
 }
 
 impl Walked {
     /// Notes an entry whose content begins at `at`; gives the path of a regular file.
     pub(crate) fn note(&mut self, entry: &Entry, at: u64) -> Result<Option<String>, String> {
-        self.entries += 1;
-        if self.entries > MOST_ENTRIES {
-            return Err(format!("it has more than {MOST_ENTRIES} entries"));
-        }
-        self.names += entry.path.len();
+        self.list(FILE + entry.path.len())?;
         if let EntryKind::Hardlink(to) | EntryKind::Symlink(to) = &entry.kind {
-            self.names += to.len();
-        }
-        if self.names > NAMES {
-            return Err("its names take more than 64 MB".into());
+            self.list(to.len())?;
         }
         // nobody can ask for a path that leads out
         let Some(path) = inside(&entry.path) else {
@@ -68,20 +66,41 @@ impl Walked {
         Ok(is_file.then_some(path))
     }
 
-    /// Whether a file of this size may be JSON that must be held.
-    pub(crate) fn may_hold(&self, size: u64, first: u8) -> bool {
+    /// Makes room in the list of files.
+    fn list(&mut self, more: usize) -> Result<(), String> {
+        self.listed += more;
+        if self.listed > LISTED {
+            let most = LISTED >> 20;
+            return Err(format!("the list of its files takes more than {most} MB"));
+        }
+        Ok(())
+    }
+
+    /// Whether a file may be JSON that must be held.
+    pub(crate) fn may_hold(&self, path: &str, size: u64, first: u8) -> bool {
         matches!(first, b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r')
             && size <= LARGEST_JSON
-            && self.room_taken + size <= HELD
+            && (self.room_taken + size <= HELD || LISTS.contains(&path))
     }
 
-    pub(crate) fn packed(&mut self, path: String, packing: Packing) {
+    pub(crate) fn packed(&mut self, path: String, packing: Packing) -> Result<(), String> {
+        self.list(FILE + path.len())?;
         self.packings.insert(path, packing);
+        Ok(())
     }
 
-    pub(crate) fn hold(&mut self, path: String, content: Vec<u8>) {
-        self.room_taken += content.len() as u64;
-        self.held.insert(path, content);
+    /// Notes one that is passed on: who does that remembers what it was.
+    pub(crate) fn passed_on(&mut self, path: &str) -> Result<(), String> {
+        self.list(PASSED + 3 * path.len())
+    }
+
+    pub(crate) fn hold(&mut self, path: String, content: Vec<u8>) -> Result<(), String> {
+        self.list(FILE + path.len())?;
+        if !LISTS.contains(&path.as_str()) {
+            self.room_taken += content.len() as u64;
+        }
+        self.held.insert(path, content.into());
+        Ok(())
     }
 }
 
@@ -92,6 +111,7 @@ pub(crate) struct Walk<T> {
     pub(crate) at: u64,
     zeros: usize,
     any: bool,
+    unread: fn(&str, io::Error) -> Error,
 }
 
 impl<T: Tape> Walk<T> {
@@ -102,6 +122,16 @@ impl<T: Tape> Walk<T> {
             at: 0,
             zeros: 0,
             any: false,
+            unread,
+        }
+    }
+
+    /// The same through what comes once.
+    pub(crate) fn once(tape: T) -> Self {
+        let unread = unread_once;
+        Self {
+            unread,
+            ..Self::new(tape)
         }
     }
 
@@ -112,7 +142,8 @@ impl<T: Tape> Walk<T> {
     pub(crate) fn next(&mut self, name: &str) -> Result<Option<Entry>> {
         let mut block = [0; BLOCK];
         loop {
-            let count = fill(&mut self.tape, &mut block).map_err(|error| unread(name, error))?;
+            let count =
+                fill(&mut self.tape, &mut block).map_err(|error| (self.unread)(name, error))?;
             match count {
                 BLOCK => {}
                 _ if !self.any => return Err(no_archive(name, "it does not begin as one")),
@@ -133,7 +164,7 @@ impl<T: Tape> Walk<T> {
             self.zeros = 0;
             let at = self.at - BLOCK as u64;
             let taken = self.headers.take(&block).map_err(|why| {
-                if self.any {
+                if self.any || why != WRONG_SUM {
                     broken(name, format!("{why} at byte {at}"))
                 } else {
                     no_archive(name, "it does not begin as one")
@@ -149,7 +180,8 @@ impl<T: Tape> Walk<T> {
     /// Goes past the rest of a content.
     pub(crate) fn pass(&mut self, name: &str, count: u64) -> Result<()> {
         self.at += count;
-        self.tape.pass(count).map_err(|error| unread(name, error))
+        let passed = self.tape.pass(count);
+        passed.map_err(|error| (self.unread)(name, error))
     }
 }
 
@@ -159,7 +191,7 @@ pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked
     while let Some(entry) = walk.next(name)? {
         let path = walked
             .note(&entry, walk.at)
-            .map_err(|why| broken(name, why))?;
+            .map_err(|why| too_many(name, why))?;
         let mut left = entry.size + archive::padding(entry.size) as u64;
         if let Some(path) = path.filter(|_| hold && entry.size > 0) {
             let mut first = [0; FIRST];
@@ -168,7 +200,7 @@ pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked
             let breaks_off = |error| unread(name, error);
             walk.tape.read_exact(first).map_err(breaks_off)?;
             let mut taken = count as u64;
-            if walked.may_hold(entry.size, first[0]) {
+            if walked.may_hold(&path, entry.size, first[0]) {
                 let mut content = first.to_vec();
                 (&mut walk.tape)
                     .take(entry.size - taken)
@@ -178,10 +210,11 @@ pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked
                 if taken < entry.size {
                     return Err(broken(name, "it breaks off".into()));
                 }
-                walked.hold(path, content);
+                walked.hold(path, content)
             } else {
-                walked.packed(path, Packing::of(first));
+                walked.packed(path, Packing::of(first))
             }
+            .map_err(|why| too_many(name, why))?;
             walk.at += taken;
             left -= taken;
         }
@@ -221,12 +254,53 @@ pub(crate) fn broken(name: &str, why: String) -> Error {
     Error::failed(format!("the image archive `{name}` is broken")).because(why)
 }
 
+/// An archive of so many files is none of images.
+pub(crate) fn too_many(name: &str, why: String) -> Error {
+    broken(name, why).hint(EXPORTED)
+}
+
+/// What else may be meant.
+pub(crate) const EXPORTED: &str =
+    "`docker export` writes a container's files, `docker save` an image";
+
+/// Why a file can't be read.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn unread(name: &str, error: io::Error) -> Error {
+    if let Some(wide) = TooWide::of(&error) {
+        let command = command_line::with(wide.unpacker(), [name]);
+        return too_wide(name, wide).hint(format!("`{command} | devnet load -`"));
+    }
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return broken(name, "it breaks off".into());
     }
     broken(name, error.to_string())
+}
+
+/// The same of what comes once, through a pipe.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn unread_once(name: &str, error: io::Error) -> Error {
+    match TooWide::of(&error) {
+        Some(wide) => {
+            too_wide(name, wide).hint(format!("`… | {} | devnet load -`", wide.unpacker()))
+        }
+        None => unread(name, error),
+    }
+}
+
+/// Why one of an archive's layers can't be read.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn layer_unread(name: &str, layer: &str, error: io::Error) -> Error {
+    match TooWide::of(&error) {
+        Some(wide) => too_wide(name, wide).because(layer.to_owned()).hint(
+            "`docker load` it into this computer's engine, and `devnet load` the image from there",
+        ),
+        None => broken(name, format!("{layer}: {error}")),
+    }
+}
+
+fn too_wide(name: &str, wide: TooWide) -> Error {
+    let takes = format!("unpacking `{name}` takes more memory than devnet has for it");
+    Error::failed(takes).because(wide)
 }
 
 pub(crate) fn no_archive(name: &str, why: &str) -> Error {
@@ -263,6 +337,11 @@ mod tests {
         };
         let mut walked = Walked::default();
         let noted = (0..2000).filter(|_| walked.note(&entry, 0).is_ok()).count();
-        assert!(noted * entry.path.len() <= NAMES, "{noted}");
+        assert!(noted * entry.path.len() <= LISTED, "{noted}");
+        let mut walked = Walked::default();
+        let passed = (0..100_000)
+            .filter(|_| walked.passed_on("layer.tar").is_ok())
+            .count();
+        assert!(passed * PASSED <= LISTED, "{passed}");
     }
 }

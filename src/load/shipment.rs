@@ -71,8 +71,8 @@ impl Shipment {
             let found = layers.iter().try_for_each(|layer| {
                 let path = layer.path.as_deref().unwrap_or_default();
                 files.visit(&[path], &mut |_, _, content| {
-                    let checked = check::layer(content, &mut |_| Ok(()))
-                        .map_err(|error| files.unread(error))?;
+                    let checked = check::layer(content, files.within(), &mut |_| Ok(()))
+                        .map_err(|error| files.layer_unread(&layer.diff_id, error))?;
                     blobs.push(checked.blob);
                     Ok(())
                 })
@@ -238,11 +238,11 @@ fn read(files: &Files, layers: &[PackedLayer], sender: &mpsc::Sender<Part>) -> R
             .ok_or_else(|| files.broken(format!("`{path}` can't be sent")))?;
         hand_on(Part::Begin(path.to_owned(), header.into())).map_err(unread)?;
         let mut passed = 0;
-        let checked = check::layer(content, &mut |bytes| {
+        let checked = check::layer(content, files.within(), &mut |bytes| {
             passed += bytes.len() as u64;
             hand_on(Part::Content(Bytes::copy_from_slice(bytes)))
         })
-        .map_err(|error| files.broken(format!("the layer {}: {error}", layer.diff_id.0)))?;
+        .map_err(|error| files.layer_unread(&layer.diff_id, error))?;
         if passed < size {
             return Err(files.broken(format!(
                 "it breaks off within the layer {}",

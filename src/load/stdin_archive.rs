@@ -17,9 +17,11 @@ use crate::image::catalog;
 use crate::image::check::{self, Checked};
 use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
 use crate::image::packed::{Offer, Packed};
-use crate::image::packing::{Packing, unpack};
+use crate::image::packing::{Packing, Window, unpack};
 use crate::image::tape::Passing;
-use crate::image::walk::{FIRST, Walk, Walked, broken, no_archive, unread};
+use crate::image::walk::{
+    FIRST, Walk, Walked, broken, layer_unread, no_archive, too_many, unread_once,
+};
 use crate::load::lanes::{Lane, lane};
 use crate::load::shipment::thread;
 use crate::load::transfer::Sent;
@@ -292,8 +294,8 @@ impl<'s> Stream<'s> {
                 checked.clone()
             } else {
                 let content = files.small(&path)?.unwrap_or_default();
-                let checked = check::layer(&mut content.as_slice(), &mut |_| Ok(()))
-                    .map_err(|error| unread(self.archive, error))?;
+                let checked = check::layer(&mut &*content, Window::WIDEST, &mut |_| Ok(()))
+                    .map_err(|error| unread_once(self.archive, error))?;
                 held.insert(
                     path,
                     tar_bytes::small_file(&layer.sent_as(), &content).into(),
@@ -316,7 +318,8 @@ fn has(node: &Known<'_>, path: &str) -> bool {
 }
 
 fn read(mut input: impl Read, archive: &str, sender: &mpsc::Sender<Part>) -> Result<Walked> {
-    let fail = |error| unread(archive, error);
+    let fail = |error| unread_once(archive, error);
+    let too_many = |why| too_many(archive, why);
     let mut first = Vec::new();
     (&mut input)
         .take(FIRST as u64)
@@ -327,17 +330,15 @@ fn read(mut input: impl Read, archive: &str, sender: &mpsc::Sender<Part>) -> Res
     }
     let packing = Packing::of(&first);
     let input = BufReader::with_capacity(64 << 10, Cursor::new(first).chain(input));
-    let mut walk = Walk::new(Passing(unpack(input, packing)));
+    let mut walk = Walk::once(Passing(unpack(input, packing, Window::WIDEST)));
     let mut walked = Walked::default();
     let mut count = 0;
     while let Some(entry) = walk.next(archive)? {
-        let path = walked
-            .note(&entry, walk.at)
-            .map_err(|why| broken(archive, why))?;
+        let path = walked.note(&entry, walk.at).map_err(too_many)?;
         let padding = tar_bytes::padding(entry.size) as u64;
         let Some(path) = path.clone().filter(|_| entry.size > 0) else {
             if let Some(empty) = path {
-                walked.hold(empty, Vec::new());
+                walked.hold(empty, Vec::new()).map_err(too_many)?;
             }
             walk.pass(archive, entry.size + padding)?;
             continue;
@@ -347,22 +348,26 @@ fn read(mut input: impl Read, archive: &str, sender: &mpsc::Sender<Part>) -> Res
         let first = &mut first[..begins];
         walk.tape.read_exact(first).map_err(fail)?;
         let mut content = (&*first).chain((&mut walk.tape).take(entry.size - begins as u64));
-        if walked.may_hold(entry.size, first[0]) {
+        if walked.may_hold(&path, entry.size, first[0]) {
             let mut held = Vec::new();
             content.read_to_end(&mut held).map_err(fail)?;
             if (held.len() as u64) < entry.size {
                 return Err(broken(archive, "it breaks off".into()));
             }
-            walked.hold(path, held);
+            walked.hold(path, held).map_err(too_many)?;
         } else {
-            walked.packed(path.clone(), Packing::of(first));
+            walked
+                .passed_on(&path)
+                .and_then(|()| walked.packed(path.clone(), Packing::of(first)))
+                .map_err(too_many)?;
             count += 1;
             let sent = if path.starts_with("blobs/sha256/") {
                 path.clone()
             } else {
                 format!("layers/{count}.tar")
             };
-            pass_on(&path, sent, entry.size, &mut content, archive, sender)?;
+            let (size, widest) = (entry.size, packing.within());
+            pass_on(&path, sent, size, &mut content, widest, archive, sender)?;
         }
         walk.at += entry.size;
         walk.pass(archive, padding)?;
@@ -376,6 +381,7 @@ fn pass_on(
     sent: String,
     size: u64,
     content: &mut dyn Read,
+    widest: Window,
     archive: &str,
     sender: &mpsc::Sender<Part>,
 ) -> Result<()> {
@@ -387,17 +393,17 @@ fn pass_on(
     let (header, padding) = tar_bytes::file_header(&sent, size)
         .ok_or_else(|| broken(archive, format!("`{path}` can't be sent")))?;
     hand_on(Part::Begin(path.to_owned(), sent, header.into()))
-        .map_err(|error| unread(archive, error))?;
+        .map_err(|error| unread_once(archive, error))?;
     let mut passed = 0;
-    let checked = check::layer(content, &mut |bytes| {
+    let checked = check::layer(content, widest, &mut |bytes| {
         passed += bytes.len() as u64;
         hand_on(Part::Content(Bytes::copy_from_slice(bytes)))
     })
-    .map_err(|error| broken(archive, format!("`{path}`: {error}")))?;
+    .map_err(|error| layer_unread(archive, &format!("`{path}`"), error))?;
     if passed < size {
         return Err(broken(archive, format!("it breaks off within `{path}`")));
     }
     hand_on(Part::Content(vec![0; padding].into()))
         .and_then(|()| hand_on(Part::Checked(checked)))
-        .map_err(|error| unread(archive, error))
+        .map_err(|error| unread_once(archive, error))
 }

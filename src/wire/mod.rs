@@ -6,4 +6,3 @@ pub(crate) mod ssh;
 mod ssh_hosts;
 pub(crate) mod tls;
 pub(crate) mod transport;
-pub(crate) mod weight;

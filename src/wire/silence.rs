@@ -46,6 +46,8 @@ pub(crate) struct Liveness {
     notices: Notices,
     /// It was silent the last time, and need not be waited for as long again.
     silent: Arc<AtomicBool>,
+    /// It has been said that nothing comes, and nothing has come since.
+    told: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Liveness {
@@ -71,6 +73,7 @@ impl Liveness {
             ping: Arc::new(ping),
             notices,
             silent: Arc::default(),
+            told: Arc::default(),
         }
     }
 
@@ -82,6 +85,7 @@ impl Liveness {
     /// It has spoken.
     pub(crate) fn heard(&self) {
         self.silent.store(false, Ordering::Relaxed);
+        self.told.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -159,15 +163,21 @@ impl Liveness {
         let answer = match tokio::time::timeout(quarter, &mut ping).await {
             Ok(answer) => Ok(answer),
             Err(_elapsed) => {
-                self.notices.say(format!(
-                    "nothing comes from the engine at {}, and it answers no ping: waiting",
-                    self.engine
-                ));
+                // once for each time that it falls silent, however many wait for it
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    self.notices.say(format!(
+                        "nothing comes from the engine at {}, and it answers no ping: waiting",
+                        self.engine
+                    ));
+                }
                 tokio::time::timeout(quarter, ping).await
             }
         };
         match answer {
-            Ok(true) => true,
+            Ok(true) => {
+                self.told.store(false, Ordering::Relaxed);
+                true
+            }
             // refused at once: the next is asked in its own time
             Ok(false) => {
                 tokio::time::sleep(quarter).await;
@@ -217,7 +227,9 @@ where
         };
         if let Poll::Ready(item) = stream.as_mut().poll_next(context) {
             this.lost = None;
-            if !matches!(item, Some(Ok(_))) {
+            if matches!(item, Some(Ok(_))) {
+                this.liveness.heard();
+            } else {
                 this.stream = None;
             }
             return Poll::Ready(item);
@@ -260,6 +272,22 @@ mod tests {
         };
         let limit = Duration::from_millis(8);
         (Liveness::new("x", limit, Notices::default(), ping), asked)
+    }
+
+    #[test]
+    fn what_falls_silent_twice_is_said_twice() {
+        let (mut liveness, _asked) = engine(|_| false);
+        let (sender, mut said) = tokio::sync::mpsc::unbounded_channel();
+        liveness.notices = Notices::new(sender);
+        let mut silences = || {
+            run(liveness.clone().lost());
+            run(liveness.clone().lost());
+            std::iter::from_fn(|| said.try_recv().ok()).count()
+        };
+        assert_eq!(silences(), 1);
+        assert_eq!(silences(), 0, "nothing has come since");
+        liveness.heard();
+        assert_eq!(silences(), 1);
     }
 
     fn run<T>(work: impl Future<Output = T>) -> T {

@@ -12,7 +12,7 @@ use crate::support::replay::Replay;
 use crate::support::{Output, Sandbox, ground, recorded_probe};
 
 /// KiB.
-const MOST_MEMORY: u64 = 64 << 10;
+pub(crate) const MOST_MEMORY: u64 = 64 << 10;
 const MIB: usize = 1 << 20;
 
 /// Words in which `@` is an engine. What is loaded from it goes to another one, which is the target.
@@ -41,11 +41,22 @@ fn target(sandbox: &Sandbox, arguments: &[&str], url: &str) -> String {
 
 /// Runs devnet against an engine, and gives how it ended and the most memory that it had (KiB).
 fn measured(sandbox: &Sandbox, host: &str, arguments: &[&str]) -> (Output, u64) {
+    measured_after(sandbox, "", host, arguments)
+}
+
+/// The same with the output of a shell's command as its input.
+pub(crate) fn measured_after(
+    sandbox: &Sandbox,
+    before: &str,
+    host: &str,
+    arguments: &[&str],
+) -> (Output, u64) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/peak.py");
     let peak = sandbox.home().join("peak");
-    let mut command = sandbox.command("timeout");
+    let mut command = sandbox.command("sh");
     command
-        .args(["300", "python3", script])
+        .args(["-c", &format!("{before} exec \"$@\""), "sh"])
+        .args(["timeout", "300", "python3", script])
         .arg(&peak)
         .args([env!("CARGO_BIN_EXE_devnet"), "-H", host])
         .args(arguments);

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use crate::support::engines::Engine;
 use crate::support::tripwire::Tripwire;
-use crate::support::{Output, Sandbox, ground};
+use crate::support::{Output, Sandbox, ended, ground};
 
 /// Where images come from and where they go.
 struct Two {
@@ -54,15 +54,6 @@ impl Two {
         let output = ended(child);
         std::fs::remove_file(self.sandbox.home().join("tripwire.sock")).unwrap();
         output
-    }
-}
-
-fn ended(child: Child) -> Output {
-    let output = child.wait_with_output().unwrap();
-    Output {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

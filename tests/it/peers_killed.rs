@@ -2,7 +2,7 @@
 //! never started goes with the next command.
 
 use crate::support::caught::{Caught, MOMENTS};
-use crate::support::made::Made;
+use crate::support::made::{Made, tool};
 use crate::support::rewriting::Hold;
 use crate::support::{docker, ground, until};
 
@@ -30,6 +30,37 @@ fn a_killed_check_leaves_no_probe_in_any_pod() {
             caught.left().is_empty()
         });
     }
+}
+
+#[test]
+fn an_interrupted_check_or_shell_has_taken_everything_away_when_it_ends() {
+    let Some(ground) = ground() else { return };
+    let mut made = Made::new(&ground, "peers-stopped");
+    made.add_sleeper("app");
+    let shell = ["shell", "peers-stopped", "-i", "--", "sh"];
+    let check = ["check", "peers-stopped"];
+    for (command, passing) in [(&check[..], 1), (&shell[..], 0)] {
+        for moment in MOMENTS {
+            for refused in [
+                None,
+                Some(("DELETE", "/containers/")),
+                Some(("GET", "/containers/json")),
+            ] {
+                let mut caught = Caught::after(&ground, passing, moment, command, false);
+                if let Some((method, path)) = refused {
+                    // an engine can't kill what ends just then, nor tell of what it removes
+                    caught.proxy.refuse(method, path);
+                }
+                tool("kill", &["-INT", &caught.child.id().to_string()]);
+                caught.proxy.release();
+                let status = caught.child.wait().unwrap();
+                let what = format!("{command:?} at {moment:?}, refused {refused:?}");
+                assert_eq!(status.code(), Some(130), "{what}");
+                assert_eq!(caught.left(), "", "{what}");
+            }
+        }
+    }
+    made.finds(&[]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Making, starting, ending and removing containers, for the lab and for devnet's own helpers.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, ContainerSummary, EndpointIpamConfig, EndpointSettings, HealthConfig,
@@ -36,6 +37,10 @@ impl Docker {
         }
     }
 }
+
+/// How many milliseconds pass before an engine is asked again that refused to remove a container: one
+/// that ends at that very moment can't be killed, and one that is being unmounted is busy.
+const REFUSED: [u64; 5] = [50, 100, 200, 400, 800];
 
 impl Docker {
     /// The containers, dead or alive, that these filters let through.
@@ -120,14 +125,26 @@ impl Docker {
             .force(true)
             .v(true)
             .build();
-        match self.api.remove_container(id, Some(options)).await {
-            // someone else is removing it right now
-            Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 409,
+        let mut pauses = REFUSED.iter();
+        loop {
+            let answer = self.api.remove_container(id, Some(options.clone())).await;
+            let Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: status @ (409 | 500),
                 message,
-            }) if message.contains("already in progress") => Ok(()),
-            answer => unless(answer, 404)
-                .map_err(|error| self.failed(&format!("removing {}", short(id)), error)),
+            }) = &answer
+            else {
+                return unless(answer, 404)
+                    .map_err(|error| self.failed(&format!("removing {}", short(id)), error));
+            };
+            // someone else is removing it right now
+            if *status == 409 && message.contains("already in progress") {
+                return Ok(());
+            }
+            let Some(pause) = pauses.next().filter(|_| !message.contains("depend")) else {
+                return answer
+                    .map_err(|error| self.failed(&format!("removing {}", short(id)), error));
+            };
+            tokio::time::sleep(Duration::from_millis(*pause)).await;
         }
     }
 

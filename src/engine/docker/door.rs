@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use super::Greeting;
 use crate::error::{Error, Result};
 use crate::notices::Notices;
+use crate::weight::Scale;
 use crate::wire::handed_on::handed_on;
 use crate::wire::silence::{Liveness, Pause};
 use crate::wire::transport::{self, Connector, Dialer};
-use crate::wire::weight::Scale;
 
 /// The body of bollard's requests, which has no public name.
 trait Carries {

@@ -13,6 +13,8 @@ use crate::image::digest::{DiffId, Digest};
 use crate::image::packed::{Offer, Packed, PackedLayer, Small};
 use crate::image::packing::Packing;
 use crate::image::platform::Platform;
+use crate::image::walk::{EXPORTED, LISTS};
+use crate::weight;
 
 /// No image store stacks nearly as many.
 const MOST_LAYERS: usize = 500;
@@ -21,22 +23,25 @@ const MOST_MANIFESTS: usize = 1000;
 /// Indexes and manifests of all images together.
 const MOST_READ: usize = 10 * MOST_MANIFESTS;
 /// What all that is read of an archive's images may take together.
-const ROOM: usize = 64 << 20;
+const ROOM: usize = 12 << 20;
+/// The values of one file, once they are read. A thousand manifests in a list take 4 MB.
+const VALUES: u64 = 5 << 20;
 
 /// The images of an archive.
 ///
 /// # Errors
 /// When it has none, or something about them is wrong.
 pub(crate) fn read(files: &Files) -> Result<Vec<Offer>> {
-    let offers = if let Some(index) = files.small("index.json")? {
+    let [index, manifest] = LISTS;
+    let offers = if let Some(index) = files.small(index)? {
         oci::offers(files, &index)?
-    } else if let Some(manifest) = files.small("manifest.json")? {
+    } else if let Some(manifest) = files.small(manifest)? {
         docker(files, &manifest)?
     } else {
         return Err(
             Error::failed(format!("`{}` is no image archive", files.name))
                 .because("it has neither an `index.json` nor a `manifest.json`")
-                .hint("`docker export` writes a container's files, `docker save` an image"),
+                .hint(EXPORTED),
         );
     };
     if offers.is_empty() {
@@ -49,6 +54,9 @@ pub(crate) fn read(files: &Files) -> Result<Vec<Offer>> {
 }
 
 fn parse(files: &Files, what: &str, bytes: &[u8]) -> Result<Value> {
+    if weight::of_values(bytes) > VALUES {
+        return Err(files.broken(format!("{what} has more values than devnet reads")));
+    }
     serde_json::from_slice(bytes).map_err(|error| files.broken(format!("{what}: {error}")))
 }
 
@@ -70,7 +78,7 @@ impl Room {
     fn take(&self, files: &Files, bytes: usize) -> Result<()> {
         self.bytes.set(self.bytes.get() + bytes);
         if self.bytes.get() > ROOM {
-            return Err(files.broken("what it says of its images takes more than 64 MB".into()));
+            return Err(files.broken("what it says of its images takes more than 12 MB".into()));
         }
         Ok(())
     }

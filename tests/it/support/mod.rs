@@ -238,6 +238,16 @@ pub(crate) fn busybox_image(ground: &Path, engine: &str) -> String {
     name.into()
 }
 
+/// Waits for the end of a child whose streams are pipes.
+pub(crate) fn ended(child: std::process::Child) -> Output {
+    let output = child.wait_with_output().unwrap();
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
 /// Asks again and again until it is so; what never comes true fails the test instead of holding it up
 /// for ever.
 #[track_caller]

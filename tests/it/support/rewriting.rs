@@ -61,6 +61,25 @@ pub(crate) struct Rewriting {
     socket: PathBuf,
     reached: Receiver<()>,
     release: Sender<()>,
+    pings: Receiver<()>,
+    refusals: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
+}
+
+/// What every connection has to do with.
+struct Manner {
+    held: Option<Held>,
+    pinged: Sender<()>,
+    refusals: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
+}
+
+impl Manner {
+    /// Whether this request is to be refused; each refusal is for one.
+    fn refuses(&self, method: &str, path: &str) -> bool {
+        let mut refusals = self.refusals.lock().unwrap();
+        let is_it = |(of, part): &(&str, &str)| *of == method && path.contains(*part);
+        let place = refusals.iter().position(is_it);
+        place.map(|place| refusals.remove(place)).is_some()
+    }
 }
 
 impl Rewriting {
@@ -114,25 +133,46 @@ impl Rewriting {
         let change: Arc<Change> = Arc::new(change);
         let (reaching, reached) = mpsc::channel();
         let (release, releasing) = mpsc::channel();
-        let held = Arc::new(hold.map(|what| Held {
+        let held = hold.map(|what| Held {
             what,
             passing: AtomicUsize::new(passing),
             reached: reaching,
             released: Mutex::new(releasing),
-        }));
+        });
+        let (pinged, pings) = mpsc::channel();
+        let refusals = Arc::new(Mutex::new(Vec::new()));
+        let manner = Arc::new(Manner {
+            held,
+            pinged,
+            refusals: refusals.clone(),
+        });
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, engine) = (client.unwrap(), engine.clone());
-                let (change, held) = (change.clone(), held.clone());
-                std::thread::spawn(move || {
-                    pass(client, &engine, &*change, streams, Option::as_ref(&held));
-                });
+                let (change, manner) = (change.clone(), manner.clone());
+                std::thread::spawn(move || pass(client, &engine, &*change, streams, &manner));
             }
         });
         Self {
             socket,
             reached,
             release,
+            pings,
+            refusals,
+        }
+    }
+
+    /// Lets the engine seem to refuse the next such request with a 500.
+    pub(crate) fn refuse(&self, method: &'static str, part: &'static str) {
+        self.refusals.lock().unwrap().push((method, part));
+    }
+
+    /// Waits until so many more pings have been asked.
+    pub(crate) fn until_pinged(&self, times: usize) {
+        let minute = std::time::Duration::from_mins(1);
+        while self.pings.try_recv().is_ok() {}
+        for _ in 0..times {
+            self.pings.recv_timeout(minute).expect("pings come");
         }
     }
 
@@ -230,7 +270,8 @@ fn pass_frames(
     Ok(())
 }
 
-fn pass(client: UnixStream, engine: &Path, change: &Change, streams: bool, held: Option<&Held>) {
+fn pass(client: UnixStream, engine: &Path, change: &Change, streams: bool, manner: &Manner) {
+    let held = manner.held.as_ref();
     let server = UnixStream::connect(engine).unwrap();
     let (mut to_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
@@ -250,6 +291,18 @@ fn pass(client: UnixStream, engine: &Path, change: &Change, streams: bool, held:
         let path = words.next().unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
         Held::wait(held, Hold::Request, method, path);
+        if path.ends_with("/_ping") {
+            let _counted = manner.pinged.send(());
+        }
+        if manner.refuses(method, path) {
+            let said = r#"{"message":"could not kill it: it is not running"}"#;
+            let head = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json";
+            let refusal = format!("{head}\r\nContent-Length: {}\r\n\r\n{said}", said.len());
+            if to_client.write_all(refusal.as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
         if to_server.write_all(asked.as_bytes()).is_err() || to_server.write_all(&sent).is_err() {
             return;
         }

@@ -11,10 +11,16 @@ const PORT: u64 = 64;
 const PORTS: [&[u8]; 3] = [b"ExposedPorts", b"PortBindings", b"Ports"];
 /// What an element or a field takes beside its text.
 const ELEMENT: u64 = 32;
+/// The same of plain values: a map's node has room for eleven fields.
+const VALUE_OBJECT: u64 = 768;
+const VALUE_ELEMENT: u64 = 128;
 
 /// A scale on which JSON is put piece by piece. Pure; what is no JSON is weighed by its bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scale {
+    object: u64,
+    port: u64,
+    element: u64,
     depth: u64,
     in_text: bool,
     escaped: bool,
@@ -51,7 +57,33 @@ impl Key {
     }
 }
 
+impl Default for Scale {
+    /// For models.
+    fn default() -> Self {
+        Self::new(OBJECT, PORT, ELEMENT)
+    }
+}
+
+/// How much memory one text takes once it is read as plain values (`serde_json::Value`).
+pub(crate) fn of_values(text: &[u8]) -> u64 {
+    Scale::new(VALUE_OBJECT, VALUE_OBJECT, VALUE_ELEMENT).add(text)
+}
+
 impl Scale {
+    fn new(object: u64, port: u64, element: u64) -> Self {
+        Self {
+            object,
+            port,
+            element,
+            depth: 0,
+            in_text: false,
+            escaped: false,
+            weight: 0,
+            key: Key::default(),
+            ports: None,
+        }
+    }
+
     /// Adds a piece and gives the greatest weight that one value (or what has come of it so far)
     /// has had.
     pub(crate) fn add(&mut self, piece: &[u8]) -> u64 {
@@ -82,15 +114,15 @@ impl Scale {
                         self.ports = Some(self.depth);
                     }
                     self.weight += match (byte, self.ports) {
-                        (b'[', _) => ELEMENT,
-                        (_, Some(_)) => PORT,
-                        (_, None) => OBJECT,
+                        (b'[', _) => self.element,
+                        (_, Some(_)) => self.port,
+                        (_, None) => self.object,
                     };
                     self.depth += 1;
                     self.key = Key::default();
                 }
                 b',' => {
-                    self.weight += ELEMENT;
+                    self.weight += self.element;
                     self.key = Key::default();
                 }
                 b'}' | b']' => {
