@@ -268,7 +268,7 @@ pub(crate) const EXPORTED: &str =
 pub(crate) fn unread(name: &str, error: io::Error) -> Error {
     if let Some(wide) = TooWide::of(&error) {
         let command = command_line::with(wide.unpacker(), [name]);
-        return too_wide(name, wide).hint(format!("`{command} | devnet load -`"));
+        return too_wide(name, wide.to_string()).hint(format!("`{command} | devnet load -`"));
     }
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return broken(name, "it breaks off".into());
@@ -280,9 +280,8 @@ pub(crate) fn unread(name: &str, error: io::Error) -> Error {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn unread_once(name: &str, error: io::Error) -> Error {
     match TooWide::of(&error) {
-        Some(wide) => {
-            too_wide(name, wide).hint(format!("`… | {} | devnet load -`", wide.unpacker()))
-        }
+        Some(wide) => too_wide(name, wide.to_string())
+            .hint(format!("`… | {} | devnet load -`", wide.unpacker())),
         None => unread(name, error),
     }
 }
@@ -291,14 +290,14 @@ pub(crate) fn unread_once(name: &str, error: io::Error) -> Error {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn layer_unread(name: &str, layer: &str, error: io::Error) -> Error {
     match TooWide::of(&error) {
-        Some(wide) => too_wide(name, wide).because(layer.to_owned()).hint(
+        Some(wide) => too_wide(name, format!("{layer}: {wide}")).hint(
             "`docker load` it into this computer's engine, and `devnet load` the image from there",
         ),
         None => broken(name, format!("{layer}: {error}")),
     }
 }
 
-fn too_wide(name: &str, wide: TooWide) -> Error {
+fn too_wide(name: &str, wide: String) -> Error {
     let takes = format!("unpacking `{name}` takes more memory than devnet has for it");
     Error::failed(takes).because(wide)
 }

@@ -109,6 +109,8 @@ impl Place {
 
     fn lab(&self) {
         let url = self.engine.url();
+        // what a freeze has left half
+        self.sandbox.devnet(&["-H", &url, "lab", "down"]).ok();
         self.sandbox.devnet(&["-H", &url, "lab", "up"]).ok();
     }
 
@@ -116,7 +118,7 @@ impl Place {
         let url = self.engine.url();
         self.sandbox.devnet(&["-H", &url, "lab", "down"]).ok();
         let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: init}\nspec:\n  \
-            initContainers: [{name: first, image: devnet-probe, args: [version]}]\n  \
+            initContainers: [{name: first, image: devnet-probe, args: [namespaces]}]\n  \
             containers: [{name: app, image: devnet-probe, args: [pause]}]\n";
         std::fs::write(self.sandbox.home().join("init.yaml"), manifest).unwrap();
     }
@@ -157,7 +159,6 @@ fn an_engine_that_freezes_at_work_is_given_up_and_one_that_only_says_nothing_is_
     for moment in MOMENTS {
         let what = moment.arguments;
         (moment.before)(&place);
-        println!("{what:?}");
         let hold = Hold::Request(moment.method, moment.path);
         let frozen = place.held(moment, hold, |_| place.engine.signal("STOP"));
         place.engine.signal("CONT");

@@ -15,13 +15,29 @@ const MIB: usize = 1 << 20;
 /// What a program takes more that is not optimized, in KiB: its code is as much larger.
 const UNOPTIMIZED: u64 = if cfg!(debug_assertions) { 22 << 10 } else { 0 };
 
-fn xz(bytes: &[u8], dictionary: usize) -> Vec<u8> {
+/// Packed with a dictionary that is said to be so large: `(2 | say & 1) << (say / 2 + 11)` bytes.
+fn xz(bytes: &[u8], say: u8) -> Vec<u8> {
     let mut options = lzma_rust2::XzOptions::with_preset(0);
-    options.lzma_options.dict_size = u32::try_from(dictionary).unwrap();
+    options.lzma_options.dict_size = 1 << 20;
     let mut packed = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
     packed.write_all(bytes).unwrap();
-    packed.finish().unwrap()
+    let mut packed = packed.finish().unwrap();
+    // the block's header stands behind 12 bytes, and its sum behind zeros
+    let said = 12 + packed[12..].iter().position(|byte| *byte == 16).unwrap();
+    packed[said] = say;
+    let zeros = packed[said + 1..].iter().take_while(|byte| **byte == 0);
+    let sum = said + 1 + zeros.count();
+    let mut crc = flate2::Crc::new();
+    crc.update(&packed[12..sum]);
+    packed[sum..sum + 4].copy_from_slice(&crc.sum().to_le_bytes());
+    packed
 }
+
+const MIB_1: u8 = 16;
+const MIB_16: u8 = 24;
+const MIB_32: u8 = 26;
+const MIB_48: u8 = 27;
+const MIB_64: u8 = 28;
 
 /// A frame whose window has so many bits, of blocks that are not packed.
 fn zstd(bytes: &[u8], bits: u8) -> Vec<u8> {
@@ -134,6 +150,8 @@ struct Harm(&'static str, Vec<u8>, &'static [&'static str]);
 fn harms() -> Vec<Harm> {
     const BREAKS: &[&str] = &["is broken", "it breaks off"];
     let whole = Files::docker(NAME, &one(), Pack::Plain).tar();
+    let talkative = talkative();
+    let long_names = many(50_000, 90);
     let first = |mut bytes: Vec<u8>| {
         bytes.extend_from_slice(&whole);
         bytes
@@ -186,7 +204,7 @@ fn harms() -> Vec<Harm> {
         ),
         Harm(
             "many names",
-            many(190_000, 6),
+            many(90_000, 6),
             &[
                 "the list of its files takes more than 12 MB",
                 "docker export",
@@ -194,12 +212,12 @@ fn harms() -> Vec<Harm> {
         ),
         Harm(
             "long names",
-            many(60_000, 90),
+            long_names.clone(),
             &["the list of its files takes more than 12 MB"],
         ),
         Harm(
             "long names, packed",
-            gzip(&many(60_000, 90)),
+            gzip(&long_names),
             &["the list of its files takes more than 12 MB"],
         ),
         Harm(
@@ -238,14 +256,10 @@ fn harms() -> Vec<Harm> {
             &["more values than devnet reads"],
         ),
         Harm("much to hold", gzip(&held), &[]),
-        Harm(
-            "images that say much",
-            talkative(),
-            &["takes more than 12 MB"],
-        ),
+        Harm("images that say much", talkative.clone(), &["is broken"]),
         Harm(
             "images that say much, packed",
-            gzip(&talkative()),
+            gzip(&talkative),
             &["or there is too much of it"],
         ),
     ]
@@ -271,7 +285,7 @@ fn no_archive_takes_more_memory_than_devnet_has_for_it() {
             };
             let (output, peak) = measured_after(&sandbox, before, &url, &["load", from]);
             table.push(format!("{peak} KiB, exit {}: {what} ({from})", output.code));
-            assert_eq!(output.code, 1, "{what}: {output}");
+            assert_ne!(output.code, 0, "{what}: {output}");
             let said = words.iter().all(|word| output.stderr.contains(word));
             assert!(
                 said && !output.stderr.contains("panicked"),
@@ -306,7 +320,7 @@ fn the_widest_window_fits_and_a_wider_one_is_refused_before_anything_is_sent() {
     };
     for pipe in [false, true] {
         let unpacked = peak(&gzip(&image), pipe);
-        for (what, packed) in [("xz", xz(&image, 32 * MIB)), ("zstd", zstd(&image, 25))] {
+        for (what, packed) in [("xz", xz(&image, MIB_32)), ("zstd", zstd(&image, 25))] {
             let packed = peak(&packed, pipe);
             println!("{what}, pipe {pipe}: {packed} KiB, {unpacked} KiB without");
             let most = MOST_MEMORY + UNOPTIMIZED;
@@ -319,12 +333,12 @@ fn the_widest_window_fits_and_a_wider_one_is_refused_before_anything_is_sent() {
     let image = Files::docker(NAME, &one(), Pack::Plain).tar();
     for (packed, said, hint) in [
         (
-            xz(&image, 64 * MIB),
+            xz(&image, MIB_64),
             "its xz dictionary is larger than 32 MB",
             "xz -dc",
         ),
         (
-            xz(&image, 48 * MIB),
+            xz(&image, MIB_48),
             "its xz dictionary is larger than 32 MB",
             "xz -dc",
         ),
@@ -359,13 +373,13 @@ fn the_widest_window_fits_and_a_wider_one_is_refused_before_anything_is_sent() {
     }
     // a layer that is packed so, alone and in an archive that takes room itself
     for (layer, packed) in [
-        (xz(&layers[0], 64 * MIB), false),
-        (xz(&layers[0], 16 * MIB), true),
+        (xz(&layers[0], MIB_64), false),
+        (xz(&layers[0], MIB_16), true),
     ] {
         let mut files = Files::docker(NAME, &layers, Pack::Plain);
         files.0[0].1 = layer;
         let bytes = files.tar();
-        let bytes = if packed { xz(&bytes, MIB) } else { bytes };
+        let bytes = if packed { xz(&bytes, MIB_1) } else { bytes };
         let sandbox = Sandbox::bare();
         let url = node(&sandbox).url();
         std::fs::write(sandbox.home().join("it"), bytes).unwrap();

@@ -2,9 +2,10 @@
 //! never started goes with the next command.
 
 use crate::support::caught::{Caught, MOMENTS};
+use crate::support::engines::Engine;
 use crate::support::made::{Made, tool};
 use crate::support::rewriting::Hold;
-use crate::support::{docker, ground, until};
+use crate::support::{busybox_image, docker, ground, until};
 
 /// Ends it there; what was held up reaches the engine after its end.
 fn kill(caught: &mut Caught) {
@@ -35,20 +36,19 @@ fn a_killed_check_leaves_no_probe_in_any_pod() {
 #[test]
 fn an_interrupted_check_or_shell_has_taken_everything_away_when_it_ends() {
     let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "peers-stopped");
+    // where no pod of another test is entered too
+    let engine = Engine::start(&ground, "peers-stopped");
+    let image = busybox_image(&ground, &engine.name);
+    let mut made = Made::of_image(&ground, &engine.name, "stopped", "none", image);
     made.add_sleeper("app");
-    let shell = ["shell", "peers-stopped", "-i", "--", "sh"];
-    let check = ["check", "peers-stopped"];
+    let shell = ["shell", "stopped", "-i", "--", "sh"];
+    let check = ["check", "stopped"];
     for (command, passing) in [(&check[..], 1), (&shell[..], 0)] {
         for moment in MOMENTS {
-            for refused in [
-                None,
-                Some(("DELETE", "/containers/")),
-                Some(("GET", "/containers/json")),
-            ] {
-                let mut caught = Caught::after(&ground, passing, moment, command, false);
+            for refused in [None, Some(("DELETE", "/containers/"))] {
+                let mut caught = Caught::on(&ground, &engine.name, passing, moment, command, false);
                 if let Some((method, path)) = refused {
-                    // an engine can't kill what ends just then, nor tell of what it removes
+                    // an engine can't kill what ends just then
                     caught.proxy.refuse(method, path);
                 }
                 tool("kill", &["-INT", &caught.child.id().to_string()]);
@@ -60,7 +60,47 @@ fn an_interrupted_check_or_shell_has_taken_everything_away_when_it_ends() {
             }
         }
     }
-    made.finds(&[]);
+}
+
+#[test]
+fn a_probe_that_is_long_in_the_making_keeps_no_other_from_being_taken_away() {
+    let Some(ground) = ground() else { return };
+    let engine = Engine::start(&ground, "peers-slow");
+    let image = busybox_image(&ground, &engine.name);
+    let mut pods: Vec<Made> = ["one", "two"]
+        .map(|name| Made::of_image(&ground, &engine.name, name, "none", image.clone()))
+        .into();
+    for pod in &mut pods {
+        pod.add_sleeper("app");
+    }
+    let hold = Hold::Request("POST", "/containers/create");
+    let mut caught = Caught::on(&ground, &engine.name, 1, hold, &["check"], false);
+    // both wait for the engine
+    caught.proxy.until_held();
+    tool("kill", &["-INT", &caught.child.id().to_string()]);
+    caught.proxy.release();
+    let destroyed = || {
+        let all = [
+            "events",
+            "--since",
+            "0",
+            "--until",
+            "0s",
+            "--filter",
+            "event=destroy",
+        ];
+        let format = ["--format", "{{.Actor.Attributes.name}}"];
+        let names = engine.docker(&[&all[..], &format].concat()).ok();
+        let own = format!("-{}", caught.child.id());
+        names.lines().filter(|name| name.ends_with(&own)).count()
+    };
+    // the look, and the first of the two
+    until("one is taken away while the other is not made", || {
+        destroyed() == 2
+    });
+    caught.proxy.release();
+    assert_eq!(caught.child.wait().unwrap().code(), Some(130));
+    assert_eq!(caught.left(), "");
 }
 
 #[test]

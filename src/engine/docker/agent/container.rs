@@ -1,5 +1,6 @@
 //! A container that carries devnet's program: how it is made and started, what it may, and that it goes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bollard::models::{
@@ -38,6 +39,29 @@ pub(super) async fn until_made() {
     drop(MAKING.write().await);
 }
 
+/// A container that a session asks for. Known before the request is sent, so that nothing that an engine
+/// says later is needed to find it.
+#[derive(Clone)]
+pub(super) struct AskedFor {
+    pub(super) name: String,
+    /// Held while it is being made.
+    making: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl AskedFor {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self {
+            name: unique_name(prefix),
+            making: Arc::default(),
+        }
+    }
+
+    /// Waits until it is not on its way.
+    pub(super) async fn until_made(&self) {
+        drop(self.making.lock().await);
+    }
+}
+
 /// Makes something for a session, to its end also when nobody waits for it any more.
 pub(super) async fn make_to_its_end<T: Send + 'static>(
     make: impl Future<Output = Result<T>> + Send + 'static,
@@ -55,9 +79,10 @@ impl Docker {
     /// Makes a container of the probe that says which devnet it belongs to.
     pub(super) async fn make_probe(
         &self,
-        name: &str,
+        asked: &AskedFor,
         mut body: ContainerCreateBody,
     ) -> Result<String> {
+        let name = asked.name.as_str();
         let labels = body.labels.get_or_insert_default();
         labels.insert(NAME.to_owned(), name.to_owned());
         labels.insert(OWNER.to_owned(), owner::mark());
@@ -65,7 +90,9 @@ impl Docker {
         host.container_id_file = Some(id_file(name));
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let docker = self.clone();
+        let making = Arc::clone(&asked.making).lock_owned().await;
         let make = Box::pin(async move {
+            let _on_its_way = making;
             let made = docker.api.create_container(Some(options), body).await;
             Ok(made.map_err(|error| docker.probe_failed(error))?.id)
         });

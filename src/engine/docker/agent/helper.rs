@@ -8,7 +8,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::agent::container::{UNDO_PATIENCE, body, program_of};
+use crate::engine::docker::agent::container::{AskedFor, UNDO_PATIENCE, body, program_of};
 use crate::engine::docker::agent::images::ProgramImage;
 use crate::engine::job::{Job, Joins, Power, Program};
 use crate::engine::probe_answer::{ProbeAnswer, in_time};
@@ -36,14 +36,14 @@ impl Helper {
         docker: &Docker,
         image: &ProgramImage,
         job: &Job,
-        name: &str,
+        asked: &AskedFor,
     ) -> Result<Self> {
         let confining = docker.confining_words(job.power);
         let (_, program, _) = program_of(image);
         let program = [vec![program], confining.clone()].concat();
         let words = [confining, vec!["hold".into()]].concat();
         let body = body(docker, image, &job.joins, job.power, words);
-        let id = docker.make_probe(name, body).await?;
+        let id = docker.make_probe(asked, body).await?;
         let begun = in_time(async {
             let attached = docker.begin(&id, image, true).await?;
             let mut output = attached

@@ -5,17 +5,14 @@ pub(in crate::engine) mod container;
 mod helper;
 pub(in crate::engine) mod images;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::agent::container::{
-    Abandoned, UNDO_PATIENCE, body, unique_name, until_made,
-};
+use crate::engine::docker::agent::container::{Abandoned, AskedFor, UNDO_PATIENCE, body};
 use crate::engine::docker::agent::helper::Helper;
 use crate::engine::docker::agent::images::{Images, ProgramImage};
 use crate::engine::docker::process::{Control, Running};
@@ -26,14 +23,14 @@ use crate::error::{Error, Result};
 use crate::lab::owned::{LOOK_NAME, SHELL_NAME};
 
 /// How many containers are removed at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 /// The jobs of one command in one node.
 pub(crate) struct Session {
     docker: Docker,
     images: Images,
-    /// The names of the containers that it made and that may still be there.
-    made: Arc<Mutex<BTreeSet<String>>>,
+    /// The containers that it asked for and that may still be there.
+    asked_for: Mutex<Vec<AskedFor>>,
     helpers: tokio::sync::Mutex<Vec<Rc<Helper>>>,
 }
 
@@ -42,7 +39,7 @@ impl Session {
         Self {
             images: Images::new(docker.clone(), images),
             docker,
-            made: Arc::default(),
+            asked_for: Mutex::default(),
             helpers: tokio::sync::Mutex::default(),
         }
     }
@@ -76,8 +73,8 @@ impl Session {
             return Ok(Rc::clone(helper));
         }
         let start = async |image: &ProgramImage| {
-            let name = self.new_name(SHELL_NAME);
-            Helper::start(&self.docker, image, job, &name).await
+            let asked = self.ask_for(SHELL_NAME);
+            Helper::start(&self.docker, image, job, &asked).await
         };
         let helper = Rc::new(self.images.first_that_starts(start).await?);
         helpers.push(Rc::clone(&helper));
@@ -94,18 +91,18 @@ impl Session {
         let words = [self.docker.confining_words(job.power), program.clone()].concat();
         let start = async |image: &ProgramImage| {
             let body = body(&self.docker, image, &job.joins, job.power, words.clone());
-            let name = self.new_name(LOOK_NAME);
-            let id = self.docker.make_probe(&name, body).await?;
+            let asked = self.ask_for(LOOK_NAME);
+            let id = self.docker.make_probe(&asked, body).await?;
             let guard = Abandoned::new(self.docker.clone(), id.clone());
             match in_time(self.docker.begin(&id, image, job.input)).await {
-                Ok(attached) => Ok((name, id, guard, attached)),
+                Ok(attached) => Ok((id, guard, attached)),
                 Err(error) => {
                     guard.remove().await;
                     Err(error)
                 }
             }
         };
-        let (name, container, guard, attached) = self.images.first_that_starts(start).await?;
+        let (container, guard, attached) = self.images.first_that_starts(start).await?;
         let guard = if job.input {
             // it ends with its input, and its engine removes it
             guard.disarm();
@@ -118,12 +115,8 @@ impl Session {
         let output = attached
             .output
             .map(move |piece| Some(piece.map_err(|error| failed.failed("the probe", error))));
-        // what ran to its end is removed by its engine
-        let made = Arc::clone(&self.made);
+        // what ran to its end is removed by its engine, which takes a moment
         let ended = stream::once(async move {
-            made.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&name);
             if let Some(guard) = guard {
                 guard.disarm();
             }
@@ -163,25 +156,31 @@ impl Session {
         let _lost = timeout(UNDO_PATIENCE, self.images.take_back()).await;
     }
 
+    /// Removes all that can be, whatever one of them does.
     async fn remove_containers(&self) -> Result<()> {
-        // what was on its way when nobody waited for it any more would appear only later
-        until_made().await;
-        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
-        let removals = made.iter().map(|name| async {
-            self.docker.remove(name).await?;
+        let all = self.asked_for.lock();
+        let all = std::mem::take(&mut *all.unwrap_or_else(PoisonError::into_inner));
+        let removals = all.iter().map(|one| async {
+            // what is on its way appears only later; it keeps no other
+            one.until_made().await;
+            self.docker.remove(&one.name).await?;
             // another may be at it (its engine, or who ran it), which takes a moment
-            self.docker.until_removed(name).await;
+            self.docker.until_removed(&one.name).await;
             Ok(())
         });
         let removals = stream::iter(removals).buffer_unordered(AT_ONCE);
-        removals.try_collect::<Vec<()>>().await.map(drop)
+        let removals: Vec<Result<()>> = removals.collect().await;
+        removals.into_iter().collect()
     }
 
-    /// A name for a container, kept from before it is made.
-    fn new_name(&self, prefix: &str) -> String {
-        let name = unique_name(prefix);
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.insert(name.clone());
-        name
+    /// A container that is kept in mind from before it is made.
+    fn ask_for(&self, prefix: &str) -> AskedFor {
+        let asked = AskedFor::new(prefix);
+        let mut all = self
+            .asked_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.push(asked.clone());
+        asked
     }
 }
