@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 
 use crate::support::archive::{Files, Pack, base, layer};
@@ -12,9 +13,9 @@ use crate::support::made::Made;
 use crate::support::rewriting::{Hold, Rewriting};
 use crate::support::{Output, Sandbox, ended, ground};
 
-/// How many pings an engine answers before it says what was asked: it has been silent for four times
+/// How many pings an engine answers before it says what was asked: it has been silent for three times
 /// as long as an answer may pause.
-const PINGS: usize = 8;
+const PINGS: usize = 6;
 
 /// A verb at the moment when its engine has been told to do something.
 struct Moment {
@@ -101,7 +102,8 @@ impl Place {
 
     fn archive(&self) {
         // each time another image
-        let content = format!("{:?}", std::time::Instant::now());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let content = COUNT.fetch_add(1, Ordering::Relaxed).to_string();
         let layers = [base(6, 1000), layer(&[("top", content.as_bytes())])];
         let bytes = Files::docker("frozen:app", &layers, Pack::Plain).tar();
         std::fs::write(self.sandbox.home().join("app.tar"), bytes).unwrap();
@@ -132,7 +134,7 @@ impl Place {
         let arguments = [&["-H", &url], moment.arguments].concat();
         let mut command = self.sandbox.devnet_command(&arguments);
         let mut child = command
-            .env("DEVNET_TIMEOUT", "1")
+            .env("DEVNET_TIMEOUT", "3")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
