@@ -11,7 +11,7 @@ use crate::support::archive::{Files, Pack, base, layer};
 use crate::support::engines::Engine;
 use crate::support::made::Made;
 use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Output, Sandbox, ended, ground};
+use crate::support::{Output, Sandbox, ended, ground, until};
 
 /// How many pings an engine answers before it says what was asked: it has been silent for three times
 /// as long as an answer may pause.
@@ -139,10 +139,12 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        if !proxy.is_held() {
-            child.kill().unwrap();
-            panic!("{hold:?}: {}", ended(child));
-        }
+        let mut is_over = false;
+        until("it is held up, or over", || {
+            is_over = child.try_wait().unwrap().is_some();
+            is_over || proxy.is_held()
+        });
+        assert!(!is_over, "{hold:?}: {}", ended(child));
         meanwhile(&proxy);
         proxy.release();
         ended(child)
