@@ -8,7 +8,8 @@ use futures_util::stream::{self, StreamExt as _};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::gather::{self, Answered, Depth, Gathered};
-use crate::commands::pods::{Choice, style, write};
+use crate::commands::invocation::output::{style, write};
+use crate::commands::invocation::pod_choice::PodChoice;
 use crate::engine::agent::AgentSession;
 use crate::engine::job::{Job, Joins, Power};
 use crate::error::{Error, Kind, Result};
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    choice: PodChoice,
     /// How to print: text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,

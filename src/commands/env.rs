@@ -125,10 +125,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         let _closed = context.ui.data(shell.failure());
     }
     let text = outcome?;
-    context
-        .ui
-        .data(&text)
-        .map_err(|error| Error::failed("could not write to stdout").because(error))?;
+    context.ui.data(&text).map_err(Error::stdout)?;
     if context.ui.stdout_is_terminal()
         && let Some(how) = shell.and_then(|shell| shell.how_to_take_it(&call(&args, context)))
     {

@@ -3,7 +3,8 @@
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{self, Depth};
-use crate::commands::pods::{Choice, write};
+use crate::commands::invocation::output::write;
+use crate::commands::invocation::pod_choice::PodChoice;
 use crate::error::Result;
 use crate::pod::{self, Lone};
 use crate::render::{self, document};
@@ -20,7 +21,7 @@ pub(crate) struct Args {
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    choice: PodChoice,
     /// How to draw: dot, mermaid, svg, html or json
     #[arg(
         short,

@@ -8,8 +8,9 @@ use serde::Serialize;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::gather::{self, Depth, Gathered};
+use crate::commands::invocation::output::{style, write};
+use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::remember::write_down;
-use crate::commands::pods::{Choice, style, write};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pod::{self, Event, Happening, Life, Lone, Origin, Pod, PodState};
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    choice: PodChoice,
     #[command(flatten)]
     printed: Printed,
 }

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{Depth, Gathered};
+use crate::commands::invocation::output::{SnapshotForm, style};
+use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::live;
-use crate::commands::pods::{Choice, Form, style};
 use crate::error::Result;
 use crate::pod::{Lone, Pod, Resolver};
 use crate::render;
@@ -22,10 +23,10 @@ pub(crate) struct Args {
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pod: String,
     #[command(flatten)]
-    choice: Choice,
+    choice: PodChoice,
     /// How to show it: json, yaml, tsv or name
     #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
-    output: Option<Form>,
+    output: Option<SnapshotForm>,
     /// Show it again whenever something changes, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
@@ -43,7 +44,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let choose = async |gathered: &mut Gathered| {
         everyone.borrow_mut().clone_from(&gathered.snapshot.pods);
         choose(&args, gathered)?;
-        if matches!(args.output, None | Some(Form::Wide)) {
+        if matches!(args.output, None | Some(SnapshotForm::Wide)) {
             let read = resolvers_of(gathered).await;
             *resolvers.borrow_mut() = read;
         }
@@ -52,7 +53,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let draw = |gathered: &Gathered| {
         let (snapshot, everyone) = (&gathered.snapshot, everyone.borrow());
         Ok(match args.output {
-            None | Some(Form::Wide) => {
+            None | Some(SnapshotForm::Wide) => {
                 let about = render::inspect::About {
                     now: &|node| gathered.now(node),
                     resolvers: &resolvers.borrow(),
@@ -60,10 +61,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 };
                 render::inspect::cards(snapshot, &about, style(context))
             }
-            Some(Form::Json) => render::document::json(&render::document::of_pods(snapshot))?,
-            Some(Form::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
-            Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
-            Some(Form::Name) => render::document::names(&snapshot.pods),
+            Some(SnapshotForm::Json) => render::document::json(&render::document::of_pods(snapshot))?,
+            Some(SnapshotForm::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
+            Some(SnapshotForm::Tsv) => render::document::tsv(&snapshot.pods),
+            Some(SnapshotForm::Name) => render::document::names(&snapshot.pods),
         })
     };
     if args.watch {

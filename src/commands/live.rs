@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{self, Depth, Gathered, Seen};
 use crate::commands::invocation::remember::recall;
+use crate::commands::invocation::output::{SnapshotForm, write};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::commands::pods::{Form, write};
 use crate::engine::Info;
 use crate::engine::agent::AgentSession;
 use crate::engine::node_probe::{Ask, NodeProbe};
@@ -66,7 +66,7 @@ pub(crate) async fn watch(
     context: &Context,
     depth: Depth,
     node: Option<&str>,
-    form: Option<Form>,
+    form: Option<SnapshotForm>,
     choose: impl AsyncFn(&mut Gathered) -> Result<()>,
     draw: impl Fn(&Gathered) -> Result<String>,
 ) -> Result<()> {
@@ -241,7 +241,7 @@ impl Clock {
 struct Showing<'a, C, D> {
     context: &'a Context,
     nodes: Vec<String>,
-    form: Option<Form>,
+    form: Option<SnapshotForm>,
     choose: C,
     draw: D,
 }
@@ -252,8 +252,8 @@ where
     D: Fn(&Gathered) -> Result<String>,
 {
     async fn show(&self, mut told: mpsc::UnboundedReceiver<News>) -> Result<()> {
-        let in_place =
-            matches!(self.form, None | Some(Form::Wide)) && self.context.ui.stdout_is_terminal();
+        let in_place = matches!(self.form, None | Some(SnapshotForm::Wide))
+            && self.context.ui.stdout_is_terminal();
         let mut screen = None;
         let mut resizes = Resizes::new();
         let mut latest: Vec<Option<Result<Seen>>> = self.nodes.iter().map(|_| None).collect();
@@ -315,13 +315,13 @@ where
     /// Writes one more document; `false` when nobody reads any more.
     fn document(&self, gathered: &Gathered, first: bool) -> Result<bool> {
         let text = match self.form {
-            Some(Form::Json) => {
+            Some(SnapshotForm::Json) => {
                 render::document::json_line(&render::document::of_pods(&gathered.snapshot))?
             }
             form => {
                 let between = match (first, form) {
                     (true, _) => "",
-                    (false, Some(Form::Yaml)) => "---\n",
+                    (false, Some(SnapshotForm::Yaml)) => "---\n",
                     (false, _) => "\n",
                 };
                 format!("{between}{}", (self.draw)(gathered)?)

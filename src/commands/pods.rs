@@ -2,11 +2,13 @@
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{Depth, Gathered};
+use crate::commands::invocation::output::{SnapshotForm, style};
+use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::live;
-use crate::error::{Error, Result};
-use crate::pod::{self, Lone, Pod};
+use crate::error::Result;
+use crate::pod::Lone;
+use crate::render;
 use crate::render::pods::Width;
-use crate::render::{self, Style};
 
 /// List pods with their pause containers, and what is wrong with them
 #[derive(Debug, clap::Args)]
@@ -21,7 +23,7 @@ pub(crate) struct Args {
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    choice: PodChoice,
     /// Which namespaces are shared, by the kernel's numbers
     #[arg(long, conflicts_with = "no_probe")]
     ns: bool,
@@ -30,71 +32,10 @@ pub(crate) struct Args {
     all: bool,
     /// How to show them: wide, json, yaml, tsv or name
     #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
-    output: Option<Form>,
+    output: Option<SnapshotForm>,
     /// Show them again whenever something changes, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
-}
-
-/// Which pods: shared by the verbs that list some.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Choice {
-    /// Only this namespace
-    #[arg(short, long, value_name = "NS", conflicts_with = "all_namespaces")]
-    pub(crate) namespace: Option<String>,
-    /// All namespaces (so it is without -n)
-    #[arg(short = 'A', long)]
-    pub(crate) all_namespaces: bool,
-    /// Only this node of a profile with several
-    #[arg(long, value_name = "NAME")]
-    pub(crate) node: Option<String>,
-    /// Ask the engine only: nothing is run on the nodes, and what only their kernels know is unknown
-    #[arg(long)]
-    pub(crate) no_probe: bool,
-    /// Only pods with these labels, as kubectl takes them
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
-    pub(crate) selector: Option<String>,
-}
-
-/// Forms of output for snapshots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Form {
-    Json,
-    Name,
-    Tsv,
-    Wide,
-    Yaml,
-}
-
-impl Choice {
-    /// Keeps the pods that are asked for; with names, those, in the order of the names.
-    ///
-    /// # Errors
-    /// A selector that can't be read; a name that fits no pod, or several.
-    pub(crate) fn apply(&self, pods: &mut Vec<Pod>, names: &[String]) -> Result<()> {
-        if let Some(namespace) = &self.namespace {
-            pods.retain(|pod| pod.namespace == *namespace);
-        }
-        if let Some(selector) = &self.selector {
-            let selector = pod::Selector::parse(selector)?;
-            pods.retain(|pod| selector.fits(&pod.labels));
-        }
-        if names.is_empty() {
-            return Ok(());
-        }
-        let mut chosen: Vec<Pod> = Vec::new();
-        for name in names {
-            let one = pod::select(pods, name)?;
-            if !chosen
-                .iter()
-                .any(|pod| pod.uid == one.uid && pod.node == one.node)
-            {
-                chosen.push(one.clone());
-            }
-        }
-        *pods = chosen;
-        Ok(())
-    }
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
@@ -125,27 +66,10 @@ fn text(context: &Context, args: &Args, gathered: &Gathered) -> Result<String> {
     Ok(match args.output {
         None if args.ns => render::namespaces::table(snapshot, style(context)),
         None => tree(Width::Normal),
-        Some(Form::Wide) => tree(Width::Wide),
-        Some(Form::Json) => render::document::json(&render::document::of_pods(snapshot))?,
-        Some(Form::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
-        Some(Form::Tsv) => render::document::tsv(&snapshot.pods),
-        Some(Form::Name) => render::document::names(&snapshot.pods),
+        Some(SnapshotForm::Wide) => tree(Width::Wide),
+        Some(SnapshotForm::Json) => render::document::json(&render::document::of_pods(snapshot))?,
+        Some(SnapshotForm::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
+        Some(SnapshotForm::Tsv) => render::document::tsv(&snapshot.pods),
+        Some(SnapshotForm::Name) => render::document::names(&snapshot.pods),
     })
-}
-
-/// How stdout may look.
-pub(crate) fn style(context: &Context) -> Style {
-    Style {
-        color: context.ui.color_stdout(),
-        unicode: context.ui.unicode(),
-        columns: context.ui.columns(),
-    }
-}
-
-/// Writes data to stdout.
-pub(crate) fn write(context: &Context, text: &str) -> Result<()> {
-    context
-        .ui
-        .data(text)
-        .map_err(|error| Error::failed("could not write to stdout").because(error))
 }

@@ -2,8 +2,9 @@
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{Depth, Gathered};
+use crate::commands::invocation::output::{SnapshotForm, style};
+use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::live;
-use crate::commands::pods::{Choice, Form, style};
 use crate::error::{Error, Result};
 use crate::pod::Lone;
 use crate::render;
@@ -19,10 +20,10 @@ pub(crate) struct Args {
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
+    choice: PodChoice,
     /// How to show them: json, yaml, tsv or name
     #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
-    output: Option<Form>,
+    output: Option<SnapshotForm>,
     /// Show them again whenever something changes, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
@@ -51,11 +52,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let draw = |gathered: &Gathered| {
         let snapshot = &gathered.snapshot;
         Ok(match args.output {
-            None | Some(Form::Wide) => render::ports::table(snapshot, style(context)),
-            Some(Form::Json) => render::document::json(&render::document::of_pods(snapshot))?,
-            Some(Form::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
-            Some(Form::Tsv) => render::ports::tsv(&snapshot.pods),
-            Some(Form::Name) => render::document::names(&snapshot.pods),
+            None | Some(SnapshotForm::Wide) => render::ports::table(snapshot, style(context)),
+            Some(SnapshotForm::Json) => render::document::json(&render::document::of_pods(snapshot))?,
+            Some(SnapshotForm::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
+            Some(SnapshotForm::Tsv) => render::ports::tsv(&snapshot.pods),
+            Some(SnapshotForm::Name) => render::document::names(&snapshot.pods),
         })
     };
     if args.watch {

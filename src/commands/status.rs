@@ -140,10 +140,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         Format::Json => document::json(&report)?,
         Format::Text => report.to_text(),
     };
-    context
-        .ui
-        .data(&text)
-        .map_err(|error| Error::failed("could not write to stdout").because(error))?;
+    context.ui.data(&text).map_err(Error::stdout)?;
     if silent.is_empty() {
         return Ok(());
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 
 use crate::commands::invocation::format::Format;
+use crate::commands::invocation::output::style;
 use crate::commands::invocation::remember::{recall, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::commands::invocation::{Context, gather};
-use crate::commands::pods::style;
 use crate::engine::Engine;
 use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(value_name = "POD", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
     #[command(flatten)]
-    choice: crate::commands::pods::Choice,
+    choice: crate::commands::invocation::pod_choice::PodChoice,
     /// text, or json: one object a line
     #[arg(
         short,

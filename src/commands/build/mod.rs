@@ -301,7 +301,7 @@ fn dry_run(
     context
         .ui
         .data(&crate::render::document::json(&plan)?)
-        .map_err(|error| Error::failed("stdout can't be written").because(error))
+        .map_err(Error::stdout)
 }
 
 /// The options as anyone may read them: values of docker's configuration and of the environment

@@ -156,7 +156,7 @@ pub(super) async fn check(
             context
                 .ui
                 .data(&crate::visible::visible(&checked.text))
-                .map_err(|error| Error::failed("stdout can't be written").because(error))?;
+                .map_err(Error::stdout)?;
             if checked.clean {
                 context.ui.say("check complete, no warnings found");
                 return Ok(());

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
+use crate::commands::invocation::output::{style, write};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::commands::pods::{style, write};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::{self, Held, Shown, User};

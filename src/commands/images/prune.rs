@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Choice, Look, Lost, look, outcome};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
-use crate::commands::pods::write;
+use crate::commands::invocation::output::write;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::Removed;
 use crate::image::inventory::{Shown, frees};

@@ -9,6 +9,8 @@ pub(crate) mod gather;
 pub(crate) mod host_engine;
 pub(crate) mod interruption;
 pub(crate) mod one_pod;
+pub(crate) mod output;
+pub(crate) mod pod_choice;
 pub(crate) mod profiles;
 pub(crate) mod remember;
 pub(crate) mod target;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::pods;
 use crate::commands::invocation::Context;
-use crate::commands::pods::style;
+use crate::commands::invocation::output::style;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::member::{Found, LabPod};

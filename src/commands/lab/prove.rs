@@ -11,7 +11,7 @@ use super::stage::{self, Stage};
 use super::{down, kill, pods, up};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
-use crate::commands::pods::style;
+use crate::commands::invocation::output::style;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::claim::{self, Asked, Inodes, Moment, Proof};
