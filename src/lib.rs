@@ -29,6 +29,7 @@ mod host;
 mod image;
 mod json;
 mod lab;
+mod lab_engine;
 mod load;
 mod netns;
 mod notices;

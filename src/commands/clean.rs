@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::Need;
-use crate::commands::lab::remove;
+
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::owner;
@@ -16,6 +16,7 @@ use crate::image::reference;
 use crate::lab::label;
 use crate::lab::member::Found;
 use crate::lab::standing::{Kind, Plan, Thing, Witness};
+use crate::lab_engine::remove::remove;
 use crate::visible::field;
 use crate::wording::counted;
 

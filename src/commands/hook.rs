@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 
+use crate::commands::invocation::used_cluster::{UsedCluster, script};
 use crate::commands::invocation::{Context, environment};
-use crate::commands::switch::{self, Used};
 use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
     let text = if args.prompt {
         // a prompt has to come: what can't be told, or not in time, changes nothing
         match tokio::time::timeout(PATIENCE, changes(context)).await {
-            Ok(Ok(changes)) if !changes.is_empty() => switch::script(shell, &changes)?,
+            Ok(Ok(changes)) if !changes.is_empty() => script(shell, &changes)?,
             _ => String::new(),
         }
     } else {
@@ -115,7 +115,7 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     let Some(used) = current.get(plan::USE).filter(|text| !text.is_empty()) else {
         return nothing;
     };
-    let mut used: Used = serde_json::from_str(used)
+    let mut used: UsedCluster = serde_json::from_str(used)
         .map_err(|error| Error::failed("`DEVNET_USE` can't be read").because(error))?;
     // a DOCKER_HOST that someone else has set since is left alone
     if current.get(plan::HOST) != Some(&used.host) {

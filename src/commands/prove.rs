@@ -3,7 +3,7 @@
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::gather::{self, Depth};
-use crate::commands::lab::tell;
+use crate::commands::invocation::proofs::tell;
 use crate::error::{Error, Result};
 use crate::lab::reading;
 use crate::pod::{self, Lone};

@@ -1,20 +1,13 @@
 //! `devnet use` and `devnet off`: verbs of a shell that has the prompt hook. Its function evaluates
 //! what they print; what was asked for stays in `DEVNET_USE`, where the next prompt finds it.
 
-use std::time::SystemTime;
-
-use serde::{Deserialize, Serialize};
-
 use crate::command_line;
 use crate::commands::invocation::environment::Wanted;
+use crate::commands::invocation::used_cluster::{UsedCluster, script};
 use crate::commands::invocation::{Context, environment};
-use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};
-use crate::host::docker_context;
-use crate::host::minikube::Home;
-use crate::image::digest::Digest;
-use crate::shell::{Format, Shell};
+use crate::shell::Shell;
 
 /// Point this shell at a cluster's engine and keep it right when the cluster restarts
 ///
@@ -43,20 +36,6 @@ pub(crate) struct OffArgs {
     /// The shell whose hook asks
     #[arg(long, hide = true)]
     shell: Option<Shell>,
-}
-
-/// What a shell was pointed at by `devnet use`: the content of `DEVNET_USE`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Used {
-    /// `DOCKER_HOST` as it was set: another value is someone else's, and stays.
-    pub(crate) host: String,
-    pub(crate) profile: Option<String>,
-    /// What stood on disk then, where only an engine of this computer knows the address: as long as
-    /// that is so, a prompt need not ask it. `None` where minikube's files say the address.
-    #[serde(default)]
-    pub(crate) stamp: Option<String>,
-    #[serde(flatten)]
-    pub(crate) wanted: Wanted,
 }
 
 pub(crate) async fn use_it(args: UseArgs, context: &Context) -> Result<()> {
@@ -95,7 +74,7 @@ async fn changes(context: &Context, wanted: Wanted) -> Result<Vec<Change>> {
     let env = environment::of_target(&aim.target)?;
     let no_proxy = environment::host_in_lists(&env.host).filter(|_| wanted.no_proxy);
     let mut changes = plan::set(&context.current_variables()?, &env, no_proxy.as_deref())?;
-    let used = Used {
+    let used = UsedCluster {
         host: env.host,
         stamp: aim
             .target
@@ -109,51 +88,6 @@ async fn changes(context: &Context, wanted: Wanted) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-impl Context {
-    /// When the files and sockets that a container's node depends on were last changed: each start
-    /// of minikube writes its records, each start of an engine makes its socket anew.
-    pub(crate) fn stamp(&self, profile: &str) -> Option<String> {
-        let home = self.minikube().ok()?;
-        home.profile(profile)
-            .is_ok_and(|record| record.in_container())
-            .then(|| self.stamp_of_files(&home, profile))
-    }
-
-    /// The same, of a profile that is known to be a container's; a few stats.
-    pub(crate) fn stamp_of_files(&self, home: &Home, profile: &str) -> String {
-        let mut files = vec![
-            home.folder()
-                .join("profiles")
-                .join(profile)
-                .join("config.json"),
-            home.folder()
-                .join("machines")
-                .join(profile)
-                .join("config.json"),
-        ];
-        if let Ok(home) = self.settings.home() {
-            files.push(
-                docker_context::folder(&self.settings.environment, &home).join("config.json"),
-            );
-        }
-        if let Ok(Address::Unix(socket)) = self.host_endpoint().map(|endpoint| endpoint.address) {
-            files.push(socket);
-        }
-        let seen: Vec<String> = files
-            .iter()
-            .map(|file| {
-                let changed = std::fs::metadata(file)
-                    .and_then(|found| found.modified())
-                    .ok()
-                    .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-                format!("{changed:?}")
-            })
-            .collect();
-        let digest = Digest::of(seen.join(" ").as_bytes());
-        format!("{:.16}", digest.hex())
-    }
-}
-
 /// Prints what the hook's function evaluates; after a failure, what makes that fail too.
 fn answer(context: &Context, shell: Shell, changes: Result<Vec<Change>>) -> Result<()> {
     let text = changes.and_then(|changes| script(shell, &changes));
@@ -161,36 +95,4 @@ fn answer(context: &Context, shell: Shell, changes: Result<Vec<Change>>) -> Resu
         let _closed = context.ui.data(shell.failure());
     }
     context.ui.data(&text?).map_err(Error::stdout)
-}
-
-/// Changes as the hook of a shell takes them: nu can't evaluate what is printed, so it gets data.
-pub(crate) fn script(shell: Shell, changes: &[Change]) -> Result<String> {
-    match shell {
-        Shell::Nu => {
-            // to nu both are one variable, which must not go when only one of them does
-            let both_go = ["NO_PROXY", "no_proxy"].iter().all(|name| {
-                changes
-                    .iter()
-                    .any(|change| change.name == *name && change.value.is_none())
-            });
-            let taken: Vec<Change> = changes
-                .iter()
-                .filter(|change| both_go || change.name != "no_proxy" || change.value.is_some())
-                .cloned()
-                .collect();
-            Format::Json.unset(&taken)
-        }
-        shell => shell.script(changes),
-    }
-}
-
-impl Used {
-    pub(crate) fn remembered(&self) -> Result<Change> {
-        let text = serde_json::to_string(self)
-            .map_err(|error| Error::failed("could not write JSON").because(error))?;
-        Ok(Change {
-            name: plan::USE.into(),
-            value: Some(text),
-        })
-    }
 }

@@ -114,6 +114,39 @@ fn imports_point_one_way() {
 }
 
 #[test]
+fn a_verb_calls_no_other_verb() {
+    let imports = source::imports();
+    let verb = |file: &str| -> Option<String> {
+        let path = file.strip_prefix("commands/")?;
+        let name = path.split('/').next()?.trim_end_matches(".rs");
+        Some(name.to_owned())
+    };
+    // what the command line dispatches to
+    let mut verbs: BTreeSet<String> = imports["dispatch.rs"]
+        .iter()
+        .filter_map(|file| verb(file))
+        .collect();
+    verbs.remove("mod");
+    verbs.remove("invocation");
+    assert!(
+        verbs.len() > 20,
+        "the verbs are not where this test looks: {verbs:?}"
+    );
+    for (file, imported) in &imports {
+        let Some(own) = verb(file).filter(|own| verbs.contains(own)) else {
+            continue;
+        };
+        let other = imported
+            .iter()
+            .find(|other| verb(other).is_some_and(|other| other != own && verbs.contains(&other)));
+        assert_eq!(
+            other, None,
+            "src/{file} imports another verb: what several need is in commands/invocation/ or below"
+        );
+    }
+}
+
+#[test]
 fn bollard_is_named_in_the_docker_adapter_only() {
     only(
         &["bollard::"],

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::invocation::Context;
-use crate::commands::lab;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::lab_engine::replace;
 use crate::pod::{self, Lone, Origin, Pull, Renamed, Stale, State};
 
 /// What the names stood for, by node and name, as long as the watch goes on.
@@ -96,7 +96,7 @@ impl Restarts {
             .first()
             .map_or_else(String::new, |ip| format!(" at {ip}"));
         if pod.origin == Origin::Lab {
-            let attempt = lab::renew_container(engine, &pod.uid, &container.name).await?;
+            let attempt = replace::renew_container(engine, &pod.uid, &container.name).await?;
             context.ui.say(&format!(
                 "{who}: attempt {attempt} runs `{image}` in the same sandbox{at}, on {node}"
             ));

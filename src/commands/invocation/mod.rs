@@ -12,8 +12,10 @@ pub(crate) mod one_pod;
 pub(crate) mod output;
 pub(crate) mod pod_choice;
 pub(crate) mod profiles;
+pub(crate) mod proofs;
 pub(crate) mod remember;
 pub(crate) mod target;
+pub(crate) mod used_cluster;
 
 use crate::settings::Settings;
 use crate::ui::Ui;

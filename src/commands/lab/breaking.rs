@@ -1,6 +1,5 @@
 //! `devnet lab break`: the ways in which pods break, made on purpose, so that one knows them again.
 
-use super::stage::Stage;
 use super::{find, pods};
 use crate::command_line;
 use crate::commands::invocation::Context;
@@ -8,6 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::member::{Found, LabPod};
 use crate::lab::{BUILT_IN_IMAGE, Container};
+use crate::lab_engine::create::LabEngine;
 use crate::pod::State;
 
 /// The container that comes for a port that is taken.
@@ -112,8 +112,8 @@ async fn conflict(engine: &Engine, there: &LabPod) -> Result<String> {
         ..Container::default()
     };
     let all = pods(engine).await?;
-    let stage = Stage::ready(engine, &all).await?;
-    let id = stage.join(&spec, there, &squatter).await?;
+    let lab = LabEngine::ready(engine, &all).await?;
+    let id = lab.join(&spec, there, &squatter).await?;
     let Ok(ended) = tokio::time::timeout(
         std::time::Duration::from_secs(5),
         engine.docker()?.wait(&id),

@@ -4,14 +4,8 @@ mod breaking;
 mod down;
 mod kill;
 mod list;
-mod lock;
 mod prove;
-mod stage;
 mod up;
-
-pub(crate) use down::remove;
-pub(crate) use kill::renew_container;
-pub(crate) use prove::tell;
 
 use std::path::PathBuf;
 
@@ -19,8 +13,9 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::lab::label;
-use crate::lab::member::{self, LabPod};
+use crate::lab::member::LabPod;
+use crate::lab_engine::pods;
+use crate::lab_engine::replace::Ending;
 use crate::wording::{MANY, listed};
 
 /// Run pods on plain Docker: a pause container, and containers that join it
@@ -94,10 +89,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         Verb::Kill {
             pod,
             container: None,
-        } => kill::sandbox(context, &engine, &pod, kill::How::Kill).await,
+        } => kill::sandbox(context, &engine, &pod, Ending::Kill).await,
         Verb::Ps { output } => list::run(context, &engine, output).await,
         Verb::Prove(args) => Box::pin(prove::run(context, &engine, &args)).await,
-        Verb::Restart { pod } => kill::sandbox(context, &engine, &pod, kill::How::Stop).await,
+        Verb::Restart { pod } => kill::sandbox(context, &engine, &pod, Ending::Stop).await,
         Verb::Up { files } => Box::pin(up::run(context, &engine, &files)).await,
     }
 }
@@ -110,13 +105,6 @@ async fn engine(context: &Context) -> Result<Engine> {
         .first()
         .ok_or_else(|| Error::unreachable("there is no engine for the lab"))?;
     context.connect(node).await
-}
-
-/// The pods that are there.
-async fn pods(engine: &Engine) -> Result<Vec<LabPod>> {
-    Ok(member::group(
-        engine.docker()?.own_containers(&[label::POD_UID]).await?,
-    ))
 }
 
 /// The pod that a person means: `name`, `namespace/name` or `pod/name`.
@@ -150,4 +138,9 @@ fn select<'p>(pods: &'p [LabPod], wanted: &str) -> Result<&'p LabPod> {
             )))
         }
     }
+}
+
+/// Words for the address of a sandbox, where it has one.
+fn at(address: Option<std::net::Ipv4Addr>) -> String {
+    address.map_or(String::new(), |address| format!(" at {address}"))
 }

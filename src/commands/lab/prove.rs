@@ -5,19 +5,18 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use serde_json::json;
 
-use super::stage::{self, Stage};
-use super::{down, kill, pods, up};
+use super::up;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
-use crate::commands::invocation::output::style;
+use crate::commands::invocation::proofs::tell;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lab::claim::{self, Asked, Inodes, Moment, Proof};
 use crate::lab::member::{Found, LabPod};
 use crate::lab::{BUILT_IN_IMAGE, Container, Pod};
-use crate::render;
+use crate::lab_engine::create::{self, LabEngine};
+use crate::lab_engine::{pods, remove, replace};
 
 /// Where the pods of the experiments live, apart from the user's.
 const NAMESPACE: &str = "devnet-prove";
@@ -64,11 +63,11 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
         .collect();
     if !left.is_empty() {
         // of a run that was killed
-        down::forget(engine, &left).await?;
+        remove::remove_pods(engine, &left).await?;
     }
-    let uids: Vec<String> = PODS.iter().map(|_| stage::new_uid()).collect();
+    let uids: Vec<String> = PODS.iter().map(|_| create::new_uid()).collect();
     let clean = Box::pin(async {
-        if let Err(error) = down::forget(engine, &uids).await {
+        if let Err(error) = remove::remove_pods(engine, &uids).await {
             context.ui.error(&error);
             context.ui.hint("`devnet lab down` removes what is left");
         }
@@ -77,34 +76,13 @@ pub(super) async fn run(context: &Context, engine: &Engine, args: &Args) -> Resu
     let work = experiments(context, engine, &uids, args, sabotage);
     let mut proofs = Box::pin(context.or_undo(Box::pin(work), clean)).await?;
     proofs.retain(|proof| args.wants(&[proof.id]));
-    down::forget(engine, &uids).await?;
+    remove::remove_pods(engine, &uids).await?;
     tell(context, &proofs, args.output)
-}
-
-/// Prints the proofs; a failure if one did not come out as it should.
-pub(crate) fn tell(context: &Context, proofs: &[Proof], format: Format) -> Result<()> {
-    let text = match format {
-        Format::Json => document(proofs)?,
-        Format::Text => render::lab::proofs(proofs, style(context)),
-    };
-    context.ui.data(&text).map_err(Error::stdout)?;
-    let wrong: Vec<&str> = proofs
-        .iter()
-        .filter(|proof| !proof.is_as_expected())
-        .map(|proof| proof.id)
-        .collect();
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(Error::failed(format!(
-        "not as expected: {}",
-        wrong.join(", ")
-    )))
 }
 
 struct Experiment<'a> {
     engine: &'a Engine,
-    stage: Stage<'a>,
+    lab: LabEngine<'a>,
     pod: Pod,
     sabotage: &'a str,
 }
@@ -117,7 +95,7 @@ async fn experiments(
     sabotage: &str,
 ) -> Result<Vec<Proof>> {
     let all = pods(engine).await?;
-    let stage = Stage::ready(engine, &all).await?;
+    let lab = LabEngine::ready(engine, &all).await?;
     let pod = up::built_in()?;
     let named = |name: &str| Pod {
         namespace: NAMESPACE.into(),
@@ -129,8 +107,8 @@ async fn experiments(
     };
     let none = BTreeMap::new();
     let raised = PODS.iter().zip(uids).map(|(name, uid)| {
-        let (pod, stage, none) = (named(name), &stage, &none);
-        async move { stage.raise(&pod, uid, 0, none).await }
+        let (pod, lab, none) = (named(name), &lab, &none);
+        async move { lab.create_pod(&pod, uid, 0, none).await }
     });
     context
         .ui
@@ -138,7 +116,7 @@ async fn experiments(
     try_join_all(raised).await?;
     let it = Experiment {
         engine,
-        stage,
+        lab,
         pod: named(PODS[0]),
         sabotage,
     };
@@ -182,7 +160,7 @@ impl Experiment<'_> {
     fn ip(&self, pod: &LabPod) -> Ipv4Addr {
         pod.sandbox()
             .and_then(Found::address)
-            .unwrap_or(self.stage.gateway())
+            .unwrap_or(self.lab.gateway())
     }
 
     async fn there(&self, name: &str) -> Result<LabPod> {
@@ -202,7 +180,7 @@ impl Experiment<'_> {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             ..Container::default()
         };
-        let id = self.stage.join(&self.pod, there, &container).await?;
+        let id = self.lab.join(&self.pod, there, &container).await?;
         let ended =
             tokio::time::timeout(Duration::from_secs(3), self.engine.docker()?.wait(&id)).await;
         let said = self.engine.runtime.printed(&id, 100).await;
@@ -340,9 +318,9 @@ impl Experiment<'_> {
         let before = self.moment(PODS[0], Some(SERVER)).await?;
         let there = self.there(PODS[0]).await?;
         if self.breaks("container-death") {
-            kill::renew(self.engine, &there, kill::How::Kill).await?;
+            replace::renew(self.engine, &there, replace::Ending::Kill).await?;
         } else {
-            kill::replace(self.engine, &there, SERVER).await?;
+            replace::replace(self.engine, &there, SERVER).await?;
         }
         let after = self.moment(PODS[0], Some(SERVER)).await?;
         Ok(claim::container_death(&before, &after))
@@ -355,7 +333,7 @@ impl Experiment<'_> {
             self.kill(&there, container).await?;
         }
         if self.breaks("pause-holds") {
-            kill::renew(self.engine, &there, kill::How::Kill).await?;
+            replace::renew(self.engine, &there, replace::Ending::Kill).await?;
         }
         let after = self.moment(PODS[1], None).await?;
         Ok(claim::pause_holds(&before, &after))
@@ -367,12 +345,12 @@ impl Experiment<'_> {
         // the kernel gives a namespace's number out again at once: while this one holds the old
         // namespace, another number means another namespace
         if let Some(sandbox) = there.sandbox() {
-            self.stage.hold(&there.uid, &sandbox.id).await?;
+            self.lab.hold(&there.uid, &sandbox.id).await?;
         }
         if self.breaks("sandbox-death") {
-            kill::replace(self.engine, &there, SERVER).await?;
+            replace::replace(self.engine, &there, SERVER).await?;
         } else {
-            kill::renew(self.engine, &there, kill::How::Kill).await?;
+            replace::renew(self.engine, &there, replace::Ending::Kill).await?;
         }
         let after = self.moment(PODS[2], Some(SERVER)).await?;
         Ok(claim::sandbox_death(&before, &after))
@@ -385,7 +363,7 @@ impl Experiment<'_> {
             if let Some(sandbox) = there.sandbox() {
                 self.engine.docker()?.restart(&sandbox.id).await?;
             }
-            kill::replace(self.engine, &there, SERVER).await?;
+            replace::replace(self.engine, &there, SERVER).await?;
         }
         let there = self.there(PODS[2]).await?;
         // no engine lets containers share these: one container that goes by every name does
@@ -398,13 +376,4 @@ impl Experiment<'_> {
         }
         Ok(claim::shares(&sandbox, &containers))
     }
-}
-
-fn document(proofs: &[Proof]) -> Result<String> {
-    let document = json!({
-        "schema": 1,
-        "as_expected": proofs.iter().all(Proof::is_as_expected),
-        "claims": proofs,
-    });
-    render::document::json(&document)
 }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::stage::{self, Stage};
-use super::{down, pods};
+use super::at;
 use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
@@ -14,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::lab::manifest;
 use crate::lab::member::LabPod;
 use crate::lab::{BUILT_IN_IMAGE, Pod, Pull};
+use crate::lab_engine::create::{self, LabEngine};
+use crate::lab_engine::{pods, remove};
 use crate::regular_file;
 use crate::template;
 
@@ -39,7 +40,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -
             .ui
             .say("the pods of this `lab up` are removed again");
         // pods that were there before are left as they are: they can be looked at
-        if let Err(error) = down::forget(engine, &new).await {
+        if let Err(error) = remove::remove_pods(engine, &new).await {
             context.ui.error(&error);
             context.ui.hint("`devnet lab down` removes what is left");
         }
@@ -96,7 +97,7 @@ fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Tas
         let Some(before) = before else {
             tasks.push(Task {
                 pod,
-                uid: stage::new_uid(),
+                uid: create::new_uid(),
                 attempt: 0,
                 attempts: BTreeMap::new(),
             });
@@ -153,17 +154,13 @@ pub(super) fn built_in() -> Result<Pod> {
     pod.ok_or_else(|| Error::failed("the built-in manifest has no pod"))
 }
 
-pub(super) fn at(address: Option<std::net::Ipv4Addr>) -> String {
-    address.map_or(String::new(), |address| format!(" at {address}"))
-}
-
 async fn raise(context: &Context, engine: &Engine, there: &[LabPod], tasks: &[Task]) -> Result<()> {
-    let stage = Stage::ready(engine, there).await?;
+    let lab = LabEngine::ready(engine, there).await?;
     images(context, engine, tasks).await?;
     stream::iter(tasks)
         .map(|task| async {
-            let raised = stage
-                .raise(&task.pod, &task.uid, task.attempt, &task.attempts)
+            let raised = lab
+                .create_pod(&task.pod, &task.uid, task.attempt, &task.attempts)
                 .await;
             let address = raised.map_err(|error| {
                 let kind = error.kind();

@@ -5,7 +5,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
-use super::lock;
 use crate::command_line;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -16,10 +15,11 @@ use crate::lab::owned::{self, NETWORK_NAME as NETWORK};
 use crate::lab::plan::{self, Place};
 use crate::lab::spec::{Backing, ContainerSpec, VolumeSpec};
 use crate::lab::{Container, Pod, label};
+use crate::lab_engine::lock;
 
 /// An engine that is ready for pods: the network and the probe's image are there.
-pub(super) struct Stage<'e> {
-    pub(super) engine: &'e Engine,
+pub(crate) struct LabEngine<'e> {
+    pub(crate) engine: &'e Engine,
     probe: String,
     node: String,
     network: String,
@@ -33,9 +33,9 @@ struct Addresses {
     taken: BTreeSet<Ipv4Addr>,
 }
 
-impl<'e> Stage<'e> {
+impl<'e> LabEngine<'e> {
     /// Sees to the network and the image; `pods` are those that are there already.
-    pub(super) async fn ready(engine: &'e Engine, pods: &[LabPod]) -> Result<Self> {
+    pub(crate) async fn ready(engine: &'e Engine, pods: &[LabPod]) -> Result<Self> {
         // the lock under which a network is made needs the image
         let probe = engine.docker()?.probe_image().await?;
         let (info, network) = futures_util::try_join!(engine.runtime.info(), network(engine))?;
@@ -57,7 +57,7 @@ impl<'e> Stage<'e> {
     }
 
     /// Where the host is in the lab's network.
-    pub(super) fn gateway(&self) -> Ipv4Addr {
+    pub(crate) fn gateway(&self) -> Ipv4Addr {
         self.addresses().gateway
     }
 
@@ -73,7 +73,7 @@ impl<'e> Stage<'e> {
 
     /// Makes the pod's volumes, sandbox and containers, and starts them. `attempts` says which
     /// attempt a container is, where it is not the first.
-    pub(super) async fn raise(
+    pub(crate) async fn create_pod(
         &self,
         pod: &Pod,
         uid: &str,
@@ -100,7 +100,7 @@ impl<'e> Stage<'e> {
     }
 
     /// Makes one container of a pod anew, in the sandbox that is there.
-    pub(super) async fn replace(
+    pub(crate) async fn replace(
         &self,
         pod: &Pod,
         there: &LabPod,
@@ -138,13 +138,13 @@ impl<'e> Stage<'e> {
 
     /// Keeps a sandbox's network namespace alive beyond it, by a container that is no part of the
     /// pod; it goes with the pod's other remains.
-    pub(super) async fn hold(&self, uid: &str, sandbox: &str) -> Result<()> {
+    pub(crate) async fn hold(&self, uid: &str, sandbox: &str) -> Result<()> {
         let holder = plan::holder(uid, sandbox, &self.probe, &owner::mark());
         self.run(&holder).await.map(drop)
     }
 
     /// Puts one more container into a pod's sandbox and gives its ID.
-    pub(super) async fn join(
+    pub(crate) async fn join(
         &self,
         pod: &Pod,
         there: &LabPod,
@@ -399,7 +399,7 @@ fn random() -> u64 {
 }
 
 /// A UID for a new pod, as Kubernetes gives: a random UUID.
-pub(super) fn new_uid() -> String {
+pub(crate) fn new_uid() -> String {
     let (a, b) = (random(), random());
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",

@@ -5,13 +5,13 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::stage::new_uid;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::host::owner;
 use crate::lab::member::Found;
 use crate::lab::owned::LOCK_NAME;
 use crate::lab::{label, plan};
+use crate::lab_engine::create::new_uid;
 
 /// What is done under the lock takes a second; who has it longer, and can't be seen, is dead.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
@@ -28,7 +28,7 @@ fn token() -> &'static str {
 ///
 /// # Errors
 /// What the work or the engine says.
-pub(super) async fn hold<T>(engine: &Engine, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn hold<T>(engine: &Engine, work: impl Future<Output = Result<T>>) -> Result<T> {
     let id = take(engine).await?;
     let done = work.await;
     engine.docker()?.remove(&id).await?;
