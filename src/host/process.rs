@@ -200,6 +200,7 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
 }
 
 #[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "a failure ends the test")]
 mod tests {
     use super::*;
 

@@ -320,8 +320,8 @@ mod tests {
     #[test]
     fn anchors_and_long_texts_that_multiply_are_refused() {
         // each anchor keeps all that stands in it
-        let nested: String = (0..90).map(|n| format!("&a{n} [")).collect();
-        let nested = format!("{nested}{}{}", "1,".repeat(2000), "]".repeat(90));
+        let nested: Vec<String> = (0..90).map(|n| format!("&a{n} [")).collect();
+        let nested = format!("{}{}{}", nested.concat(), "1,".repeat(2000), "]".repeat(90));
         let long = format!("a: &a {}\nb: [{}]", "x".repeat(200_000), "*a,".repeat(1000));
         for text in [nested, long] {
             let error = documents("f", &text).unwrap_err();

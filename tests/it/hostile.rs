@@ -444,7 +444,8 @@ fn an_engine_that_looks_long_through_a_log_and_answers_pings_is_waited_for() {
             let _many = more.wait_while(count.lock().unwrap(), few).unwrap();
         };
         let line = b"2026-01-01T00:00:01.000000000Z found\n";
-        let frame = [&[1, 0, 0, 0, 0, 0, 0, line.len() as u8][..], line].concat();
+        let length = u8::try_from(line.len()).unwrap();
+        let frame = [&[1, 0, 0, 0, 0, 0, 0, length][..], line].concat();
         Some(Deed::After(head(""), Box::new(wait), frame))
     });
     let output = ends(

@@ -80,8 +80,8 @@ impl Kind {
         let (form, pause) = match (method.as_str(), first, last) {
             // what has happened is known; what will, is not
             ("GET", "events", _) if query.contains("until=") => (Form::Values, Pause::Limit),
-            ("GET", "events", _) => (Form::Values, Pause::Work),
-            ("POST", "build", _)
+            ("GET", "events", _)
+            | ("POST", "build", _)
             | ("POST", "containers", "wait")
             | ("POST", "images", "create" | "load" | "push") => (Form::Values, Pause::Work),
             ("GET", "images", "get") | ("GET", "containers", "archive") => {
