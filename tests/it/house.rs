@@ -406,7 +406,7 @@ fn what_is_shown_as_json_goes_through_one_door() {
     // those write what only machines read: files, labels, layers, variables
     let others = [
         "commands/load/blobs.rs",
-        "commands/switch.rs",
+        "commands/invocation/used_cluster.rs",
         "docker_env/plan.rs",
         "host/journal.rs",
         "image/repack.rs",
