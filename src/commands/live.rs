@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{self, Depth, Gathered, Seen};
-use crate::commands::invocation::remember::recall;
 use crate::commands::invocation::output::{SnapshotForm, write};
+use crate::commands::invocation::remember::recall;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Info;
 use crate::engine::agent::AgentSession;
