@@ -18,7 +18,7 @@ if pid == 0:
 seen = b""
 def expect(*whats):
     global seen
-    end = time.time() + 60
+    end = time.time() + 240
     while not any(what in seen for what in whats):
         if time.time() > end: print("waited for", whats, "saw", seen); sys.exit(9)
         if select.select([fd], [], [], 0.1)[0]:
@@ -33,7 +33,7 @@ elif act == "kill": os.write(fd, b"kill -9 $$\n")
 else: os.kill(child, getattr(signal, "SIG" + act.upper()))
 expect(b"[same ", b"[changed ")
 text = seen[max(seen.find(b"[same "), seen.find(b"[changed ")) + 1:]
-end = time.time() + 60
+end = time.time() + 240
 while b"]" not in text:
     if time.time() > end: print("waited for how it ended, saw", text); sys.exit(9)
     if select.select([fd], [], [], 0.1)[0]: text += os.read(fd, 100)
