@@ -11,6 +11,7 @@ use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter a
 use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::target::Need;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
@@ -138,12 +139,12 @@ async fn of_all<T>(
     ask: impl AsyncFn(&str, &Engine) -> Result<Vec<T>>,
 ) -> Result<Vec<T>> {
     let target = context.target(need).await?;
-    let looks = target.nodes.iter().map(|node| async {
+    let all = on_nodes(&target.nodes, async |node| {
         let engine = context.connect(node).await?;
         ask(&node.name, &engine).await
     });
-    let all = futures_util::future::join_all(looks).await;
-    Ok(all.into_iter().flatten().flatten().collect())
+    let answered = all.await.into_iter().filter_map(|(_, answer)| answer.ok());
+    Ok(answered.flatten().collect())
 }
 
 async fn pods_of(node: &str, engine: &Engine) -> Result<Vec<Pod>> {

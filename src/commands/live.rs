@@ -274,10 +274,12 @@ where
                 self.tell_turn(place, latest[place].as_ref(), &news, in_place);
                 latest[place] = Some(news);
             }
-            let Some(outcomes) = latest.iter().map(|one| one.as_ref().map(again)).collect() else {
+            let outcomes: Option<Vec<_>> =
+                latest.iter().map(|one| one.as_ref().map(again)).collect();
+            let Some(outcomes) = outcomes else {
                 continue; // some node was not heard of yet
             };
-            match gather::assemble(self.context, &mut known, outcomes) {
+            match gather::assemble(self.context, &mut known, outcomes.into_iter().enumerate()) {
                 Err(error) if !begun => return Err(error),
                 Err(_all_lost) => {}
                 Ok(mut gathered) => {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::ask_minikube::from_minikube;
+use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::{Engine, ImageStore};
@@ -109,8 +110,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let target = context
         .target_on(Need::Pods, Nodes::named_or_all(args.node.as_deref()))
         .await?;
-    let nodes =
-        futures_util::future::join_all(target.nodes.iter().map(|node| look(context, node))).await;
+    let looks = on_nodes(&target.nodes, |node| look(context, node)).await;
+    let nodes: Vec<NodeReport> = looks.into_iter().map(|(_, report)| report).collect();
     let silent: Vec<String> = nodes
         .iter()
         .filter(|node| !node.answers)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
+use crate::commands::invocation::every_node::{Reached, on_nodes};
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::output::style;
 use crate::commands::invocation::remember::{recall, see, write_down};
@@ -73,24 +74,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let of_profile = target.profile.is_some();
     let watch = &watch;
-    let looks = target
-        .nodes
-        .iter()
-        .map(|node| async move { (node, watch.begin(node, of_profile).await) });
-    let (mut begun, mut away, mut pods) = (Vec::new(), Vec::new(), Vec::new());
-    for (node, seen) in futures_util::future::join_all(looks).await {
-        match seen {
-            Ok(seen) => {
-                pods.extend(seen.pods.iter().cloned());
-                begun.push((node, Some(seen)));
-            }
-            Err(error) => away.push((node, error)),
-        }
-    }
-    if begun.is_empty()
-        && let Some((_, error)) = away.pop()
-    {
-        return Err(error);
+    let looks = on_nodes(&target.nodes, |node| watch.begin(node, of_profile));
+    let reached = Reached::of(looks.await)?;
+    let (mut begun, mut pods) = (Vec::new(), Vec::new());
+    for (node, seen) in reached.answered {
+        pods.extend(seen.pods.iter().cloned());
+        begun.push((node, Some(seen)));
     }
     args.choice.apply(&mut pods, &args.pods)?;
     if !args.pods.is_empty() {
@@ -99,7 +88,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             .map(|pod| (pod.namespace, pod.name))
             .collect();
     }
-    for (node, error) in away {
+    for (node, error) in reached.lost {
         context.ui.warn(&error.to_string());
         begun.push((node, None));
     }

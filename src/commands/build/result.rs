@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::commands::bring::{Cargo, Name, needs};
 use crate::commands::build::part::{Part, writer};
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::target::NodeTarget;
 use crate::engine::Engine;
 use crate::engine::buildkit::Built;
@@ -35,13 +36,12 @@ pub(super) async fn connect(
         return Ok(Vec::new());
     }
     let own = builder.runtime.architecture().await?;
-    let looks = others.iter().map(|node| async move {
+    let looks = on_nodes(others, async |node| {
         let engine = context.connect(node).await?;
         let architecture = engine.runtime.architecture().await?;
         Ok((engine, architecture))
     });
-    let looks = futures_util::future::join_all(looks).await;
-    let connected = others.iter().zip(looks).map(|(node, found)| match found {
+    let connected = looks.await.into_iter().map(|(node, found)| match found {
         Ok((_, other)) if other != own => Err(Error::failed(format!(
             "node `{}` is {other}, the one that builds is {own}",
             node.name

@@ -6,6 +6,7 @@ mod prune;
 use std::collections::HashMap;
 
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::{Reached, all_or_partly, on_nodes};
 use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::output::{style, write};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
@@ -65,9 +66,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if let Some(Verb::Prune(args)) = args.verb {
         return prune::run(args, context).await;
     }
-    let (looks, lost) = look(context, &args.choice).await?;
-    let several = looks.len() + lost.len() > 1;
-    let mut images: Vec<Shown> = looks.into_iter().flat_map(|look| look.shown).collect();
+    let target = target(context, &args.choice).await?;
+    let reached = look(context, &target).await?;
+    let several = reached.are_several();
+    let Reached { answered, lost } = reached;
+    let shown = answered.into_iter().flat_map(|(_, look)| look.shown);
+    let mut images: Vec<Shown> = shown.collect();
     if !args.names.is_empty() {
         for name in &args.names {
             if !images.iter().any(|image| image.is_meant(name)) {
@@ -76,8 +80,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 return Err(match lost.first() {
                     None => error,
                     // it may have the image
-                    Some(lost) => error
-                        .because(format!("node `{}` did not answer", lost.node))
+                    Some((node, _)) => error
+                        .because(format!("node `{}` did not answer", node.name))
                         .with_kind(Kind::Partly),
                 });
             }
@@ -93,47 +97,30 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 }
 
 /// A node that did not answer, and why.
-struct Lost {
-    node: String,
-    error: Error,
-}
+type Lost<'a> = (&'a NodeTarget, Error);
 
 /// Done, or partly: some nodes did not answer.
-fn outcome(lost: Vec<Lost>) -> Result<()> {
-    match lost.into_iter().next() {
-        None => Ok(()),
-        Some(lost) => Err(lost.error.with_kind(Kind::Partly)),
-    }
+fn outcome(lost: Vec<Lost<'_>>) -> Result<()> {
+    all_or_partly(lost.into_iter().map(|(_, error)| error))
+}
+
+/// The nodes that are chosen.
+async fn target(context: &Context, choice: &Choice) -> Result<Target> {
+    let nodes = Nodes::named_or_all(choice.node.as_deref());
+    context.target_on(Need::Image, nodes).await
 }
 
 /// Looks at every node; gives those that answered, and why others did not.
 ///
 /// # Errors
 /// When none answers.
-async fn look(context: &Context, choice: &Choice) -> Result<(Vec<Look>, Vec<Lost>)> {
-    let target: Target = context
-        .target_on(Need::Image, Nodes::named_or_all(choice.node.as_deref()))
-        .await?;
-    let looks = target.nodes.iter().map(|node| look_at(context, node));
-    let mut found = Vec::new();
-    let mut lost = Vec::new();
-    let outcomes = futures_util::future::join_all(looks).await;
-    for (node, outcome) in target.nodes.iter().zip(outcomes) {
-        let node = node.name.clone();
-        match outcome {
-            Ok(look) => found.push(look),
-            Err(error) => lost.push(Lost { node, error }),
-        }
+async fn look<'a>(context: &Context, target: &'a Target) -> Result<Reached<&'a NodeTarget, Look>> {
+    let looks = on_nodes(&target.nodes, |node| look_at(context, node));
+    let reached = Reached::of(looks.await)?;
+    for (_, error) in &reached.lost {
+        context.ui.warn(&error.in_one_line());
     }
-    if found.is_empty()
-        && let Some(lost) = lost.pop()
-    {
-        return Err(lost.error);
-    }
-    for lost in &lost {
-        context.ui.warn(&lost.error.in_one_line());
-    }
-    Ok((found, lost))
+    Ok(reached)
 }
 
 async fn look_at(context: &Context, node: &NodeTarget) -> Result<Look> {

@@ -5,8 +5,9 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
-use super::{Choice, Look, Lost, look, outcome};
+use super::{Choice, Look, Lost, look, outcome, target};
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::Reached;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::output::write;
 use crate::error::{Error, Kind, Result};
@@ -50,18 +51,20 @@ struct Pruned {
 
 impl Pruned {
     /// Of a node that did not answer.
-    fn nothing(lost: &Lost) -> Self {
+    fn nothing((node, error): &Lost<'_>) -> Self {
         Self {
-            node: lost.node.clone(),
+            node: node.name.clone(),
             removed: Vec::new(),
             bytes_freed: 0,
-            error: Some(lost.error.in_one_line()),
+            error: Some(error.in_one_line()),
         }
     }
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
-    let (looks, lost) = look(context, &args.choice).await?;
+    let target = target(context, &args.choice).await?;
+    let Reached { answered, lost } = look(context, &target).await?;
+    let looks: Vec<Look> = answered.into_iter().map(|(_, look)| look).collect();
     let spare: Vec<(&Look, Vec<&Shown>)> = looks
         .iter()
         .map(|look| {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::{Reached, all_or_partly, on_nodes};
 use crate::commands::invocation::remember::{recall, remember, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::node_probe::NodeProbe;
@@ -77,10 +78,7 @@ impl Gathered {
     /// # Errors
     /// Partly (exit 5) with the first reason.
     pub(crate) fn outcome(self) -> Result<()> {
-        match self.lost.into_iter().next() {
-            None => Ok(()),
-            Some(error) => Err(error.with_kind(Kind::Partly)),
-        }
+        all_or_partly(self.lost)
     }
 }
 
@@ -130,13 +128,9 @@ pub(crate) async fn gather_on(
     let target = context
         .target_on(Need::Pods, Nodes::named_or_all(node))
         .await?;
-    let looks = target
-        .nodes
-        .iter()
-        .map(|node| look(context, &target, node, depth));
-    let seen = futures_util::future::join_all(looks).await;
+    let looks = on_nodes(&target.nodes, |node| look(context, &target, node, depth)).await;
     let mut known = recall(context);
-    let mut gathered = assemble(context, &mut known, seen)?;
+    let mut gathered = assemble(context, &mut known, looks)?;
     gathered.lives = known;
     for error in &gathered.lost {
         context.ui.warn(&error.to_string());
@@ -149,11 +143,12 @@ pub(crate) async fn gather_on(
 ///
 /// # Errors
 /// When nothing was seen on any.
-pub(crate) fn assemble(
+pub(crate) fn assemble<N>(
     context: &Context,
     known: &mut pod::Lives,
-    outcomes: Vec<Result<Seen>>,
+    outcomes: impl IntoIterator<Item = (N, Result<Seen>)>,
 ) -> Result<Gathered> {
+    let reached = Reached::of(outcomes)?;
     let mut gathered = Gathered {
         snapshot: Snapshot {
             schema: 1,
@@ -161,32 +156,21 @@ pub(crate) fn assemble(
         },
         clocks: Vec::new(),
         lives: pod::Lives::default(),
-        lost: Vec::new(),
+        lost: reached.lost.into_iter().map(|(_, error)| error).collect(),
         engines: Vec::new(),
     };
-    for outcome in outcomes {
-        match outcome {
-            Ok(seen) => {
-                gathered
-                    .clocks
-                    .extend(seen.now.map(|now| (seen.node.name.clone(), now)));
-                gathered.engines.push(Answered {
-                    node: seen.node.name.clone(),
-                    engine: seen.engine,
-                    facts: seen.facts,
-                });
-                gathered.snapshot.nodes.push(seen.node);
-                gathered.snapshot.pods.extend(seen.pods);
-                gathered.snapshot.findings.extend(seen.findings);
-            }
-            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-            Err(error) => gathered.lost.push(error),
-        }
-    }
-    if gathered.snapshot.nodes.is_empty()
-        && let Some(error) = gathered.lost.pop()
-    {
-        return Err(error);
+    for (_, seen) in reached.answered {
+        gathered
+            .clocks
+            .extend(seen.now.map(|now| (seen.node.name.clone(), now)));
+        gathered.engines.push(Answered {
+            node: seen.node.name.clone(),
+            engine: seen.engine,
+            facts: seen.facts,
+        });
+        gathered.snapshot.nodes.push(seen.node);
+        gathered.snapshot.pods.extend(seen.pods);
+        gathered.snapshot.findings.extend(seen.findings);
     }
     let clocks = gathered.clocks.clone();
     let now = |node: &str| {

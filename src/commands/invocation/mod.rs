@@ -3,6 +3,7 @@
 pub(crate) mod ask_minikube;
 pub(crate) mod docker_contexts;
 pub(crate) mod environment;
+pub(crate) mod every_node;
 pub(crate) mod format;
 pub(crate) mod forwarded;
 pub(crate) mod gather;

@@ -2,6 +2,7 @@
 
 use crate::command_line;
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::{Reached, on_nodes};
 use crate::commands::invocation::gather;
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
@@ -22,33 +23,19 @@ pub(crate) async fn find(
     namespace: Option<&str>,
 ) -> Result<(Engine, Pod)> {
     let target = context.target(Need::Pods).await?;
-    let target = &target;
-    let looks = target.nodes.iter().map(|node| async move {
+    let looks = on_nodes(&target.nodes, async |node| {
         let engine = context.connect(node).await?;
-        let pods = gather::pods_of(context, &engine, target, node).await?;
-        Ok::<_, Error>((engine, pods))
+        let pods = gather::pods_of(context, &engine, &target, node).await?;
+        Ok((engine, pods))
     });
-    let (mut engines, mut all, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-    for (node, outcome) in target
-        .nodes
-        .iter()
-        .zip(futures_util::future::join_all(looks).await)
-    {
-        match outcome {
-            Ok((engine, pods)) => {
-                engines.push((node.name.clone(), engine));
-                all.extend(pods);
-            }
-            Err(error) => lost.push(error),
-        }
-    }
-    if engines.is_empty()
-        && let Some(error) = lost.pop()
-    {
-        return Err(error);
-    }
-    for error in &lost {
+    let reached = Reached::of(looks.await)?;
+    for (_, error) in &reached.lost {
         context.ui.warn(&error.to_string());
+    }
+    let (mut engines, mut all) = (Vec::new(), Vec::new());
+    for (node, (engine, pods)) in reached.answered {
+        engines.push((node.name.clone(), engine));
+        all.extend(pods);
     }
     all.retain(|pod| namespace.is_none_or(|namespace| pod.namespace == namespace));
     let found = pod::select(&all, wanted)?.clone();
@@ -89,16 +76,16 @@ pub(crate) async fn again(context: &Context, engine: &Engine, before: &Pod) -> N
         Ok(target) => target,
         Err(error) => return Now::Lost(error),
     };
-    let looks = target.nodes.iter().map(|node| async move {
+    let looks = on_nodes(&target.nodes, async |node| {
         node.there()?;
         let engine = Engine::connect(&node.endpoint, &context.settings).await?;
         let facts = engine.runtime.containers().await?;
-        Ok::<_, Error>((node, engine, facts))
+        Ok((engine, facts))
     });
     let mut lost = None;
-    for look in futures_util::future::join_all(looks).await {
+    for (node, look) in looks.await {
         match look {
-            Ok((node, engine, facts)) => {
+            Ok((engine, facts)) => {
                 if let Some(pod) = same(&node.name, &facts, before) {
                     return Now::Here(Box::new(Here { engine, pod, facts }));
                 }

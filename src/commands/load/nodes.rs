@@ -1,6 +1,7 @@
 //! The engines of a load: where it goes, and what the one that images come from has.
 
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::target::NodeTarget;
 use crate::engine::{Engine, ImageStore, Info};
 use crate::error::{Error, Result};
@@ -41,25 +42,21 @@ pub(super) async fn connect(
             _ => None,
         }
     };
-    let connects = futures_util::future::join_all(targets.iter().map(|node| async {
-        let asked = async {
-            let engine = context.connect(node).await?;
-            let (info, platform) =
-                futures_util::join!(engine.runtime.info(), engine.images.platform());
-            Ok((engine, info.unwrap_or_default(), platform?))
-        };
-        (node.name.clone(), asked.await)
-    }));
+    let connects = on_nodes(targets, async |node| {
+        let engine = context.connect(node).await?;
+        let (info, platform) = futures_util::join!(engine.runtime.info(), engine.images.platform());
+        Ok((engine, info.unwrap_or_default(), platform?))
+    });
     let (own, connected) = futures_util::join!(own, connects);
     connected
         .into_iter()
-        .map(|(name, asked)| {
+        .map(|(node, asked)| {
             let (engine, info, platform) = match asked {
                 Ok((engine, info, platform)) => (Ok(engine), info, platform),
                 Err(error) => (Err(error), Info::default(), Platform::default()),
             };
             Node {
-                name,
+                name: node.name.clone(),
                 engine,
                 store: info.store,
                 platform,
