@@ -7,10 +7,10 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::commands::invocation::Context;
+use crate::commands::invocation::every_node::{Reached, on_nodes};
 use crate::commands::invocation::target::Need;
-
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::host::owner;
 use crate::image::reference;
 use crate::lab::label;
@@ -18,7 +18,7 @@ use crate::lab::member::Found;
 use crate::lab::standing::{Kind, Plan, Thing, Witness};
 use crate::lab_engine::remove::remove;
 use crate::visible::field;
-use crate::wording::counted;
+use crate::wording::{MANY, counted, listed};
 
 /// How many things are removed at once.
 const AT_ONCE: usize = 16;
@@ -26,7 +26,8 @@ const AT_ONCE: usize = 16;
 /// Remove everything that devnet left in an engine
 ///
 /// What goes is listed first. What another devnet uses that runs just now stays: its looks and
-/// shells, the pods that it looks into or makes, the images it sends.
+/// shells, the pods that it looks into or makes, the images it sends. A node that is lost does not
+/// keep the others from being cleaned.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devnet clean             what devnet made on the cluster's nodes: lab pods, helpers,
@@ -36,39 +37,72 @@ pub(crate) struct Args;
 
 pub(crate) async fn run(_args: Args, context: &Context) -> Result<()> {
     let target = context.target(Need::Pods).await?;
-    for node in &target.nodes {
-        let engine = context.connect(node).await?;
-        let plan = plan(context, &engine).await?;
-        let say = |text: &str| context.ui.say(&format!("{}: {text}", node.name));
-        if !plan.take.is_empty() {
-            say("to be removed:");
-        }
-        for thing in &plan.take {
-            context.ui.say(&format!("  {}", described(thing)));
-        }
-        for (thing, why) in &plan.leave {
-            say(&format!("{} stays: {why}", described(thing)));
-        }
-        let data = |text: &str| {
-            let line = format!("{}: {text}", node.name);
-            context.ui.line(&line).map_err(Error::stdout)
+    let engines = on_nodes(&target.nodes, |node| context.connect(node)).await;
+    let mut outcomes = Vec::new();
+    for (node, engine) in engines {
+        let outcome = match engine {
+            Ok(engine) => clean(context, &node.name, &engine).await?,
+            Err(error) => Err(error),
         };
-        // what is made of others goes before them
-        for some in plan.take.chunk_by(|one, next| one.kind == next.kind) {
-            let mut removing = stream::iter(some)
-                .map(async |thing| remove(&engine, thing).await.map(|()| thing))
-                .buffered(AT_ONCE);
-            while let Some(thing) = removing.next().await {
-                data(&format!("removed {}", described(thing?)))?;
+        outcomes.push((node.name.clone(), outcome));
+    }
+    let lost = Reached::of(outcomes)?.lost;
+    for (node, error) in &lost {
+        let why = error.in_one_line();
+        context
+            .ui
+            .warn(&format!("node `{node}` is not clean: {why}"));
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let (nodes, errors): (Vec<String>, Vec<Error>) = lost.into_iter().unzip();
+    let message = format!("not every node is clean: {}", listed(&nodes, MANY));
+    let hints = errors.iter().flat_map(Error::hints).cloned();
+    Err(hints.fold(Error::new(error::Kind::Partly, message), Error::hint))
+}
+
+/// Cleans one node. The inner failure is the node's, which leaves the others to be cleaned.
+///
+/// # Errors
+/// When nobody takes what is said on stdout.
+async fn clean(context: &Context, node: &str, engine: &Engine) -> Result<Result<()>> {
+    let plan = match plan(context, engine).await {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Err(error)),
+    };
+    let say = |text: &str| context.ui.say(&format!("{node}: {text}"));
+    if !plan.take.is_empty() {
+        say("to be removed:");
+    }
+    for thing in &plan.take {
+        context.ui.say(&format!("  {}", described(thing)));
+    }
+    for (thing, why) in &plan.leave {
+        say(&format!("{} stays: {why}", described(thing)));
+    }
+    let data = |text: &str| {
+        let line = format!("{node}: {text}");
+        context.ui.line(&line).map_err(Error::stdout)
+    };
+    // what is made of others goes before them
+    for some in plan.take.chunk_by(|one, next| one.kind == next.kind) {
+        let mut removing = stream::iter(some)
+            .map(async |thing| remove(engine, thing).await.map(|()| thing))
+            .buffered(AT_ONCE);
+        while let Some(removed) = removing.next().await {
+            match removed {
+                Ok(thing) => data(&format!("removed {}", described(thing)))?,
+                Err(error) => return Ok(Err(error)),
             }
         }
-        match (plan.take.len(), plan.leave.len()) {
-            (0, 0) => data("nothing of devnet's")?,
-            (0, _) => data("removed nothing: what is devnet's is in use")?,
-            (count, _) => data(&format!("removed {}", counted(count, "thing")))?,
-        }
     }
-    Ok(())
+    match (plan.take.len(), plan.leave.len()) {
+        (0, 0) => data("nothing of devnet's")?,
+        (0, _) => data("removed nothing: what is devnet's is in use")?,
+        (count, _) => data(&format!("removed {}", counted(count, "thing")))?,
+    }
+    Ok(Ok(()))
 }
 
 /// What there is of devnet's in an engine, and what of it can go.

@@ -2,7 +2,7 @@
 # Starts, stops and fetches the private engines of the test ground (see run.sh).
 #
 #   engine.sh tree VERSION       prints the folder with that version's programs; fetches it if it must
-#   engine.sh start NAME         starts it in $DEVNET_GROUND: `node`, `node2`, `moving`, `pair` and `pair-m02` listen
+#   engine.sh start NAME         starts it in $DEVNET_GROUND: `node`, `node2`, `moving`, `pair`, `pair-m02` and `swept` listen
 #                                with TLS too, any other name on its socket alone. DEVNET_GROUND_TREE and
 #                                DEVNET_GROUND_ENGINE pick another version than the ground's;
 #                                DEVNET_GROUND_CONFIG is its daemon.json
@@ -76,6 +76,7 @@ case ${1:-} in
       moving) address=127.0.0.1 ;;
       pair) address=127.0.0.5 ;;
       pair-m02) address=127.0.0.6 ;;
+      swept) address=127.0.0.7 ;;
     esac
     if [ -n "$address" ]; then
       tls=$DEVNET_GROUND/minikube/.minikube/machines

@@ -29,12 +29,12 @@ leaf() {
 }
 
 # keys take a second to make and are good for days: kept beside the build, per checkout
-kept=$(cd "$(dirname "$0")/../.." && pwd)/target/ground/tls-2
+kept=$(cd "$(dirname "$0")/../.." && pwd)/target/ground/tls-3
 if [ ! -e "$kept/done" ] || [ -n "$(find "$kept/done" -mtime +30)" ]; then
   new=$(mktemp -d); trap 'rm -rf "$new"' EXIT
   tls "$new/certs" minikube
   leaf "$new/certs" "$new/server-key.pem" "$new/server.pem" minikube.minikube serverAuth \
-    "IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3,IP:127.0.0.5,IP:127.0.0.6,DNS:localhost,DNS:minikube" 1080
+    "IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3,IP:127.0.0.5,IP:127.0.0.6,IP:127.0.0.7,DNS:localhost,DNS:minikube" 1080
   leaf "$new/certs" "$new/expired-key.pem" "$new/expired.pem" minikube.minikube serverAuth "IP:127.0.0.2,IP:127.0.0.4" 1
   tls "$new/foreign-certs" stranger
   touch "$new/done"; mkdir -p "$(dirname "$kept")"

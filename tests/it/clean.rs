@@ -407,6 +407,50 @@ fn what_another_terminal_uses_stays_and_goes_when_it_has_ended() {
 }
 
 #[test]
+fn a_node_that_is_lost_does_not_keep_the_others_from_being_cleaned() {
+    let Some(ground) = ground() else { return };
+    let place = Place::new(&ground, "swept");
+    place.devnet(&["lab", "up"]).ok();
+    // a profile: nobody listens at its first node's address, its second is this engine
+    let home = ground.join("minikube/.minikube");
+    let copy = place.sandbox.home().join(".minikube");
+    Output::of(place.sandbox.command("cp").arg("-r").args([&home, &copy])).ok();
+    for file in [
+        "profiles/pair/config.json",
+        "machines/pair/config.json",
+        "machines/pair-m02/config.json",
+    ] {
+        let file = copy.join(file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replace("127.0.0.5", "127.0.0.9");
+        std::fs::write(file, text.replace("127.0.0.6", "127.0.0.7")).unwrap();
+    }
+    let clean = || {
+        let mut command = place.sandbox.devnet_command(&["-p", "pair", "clean"]);
+        Output::of(command.env("MINIKUBE_HOME", &copy))
+    };
+    let cleaned = clean();
+    assert_eq!(cleaned.code, 5, "{cleaned}");
+    for said in [
+        "warning: node `pair` is not clean: ",
+        "error: not every node is clean: pair\n",
+        "hint: is it running?",
+    ] {
+        assert!(cleaned.stderr.contains(said), "{said}: {cleaned}");
+    }
+    assert!(
+        cleaned
+            .stdout
+            .contains("pair-m02: removed network devnet-lab\n"),
+        "{cleaned}"
+    );
+    assert_eq!(place.containers(), [""; 0]);
+    // none at all is no part
+    place.engine.signal("KILL");
+    clean().fails(3);
+}
+
+#[test]
 fn a_labs_pause_has_no_power() {
     let Some(lab) = Lab::new() else { return };
     lab.run(&["up"]).ok();
