@@ -285,7 +285,7 @@ fn ground_engine(build: &Build, arguments: &[&str], config: &str) {
 }
 
 #[test]
-fn an_engine_whose_buildkit_is_turned_off_builds_with_its_classic_builder_unless_told_otherwise() {
+fn an_engine_whose_buildkit_is_turned_off_says_how_it_is_turned_on() {
     let Some(mut build) = Build::new(&[
         (
             "Dockerfile",
@@ -317,7 +317,11 @@ fn an_engine_whose_buildkit_is_turned_off_builds_with_its_classic_builder_unless
     let engine = OwnEngine::new(&build, "classic", &features.to_string());
     let url = format!("unix://{}", build.ground.join("classic.sock").display());
     let run = |arguments: &[&str]| Output::of(&mut build.command_at(&url, arguments));
-    let output = run(&[
+    let with = |word: &str, arguments: &[&str]| {
+        let mut command = build.command_at(&url, arguments);
+        Output::of(command.env("DOCKER_BUILDKIT", word))
+    };
+    let arguments = [
         "-t",
         "off:1",
         "--build-arg",
@@ -328,10 +332,23 @@ fn an_engine_whose_buildkit_is_turned_off_builds_with_its_classic_builder_unless
         "one",
         "--progress",
         "plain",
-    ]);
+    ];
+    let stderr = run(&arguments).fails(1);
+    for said in [
+        "error: BuildKit is off at unix://",
+        "hint: turn it on: `\"features\": {\"buildkit\": true}`",
+        "hint: `DOCKER_BUILDKIT=1` uses it",
+    ] {
+        assert!(stderr.contains(said), "{said}: {stderr}");
+    }
+    docker(&build.ground, "classic", &["image", "inspect", "off:1"]).fails(1);
+    // who asks for the classic builder gets it, as from docker
+    let output = with("0", &arguments);
     assert_eq!(output.code, 0, "{output}");
     assert!(
-        output.stderr.contains("note: BuildKit is off at unix://"),
+        output
+            .stderr
+            .contains("note: `DOCKER_BUILDKIT=0`: its classic builder"),
         "{output}"
     );
     let inspect = |name: &str| {
@@ -344,19 +361,27 @@ fn an_engine_whose_buildkit_is_turned_off_builds_with_its_classic_builder_unless
         .ok()
     };
     assert_eq!(inspect("off:1").trim(), "7 1 null");
-    let stderr = run(&["--secret", "id=a,src=context/keep"]).fails(1);
+    let stderr = with("0", &["--secret", "id=a,src=context/keep"]).fails(1);
     assert!(
         stderr.contains("`--secret` needs BuildKit, which is off at"),
         "{stderr}"
     );
-    let mut forced = build.command_at(
-        &url,
-        &["-t", "off:2", "--build-arg", "V=8", "--progress", "plain"],
-    );
-    let output = Output::of(forced.env("DOCKER_BUILDKIT", "1"));
+    let arguments = ["-t", "off:2", "--build-arg", "V=8", "--progress", "plain"];
+    let output = with("1", &arguments);
     assert_eq!(output.code, 0, "{output}");
     assert!(!output.stderr.contains("classic builder"), "{output}");
     assert!(inspect("off:2").starts_with("8 "), "{output}");
+    // what the hint says, done
+    let folder = build.ground.join("classic");
+    let on = features.to_string();
+    let on = on.replace("\"buildkit\":false", "\"buildkit\":true");
+    fs::write(folder.join("daemon.json"), on).unwrap();
+    let pid = fs::read_to_string(folder.join("pid")).unwrap();
+    let mut reload = build.sandbox.command("kill");
+    Output::of(reload.args(["-HUP", pid.trim()])).ok();
+    let arguments = ["-t", "on:1", "--build-arg", "V=9", "--progress", "plain"];
+    until("it is on", || run(&arguments).code == 0);
+    assert!(inspect("on:1").starts_with("9 "));
     drop(engine);
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Job {
     pub(super) engine: Engine,
     /// The nodes that get the image.
     pub(super) others: Vec<Other>,
-    /// BuildKit is there, and is not to be used: why.
+    /// The reason not to use BuildKit.
     pub(super) buildkit_is_off: Option<String>,
     pub(super) check: bool,
     pub(super) iidfile: Option<PathBuf>,
@@ -314,13 +314,23 @@ fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
     })
 }
 
-/// Why the engine's BuildKit is not to be used, where that is so: as for docker, the variable
-/// decides, and else whoever runs the engine.
+/// The reason not to use the engine's BuildKit, where `DOCKER_BUILDKIT` gives one.
+///
+/// # Errors
+/// BuildKit is off in the engine, and the variable does not decide; it says neither yes nor no.
 pub(super) fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Option<String>> {
     let word = context.settings.environment.text("DOCKER_BUILDKIT")?;
     let Some(word) = word else {
-        let off = engine.builder.buildkit_is_off();
-        return Ok(off.then(|| format!("BuildKit is off at {}", engine.node.address())));
+        if !engine.builder.buildkit_is_off() {
+            return Ok(None);
+        }
+        let off = format!("BuildKit is off at {}", engine.node.address());
+        return Err(Error::failed(off)
+            .hint(
+                "turn it on: `\"features\": {\"buildkit\": true}` in the engine's \
+                 /etc/docker/daemon.json, then `sudo systemctl reload docker` there",
+            )
+            .hint("`DOCKER_BUILDKIT=1` uses it for one build all the same"));
     };
     match yes_or_no(word) {
         Some(true) => Ok(None),
