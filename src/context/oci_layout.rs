@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::host::replace::{self, Readers};
-use crate::image::archive;
 use crate::image::digest::Digest;
+use crate::image::oci::{self, DescriptorRef, Index};
 use crate::regular_file;
 use crate::wording::{MANY, listed};
 
@@ -18,8 +18,6 @@ use crate::wording::{MANY, listed};
 const LARGEST_INDEX: u64 = 8 << 20;
 /// The tag that is meant where none is named.
 const LATEST: &str = "latest";
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-const IMAGE_NAME: &str = "io.containerd.image.name";
 
 /// Reads `DIR`, `DIR:TAG` or `DIR@DIGEST`: the folder, and the digest of the manifest or index
 /// that is meant.
@@ -65,23 +63,24 @@ pub(crate) fn blob(root: &Path, digest: &Digest) -> PathBuf {
 fn tagged(root: &Path, folder: &str, tag: Option<&str>) -> Result<Digest> {
     let no_layout = || Error::failed(format!("`{folder}` is no OCI layout"));
     let index = read_index(root).map_err(|error| no_layout().because(error))?;
-    let manifests = index["manifests"].as_array().map_or(&[][..], Vec::as_slice);
+    let manifests: Vec<DescriptorRef<'_>> = index.manifests().into_iter().flatten().collect();
     let wanted = tag.unwrap_or(LATEST);
-    let named = |key: &str| {
-        manifests
-            .iter()
-            .find(|manifest| manifest["annotations"][key] == wanted)
-    };
-    let found = named(IMAGE_NAME)
-        .or_else(|| named(REF_NAME))
-        .or(match manifests {
+    let found = manifests
+        .iter()
+        .find(|manifest| manifest.image_name() == Some(wanted))
+        .or_else(|| {
+            manifests
+                .iter()
+                .find(|manifest| manifest.ref_name() == Some(wanted))
+        })
+        .or(match manifests.as_slice() {
             [one] if tag.is_none() => Some(one),
             _ => None,
         });
     let Some(found) = found else {
         let names: Vec<&str> = manifests
             .iter()
-            .filter_map(|manifest| manifest["annotations"][REF_NAME].as_str())
+            .filter_map(|manifest| manifest.ref_name())
             .collect();
         let error = Error::failed(format!("the OCI layout `{folder}` has no `{wanted}`"));
         return Err(if names.is_empty() {
@@ -90,15 +89,12 @@ fn tagged(root: &Path, folder: &str, tag: Option<&str>) -> Result<Digest> {
             error.hint(format!("it has: {}", listed(&names, MANY)))
         });
     };
-    found["digest"]
-        .as_str()
-        .and_then(Digest::parse)
-        .ok_or_else(|| no_layout().because("its index names no digest"))
+    Digest::parse(found.digest()).ok_or_else(|| no_layout().because("its index names no digest"))
 }
 
-fn read_index(root: &Path) -> io::Result<Value> {
+fn read_index(root: &Path) -> io::Result<Index> {
     let bytes = regular_file::bytes(&root.join("index.json"), LARGEST_INDEX)?;
-    Ok(serde_json::from_slice(&bytes)?)
+    Ok(Index::read(&bytes)?)
 }
 
 /// What a tag of the layout stands for; none when the folder or the tag is not there yet.
@@ -113,38 +109,17 @@ pub(crate) fn digest_of(root: &Path, tag: Option<&str>) -> Option<Digest> {
 ///
 /// # Errors
 /// The folder's; an index that is none.
-pub(crate) fn put_tag(root: &Path, mut descriptor: Value, tag: Option<&str>) -> io::Result<()> {
+pub(crate) fn put_tag(root: &Path, descriptor: Value, tag: Option<&str>) -> io::Result<()> {
     let tag = tag.unwrap_or(LATEST);
     let mut index = match read_index(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Index::empty(),
         index => index?,
     };
-    let is_object = |value: &Value| value.is_object() || value.is_null();
-    if !descriptor.is_object() || !is_object(&descriptor["annotations"]) {
-        return Err(io::Error::other("what is to get the tag is no descriptor"));
-    }
-    if !index.is_object() {
-        return Err(io::Error::other("its index.json is no index"));
-    }
-    let others: Vec<Value> = index["manifests"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|manifest| {
-            let named = &manifest["annotations"];
-            named[REF_NAME] != tag || !named[IMAGE_NAME].is_null()
-        })
-        .cloned()
-        .collect();
-    descriptor["annotations"][REF_NAME] = tag.into();
-    index["manifests"] = others.into_iter().chain([descriptor]).collect();
+    index.put(descriptor, tag).map_err(io::Error::other)?;
     let put =
         |name: &str, bytes: &[u8]| replace::replace(&root.join(name), bytes, Readers::Everybody);
-    put("oci-layout", archive::OCI_LAYOUT)?;
-    put("index.json", index.to_string().as_bytes())
+    put("oci-layout", oci::LAYOUT)?;
+    put("index.json", &index.to_bytes())
 }
 
 /// A blob on its way into a layout: gone when this is dropped before [`Ingest::commit`].
@@ -218,6 +193,8 @@ impl Drop for Ingest {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -2,10 +2,6 @@
 //! `manifest.json`), which every kind of image store loads, and reading one that an engine
 //! streams, entry by entry. Bytes in, bytes out.
 
-use serde_json::json;
-
-use crate::image::digest::Digest;
-
 /// A name needs no more.
 const LONGEST_NAME: usize = 64 << 10;
 /// What may stand before one entry: names, and attributes in pax records.
@@ -51,43 +47,6 @@ pub(crate) fn small_file(path: &str, content: &[u8]) -> Vec<u8> {
 /// The two blocks that end an archive.
 pub(crate) fn end() -> Vec<u8> {
     vec![0; 2 * BLOCK]
-}
-
-/// `oci-layout`.
-pub(crate) const OCI_LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
-
-/// The one media type that matters in `index.json`.
-fn manifest_type(manifest: &[u8]) -> String {
-    serde_json::from_slice::<serde_json::Value>(manifest)
-        .ok()
-        .and_then(|value| value.get("mediaType")?.as_str().map(str::to_owned))
-        .unwrap_or_else(|| "application/vnd.oci.image.manifest.v1+json".into())
-}
-
-/// `index.json` that names one manifest `name` (repository and tag).
-pub(crate) fn index_json(manifest: &[u8], name: (&str, &str)) -> Vec<u8> {
-    json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": manifest_type(manifest),
-            "digest": Digest::of(manifest).as_str(),
-            "size": manifest.len(),
-            "annotations": {
-                "io.containerd.image.name": format!("{}:{}", name.0, name.1),
-                "org.opencontainers.image.ref.name": name.1,
-            },
-        }],
-    })
-    .to_string()
-    .into_bytes()
-}
-
-/// docker's `manifest.json`: where the configuration and the layers stand.
-pub(crate) fn manifest_json(config: &str, layers: &[String], name: (&str, &str)) -> Vec<u8> {
-    json!([{ "Config": config, "RepoTags": [format!("{}:{}", name.0, name.1)], "Layers": layers }])
-        .to_string()
-        .into_bytes()
 }
 
 /// An entry of an archive that is being read.

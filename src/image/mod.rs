@@ -11,6 +11,7 @@ pub(crate) mod docker_words;
 pub(crate) mod dockerfile;
 pub(crate) mod ignore;
 pub(crate) mod inventory;
+pub(crate) mod oci;
 pub(crate) mod oci_archive;
 pub(crate) mod packed;
 pub(crate) mod packing;

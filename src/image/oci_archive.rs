@@ -5,13 +5,12 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
-use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::image::archive;
 use crate::image::digest::{DiffId, Digest};
-use crate::image::reference;
 use crate::image::tar_guard::TarGuard;
+use crate::image::{oci, reference};
 
 /// A configuration is small; whoever sends a larger one is no engine.
 const LARGEST_CONFIG: u64 = 8 << 20;
@@ -47,14 +46,16 @@ pub(crate) fn places(saved: &mut dyn Read) -> io::Result<HashMap<String, usize>>
         }
         let mut text = Vec::new();
         entry.by_ref().take(LARGEST_CONFIG).read_to_end(&mut text)?;
-        let manifest: Value = serde_json::from_slice(&text)?;
-        let layers = manifest[0]["Layers"].as_array();
+        let manifest = oci::ArchiveManifest::read(&text)?;
+        let first = manifest.images().and_then(|mut images| images.next());
+        let layers = first.map_or(Some(Vec::new()), oci::ArchiveImageRef::every_layer);
         return layers
-            .into_iter()
-            .flatten()
-            .enumerate()
-            .map(|(index, path)| Some((path.as_str()?.to_owned(), index)))
-            .collect::<Option<_>>()
+            .map(|layers| {
+                let numbered = layers.into_iter().enumerate();
+                numbered
+                    .map(|(index, path)| (path.to_owned(), index))
+                    .collect()
+            })
             .ok_or_else(|| io::Error::other("the engine's archive names no layers"));
     }
     Err(io::Error::other(
@@ -155,61 +156,30 @@ fn finish(
         .iter()
         .map(|layer| {
             let size = sizes.get(layer)?;
-            Some(json!({
-                "mediaType": "application/vnd.oci.image.layer.v1.tar",
-                "digest": layer.0,
-                "size": size,
-            }))
+            Some(oci::Descriptor::layer("", &layer.0, *size))
         })
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| io::Error::other("the engine's archive lacks a layer"))?;
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": wanted.id,
-            "size": config.len(),
-        },
-        "layers": layers,
-    })
-    .to_string();
-    let digest = Digest::of(manifest.as_bytes());
-    let platform = platform(config)?;
-    let one = |name: Option<&String>| {
-        let mut descriptor = json!({
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": digest.as_str(),
-            "size": manifest.len(),
-            "platform": platform,
-        });
-        if let Some(name) = name {
+    let manifest = oci::manifest(&oci::Descriptor::config(&wanted.id, config.len()), &layers);
+    let digest = Digest::of(&manifest);
+    let target = oci::Descriptor::target(&manifest).for_platform(&oci::Config::read(config)?);
+    let manifests: Vec<oci::Descriptor> = if wanted.names.is_empty() {
+        vec![target]
+    } else {
+        let named = |name: &String| {
             let full = reference::canonical(name);
             let tag = full.rsplit(':').next().unwrap_or("latest").to_owned();
-            descriptor["annotations"] = json!({
-                "io.containerd.image.name": full,
-                "org.opencontainers.image.ref.name": tag,
-            });
-        }
-        descriptor
+            target.clone().named(full, &tag)
+        };
+        wanted.names.iter().map(named).collect()
     };
-    let manifests: Vec<Value> = if wanted.names.is_empty() {
-        vec![one(None)]
-    } else {
-        wanted.names.iter().map(|name| one(Some(name))).collect()
-    };
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": manifests,
-    })
-    .to_string();
+    let index = oci::index(&manifests);
     let blob = |hex: &str| format!("blobs/sha256/{hex}");
     let config_path = blob(wanted.id.strip_prefix("sha256:").unwrap_or(&wanted.id));
     let manifest_path = digest.blob_path();
     to.write_all(&archive::small_file(&config_path, config))?;
-    to.write_all(&archive::small_file(&manifest_path, manifest.as_bytes()))?;
-    to.write_all(&archive::small_file("index.json", index.as_bytes()))?;
+    to.write_all(&archive::small_file(&manifest_path, &manifest))?;
+    to.write_all(&archive::small_file("index.json", &index))?;
     if wanted.kind == Kind::Docker {
         let paths: Vec<String> = wanted
             .layers
@@ -217,12 +187,11 @@ fn finish(
             .map(|layer| blob(layer.hex()))
             .collect();
         let tags: Vec<String> = wanted.names.iter().map(|name| tagged(name)).collect();
-        let tags = (!tags.is_empty()).then_some(tags);
-        let text = json!([{ "Config": config_path, "RepoTags": tags, "Layers": paths }]);
-        let text = text.to_string();
-        to.write_all(&archive::small_file("manifest.json", text.as_bytes()))?;
+        let tags = (!tags.is_empty()).then_some(tags.as_slice());
+        let text = oci::archive_manifest(&config_path, tags, &paths);
+        to.write_all(&archive::small_file("manifest.json", &text))?;
     }
-    to.write_all(&archive::small_file("oci-layout", archive::OCI_LAYOUT))?;
+    to.write_all(&archive::small_file("oci-layout", oci::LAYOUT))?;
     to.write_all(&archive::end())
 }
 
@@ -234,19 +203,10 @@ fn tagged(name: &str) -> String {
     )
 }
 
-fn platform(config: &[u8]) -> io::Result<Value> {
-    let config: Value = serde_json::from_slice(config)?;
-    let mut platform = json!({});
-    for key in ["architecture", "os", "os.version", "variant"] {
-        if let Some(value) = config.get(key).filter(|value| value.is_string()) {
-            platform[key] = value.clone();
-        }
-    }
-    Ok(platform)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     const CONFIG: &[u8] = br#"{"architecture":"amd64","os":"linux","rootfs":{}}"#;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::error::{Error, Kind, Result};
 use crate::image::archive;
 use crate::image::digest::{DiffId, Digest};
+use crate::image::oci;
 use crate::image::packing::Packing;
 use crate::image::platform::Platform;
 
@@ -131,24 +130,11 @@ impl Packed {
                     // registries know no layers that are packed so
                     Packing::Bzip2 | Packing::Xz | Packing::Foreign(_) => return None,
                 };
-                Some(json!({
-                    "mediaType": format!("application/vnd.oci.image.layer.v1.tar{packed}"),
-                    "digest": blob.as_str(),
-                    "size": layer.size,
-                }))
+                Some(oci::Descriptor::layer(packed, blob.as_str(), layer.size))
             })
             .collect::<Option<Vec<_>>>()?;
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {
-                "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": self.config.digest.as_str(),
-                "size": self.config.bytes.len(),
-            },
-            "layers": layers,
-        });
-        self.manifest = Some(Small::of(manifest.to_string().into_bytes()));
+        let config = oci::Descriptor::config(self.config.digest.as_str(), self.config.bytes.len());
+        self.manifest = Some(Small::of(oci::manifest(&config, &layers)));
         Some(())
     }
 
@@ -159,7 +145,7 @@ impl Packed {
         let small = |small: &Small| archive::small_file(&small.digest.blob_path(), &small.bytes);
         bytes.extend(small(&self.config));
         if let Some(manifest) = &self.manifest {
-            bytes.extend(archive::small_file("oci-layout", archive::OCI_LAYOUT));
+            bytes.extend(archive::small_file("oci-layout", oci::LAYOUT));
             bytes.extend(small(manifest));
             let target = self.index.as_ref().unwrap_or(manifest);
             if let Some(index) = &self.index {
@@ -167,13 +153,17 @@ impl Packed {
             }
             bytes.extend(archive::small_file(
                 "index.json",
-                &archive::index_json(&target.bytes, name),
+                &oci::index_of_one(&target.bytes, name),
             ));
         }
         let layers: Vec<String> = self.layers.iter().map(PackedLayer::sent_as).collect();
         bytes.extend(archive::small_file(
             "manifest.json",
-            &archive::manifest_json(&self.config.digest.blob_path(), &layers, name),
+            &oci::archive_manifest(
+                &self.config.digest.blob_path(),
+                Some(&[format!("{}:{}", name.0, name.1)]),
+                &layers,
+            ),
         ));
         bytes.extend(archive::end());
         bytes

@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
-
 use crate::image::archive::{self, BLOCK, Block, Entry, Headers};
+use crate::image::oci;
 
 /// A part of an archive, and who needs it.
 #[derive(Debug, PartialEq, Eq)]
@@ -157,42 +156,20 @@ impl Repack {
     /// The file that names the image, with our name in it.
     fn made(&mut self, entry: &Entry, content: &[u8]) -> Result<Vec<u8>, String> {
         let wrong = |error: serde_json::Error| format!("`{}`: {error}", entry.path);
-        let mut value: Value = serde_json::from_slice(content).map_err(wrong)?;
         let (repository, tag) = &self.name;
-        let name = format!("{repository}:{tag}");
-        if entry.path == "manifest.json" {
-            let layers = value.pointer("/0/Layers").and_then(Value::as_array);
-            self.layers = layers
-                .into_iter()
-                .flatten()
-                .filter_map(|layer| Some(layer.as_str()?.to_owned()))
-                .collect();
-            for image in value
-                .as_array_mut()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_object_mut)
-            {
-                image.insert("RepoTags".into(), json!([name]));
-            }
+        let bytes = if entry.path == "manifest.json" {
+            let mut manifest = oci::ArchiveManifest::read(content).map_err(wrong)?;
+            let first = manifest.images().and_then(|mut images| images.next());
+            let layers = first.map(oci::ArchiveImageRef::layers).unwrap_or_default();
+            self.layers = layers.into_iter().map(str::to_owned).collect();
+            manifest.rename(&format!("{repository}:{tag}"));
+            manifest.to_bytes()
         } else {
-            let manifests = value.get_mut("manifests").and_then(Value::as_array_mut);
-            for manifest in manifests
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_object_mut)
-            {
-                let annotations = json!({
-                    "io.containerd.image.name": name,
-                    "org.opencontainers.image.ref.name": tag,
-                });
-                manifest.insert("annotations".into(), annotations);
-            }
-        }
-        Ok(archive::small_file(
-            &entry.path,
-            &serde_json::to_vec(&value).map_err(wrong)?,
-        ))
+            let mut index = oci::Index::read(content).map_err(wrong)?;
+            index.rename((repository, tag));
+            index.to_bytes()
+        };
+        Ok(archive::small_file(&entry.path, &bytes))
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::image::archive;
 use crate::image::digest::Digest;
+use crate::image::oci;
 use crate::image::stored::StoredImage;
 use crate::load::registry::Registry;
 
@@ -21,27 +22,24 @@ impl Pushed {
     /// What the registry holds, if it is this image.
     pub(super) fn of(registry: &Registry, image: &StoredImage) -> Option<Self> {
         registry.manifests().into_iter().find_map(|manifest| {
-            let value: serde_json::Value = serde_json::from_slice(&manifest).ok()?;
-            let digest = |value: &serde_json::Value| Digest::parse(value.get("digest")?.as_str()?);
-            let config = digest(value.get("config")?)?;
+            let listed = oci::Manifest::read(&manifest).ok()?;
+            let config = Digest::parse(listed.config().digest())?;
             let content = registry.blob(&config)?.content?;
-            let layers: Vec<_> = value
-                .get("layers")?
-                .as_array()?
-                .iter()
+            let layers: Vec<_> = listed
+                .layers()?
                 .map(|layer| {
-                    let digest = digest(layer)?;
+                    let digest = Digest::parse(layer.digest())?;
                     let blob = registry.blob(&digest)?;
                     Some((digest, blob.size, blob.content))
                 })
                 .collect::<Option<_>>()?;
-            let diff_ids: serde_json::Value = serde_json::from_slice(&content).ok()?;
-            let diff_ids = diff_ids.pointer("/rootfs/diff_ids")?.as_array()?;
+            let pushed = oci::Config::read(&content).ok()?;
+            let diff_ids = pushed.diff_ids();
             let same = diff_ids.len() == layers.len()
                 && diff_ids
                     .iter()
                     .zip(&image.layers)
-                    .all(|(a, b)| a.as_str() == Some(b.0.as_str()))
+                    .all(|(pushed, stored)| *pushed == stored.0)
                 && layers.len() == image.layers.len();
             same.then_some(Self {
                 manifest,
@@ -55,10 +53,10 @@ impl Pushed {
     pub(super) fn archive(&self, places: &[usize], name: (&str, &str)) -> Vec<Bytes> {
         let (config, content) = &self.config;
         let mut pieces = vec![
-            Bytes::from(archive::small_file("oci-layout", archive::OCI_LAYOUT)),
+            Bytes::from(archive::small_file("oci-layout", oci::LAYOUT)),
             Bytes::from(archive::small_file(
                 "index.json",
-                &archive::index_json(&self.manifest, name),
+                &oci::index_of_one(&self.manifest, name),
             )),
             Bytes::from(archive::small_file(
                 &Digest::of(&self.manifest).blob_path(),
@@ -88,7 +86,11 @@ impl Pushed {
             .collect();
         pieces.push(Bytes::from(archive::small_file(
             "manifest.json",
-            &archive::manifest_json(&config.blob_path(), &layers, name),
+            &oci::archive_manifest(
+                &config.blob_path(),
+                Some(&[format!("{}:{}", name.0, name.1)]),
+                &layers,
+            ),
         )));
         pieces.push(Bytes::from(archive::end()));
         pieces

@@ -8,12 +8,12 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use serde::Serialize;
 
 use crate::engine::layer_store::{LayerStore, Reading, reader_name};
 use crate::error::{Error, Result};
 use crate::image::archive::{self, BLOCK, Block, Headers};
 use crate::image::digest::{Digest, chain_ids};
+use crate::image::oci;
 use crate::image::reassemble::{HELD, Piece, Reassembly};
 use crate::image::tar_split::Shape;
 use crate::load::transfer::{KnownBlobs, Needs, Sent, Share, TAG, Transfer, nobody_reads};
@@ -29,24 +29,6 @@ struct Plan {
     records: HashMap<usize, Bytes>,
     /// Of each layer's archive.
     sizes: Vec<u64>,
-}
-
-/// Its fields stand in the order in which Go writes them: the digest depends on it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest<'a> {
-    schema_version: u8,
-    media_type: &'a str,
-    config: Descriptor<'a>,
-    layers: Vec<Descriptor<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor<'a> {
-    media_type: &'a str,
-    digest: &'a str,
-    size: u64,
 }
 
 impl Transfer<'_> {
@@ -213,36 +195,24 @@ impl Transfer<'_> {
     /// The manifest that a newer engine's `docker save` makes of the image, byte for byte: layers
     /// are as they are, not packed, so that a layer's digest is its diff ID.
     fn manifest(&self, plan: &Plan) -> Vec<u8> {
-        let layers = self
+        let layers: Vec<oci::Descriptor> = self
             .image
             .layers
             .iter()
             .zip(&plan.sizes)
-            .map(|(layer, size)| Descriptor {
-                media_type: "application/vnd.oci.image.layer.v1.tar",
-                digest: &layer.0,
-                size: *size,
-            });
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: "application/vnd.oci.image.manifest.v1+json",
-            config: Descriptor {
-                media_type: "application/vnd.oci.image.config.v1+json",
-                digest: &self.image.id,
-                size: plan.config.len() as u64,
-            },
-            layers: layers.collect(),
-        };
-        serde_json::to_vec(&manifest).unwrap_or_default()
+            .map(|(layer, size)| oci::Descriptor::layer("", &layer.0, *size))
+            .collect();
+        let config = oci::Descriptor::config(&self.image.id, plan.config.len());
+        oci::manifest(&config, &layers)
     }
 
     async fn begin(&self, plan: &Plan, manifest: &[u8], shares: &mut [Share]) {
         let repository = self.repository();
         let name = (repository.as_str(), TAG);
-        let mut bytes = archive::small_file("oci-layout", archive::OCI_LAYOUT);
+        let mut bytes = archive::small_file("oci-layout", oci::LAYOUT);
         bytes.extend(archive::small_file(
             "index.json",
-            &archive::index_json(manifest, name),
+            &oci::index_of_one(manifest, name),
         ));
         bytes.extend(archive::small_file(
             &Digest::of(manifest).blob_path(),
@@ -265,10 +235,10 @@ impl Transfer<'_> {
             .collect();
         let mut bytes = archive::small_file(
             "manifest.json",
-            &archive::manifest_json(
+            &oci::archive_manifest(
                 &Digest::of(&plan.config).blob_path(),
+                Some(&[format!("{repository}:{TAG}")]),
                 &layers,
-                (&repository, TAG),
             ),
         );
         bytes.extend(archive::end());

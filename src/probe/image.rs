@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::image::digest::DiffId;
+use crate::image::oci;
 use crate::lab::{label, owned};
 
 /// The program's path in its own image.
 pub(crate) const PROGRAM: &str = "/devnet-probe";
+/// An image needs a time; a fixed one keeps its ID the same.
+const CREATED: &str = "2026-01-01T00:00:00Z";
 
 /// An image made from the probe: equal bytes give an equal image.
 #[derive(Clone, Debug)]
@@ -48,36 +50,23 @@ impl ProbeImage {
         let layer = program_archive(program)?;
         let diff_id = format!("sha256:{}", hex(&layer));
         let config = |labels: &BTreeMap<&str, &str>| {
-            json!({
-                "architecture": architecture,
-                "os": "linux",
-                // an image needs a time; a fixed one keeps its ID the same
-                "created": "2026-01-01T00:00:00Z",
-                "config": {
-                    "Entrypoint": [PROGRAM],
-                    "Labels": labels,
-                },
-                "rootfs": { "type": "layers", "diff_ids": [diff_id] },
-                "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "devnet" }],
-            })
-            .to_string()
+            oci::program_config(architecture, CREATED, PROGRAM, labels, &diff_id)
         };
-        let tag = hex(config(&labels).as_bytes());
+        let tag = hex(&config(&labels));
         let reference = format!("{repository}:{tag:.12}");
         // who builds on it has this label too, under another name
         labels.insert(label::NAME, &reference);
         let config = config(&labels);
-        let id = hex(config.as_bytes());
-        let manifest = json!([{
-            "Config": format!("{id}.json"),
-            "RepoTags": [reference],
-            "Layers": ["layer.tar"],
-        }])
-        .to_string();
+        let id = hex(&config);
+        let manifest = oci::archive_manifest(
+            &format!("{id}.json"),
+            Some(std::slice::from_ref(&reference)),
+            &["layer.tar".into()],
+        );
         let archive = archive(&[
             ("layer.tar", &layer, 0o644),
-            (&format!("{id}.json"), config.as_bytes(), 0o644),
-            ("manifest.json", manifest.as_bytes(), 0o644),
+            (&format!("{id}.json"), &config, 0o644),
+            ("manifest.json", &manifest, 0o644),
         ])?;
         Ok(Self {
             reference,

@@ -1,15 +1,14 @@
 //! Which images stand in an archive or layout: their names, platforms, configurations and layers.
 //! Everything that is small is read here and checked against the digest that names it.
 
-mod oci;
+mod layout;
 
 use std::cell::Cell;
-
-use serde_json::Value;
 
 use crate::context::files::Files;
 use crate::error::{Error, Result};
 use crate::image::digest::{DiffId, Digest};
+use crate::image::oci::{ArchiveImageRef, ArchiveManifest, Config};
 use crate::image::packed::{Offer, Packed, PackedLayer, Small};
 use crate::image::packing::Packing;
 use crate::image::platform::Platform;
@@ -34,7 +33,7 @@ const VALUES: u64 = 5 << 20;
 pub(crate) fn read(files: &Files) -> Result<Vec<Offer>> {
     let [index, manifest] = LISTS;
     let offers = if let Some(index) = files.small(index)? {
-        oci::offers(files, &index)?
+        layout::offers(files, &index)?
     } else if let Some(manifest) = files.small(manifest)? {
         docker(files, &manifest)?
     } else {
@@ -53,18 +52,17 @@ pub(crate) fn read(files: &Files) -> Result<Vec<Offer>> {
     Ok(offers)
 }
 
-fn parse(files: &Files, what: &str, bytes: &[u8]) -> Result<Value> {
+/// A document's content, as `read` reads it; `what` names it.
+fn parsed<T>(
+    files: &Files,
+    what: &str,
+    bytes: &[u8],
+    read: fn(&[u8]) -> serde_json::Result<T>,
+) -> Result<T> {
     if weight::of_values(bytes) > VALUES {
         return Err(files.broken(format!("{what} has more values than devnet reads")));
     }
-    serde_json::from_slice(bytes).map_err(|error| files.broken(format!("{what}: {error}")))
-}
-
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    read(bytes).map_err(|error| files.broken(format!("{what}: {error}")))
 }
 
 /// What was taken so far: files that many images share are held once for each of them.
@@ -101,21 +99,17 @@ fn familiar(name: &str) -> String {
 
 /// An archive of docker's old kind.
 fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<Offer>> {
-    let listed = parse(files, "`manifest.json`", manifest)?;
-    let listed = listed
-        .as_array()
+    let manifest = parsed(files, "`manifest.json`", manifest, ArchiveManifest::read)?;
+    let listed = manifest
+        .images()
         .ok_or_else(|| files.broken("`manifest.json` is no list".into()))?;
     if listed.len() > MOST_MANIFESTS {
         return Err(files.broken(format!("`manifest.json` lists {} images", listed.len())));
     }
     let room = Room::default();
     listed
-        .iter()
         .map(|image| {
-            let names = strings(image, "RepoTags")
-                .into_iter()
-                .map(familiar)
-                .collect();
+            let names = image.repo_tags().into_iter().map(familiar).collect();
             Ok(Offer {
                 names,
                 choices: vec![docker_image(files, image, &room)?],
@@ -124,17 +118,8 @@ fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<Offer>> {
         .collect()
 }
 
-fn strings<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
-    let listed = value.get(key).and_then(Value::as_array);
-    listed
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
-}
-
-fn docker_image(files: &Files, image: &Value, room: &Room) -> Result<Packed> {
-    let path = text(image, "/Config");
+fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Result<Packed> {
+    let path = image.config();
     let config = files.small(path)?.ok_or_else(|| {
         files.broken(format!(
             "the configuration `{}` is missing",
@@ -155,7 +140,7 @@ fn docker_image(files: &Files, image: &Value, room: &Room) -> Result<Packed> {
         )));
     }
     let (platform, diff_ids) = configuration(files, &config)?;
-    let paths = strings(image, "Layers");
+    let paths = image.layers();
     same_count(files, paths.len(), diff_ids.len())?;
     let mut layers: Vec<PackedLayer> = Vec::new();
     for (path, diff_id) in paths.into_iter().zip(diff_ids) {
@@ -180,10 +165,7 @@ fn docker_image(files: &Files, image: &Value, room: &Room) -> Result<Packed> {
         };
         layers.push(PackedLayer {
             blob: Digest::parse(&diff_id.0).filter(|_| packing == Packing::Plain),
-            url: image
-                .get("LayerSources")
-                .and_then(|sources| sources.get(&diff_id.0)?.pointer("/urls/0")?.as_str())
-                .map(str::to_owned),
+            url: image.url_of(&diff_id.0).map(str::to_owned),
             diff_id,
             packing,
             sent: None,
@@ -201,9 +183,9 @@ fn docker_image(files: &Files, image: &Value, room: &Room) -> Result<Packed> {
 }
 
 fn configuration(files: &Files, config: &Small) -> Result<(Platform, Vec<DiffId>)> {
-    let value = parse(files, "the configuration", &config.bytes)?;
-    let listed = strings(value.get("rootfs").unwrap_or(&Value::Null), "diff_ids");
-    let diff_ids: Vec<DiffId> = listed
+    let config = parsed(files, "the configuration", &config.bytes, Config::read)?;
+    let diff_ids: Vec<DiffId> = config
+        .diff_ids()
         .iter()
         .map(|diff_id| {
             let digest = Digest::parse(diff_id).ok_or_else(|| {
@@ -212,12 +194,7 @@ fn configuration(files: &Files, config: &Small) -> Result<(Platform, Vec<DiffId>
             Ok(DiffId(digest.as_str().to_owned()))
         })
         .collect::<Result<_>>()?;
-    let platform = Platform {
-        os: text(&value, "/os").to_owned(),
-        architecture: text(&value, "/architecture").to_owned(),
-        variant: text(&value, "/variant").to_owned(),
-    };
-    Ok((platform, diff_ids))
+    Ok((config.platform(), diff_ids))
 }
 
 fn same_count(files: &Files, layers: usize, diff_ids: usize) -> Result<()> {

@@ -3,12 +3,11 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
-
-use super::{MOST_MANIFESTS, Room, configuration, familiar, parse, same_count, text};
+use super::{MOST_MANIFESTS, Room, configuration, familiar, parsed, same_count};
 use crate::context::files::Files;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
+use crate::image::oci::{DescriptorRef, Index, Manifest, Target};
 use crate::image::packed::{Offer, Packed, PackedLayer, Small};
 use crate::image::packing::Packing;
 
@@ -31,35 +30,29 @@ struct Oci<'f> {
 
 impl Oci<'_> {
     fn offers(&self, index: &[u8]) -> Result<Vec<Offer>> {
-        let index = parse(self.files, "`index.json`", index)?;
+        let index = parsed(self.files, "`index.json`", index, Index::read)?;
         // descriptors of one digest are names of one image; those of one name its platforms
-        let mut groups: Vec<(Vec<String>, Vec<&Value>)> = Vec::new();
+        let mut groups: Vec<(Vec<String>, Vec<DescriptorRef<'_>>)> = Vec::new();
         for descriptor in self.manifests(&index)? {
-            if is_attestation(descriptor) {
+            if descriptor.is_attestation() {
                 continue;
             }
-            let name = name_of(descriptor);
-            let digest = text(descriptor, "/digest");
+            let name = descriptor.name().map(familiar);
+            let digest = descriptor.digest();
             let same = groups.iter_mut().find(|(names, descriptors)| {
-                let of_platform = descriptor.get("platform").is_some();
-                descriptors
-                    .iter()
-                    .any(|other| text(other, "/digest") == digest)
+                let of_platform = descriptor.platform().is_some();
+                descriptors.iter().any(|other| other.digest() == digest)
                     || of_platform
                         && names.first() == name.as_ref()
                         && descriptors.iter().all(|other| {
-                            other.get("platform").is_some()
-                                && other.get("platform") != descriptor.get("platform")
+                            other.platform().is_some() && other.platform() != descriptor.platform()
                         })
             });
             match same {
                 None => groups.push((name.into_iter().collect(), vec![descriptor])),
                 Some((names, descriptors)) => {
                     names.extend(name.filter(|name| !names.contains(name)));
-                    if !descriptors
-                        .iter()
-                        .any(|other| text(other, "/digest") == digest)
-                    {
+                    if !descriptors.iter().any(|other| other.digest() == digest) {
                         descriptors.push(descriptor);
                     }
                 }
@@ -83,10 +76,9 @@ impl Oci<'_> {
             .collect()
     }
 
-    fn manifests<'v>(&self, index: &'v Value) -> Result<&'v [Value]> {
+    fn manifests<'v>(&self, index: &'v Index) -> Result<impl Iterator<Item = DescriptorRef<'v>>> {
         let listed = index
-            .get("manifests")
-            .and_then(Value::as_array)
+            .manifests()
             .ok_or_else(|| self.files.broken("an index lists no manifests".into()))?;
         if listed.len() > MOST_MANIFESTS {
             return Err(self
@@ -97,7 +89,7 @@ impl Oci<'_> {
     }
 
     /// A blob that must be what its digest says; `None` when it is not there.
-    fn blob(&self, descriptor: &Value) -> Result<Option<Small>> {
+    fn blob(&self, descriptor: DescriptorRef<'_>) -> Result<Option<Small>> {
         let digest = self.digest(descriptor)?;
         let Some(bytes) = self.files.small(&digest.blob_path())? else {
             return Ok(None);
@@ -114,8 +106,8 @@ impl Oci<'_> {
         Ok(Some(found))
     }
 
-    fn digest(&self, descriptor: &Value) -> Result<Digest> {
-        let digest = text(descriptor, "/digest");
+    fn digest(&self, descriptor: DescriptorRef<'_>) -> Result<Digest> {
+        let digest = descriptor.digest();
         Digest::parse(digest).ok_or_else(|| {
             self.files
                 .broken(format!("`{}` is no digest", digest.escape_debug()))
@@ -124,7 +116,7 @@ impl Oci<'_> {
 
     fn choices(
         &self,
-        descriptor: &Value,
+        descriptor: DescriptorRef<'_>,
         index: Option<&Small>,
         depth: usize,
         (choices, seen): (&mut Vec<Packed>, &mut HashSet<Digest>),
@@ -137,22 +129,25 @@ impl Oci<'_> {
             return Ok(());
         };
         self.room.manifest(self.files)?;
-        let value = parse(self.files, blob.digest.as_str(), &blob.bytes)?;
-        if value.get("manifests").is_none() {
-            let packed = self.packed(blob, &value, index)?;
-            if choices.len() >= MOST_MANIFESTS {
-                return Err(self
-                    .files
-                    .broken(format!("an image has more than {MOST_MANIFESTS} platforms")));
+        let target = parsed(self.files, blob.digest.as_str(), &blob.bytes, Target::read)?;
+        let listed = match target {
+            Target::Index(index) => index,
+            Target::Manifest(manifest) => {
+                let packed = self.packed(blob, &manifest, index)?;
+                if choices.len() >= MOST_MANIFESTS {
+                    return Err(self
+                        .files
+                        .broken(format!("an image has more than {MOST_MANIFESTS} platforms")));
+                }
+                choices.push(packed);
+                return Ok(());
             }
-            choices.push(packed);
-            return Ok(());
-        }
+        };
         if depth >= DEEPEST {
             return Err(self.files.broken("indexes within indexes".into()));
         }
-        for child in self.manifests(&value)? {
-            if !is_attestation(child) {
+        for child in self.manifests(&listed)? {
+            if !child.is_attestation() {
                 // of indexes within indexes the outermost is the image
                 self.choices(
                     child,
@@ -165,37 +160,28 @@ impl Oci<'_> {
         Ok(())
     }
 
-    fn packed(&self, manifest: Small, value: &Value, index: Option<&Small>) -> Result<Packed> {
-        let kind = text(value, "/config/mediaType");
-        if !matches!(
-            kind,
-            "application/vnd.oci.image.config.v1+json"
-                | "application/vnd.docker.container.image.v1+json"
-        ) {
+    fn packed(&self, manifest: Small, listed: &Manifest, index: Option<&Small>) -> Result<Packed> {
+        if let Some(kind) = listed.foreign_type() {
             return Err(
                 Error::failed(format!("`{}` holds no container image", self.files.name)).because(
                     format!("its configuration is of type `{}`", kind.escape_debug()),
                 ),
             );
         }
-        let descriptor = value.get("config").unwrap_or(&Value::Null);
+        let descriptor = listed.config();
         let config = self.blob(descriptor)?.ok_or_else(|| {
             self.files.broken(format!(
                 "the configuration {} is missing",
-                text(descriptor, "/digest")
+                descriptor.digest()
             ))
         })?;
         let (platform, diff_ids) = configuration(self.files, &config)?;
-        let listed = value
-            .get("layers")
-            .and_then(Value::as_array)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let listed: Vec<DescriptorRef<'_>> = listed.layers().into_iter().flatten().collect();
         same_count(self.files, listed.len(), diff_ids.len())?;
         let mut layers = Vec::new();
-        for (descriptor, diff_id) in listed.iter().zip(diff_ids) {
+        for (descriptor, diff_id) in listed.into_iter().zip(diff_ids) {
             let blob = self.digest(descriptor)?;
-            let size = descriptor.get("size").and_then(Value::as_u64).unwrap_or(0);
+            let size = descriptor.size();
             let found = self.files.find(&blob.blob_path())?;
             if let Some((path, _)) = &found {
                 self.room.take(self.files, path.len())?;
@@ -212,10 +198,7 @@ impl Oci<'_> {
                 diff_id,
                 size,
                 path: found.map(|(path, _)| path),
-                url: descriptor
-                    .pointer("/urls/0")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
+                url: descriptor.url().map(str::to_owned),
                 blob: Some(blob),
                 packing: Packing::Plain,
                 sent: None,
@@ -231,32 +214,9 @@ impl Oci<'_> {
     }
 }
 
-/// Provenance and the like stand in an index beside the images that they speak of.
-fn is_attestation(descriptor: &Value) -> bool {
-    descriptor
-        .pointer("/annotations/vnd.docker.reference.type")
-        .is_some()
-        || text(descriptor, "/platform/os") == "unknown"
-}
-
-fn name_of(descriptor: &Value) -> Option<String> {
-    let annotation = |key: &str| {
-        descriptor
-            .get("annotations")?
-            .get(key)?
-            .as_str()
-            .filter(|name| !name.is_empty())
-    };
-    let name = annotation("io.containerd.image.name").or_else(|| {
-        // alone, this may be no more than a tag
-        annotation("org.opencontainers.image.ref.name").filter(|name| name.contains(['/', ':']))
-    })?;
-    Some(familiar(name))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::image::catalog::read;
@@ -301,15 +261,5 @@ mod tests {
         assert_eq!(familiar("docker.io/library/app:dev"), "app:dev");
         assert_eq!(familiar("docker.io/me/app:dev"), "me/app:dev");
         assert_eq!(familiar("ghcr.io/me/app:dev"), "ghcr.io/me/app:dev");
-        let named = |key: &str, name: &str| name_of(&json!({"annotations": {key: name}}));
-        assert_eq!(named("org.opencontainers.image.ref.name", "latest"), None);
-        assert_eq!(
-            named("org.opencontainers.image.ref.name", "app:v1").as_deref(),
-            Some("app:v1")
-        );
-        assert_eq!(
-            named("io.containerd.image.name", "docker.io/library/app:v1").as_deref(),
-            Some("app:v1")
-        );
     }
 }

@@ -1,0 +1,568 @@
+//! OCI documents (image specification: `manifest.md`, `image-index.md`, `config.md`,
+//! `image-layout.md`) and docker's `manifest.json` beside them: the one place that reads and writes
+//! their JSON.
+//!
+//! The fields of what is written stand in the order in which Go writes them: digests depend on it.
+//! What others wrote is kept as it is, fields of whatever name included; a field of a wrong type
+//! counts as absent. What is addressed by its digest is passed on as bytes and never written again.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::image::digest::Digest;
+use crate::image::platform::Platform;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// A layer that is not packed; packed ones have an ending more.
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// The annotation with an image's whole name.
+const IMAGE_NAME: &str = "io.containerd.image.name";
+/// The annotation with a tag, or with a whole name.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation of provenance and the like, which stand in an index beside what they speak of.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+
+/// The content of `oci-layout`.
+pub(crate) const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+
+type Parsed<T> = serde_json::Result<T>;
+
+/// A descriptor that is written.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Descriptor {
+    media_type: String,
+    digest: String,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Names>,
+}
+
+/// The annotations that name an image.
+#[derive(Clone, Debug, Serialize)]
+struct Names {
+    #[serde(rename = "io.containerd.image.name")]
+    image: String,
+    #[serde(rename = "org.opencontainers.image.ref.name")]
+    tag: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenManifest<'d> {
+    schema_version: u8,
+    media_type: &'static str,
+    config: &'d Descriptor,
+    layers: &'d [Descriptor],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenIndex<'d> {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: &'d [Descriptor],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WrittenArchiveImage<'d> {
+    config: &'d str,
+    repo_tags: Option<&'d [String]>,
+    layers: &'d [String],
+}
+
+impl Descriptor {
+    fn new(media_type: String, digest: &str, size: u64) -> Self {
+        Self {
+            media_type,
+            digest: digest.to_owned(),
+            size,
+            platform: None,
+            annotations: None,
+        }
+    }
+
+    /// The descriptor of a configuration.
+    pub(crate) fn config(digest: &str, size: usize) -> Self {
+        Self::new(CONFIG.into(), digest, size as u64)
+    }
+
+    /// The descriptor of a layer; `packed` is the ending of its media type, as `+gzip`.
+    pub(crate) fn layer(packed: &str, digest: &str, size: u64) -> Self {
+        Self::new(format!("{LAYER}{packed}"), digest, size)
+    }
+
+    /// The descriptor of a manifest or an index, of the type that it names.
+    pub(crate) fn target(bytes: &[u8]) -> Self {
+        let media_type = serde_json::from_slice::<Value>(bytes)
+            .ok()
+            .and_then(|value| value.get("mediaType")?.as_str().map(str::to_owned))
+            .unwrap_or_else(|| MANIFEST.into());
+        Self::new(media_type, Digest::of(bytes).as_str(), bytes.len() as u64)
+    }
+
+    /// The same for the platform that a configuration tells.
+    pub(crate) fn for_platform(mut self, config: &Config) -> Self {
+        self.platform = Some(config.platform_fields());
+        self
+    }
+
+    /// The same under a name; `image` is the whole of it.
+    pub(crate) fn named(mut self, image: String, tag: &str) -> Self {
+        self.annotations = Some(Names {
+            image,
+            tag: tag.to_owned(),
+        });
+        self
+    }
+}
+
+/// A manifest's bytes.
+pub(crate) fn manifest(config: &Descriptor, layers: &[Descriptor]) -> Vec<u8> {
+    written(&WrittenManifest {
+        schema_version: 2,
+        media_type: MANIFEST,
+        config,
+        layers,
+    })
+}
+
+/// An index's bytes.
+pub(crate) fn index(manifests: &[Descriptor]) -> Vec<u8> {
+    written(&WrittenIndex {
+        schema_version: 2,
+        media_type: INDEX,
+        manifests,
+    })
+}
+
+/// The `index.json` that gives one manifest or index the name `name` (repository and tag).
+pub(crate) fn index_of_one(target: &[u8], name: (&str, &str)) -> Vec<u8> {
+    let image = format!("{}:{}", name.0, name.1);
+    index(&[Descriptor::target(target).named(image, name.1)])
+}
+
+/// Docker's `manifest.json` of one image: where its configuration and its layers stand in the archive.
+pub(crate) fn archive_manifest(
+    config: &str,
+    repo_tags: Option<&[String]>,
+    layers: &[String],
+) -> Vec<u8> {
+    written(&[WrittenArchiveImage {
+        config,
+        repo_tags,
+        layers,
+    }])
+}
+
+/// The configuration of an image that has one layer and runs one program.
+pub(crate) fn program_config(
+    architecture: &str,
+    created: &str,
+    entrypoint: &str,
+    labels: &std::collections::BTreeMap<&str, &str>,
+    diff_id: &str,
+) -> Vec<u8> {
+    written(&json!({
+        "architecture": architecture,
+        "os": "linux",
+        "created": created,
+        "config": {
+            "Entrypoint": [entrypoint],
+            "Labels": labels,
+        },
+        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
+        "history": [{ "created": created, "created_by": "devnet" }],
+    }))
+}
+
+/// The bytes of a document; strings and numbers can always be written.
+fn written(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).unwrap_or_default()
+}
+
+/// A descriptor as somebody wrote it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DescriptorRef<'v>(&'v Value);
+
+impl<'v> DescriptorRef<'v> {
+    /// Its digest as it stands there; empty where there is none.
+    pub(crate) fn digest(self) -> &'v str {
+        text(self.0, "digest")
+    }
+
+    pub(crate) fn size(self) -> u64 {
+        self.0.get("size").and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// Where its content could be had otherwise.
+    pub(crate) fn url(self) -> Option<&'v str> {
+        first_url(self.0)
+    }
+
+    /// Its platform, to be compared with others.
+    pub(crate) fn platform(self) -> Option<&'v Value> {
+        self.0.get("platform")
+    }
+
+    /// Whether it is provenance or the like, which stands beside images.
+    pub(crate) fn is_attestation(self) -> bool {
+        let annotations = self.0.get("annotations");
+        annotations.is_some_and(|annotations| annotations.get(REFERENCE_TYPE).is_some())
+            || self
+                .platform()
+                .is_some_and(|platform| text(platform, "os") == "unknown")
+    }
+
+    /// The name that its annotations give it, as it stands there.
+    pub(crate) fn name(self) -> Option<&'v str> {
+        let given = |key| self.annotation(key).filter(|name| !name.is_empty());
+        given(IMAGE_NAME).or_else(|| {
+            // alone, this may be no more than a tag
+            given(REF_NAME).filter(|name| name.contains(['/', ':']))
+        })
+    }
+
+    /// Its tag in a layout.
+    pub(crate) fn ref_name(self) -> Option<&'v str> {
+        self.annotation(REF_NAME)
+    }
+
+    /// The whole name that its maker gave it.
+    pub(crate) fn image_name(self) -> Option<&'v str> {
+        self.annotation(IMAGE_NAME)
+    }
+
+    fn annotation(self, key: &str) -> Option<&'v str> {
+        self.0.get("annotations")?.get(key)?.as_str()
+    }
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn strings<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
+    let listed = value.get(key).and_then(Value::as_array);
+    listed
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+fn first_url(value: &Value) -> Option<&str> {
+    value.pointer("/urls/0").and_then(Value::as_str)
+}
+
+/// An index or a manifest, which only their content tells apart.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Index(Index),
+    Manifest(Manifest),
+}
+
+impl Target {
+    pub(crate) fn read(bytes: &[u8]) -> Parsed<Self> {
+        let value: Value = serde_json::from_slice(bytes)?;
+        Ok(if value.get("manifests").is_some() {
+            Self::Index(Index(value))
+        } else {
+            Self::Manifest(Manifest(value))
+        })
+    }
+}
+
+/// An index as somebody wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Index(Value);
+
+impl Index {
+    pub(crate) fn read(bytes: &[u8]) -> Parsed<Self> {
+        serde_json::from_slice(bytes).map(Self)
+    }
+
+    /// An index that lists nothing yet.
+    pub(crate) fn empty() -> Self {
+        Self(json!({"schemaVersion": 2, "mediaType": INDEX}))
+    }
+
+    /// The manifests and indexes that it lists; `None` when it lists none.
+    pub(crate) fn manifests(
+        &self,
+    ) -> Option<impl ExactSizeIterator<Item = DescriptorRef<'_>> + Clone> {
+        let listed = self.0.get("manifests")?.as_array()?;
+        Some(listed.iter().map(DescriptorRef))
+    }
+
+    /// Gives all that it lists one name (repository and tag), in place of their annotations.
+    pub(crate) fn rename(&mut self, (repository, tag): (&str, &str)) {
+        let names = json!({
+            IMAGE_NAME: format!("{repository}:{tag}"),
+            REF_NAME: tag,
+        });
+        let manifests = self.0.get_mut("manifests").and_then(Value::as_array_mut);
+        let manifests = manifests.into_iter().flatten();
+        for manifest in manifests.filter_map(Value::as_object_mut) {
+            manifest.insert("annotations".into(), names.clone());
+        }
+    }
+
+    /// Has a tag stand for `descriptor`. What has a name of its own keeps it.
+    ///
+    /// # Errors
+    /// Says what is no descriptor or no index.
+    pub(crate) fn put(&mut self, mut descriptor: Value, tag: &str) -> Result<(), &'static str> {
+        let is_object = |value: &Value| value.is_object() || value.is_null();
+        if !descriptor.is_object() || !is_object(&descriptor["annotations"]) {
+            return Err("what is to get the tag is no descriptor");
+        }
+        if !self.0.is_object() {
+            return Err("its index.json is no index");
+        }
+        let others: Vec<Value> = self.0["manifests"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|manifest| {
+                let named = &manifest["annotations"];
+                named[REF_NAME] != tag || !named[IMAGE_NAME].is_null()
+            })
+            .cloned()
+            .collect();
+        descriptor["annotations"][REF_NAME] = tag.into();
+        self.0["manifests"] = others.into_iter().chain([descriptor]).collect();
+        Ok(())
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        written(&self.0)
+    }
+}
+
+/// A manifest as somebody wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest(Value);
+
+impl Manifest {
+    pub(crate) fn read(bytes: &[u8]) -> Parsed<Self> {
+        serde_json::from_slice(bytes).map(Self)
+    }
+
+    pub(crate) fn config(&self) -> DescriptorRef<'_> {
+        DescriptorRef(self.0.get("config").unwrap_or(&Value::Null))
+    }
+
+    /// The type of its configuration where that is none of a container image.
+    pub(crate) fn foreign_type(&self) -> Option<&str> {
+        let kind = text(self.config().0, "mediaType");
+        (kind != CONFIG && kind != DOCKER_CONFIG).then_some(kind)
+    }
+
+    /// Its layers, the base first; `None` when it lists none.
+    pub(crate) fn layers(
+        &self,
+    ) -> Option<impl ExactSizeIterator<Item = DescriptorRef<'_>> + Clone> {
+        let listed = self.0.get("layers")?.as_array()?;
+        Some(listed.iter().map(DescriptorRef))
+    }
+}
+
+/// A configuration as somebody wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Config(Value);
+
+impl Config {
+    pub(crate) fn read(bytes: &[u8]) -> Parsed<Self> {
+        serde_json::from_slice(bytes).map(Self)
+    }
+
+    /// The diff IDs of its layers, the base first, as they stand there.
+    pub(crate) fn diff_ids(&self) -> Vec<&str> {
+        self.0
+            .get("rootfs")
+            .map(|rootfs| strings(rootfs, "diff_ids"))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn platform(&self) -> Platform {
+        Platform {
+            os: text(&self.0, "os").to_owned(),
+            architecture: text(&self.0, "architecture").to_owned(),
+            variant: text(&self.0, "variant").to_owned(),
+        }
+    }
+
+    fn platform_fields(&self) -> Map<String, Value> {
+        ["architecture", "os", "os.version", "variant"]
+            .into_iter()
+            .filter_map(|key| {
+                let value = self.0.get(key).filter(|value| value.is_string())?;
+                Some((key.to_owned(), value.clone()))
+            })
+            .collect()
+    }
+}
+
+/// Docker's `manifest.json` as somebody wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct ArchiveManifest(Value);
+
+/// An image in docker's `manifest.json`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArchiveImageRef<'v>(&'v Value);
+
+impl ArchiveManifest {
+    pub(crate) fn read(bytes: &[u8]) -> Parsed<Self> {
+        serde_json::from_slice(bytes).map(Self)
+    }
+
+    /// The images that it lists; `None` when it is no list.
+    pub(crate) fn images(
+        &self,
+    ) -> Option<impl ExactSizeIterator<Item = ArchiveImageRef<'_>> + Clone> {
+        Some(self.0.as_array()?.iter().map(ArchiveImageRef))
+    }
+
+    /// Gives every image one name, in place of its own.
+    pub(crate) fn rename(&mut self, name: &str) {
+        let images = self.0.as_array_mut().into_iter().flatten();
+        for image in images.filter_map(Value::as_object_mut) {
+            image.insert("RepoTags".into(), json!([name]));
+        }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        written(&self.0)
+    }
+}
+
+impl<'v> ArchiveImageRef<'v> {
+    /// Where its configuration stands.
+    pub(crate) fn config(self) -> &'v str {
+        text(self.0, "Config")
+    }
+
+    pub(crate) fn repo_tags(self) -> Vec<&'v str> {
+        strings(self.0, "RepoTags")
+    }
+
+    /// Where its layers stand, the base first.
+    pub(crate) fn layers(self) -> Vec<&'v str> {
+        strings(self.0, "Layers")
+    }
+
+    /// The same; `None` when one of them is no path, so that none takes another's number.
+    pub(crate) fn every_layer(self) -> Option<Vec<&'v str>> {
+        let listed = self.0.get("Layers").and_then(Value::as_array);
+        listed.into_iter().flatten().map(Value::as_str).collect()
+    }
+
+    /// Where a foreign layer could be had.
+    pub(crate) fn url_of(self, diff_id: &str) -> Option<&'v str> {
+        first_url(self.0.get("LayerSources")?.get(diff_id)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn documents_are_written_byte_for_byte_as_engines_write_them() {
+        let config = Descriptor::config("sha256:cc", 7);
+        let layers = [Descriptor::layer("+gzip", "sha256:aa", 3)];
+        let manifest = manifest(&config, &layers);
+        assert_eq!(
+            words(&manifest),
+            "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
+             \"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\
+             \"digest\":\"sha256:cc\",\"size\":7},\"layers\":[{\"mediaType\":\
+             \"application/vnd.oci.image.layer.v1.tar+gzip\",\"digest\":\"sha256:aa\",\"size\":3}]}"
+        );
+        let digest = Digest::of(&manifest);
+        assert_eq!(
+            words(&index_of_one(&manifest, ("reg/app", "1"))),
+            format!(
+                "{{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\
+                 \"manifests\":[{{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
+                 \"digest\":\"{}\",\"size\":{},\"annotations\":{{\
+                 \"io.containerd.image.name\":\"reg/app:1\",\
+                 \"org.opencontainers.image.ref.name\":\"1\"}}}}]}}",
+                digest.as_str(),
+                manifest.len()
+            )
+        );
+        assert_eq!(
+            words(&archive_manifest("c", None, &["l".into()])),
+            r#"[{"Config":"c","RepoTags":null,"Layers":["l"]}]"#
+        );
+    }
+
+    #[test]
+    fn what_others_wrote_is_passed_on_with_fields_of_any_name() {
+        let mut index =
+            Index::read(br#"{"z":1,"manifests":[{"y":2,"annotations":{"x":"x"}}],"a":[3]}"#)
+                .unwrap();
+        index.rename(("reg/app", "1"));
+        assert_eq!(
+            words(&index.to_bytes()),
+            r#"{"z":1,"manifests":[{"y":2,"annotations":{"io.containerd.image.name":"reg/app:1","org.opencontainers.image.ref.name":"1"}}],"a":[3]}"#
+        );
+        let mut archive =
+            ArchiveManifest::read(br#"[{"Layers":["l"],"RepoTags":null,"More":{}}]"#).unwrap();
+        archive.rename("app:1");
+        assert_eq!(
+            words(&archive.to_bytes()),
+            r#"[{"Layers":["l"],"RepoTags":["app:1"],"More":{}}]"#
+        );
+    }
+
+    #[test]
+    fn fields_of_a_wrong_type_count_as_absent() {
+        for nonsense in [
+            "null",
+            "[]",
+            "\"x\"",
+            "{\"manifests\":1}",
+            "{\"layers\":{}}",
+        ] {
+            let bytes = nonsense.as_bytes();
+            assert!(Index::read(bytes).unwrap().manifests().is_none());
+            let manifest = Manifest::read(bytes).unwrap();
+            assert!(manifest.layers().is_none(), "{nonsense}");
+            assert_eq!(manifest.config().digest(), "");
+            assert_eq!(manifest.foreign_type(), Some(""));
+            assert!(Config::read(bytes).unwrap().diff_ids().is_empty());
+        }
+        let index = Index::read(br#"{"manifests":[1,{"digest":1,"annotations":[]}]}"#).unwrap();
+        for descriptor in index.manifests().unwrap() {
+            assert_eq!((descriptor.digest(), descriptor.size()), ("", 0));
+            assert_eq!((descriptor.name(), descriptor.url()), (None, None));
+            assert!(!descriptor.is_attestation());
+        }
+    }
+
+    #[test]
+    fn names_are_told_from_tags() {
+        let named = |key: &str, name: &str| {
+            let value = json!({"annotations": {key: name}});
+            DescriptorRef(&value).name().map(str::to_owned)
+        };
+        assert_eq!(named(REF_NAME, "latest"), None);
+        assert_eq!(named(REF_NAME, "app:v1").as_deref(), Some("app:v1"));
+        assert_eq!(named(IMAGE_NAME, "app").as_deref(), Some("app"));
+        assert_eq!(named(IMAGE_NAME, ""), None);
+    }
+}
