@@ -29,7 +29,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Build(args) => Box::pin(build::run(args, context)).await,
         Command::Check(args) => Box::pin(check::run(args, context)).await,
-        Command::Clean(args) => clean::run(args, context).await,
+        Command::Clean(args) => Box::pin(clean::run(args, context)).await,
         Command::Completions(args) => completions::run(&args, Cli::command(), context),
         Command::Config(args) => config::run(&args, context),
         Command::Context(args) => context::run(args, context).await,

@@ -277,7 +277,6 @@ pub(crate) fn unread(name: &str, error: io::Error) -> Error {
 }
 
 /// The same of what comes once, through a pipe.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn unread_once(name: &str, error: io::Error) -> Error {
     match TooWide::of(&error) {
         Some(wide) => too_wide(name, wide.to_string())
