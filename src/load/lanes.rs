@@ -30,6 +30,8 @@ pub(super) struct Lane {
     sender: Option<mpsc::Sender<io::Result<Bytes>>>,
     pub(super) bytes: u64,
     stalled: Arc<Notify>,
+    /// Its load has ended: an engine that has refused may leave the rest of an archive unread.
+    over: Arc<Notify>,
     engine: Engine,
 }
 
@@ -43,13 +45,17 @@ pub(super) fn lane(engine: &Engine, waiting: usize) -> (Lane, impl Future<Output
         sender: Some(sender),
         bytes: 0,
         stalled: stalled.clone(),
+        over: Arc::default(),
         engine: engine.clone(),
     };
+    let over = lane.over.clone();
     let load = async move {
-        tokio::select! {
+        let outcome = tokio::select! {
             loaded = watched(engine, engine.images.load(body)) => loaded,
             () = stalled.notified() => Err(given_up(engine)),
-        }
+        };
+        over.notify_one();
+        outcome
     };
     (lane, load)
 }
@@ -76,7 +82,12 @@ impl Lane {
         let Some(sender) = &self.sender else {
             return false;
         };
-        if hand_on(sender, bytes, &self.engine, &self.stalled).await {
+        let handed = tokio::select! {
+            biased;
+            handed = hand_on(sender, bytes, &self.engine, &self.stalled) => handed,
+            () = self.over.notified() => false,
+        };
+        if handed {
             return true;
         }
         self.sender = None;
