@@ -146,7 +146,8 @@ impl Place {
         });
         assert!(!is_over, "{hold:?}: {}", ended(child));
         meanwhile(&proxy);
-        proxy.release();
+        // all that is held up: a pod's containers are stopped together
+        drop(proxy);
         ended(child)
     }
 }
