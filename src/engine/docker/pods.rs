@@ -17,8 +17,9 @@ use crate::engine::docker::membership;
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Join, Joins, LogStore, Membership, Pod, Published, State};
 
-/// How many questions are on their way at once.
-const IN_FLIGHT: usize = 16;
+/// How many questions are on their way at once: each answer may be large, and more is in memory while
+/// it is read.
+const IN_FLIGHT: usize = 10;
 /// What all containers together may tell, in bytes: some thousands with as many labels as a
 /// kubelet gives them.
 const ALL: usize = 6 << 20;
