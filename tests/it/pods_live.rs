@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::archive::{Files, Pack, layer};
+use crate::support::engines::Engine;
 use crate::support::made::{Made, inode};
-use crate::support::{Sandbox, busybox_image, docker, ground, until};
+use crate::support::{Sandbox, busybox_image, docker, ground};
 
 #[test]
 fn a_live_pod_is_what_docker_inspect_and_the_kernel_say() {
@@ -195,9 +196,12 @@ fn parsed(line: &str, family: u64) -> Listener {
 #[test]
 fn a_range_of_exposed_ports_is_no_more_than_a_pod_or_an_image_may_tell() {
     let Some(ground) = ground() else { return };
-    let from = busybox_image(&ground, "node");
+    // of its own: another test's probe may run from any image of an engine that is shared
+    let engine = Engine::start(&ground, "exposed");
+    let other = Engine::start(&ground, "exposed-other");
+    let from = busybox_image(&ground, &engine.name);
     let name = "devnet-test/calls:latest";
-    let made = docker(&ground, "node", &["create", &from, "/bin/busybox"]).ok();
+    let made = docker(&ground, &engine.name, &["create", &from, "/bin/busybox"]).ok();
     let change = [
         "commit",
         "--change",
@@ -205,9 +209,9 @@ fn a_range_of_exposed_ports_is_no_more_than_a_pod_or_an_image_may_tell() {
         made.trim(),
         name,
     ];
-    docker(&ground, "node", &change).ok();
-    docker(&ground, "node", &["rm", made.trim()]).ok();
-    let mut pod = Made::of_image(&ground, "node", "calls", "none", name.into());
+    docker(&ground, &engine.name, &change).ok();
+    docker(&ground, &engine.name, &["rm", made.trim()]).ok();
+    let mut pod = Made::of_image(&ground, &engine.name, "calls", "none", name.into());
     let speaks = ["/bin/busybox", "sh", "-c", "echo spoken; exec sleep 3600"];
     let app = pod.add("app", &[], &speaks);
     pod.until_it_says(&app, "spoken");
@@ -235,14 +239,7 @@ fn a_range_of_exposed_ports_is_no_more_than_a_pod_or_an_image_may_tell() {
     devnet(&["load", "./small.tar"]);
     // and an archive's configuration may tell as much
     let saved = sandbox.home().join("calls.tar").display().to_string();
-    docker(&ground, "node", &["save", "-o", &saved, name]).ok();
-    let other = format!("unix://{}", ground.join("host.sock").display());
-    sandbox.devnet(&["-H", &other, "load", &saved]).ok();
-    docker(&ground, "host", &["rmi", name]).ok();
+    docker(&ground, &engine.name, &["save", "-o", &saved, name]).ok();
+    sandbox.devnet(&["-H", &other.url(), "load", &saved]).ok();
     drop(pod);
-    docker(&ground, "node", &["rmi", "devnet-test/small:latest"]).ok();
-    // another test's probe may run from it for a moment
-    until("nobody uses the image", || {
-        docker(&ground, "node", &["rmi", name]).code == 0
-    });
 }
