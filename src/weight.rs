@@ -25,6 +25,10 @@ pub(crate) struct Scale {
     in_text: bool,
     escaped: bool,
     weight: u64,
+    /// An object that is empty takes no more than its place; models have their fields all the same.
+    empty_is_free: bool,
+    /// The weight of an object that was opened just now, where an empty one has none.
+    opened: u64,
     /// The key whose value comes.
     key: Key,
     /// How deep the value stands whose parts are ports.
@@ -66,11 +70,11 @@ impl Default for Scale {
 
 /// How much memory one text takes once it is read as plain values (`serde_json::Value`).
 pub(crate) fn of_values(text: &[u8]) -> u64 {
-    let empty = text.windows(2).filter(|two| two == b"{}").count();
-    let weight = { Scale::new(VALUE_OBJECT, VALUE_OBJECT, VALUE_ELEMENT).add(text) };
-    // an empty object is no more than its place; no image exposes more ports than these
-    weight
-        .saturating_sub(VALUE_OBJECT.saturating_mul(u64::try_from(empty.min(20_000)).unwrap_or(0)))
+    let mut scale = Scale {
+        empty_is_free: true,
+        ..Scale::new(VALUE_OBJECT, VALUE_OBJECT, VALUE_ELEMENT)
+    };
+    scale.add(text)
 }
 
 impl Scale {
@@ -83,6 +87,8 @@ impl Scale {
             in_text: false,
             escaped: false,
             weight: 0,
+            empty_is_free: false,
+            opened: 0,
             key: Key::default(),
             ports: None,
         }
@@ -107,6 +113,9 @@ impl Scale {
                 self.key.push(*byte);
                 continue;
             }
+            if !matches!(byte, b'}' | b' ' | b'\t' | b'\r' | b'\n') {
+                self.weight += std::mem::take(&mut self.opened);
+            }
             match byte {
                 b'"' => {
                     self.in_text = true;
@@ -117,11 +126,16 @@ impl Scale {
                     if self.ports.is_none() && self.key.is_of_ports() {
                         self.ports = Some(self.depth);
                     }
-                    self.weight += match (byte, self.ports) {
+                    let taken = match (byte, self.ports) {
                         (b'[', _) => self.element,
                         (_, Some(_)) => self.port,
                         (_, None) => self.object,
                     };
+                    if self.empty_is_free && *byte == b'{' {
+                        self.opened = taken;
+                    } else {
+                        self.weight += taken;
+                    }
                     self.depth += 1;
                     self.key = Key::default();
                 }
@@ -130,6 +144,7 @@ impl Scale {
                     self.key = Key::default();
                 }
                 b'}' | b']' => {
+                    self.opened = 0;
                     self.depth = self.depth.saturating_sub(1);
                     self.ports = self.ports.filter(|at| *at < self.depth);
                     if self.depth == 0 {
@@ -181,6 +196,23 @@ mod tests {
             let weight = Scale::default().add(text.as_bytes());
             assert!(weight > 2 * OBJECT, "{text}: {weight}");
         }
+    }
+
+    #[test]
+    fn an_empty_object_is_no_more_than_its_place_among_plain_values() {
+        let text = r#"{"ExposedPorts":{"1/udp":{},"2/udp":{ }}}"#;
+        let bytes = text.len() as u64;
+        assert_eq!(
+            of_values(text.as_bytes()),
+            bytes + 2 * VALUE_OBJECT + VALUE_ELEMENT
+        );
+        // a text that looks like empty objects takes nothing away
+        let text = r#"[{"a":"{}{}{}"},{"b":{}}]"#;
+        let bytes = text.len() as u64;
+        assert_eq!(
+            of_values(text.as_bytes()),
+            bytes + 2 * VALUE_OBJECT + 2 * VALUE_ELEMENT
+        );
     }
 
     #[test]
