@@ -1,10 +1,8 @@
 //! A command in a container with the person's streams and terminal, until it ends: what `exec` and
 //! `shell` do last.
 
-use std::pin::Pin;
-
-use futures_util::stream::{Stream, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use futures_util::stream::StreamExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::commands::detach::Keys;
 use crate::commands::invocation::Context;
@@ -61,13 +59,8 @@ pub(crate) async fn carry(
     stdin: bool,
     keys: Option<Keys>,
 ) -> Result<()> {
-    let Process {
-        output,
-        input,
-        control,
-    } = process;
-    let streams = Streams { output, input };
-    let Left::Ended(held_back) = attend(context, streams, &control, stdin, keys).await? else {
+    let (left, control) = attend(context, process, stdin, keys).await?;
+    let Left::Ended(held_back) = left else {
         context.ui.note("detached: the command goes on");
         return Ok(());
     };
@@ -110,7 +103,7 @@ fn write(context: &Context, bytes: &[u8]) -> Result<()> {
         Ok(true) => Ok(()),
         // as a program in a pipe ends whose reader has gone: by SIGPIPE
         Ok(false) => Err(Error::new(Kind::Child(141), "nobody reads any more")),
-        Err(error) => Err(Error::failed("could not write to stdout").because(error)),
+        Err(error) => Err(Error::stdout(error)),
     }
 }
 
@@ -122,26 +115,20 @@ enum Left {
     Ended(Option<bytes::Bytes>),
 }
 
-/// The streams of a program.
-struct Streams {
-    output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
-    input: Pin<Box<dyn AsyncWrite + Send>>,
-}
-
 /// Carries the streams between the person and the command until it ends. Gives what the engine
 /// itself seems to have said in place of the command: the exit code tells whether it did.
 async fn attend(
     context: &Context,
-    streams: Streams,
-    control: &Control,
+    process: Process,
     stdin: bool,
     mut keys: Option<Keys>,
-) -> Result<Left> {
+) -> Result<(Left, Control)> {
     let tty = keys.is_some();
-    let Streams {
+    let Process {
         mut output,
         mut input,
-    } = streams;
+        control,
+    } = process;
     let _raw = if tty {
         Some(terminal::Raw::enter()?)
     } else {
@@ -204,7 +191,7 @@ async fn attend(
         }
         Ok(held_back)
     };
-    tokio::select! {
+    let left = tokio::select! {
         outcome = copy_output => outcome.map(Left::Ended),
         // only the keys end it
         () = copy_input => Ok(Left::Detached),
@@ -213,5 +200,6 @@ async fn attend(
         signal = terminal::told_to_end(), if tty => {
             Err(Error::new(Kind::Child(128 + signal), "told to end"))
         }
-    }
+    };
+    Ok((left?, control))
 }
