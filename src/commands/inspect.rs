@@ -61,12 +61,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 };
                 render::inspect::cards(snapshot, &about, style(context))
             }
-            Some(SnapshotForm::Json) => {
-                render::document::json(&render::document::of_pods(snapshot))?
-            }
-            Some(SnapshotForm::Yaml) => {
-                render::document::yaml(&render::document::of_pods(snapshot))?
-            }
+            Some(SnapshotForm::Json) => render::document::pods_json(snapshot)?,
+            Some(SnapshotForm::Yaml) => render::document::pods_yaml(snapshot)?,
             Some(SnapshotForm::Tsv) => render::document::tsv(&snapshot.pods),
             Some(SnapshotForm::Name) => render::document::names(&snapshot.pods),
         })

@@ -317,9 +317,7 @@ where
     /// Writes one more document; `false` when nobody reads any more.
     fn document(&self, gathered: &Gathered, first: bool) -> Result<bool> {
         let text = match self.form {
-            Some(SnapshotForm::Json) => {
-                render::document::json_line(&render::document::of_pods(&gathered.snapshot))?
-            }
+            Some(SnapshotForm::Json) => render::document::pods_json_line(&gathered.snapshot)?,
             form => {
                 let between = match (first, form) {
                     (true, _) => "",
@@ -384,5 +382,5 @@ fn key(gathered: &Gathered) -> Result<String> {
     {
         sockets.retain(pod::Socket::is_listening);
     }
-    render::document::json_line(&render::document::of_pods(&snapshot))
+    render::document::pods_json_line(&snapshot)
 }

@@ -67,8 +67,8 @@ fn text(context: &Context, args: &Args, gathered: &Gathered) -> Result<String> {
         None if args.ns => render::namespaces::table(snapshot, style(context)),
         None => tree(Width::Normal),
         Some(SnapshotForm::Wide) => tree(Width::Wide),
-        Some(SnapshotForm::Json) => render::document::json(&render::document::of_pods(snapshot))?,
-        Some(SnapshotForm::Yaml) => render::document::yaml(&render::document::of_pods(snapshot))?,
+        Some(SnapshotForm::Json) => render::document::pods_json(snapshot)?,
+        Some(SnapshotForm::Yaml) => render::document::pods_yaml(snapshot)?,
         Some(SnapshotForm::Tsv) => render::document::tsv(&snapshot.pods),
         Some(SnapshotForm::Name) => render::document::names(&snapshot.pods),
     })

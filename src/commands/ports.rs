@@ -53,12 +53,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         let snapshot = &gathered.snapshot;
         Ok(match args.output {
             None | Some(SnapshotForm::Wide) => render::ports::table(snapshot, style(context)),
-            Some(SnapshotForm::Json) => {
-                render::document::json(&render::document::of_pods(snapshot))?
-            }
-            Some(SnapshotForm::Yaml) => {
-                render::document::yaml(&render::document::of_pods(snapshot))?
-            }
+            Some(SnapshotForm::Json) => render::document::pods_json(snapshot)?,
+            Some(SnapshotForm::Yaml) => render::document::pods_yaml(snapshot)?,
             Some(SnapshotForm::Tsv) => render::ports::tsv(&snapshot.pods),
             Some(SnapshotForm::Name) => render::document::names(&snapshot.pods),
         })

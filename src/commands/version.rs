@@ -20,7 +20,7 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
             .look(),
         );
         if let Err(error) = ui.data(&format!("{}\n", document())) {
-            ui.error(&Error::failed("could not write to stdout").because(error));
+            ui.error(&Error::stdout(error));
         }
         return;
     }

@@ -38,9 +38,33 @@ pub(crate) fn yaml<T: Serialize>(document: &T) -> Result<String> {
     crate::yaml::write(document)
 }
 
+/// A snapshot of pods as JSON.
+///
+/// # Errors
+/// As `json`.
+pub(crate) fn pods_json(snapshot: &Snapshot) -> Result<String> {
+    json(&of_pods(snapshot))
+}
+
+/// A snapshot of pods as JSON in one line.
+///
+/// # Errors
+/// As `json_line`.
+pub(crate) fn pods_json_line(snapshot: &Snapshot) -> Result<String> {
+    json_line(&of_pods(snapshot))
+}
+
+/// A snapshot of pods as YAML.
+///
+/// # Errors
+/// As `yaml`.
+pub(crate) fn pods_yaml(snapshot: &Snapshot) -> Result<String> {
+    yaml(&of_pods(snapshot))
+}
+
 /// A snapshot of pods, as a document.
 #[derive(Serialize)]
-pub(crate) struct SnapshotDocument<'a> {
+struct SnapshotDocument<'a> {
     schema: u32,
     nodes: &'a [Node],
     pods: Vec<OfPod<'a>>,
@@ -64,7 +88,7 @@ struct PodFinding<'a> {
 }
 
 /// The document of a snapshot, with the remedies in words of its nodes' runtime.
-pub(crate) fn of_pods(snapshot: &Snapshot) -> SnapshotDocument<'_> {
+fn of_pods(snapshot: &Snapshot) -> SnapshotDocument<'_> {
     let runtime = snapshot.runtime();
     let finding = |one| pod_finding(one, runtime);
     SnapshotDocument {
