@@ -3,26 +3,8 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::pod::log::samples::{DAY, at, line};
 use crate::pod::log::{Assembler, LogMessage};
-
-fn at(nanoseconds: i64) -> String {
-    let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap();
-    format!("{time:.9}")
-}
-
-const SECOND: i64 = 1_000_000_000;
-const DAY: i64 = 1_790_000_000 * SECOND;
-
-fn line(second: i64, text: &str) -> Line {
-    let time = DAY + second * SECOND;
-    Line {
-        time,
-        stamp: at(time).into(),
-        stderr: false,
-        text: Bytes::copy_from_slice(text.as_bytes()),
-        end: true,
-    }
-}
 
 #[test]
 fn a_line_without_end_leaves_in_pieces_and_is_whole_where_it_is_written() {

@@ -258,22 +258,8 @@ fn an_image_that_only_calls_itself_the_probes_is_never_run() {
         ]),
         id
     );
-    let made = [
-        "events",
-        "--since",
-        "0",
-        "--until",
-        "0s",
-        "--filter",
-        "event=create",
-    ];
-    let format = [
-        "--filter",
-        "type=container",
-        "--format",
-        "{{.Actor.Attributes.name}} {{.Actor.Attributes.image}}",
-    ];
-    let made = place.docker(&[&made[..], &format].concat());
+    let named = "{{.Actor.Attributes.name}} {{.Actor.Attributes.image}}";
+    let made = place.engine.events("create", named);
     assert!(made.contains("devnet-look-"), "{made}");
     for image in [&name, &false_id] {
         assert!(!made.contains(image.as_str()), "{image}: {made}");

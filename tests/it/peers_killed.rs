@@ -80,17 +80,7 @@ fn a_probe_that_is_long_in_the_making_keeps_no_other_from_being_taken_away() {
     tool("kill", &["-INT", &caught.child.id().to_string()]);
     caught.proxy.release();
     let destroyed = || {
-        let all = [
-            "events",
-            "--since",
-            "0",
-            "--until",
-            "0s",
-            "--filter",
-            "event=destroy",
-        ];
-        let format = ["--format", "{{.Actor.Attributes.name}}"];
-        let names = engine.docker(&[&all[..], &format].concat()).ok();
+        let names = engine.events("destroy", "{{.Actor.Attributes.name}}");
         let own = format!("-{}", caught.child.id());
         names.lines().filter(|name| name.ends_with(&own)).count()
     };

@@ -8,6 +8,9 @@ use crate::pod::{ContainerFacts, Member, Membership, Origin, Part, PodKey};
 
 /// How the kubelet's annotations begin where they stand among the labels: an engine has none.
 const ANNOTATION: &str = "annotation.";
+/// The kubelet's label that tells sandboxes from the rest, and its value on a sandbox.
+const KIND: &str = "io.kubernetes.docker.type";
+const SANDBOX: &str = "podsandbox";
 /// The label under which compose has a container's project.
 const PROJECT: &str = "com.docker.compose.project";
 
@@ -41,6 +44,15 @@ fn of(facts: &ContainerFacts) -> Membership {
     }
 }
 
+/// Whether these labels are those of a sandbox that a kubelet made.
+pub(super) fn is_kubelets_sandbox<'a>(
+    labels: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> bool {
+    labels
+        .into_iter()
+        .any(|(name, value)| name == KIND && value == SANDBOX)
+}
+
 /// The pod that a container was made for, if it was made for one.
 pub(super) fn member(facts: &ContainerFacts) -> Option<Member> {
     kubernetes(facts).or_else(|| lab::membership::member(facts))
@@ -49,7 +61,7 @@ pub(super) fn member(facts: &ContainerFacts) -> Option<Member> {
 fn kubernetes(facts: &ContainerFacts) -> Option<Member> {
     let label = |name: &str| facts.labels.get(name).cloned();
     let named = from_name(&facts.name);
-    let kind = label("io.kubernetes.docker.type");
+    let kind = label(KIND);
     if kind.is_none() && named.is_none() {
         return None;
     }
@@ -67,7 +79,7 @@ fn kubernetes(facts: &ContainerFacts) -> Option<Member> {
         _ => named.as_ref()?.key.clone(),
     };
     let part = match kind.as_deref() {
-        Some("podsandbox") => Part::Sandbox,
+        Some(SANDBOX) => Part::Sandbox,
         Some("container") => match label("io.kubernetes.container.name") {
             Some(name) => Part::Container(name),
             None => named_part?,

@@ -11,7 +11,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::agent::images::{Candidate, KIND, candidate_images, is_sandbox};
+use crate::engine::docker::agent::images::{Candidate, candidate_images};
 use crate::engine::docker::hosts::addresses_in_hosts;
 use crate::engine::docker::membership;
 use crate::error::{Error, Result};
@@ -132,13 +132,10 @@ pub(crate) struct Listing {
 impl Listing {
     /// Images of these containers, in which the probe can run.
     pub(in crate::engine) fn candidates(&self) -> Vec<String> {
-        candidate_images(self.listed.iter().map(|one| {
-            let kind = one.labels.as_ref().and_then(|labels| labels.get(KIND));
-            Candidate {
-                image: one.image_id.as_deref(),
-                is_sandbox: is_sandbox(kind.map(String::as_str)),
-                up: state(one).is_up(),
-            }
+        candidate_images(self.listed.iter().map(|one| Candidate {
+            image: one.image_id.as_deref(),
+            is_sandbox: membership::is_kubelets_sandbox(one.labels.iter().flatten()),
+            up: state(one).is_up(),
         }))
     }
 

@@ -1,27 +1,7 @@
 //! Tests of lines in order.
 
-use bytes::Bytes;
-
 use super::*;
-
-fn at(nanoseconds: i64) -> String {
-    let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap();
-    format!("{time:.9}")
-}
-
-const SECOND: i64 = 1_000_000_000;
-const DAY: i64 = 1_790_000_000 * SECOND;
-
-fn line(second: i64, text: &str) -> Line {
-    let time = DAY + second * SECOND;
-    Line {
-        time,
-        stamp: at(time).into(),
-        stderr: false,
-        text: Bytes::copy_from_slice(text.as_bytes()),
-        end: true,
-    }
-}
+use crate::pod::log::samples::{DAY, line};
 
 fn taken(merge: &mut Merge) -> String {
     let mut all = Vec::new();

@@ -3,6 +3,8 @@
 
 mod assembler;
 mod merge;
+#[cfg(test)]
+pub(crate) mod samples;
 mod stamp;
 
 use bytes::Bytes;

@@ -132,6 +132,15 @@ impl Engine {
         super::docker(&self.ground, &self.name, arguments)
     }
 
+    /// What happened to containers so far: a line for each event of this kind, in this format.
+    pub(crate) fn events(&self, kind: &str, format: &str) -> String {
+        let kind = format!("event={kind}");
+        let so_far = ["events", "--since", "0", "--until", "0s"];
+        let which = ["--filter", "type=container", "--filter", &kind];
+        let all = [&so_far[..], &which, &["--format", format]].concat();
+        self.docker(&all).ok()
+    }
+
     /// Builds an image with a base that can't be packed small, and a small top layer.
     pub(crate) fn image(&self, name: &str, megabytes: usize, top: &str) {
         let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent::container::{make_to_its_end, unique_name, until_made};
+use crate::engine::docker::membership;
 use crate::engine::job::ProgramImages;
 use crate::error::{Error, Result};
 use crate::host::owner;
@@ -160,16 +161,9 @@ impl Docker {
 pub(in crate::engine) fn candidates(facts: &[ContainerFacts]) -> Vec<String> {
     candidate_images(facts.iter().map(|facts| Candidate {
         image: facts.image_id.as_deref(),
-        is_sandbox: is_sandbox(facts.labels.get(KIND).map(String::as_str)),
+        is_sandbox: membership::is_kubelets_sandbox(facts.labels.iter()),
         up: facts.state.is_up(),
     }))
-}
-
-/// The kubelet's label that tells sandboxes from the rest.
-pub(in crate::engine::docker) const KIND: &str = "io.kubernetes.docker.type";
-
-pub(in crate::engine::docker) fn is_sandbox(kind: Option<&str>) -> bool {
-    kind == Some("podsandbox")
 }
 
 /// A container whose image may hold devnet's program for a while.
