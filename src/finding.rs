@@ -33,7 +33,7 @@ pub(crate) struct Finding {
     /// The node that it is about, where the message does not say it.
     pub(crate) node: Option<String>,
     pub(crate) message: String,
-    /// What was seen.
+    /// The observation, in words.
     pub(crate) evidence: Vec<String>,
     pub(crate) remedy: Remedy,
     /// Whom it is about: IDs of containers, names of pods, files.

@@ -73,7 +73,7 @@ enum From {
     Stdin,
 }
 
-/// What is written.
+/// The form in which the environment is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// A shell's lines, as without a form; minikube's word.

@@ -84,7 +84,7 @@ impl AgentSession {
         .await
     }
 
-    /// Whether a program is there for a job of this kind.
+    /// Looks for a program that is there for a job of this kind.
     ///
     /// # Errors
     /// As `spawn`.

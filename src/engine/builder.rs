@@ -24,7 +24,7 @@ impl Builder {
         }
     }
 
-    /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
+    /// True when whoever runs the engine has turned BuildKit off (`features.buildkit` in its
     /// `daemon.json`): it is there all the same, and clients are asked not to use it.
     pub(crate) fn buildkit_is_off(&self) -> bool {
         match self {

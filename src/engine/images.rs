@@ -20,7 +20,7 @@ pub(crate) enum Images {
 }
 
 impl Images {
-    /// Whether the archives that it writes name layers by their digest.
+    /// True when the archives that it writes name layers by their digest.
     pub(crate) fn archives_name_layers_by_digest(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.archives_name_layers_by_digest(),
@@ -57,7 +57,7 @@ impl Images {
         }
     }
 
-    /// What an image is for.
+    /// The platform that an image is for.
     pub(crate) async fn image_platform(&self, name: &str) -> Result<Platform> {
         match self {
             Self::Docker(docker) => docker.image_platform(name).await,
@@ -124,7 +124,7 @@ impl Images {
         }
     }
 
-    /// How many bytes of archives this engine has taken so far.
+    /// The number of bytes of archives that this engine has taken so far.
     pub(crate) fn bytes_loaded(&self) -> u64 {
         match self {
             Self::Docker(docker) => docker.bytes_loaded(),
@@ -152,7 +152,7 @@ impl Images {
         }
     }
 
-    /// Where an image's layers lie; `None` when its engine does not keep them as overlay2 does.
+    /// The place of an image's layers; `None` when its engine does not keep them as overlay2 does.
     pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         match self {
             Self::Docker(docker) => docker.layer_store(image).await,

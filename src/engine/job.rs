@@ -6,9 +6,9 @@ pub(crate) struct Job {
     pub(crate) program: Program,
     pub(crate) joins: Joins,
     pub(crate) power: Power,
-    /// Whether it is written to.
+    /// True when it is written to.
     pub(crate) input: bool,
-    /// Whether it has a terminal.
+    /// True when it has a terminal.
     pub(crate) tty: bool,
     /// `NAME=value` each.
     pub(crate) env: Vec<String>,

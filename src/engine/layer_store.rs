@@ -4,7 +4,7 @@
 use crate::image::digest::ChainId;
 use crate::lab::owned::READER_NAME;
 
-/// Where the layers of an image lie on their engine's computer.
+/// The place of the layers of an image on their engine's computer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LayerStore {
     /// The engine's folder.
@@ -45,7 +45,7 @@ impl LayerStore {
         })
     }
 
-    /// How many layers it has.
+    /// The number of its layers.
     pub(crate) fn count(&self) -> usize {
         self.folders.len()
     }

@@ -13,7 +13,7 @@ pub(crate) struct NodeProbe {
     process: Process,
 }
 
-/// How much a look reads.
+/// The extent of a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Everything,

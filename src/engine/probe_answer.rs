@@ -1,4 +1,4 @@
-//! What devnet's probe says of a node, read from its output: bounded in size and in time.
+//! The answer of devnet's probe about a node, read from its output: bounded in size and in time.
 
 use futures_util::stream::{Stream, StreamExt as _};
 
@@ -25,7 +25,7 @@ pub(crate) struct ProbeAnswer {
 }
 
 impl ProbeAnswer {
-    /// Whether there was more.
+    /// Reads one more piece; false at the end.
     async fn more(
         &mut self,
         output: &mut (impl Stream<Item = Result<Output>> + Unpin),

@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// A program that runs.
 pub(crate) struct Process {
-    /// What it writes, until it ends.
+    /// Its output, until it ends.
     pub(crate) output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
     pub(crate) control: Control,
@@ -33,7 +33,7 @@ impl Control {
         }
     }
 
-    /// How the program ended; `Detached` when it still runs.
+    /// The way in which the program ended; `Detached` when it still runs.
     ///
     /// # Errors
     /// When the node does not tell.

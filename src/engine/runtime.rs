@@ -49,7 +49,7 @@ impl Runtime {
         }
     }
 
-    /// Whether a file (or a link) is in a container's file system, running or not.
+    /// Looks for a file (or a link) in a container's file system, running or not.
     pub(crate) async fn has_file(&self, container: &str, path: &str) -> bool {
         match self {
             Self::Docker(docker) => docker.has_file(container, path).await,
@@ -147,7 +147,7 @@ impl Runtime {
         }
     }
 
-    /// What the engine says of itself; it is asked once.
+    /// The engine's word on itself; it is asked once.
     ///
     /// # Errors
     /// When it does not answer.
@@ -173,7 +173,7 @@ impl Runtime {
         }
     }
 
-    /// How long one question over a kept connection takes.
+    /// The time that one question over a kept connection takes.
     pub(crate) async fn round_trip(&self) -> Result<std::time::Duration> {
         match self {
             Self::Docker(docker) => docker.round_trip().await,

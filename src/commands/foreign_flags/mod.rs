@@ -43,7 +43,7 @@ const ALL: [&[Foreign]; 4] = [
 
 const NO_KUBERNETES: &str = "no Kubernetes API is asked: everything comes from the nodes' engines";
 
-/// What to say of a command line that was refused for a flag of another tool; `None` when it was
+/// The answer to a command line that was refused for a flag of another tool; `None` when it was
 /// refused for something else.
 pub(crate) fn refusal(verb: Option<&str>, error: &clap::Error) -> Option<Error> {
     if error.kind() != ErrorKind::UnknownArgument {

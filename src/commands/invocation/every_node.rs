@@ -40,7 +40,7 @@ impl<N, T> Reached<N, T> {
         }
     }
 
-    /// Whether several nodes were asked.
+    /// True when several nodes were asked.
     pub(crate) fn are_several(&self) -> bool {
         self.answered.len() + self.lost.len() > 1
     }

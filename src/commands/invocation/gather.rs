@@ -31,7 +31,7 @@ pub(crate) struct Gathered {
     pub(crate) snapshot: Snapshot,
     /// Each node's clock at that moment: containers carry its times.
     pub(crate) clocks: Vec<(String, Timestamp)>,
-    /// What is known of the pods' past, this look included; of a look that is one of many, nothing.
+    /// The pods' past as far as it is known, this look included; empty for a look that is one of many.
     pub(crate) lives: pod::Lives,
     /// Nodes that did not answer, when others did.
     pub(crate) lost: Vec<Error>,
@@ -63,7 +63,7 @@ impl Gathered {
         nodes.find(|one| one.name == node)?.up_since
     }
 
-    /// What happened to a pod so far; `present` says which containers engines still have.
+    /// The events of a pod so far; `present` are the containers that engines still have.
     pub(crate) fn past(&self, pod: &Pod, present: &BTreeSet<String>) -> Vec<Event> {
         let lives = self.lives.all().iter();
         let of_node: Vec<Life> = lives

@@ -1,4 +1,4 @@
-//! What a command writes to stdout: its forms, its style, and the writing itself.
+//! The stdout of a command: the forms of a snapshot, the style, and the writing itself.
 
 use crate::commands::invocation::Context;
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@ use crate::commands::invocation::Context;
 use crate::host::journal::Journal;
 use crate::pod::{self, ContainerFacts, Lives, Origin, Pod};
 
-/// How many lives are kept between two readings of the journal, which holds about a third of them.
+/// The number of lives that are kept between two readings of the journal, which holds about a third of them.
 const MOST: usize = 10_000;
 
 /// What earlier runs wrote down.

@@ -20,8 +20,8 @@ pub(crate) struct UsedCluster {
     /// `DOCKER_HOST` as it was set: another value is someone else's, and stays.
     pub(crate) host: String,
     pub(crate) profile: Option<String>,
-    /// What stood on disk then, where only an engine of this computer knows the address: as long as
-    /// that is so, a prompt need not ask it. `None` where minikube's files say the address.
+    /// The state of the files on disk then, where only an engine of this computer knows the address:
+    /// as long as that is so, a prompt need not ask it. `None` where minikube's files say the address.
     #[serde(default)]
     pub(crate) stamp: Option<String>,
     #[serde(flatten)]
@@ -40,8 +40,8 @@ impl UsedCluster {
 }
 
 impl Context {
-    /// When the files and sockets that a container's node depends on were last changed: each start
-    /// of minikube writes its records, each start of an engine makes its socket anew.
+    /// A digest of when the files and sockets that a container's node depends on were last changed: each
+    /// start of minikube writes its records, each start of an engine makes its socket anew.
     pub(crate) fn stamp(&self, profile: &str) -> Option<String> {
         let home = self.minikube().ok()?;
         home.profile(profile)

@@ -21,7 +21,7 @@ pub(super) struct Helper {
     power: Power,
     /// The probe's program in it, with the words that confine it.
     program: Vec<String>,
-    /// Whether the engine leaves it to the program to confine itself.
+    /// True when the engine leaves it to the program to confine itself.
     confines_itself: bool,
     /// The engine closes its stdin when devnet's connection ends.
     _lifeline: Pin<Box<dyn AsyncWrite + Send>>,
@@ -69,7 +69,7 @@ impl Helper {
         }
     }
 
-    /// Whether a job runs in this helper.
+    /// True when a job runs in this helper.
     pub(super) fn serves(&self, job: &Job) -> bool {
         self.joins == job.joins && self.power == job.power
     }

@@ -98,7 +98,7 @@ impl Images {
         Ok(ProgramImage::Brought(image.reference))
     }
 
-    /// Whether devnet's own image was brought, or is on its way.
+    /// True when devnet's own image was brought, or is on its way.
     pub(super) fn has_brought(&self) -> bool {
         self.bringing
             .lock()

@@ -22,7 +22,7 @@ use crate::engine::probe_answer::in_time;
 use crate::error::{Error, Result};
 use crate::lab::owned::{LOOK_NAME, SHELL_NAME};
 
-/// How many containers are removed at once.
+/// The number of containers that are removed at once.
 const AT_ONCE: usize = 64;
 
 /// The jobs of one command in one node.
@@ -60,7 +60,7 @@ impl Session {
         self.docker.exec(&helper.id, exec).await
     }
 
-    /// Whether a program is there for a job of this kind.
+    /// Looks for a program that is there for a job of this kind.
     pub(in crate::engine) async fn has_file(&self, job: &Job, path: &str) -> Result<bool> {
         let helper = self.helper(job).await?;
         Ok(self.docker.has_file(&helper.id, path).await)
