@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::error::Result;
 
-/// What an engine says of itself (`/version`).
+/// An engine's description of itself (`/version`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct About {
     /// The engine's version, as `28.5.2`.
@@ -28,7 +28,7 @@ pub(crate) enum ImageStore {
     Containerd,
 }
 
-/// What an engine says of the machine it runs on (`/info`).
+/// An engine's description of the machine it runs on (`/info`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Info {
     /// The engine's own ID: two addresses with one ID are one engine.

@@ -1,4 +1,4 @@
-//! What a node's builder can do beyond the least that devnet builds with.
+//! The features of a node's builder beyond the least that devnet builds with.
 
 /// The features of a builder. Most came with a version of the BuildKit in a Docker engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ pub(crate) enum Output {
     Stdout(Bytes),
 }
 
-/// How a command in a container ended.
+/// The end of a command in a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// It goes on without us.

@@ -51,7 +51,7 @@ impl LayerStore {
     }
 }
 
-/// What is to be read of a store.
+/// The parts of a store that are to be read.
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     /// Also the reader's own image; nothing of it is run.

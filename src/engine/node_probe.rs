@@ -17,7 +17,7 @@ pub(crate) struct NodeProbe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Everything,
-    /// Where no socket came or went since the look before, states and queues are told as they were then.
+    /// States and queues as before in networks where no socket came or went since the last look.
     Changes,
 }
 

@@ -1,4 +1,4 @@
-//! What BuildKit may know of our registry logins while it pulls or pushes.
+//! Our registry logins, as BuildKit may ask for them while it pulls or pushes.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -47,14 +47,14 @@ struct Return {
     result: Option<Outcome>,
 }
 
-/// What the linter found.
+/// The findings of the linter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checked {
     /// For a person.
     pub(crate) text: String,
-    /// Whether nothing was found.
+    /// True where nothing was found.
     pub(crate) clean: bool,
-    /// Why the Dockerfile can't be built at all.
+    /// The reason for which the Dockerfile can't be built at all.
     pub(crate) broken: Option<String>,
 }
 

@@ -22,7 +22,7 @@ use crate::engine::buildkit::session::token;
 use crate::image::digest::Digest;
 use crate::regular_file;
 
-/// Which store a question is about.
+/// The header that names the store of a question.
 const STORE: &str = "buildkit-attachable-store-id";
 /// Larger pieces gain nothing.
 const CHUNK: usize = 256 << 10;
@@ -41,7 +41,7 @@ pub(crate) const METHODS: [&str; 4] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(crate) root: PathBuf,
-    /// Whether the engine may add to it.
+    /// True where the engine may add to it.
     pub(crate) grows: bool,
 }
 

@@ -347,7 +347,7 @@ fn packet(kind: PacketType, id: u32, data: Vec<u8>) -> Packet {
     }
 }
 
-/// What is said of one entry; `None` ends the list.
+/// The packet with the facts of one entry; `None` ends the list.
 fn fact(entry: Option<Entry>) -> Packet {
     Packet {
         stat: entry.map(|entry| Stat {

@@ -34,7 +34,7 @@ use crate::image::build_flags::Attributed;
 use crate::progress::{Event, Lines, Sender, Source};
 use crate::wire::transport::{self, Dialer};
 
-/// How long the last news may take once the outcome is known.
+/// The time that the last news may take once the outcome is known.
 const LAST_NEWS: Duration = Duration::from_secs(3);
 /// Longest message of the engine's; a Dockerfile with long logs stays far below. Twice as much is
 /// in memory while it is read.
@@ -47,17 +47,17 @@ pub(crate) struct Solve {
     pub(crate) attributes: BTreeMap<String, String>,
     /// Under this key the engine keeps its copy of the folders for the next build.
     pub(crate) shared_key: String,
-    /// What to make of the result, as `moby`, and its attributes. None: only build. Engines up to
-    /// 25 know one at a time.
+    /// The exporters of the result, as `moby`, and their attributes. None: only build. Engines up
+    /// to 25 know one at a time.
     pub(crate) exporters: Vec<Attributed>,
     pub(crate) cache_from: Vec<Attributed>,
     pub(crate) cache_to: Vec<Attributed>,
     pub(crate) entitlements: Vec<String>,
-    /// What the engine may ask of this computer while it builds.
+    /// Everything that the engine may ask of this computer while it builds.
     pub(crate) provide: Provide,
 }
 
-/// What the engine may ask of this computer while it builds.
+/// Everything that the engine may ask of this computer while it builds.
 #[derive(Default)]
 pub(crate) struct Provide {
     /// Folders, by the name under which the engine asks.
@@ -75,7 +75,7 @@ pub(crate) struct Provide {
     pub(crate) gone_is_empty: bool,
 }
 
-/// What a build gave.
+/// The outcome of a build.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Built {
     /// Everything that the exporter said.
@@ -92,7 +92,7 @@ impl Built {
     }
 }
 
-/// What crossed the wire of the context.
+/// The amounts of the context that were compared and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sent {
     /// Entries whose facts were compared.
@@ -103,7 +103,7 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
 }
 
-/// Why there is no result, and where in the Dockerfile.
+/// The reason for which there is no result, and its places in the Dockerfile.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
@@ -124,7 +124,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Where the engine's own machine is to be reached from a step.
+/// The label under which BuildKit gives the address of its own machine, as a step reaches it.
 const GATEWAY_LABEL: &str = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
 
 /// The address that `host-gateway` stands for.

@@ -18,9 +18,9 @@ const CHUNK: usize = 256 << 10;
 /// Pieces that wait for the other side.
 const WAITING: usize = 4;
 
-/// What the engine may read once, in whole.
+/// A stream that the engine may read once, in whole.
 pub(crate) type Supply = Box<dyn Read + Send>;
-/// What is done with a stream that the engine sends.
+/// Takes a stream that the engine sends.
 pub(crate) type Sink = Box<dyn FnOnce(&mut dyn Read) -> io::Result<()> + Send>;
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -65,7 +65,7 @@ fn pump(mut supply: Supply, to: &mpsc::Sender<Result<upload_v1::BytesMessage, St
     }
 }
 
-/// Which exporter a result is of; engines that know one at a time do not say.
+/// The header that names a result's exporter; engines that know one at a time do not send it.
 const EXPORTER: &str = "buildkit-attachable-exporter-id";
 
 /// Takes the results of a build.
@@ -134,7 +134,7 @@ impl FileSend for Receiver {
 /// Writes a stream for the engine, on a thread of its own.
 pub(crate) type Pump = Box<dyn FnOnce(&mut dyn io::Write) -> crate::error::Result<()> + Send>;
 
-/// What a pump writes, and how it ended.
+/// The stream of a pump's bytes, and the task that ends with the pump's outcome.
 pub(crate) fn pumped(
     pump: Pump,
 ) -> (
@@ -170,7 +170,7 @@ impl io::Write for Writer {
     }
 }
 
-/// Which side of a transfer broke.
+/// The side of a transfer that broke.
 pub(crate) enum Broken<E> {
     From(E),
     To(io::Error),

@@ -17,12 +17,12 @@ use crate::engine::exec::Output;
 use crate::error::{Error, Result};
 use crate::wire::silence::Pause;
 
-/// How much is read at once.
+/// The bytes that are read at once.
 const PIECE: usize = 32 << 10;
 
 type Bodies = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// What a program prints. An engine's own words against it are `DockerStreamError`.
+/// A program's output. An engine's own words against it are `DockerStreamError`.
 pub(super) type Outputs = Pin<Box<dyn Stream<Item = Result<Output, Why>> + Send>>;
 
 /// A program's streams.
@@ -130,7 +130,7 @@ impl Docker {
     }
 }
 
-/// What an engine of API 1.42 and later says of its frames.
+/// The framing that an engine of API 1.42 and later names in its answer.
 fn framing(answer: &Response<Incoming>) -> Option<Framing> {
     match answer.headers().get(header::CONTENT_TYPE)?.to_str().ok()? {
         "application/vnd.docker.multiplexed-stream" => Some(Framing::Frames),

@@ -1,5 +1,5 @@
-//! What a build needs of the Engine API beside BuildKit: the classic builder, an image as an
-//! archive, a push.
+//! The parts of the Engine API that a build needs beside BuildKit: the classic builder, an image as
+//! an archive, a push.
 
 use bollard::BollardRequest;
 use bollard::errors::Error as Why;
@@ -23,7 +23,7 @@ impl Docker {
         BuildFeatures::of_docker(self.greeting().major())
     }
 
-    /// Whether whoever runs the engine has turned BuildKit off (`features.buildkit` in its
+    /// True where BuildKit was turned off in the engine's configuration (`features.buildkit` in its
     /// `daemon.json`): it is there all the same, and clients are asked not to use it.
     pub(in crate::engine) fn buildkit_is_off(&self) -> bool {
         // up to 22, engines say so where nobody asked for BuildKit

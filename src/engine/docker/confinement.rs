@@ -10,7 +10,7 @@ use crate::engine::job::Power;
 /// namespace, mounts, or reaches the kernel's own workings.
 const PROFILE: &str = include_str!("../../../templates/helper-seccomp.json");
 
-/// What a debugger does with another process, beside what `/proc` gives it.
+/// The calls with which a debugger reads and writes another process, beside `/proc`.
 const TRACING: [&str; 3] = ["ptrace", "process_vm_readv", "process_vm_writev"];
 
 fn capabilities(power: Power) -> Vec<String> {

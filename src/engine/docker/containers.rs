@@ -38,8 +38,8 @@ impl Docker {
     }
 }
 
-/// How many milliseconds pass before an engine is asked again that refused to remove a container: one
-/// that ends at that very moment can't be killed, and one that is being unmounted is busy.
+/// The pauses, in milliseconds, before an engine is asked again that refused to remove a container:
+/// one that ends at that very moment can't be killed, and one that is being unmounted is busy.
 const REFUSED: [u64; 5] = [50, 100, 200, 400, 800];
 
 impl Docker {

@@ -34,16 +34,16 @@ type Client = hyper_util::client::legacy::Client<Connector, <BollardRequest as C
 const LIST: u64 = 6 << 20;
 /// One thing, with all its labels.
 const ONE: u64 = 1 << 20;
-/// What is an acknowledgement, or the words of a refusal.
+/// An acknowledgement, or the words of a refusal.
 const WORDS: u64 = 64 << 10;
 /// One event or line of progress.
 const LINE: u64 = 1 << 20;
 /// The values of an answer, once they are read, against the bytes that it may have.
 const READ: u64 = 4;
-/// How long a whole answer may take that never pauses for long, against such a pause.
+/// The longest time of a whole answer that keeps coming, as a multiple of the longest pause in it.
 const WHOLE: u32 = 6;
 
-/// How an answer comes.
+/// The form in which an answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// Whole, and no longer than so many bytes.
@@ -60,7 +60,7 @@ enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     form: Form,
-    /// How long it may be silent before there is an answer, and amid it.
+    /// The longest silence before there is an answer, and amid it.
     pause: Pause,
 }
 
@@ -119,7 +119,7 @@ pub(super) struct Door {
     client: Client,
     liveness: Liveness,
     heard: Arc<OnceLock<Greeting>>,
-    /// Why the last answer was cut off; bollard's streams lose the reason on its way.
+    /// The reason for which the last answer was cut off; bollard's streams lose it on its way.
     cut: Arc<Mutex<Option<Error>>>,
 }
 
@@ -149,7 +149,7 @@ impl Door {
         }
     }
 
-    /// What the engine's first answer said in its head.
+    /// The facts in the head of the engine's first answer.
     pub(super) fn heard(&self) -> Option<&Greeting> {
         self.heard.get()
     }
@@ -158,7 +158,7 @@ impl Door {
         &self.liveness
     }
 
-    /// Why an answer was cut off, where that is what failed.
+    /// The reason for which an answer was cut off, if that is the failure.
     pub(super) fn reason(&self, error: &Why) -> Option<Error> {
         match error {
             Why::IOError { err } => match err.get_ref() {

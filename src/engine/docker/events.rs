@@ -1,4 +1,4 @@
-//! What happens to containers, as a Docker engine tells it: its events.
+//! The events of a Docker engine: the starts, ends and changes of its containers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -18,8 +18,8 @@ use crate::pod::{Change, ContainerFacts, Happening};
 /// Events as they come.
 pub(crate) type Happenings = Pin<Box<dyn Stream<Item = Result<Happening>> + Send>>;
 
-/// What concerns the lives of containers. (What is run in them fills the engine's memory of the
-/// last 256 events soon enough.)
+/// The actions that begin, end or interrupt the lives of containers. (The commands run in them fill
+/// the engine's memory of the last 256 events soon enough.)
 const ACTIONS: [&str; 10] = [
     "create", "destroy", "die", "kill", "oom", "pause", "restart", "start", "stop", "unpause",
 ];
@@ -68,7 +68,7 @@ fn point(nanoseconds: i64) -> String {
     )
 }
 
-/// What can change what a look at pods shows, beyond their lives.
+/// More actions that change what a look at pods shows.
 const MORE_ACTIONS: [&str; 4] = ["rename", "update", "connect", "disconnect"];
 
 impl Docker {
@@ -166,7 +166,7 @@ fn happening(event: EventMessage) -> Option<Happening> {
     })
 }
 
-/// Whether a container's own label repeats its name. Its shape can't be asked for any more.
+/// True where a container's own label repeats its name. Its shape can't be asked for any more.
 fn is_named(attributes: &BTreeMap<String, String>) -> bool {
     attributes
         .get("name")

@@ -66,7 +66,7 @@ impl Docker {
         })
     }
 
-    /// How a command in a container ended; `Detached` when it still runs.
+    /// The end of a command in a container; `Detached` while it still runs.
     pub(super) async fn exec_ended(&self, container: &str, id: &str) -> Result<Ended> {
         let state = match self.api.inspect_exec(id).await {
             Ok(state) => state,
@@ -84,7 +84,7 @@ impl Docker {
         })
     }
 
-    /// Whether a file (or a link) is in a container's file system, running or not.
+    /// True where a file (or a link) is in a container's file system, running or not.
     pub(in crate::engine) async fn has_file(&self, container: &str, path: &str) -> bool {
         let options = bollard::query_parameters::ContainerArchiveInfoOptions { path: path.into() };
         self.api
@@ -121,7 +121,7 @@ impl Docker {
         }
     }
 
-    /// Whether a container is there and runs.
+    /// True where a container is there and runs.
     pub(super) async fn runs(&self, container: &str) -> Result<bool> {
         match self.api.inspect_container(container, None).await {
             Ok(found) => Ok(found.state.and_then(|state| state.running) == Some(true)),

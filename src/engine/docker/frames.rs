@@ -5,7 +5,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::engine::exec::Output;
 
-/// How the bytes of an answer are to be read.
+/// The form of the bytes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// In frames.
@@ -22,7 +22,7 @@ const HEADER: usize = 8;
 /// A stream's number: the engine's own words about why there is no more.
 const COMPLAINT: u8 = 3;
 
-/// What comes out of frames.
+/// A piece that comes out of frames.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Framed {
     Output(Output),
@@ -34,7 +34,7 @@ pub(super) enum Framed {
 #[derive(Debug)]
 pub(super) struct Frames {
     framing: Framing,
-    /// Whether each message has a time in front and is given whole, as a log's.
+    /// True where each message has a time in front and is given whole, as a log's.
     stamped: bool,
     /// A frame's header that has begun.
     header: BytesMut,
@@ -94,7 +94,7 @@ impl Frames {
         None
     }
 
-    /// What is left when the stream has ended.
+    /// The rest when the stream has ended.
     pub(super) fn finish(&mut self) -> Option<Framed> {
         let mut rest = std::mem::take(&mut self.header);
         rest.extend_from_slice(&self.message.split());

@@ -16,7 +16,7 @@ use crate::image::digest::{ChainId, DiffId, chain_ids};
 use crate::image::platform::Platform;
 use crate::image::stored::StoredImage;
 
-/// How many questions are in flight at once.
+/// The number of questions in flight at once.
 const IN_FLIGHT: usize = 16;
 /// The most that a layer's size is taken for, 1 PiB: sums of what an engine tells stay numbers.
 const LARGEST_LAYER: u64 = 1 << 50;
@@ -43,7 +43,8 @@ impl Docker {
 }
 
 impl Docker {
-    /// Whether the archives that it writes name layers by their digest, as engines from 25 on do.
+    /// True where the archives that it writes name layers by their digest, as engines from 25 on
+    /// do.
     pub(in crate::engine) fn archives_name_layers_by_digest(&self) -> bool {
         self.greeting().major().is_none_or(|major| major >= 25)
     }
@@ -71,7 +72,7 @@ impl Docker {
         })
     }
 
-    /// What an image is for.
+    /// The platform that an image is for.
     pub(in crate::engine) async fn image_platform(&self, name: &str) -> Result<Platform> {
         let found = self.inspected_image(name).await?;
         Ok(Platform {
@@ -199,7 +200,7 @@ impl Docker {
             .map(move |piece| piece.map_err(|error| docker.failed(&what, error)))
     }
 
-    /// How many bytes of archives this engine has taken so far.
+    /// The bytes of archives that this engine has taken so far.
     pub(in crate::engine) fn bytes_loaded(&self) -> u64 {
         self.loaded.load(Ordering::Relaxed)
     }

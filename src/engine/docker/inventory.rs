@@ -10,7 +10,7 @@ use crate::image::digest::chain_ids;
 use crate::image::inventory::{Held, Removed};
 use crate::image::stored::StoredImage;
 
-/// How many questions are in flight at once.
+/// The number of questions in flight at once.
 const IN_FLIGHT: usize = 16;
 
 impl Docker {

@@ -1,4 +1,4 @@
-//! What a devnet that was killed may have left in a Docker engine.
+//! The things that a killed devnet may have left in a Docker engine.
 
 use crate::engine::docker::Docker;
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::host::owner;
 use crate::image::reference;
 use crate::lab::label::{OWNER, ROLE};
 
-/// What stands in an engine and should not for long.
+/// Containers and images that stand in an engine and should not for long.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     /// Whose devnet is gone.

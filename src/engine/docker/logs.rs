@@ -1,4 +1,4 @@
-//! What a container wrote, as its engine kept it.
+//! The logs of containers, as their engine kept them.
 
 use std::pin::Pin;
 

@@ -6,7 +6,7 @@
 use crate::lab;
 use crate::pod::{ContainerFacts, Member, Membership, Origin, Part, PodKey};
 
-/// How the kubelet's annotations begin where they stand among the labels: an engine has none.
+/// The prefix of the kubelet's annotations among the labels: an engine has no annotations.
 const ANNOTATION: &str = "annotation.";
 /// The kubelet's label that tells sandboxes from the rest, and its value on a sandbox.
 const KIND: &str = "io.kubernetes.docker.type";
@@ -44,7 +44,7 @@ fn of(facts: &ContainerFacts) -> Membership {
     }
 }
 
-/// Whether these labels are those of a sandbox that a kubelet made.
+/// True where these labels are those of a sandbox that a kubelet made.
 pub(super) fn is_kubelets_sandbox<'a>(
     labels: impl IntoIterator<Item = (&'a String, &'a String)>,
 ) -> bool {

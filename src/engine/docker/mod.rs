@@ -254,16 +254,16 @@ impl From<SystemVersion> for About {
     }
 }
 
-/// What the headers of an engine's every answer say: `/_ping` costs it nothing.
+/// The facts in the headers of an engine's every answer: `/_ping` costs it nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Greeting {
     /// As `28.5.2`.
     pub(super) version: Option<String>,
     /// The newest API version that it speaks, as `1.51`.
     api_version: Option<String>,
-    /// Which builder clients should use; only `/_ping` says it.
+    /// The builder that clients should use; only `/_ping` says it.
     pub(super) builder: Option<String>,
-    /// Whether it is podman that answers as Docker does.
+    /// True where it is podman that answers as Docker does.
     pub(super) is_podman: bool,
 }
 
@@ -310,10 +310,10 @@ fn spoken(engine: Option<&str>) -> ClientVersion {
     }
 }
 
-/// What answered, but not as an engine does.
+/// The hint for an address that answered, but not as an engine does.
 const NO_ENGINE: &str = "is it a Docker engine that listens there?";
 
-/// Why the first question had no answer; what listens there may not be an engine at all.
+/// The error of a first question without an answer; what listens there may not be an engine at all.
 async fn no_engine(dialer: &Dialer, door: &Door, error: bollard::errors::Error) -> Error {
     let endpoint = dialer.endpoint();
     let connected = match &error {
@@ -346,8 +346,8 @@ fn last_reason(error: bollard::errors::Error) -> Box<dyn std::error::Error + Sen
     }
 }
 
-/// Why the first question to an engine had no answer. The dialer's own reason stands inside
-/// hyper's and bollard's wrappers.
+/// The error of a first question to an engine that had no answer. The dialer's own reason stands
+/// inside hyper's and bollard's wrappers.
 fn unreachable(door: &Door, endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
     if let Some(reason) = door.reason(&error) {
         return Error::unreachable(format!("no engine answered at {endpoint}"))

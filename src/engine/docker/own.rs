@@ -1,5 +1,5 @@
-//! What is devnet's in a Docker engine. The proof is `lab/owned.rs`; here it gets what it needs: names,
-//! labels, shapes, and the labels of images, from which containers inherit.
+//! The things in a Docker engine that are devnet's own. The proof is `lab/owned.rs`; here it gets
+//! what it needs: names, labels, shapes, and the labels of images, from which containers inherit.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ use crate::lab::standing::{Kind, Thing, Witness};
 use crate::lab::{label, owned};
 use crate::pod::{ContainerFacts, State};
 
-/// How many questions are on their way at once.
+/// The number of questions on their way at once.
 const IN_FLIGHT: usize = 16;
 /// States in which a container that its devnet should have ended may be found.
 const NOT_RUNNING: [State; 3] = [State::Created, State::Exited, State::Dead];

@@ -17,10 +17,10 @@ use crate::engine::docker::membership;
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Join, Joins, LogStore, Membership, Pod, Published, State};
 
-/// How many questions are on their way at once: each answer may be large, and more is in memory while
-/// it is read.
+/// The number of questions on their way at once: each answer may be large, and more is in memory
+/// while it is read.
 const IN_FLIGHT: usize = 10;
-/// What all containers together may tell, in bytes: some thousands with as many labels as a
+/// The most bytes that all containers together may tell: some thousands with as many labels as a
 /// kubelet gives them.
 const ALL: usize = 6 << 20;
 /// A file that is longer than this (in bytes, as an archive) is no host's list and no resolver's.
@@ -225,7 +225,7 @@ pub(super) fn state(one: &ContainerSummary) -> State {
 }
 
 impl Docker {
-    /// What there is to know of these containers; of devnet's labels only those that are proved.
+    /// The facts of these containers; of devnet's labels only those that are proved.
     pub(super) async fn facts_of(
         &self,
         ids: Vec<String>,

@@ -42,7 +42,7 @@ impl Docker {
         .hint("remove that image and try again"))
     }
 
-    /// Whether the engine has an image of that name or ID.
+    /// True where the engine has an image of that name or ID.
     pub(crate) async fn has_image(&self, name: &str) -> Result<bool> {
         match self.api.inspect_image(name).await {
             Ok(_) => Ok(true),

@@ -17,11 +17,12 @@ use crate::image::digest::Digest;
 use crate::lab::label::{NAME, OWNER, READER, ROLE};
 use crate::lab::owned::id_file;
 
-/// Where the folders stand in the container; no image has such a folder.
+/// The place of the folders in the container; no image has such a folder.
 const FOLDER: &str = "/.devnet-store";
 
 impl Docker {
-    /// Where an image's layers lie; `None` when its engine does not keep them as overlay2 does.
+    /// The folders of an image's layers; `None` when its engine does not keep them as overlay2
+    /// does.
     pub(in crate::engine) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         let found = self.inspected_image(image).await?;
         let volumes = found.config.and_then(|config| config.volumes);

@@ -25,7 +25,7 @@ use crate::lab::owned::id_file;
 use crate::probe::carried;
 use crate::probe::image::{PROGRAM, program_archive};
 
-/// Where the program lies in an image that is not its own.
+/// The program's folder in an image that is not its own.
 const FOLDER: &str = "/devnet";
 /// As long as an engine may be thinking about a question.
 pub(super) const UNDO_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -202,8 +202,8 @@ fn plain() -> ContainerCreateBody {
     }
 }
 
-/// What holds for everything of devnet's own in a node: no power, nothing written, no log, never
-/// started again. Who needs more says so beside it.
+/// The limits of every container of devnet's own in a node: no power, nothing written, no log,
+/// never started again. A container that needs more says so beside them.
 pub(in crate::engine::docker) fn powerless() -> HostConfig {
     HostConfig {
         readonly_rootfs: Some(true),
