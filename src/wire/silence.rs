@@ -16,9 +16,9 @@ use futures_util::Stream;
 use crate::error::Error;
 use crate::notices::Notices;
 
-/// How many questions in a row may stay unanswered.
+/// The number of questions in a row that may stay unanswered.
 const UNANSWERED: u32 = 3;
-/// How long an engine may look through its files, against a pause of which nothing is known.
+/// The longest search of an engine through its files, as a multiple of the limit.
 const SEARCH: u32 = 15;
 
 /// The longest pause that an answer may have.
@@ -41,7 +41,7 @@ pub(crate) struct Liveness {
     /// The engine's address, for messages.
     engine: Arc<str>,
     limit: Duration,
-    /// Whether it answers, asked on another connection.
+    /// Asks on another connection, and tells if there was an answer.
     ping: Arc<dyn Fn() -> Later<bool> + Send + Sync>,
     notices: Notices,
     /// It was silent the last time, and need not be waited for as long again.
@@ -77,7 +77,7 @@ impl Liveness {
         }
     }
 
-    /// Whether it was silent the last time.
+    /// True where it was silent the last time.
     pub(crate) fn was_silent(&self) -> bool {
         self.silent.load(Ordering::Relaxed)
     }
@@ -115,7 +115,7 @@ impl Liveness {
         }
     }
 
-    /// Whether it answers a ping in that time.
+    /// True where it answers a ping in that time.
     pub(crate) async fn is_there(&self, patience: Duration) -> bool {
         matches!(
             tokio::time::timeout(patience, (self.ping)()).await,

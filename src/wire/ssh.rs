@@ -17,7 +17,7 @@ use crate::wire::transport::Stream;
 
 /// The keys that ssh itself tries when none is named.
 const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
-/// Who logs in to a minikube node.
+/// The user of a minikube node that logs in.
 const NODE_USER: &str = "docker";
 
 /// A login that many streams share; it is made at the first dial, and once more if it was lost.
@@ -29,10 +29,10 @@ pub(crate) struct Login {
 
 type Session = client::Handle<Host>;
 
-/// What of this computer and of the endpoint decides on a login.
+/// The facts of this computer and of the endpoint that decide on a login.
 struct How {
     home: Option<PathBuf>,
-    /// Where pinned host keys are kept.
+    /// The folder of the pinned host keys.
     state_folder: Option<PathBuf>,
     login_name: Option<String>,
     /// The socket of the ssh agent.
@@ -143,7 +143,7 @@ impl How {
         }
     }
 
-    /// What is known of the host, before it is asked.
+    /// The keys that are known of the host, before it is asked.
     fn known(&self, place: Place<'_>) -> Result<Known> {
         let nowhere = || {
             Error::failed("host keys can't be checked: no home folder is known").hint("set `HOME`")
@@ -252,7 +252,7 @@ impl How {
     }
 }
 
-/// How an RSA key signs: with SHA-2, except where the server knows only SHA-1.
+/// The hash with which an RSA key signs: SHA-2, except where the server knows only SHA-1.
 async fn hash(session: &Session, key: &Algorithm) -> Result<Option<HashAlg>, russh::Error> {
     if !key.clone().is_rsa() {
         return Ok(None);
@@ -266,7 +266,7 @@ async fn hash(session: &Session, key: &Algorithm) -> Result<Option<HashAlg>, rus
 /// Checks the host's key while russh connects.
 struct Host(Known);
 
-/// Why the connection was not made.
+/// The reason for which the connection was not made.
 #[derive(Debug)]
 enum Failure {
     Refused(Error),

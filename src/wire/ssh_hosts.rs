@@ -1,5 +1,5 @@
-//! Which ssh host key may stand for a host: the one in `known_hosts`, or the one that devnet pinned
-//! for a minikube node when it first saw it.
+//! The ssh host keys that may stand for a host: those in `known_hosts`, or the one that devnet
+//! pinned for a minikube node when it first saw it.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -14,10 +14,10 @@ use crate::{regular_file, text_file};
 /// A `known_hosts` of more is none.
 const LARGEST: u64 = 8 << 20;
 
-/// What is known of one host.
+/// The keys that are known of one host.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// How messages name it, as `127.0.0.1` or `[127.0.0.1]:2222`: ssh's own form.
+    /// The host's name in messages, as `127.0.0.1` or `[127.0.0.1]:2222`: ssh's own form.
     host: String,
     file: PathBuf,
     /// The name under which an unknown key is pinned; `None`: an unknown key is refused.
@@ -106,7 +106,7 @@ impl Known {
         Cow::Owned(all)
     }
 
-    /// Whether this key may stand for the host; a node's first one is pinned.
+    /// Accepts a key that may stand for the host; a node's first one is pinned.
     ///
     /// # Errors
     /// Unreachable: unknown, changed or revoked, with what to do.

@@ -114,13 +114,13 @@ fn unusable(file: &Path) -> Error {
         .hint("minikube writes these files; `minikube start` makes them anew")
 }
 
-/// What is wrong with certificates, where that is why a connection failed.
+/// The fault of certificates for which a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     Expired,
     /// Another CA signed it.
     Foreign,
-    /// What answers speaks no TLS.
+    /// The other side speaks no TLS.
     NoTls,
     NotYetValid,
     /// The engine does not accept the client's certificate.
@@ -129,7 +129,7 @@ pub(crate) enum Trouble {
     WrongName,
 }
 
-/// What TLS said, where this error is its word.
+/// The words of TLS, where this error holds them.
 pub(crate) fn said<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     error.downcast_ref().or_else(|| {
         let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
@@ -162,7 +162,7 @@ pub(crate) fn trouble(error: &(dyn std::error::Error + 'static)) -> Option<Troub
     None
 }
 
-/// When a certificate ends.
+/// The end of a certificate's validity.
 #[derive(Clone, Debug)]
 pub(crate) struct Expiry {
     /// The file's name, as `cert.pem`.
@@ -171,8 +171,8 @@ pub(crate) struct Expiry {
     pub(crate) not_after: i64,
 }
 
-/// When the CA's and the client's certificates in a folder end; files that can't be read are left
-/// out, since connecting tells more about them.
+/// The ends of the CA's and the client's certificates in a folder; files that can't be read are
+/// left out, since connecting tells more about them.
 pub(crate) fn expiries(folder: &Path) -> Vec<Expiry> {
     ["ca.pem", "cert.pem"]
         .into_iter()

@@ -19,8 +19,8 @@ use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
 
-/// How long dialling may take, TLS handshake included; less than the first question may, so that
-/// it is told apart.
+/// The longest time for dialling, TLS handshake included; less than the first question may take, so
+/// that the two are told apart.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// A connection to an engine, whatever carries it.
@@ -65,7 +65,7 @@ impl Dialer {
         })
     }
 
-    /// How long what is dialled may be silent amid an answer.
+    /// The longest silence amid an answer of what is dialled.
     pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
