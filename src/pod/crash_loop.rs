@@ -14,9 +14,9 @@ use crate::wording::counted;
 /// So many ends of its own, and restarts, are a loop.
 const ENDS: u32 = 3;
 const RESTARTS: u32 = 3;
-/// What ended longer ago does not count.
+/// The age from which an end does not count any more.
 const WITHIN: SignedDuration = SignedDuration::from_mins(10);
-/// Who ended this little before its sandbox ended with it.
+/// The longest time between a container's end and its sandbox's that makes them one end.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(15);
 /// The kubelet waits 10 s before the second restart in a row and twice as long before each more
 /// (`pkg/kubelet/kubelet.go`, `backOffPeriod`): a longer wait says that there were three.
@@ -61,8 +61,8 @@ pub(super) fn findings(
     pod.containers.iter().filter_map(one).collect()
 }
 
-/// How a container last ended that its engine restarts in place: the engine counts ends of its own
-/// only, since it was last started by hand.
+/// The last end of a container that its engine restarts in place, in words: the engine counts ends
+/// of its own only, since it was last started by hand.
 fn restarted_by_engine(container: &Container, now: Timestamp) -> Option<String> {
     let began = timestamp(container.started_at.as_deref());
     let over = timestamp(container.finished_at.as_deref());
@@ -98,7 +98,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Whether a signal from outside ended it, as somebody's `kill` or `stop` does.
+    /// True where a signal from outside ended it, as somebody's `kill` or `stop` does.
     fn was_told_to_end(&self) -> bool {
         self.oom_killed != Some(true) && matches!(self.exit_code, Some(129 | 130 | 137 | 143))
     }

@@ -28,7 +28,7 @@ fn in_sandbox(id: &str, facts: ContainerFacts) -> ContainerFacts {
     facts.in_sandbox(id)
 }
 
-/// What is found at 00:30:00.
+/// The findings at 00:30:00.
 fn found_with(all: &[ContainerFacts], lives: &[Life]) -> Vec<String> {
     let pods = pods("n", all, Lone::Show);
     let by_id = all.iter().map(|facts| (facts.id.as_str(), facts)).collect();

@@ -17,7 +17,7 @@ pub(crate) struct ContainerFacts {
     pub(crate) image_id: Option<String>,
     pub(crate) command: Vec<String>,
     pub(crate) labels: BTreeMap<String, String>,
-    /// What a kubelet noted on it.
+    /// The kubelet's notes on it.
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) membership: Membership,
     pub(crate) state: State,
@@ -37,11 +37,11 @@ pub(crate) struct ContainerFacts {
     pub(crate) ips: Vec<String>,
     /// Addresses that its creator asked the runtime for; they stay readable after its end.
     pub(crate) wanted_ips: Vec<String>,
-    /// Whether its `/etc/hosts` is a file that the kubelet wrote.
+    /// True where its `/etc/hosts` is a file that the kubelet wrote.
     pub(crate) has_kubelets_hosts: bool,
     /// The file that pins its network namespace, where the runtime has one.
     pub(crate) netns_path: Option<String>,
-    /// How often the runtime itself restarted it (never under the kubelet).
+    /// The number of restarts by the runtime itself (never under the kubelet).
     pub(crate) restart_count: Option<u32>,
     pub(crate) log: Option<LogStore>,
     /// The file for its ID that its creator named; of no image and of no copy of a container.
@@ -58,7 +58,7 @@ impl ContainerFacts {
         }
     }
 
-    /// Whether devnet made it for its own use: no pod, whatever it shares.
+    /// True where devnet made it for its own use: no pod, whatever it shares.
     pub(crate) fn is_helper(&self) -> bool {
         self.membership == Membership::Helper
     }
@@ -104,7 +104,7 @@ pub(crate) struct Member {
     pub(crate) pod: PodKey,
     pub(crate) part: Part,
     pub(crate) attempt: Option<u32>,
-    /// How often the kubelet says it was restarted.
+    /// The number of its restarts by the kubelet's count.
     pub(crate) restarts: Option<u32>,
     /// The sandbox that it was made for.
     pub(crate) sandbox_id: Option<String>,
@@ -193,7 +193,7 @@ impl State {
         }
     }
 
-    /// Whether processes are there.
+    /// True where processes are there.
     pub(crate) fn is_up(self) -> bool {
         matches!(
             self,

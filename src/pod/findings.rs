@@ -1,5 +1,5 @@
-//! What is wrong with a pod, from its own facts: each finding with its evidence and its fix. What
-//! needs sockets stands in `netns/`.
+//! Faults of a pod that show in its own facts: each finding with its evidence and its fix. Those
+//! that need sockets stand in `netns/`.
 
 use std::collections::BTreeMap;
 
@@ -71,8 +71,9 @@ fn orphans(pod: &Pod) -> Vec<Finding> {
         .collect()
 }
 
-/// What the configuration says is shared and the kernel says is not. Without inode numbers the
-/// times tell: a sandbox that started after a container has a network that it never joined.
+/// Networks that the configuration says are shared and the kernel says are not. Without inode
+/// numbers the times tell: a sandbox that started after a container has a network that it never
+/// joined.
 fn split(pod: &Pod) -> Vec<Finding> {
     let Some(sandbox) = pod.sandbox.as_ref().filter(|sandbox| sandbox.state.is_up()) else {
         return Vec::new();
@@ -257,7 +258,7 @@ fn sandbox_state(pod: &Pod, id: &str) -> Option<State> {
         .map(|(_, state)| state)
 }
 
-/// How to give a container the network of a sandbox that lives.
+/// The remedy that gives a container the network of a sandbox that lives.
 fn renew(pod: &Pod, container: &Container) -> Remedy {
     let id = container.id.clone();
     match pod.origin {

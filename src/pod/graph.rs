@@ -1,5 +1,5 @@
-//! Who talks to whom now: pods as hosts, their containers and ports, and the connections between them
-//! that their kernels know.
+//! The graph of connections between pods now: pods as hosts, their containers and ports, and the
+//! connections between them that their kernels know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +25,7 @@ impl Graph {
         self.edges.as_deref().unwrap_or_default()
     }
 
-    /// Whether the sockets of some pod that runs are unknown.
+    /// True where the sockets of some pod that runs are unknown.
     pub(crate) fn is_blind(&self) -> bool {
         self.edges.is_none() || self.pods.iter().any(|host| host.ports.is_none())
     }
@@ -59,14 +59,14 @@ pub(crate) struct Drawn {
     pub(crate) findings: Vec<Note>,
 }
 
-/// What holds a pod's network namespace.
+/// The container that holds a pod's network namespace.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Pause {
     pub(crate) id: String,
     pub(crate) image: String,
     pub(crate) state: State,
     pub(crate) netns: Option<u64>,
-    /// Whether it runs: a dead one holds nothing.
+    /// True where it runs: a dead one holds nothing.
     #[serde(skip)]
     pub(crate) up: bool,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Part {
     pub(crate) image: String,
     pub(crate) kind: String,
     pub(crate) state: State,
-    /// Whether it is in the sandbox's network, by inode.
+    /// True where it is in the sandbox's network, by inode.
     pub(crate) shares_net: Option<bool>,
     /// `None`: nobody could look.
     pub(crate) ports: Option<Vec<Opening>>,
@@ -97,7 +97,7 @@ pub(crate) struct Opening {
     pub(crate) own: bool,
 }
 
-/// What is wrong with a pod.
+/// A finding about a pod.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Note {
     pub(crate) code: &'static str,
@@ -122,7 +122,7 @@ pub(crate) struct Edge {
     pub(crate) to: End,
     pub(crate) proto: String,
     pub(crate) port: u16,
-    /// How many there are now.
+    /// The number of them now.
     pub(crate) count: usize,
     /// Over the pod's own loopback.
     pub(crate) local: bool,
@@ -165,7 +165,7 @@ pub(crate) fn graph(pods: &[Pod], wanted: &[usize]) -> Graph {
     }
 }
 
-/// Whether it has a network, in which something may listen.
+/// True where it has a network, in which something may listen.
 fn is_running(pod: &Pod) -> bool {
     let sandbox = pod.sandbox.iter().map(|sandbox| sandbox.state);
     let containers = pod.containers.iter().map(|one| one.state);
@@ -215,12 +215,12 @@ fn merged(edges: BTreeMap<Key, [usize; 2]>) -> Vec<Edge> {
     all
 }
 
-/// How many containers an end does not know.
+/// The number of containers that an end does not know.
 fn unknown(end: &End) -> usize {
     usize::from(matches!(end, End::Pod(_, None)))
 }
 
-/// Whether an end may be another, which says as much or more.
+/// True where an end may be another, which says as much or more.
 fn may_be(one: &End, other: &End) -> bool {
     match (one, other) {
         (End::Pod(a, None), End::Pod(b, _)) => a == b,
@@ -307,7 +307,8 @@ impl<'a> Finder<'a> {
         self.edges.entry(key).or_default()[side] += 1;
     }
 
-    /// Who listens on a port of a pod, if anybody does; in that network namespace, if one is named.
+    /// The listener on a port of a pod, if there is one; in that network namespace, if one is
+    /// named.
     fn listener(&self, place: usize, proto: &str, port: u16, netns: Option<u64>) -> Option<End> {
         let mut sockets = self.pods[place].sockets.iter().flatten();
         let found = sockets.find(|one| {

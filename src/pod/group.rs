@@ -8,7 +8,7 @@ use super::{
     PodKey, PodState, Sandbox, Shares, host_ports, kind, state,
 };
 
-/// What to do with plain containers that share no namespace with another.
+/// The treatment of plain containers that share no namespace with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lone {
     Leave,

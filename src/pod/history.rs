@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Life;
 
-/// What happened to a part of a pod.
+/// The kind of an event in the history of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum What {
@@ -42,7 +42,7 @@ pub(crate) struct Event {
     pub(crate) oom_killed: Option<bool>,
     pub(crate) ip: Option<String>,
     pub(crate) netns: Option<u64>,
-    /// What a start has to say about the pod's address, where something ran before.
+    /// The fate of the pod's address at a start, if something ran before.
     pub(crate) restart: Option<Restart>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Restart {
     pub(crate) ip: Option<String>,
     pub(crate) netns_before: Option<u64>,
     pub(crate) netns: Option<u64>,
-    /// Why the sandbox was replaced.
+    /// The reason for which the sandbox was replaced.
     pub(crate) because: Option<String>,
     /// All of it in one sentence.
     pub(crate) verdict: String,
@@ -64,7 +64,7 @@ pub(crate) struct Restart {
 
 /// Sandboxes that end within this time of each other ended together.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(15);
-/// What is removed this soon after its end was ended to be removed.
+/// The longest time between an end and a removal for which the container was ended.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
 
 /// The history of the pod with this UID, oldest first. `lives` are those of its whole node;
@@ -137,7 +137,7 @@ fn sandboxes(pod: &[&Life]) -> Vec<Life> {
     all
 }
 
-/// What is known, while a history is made of it.
+/// Everything known about the past, while a history is made of it.
 struct Past<'a> {
     sandboxes: Vec<Life>,
     lives: &'a [Life],
@@ -228,7 +228,7 @@ impl Past<'_> {
         }
     }
 
-    /// Why a sandbox was replaced, as far as anyone has seen it.
+    /// The reason for which a sandbox was replaced, as far as anyone has seen it.
     fn because(&self, old: &Life, new: &Life) -> String {
         let node = self.node_restarted(old, new);
         let together = self.ended_together(old);
@@ -285,7 +285,7 @@ impl Past<'_> {
         }
     }
 
-    /// Whether the node itself was restarted between the two; `None` where nobody knows.
+    /// True where the node itself was restarted between the two; `None` where nobody knows.
     fn node_restarted(&self, old: &Life, new: &Life) -> Option<bool> {
         let up_since = self.up_since?;
         if up_since <= old.began()? {
@@ -299,7 +299,8 @@ impl Past<'_> {
         (with_it && !before && new.began()? >= up_since).then_some(true)
     }
 
-    /// How many sandboxes of the node ended together with this one, if all that ran then did.
+    /// The number of the node's sandboxes that ended together with this one, if all that ran then
+    /// did.
     fn ended_together(&self, old: &Life) -> Option<usize> {
         // a node that goes down tells its pause containers to end, and they do
         let told = |life: &Life| matches!(life.exit_code, Some(0 | 143));
@@ -330,7 +331,8 @@ impl Past<'_> {
         (together.len() > 2).then_some(together.len())
     }
 
-    /// Whether the same container began a later run: this one is over, though nobody saw its end.
+    /// True where the same container began a later run: this one is over, though nobody saw its
+    /// end.
     fn ran_again(&self, life: &Life) -> bool {
         let mut others = self.lives.iter().filter(|other| other.id == life.id);
         others.any(|other| other.began() > life.began())

@@ -1,5 +1,6 @@
-//! What a container is to its pod: an app, an init container, a sidecar, or an ephemeral one. No label
-//! says it (only the pod's spec does). What is proven is claimed; every guess carries a question mark.
+//! The kinds of containers in a pod: an app, an init container, a sidecar, or an ephemeral one. No
+//! label says it (only the pod's spec does). A proven kind is claimed; every guess carries a
+//! question mark.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +13,17 @@ use super::{ContainerFacts, Origin, State, applied};
 /// unless it pulls an image; init containers it starts one after the other's end (or, of a sidecar,
 /// its start), which it notices by a relist every second.
 const IN_ONE_GO: SignedDuration = SignedDuration::from_millis(150);
-/// Who comes so long after all others were there was hardly one of those that its pod began with:
-/// an image that is pulled meanwhile takes less.
+/// A container that comes this long after all others were there was hardly one of those that its
+/// pod began with: an image that is pulled meanwhile takes less.
 const LATE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Whether it is, or is guessed to be, an init container that ends before its pod's others begin.
+/// True where it is, or is guessed to be, an init container that ends before its pod's others
+/// begin.
 pub(crate) fn is_init(kind: &str) -> bool {
     kind.trim_end_matches('?') == "init"
 }
 
-/// Whether it is, or is guessed to be, one that was added to a pod to look at it.
+/// True where it is, or is guessed to be, one that was added to a pod to look at it.
 pub(super) fn is_ephemeral(kind: &str) -> bool {
     kind.trim_end_matches('?') == "ephemeral"
 }
@@ -33,7 +35,7 @@ pub(super) struct Seen<'a> {
     pub(super) attempt: Option<u32>,
     /// Its earlier runs that are still there, in that sandbox, oldest first.
     pub(super) before: Vec<(&'a ContainerFacts, Option<u32>)>,
-    /// Whether it runs (or ran) in that sandbox at all.
+    /// True where it runs (or ran) in that sandbox at all.
     pub(super) in_sandbox: bool,
 }
 
@@ -51,7 +53,7 @@ impl Seen<'_> {
     }
 }
 
-/// What a pod's specification says, by a container's name.
+/// The kinds in a pod's specification, by a container's name.
 pub(super) type Declared = BTreeMap<String, &'static str>;
 
 /// The kinds that a pod's sandbox tells: a pod of the lab carries its specification, one of a cluster
@@ -88,7 +90,7 @@ pub(super) fn declared(sandbox: Option<&ContainerFacts>, origin: Origin) -> Decl
     }
 }
 
-/// What matters here of a pod of the lab.
+/// The containers in the specification of a pod of the lab.
 #[derive(serde::Deserialize)]
 struct LabSpec {
     #[serde(default)]
@@ -177,8 +179,8 @@ fn guessed(all: &[Seen<'_>], sandbox_attempt: Option<u32>) -> Vec<&'static str> 
     kinds
 }
 
-/// Who ended well before the next one began looks like an init container; who runs since such a one
-/// ended, and was waited for, like a sidecar.
+/// Guesses init containers and sidecars: one that ended well before the next began looks like an
+/// init container; one that runs since such a one ended, and was waited for, like a sidecar.
 fn beginners(
     all: &[Seen<'_>],
     order: &[(usize, &ContainerFacts)],
@@ -208,7 +210,7 @@ fn beginners(
     }
 }
 
-/// Who came long after all others were there was added later.
+/// Guesses the container that came long after all others were there: it was added later.
 fn latecomer(all: &[Seen<'_>], order: &[(usize, &ContainerFacts)], kinds: &mut [&'static str]) {
     for place in 1..order.len() {
         let (at, first) = order[place];
@@ -238,7 +240,7 @@ fn ended_well(one: &Seen<'_>) -> bool {
     one.facts.state == State::Exited && one.facts.exit_code == Some(0) && !again
 }
 
-/// Whether more time went by between two starts than the kubelet needs for it.
+/// True where more time went by between two starts than the kubelet needs for it.
 fn waited(one: &ContainerFacts, next: &ContainerFacts) -> bool {
     matches!((began(one), made(next)), (Some(began), Some(made))
         if made.duration_since(began) > IN_ONE_GO)

@@ -56,12 +56,13 @@ impl Life {
         self.container.is_none()
     }
 
-    /// When it began, or was at least made.
+    /// The time when it began, or was at least made.
     pub(crate) fn began(&self) -> Option<jiff::Timestamp> {
         timestamp(self.started_at.as_deref()).or_else(|| timestamp(self.created_at.as_deref()))
     }
 
-    /// When it ended; a clock that was read too early does not make that earlier than its start.
+    /// The time when it ended; a clock that was read too early does not make that earlier than its
+    /// start.
     pub(crate) fn ended(&self) -> Option<jiff::Timestamp> {
         let ended = timestamp(self.finished_at.as_deref())?;
         Some(timestamp(self.started_at.as_deref()).map_or(ended, |started| ended.max(started)))
@@ -99,14 +100,14 @@ impl Life {
     }
 }
 
-/// What the other knows wins.
+/// Takes the other's value where it knows one.
 fn take<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
     if theirs.is_some() {
         *mine = theirs.cloned();
     }
 }
 
-/// What was known first wins.
+/// Takes the other's value where none was known.
 fn first<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
     if mine.is_none() {
         *mine = theirs.cloned();
@@ -137,7 +138,7 @@ pub(crate) enum Change {
     /// The kernel ended a process of it for want of memory.
     OutOfMemory,
     Removed,
-    /// What neither begins nor ends a run.
+    /// A change that neither begins nor ends a run.
     Other,
 }
 
@@ -161,7 +162,7 @@ impl Happening {
 pub(crate) struct Lives {
     all: Vec<Life>,
     by_id: BTreeMap<(String, bool), Vec<usize>>,
-    /// What is new since someone asked.
+    /// The lives that are new since someone asked.
     news: BTreeSet<usize>,
 }
 
@@ -171,7 +172,7 @@ const TOLD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 /// A run may end before the engine tells of its start, by this much at most.
 const ENDED_AT_ONCE: jiff::SignedDuration = jiff::SignedDuration::from_millis(200);
 
-/// What an engine without a profile is called until it is asked for its machine's name.
+/// The name of an engine without a profile until it is asked for its machine's name.
 const UNNAMED: &str = "host";
 
 impl Lives {
@@ -363,7 +364,7 @@ fn stranger(node: &str, heard: &Happening) -> Option<Life> {
     })
 }
 
-/// What a look at pods says of the lives of their sandboxes and containers.
+/// The lives of sandboxes and containers, as a look at pods tells them.
 pub(crate) fn lives<'p, 'f>(
     pods: impl IntoIterator<Item = &'p Pod>,
     facts: impl IntoIterator<Item = &'f ContainerFacts>,

@@ -44,13 +44,13 @@ pub(crate) use selector::Selector;
 pub(crate) use stale::{Pull, Renamed, Stale, stale};
 pub(crate) use state::timestamp;
 
-/// What one look at one or more nodes found.
+/// The result of one look at one or more nodes.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Snapshot {
     pub(crate) schema: u32,
     pub(crate) nodes: Vec<Node>,
     pub(crate) pods: Vec<Pod>,
-    /// What was found that belongs to no single pod.
+    /// Findings that belong to no single pod.
     #[serde(skip)]
     pub(crate) findings: Vec<Finding>,
 }
@@ -90,10 +90,10 @@ pub(crate) struct Node {
     pub(crate) os: Option<String>,
     pub(crate) arch: Option<String>,
     pub(crate) namespaces: Option<Namespaces>,
-    /// When its first process was started, as its kernel says.
+    /// The start of its first process, as its kernel says.
     #[serde(skip)]
     pub(crate) up_since: Option<jiff::Timestamp>,
-    /// What processes of no pod listen on in its own network; they hold ports that pods on that
+    /// The listeners in its own network of processes of no pod; they hold ports that pods on that
     /// network may want.
     #[serde(skip)]
     pub(crate) listeners: Vec<Socket>,
@@ -110,7 +110,7 @@ pub(crate) struct Namespaces {
     pub(crate) user: Option<u64>,
 }
 
-/// Who made a pod.
+/// The maker of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Origin {
@@ -121,7 +121,7 @@ pub(crate) enum Origin {
     Lab,
 }
 
-/// How a pod is, in one word.
+/// The state of a pod in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PodState {
@@ -170,13 +170,13 @@ pub(crate) struct PortMapping {
     pub(crate) host_ip: String,
     pub(crate) host_port: u16,
     pub(crate) port: u16,
-    /// Who declares it, where that is known.
+    /// The container that declares it, if that is known.
     pub(crate) container: Option<String>,
 }
 
 impl Pod {
-    /// Whether it was deleted: its containers are gone, and its dead sandbox is kept until somebody
-    /// collects it.
+    /// True where it was deleted: its containers are gone, and its dead sandbox is kept until
+    /// somebody collects it.
     pub(crate) fn is_over(&self) -> bool {
         let is_up = |sandbox: &Sandbox| sandbox.state.is_up();
         self.origin == Origin::Kubernetes
@@ -184,19 +184,20 @@ impl Pod {
             && !self.sandbox.as_ref().is_some_and(is_up)
     }
 
-    /// Whether its kernel says that its own network has no address but loopback.
+    /// True where its kernel says that its own network has no address but loopback.
     pub(crate) fn has_no_address(&self) -> bool {
         let inode = self.sandbox.as_ref().and_then(|one| one.namespaces?.net);
         let known = inode.and_then(|inode| self.networks.get(&inode));
         !self.host_network && known.is_some_and(Vec::is_empty)
     }
 
-    /// Where others find what is in a socket's network namespace; `None` where that is unknown.
+    /// The addresses by which others reach a socket's network namespace; `None` if they are
+    /// unknown.
     pub(crate) fn addresses_of(&self, socket: &Socket) -> Option<&[String]> {
         Some(self.networks.get(&socket.netns?)?)
     }
 
-    /// Whether a socket is in another network namespace than the pod's sandbox.
+    /// True where a socket is in another network namespace than the pod's sandbox.
     pub(crate) fn is_apart(&self, socket: &Socket) -> bool {
         let own = self.sandbox.as_ref().and_then(|one| one.namespaces?.net);
         matches!((own, socket.netns), (Some(own), Some(other)) if own != other)
@@ -238,7 +239,7 @@ pub(crate) struct Sandbox {
     pub(crate) namespaces: Option<Namespaces>,
 }
 
-/// Where a network namespace is pinned, and its inode number.
+/// The file that pins a network namespace, and the namespace's inode number.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Netns {
     pub(crate) inode: Option<u64>,
@@ -278,7 +279,7 @@ pub(crate) struct Container {
     /// The end of the run before this one, where both are runs of this container.
     #[serde(skip)]
     pub(crate) ended_before: Option<String>,
-    /// Whether its engine restarts it, and not who made it.
+    /// True where its engine restarts it, and not its maker.
     #[serde(skip)]
     pub(crate) restarted_by_engine: bool,
     /// The runtime's own word for its network, where it has one.
@@ -290,7 +291,7 @@ pub(crate) struct Container {
     pub(crate) shares: Shares,
 }
 
-/// Which namespaces a container has in common with its sandbox, by inode.
+/// The namespaces that a container has in common with its sandbox, by inode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Shares {
     pub(crate) net: Option<bool>,
@@ -308,21 +309,23 @@ pub(crate) struct Socket {
     pub(crate) port: u16,
     pub(crate) remote: Option<String>,
     pub(crate) state: String,
-    /// What nobody has read yet; of a TCP listener, connections that nobody has accepted yet.
+    /// The bytes that nobody has read yet; of a TCP listener, connections that nobody has accepted
+    /// yet.
     #[serde(skip)]
     pub(crate) queue: Option<u32>,
     pub(crate) inode: Option<u64>,
     /// The network namespace that it is in.
     #[serde(skip)]
     pub(crate) netns: Option<u64>,
-    /// Whether the runtime itself answers there, for names: its process is outside of every container.
+    /// True where the runtime itself answers there, for names: its process is outside of every
+    /// container.
     #[serde(skip)]
     pub(crate) is_engines_dns: bool,
     pub(crate) owners: Vec<Owner>,
 }
 
 impl Socket {
-    /// Whether it waits for others to begin: a TCP listener, or a UDP socket with no peer.
+    /// True where it waits for others to begin: a TCP listener, or a UDP socket with no peer.
     pub(crate) fn is_listening(&self) -> bool {
         match self.state.as_str() {
             "LISTEN" => true,

@@ -9,10 +9,10 @@ const IN_PEACE: jiff::SignedDuration = jiff::SignedDuration::from_millis(200);
 /// A kubelet that makes pods anew has made all of them in this time after the first; only what
 /// their volumes wait for may take longer.
 const ALL_ANEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
-/// Where a pod comes from, as the kubelet notes it: pods from files come before those of the API.
+/// The kubelet's note of a pod's source: pods from files come before those of the API.
 const SOURCE: &str = "kubernetes.io/config.source";
 
-/// Whether a pod is started again.
+/// The prospect of a pod's being started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// Something of it runs, or its network is there for what comes.
@@ -71,8 +71,8 @@ fn policy(pod: &Pod) -> Option<String> {
     )
 }
 
-/// Whether the kubelet stopped the sandbox because nothing is to be restarted: well after the last
-/// container's end, while the engine went on.
+/// True where the kubelet stopped the sandbox because nothing is to be restarted: well after the
+/// last container's end, while the engine went on.
 fn ended_in_peace(pod: &Pod, facts: &[ContainerFacts]) -> bool {
     let of = |id: &String| facts.iter().find(|one| one.id == *id);
     let Some(sandbox) = pod.sandbox.as_ref().and_then(|one| of(&one.id)) else {
@@ -92,7 +92,7 @@ fn ended_in_peace(pod: &Pod, facts: &[ContainerFacts]) -> bool {
         && engine_went_on
 }
 
-/// Whether the kubelet has made other pods anew since this one's end, as after a restart of the
+/// True where the kubelet has made other pods anew since this one's end, as after a restart of the
 /// node, and has had the time to make this one.
 fn was_left_out(pod: &Pod, facts: &[ContainerFacts], now: jiff::Timestamp) -> bool {
     let sandbox = pod.sandbox.as_ref();

@@ -1,4 +1,4 @@
-//! What a container's `/etc/resolv.conf` says (resolv.conf(5)).
+//! A container's `/etc/resolv.conf` (resolv.conf(5)).
 
 /// Whom its programs ask for names, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-//! What a person typed for POD, and the one pod that is meant.
+//! The POD argument that a person typed, and the one pod that it means.
 
 use super::{Pod, short};
 use crate::error::{Error, Result};
 use crate::wording::counted;
 
-/// How well an argument fits a pod; better is smaller.
+/// The degree to which an argument fits a pod; better is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     Exact,
@@ -14,7 +14,7 @@ enum Fit {
 
 /// An ID shorter than this fits too much to mean one.
 const SHORTEST_ID: usize = 4;
-/// How many pods an error names.
+/// The number of pods that an error names.
 const SHOWN: usize = 12;
 
 /// The pod that `wanted` means: `name`, `namespace/name`, `pod/name`, a UID, a container's or
@@ -158,7 +158,7 @@ fn is_other_kind(word: &str) -> bool {
     )
 }
 
-/// How many letters to add, drop, change or swap with their neighbour to make one word of the
+/// The number of letters to add, drop, change or swap with their neighbour to make one word of the
 /// other, where the tail of the longer one (a pod name's hash) costs nothing.
 fn distance(wanted: &str, name: &str) -> usize {
     let wanted: Vec<char> = wanted.chars().collect();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 
-/// What labels must be like.
+/// The requirements on labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selector(Vec<Requirement>);
 
@@ -34,7 +34,7 @@ impl Selector {
             .map(Self)
     }
 
-    /// Whether labels are like that.
+    /// True where labels meet every requirement.
     pub(crate) fn fits(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|requirement| match requirement {
             Requirement::In(name, values) => labels.get(name).is_some_and(|v| values.contains(v)),

@@ -1,4 +1,4 @@
-//! Which containers of pods run an image that is no longer the one of its name.
+//! Containers of pods that run an image which is no longer the one of its name.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub(crate) struct Stale<'p> {
     pub(crate) pull: Pull,
 }
 
-/// Whether the kubelet asks a registry for the image before it starts the container.
+/// The kubelet's pull of an image before it starts the container: certain, possible, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pull {
     /// Its manifest says so, or leaves it to the name, which is `latest`.

@@ -1,4 +1,4 @@
-//! How a pod is, in one word, from its sandbox and its containers.
+//! The state of a pod in one word, from its sandbox and its containers.
 
 use super::kind::{is_ephemeral, is_init};
 use super::{Container, Pod, PodState, State};

@@ -53,7 +53,7 @@ impl Assembler {
         None
     }
 
-    /// What stands at the end of a log without a newline.
+    /// The line at the end of each stream that has no newline.
     pub(crate) fn finish(&mut self) -> Vec<Line> {
         let rest = |(place, begun): (usize, &mut Option<_>)| {
             let (time, stamp, text): (i64, Bytes, BytesMut) = begun.take()?;

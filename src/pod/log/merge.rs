@@ -12,7 +12,7 @@ const DISORDER: i64 = 500_000_000;
 /// not that late.
 const DISORDER_OF_ONE: i64 = 25_000_000;
 
-/// What is held of one source.
+/// The lines that are held of one source.
 #[derive(Debug, Default)]
 struct Held {
     /// Of stdout and stderr; each comes in the order of its times.
@@ -66,13 +66,13 @@ pub(crate) struct Merge {
     held: Vec<Held>,
     /// The bytes that are held of each.
     most: usize,
-    /// Whether all are read: a line has left, or that takes too long.
+    /// True where all are read: a line has left, or that takes too long.
     eager: bool,
 }
 
 /// The bytes that are held of all sources together, about.
 const MOST: usize = 24 << 20;
-/// What a line takes beside its text.
+/// The bytes that a line takes beside its text.
 const OF_A_LINE: usize = 120;
 
 impl Merge {
@@ -100,7 +100,7 @@ impl Merge {
         self.eager = true;
     }
 
-    /// Whether only what the first line waits for is read.
+    /// True where only the sources are read that the first line waits for.
     pub(crate) fn is_patient(&self) -> bool {
         !self.eager
     }
@@ -110,9 +110,9 @@ impl Merge {
         self.held[source].silent = true;
     }
 
-    /// Whether more of a source may be read: else it waits for the others. Until the first line
-    /// has left, or somebody hurries, only what that one waits for is read: a person looks at an
-    /// empty screen.
+    /// True where more of a source may be read: else it waits for the others. Until the first line
+    /// has left, or somebody hurries, only the sources are read that this line waits for: a person
+    /// looks at an empty screen.
     pub(crate) fn wants(&self, source: usize) -> bool {
         let held = &self.held[source];
         let late = || {

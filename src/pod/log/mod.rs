@@ -23,7 +23,7 @@ pub(crate) struct LogMessage {
     pub(crate) stderr: bool,
     /// Without the newline at its end.
     pub(crate) text: Bytes,
-    /// Whether the line goes on in the next message of its stream.
+    /// True where the line goes on in the next message of its stream.
     pub(crate) partial: bool,
 }
 
@@ -37,6 +37,6 @@ pub(crate) struct Line {
     pub(crate) stderr: bool,
     /// Without the newline at its end.
     pub(crate) text: Bytes,
-    /// Whether the line ends here; a piece that it does not end goes on in the next one.
+    /// True where the line ends here; a piece that it does not end goes on in the next one.
     pub(crate) end: bool,
 }
