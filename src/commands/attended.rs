@@ -92,7 +92,8 @@ pub(crate) async fn carry(
     }
 }
 
-/// How engines up to 26 begin to tell, in the command's own output, that it could not be started.
+/// The words, in the command's own output, with which engines up to 26 tell that it could not
+/// start.
 const COULD_NOT_START: &str = "OCI runtime exec failed: ";
 
 /// As a shell tells that SIGKILL ended a program.
@@ -107,7 +108,7 @@ fn write(context: &Context, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Why the streams are carried no more.
+/// The reason why the streams are carried no more.
 enum Left {
     /// The person typed the keys that leave the command running.
     Detached,

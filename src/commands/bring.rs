@@ -1,5 +1,5 @@
-//! What `load` and `build` share: an image is brought to nodes under a name of ours; once it is
-//! whole there it gets its own names, and ours goes again.
+//! The part that `load` and `build` share: an image is brought to nodes under a name of ours; once
+//! it is whole there it gets its own names, and ours goes again.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) enum Cargo<'a> {
 
 /// The tag of transfer names.
 const TAG: &str = "transfer";
-/// How long a node that was given up may take to forget.
+/// The time that a node that was given up may take to forget.
 const LOST: Duration = Duration::from_secs(3);
 
 impl Cargo<'_> {
@@ -50,7 +50,7 @@ impl Cargo<'_> {
         }
     }
 
-    /// Whether what failed may come another way even if everything was sent.
+    /// True where the image may come another way even if everything was sent.
     fn has_another_way(&self) -> bool {
         match self {
             Self::Engine(transfer) => transfer.store_is_distrusted(),
@@ -66,8 +66,8 @@ impl Cargo<'_> {
     }
 }
 
-/// What a node lacks of an image that it may know by one of `ids`. One that has all of it gets the
-/// names at once (when `name_it`) and needs nothing.
+/// The parts that a node lacks of an image that it may know by one of `ids`. One that has all of it
+/// gets the names at once (when `name_it`) and needs nothing.
 ///
 /// # Errors
 /// When the node does not answer.

@@ -1,4 +1,4 @@
-//! How far a transfer is, on a terminal: one line of bytes and rate that goes away at the end.
+//! A transfer's progress on a terminal: one line of bytes and rate that goes away at the end.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::render::load::moving;
 
-/// How often the line is drawn.
+/// The time between two drawings of the line.
 const DRAWN: Duration = Duration::from_millis(150);
 
 /// Takes the line away, also when the work is dropped.

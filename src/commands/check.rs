@@ -37,13 +37,18 @@ pub(crate) struct Args {
     pods: Vec<String>,
     #[command(flatten)]
     choice: PodChoice,
-    /// How to print: text or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        help = "How to print: text or json",
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     output: Format,
 }
 
-/// How many pods of one node are asked from at once: each is a container that starts, and then mostly
-/// waits for who does not answer.
+/// The number of pods of one node that are asked from at once: each is a container that starts, and
+/// then mostly waits for who does not answer.
 const AT_ONCE: usize = 24;
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
@@ -144,7 +149,7 @@ fn tell(context: &Context, report: &Report, runtime: RuntimeKind, format: Format
     write(context, &text)
 }
 
-/// What a pod's place has to do with: its answers, or none when its network could not be entered.
+/// The places of pods, each with its answers, or none when its network could not be entered.
 type Asked = Vec<(usize, Option<Answers>)>;
 
 /// Asks from inside every pod that runs; gives also why some could not be entered.

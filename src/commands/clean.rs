@@ -20,7 +20,7 @@ use crate::lab_engine::remove::remove;
 use crate::visible::field;
 use crate::wording::{MANY, counted, listed};
 
-/// How many things are removed at once.
+/// The number of things that are removed at once.
 const AT_ONCE: usize = 16;
 
 /// Remove everything that devnet left in an engine
@@ -105,7 +105,7 @@ async fn clean(context: &Context, node: &str, engine: &Engine) -> Result<Result<
     Ok(Ok(()))
 }
 
-/// What there is of devnet's in an engine, and what of it can go.
+/// Finds devnet's things in an engine, and those of them that can go.
 async fn plan(context: &Context, engine: &Engine) -> Result<Plan> {
     let rest = async {
         futures_util::try_join!(

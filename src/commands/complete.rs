@@ -62,7 +62,7 @@ pub(crate) fn registration(shell: &str) -> Result<Vec<u8>> {
     Ok(script)
 }
 
-/// What was typed so far, as far as it can be read.
+/// The command line that was typed so far, as far as it can be read.
 struct Line {
     matches: ArgMatches,
 }
@@ -88,7 +88,7 @@ impl Line {
         }
     }
 
-    /// What its command needs an engine for.
+    /// The need for which its command wants an engine.
     fn need(&self) -> Need {
         match self.matches.subcommand_name() {
             Some("lab") => Need::Lab,
@@ -97,7 +97,7 @@ impl Line {
         }
     }
 
-    /// What `ask` finds within the moment that a person waits.
+    /// Gives what `ask` finds within the moment that a person waits.
     fn ask<T>(&self, ask: impl AsyncFnOnce(&Context) -> Result<T>) -> Option<T> {
         let global = GlobalFlags::from_arg_matches(&self.matches).ok()?;
         let settings = Settings::new(global, Environment::of_process());
@@ -132,7 +132,7 @@ impl Line {
     }
 }
 
-/// What all nodes have; one that does not answer has nothing.
+/// Collects the answers of all nodes; one that does not answer has nothing.
 async fn of_all<T>(
     context: &Context,
     need: Need,
@@ -167,7 +167,7 @@ pub(crate) fn images(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(image_names(found.unwrap_or_default()), current)
 }
 
-/// What can be loaded: images of the engine that `load` takes them from, and files.
+/// Candidates that can be loaded: images of the engine that `load` takes them from, and files.
 pub(crate) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
     let found = Line::of_process().and_then(|line| {
         let from = line.values("from_host").into_iter().next();

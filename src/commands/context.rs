@@ -38,16 +38,16 @@ pub(crate) struct Args {
     printed: Printed,
 }
 
-/// What `-o json` prints.
+/// The document that `-o json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
     schema: u32,
     context: String,
     profile: String,
-    /// Where it points; `null` when it was taken away.
+    /// The address that it points at; `null` when it was taken away.
     endpoint: Option<String>,
     state: State,
-    /// Where it pointed before.
+    /// The address that it pointed at before.
     was: Option<String>,
     /// The context that docker uses now.
     current_context: String,

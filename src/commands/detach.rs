@@ -5,7 +5,7 @@
 #[derive(Debug)]
 pub(crate) struct Keys {
     keys: Vec<u8>,
-    /// How many of them have come and are held back.
+    /// The number of them that have come and are held back.
     held: usize,
 }
 
@@ -23,7 +23,7 @@ impl Keys {
         }
     }
 
-    /// What goes on to the command, and whether the keys have come.
+    /// Gives the bytes that go on to the command, and true once the keys have come.
     pub(crate) fn pass(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
         let mut on = Vec::with_capacity(typed.len());
         for byte in typed {

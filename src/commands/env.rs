@@ -51,8 +51,8 @@ pub(crate) struct Args {
     output: Option<Form>,
     #[command(flatten)]
     wanted: Wanted,
-    /// Where the answer comes from: auto, files (minikube's own), minikube (runs it), or - (stdin)
     #[arg(
+        help = "Where the answer comes from: auto, files (minikube's own), minikube (runs it), or - (stdin)",
         long,
         value_name = "SOURCE",
         default_value = "auto",
@@ -186,7 +186,7 @@ async fn text(args: &Args, context: &Context, shell: Option<Shell>) -> Result<St
     }
 }
 
-/// Where the shell is to point, and the host that is to be reached without a proxy.
+/// The engine that the shell is to point at, and the host that is to be reached without a proxy.
 async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option<String>)> {
     let env = match args.from {
         From::Stdin => {

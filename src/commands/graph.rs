@@ -22,8 +22,8 @@ pub(crate) struct Args {
     pods: Vec<String>,
     #[command(flatten)]
     choice: PodChoice,
-    /// How to draw: dot, mermaid, svg, html or json
     #[arg(
+        help = "How to draw: dot, mermaid, svg, html or json",
         short,
         long,
         value_name = "FORM",

@@ -36,8 +36,7 @@ Then:
   devnet off             gives the shell back as it was")]
 pub(crate) struct Args {
     shell: Hooked,
-    /// What the hook asks before each prompt
-    #[arg(long, hide = true)]
+    #[arg(help = "What the hook asks before each prompt", long, hide = true)]
     prompt: bool,
 }
 
@@ -55,8 +54,9 @@ enum Hooked {
 }
 
 impl Args {
-    /// What a prompt calls, word for word as `templates/shell/` has it: it comes so often that
-    /// making devnet's whole command line, only to read this from it, would be most of its time.
+    /// Parses what a prompt calls, word for word as `templates/shell/` has it: it comes so often
+    /// that making devnet's whole command line, only to read this from it, would be most of its
+    /// time.
     pub(crate) fn of_a_prompt(arguments: &[OsString]) -> Option<Self> {
         let [_devnet, verb, flag, shell] = arguments else {
             return None;
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
     context.ui.data(&text).map_err(Error::stdout)
 }
 
-/// What must change in a shell whose cluster is at another place than the shell knows.
+/// The changes for a shell whose cluster is at another place than the shell knows.
 async fn changes(context: &Context) -> Result<Vec<Change>> {
     let nothing = Ok(Vec::new());
     let current = context.current_variables()?;
@@ -164,7 +164,7 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// Whether someone takes a connection there, at once.
+/// True where someone takes a connection there, at once.
 async fn listens(docker_host: &str) -> bool {
     let Ok(Address::Tcp { host, port } | Address::Ssh { host, port, .. }) =
         Address::parse(docker_host)

@@ -24,8 +24,13 @@ pub(crate) struct Args {
     pod: String,
     #[command(flatten)]
     choice: PodChoice,
-    /// How to show it: json, yaml, tsv or name
-    #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
+    #[arg(
+        help = "How to show it: json, yaml, tsv or name",
+        short,
+        long,
+        value_name = "FORM",
+        hide_possible_values = true
+    )]
     output: Option<SnapshotForm>,
     /// Show it again whenever something changes, until Ctrl-C
     #[arg(short, long)]

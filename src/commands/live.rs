@@ -23,7 +23,7 @@ use crate::pod;
 use crate::render;
 use crate::terminal::{Resizes, Screen};
 
-/// How long events must be still before one looks: what belongs together comes together.
+/// The stillness of events that a look waits for: what belongs together comes together.
 const STILL: Duration = Duration::from_millis(40);
 /// The most that is waited for stillness.
 const AT_MOST: Duration = Duration::from_millis(200);
@@ -106,7 +106,7 @@ pub(crate) async fn watch(
     outcome
 }
 
-/// Who stays with one node.
+/// A follower that stays with one node.
 struct Follower<'a> {
     context: &'a Context,
     target: &'a Target,
@@ -237,7 +237,7 @@ impl Clock {
     }
 }
 
-/// What is shown, and how.
+/// The picture that is shown, and the way to choose and draw it.
 struct Showing<'a, C, D> {
     context: &'a Context,
     nodes: Vec<String>,
@@ -372,7 +372,7 @@ fn again(outcome: &Result<Seen>) -> Result<Seen> {
     }
 }
 
-/// What counts as a change: not the connections that come and go.
+/// The key by which a change is told: not the connections that come and go.
 fn key(gathered: &Gathered) -> Result<String> {
     let mut snapshot = gathered.snapshot.clone();
     for sockets in snapshot

@@ -84,7 +84,7 @@ fn write_all(command: &clap::Command, folder: &Path) -> Result<usize> {
     Ok(count)
 }
 
-/// What scripts may rely on.
+/// The exit codes that scripts may rely on.
 const EXIT_CODES: [(&str, &str); 7] = [
     ("0", "done"),
     ("1", "failed"),
@@ -125,7 +125,7 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What stands behind a command's flags in `--help`: a title, then lines that stay as they are.
+/// The text behind a command's flags in `--help`: a title, then lines that stay as they are.
 fn blocks(text: &str) -> clap_mangen::roff::Roff {
     use clap_mangen::roff::{Roff, roman};
     let mut roff = Roff::new();

@@ -17,8 +17,7 @@ use crate::template::{DOCKERFILES, IGNORE_FILES, PODS, Template};
   devnet new dockerignore --template go > .dockerignore")]
 pub(crate) struct Args {
     kind: Kind,
-    /// Which one
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(help = "Which one", short, long, value_name = "NAME")]
     template: Option<String>,
     /// Fill in a value
     #[arg(long, value_name = "NAME=VALUE")]

@@ -24,14 +24,22 @@ pub(crate) struct Args {
     pods: Vec<String>,
     #[command(flatten)]
     choice: PodChoice,
-    /// Which namespaces are shared, by the kernel's numbers
-    #[arg(long, conflicts_with = "no_probe")]
+    #[arg(
+        help = "Which namespaces are shared, by the kernel's numbers",
+        long,
+        conflicts_with = "no_probe"
+    )]
     ns: bool,
     /// Also plain containers that share nothing with another
     #[arg(long)]
     all: bool,
-    /// How to show them: wide, json, yaml, tsv or name
-    #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
+    #[arg(
+        help = "How to show them: wide, json, yaml, tsv or name",
+        short,
+        long,
+        value_name = "FORM",
+        hide_possible_values = true
+    )]
     output: Option<SnapshotForm>,
     /// Show them again whenever something changes, until Ctrl-C
     #[arg(short, long)]

@@ -21,8 +21,13 @@ pub(crate) struct Args {
     pods: Vec<String>,
     #[command(flatten)]
     choice: PodChoice,
-    /// How to show them: json, yaml, tsv or name
-    #[arg(short, long, value_name = "FORM", hide_possible_values = true)]
+    #[arg(
+        help = "How to show them: json, yaml, tsv or name",
+        short,
+        long,
+        value_name = "FORM",
+        hide_possible_values = true
+    )]
     output: Option<SnapshotForm>,
     /// Show them again whenever something changes, until Ctrl-C
     #[arg(short, long)]

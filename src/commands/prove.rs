@@ -15,8 +15,13 @@ use crate::pod::{self, Lone};
   devnet prove -o json
   devnet lab prove         the same and more as experiments, on pods of devnet's own")]
 pub(crate) struct Args {
-    /// How to print: text or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        help = "How to print: text or json",
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     output: Format,
 }
 

@@ -111,7 +111,8 @@ struct Tools {
     power: Power,
 }
 
-/// What the person asked for. Another's program gets no power that was not lent it by name.
+/// The tools that the person asked for. Another's program gets no power that was not lent it by
+/// name.
 async fn tools(args: &Args, engine: &Engine) -> Result<Tools> {
     let image = match args.image.as_deref() {
         None | Some("none") => {

@@ -50,7 +50,7 @@ enum From {
     Files,
 }
 
-/// What `-o json` prints.
+/// The document that `-o json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
     schema: u32,
@@ -61,13 +61,13 @@ struct Report {
     minikube: Option<MinikubeReport>,
 }
 
-/// What minikube itself says of the first node's engine.
+/// Minikube's own word on the first node's engine.
 #[derive(Debug, Serialize)]
 struct MinikubeReport {
     endpoint: Option<String>,
-    /// Whether that is what its files say.
+    /// True where that is what its files say.
     agrees: Option<bool>,
-    /// Why it does not say.
+    /// The reason why it does not say.
     error: Option<String>,
 }
 
@@ -79,7 +79,7 @@ struct NodeReport {
     tls: bool,
     runtime: &'static str,
     answers: bool,
-    /// Why it does not answer.
+    /// The reason why it does not answer.
     error: Option<String>,
     /// The same for a person who sees which node it is.
     #[serde(skip)]
@@ -89,7 +89,7 @@ struct NodeReport {
     api_version: Option<String>,
     os: Option<String>,
     arch: Option<String>,
-    /// What the node's machine calls itself.
+    /// The name that the node's machine gives itself.
     machine: Option<String>,
     image_store: Option<&'static str>,
     round_trip_ms: Option<f64>,

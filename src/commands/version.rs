@@ -52,12 +52,12 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
     }
 }
 
-/// Whether the verb of a command line that could not be taken is one that is evaluated.
+/// True where the verb of a command line that could not be taken is one that is evaluated.
 fn asks_for_env(arguments: &[OsString]) -> bool {
     matches!(verb(arguments).as_deref(), Some("env" | "docker-env")) || asks_for_a_switch(arguments)
 }
 
-/// Whether the function of a prompt hook asks, which evaluates what it gets.
+/// True where the function of a prompt hook asks, which evaluates what it gets.
 fn asks_for_a_switch(arguments: &[OsString]) -> bool {
     matches!(verb(arguments).as_deref(), Some("use" | "off"))
         && arguments.iter().any(|word| word == "--shell")
@@ -80,7 +80,7 @@ fn verb(arguments: &[OsString]) -> Option<String> {
     None
 }
 
-/// Whether `-o json` stands among the arguments, in any of clap's spellings.
+/// True where `-o json` stands among the arguments, in any of clap's spellings.
 fn wants_json(arguments: &[OsString]) -> bool {
     let words: Vec<_> = arguments
         .iter()
@@ -94,7 +94,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
             .any(|word| word == "-ojson" || word == "-o=json" || word == "--output=json")
 }
 
-/// What this devnet is, for scripts.
+/// The description of this devnet, for scripts.
 fn document() -> serde_json::Value {
     serde_json::json!({
         "name": "devnet",

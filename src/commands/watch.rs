@@ -47,11 +47,11 @@ pub(crate) struct Args {
 
 /// Until an engine that is away is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long events must be still before they are told: what belongs together comes together.
+/// The stillness of events after which they are told: what belongs together comes together.
 const STILL: Duration = Duration::from_millis(60);
 /// The most that is taken together.
 const BATCH: usize = 200;
-/// How often a silent engine is asked whether it is still there.
+/// The time after which a silent engine is asked if it is still there.
 const STILL_THERE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
@@ -114,7 +114,7 @@ struct Watch<'a> {
     lives: RefCell<Lives>,
     /// Of each pod, also when its sandbox is gone.
     labels: RefCell<BTreeMap<String, BTreeMap<String, String>>>,
-    /// What was printed, or had happened before.
+    /// The events that were printed, or had happened before.
     told: RefCell<BTreeSet<(String, What, String)>>,
 }
 
@@ -127,7 +127,7 @@ struct Seen {
     pods: Vec<Pod>,
     /// From when on its events are still to be told.
     since: i64,
-    /// When the node was last started, where its kernel was asked.
+    /// The time at which the node was last started, where its kernel was asked.
     up_since: Option<jiff::Timestamp>,
 }
 
@@ -403,7 +403,7 @@ impl Watch<'_> {
             .map_err(Error::stdout)
     }
 
-    /// What is in these pods' histories and was not told, of those that are watched.
+    /// Events in these pods' histories that were not told, of those that are watched.
     fn news(&self, seen: &Seen, uids: &BTreeSet<String>) -> Vec<Event> {
         let lives = self.lives.borrow();
         let told = self.told.borrow();
@@ -461,7 +461,7 @@ impl Watch<'_> {
     }
 }
 
-/// What tells an event from all others.
+/// The key that tells an event from all others.
 fn key(event: &Event) -> (String, What, String) {
     (event.id.clone(), event.what, event.time.clone())
 }

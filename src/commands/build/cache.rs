@@ -10,7 +10,7 @@ use crate::engine::{Engine, ImageStore, Info};
 use crate::error::{Error, Result};
 use crate::image::build_flags::Attributed;
 
-/// What the engine is told of caches, and the folders that it may then ask for.
+/// The caches that the engine is told of, and the folders that it may then ask for.
 #[derive(Debug, Default)]
 pub(super) struct Caches {
     pub(super) from: Vec<Attributed>,

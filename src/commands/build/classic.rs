@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::image::build::Limits;
 use crate::image::docker_words::{bytes, flag};
 
-/// What only the classic builder knows. Hidden: no help is needed for what changes nothing.
+/// Flags that only the classic builder knows. Hidden: no help is needed for what changes nothing.
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Flags {
     #[arg(long, hide = true)]

@@ -28,8 +28,8 @@ use crate::image::credentials::DockerConfig;
 use crate::image::docker_words::yes_or_no;
 use crate::render::build::Progress;
 
-/// How often a context is sent anew because a file of it went meanwhile; after that such files are
-/// empty, as docker sends them.
+/// The number of times that a context is sent anew because a file of it went meanwhile; after that
+/// such files are empty, as docker sends them.
 const ANEW: usize = 3;
 
 /// Everything that a build needs, so that it can be done again.
@@ -51,7 +51,7 @@ pub(super) struct Job {
     pub(super) metadata_file: Option<PathBuf>,
 }
 
-/// What steps may ask for by its ID.
+/// The secrets and ssh agents that steps may ask for by their IDs.
 #[derive(Clone)]
 pub(super) struct Provided {
     secrets: BTreeMap<String, Vec<u8>>,
@@ -285,7 +285,7 @@ impl Job {
         std::iter::once((self.node.as_str(), &self.engine)).chain(others)
     }
 
-    /// Whether the result stays in the engine.
+    /// True where the result stays in the engine.
     pub(super) fn is_for_the_engine(&self) -> bool {
         let outputs = &self.wanted.outputs;
         outputs.is_empty() || outputs.iter().any(output::is_for_the_engine)

@@ -108,8 +108,12 @@ pub(crate) struct Args {
     /// Put the cache somewhere: type=inline, type=registry,ref=IMAGE or type=local,dest=FOLDER
     #[arg(long, value_name = "SPEC")]
     pub(super) cache_to: Vec<String>,
-    /// Where the result goes: a folder, - for a tar, or type=local|tar|docker|oci|image,dest=FILE; may be given several times
-    #[arg(short, long, value_name = "DEST|SPEC")]
+    #[arg(
+        help = "Where the result goes: a folder, - for a tar, or type=local|tar|docker|oci|image,dest=FILE; may be given several times",
+        short,
+        long,
+        value_name = "DEST|SPEC"
+    )]
     pub(super) output: Vec<String>,
     /// Push the result to its registry
     #[arg(long)]
@@ -132,8 +136,12 @@ pub(crate) struct Args {
     /// Accepted: the result is in the engine anyway
     #[arg(long)]
     pub(super) load: bool,
-    /// How to show progress: auto, plain, tty, quiet or rawjson
-    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    #[arg(
+        help = "How to show progress: auto, plain, tty, quiet or rawjson",
+        long,
+        value_name = "HOW",
+        hide_possible_values = true
+    )]
     pub(super) progress: Option<Progress>,
     /// Write the image ID to this file
     #[arg(long, value_name = "FILE")]

@@ -17,16 +17,16 @@ use crate::image::build::Options;
 use crate::image::build_flags::{Attributed, Output};
 use crate::image::oci_archive::{self, Kind};
 
-/// How the results come to be.
+/// The plan by which the results come to be.
 #[derive(Default)]
 pub(super) struct Plan {
-    /// What the engine's exporters make, and who takes what they send.
+    /// The engine's exporters, each with the sink for what it sends.
     pub(super) exporters: Vec<(Attributed, Option<Sink>)>,
     /// Files that the sinks write.
     parts: Vec<Part>,
     /// Folders that the sinks fill.
     folders: Vec<Unpacking>,
-    /// What came of each sink.
+    /// The receipts of the sinks.
     receipts: Vec<Receipt>,
     /// Archives that the engine has no exporter for: made of its image afterwards.
     archives: Vec<(Kind, PathBuf)>,
@@ -46,7 +46,7 @@ impl Plan {
     }
 }
 
-/// Whether an output is an image in the engine.
+/// True where an output is an image in the engine.
 pub(super) fn is_for_the_engine(output: &Output) -> bool {
     match output.what.kind.as_str() {
         "image" | "registry" => true,
@@ -265,7 +265,7 @@ impl Plan {
         sink
     }
 
-    /// Why a place could not be written, where that is why the build failed.
+    /// The error of a place that could not be written, where the build failed for that.
     pub(super) fn complaint(&mut self) -> Option<Error> {
         self.receipts.iter_mut().find_map(Receipt::complaint)
     }

@@ -8,8 +8,8 @@ use crate::commands::build::result::cannot_write;
 use crate::error::Result;
 use crate::host::replace::{self, NewFile, Readers};
 
-/// Where a stream goes: a file, which gets its name by [`Part::finish`]; `-` is stdout. What is
-/// there and no file, as a pipe or `/dev/null`, is written into as it is.
+/// Opens the place that a stream goes to: a file, which gets its name by [`Part::finish`]; `-` is
+/// stdout. What is there and no file, as a pipe or `/dev/null`, is written into as it is.
 ///
 /// # Errors
 /// When no file can be made there.

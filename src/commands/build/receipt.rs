@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// more is generous.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
-/// How a sink ended.
+/// The end of a sink.
 enum Ending {
     Written,
     /// The stream broke off: the build says why.
@@ -24,7 +24,7 @@ enum Ending {
     Refused(io::Error),
 }
 
-/// What will come of a sink.
+/// The outcome of a sink, which comes later.
 pub(super) struct Receipt {
     place: PathBuf,
     ending: oneshot::Receiver<Ending>,
@@ -53,7 +53,7 @@ impl Receipt {
         (Self { place, ending }, Box::new(sink))
     }
 
-    /// Why the place could not be written, where that is known by now.
+    /// The error of a place that could not be written, where that is known by now.
     pub(super) fn complaint(&mut self) -> Option<Error> {
         match self.ending.try_recv() {
             Ok(Ending::Refused(error)) => Some(cannot_write(&self.place).because(error)),

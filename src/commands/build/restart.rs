@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lab_engine::replace;
 use crate::pod::{self, Lone, Origin, Pull, Renamed, Stale, State};
 
-/// What the names stood for, by node and name, as long as the watch goes on.
+/// The images that the names stood for, by node and name, as long as the watch goes on.
 #[derive(Debug, Default)]
 pub(super) struct Restarts {
     before: BTreeMap<(String, String), BTreeSet<String>>,

@@ -156,7 +156,7 @@ pub(super) async fn write(file: &Path, text: String) -> Result<()> {
         .map_err(|error| cannot_write(file).because(error))?
 }
 
-/// What the exporter said, as buildx writes it: values that are JSON in base64 are unfolded.
+/// The exporter's answer, as buildx writes it: values that are JSON in base64 are unfolded.
 pub(super) fn metadata(built: &Built) -> String {
     use base64::Engine as _;
     let all: serde_json::Map<String, serde_json::Value> = built

@@ -15,7 +15,7 @@ use crate::progress::{Event, Lines, Position, Source};
 use crate::regular_file;
 use crate::render::build::{Display, Progress, Size};
 
-/// How often a live picture is painted.
+/// The time between two paintings of a live picture.
 const FRAME: Duration = Duration::from_millis(100);
 
 /// Decides how the build is shown: the flag, `-q`, `BUILDKIT_PROGRESS`, the config file, the
@@ -43,7 +43,7 @@ pub(super) fn progress(flag: Option<Progress>, context: &Context) -> Result<Prog
     })
 }
 
-/// How to build.
+/// The way to build.
 pub(super) enum Work<'a> {
     BuildKit(Box<Solve>),
     Classic(&'a Options, Pump),
@@ -177,7 +177,8 @@ pub(super) async fn check(
     Err(error)
 }
 
-/// Where a build failed, found in the Dockerfile itself: engines up to 20.10 do not say.
+/// The place at which a build failed, found in the Dockerfile itself: engines up to 20.10 do not
+/// say.
 fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(Source, Vec<Lines>)> {
     let data = regular_file::bytes(file, dockerfile::LARGEST).ok()?;
     let text = String::from_utf8_lossy(&data);

@@ -20,19 +20,19 @@ use crate::image::digest::Digest;
 use crate::image::dockerfile;
 use crate::{regular_file, text_file};
 
-/// What keys of named contexts begin with.
+/// The beginning of named contexts' keys.
 const NAMED: &str = "named-";
 /// The largest secret that BuildKit takes.
 const LARGEST_SECRET: u64 = 500 << 10;
 
-/// What the engine may read of the build's files.
+/// The build's files that the engine may read.
 #[derive(Default)]
 pub(super) struct Source {
     pub(super) folders: BTreeMap<String, Folder>,
     pub(super) upload: Option<Supply>,
     /// The Dockerfile, where it is a file on this computer.
     pub(super) dockerfile: Option<PathBuf>,
-    /// What tells this source from others, for the shared key and for `--dry-run`.
+    /// The text that tells this source from others, for the shared key and for `--dry-run`.
     pub(super) context: String,
     /// Named contexts that are images in OCI layouts.
     pub(super) layouts: Vec<Layout>,
@@ -42,7 +42,7 @@ pub(super) struct Source {
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     pub(super) name: String,
-    /// What the engine calls the layout.
+    /// The engine's name for the layout.
     pub(super) store: String,
     pub(super) root: PathBuf,
     /// The manifest or index that is meant.
@@ -278,8 +278,8 @@ impl Source {
     }
 }
 
-/// What tells this computer's contexts from others', made up once and kept. Where it can't be kept
-/// every run is a computer of its own: slower, and never wrong.
+/// The mark that tells this computer's contexts from others', made up once and kept. Where it can't
+/// be kept every run is a computer of its own: slower, and never wrong.
 pub(super) fn computer(context: &Context) -> String {
     let fresh = token();
     let Ok(folder) = context.settings.state_folder() else {

@@ -14,14 +14,14 @@ use crate::engine::buildkit::files::Folder;
 use crate::error::{Error, Kind, Result};
 use crate::host::file_watch::{Change, FileWatch};
 
-/// Who saves several files, or one in several steps, is done after this much silence.
+/// The silence after which somebody is done who saves several files, or one in several steps.
 const SILENCE: Duration = Duration::from_millis(100);
 /// Someone who never stops writing is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many changed files are named.
+/// The number of changed files that are named.
 const NAMED: usize = 3;
 
-/// What is to be watched of a build's source.
+/// The scopes of a build's source that are to be watched.
 ///
 /// # Errors
 /// Usage, when nothing of it is on this computer; a malformed ignore pattern.

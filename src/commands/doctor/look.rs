@@ -209,7 +209,7 @@ fn caller(context: &Context) -> shell::Shell {
     calling_shell::find(&context.settings.environment).unwrap_or(shell::Shell::Sh)
 }
 
-/// How the calling shell takes what devnet prints.
+/// The command by which the calling shell takes what devnet prints.
 pub(super) fn take(context: &Context, arguments: &[&str]) -> String {
     let words: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
     caller(context)
@@ -217,7 +217,7 @@ pub(super) fn take(context: &Context, arguments: &[&str]) -> String {
         .unwrap_or_else(|| command_line::with("devnet", arguments))
 }
 
-/// How the calling shell sets a variable, or takes it away.
+/// The command by which the calling shell sets a variable, or takes it away.
 pub(super) fn set(context: &Context, name: &str, value: Option<&str>) -> String {
     let change = Change {
         name: name.into(),
@@ -229,7 +229,7 @@ pub(super) fn set(context: &Context, name: &str, value: Option<&str>) -> String 
     line.trim().trim_end_matches(';').to_owned()
 }
 
-/// What mends the calling shell.
+/// The commands that mend the calling shell.
 fn mending(context: &Context, profile: Option<&str>) -> Mending {
     let profile = profile.unwrap_or("minikube");
     Mending {
@@ -240,7 +240,7 @@ fn mending(context: &Context, profile: Option<&str>) -> Mending {
     }
 }
 
-/// What the calling shell has against the cluster.
+/// Findings about the calling shell and the cluster.
 async fn shell_findings(
     context: &Context,
     nodes: &[NodeTarget],
@@ -322,7 +322,7 @@ async fn who(context: &Context, endpoint: &crate::docker_env::endpoint::Endpoint
     }
 }
 
-/// Whether an address is one of the nodes', over TLS or ssh.
+/// True where an address is one of the nodes', over TLS or ssh.
 async fn is_one_of(
     context: &Context,
     address: &Address,
@@ -365,7 +365,7 @@ fn chosen_context(context: &Context) -> Result<Option<Chosen>> {
     Ok(Some(Chosen { name, host, by }))
 }
 
-/// What belongs to a profile outside its nodes: its docker contexts, and minikube itself.
+/// Findings about a profile outside its nodes: its docker contexts, and minikube itself.
 async fn around(context: &Context, profile: &str, nodes: &[NodeTarget]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Ok(store) = context.docker_store() {

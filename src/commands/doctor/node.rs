@@ -37,7 +37,7 @@ impl<'a> Examiner<'a> {
         }
     }
 
-    /// What starts the cluster, and writes its record and its nodes' certificates anew.
+    /// The command that starts the cluster, and writes its record and its nodes' certificates anew.
     fn start(&self) -> String {
         match self.profile {
             Some(profile) => command_line::with("minikube start -p", [profile]),
@@ -179,7 +179,7 @@ impl<'a> Examiner<'a> {
         Finding::new(code, Severity::Error, message, fix).seen(error.in_one_line())
     }
 
-    /// What an engine that answers says.
+    /// Findings about a node whose engine answers.
     async fn inside(
         &self,
         target: &NodeTarget,
@@ -246,7 +246,7 @@ impl<'a> Examiner<'a> {
         Some(finding)
     }
 
-    /// What the docker command says to this engine; one node tells it for all.
+    /// The finding about the docker command and this engine; one node tells it for all.
     async fn client(
         &self,
         target: &NodeTarget,

@@ -10,8 +10,8 @@ use crate::settings::Environment;
 /// More than an engine takes.
 const LARGEST: u64 = 1 << 20;
 
-/// What `--env-file` and `--env` set, those of files first, as an engine takes it: `NAME=value`, or
-/// a name alone, which takes the variable away.
+/// The variables that `--env-file` and `--env` set, those of files first, as an engine takes it:
+/// `NAME=value`, or a name alone, which takes the variable away.
 pub(super) fn wanted(
     files: &[PathBuf],
     flags: &[String],

@@ -38,7 +38,7 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-/// What became of a node; the JSON.
+/// The outcome on a node; the JSON.
 #[derive(Debug, Serialize)]
 struct Pruned {
     node: String,
@@ -230,8 +230,8 @@ async fn prune(look: &Look, spare: &[&Shown]) -> Pruned {
     pruned
 }
 
-/// What went: an engine with a graph driver names the layers that it removed, of another it is
-/// known which layers no image has any more.
+/// The bytes that were freed: an engine with a graph driver names the layers that it removed, of
+/// another it is known which layers no image has any more.
 fn freed(look: &Look, removed: &[String], layers: Option<&HashSet<String>>) -> u64 {
     let Some(layers) = layers else {
         return frees(&look.held, &removed.iter().cloned().collect());

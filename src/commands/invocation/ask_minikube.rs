@@ -1,5 +1,5 @@
-//! What minikube itself says of a cluster's engine: `env --from minikube`, and `status`, which shows
-//! it beside what minikube's files say.
+//! Minikube's own word on a cluster's engine: `env --from minikube`, and `status`, which shows it
+//! beside what minikube's files say.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

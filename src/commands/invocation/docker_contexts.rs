@@ -24,7 +24,8 @@ impl Context {
         Ok(Store::new(folder))
     }
 
-    /// What the context of a profile's node is to say; over its ssh login where asked for.
+    /// The record that the context of a profile's node is to have; over its ssh login where asked
+    /// for.
     ///
     /// # Errors
     /// When minikube's records do not say the ssh login, or there is no way to the node.
@@ -84,7 +85,7 @@ impl Context {
     }
 }
 
-/// What was done to a context that said something else.
+/// The sentence on a context that said something else and was mended.
 pub(in crate::commands) fn mended(record: &Record, was: &str) -> String {
     let Record {
         name,

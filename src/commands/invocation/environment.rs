@@ -1,5 +1,5 @@
-//! What `env`, `use`, `hook` and `run` share: the environment that points at a cluster's engine, and
-//! the one of now.
+//! The part that `env`, `use`, `hook` and `run` share: the environment that points at a cluster's
+//! engine, and the one of now.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change, Current};
 use crate::error::{Error, Result};
 
-/// What a person asks for beside the profile.
+/// A person's wishes beside the profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub(crate) struct Wanted {
     /// Add the node to `NO_PROXY`
@@ -28,7 +28,7 @@ pub(crate) struct Wanted {
     pub(crate) node: Option<String>,
 }
 
-/// Where a shell is to point.
+/// The engine that a shell is to point at.
 pub(crate) struct Aim {
     /// One node, by the form that was asked for.
     pub(crate) target: Target,
@@ -46,7 +46,7 @@ impl Aim {
     }
 }
 
-/// How long the one connection that tells a stopped node may take.
+/// The time that the one connection that tells a stopped node may take.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Context {
@@ -126,7 +126,7 @@ impl Context {
         plan::set(&self.current_variables()?, &of_target(&target)?, None)
     }
 
-    /// What the present environment says about the variables that matter.
+    /// The present environment's values of the variables that matter.
     ///
     /// # Errors
     /// When one of them is not UTF-8: it could not be given back as it was.

@@ -1,6 +1,6 @@
 //! `-o text|json`, as most commands have it.
 
-/// How to print.
+/// The form to print in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     Json,

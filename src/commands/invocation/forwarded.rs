@@ -24,7 +24,7 @@ pub(in crate::commands) struct Forwarded {
 }
 
 impl Forwarded {
-    /// Where a port of the node is reached.
+    /// The address at which a port of the node is reached.
     ///
     /// # Errors
     /// Unreachable when the container does not publish it.
@@ -47,8 +47,8 @@ impl Forwarded {
 }
 
 impl Context {
-    /// Whether addresses of a profile's containers can be reached from here: native Linux with an
-    /// engine of its own, and neither a virtual machine (Docker Desktop, podman's machine) nor a
+    /// True where addresses of a profile's containers can be reached from here: native Linux with
+    /// an engine of its own, and neither a virtual machine (Docker Desktop, podman's machine) nor a
     /// user namespace (rootless) in between.
     pub(in crate::commands) fn containers_reachable(&self, profile: &Profile) -> Result<bool> {
         let environment = &self.settings.environment;
@@ -174,7 +174,7 @@ impl Context {
         Ok(("127.0.0.1".into(), published))
     }
 
-    /// Whether the engine answers that runs a profile's containers.
+    /// Checks that the engine answers that runs a profile's containers.
     ///
     /// # Errors
     /// When it does not. podman is no service that could be away.
@@ -191,7 +191,7 @@ impl Context {
     }
 }
 
-/// Whether an engine's socket is a user's own, as of Docker Desktop and of a rootless engine.
+/// True where an engine's socket is a user's own, as of Docker Desktop and of a rootless engine.
 fn is_a_users(socket: &Path) -> bool {
     let text = socket.to_string_lossy();
     is_docker_desktop(socket) || text.starts_with("/run/user/") || owned_by_a_user(socket)
@@ -200,7 +200,7 @@ fn is_a_users(socket: &Path) -> bool {
 #[cfg(unix)]
 fn owned_by_a_user(socket: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    /// Who owns, inside a user namespace, what root owns outside.
+    /// The user that owns, inside a user namespace, what root owns outside.
     const NOBODY: u32 = 65534;
     std::fs::metadata(socket).is_ok_and(|found| found.uid() != 0 && found.uid() != NOBODY)
 }

@@ -1,4 +1,4 @@
-//! What commands on pods share: asking the engines and making pods of the answers.
+//! The part that commands on pods share: asking the engines and making pods of the answers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use crate::finding::Finding;
 use crate::netns::{self, Neighbours, View};
 use crate::pod::{self, Event, Life, Lone, Node, Pod, Snapshot, State};
 
-/// How closely to look.
+/// The depth of a look at pods.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depth {
     pub(crate) lone: Lone,
-    /// Whether the nodes' kernels are asked too.
+    /// True where the nodes' kernels are asked too.
     pub(crate) probe: bool,
 }
 
-/// What a look at all nodes found.
+/// The result of a look at all nodes.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) snapshot: Snapshot,
@@ -57,7 +57,7 @@ impl Gathered {
             .map(|(_, now)| *now)
     }
 
-    /// When a node was last started, where its kernel was asked.
+    /// The time at which a node was last started, where its kernel was asked.
     pub(crate) fn up_since(&self, node: &str) -> Option<Timestamp> {
         let mut nodes = self.snapshot.nodes.iter();
         nodes.find(|one| one.name == node)?.up_since
@@ -189,7 +189,7 @@ pub(crate) fn assemble<N>(
     Ok(gathered)
 }
 
-/// What was seen on one node.
+/// The state seen on one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     engine: Engine,

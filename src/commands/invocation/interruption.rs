@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::commands::invocation::Context;
 use crate::error::{Error, Result};
 
-/// Whether this run was interrupted, and who must hear of it.
+/// The interruption of this run, and those who must hear of it.
 #[derive(Debug)]
 pub(crate) struct Interruption {
     told: watch::Sender<bool>,

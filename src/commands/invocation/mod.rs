@@ -1,4 +1,4 @@
-//! What commands share: the context of a run, who it talks to, and every node at once.
+//! The part that commands share: the context of a run, who it talks to, and every node at once.
 
 pub(crate) mod ask_minikube;
 pub(crate) mod docker_contexts;
@@ -21,7 +21,7 @@ pub(crate) mod used_cluster;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// What a command is handed: the settings, the terminal, and the way to engines
+/// The context that a command is handed: the settings, the terminal, and the way to engines
 /// (`target.rs`).
 #[derive(Debug)]
 pub(crate) struct Context {

@@ -127,7 +127,7 @@ impl Context {
         })
     }
 
-    /// Where one node is reached, or why it is not.
+    /// The address of one node, or the reason why it is not reached.
     async fn node_target(
         &self,
         home: &Home,
@@ -172,7 +172,7 @@ impl Context {
         Ok(target)
     }
 
-    /// Where a node's engine and its ssh server are reached, of which a container publishes ports.
+    /// The addresses of a node's engine and its ssh server, of which a container publishes ports.
     async fn ports(
         &self,
         profile: &Profile,
@@ -277,7 +277,7 @@ impl Context {
     }
 }
 
-/// Why one of several nodes is not reached; the others may be.
+/// The error of one of several nodes that is not reached; the others may be.
 fn of_node(name: &str, profile: &str, error: Error) -> Error {
     let hints = error.hints().to_vec();
     let message = format!("the node `{name}` of minikube profile `{profile}` is not reached");
@@ -285,7 +285,7 @@ fn of_node(name: &str, profile: &str, error: Error) -> Error {
     hints.into_iter().fold(failed, Error::hint)
 }
 
-/// What a cluster has that runs another container runtime, what works there today, and the way out.
+/// The error for a cluster with another container runtime: what works there today, and the way out.
 pub(in crate::commands) fn not_docker(profile: &str, runtime: &str) -> Error {
     Error::unreachable(format!(
         "minikube profile `{profile}` runs {runtime}, which has no Docker engine"

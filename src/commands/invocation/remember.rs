@@ -8,7 +8,7 @@ use crate::pod::{self, ContainerFacts, Lives, Origin, Pod};
 /// The number of lives that are kept between two readings of the journal, which holds about a third of them.
 const MOST: usize = 10_000;
 
-/// What earlier runs wrote down.
+/// The containers that earlier runs wrote down.
 pub(crate) fn recall(context: &Context) -> Lives {
     let mut known = Lives::default();
     for life in journal(context).iter().flat_map(Journal::read) {

@@ -1,5 +1,5 @@
-//! Which engine a command talks to: the contract's list, first that applies. Nothing is started,
-//! restarted or changed by asking.
+//! The choice of the engine that a command talks to: the contract's list, first that applies.
+//! Nothing is started, restarted or changed by asking.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::settings::origin::Origin;
 use crate::wording::{MANY, listed};
 
-/// What a command needs an engine for; it decides how far the search may go.
+/// The purpose for which a command needs an engine; it decides how far the search may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// `env`, `run`, `hook`, `context`: what they print must not depend on what they printed before.
@@ -25,7 +25,7 @@ pub(crate) enum Need {
     Pods,
 }
 
-/// Which nodes of a profile with several; only these are asked for where they are.
+/// The nodes that are meant of a profile with several; only these are asked for where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nodes<'a> {
     All,
@@ -81,9 +81,10 @@ pub(crate) struct NodeTarget {
     pub(crate) endpoint: Endpoint,
     /// The minikube profile that it belongs to.
     pub(crate) profile: Option<String>,
-    /// Where its ssh port leads from, when that was told along with the engine's.
+    /// The address at which its ssh port is published, when that was told along with the engine's.
     pub(crate) login: Option<(String, u16)>,
-    /// Why there is no way to it, when that is known already; then the endpoint says nothing.
+    /// The reason why there is no way to it, when that is known already; then the endpoint says
+    /// nothing.
     pub(crate) away: Option<Arc<Error>>,
 }
 
@@ -96,7 +97,7 @@ impl NodeTarget {
             .map_or(Ok(()), |error| Err(error.again()))
     }
 
-    /// Where it is, if that is known.
+    /// Its address, if that is known.
     pub(crate) fn at(&self) -> Option<String> {
         self.away.is_none().then(|| self.endpoint.to_string())
     }
@@ -109,7 +110,7 @@ pub(crate) struct Target {
     pub(crate) nodes: Vec<NodeTarget>,
     /// The minikube profile, when it is one.
     pub(crate) profile: Option<String>,
-    /// What decided, as `--host`, for a person.
+    /// The thing that decided, as `--host`, for a person.
     pub(crate) decided_by: String,
 }
 
@@ -369,7 +370,7 @@ impl Context {
         }
     }
 
-    /// What the engine that answers there calls its machine.
+    /// The machine's name, as the engine that answers there says it.
     async fn machine_at(&self, endpoint: &Endpoint) -> Option<String> {
         let engine = Engine::connect(endpoint, &self.settings).await.ok()?;
         engine.runtime.info().await.ok()?.name

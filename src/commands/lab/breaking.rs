@@ -13,7 +13,7 @@ use crate::pod::State;
 /// The container that comes for a port that is taken.
 const SQUATTER: &str = "squatter";
 
-/// How to break a pod.
+/// The way to break a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum How {
     /// One more container wants a port that is taken

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::lab::member::{Found, LabPod};
 use crate::render;
 
-/// How to print the list.
+/// The form of the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     Json,

@@ -46,8 +46,12 @@ enum Verb {
     Prove(prove::Args),
     /// List the lab's pods
     Ps {
-        /// How to print: wide, json or name
-        #[arg(short, long, value_name = "FORMAT")]
+        #[arg(
+            help = "How to print: wide, json or name",
+            short,
+            long,
+            value_name = "FORMAT"
+        )]
         output: Option<list::Format>,
     },
     /// Kill a container, or a whole sandbox, and put a new one in its place

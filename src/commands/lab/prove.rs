@@ -18,7 +18,7 @@ use crate::lab::{BUILT_IN_IMAGE, Container, Pod};
 use crate::lab_engine::create::{self, LabEngine};
 use crate::lab_engine::{pods, remove, replace};
 
-/// Where the pods of the experiments live, apart from the user's.
+/// The namespace in which the pods of the experiments live, apart from the user's.
 const NAMESPACE: &str = "devnet-prove";
 const PODS: [&str; 3] = ["one", "two", "three"];
 /// The containers of the built-in pod.
@@ -31,8 +31,13 @@ pub(super) struct Args {
     /// Only these claims
     #[arg(value_name = "CLAIM")]
     claims: Vec<String>,
-    /// How to print: text or json
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        help = "How to print: text or json",
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     output: Format,
     /// Break this claim on purpose, to see that the experiment notices
     #[arg(long, value_name = "CLAIM", hide = true)]
@@ -156,7 +161,7 @@ impl Experiment<'_> {
         self.sabotage == claim
     }
 
-    /// Where a pod is asked: one on the host's network at the host's address.
+    /// The address at which a pod is asked: one on the host's network at the host's address.
     fn ip(&self, pod: &LabPod) -> Ipv4Addr {
         pod.sandbox()
             .and_then(Found::address)

@@ -20,7 +20,7 @@ use crate::template;
 
 /// A manifest that is larger than this is none.
 const LARGEST: u64 = 2 << 20;
-/// How many pods are made at once. More would only wait in the engine.
+/// The number of pods that are made at once. More would only wait in the engine.
 const AT_ONCE: usize = 8;
 
 pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -> Result<()> {
@@ -87,7 +87,7 @@ struct Task {
     attempts: BTreeMap<String, u32>,
 }
 
-/// What is to do: nothing for a pod that is up already, a new sandbox for one that is broken.
+/// Sorts out the tasks: nothing for a pod that is up already, a new sandbox for one that is broken.
 fn sort(context: &Context, wanted: Vec<Pod>, there: &[LabPod]) -> Result<Vec<Task>> {
     let mut tasks = Vec::new();
     for pod in wanted {

@@ -1,5 +1,5 @@
-//! What is remembered between loads of blobs that an engine pushed. Losing it costs time at the
-//! next load, nothing else.
+//! The memory, between loads, of blobs that an engine pushed. Losing it costs time at the next
+//! load, nothing else.
 
 use std::path::{Path, PathBuf};
 

@@ -99,8 +99,8 @@ impl Load<'_> {
     }
 }
 
-/// Whether an engine reaches this computer's 127.0.0.1: one on Linux itself does, one in a virtual
-/// machine does not.
+/// True where an engine reaches this computer's 127.0.0.1: one on Linux itself does, one in a
+/// virtual machine does not.
 fn shares_loopback(from: &Endpoint) -> bool {
     match &from.address {
         Address::Unix(path) => cfg!(target_os = "linux") && !is_docker_desktop(path),

@@ -78,7 +78,7 @@ pub(crate) struct Args {
     printed: Printed,
 }
 
-/// What one run of the command has at hand.
+/// The things that one run of the command has at hand.
 struct Load<'a> {
     context: &'a Context,
     args: &'a Args,

@@ -16,12 +16,12 @@ pub(super) struct Node {
     /// It is the engine that images come from.
     pub(super) same_engine: bool,
     pub(super) store: ImageStore,
-    /// What it runs; known of one that could be asked.
+    /// The platform that it runs; known of one that could be asked.
     pub(super) platform: Platform,
 }
 
 impl Node {
-    /// Whether it runs images for this platform; one that can't be asked is given the benefit.
+    /// True where it runs images for this platform; one that can't be asked is given the benefit.
     pub(super) fn runs(&self, image: &Platform) -> bool {
         match &self.engine {
             Ok(_) => image.serves(&self.platform).is_some(),
@@ -66,8 +66,9 @@ pub(super) async fn connect(
         .collect()
 }
 
-/// What two addresses of one engine have in common. Old engines of one machine share their ID
-/// (it comes from a key in /etc/docker), so the folder in which they keep their data counts too.
+/// The identity that two addresses of one engine have in common. Old engines of one machine share
+/// their ID (it comes from a key in /etc/docker), so the folder in which they keep their data
+/// counts too.
 fn identity(info: Info) -> Option<(String, String)> {
     Some((info.id?, info.root_dir?))
 }
@@ -89,7 +90,7 @@ pub(super) async fn all_names(source: &Engine, repository: Option<&str>) -> Resu
     Ok(names)
 }
 
-/// Whether an engine's image is for a platform: an engine has one alone.
+/// True where an engine's image is for a platform: an engine has one alone.
 ///
 /// # Errors
 /// Not found when it is for another.

@@ -20,7 +20,7 @@ use crate::render::load::{LayerRow, Row};
 /// The tag of transfer names.
 const TAG: &str = "transfer";
 
-/// Where an archive comes from that can be read once.
+/// The source of an archive that can be read once.
 pub(super) enum Piped {
     Stdin,
     /// A named pipe: as it was typed, and where it is.

@@ -1,4 +1,4 @@
-//! What an argument of `devnet load` means: an image of an engine, an archive, a layout, stdin.
+//! The meaning of an argument of `devnet load`: an image of an engine, an archive, a layout, stdin.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::image::packed::Offer;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
 
-/// What was typed.
+/// The thing that was typed.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) enum Meaning {
     Stdin,

@@ -91,7 +91,7 @@ pub(crate) struct Args {
     positional: Option<String>,
 }
 
-/// How many of the last lines are wanted; `None` is all.
+/// The number of last lines that are wanted; `None` is all.
 #[derive(Clone, Copy, Debug)]
 struct Tail(Option<u64>);
 
@@ -179,7 +179,7 @@ async fn tell_of_those_that_never_started(
     Ok(())
 }
 
-/// Why a container has no log: it was made, and never ran.
+/// The error for a container that has no log: it was made, and never ran.
 async fn never_started(engine: &Engine, container: &Container) -> Error {
     let error = Error::failed(format!("container `{}` never started", container.name));
     let facts = engine.runtime.container(&container.id).await.ok().flatten();

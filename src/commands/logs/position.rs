@@ -1,16 +1,17 @@
-//! Where a reader has come to in a container's log, so that it goes on from there when its stream
-//! breaks. Pure: times in, a range out.
+//! A reader's position in a container's log, from which it goes on when its stream breaks. Pure:
+//! times in, a range out.
 
 use crate::engine::log_range::LogRange;
 
-/// Where a source has come to in its log: the last message, by its time and stream, and how many
-/// of that time there were. (Pieces of one line have one time.)
+/// The position that a source has come to in its log: the last message, by its time and stream, and
+/// how many of that time there were. (Pieces of one line have one time.)
 #[derive(Debug, Default)]
 pub(super) struct Position {
     /// Of stdout and stderr.
     last: [(i64, usize); 2],
     stderr: bool,
-    /// How many messages of the last one's time are still to be passed over, after a break.
+    /// The number of messages of the last one's time that are still to be passed over, after a
+    /// break.
     passing: Option<usize>,
 }
 
@@ -19,7 +20,7 @@ pub(super) struct Position {
 const BEYOND: i64 = 2_000_000_000;
 
 impl Position {
-    /// Whether a message is new.
+    /// Notes a message; true where it is new.
     pub(super) fn is_new(&mut self, stderr: bool, time: i64) -> bool {
         if let Some(left) = &mut self.passing {
             let target = self.last[usize::from(self.stderr)].0;

@@ -16,21 +16,22 @@ use crate::pod::{self, LogStore, Outlook, Pod};
 use crate::render::logs::{Look, Writer};
 use crate::render::logs_json;
 
-/// How long a live line waits for an older one of a container that says nothing.
+/// The time that a live line waits for an older one of a container that says nothing.
 const HOLD_BACK: Duration = Duration::from_millis(200);
-/// How long only those are read that may have the first line, so that the engine has nothing else
-/// to do.
+/// The time in which only those are read that may have the first line, so that the engine has
+/// nothing else to do.
 const PATIENCE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(50);
-/// How often a follower looks for the successor of a container that ended, at first and later.
+/// The time after which a follower looks for the successor of a container that ended, at first and
+/// later.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 const LOOK_LATER: Duration = Duration::from_secs(2);
-/// How long a pod may be away, or seem to be over, while it is made anew.
+/// The time that a pod may be away, or seem to be over, while it is made anew.
 const AWAY: Duration = Duration::from_secs(10);
-/// How often a silent engine is asked whether it is still there, and how long it has for that.
+/// The time after which a silent engine is asked if it is still there, and that it has to answer.
 const STILL_THERE: Duration = Duration::from_secs(15);
 
-/// How lines are shown.
+/// The way lines are shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Show {
     pub(super) json: bool,
@@ -54,10 +55,11 @@ pub(super) struct Reader<'a> {
     over: Option<Instant>,
     /// Since when the engine has been lost.
     lost: Option<Instant>,
-    /// When something changed that makes a look worth while, and when the last was.
+    /// The time of the last change that makes a look worth while, and below it that of the last
+    /// look.
     changed: Instant,
     looked: Option<Instant>,
-    /// When the engine was last known to be there.
+    /// The time at which the engine was last known to be there.
     there: Instant,
 }
 
@@ -232,7 +234,7 @@ impl<'a> Reader<'a> {
         self.sources[place].state = State::Done;
     }
 
-    /// What stands at the end of a log without a newline is a line too.
+    /// Takes the end of a log without a newline as a line too.
     fn flush(&mut self, place: usize) {
         for line in self.sources[place].assembler.finish() {
             self.merge.push(place, line);

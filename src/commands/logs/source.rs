@@ -45,9 +45,9 @@ pub(super) struct Source {
     pub(super) assembler: Assembler,
     pub(super) position: Position,
     pub(super) state: State,
-    /// Whether its container had ended when its stream was asked for.
+    /// True where its container had ended when its stream was asked for.
     pub(super) asked_after_its_end: bool,
-    /// Whether all that it wrote was read, its container having ended.
+    /// True where all that it wrote was read, its container having ended.
     pub(super) complete: bool,
     pub(super) failure: Option<Error>,
     pub(super) heard: Instant,
@@ -147,7 +147,7 @@ impl Source {
     }
 }
 
-/// What comes of a source beside lines.
+/// The news of a source beside lines.
 pub(super) enum News {
     Broken(Error),
     End,
