@@ -1,4 +1,4 @@
-//! How a build is shown: a picture on a terminal, plain lines, JSON lines, or nothing until it
+//! The display of a build: a picture on a terminal, plain lines, JSON lines, or nothing until it
 //! fails.
 
 use std::fmt::Write as _;
@@ -63,7 +63,7 @@ impl Display {
         }
     }
 
-    /// Whether it wants to be painted again while nothing happens.
+    /// True where it wants to be painted again while nothing happens.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.how, How::Tty(_))
     }
@@ -89,7 +89,7 @@ impl Display {
         }
     }
 
-    /// What is left to be shown when the build is over.
+    /// The rest that is to be shown when the build is over.
     pub(crate) fn last(&mut self, size: Size) -> String {
         let now = Instant::now();
         match &mut self.how {
@@ -99,7 +99,7 @@ impl Display {
         }
     }
 
-    /// What the Dockerfile's linter and the steps warned of; nothing where it is read by machines.
+    /// Warnings of the Dockerfile's linter and the steps; nothing where it is read by machines.
     pub(crate) fn warnings(&self) -> Vec<String> {
         if matches!(self.how, How::Json | How::Quiet) {
             return Vec::new();

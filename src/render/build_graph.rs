@@ -1,4 +1,4 @@
-//! What is known so far of a build's steps, whatever way it is shown.
+//! The state of a build's steps as far as it is known, whatever way it is shown.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ impl Step {
         self.started.is_some() && self.completed.is_none()
     }
 
-    /// How long it took, or takes.
+    /// The time that it took, or takes.
     pub(super) fn took(&self, now: Instant) -> Duration {
         match (self.started, self.completed) {
             (Some(started), Some(completed)) => {
@@ -52,7 +52,7 @@ pub(super) struct Graph {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// What an update changed, in order.
+/// A change that an update made; they come in order.
 #[derive(Debug)]
 pub(super) enum Change {
     Started(usize),

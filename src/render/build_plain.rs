@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::build_graph::{self, Change, Graph};
 use crate::ui::log_text;
 
-/// How long a step that says nothing keeps the floor while others wait.
+/// The time that a step that says nothing keeps the floor while others wait.
 const SILENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Plain {
     speaker: Option<(usize, Instant)>,
     /// The step whose name stands above the last line.
     named: Option<usize>,
-    /// What the steps have to say.
+    /// The lines that the steps have to say.
     waiting: BTreeMap<usize, Vec<String>>,
     /// Steps that have ended, unless the next news says that they go on, as the context's does.
     ending: Vec<usize>,

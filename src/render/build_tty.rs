@@ -11,7 +11,7 @@ use crate::ui::log_text;
 /// Lines of output under a step that runs.
 const SHOWN_LINES: usize = 6;
 
-/// What stands on the terminal.
+/// The picture that stands on the terminal.
 #[derive(Debug)]
 pub(super) struct Tty {
     painted: usize,

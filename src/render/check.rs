@@ -165,7 +165,7 @@ fn matrix(report: &Report, style: Style) -> String {
     text
 }
 
-/// What the words in a matrix mean, of those that stand in it.
+/// The meaning of the words that stand in a matrix.
 fn legend(said: &[&str]) -> String {
     let stands = |word: &str| said.contains(&word);
     let own = said.iter().any(|word| word.starts_with("lo "));

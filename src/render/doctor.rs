@@ -1,4 +1,4 @@
-//! What the doctor found, for a person.
+//! The doctor's findings, for a person.
 
 use std::fmt::Write as _;
 

@@ -16,7 +16,7 @@ pub(super) fn ports(ports: Option<&[Opening]>) -> String {
     all.collect::<Vec<_>>().join(" ")
 }
 
-/// What is said where nobody could look at a pod's sockets.
+/// The words for a pod at whose sockets nobody could look.
 pub(super) const UNKNOWN: &str = "connections unknown";
 
 pub(super) fn port_label(proto: &str, port: u16) -> String {
@@ -27,7 +27,7 @@ pub(super) fn port_label(proto: &str, port: u16) -> String {
     }
 }
 
-/// What an edge says of itself.
+/// The label of an edge.
 pub(super) fn edge_label(edge: &Edge) -> String {
     let port = port_label(&edge.proto, edge.port);
     let count = if edge.count > 1 {

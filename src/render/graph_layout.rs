@@ -1,5 +1,5 @@
-//! Where pods stand in a drawing: who asks stands left of who answers; pods that talk with nobody
-//! fill the rows beneath.
+//! The places of pods in a drawing: those who ask stand left of those who answer; pods that talk
+//! with nobody fill the rows beneath.
 
 use std::collections::{BTreeMap, BTreeSet};
 

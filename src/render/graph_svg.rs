@@ -77,7 +77,7 @@ pub(super) fn drawing(graph: &Graph, link: &str) -> String {
     text
 }
 
-/// What is longer than a card is wide ends in dots; its whole stands in a tooltip.
+/// Cuts what is longer than a card is wide: it ends in dots, and its whole stands in a tooltip.
 fn cut(text: &str, columns: usize) -> String {
     let text = field(text);
     if super::width(&text) <= columns {

@@ -1,4 +1,4 @@
-//! What `devnet images` shows.
+//! The output of `devnet images`.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use super::table::{Cell, lay_out};
 use super::{Style, Tone, load::bytes};
 use crate::image::inventory::Shown;
 
-/// How many hex digits of an ID are shown, as docker does.
+/// The number of hex digits of an ID that are shown, as docker does.
 const SHORT: usize = 12;
 
 pub(crate) fn short(id: &str) -> &str {

@@ -12,7 +12,7 @@ use crate::pod::{
     timestamp,
 };
 
-/// What a card needs beside the pod.
+/// The things that a card needs beside the pod.
 pub(crate) struct About<'a> {
     pub(crate) now: &'a dyn Fn(&str) -> Option<Timestamp>,
     /// By a pod's UID.
@@ -193,7 +193,7 @@ fn host_ports(pod: &Pod, style: Style) -> String {
     all.join("  ")
 }
 
-/// Where the node takes connections for a pod: `127.0.0.1:18080`.
+/// The address at which the node takes connections for a pod: `127.0.0.1:18080`.
 pub(crate) fn on_host(port: &PortMapping) -> String {
     if port.host_ip.contains(':') {
         format!("[{}]:{}", port.host_ip, port.host_port)
@@ -204,7 +204,7 @@ pub(crate) fn on_host(port: &PortMapping) -> String {
 
 type Pick = fn(&Shares) -> Option<bool>;
 
-/// What all running containers share with the sandbox, and what each has for itself.
+/// The line on what all running containers share with the sandbox, and each has for itself.
 fn shares_line(pod: &Pod, style: Style) -> String {
     let all: Vec<Shares> = pod
         .containers
@@ -310,7 +310,7 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
     )
 }
 
-/// How the life before this one ended.
+/// The end of the life before this one.
 fn last_end(pod: &Pod, container: &Container, now: Option<Timestamp>) -> String {
     let before = pod
         .containers_before
@@ -353,7 +353,8 @@ fn listeners(pod: &Pod, sockets: &[Socket], style: Style) -> String {
     format!("\n{}", lay_out(&heads, &rows, style))
 }
 
-/// How many connections wait to be accepted: more than none says that the program does not come to it.
+/// The connections that wait to be accepted: more than none says that the program does not come to
+/// it.
 fn queue(socket: &Socket) -> Option<String> {
     socket
         .queue
@@ -392,7 +393,7 @@ pub(crate) fn owners(socket: &Socket) -> String {
     text.trim_start().to_owned()
 }
 
-/// Who can reach a listener, as far as its address and those of its network namespace tell.
+/// Those who can reach a listener, as far as its address and those of its network namespace tell.
 pub(crate) fn reach(pod: &Pod, socket: &Socket) -> String {
     let loopback = socket
         .address

@@ -1,4 +1,4 @@
-//! What `devnet load` says: the plan, and what was sent.
+//! The output of `devnet load`: the plan, and what was sent.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use crate::image::digest::DiffId;
 use crate::visible::field;
 use crate::wording::counted;
 
-/// What became of one image on one node; the contract's JSON.
+/// The outcome of one image on one node; the contract's JSON.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Row {
     pub(crate) node: String,
@@ -154,7 +154,7 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
     lines
 }
 
-/// How far a transfer is: bytes so far, out of how many where that is known, and how fast.
+/// The progress of a transfer: bytes so far, out of how many where that is known, and how fast.
 pub(crate) fn moving(what: &str, sent: u64, expected: Option<u64>, seconds: f64) -> String {
     let of = expected
         .filter(|expected| *expected >= sent)

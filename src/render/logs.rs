@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::pod::log::Line;
 
-/// How lines are shown.
+/// The way lines are shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Look {
     /// Begins each line with its source's name.
@@ -19,14 +19,14 @@ pub(crate) struct Look {
 /// Writes lines one below the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
-    /// How each source's lines begin.
+    /// The beginnings of each source's lines.
     prefixes: Vec<Vec<u8>>,
     look: Look,
     /// The source and stream of a line that goes on.
     unfinished: Option<(usize, bool)>,
 }
 
-/// How many columns of a terminal a line's prefix may take.
+/// The number of columns of a terminal that a line's prefix may take.
 const WIDEST_PREFIX: usize = 40;
 
 /// The sources' names as they stand before lines; for a person long ones are cut in their middle,

@@ -28,16 +28,16 @@ mod traffic;
 use crate::wording::first_names;
 use jiff::{SignedDuration, Timestamp};
 
-/// How text may look where it will be read.
+/// The look that text may have where it will be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
     pub(crate) color: bool,
-    /// Whether more than ASCII can be shown.
+    /// True where more than ASCII can be shown.
     pub(crate) unicode: bool,
     pub(crate) columns: usize,
 }
 
-/// What a colour means.
+/// The meaning of a colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
     #[default]
@@ -71,7 +71,7 @@ impl Style {
         if self.unicode { unicode } else { ascii }
     }
 
-    /// What hangs a row below its pod's.
+    /// The lines that hang a row below its pod's.
     pub(crate) fn branch(self, is_last: bool) -> &'static str {
         if is_last {
             self.glyph("└─ ", "`- ")
@@ -107,7 +107,7 @@ impl Style {
         first_names(&shown, most)
     }
 
-    /// How many columns a pod's name may take in a table.
+    /// The number of columns that a pod's name may take in a table.
     pub(crate) fn room_for_names(self) -> usize {
         (self.columns / 2).clamp(20, 60)
     }
@@ -131,7 +131,7 @@ impl Style {
 
 /// Lines of what was seen: the first of many, then how many more there are.
 pub(crate) fn first_of<T>(all: &[T], line: impl Fn(&T) -> String) -> Vec<String> {
-    /// How many lines a finding bears.
+    /// The number of lines that a finding bears.
     const SHOWN: usize = 10;
     let shown = if all.len() <= SHOWN + 1 {
         all.len()
@@ -168,7 +168,7 @@ pub(crate) fn shortened(text: &str, columns: usize, dots: &str) -> String {
     format!("{start}{dots}{end}")
 }
 
-/// How many columns of a terminal a text takes, colours aside.
+/// The number of columns of a terminal that a text takes, colours aside.
 pub(crate) fn width(text: &str) -> usize {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;

@@ -12,7 +12,7 @@ use crate::pod::short;
 use crate::pod::{Container, Node, Pod, PodState, Snapshot, Socket, State, is_init, timestamp};
 use crate::wording::{SOME, counted, grouped, listed};
 
-/// How much to show.
+/// The amount to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
     Normal,
@@ -225,10 +225,10 @@ fn own_network(container: &Container, style: Style) -> Cell {
     Cell::empty()
 }
 
-/// How many ports a line bears.
+/// The number of ports that a line bears.
 const SHOWN: usize = 12;
 
-/// What a container (or the whole pod) listens on: `80`, `53/udp`, `9090 lo`.
+/// The ports that a container (or the whole pod) listens on: `80`, `53/udp`, `9090 lo`.
 fn listening(pod: &Pod, container: Option<&str>, style: Style) -> String {
     let Some(sockets) = &pod.sockets else {
         return String::new();
@@ -291,7 +291,7 @@ fn is_loopback(socket: &Socket) -> bool {
         .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// What was found, worst first, each with its fix.
+/// The findings, worst first, each with its fix.
 pub(crate) fn findings(snapshot: &Snapshot, style: Style) -> String {
     let of_pods = snapshot.pods.iter().flat_map(|pod| {
         pod.findings

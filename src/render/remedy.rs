@@ -1,4 +1,4 @@
-//! What mends a finding, in words: the commands of the node's runtime.
+//! The remedies of findings, in words: the commands of the node's runtime.
 
 use crate::command_line;
 use crate::finding::Remedy;
@@ -39,7 +39,7 @@ pub(crate) fn worded(remedy: &Remedy, runtime: RuntimeKind) -> String {
     }
 }
 
-/// What the docker client does for a container.
+/// The command of the docker client for a remedy.
 fn of_docker(remedy: &Remedy) -> String {
     let on = |command: &str, id: &str| command_line::with(command, [short(id)]);
     match remedy {

@@ -1,4 +1,4 @@
-//! Who talks with whom, as lines of a pod's card.
+//! The connections between pods, as lines of a pod's card.
 
 use super::table::{Cell, lay_out};
 use super::{Style, Tone};
