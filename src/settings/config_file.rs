@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::ui::Color;
 use crate::yaml::node::{Node, Value, documents};
 
-/// What a build's `--progress` may be.
+/// The values that a build's `--progress` may have.
 const PROGRESS: [&str; 5] = ["auto", "plain", "tty", "quiet", "rawjson"];
 const FIELDS: &str = "the fields are `profile`, `color` and `progress`";
 
@@ -20,13 +20,13 @@ pub(crate) struct Entry<T> {
     pub(crate) line: usize,
 }
 
-/// What stands in the file; everything may be missing.
+/// The content of the file; everything may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConfigFile {
     /// The minikube profile to talk to when none is named.
     pub(crate) profile: Option<Entry<String>>,
     pub(crate) color: Option<Entry<Color>>,
-    /// How builds show themselves.
+    /// The way builds show themselves.
     pub(crate) progress: Option<Entry<String>>,
 }
 

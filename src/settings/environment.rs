@@ -55,7 +55,7 @@ impl Environment {
         }
     }
 
-    /// Whether a variable is set and not empty.
+    /// True where a variable is set and not empty.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.os(name).is_some_and(|value| !value.is_empty())
     }

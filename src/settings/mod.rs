@@ -1,5 +1,5 @@
-//! What the flags, the environment and the config file say, read once. Nobody else reads the
-//! environment; devnet never changes it.
+//! The settings from the flags, the environment and the config file, read once. Nobody else reads
+//! the environment; devnet never changes it.
 
 pub(crate) mod config_file;
 mod environment;
@@ -19,15 +19,15 @@ use crate::settings::origin::Origin;
 use crate::text_file;
 use crate::ui::{Color, Look};
 
-/// How long an engine may be silent amid an answer.
+/// The time that an engine may be silent amid an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What holds for a whole run.
+/// The settings that hold for a whole run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) global: GlobalFlags,
     pub(crate) environment: Environment,
-    /// What lower rooms have to tell a person.
+    /// The notices that lower rooms have for a person.
     pub(crate) notices: Notices,
     /// The config file, once it was read and made sense.
     config: OnceLock<ConfigFile>,
@@ -43,7 +43,7 @@ impl Settings {
         }
     }
 
-    /// How to speak to the terminal.
+    /// The way to speak to the terminal.
     pub(crate) fn look(&self) -> Look {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .iter()
@@ -71,8 +71,8 @@ impl Settings {
         }
     }
 
-    /// When to colour, and who said so. A config file that can't be read says nothing here; whoever
-    /// needs it tells.
+    /// The setting of when to colour, and who said so. A config file that can't be read says
+    /// nothing here; whoever needs it tells.
     pub(crate) fn color(&self) -> (Color, Origin) {
         if let Some(color) = self.global.color {
             return (color, Origin::flag("--color"));
@@ -86,7 +86,7 @@ impl Settings {
         }
     }
 
-    /// How builds show themselves where no flag says it, and who said so.
+    /// The way builds show themselves where no flag says it, and who said so.
     ///
     /// # Errors
     /// When the variable or the config file can't be read.
@@ -101,7 +101,7 @@ impl Settings {
             .map(|entry| (entry.value, self.config_origin("progress", entry.line))))
     }
 
-    /// How long an engine may be silent amid an answer: `DEVNET_TIMEOUT`, in seconds.
+    /// The time that an engine may be silent amid an answer: `DEVNET_TIMEOUT`, in seconds.
     ///
     /// # Errors
     /// A usage error when it is no number of seconds.
@@ -129,8 +129,8 @@ impl Settings {
         }
     }
 
-    /// Where the config file stands or would stand: `$XDG_CONFIG_HOME/devnet/config.yaml`, the
-    /// platform's folder elsewhere.
+    /// The place at which the config file stands or would stand:
+    /// `$XDG_CONFIG_HOME/devnet/config.yaml`, the platform's folder elsewhere.
     pub(crate) fn config_path(&self) -> Option<PathBuf> {
         self.environment
             .path("XDG_CONFIG_HOME")
@@ -139,7 +139,7 @@ impl Settings {
             .map(|folder| folder.join("devnet").join("config.yaml"))
     }
 
-    /// What the config file says.
+    /// The content of the config file.
     ///
     /// # Errors
     /// A usage error that names the file and the place, when it is not what was expected.
@@ -210,7 +210,7 @@ impl Settings {
             .ok_or_else(|| Error::failed("no home folder is known").hint("set `HOME`"))
     }
 
-    /// Who works here: the user of an ssh login when the address names none.
+    /// The name of who works here: the user of an ssh login when the address names none.
     pub(crate) fn login_name(&self) -> Option<String> {
         ["USER", "LOGNAME", "USERNAME"]
             .iter()
