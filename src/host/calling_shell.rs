@@ -1,11 +1,11 @@
-//! Which shell called devnet, from the process tree; no process is started to find out.
+//! The shell that called devnet, from the process tree; no process is started to find out.
 
 use crate::settings::Environment;
 use crate::shell::Shell;
 #[cfg(target_os = "linux")]
 use crate::text_file;
 
-/// How far up to look: `sudo`, `make`, `env` and the like stand in between.
+/// The number of ancestors to look at: `sudo`, `make`, `env` and the like stand in between.
 #[cfg(target_os = "linux")]
 const GENERATIONS: usize = 12;
 

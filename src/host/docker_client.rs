@@ -12,13 +12,13 @@ use crate::settings::Environment;
 /// A person waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What `docker version` said.
+/// The answer of `docker version`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said {
     pub(crate) version: String,
     /// The API version that it speaks to this engine, as `1.41`.
     pub(crate) api_version: String,
-    /// Why it can't talk to the engine.
+    /// The reason why it can't talk to the engine.
     pub(crate) refusal: Option<String>,
 }
 

@@ -21,7 +21,7 @@ const PROFILE: &str = "dev.devnet.profile";
 /// The context that docker used before this one.
 const BEFORE: &str = "dev.devnet.before";
 
-/// What a context is to say.
+/// The content that a context is to have.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) name: String,
@@ -32,7 +32,7 @@ pub(crate) struct Record {
     pub(crate) certs: Option<PathBuf>,
 }
 
-/// What stands under a name.
+/// The thing that stands under a name.
 #[derive(Debug)]
 pub(crate) enum Found {
     Nothing,
@@ -56,7 +56,7 @@ impl Store {
         Self(folder)
     }
 
-    /// What stands under a name now.
+    /// Looks up what stands under a name now.
     pub(crate) fn found(&self, name: &str) -> Found {
         let text = match text_file::read(&self.meta(name).join("meta.json")) {
             Ok(text) => text,
@@ -78,7 +78,7 @@ impl Store {
         }
     }
 
-    /// Whether the certificates of a context are those of the cluster.
+    /// True where the certificates of a context are those of the cluster.
     pub(crate) fn has_certs_of(&self, record: &Record) -> bool {
         let tls = self.tls(&record.name).join("docker");
         match &record.certs {
@@ -163,7 +163,7 @@ impl Store {
             .map_err(|error| self.failed(name, error))
     }
 
-    /// Whether docker knows a context of this name.
+    /// True where docker knows a context of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.meta(name).join("meta.json").exists()
     }

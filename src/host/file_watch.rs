@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 
-/// What was told at once.
+/// Changes that were told at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) paths: Vec<PathBuf>,
@@ -68,7 +68,7 @@ impl FileWatch {
     }
 }
 
-/// What an event means; none for what changes nothing, as a file that is read.
+/// The meaning of an event; none for what changes nothing, as a file that is read.
 fn change(event: notify::Result<notify::Event>) -> Option<Change> {
     let event = match event {
         Ok(event) => event,

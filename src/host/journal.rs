@@ -22,7 +22,7 @@ const MOST: u64 = 4 * LIMIT;
 #[derive(Deserialize, Serialize)]
 struct Entry {
     v: u32,
-    /// When it was written, by this computer's clock.
+    /// The time at which it was written, by this computer's clock.
     at: String,
     #[serde(flatten)]
     life: Life,

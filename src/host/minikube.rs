@@ -85,8 +85,8 @@ impl Home {
         Ok(config.profile.filter(|name| !name.is_empty()))
     }
 
-    /// Whether minikube was told that its containers run without root's rights: by its variable, else
-    /// by its settings, where those can be read.
+    /// True where minikube was told that its containers run without root's rights: by its variable,
+    /// else by its settings, where those can be read.
     ///
     /// # Errors
     /// When the variable can't be read.

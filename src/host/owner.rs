@@ -1,5 +1,5 @@
-//! Which devnet made a thing in an engine, and whether that devnet is gone: the next one may then
-//! take the thing away, and never one that is in use.
+//! The devnet that made a thing in an engine, and signs that it is gone: the next one may then take
+//! the thing away, and never one that is in use.
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,7 +15,7 @@ pub(crate) fn mark() -> String {
     of("self").unwrap_or_else(|| ELSEWHERE.clone())
 }
 
-/// Whether the process with this mark has ended; `None` when that can't be told from here.
+/// True where the process with this mark has ended; `None` when that can't be told from here.
 pub(crate) fn is_gone(mark: &str) -> Option<bool> {
     let own = of("self")?;
     let place = |mark: &str| {
@@ -57,7 +57,7 @@ impl SignedToken {
     }
 }
 
-/// When a signed token was made, by the clock of its computer.
+/// The time at which a signed token was made, by the clock of its computer.
 pub(crate) fn signed_at(token: &str) -> Option<jiff::Timestamp> {
     let made = token.split('-').nth(1)?;
     jiff::Timestamp::from_second(made.parse().ok()?).ok()
@@ -69,7 +69,7 @@ fn random() -> String {
     format!("{:016x}{:016x}", number(), number())
 }
 
-/// Whether the devnet of a signed token has ended; `None` when that can't be told from here.
+/// True where the devnet of a signed token has ended; `None` when that can't be told from here.
 pub(crate) fn signer_is_gone(token: &str) -> Option<bool> {
     let (place, _) = parts(&of("self")?)?;
     let mut signature = token.rsplitn(4, '-');

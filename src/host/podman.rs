@@ -46,7 +46,7 @@ pub(crate) fn named(environment: &Environment) -> Result<Option<Endpoint>> {
     }))
 }
 
-/// Where podman's API is when nothing names it, whether or not something listens there.
+/// The socket of podman's API when nothing names it, whether or not something listens there.
 pub(crate) fn socket(environment: &Environment, whose: Whose) -> Option<PathBuf> {
     if cfg!(target_os = "macos") {
         return Some(
@@ -135,7 +135,7 @@ fn call<'a>(
     }
 }
 
-/// Whether the caller is root, who needs no sudo and has no rootless podman.
+/// True where the caller is root, who needs no sudo and has no rootless podman.
 pub(crate) fn is_root() -> bool {
     #[cfg(unix)]
     return rustix::process::geteuid().is_root();

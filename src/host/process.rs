@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 /// More than any program that devnet asks has to tell.
 const MOST_SAID: u64 = 1 << 20;
 
-/// What became of a program that ran with its output caught.
+/// The outcome of a program that ran with its output caught.
 #[derive(Debug)]
 pub(crate) struct Caught {
     /// The exit code; 128 + the signal's number when a signal ended it.
@@ -166,7 +166,7 @@ pub(crate) fn stand_in(command: &[OsString], environment: &[(OsString, OsString)
     })
 }
 
-/// How a command that takes devnet's place did not end well.
+/// The bad end of a command that takes devnet's place.
 enum Ended {
     NotStarted(std::io::Error),
     #[cfg(not(unix))]

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Who may read a file.
+/// The users that may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
     /// As it was, or everybody where it is new.
@@ -31,7 +31,7 @@ pub(crate) fn replace(file: &Path, bytes: &[u8], readers: Readers) -> io::Result
     new.finish()
 }
 
-/// Whether something is there that a file must not take the place of.
+/// True where something is there that a file must not take the place of.
 pub(crate) fn is_special(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|facts| !facts.is_file() && !facts.is_dir())
 }
@@ -54,7 +54,7 @@ pub(crate) fn special(file: &Path, wait: bool) -> io::Result<File> {
     options.open(file)
 }
 
-/// What a link leads to, which may not be there yet: the link is to stay.
+/// The target of a link, which may not be there yet: the link is to stay.
 pub(crate) fn real(file: &Path) -> PathBuf {
     let mut file = file.to_owned();
     for _ in 0..MOST_LINKS {
