@@ -32,8 +32,8 @@ impl Format {
         }
     }
 
-    /// What gives the environment back: old values, and what goes as `null` (an empty value where
-    /// the form has no way to take a variable away).
+    /// The text that gives the environment back: old values, and what goes as `null` (an empty
+    /// value where the form has no way to take a variable away).
     ///
     /// # Errors
     /// When a value can't be written in this form.

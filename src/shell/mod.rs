@@ -172,7 +172,8 @@ impl Shell {
         }
     }
 
-    /// How a person takes what `devnet env` prints; `arguments` are those that devnet was called with.
+    /// The way that a person takes what `devnet env` prints; `arguments` are those that devnet was
+    /// called with.
     pub(crate) fn how_to_take_it(self, arguments: &[String]) -> Option<String> {
         let call = format!("devnet {}", self.typed(arguments));
         Some(match self {

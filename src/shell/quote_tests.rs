@@ -14,7 +14,7 @@ use crate::host::process;
 #[cfg(unix)]
 use crate::settings::Environment;
 
-/// What shells trip over, more often than chance would bring it.
+/// Values that shells trip over, more often than chance would bring it.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "([\\PC\t\n\r]|[ *?\\[\\]{}~=#$`'\"\\\\!%&;|<>()-]|\\$\\(id\\)|  |\n\n){0,12}",
@@ -34,7 +34,7 @@ fn here(shell: &str) -> Option<std::path::PathBuf> {
     found
 }
 
-/// What a shell says to a script; one that does not end (csh has such words) fails the case.
+/// The answer of a shell to a script; one that does not end (csh has such words) fails the case.
 #[cfg(unix)]
 async fn run(program: &Path, arguments: &[&str], script: &str) -> process::Caught {
     let environment = [
