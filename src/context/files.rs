@@ -24,13 +24,13 @@ const BUFFER: usize = 64 << 10;
 /// The files of one archive or folder.
 #[derive(Debug)]
 pub(crate) struct Files {
-    /// What a person calls it.
+    /// The name that a person calls it by.
     pub(crate) name: String,
     body: Body,
     found: HashMap<String, Found>,
     /// The JSON of a packed archive, which can't be gone back to.
     held: HashMap<String, Arc<[u8]>>,
-    /// How its other files are packed themselves.
+    /// The packings of its other files themselves.
     packings: HashMap<String, Packing>,
 }
 
@@ -136,7 +136,8 @@ impl Files {
         })
     }
 
-    /// What is known of a stream's files once it has been read: there is no going back to them.
+    /// The files of a stream that has been read, as far as they are known: there is no going back
+    /// to them.
     pub(crate) fn passed(name: &str, walked: Walked) -> Self {
         Self {
             name: name.into(),
@@ -147,7 +148,7 @@ impl Files {
         }
     }
 
-    /// Where a file stands (links followed) and its size; `None` when it is not there.
+    /// The place at which a file stands (links followed) and its size; `None` when it is not there.
     ///
     /// # Errors
     /// When the path, or a link on the way, leads out of the archive.
@@ -210,7 +211,7 @@ impl Files {
         Ok(Some(content.into()))
     }
 
-    /// How a file is packed.
+    /// The packing of a file.
     ///
     /// # Errors
     /// When it can't be read.
@@ -310,7 +311,7 @@ impl Files {
         layer_unread(&self.name, &format!("the layer {}", layer.0), error)
     }
 
-    /// How wide a window may be that a layer is unpacked with.
+    /// The widest window that a layer may be unpacked with.
     pub(crate) fn within(&self) -> Window {
         match &self.body {
             Body::Packed(_, packing) => packing.within(),
@@ -319,7 +320,7 @@ impl Files {
     }
 }
 
-/// Who is handed a path, a size, and the content.
+/// A function that is handed a path, a size, and the content.
 pub(crate) type Visitor<'v> = dyn FnMut(&str, u64, &mut dyn Read) -> Result<()> + 'v;
 
 #[cfg(test)]

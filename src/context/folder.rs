@@ -24,7 +24,7 @@ pub(crate) mod mode {
     pub(crate) const SET_GID: u32 = 1 << 22;
     pub(crate) const CHARACTER_DEVICE: u32 = 1 << 21;
     pub(crate) const STICKY: u32 = 1 << 20;
-    /// What a regular file has none of.
+    /// The bits of which a regular file has none.
     const IRREGULAR: u32 = FOLDER | SYMLINK | DEVICE | FIFO | CHARACTER_DEVICE | 1 << 24 | 1 << 19;
 
     pub(crate) fn is_regular(mode: u32) -> bool {
@@ -51,13 +51,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Whether its content can be asked for.
+    /// True where its content can be asked for.
     pub(crate) fn has_content(&self) -> bool {
         mode::is_regular(self.mode) && self.link.is_empty()
     }
 }
 
-/// Which entries of a folder are meant.
+/// The choice of a folder's entries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Filter {
     /// Patterns of which one must match; none means everything.
@@ -307,7 +307,7 @@ fn vanished_is_none<T>(outcome: io::Result<T>, path: &Path) -> Result<Option<T>>
 pub(crate) struct Gone;
 
 impl Gone {
-    /// Whether this is why something failed.
+    /// True where something failed because of this.
     pub(crate) fn caused(error: &Error) -> bool {
         std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<Self>)
     }
@@ -321,7 +321,7 @@ impl std::fmt::Display for Gone {
 
 impl std::error::Error for Gone {}
 
-/// Whether a file is not there any more, or its folder is another thing now.
+/// True where a file is not there any more, or its folder is another thing now.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),

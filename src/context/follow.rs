@@ -1,4 +1,4 @@
-//! Which paths of a context a `COPY` source really needs: the path itself and what the symlinks
+//! The paths of a context that a `COPY` source really needs: the path itself and what the symlinks
 //! on its way lead to.
 
 use std::collections::BTreeSet;
@@ -76,7 +76,7 @@ impl Follow<'_> {
         }
     }
 
-    /// What a path (whose last part may have wildcards) leads to where it is a symlink.
+    /// The targets of a path (whose last part may have wildcards) where it is a symlink.
     fn links(&self, path: &str, wildcards: bool) -> Vec<String> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if wildcards && name.contains(['*', '?', '[', '\\']) {

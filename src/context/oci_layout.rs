@@ -97,7 +97,8 @@ fn read_index(root: &Path) -> io::Result<Index> {
     Ok(Index::read(&bytes)?)
 }
 
-/// What a tag of the layout stands for; none when the folder or the tag is not there yet.
+/// The digest that a tag of the layout stands for; none when the folder or the tag is not there
+/// yet.
 pub(crate) fn digest_of(root: &Path, tag: Option<&str>) -> Option<Digest> {
     let folder = root.to_str()?;
     tagged(root, folder, tag)
@@ -147,7 +148,7 @@ impl Ingest {
         })
     }
 
-    /// How many bytes there are.
+    /// The number of bytes there are.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }

@@ -1,4 +1,4 @@
-//! Which of a folder's files a build depends on, and so which changes call for another build.
+//! The files of a folder that a build depends on, and so the changes that call for another build.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub(crate) fn ignore_text(file: &Path) -> Result<Option<String>> {
     }
 }
 
-/// Where such patterns may stand, the first one that is there counts.
+/// The files in which such patterns may stand; the first one that is there counts.
 fn ignore_files(root: Option<&Path>, dockerfile: Option<&Path>) -> Vec<PathBuf> {
     let own = dockerfile.map(|file| {
         let mut name = file.as_os_str().to_owned();
@@ -89,7 +89,7 @@ impl Scope {
         Ok(())
     }
 
-    /// Whether a change of this file or folder calls for another build.
+    /// True where a change of this file or folder calls for another build.
     pub(crate) fn matters(&self, path: &Path) -> bool {
         if self.always.iter().any(|always| always == path) {
             return true;
@@ -111,7 +111,7 @@ impl Scope {
         }
     }
 
-    /// Whether a change of this file changes which others matter.
+    /// True where a change of this file changes which others matter.
     pub(crate) fn is_ignore_file(&self, path: &Path) -> bool {
         self.always.iter().any(|always| always == path) && self.dockerfile.as_deref() != Some(path)
     }
