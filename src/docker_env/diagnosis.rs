@@ -1,5 +1,5 @@
-//! What can stand between a person and their cluster's engine: findings, each with what was seen
-//! and the one thing to do. Facts in, findings out.
+//! The things that can stand between a person and their cluster's engine: findings, each with what
+//! was seen and the one thing to do. Facts in, findings out.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ pub(crate) struct Report {
     pub(crate) schema: u32,
     /// The minikube profile; `null` for another engine.
     pub(crate) profile: Option<String>,
-    /// What decided it.
+    /// The thing that decided it.
     pub(crate) decided_by: String,
     pub(crate) nodes: Vec<Node>,
     /// The worst first.
@@ -30,12 +30,12 @@ pub(crate) struct Report {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// What docker's variables and files in the calling shell say.
+/// The settings of docker's variables and files in the calling shell.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shell {
     /// `DOCKER_HOST`.
     pub(crate) host: Option<String>,
-    /// Whether `DOCKER_TLS_VERIFY` is set.
+    /// True where `DOCKER_TLS_VERIFY` is set.
     pub(crate) verified: bool,
     /// `MINIKUBE_ACTIVE_DOCKERD`.
     pub(crate) active: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Chosen {
     pub(crate) by: String,
 }
 
-/// What mends a shell, in its own words.
+/// The commands that mend a shell, in its own words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mending {
     /// Points it at the profile.
@@ -63,7 +63,7 @@ pub(crate) struct Mending {
     pub(crate) verify: String,
 }
 
-/// What is wrong with a shell by itself.
+/// Findings about a shell by itself.
 pub(crate) fn shell(shell: &Shell, mending: &Mending) -> Vec<Finding> {
     let Some(host) = &shell.host else {
         return Vec::new();
@@ -117,7 +117,7 @@ pub(crate) fn shell(shell: &Shell, mending: &Mending) -> Vec<Finding> {
     findings
 }
 
-/// Who answers at an address that a shell points at.
+/// The one who answers at an address that a shell points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The engine of the machine of this name.
@@ -253,7 +253,7 @@ pub(crate) fn proxy(
     })
 }
 
-/// Whether a Go program such as docker reaches a host without its proxy.
+/// True where a Go program such as docker reaches a host without its proxy.
 fn goes_without_proxy(host: &str, port: u16, list: &str) -> bool {
     let ip = host.parse::<IpAddr>().ok();
     if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {

@@ -1,4 +1,4 @@
-//! Where an engine listens and how a client proves who it is.
+//! The address at which an engine listens, and the way a client proves who it is.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ const TLS_PORT: u16 = 2376;
 /// The port of a Docker engine that listens in the clear.
 const PLAIN_PORT: u16 = 2375;
 
-/// Where an engine listens unless it was told otherwise.
+/// The socket at which an engine listens unless it was told otherwise.
 pub(crate) const USUAL_SOCKET: &str = "/var/run/docker.sock";
 /// The same under Windows.
 pub(crate) const USUAL_PIPE: &str = "//./pipe/docker_engine";
 
-/// How to reach an engine's API.
+/// The way to an engine's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A named pipe of Windows, as `//./pipe/docker_engine`.
@@ -220,7 +220,7 @@ impl Endpoint {
     }
 }
 
-/// Whether an engine's socket is Docker Desktop's, whose engine runs in a virtual machine.
+/// True where an engine's socket is Docker Desktop's, whose engine runs in a virtual machine.
 pub(crate) fn is_docker_desktop(socket: &Path) -> bool {
     socket.to_string_lossy().contains("/.docker/desktop/")
 }

@@ -12,7 +12,8 @@ pub(crate) mod profile;
 mod profile_tests;
 pub(crate) mod published;
 
-/// What a shell must know to talk to a cluster's engine, as `minikube docker-env` says it.
+/// The values that a shell must know to talk to a cluster's engine, as `minikube docker-env` says
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DockerEnv {
     /// `DOCKER_HOST`: `tcp://...` or `ssh://...`.

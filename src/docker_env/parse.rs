@@ -59,7 +59,7 @@ fn failure(text: &str) -> Option<u8> {
     })
 }
 
-/// Whether the first line that says anything is a name and a colon, as no shell's form has it.
+/// True where the first line that says anything is a name and a colon, as no shell's form has it.
 fn is_yaml(text: &str) -> bool {
     text.lines()
         .map(str::trim_end)
@@ -132,8 +132,8 @@ fn unquoted(value: &str) -> &str {
     value
 }
 
-/// What an exit code of `minikube docker-env` stands for; minikube hides the reason when its
-/// output is not a terminal.
+/// The error that an exit code of `minikube docker-env` stands for; minikube hides the reason when
+/// its output is not a terminal.
 pub(crate) fn of_exit_code(code: u8) -> Error {
     let (kind, why, hint) = match code {
         10 => (

@@ -1,4 +1,4 @@
-//! What must change in an environment to point it at an engine, and to give it back as it was.
+//! The changes in an environment that point it at an engine, and give it back as it was.
 //!
 //! What is replaced is kept in minikube's own `MINIKUBE_EXISTING_*`, once: a second `env` keeps
 //! nothing, so that `--unset` goes back to the beginning. What those names can't say (a variable
@@ -11,16 +11,16 @@ use crate::error::{Error, Result};
 
 /// The profile that a shell points at; `minikube status` looks at it too.
 pub(crate) const ACTIVE: &str = "MINIKUBE_ACTIVE_DOCKERD";
-/// What minikube's own names for the old values can't say.
+/// The variable for what minikube's own names for the old values can't say.
 pub(crate) const EXISTING: &str = "DEVNET_EXISTING";
-/// What `devnet use` was asked for, for the prompt hook.
+/// The variable for what `devnet use` was asked for, for the prompt hook.
 pub(crate) const USE: &str = "DEVNET_USE";
 
 const TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
 pub(crate) const HOST: &str = "DOCKER_HOST";
 const CERT_PATH: &str = "DOCKER_CERT_PATH";
 const KEPT_BY_MINIKUBE: [&str; 3] = [TLS_VERIFY, HOST, CERT_PATH];
-/// What points a shell at an engine.
+/// The variables that point a shell at an engine.
 pub(crate) const POINTS: [&str; 4] = [TLS_VERIFY, HOST, CERT_PATH, ACTIVE];
 /// Windows tells no upper case from lower.
 const NO_PROXY: &[&str] = if cfg!(windows) {
@@ -72,7 +72,8 @@ fn saved(current: &Current) -> Result<Saved> {
     }
 }
 
-/// What points an environment at an engine. `no_proxy` is the host to be reached without a proxy.
+/// The changes that point an environment at an engine. `no_proxy` is the host to be reached without
+/// a proxy.
 ///
 /// # Errors
 /// When `DEVNET_EXISTING` was changed by someone else.
@@ -142,8 +143,8 @@ pub(crate) fn set(
     Ok(only_real(changes, current))
 }
 
-/// What gives an environment back as it was before [`set`]; nothing where devnet (or minikube)
-/// had set nothing. No cluster is asked.
+/// The changes that give an environment back as it was before [`set`]; nothing where devnet (or
+/// minikube) had set nothing. No cluster is asked.
 ///
 /// # Errors
 /// When `DEVNET_EXISTING` was changed by someone else.

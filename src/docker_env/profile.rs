@@ -64,7 +64,7 @@ pub(crate) struct MachineDriver {
     pub(crate) engine_port: u16,
 }
 
-/// How a node's engine is reached.
+/// The way to a node's engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// At this address.
@@ -127,17 +127,17 @@ impl Profile {
         }
     }
 
-    /// Whether the node is a container on an engine of this computer.
+    /// True where the node is a container on an engine of this computer.
     pub(crate) fn in_container(&self) -> bool {
         matches!(self.driver.as_str(), "docker" | "podman")
     }
 
-    /// Whether that engine is podman.
+    /// True where that engine is podman.
     pub(crate) fn in_podman(&self) -> bool {
         self.driver == "podman"
     }
 
-    /// Whether only the machine's own record says where its engine listens.
+    /// True where only the machine's own record says where its engine listens.
     pub(crate) fn needs_machine(&self) -> bool {
         self.user_network()
     }
@@ -147,8 +147,8 @@ impl Profile {
             && matches!(self.network.as_str(), "" | "builtin" | "user")
     }
 
-    /// Where a node's engine listens. `containers_reachable` says whether this computer can reach
-    /// the addresses of its own containers (native Linux), else ports are forwarded.
+    /// The way to a node's engine. `containers_reachable` says whether this computer can reach the
+    /// addresses of its own containers (native Linux), else ports are forwarded.
     ///
     /// # Errors
     /// When the driver has no engine of its own, or the records do not say.
