@@ -1,4 +1,4 @@
-//! What can be typed: the clap tree, and nothing else.
+//! The clap tree, and nothing else.
 
 use std::ffi::OsString;
 
@@ -57,7 +57,7 @@ impl Cli {
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut tree))
     }
 
-    /// What a prompt's hook calls, if it is that.
+    /// The arguments of a prompt's hook, where they are word for word what one calls.
     pub(crate) fn of_a_prompt(arguments: &[OsString]) -> Option<Self> {
         commands::hook::Args::of_a_prompt(arguments).map(|args| Self {
             global: GlobalFlags::default(),

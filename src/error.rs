@@ -1,4 +1,4 @@
-//! What went wrong, why, and what to do next; and the exit code that scripts read.
+//! A failure: what went wrong, why, and what to do next; and the exit code that scripts read.
 //!
 //! At the bottom of the house: everyone may use it, it uses nobody.
 
@@ -9,7 +9,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What kind of failure this is; scripts tell them apart by the exit code.
+/// The kind of a failure; scripts tell them apart by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Failed,
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
     NotFound,
     /// Some nodes or images are done, others are not.
     Partly,
-    /// What had been reached was lost half-way.
+    /// The node or engine had been reached, and was lost half-way.
     Lost,
     /// The cluster or engine could not be reached at all, or is not running.
     Unreachable,
@@ -88,7 +88,7 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
-    /// What devnet had to say could not be written.
+    /// The failure to write what devnet had to say.
     pub(crate) fn stdout(error: std::io::Error) -> Self {
         Self::failed("could not write to stdout").because(error)
     }
@@ -118,7 +118,7 @@ impl Error {
         self
     }
 
-    /// What failed and why, in one line.
+    /// The failure and its reasons in one line.
     pub(crate) fn in_one_line(&self) -> String {
         std::iter::once(self.message.clone())
             .chain(self.causes())

@@ -1,5 +1,5 @@
-//! What the fuzzer calls (`tests/fuzz`, built with `--cfg fuzzing`): every parser of text that others
-//! wrote. None may panic, and what must hold of what they give is asserted.
+//! Entry points for the fuzzer (`tests/fuzz`, built with `--cfg fuzzing`): every parser of text
+//! that others wrote. None may panic, and what must hold of what they give is asserted.
 
 use std::io;
 use std::path::Path;
@@ -76,7 +76,7 @@ pub fn patterns(data: &[u8]) {
     drop(reference::canonical(&text));
 }
 
-/// What `docker save` sends.
+/// Archives as `docker save` sends them.
 pub fn archives(data: &[u8]) {
     drop(oci_archive::places(&mut io::Cursor::new(data)));
 }

@@ -1,4 +1,4 @@
-//! What a long operation says while it works: data only.
+//! The events that a long operation sends while it works: data only.
 //!
 //! Adapters send events through a `Sender`; a renderer (bars, plain lines, JSON lines) reads them.
 
@@ -13,7 +13,7 @@ pub(crate) enum Event {
     Build(Update),
 }
 
-/// Where events go. Dropped events (a reader that has left) are no error.
+/// The way that events go. Dropped events (a reader that has left) are no error.
 pub(crate) type Sender = tokio::sync::mpsc::UnboundedSender<Event>;
 
 /// News of a build: its serialised form is a line of `--progress rawjson`, as buildx writes it.
@@ -64,7 +64,7 @@ pub(crate) struct Task {
     pub(crate) completed: Option<jiff::Timestamp>,
 }
 
-/// What a step's command wrote.
+/// Text that a step's command wrote.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Log {
     pub(crate) vertex: String,
@@ -76,7 +76,7 @@ pub(crate) struct Log {
     pub(crate) timestamp: Option<jiff::Timestamp>,
 }
 
-/// What the Dockerfile's linter, or a step, warns of.
+/// A warning of the Dockerfile's linter, or of a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Warning {
     pub(crate) vertex: String,

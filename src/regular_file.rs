@@ -39,7 +39,7 @@ fn length(facts: &fs::Metadata) -> io::Result<u64> {
     Err(irregular())
 }
 
-/// Whether this is `/dev/null`, by whatever name: people name it for a file without content, and
+/// True where this is `/dev/null`, by whatever name: people name it for a file without content, and
 /// it keeps nobody waiting.
 #[cfg(unix)]
 fn is_null(facts: &fs::Metadata) -> bool {
@@ -97,7 +97,7 @@ pub(crate) fn named_text(file: &Path, limit: u64) -> io::Result<String> {
     utf8(named(file, limit)?)
 }
 
-/// Whether a path is a descriptor that devnet was started with, and a pipe.
+/// True where a path is a descriptor that devnet was started with, and a pipe.
 pub(crate) fn is_of_the_shell(file: &Path) -> bool {
     let descriptor = ["/dev/fd", "/proc/self/fd"]
         .iter()

@@ -46,7 +46,7 @@ pub(crate) const HOOK_TCSH: &str = include_str!("../templates/shell/devnet.tcsh"
 pub(crate) const HOOK_XONSH: &str = include_str!("../templates/shell/devnet.xsh");
 pub(crate) const HOOK_ZSH: &str = include_str!("../templates/shell/devnet.zsh");
 
-/// What bash's completion needs beside its script.
+/// The words that bash's completion needs beside its script.
 pub(crate) const COMPLETION_WORDS_BASH: &str = include_str!("../templates/shell/words.bash");
 
 /// The look of the drawing of pods, alone or in a page.
@@ -90,7 +90,7 @@ pub(crate) struct Parameter {
 }
 
 impl Template {
-    /// What it is, in one line: its first.
+    /// Its description in one line: its first.
     pub(crate) fn about(&self) -> &'static str {
         let first = self.text.lines().next().unwrap_or_default();
         first.strip_prefix("# ").unwrap_or_default()

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use crate::error::{Error, Kind};
 use crate::visible::{indented, of_a_program, one_line};
 
-/// When to colour.
+/// The choice of when to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Color {
     Always,
@@ -19,7 +19,7 @@ pub(crate) enum Color {
     Never,
 }
 
-/// How devnet speaks in this run.
+/// The voice of devnet in this run.
 #[derive(Debug)]
 pub(crate) struct Ui {
     quiet: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Ui {
     said: Mutex<Vec<String>>,
 }
 
-/// What the environment and the flags say about the terminal; read in `settings/`.
+/// The settings of the environment and the flags for the terminal; read in `settings/`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look {
     pub(crate) quiet: bool,
@@ -90,22 +90,23 @@ impl Ui {
         self.stderr_is_terminal
     }
 
-    /// Whether text for stdout may carry colour.
+    /// True where text for stdout may carry colour.
     pub(crate) fn color_stdout(&self) -> bool {
         self.color_stdout
     }
 
-    /// Whether text for stderr may carry colour.
+    /// True where text for stderr may carry colour.
     pub(crate) fn color_stderr(&self) -> bool {
         self.color_stderr
     }
 
-    /// Whether colours that a program wrote itself may stay in what is not painted, as in a log file.
+    /// True where colours that a program wrote itself may stay in what is not painted, as in a log
+    /// file.
     pub(crate) fn keeps_colors(&self) -> bool {
         self.keeps_colors
     }
 
-    /// Whether lines, bullets and arrows may be drawn with more than ASCII.
+    /// True where lines, bullets and arrows may be drawn with more than ASCII.
     pub(crate) fn unicode(&self) -> bool {
         self.unicode
     }

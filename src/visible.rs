@@ -1,9 +1,9 @@
 //! Text from an engine, a node or a file, made safe to show: the one list of characters that a
 //! terminal obeys, hides or reorders by.
 
-/// Whether a terminal would obey a character instead of showing it, or would show nothing of it:
-/// control characters (C0, DEL, C1), bidirectional controls, separators of lines, and what takes
-/// no room at all.
+/// True where a terminal would obey a character instead of showing it, or would show nothing of it:
+/// control characters (C0, DEL, C1), bidirectional controls, separators of lines, and what takes no
+/// room at all.
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(

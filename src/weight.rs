@@ -1,15 +1,16 @@
 //! The weight of JSON: how much memory its values take once they are read. `[{},{},…]` takes two
 //! hundred times the bytes that it has on the wire.
 
-/// What an object takes beside its text: the models have a field for each key that might be there.
+/// The weight of an object beside its text: the models have a field for each key that might be
+/// there.
 const OBJECT: u64 = 1024;
-/// What an object among ports takes: at most two short texts. Programs for calls expose and publish
-/// ports by the ten thousand.
+/// The weight of an object among ports: at most two short texts. Programs for calls expose and
+/// publish ports by the ten thousand.
 const PORT: u64 = 64;
 /// The keys whose values are ports, in the descriptions of images and containers. The models have
 /// nothing larger below keys of these names.
 const PORTS: [&[u8]; 3] = [b"ExposedPorts", b"PortBindings", b"Ports"];
-/// What an element or a field takes beside its text.
+/// The weight of an element or a field beside its text.
 const ELEMENT: u64 = 32;
 /// The same of plain values: a map's node has room for eleven fields.
 const VALUE_OBJECT: u64 = 768;
@@ -31,7 +32,7 @@ pub(crate) struct Scale {
     opened: u64,
     /// The key whose value comes.
     key: Key,
-    /// How deep the value stands whose parts are ports.
+    /// The depth of the value whose parts are ports.
     ports: Option<u64>,
 }
 
@@ -68,7 +69,7 @@ impl Default for Scale {
     }
 }
 
-/// How much memory one text takes once it is read as plain values (`serde_json::Value`).
+/// The memory that one text takes once it is read as plain values (`serde_json::Value`).
 pub(crate) fn of_values(text: &[u8]) -> u64 {
     let mut scale = Scale {
         empty_is_free: true,

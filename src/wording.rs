@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-/// How many names a sentence bears.
+/// The number of names that a sentence bears.
 pub(crate) const SOME: usize = 5;
 
-/// How many names a list for choosing from bears.
+/// The number of names that a list for choosing from bears.
 pub(crate) const MANY: usize = 20;
 
 /// `1 time`, `2 times`, `1 other address`, `2 other addresses`: the last word is counted.

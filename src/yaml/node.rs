@@ -22,7 +22,7 @@ pub(crate) struct Node {
     pub(crate) value: Value,
 }
 
-/// What a value is. Plain scalars stay text; whoever reads them knows what they should be.
+/// The content of a value. Plain scalars stay text; whoever reads them knows what they should be.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     List(Vec<Node>),
