@@ -4,7 +4,7 @@
 
 /// A name needs no more.
 const LONGEST_NAME: usize = 64 << 10;
-/// What may stand before one entry: names, and attributes in pax records.
+/// The most bytes that may stand before one entry: names, and attributes in pax records.
 const MOST_BEFORE: usize = 4 << 20;
 /// No disk holds as much. Places in the archive are sums of such sizes.
 const LARGEST_ENTRY: u64 = 1 << 50;
@@ -28,7 +28,7 @@ pub(crate) fn file_header(path: &str, size: u64) -> Option<(Vec<u8>, usize)> {
     Some((header.as_bytes().to_vec(), padding(size)))
 }
 
-/// How many zero bytes fill an entry's last block.
+/// The number of zero bytes that fill an entry's last block.
 pub(crate) fn padding(size: u64) -> usize {
     let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
     if over == 0 { 0 } else { BLOCK - over }
@@ -59,13 +59,13 @@ pub(crate) struct Entry {
     pub(crate) kind: EntryKind,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EntryKind {
     File,
     /// The same as another entry of the archive: its whole path.
     Hardlink(String),
-    /// Where it points to, as it stands there.
+    /// Its target, as it stands there.
     Symlink(String),
     /// A folder, a device, a global header: nothing that an image is read from.
     Other,
@@ -83,7 +83,7 @@ pub(crate) struct Headers {
     collecting: Option<(u8, usize, Vec<u8>)>,
 }
 
-/// What a block was.
+/// The meaning of one block.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Block {
     /// The archive ends, or this block belongs to a name that follows.
@@ -92,7 +92,7 @@ pub(crate) enum Block {
 }
 
 impl Headers {
-    /// Whether what comes next is a header, and no rest of a long name.
+    /// True where a header comes next, and no rest of a long name.
     pub(crate) fn between_entries(&self) -> bool {
         self.collecting.is_none() && self.held.is_empty()
     }

@@ -1,5 +1,5 @@
-//! What a build is asked to do, as a value, and the words in which BuildKit's Dockerfile frontend
-//! takes it.
+//! The request for a build, as a value, and the words in which BuildKit's Dockerfile frontend takes
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -41,10 +41,10 @@ pub(crate) struct Options {
     pub(crate) cache_from: Vec<Attributed>,
     /// The Dockerfile does not come from the context.
     pub(crate) dockerfile_apart: bool,
-    /// What steps may ask for beyond the usual.
+    /// The entitlements that steps may ask for beyond the usual.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) allowed: Vec<String>,
-    /// What only the classic builder knows.
+    /// Limits that only the classic builder knows.
     #[serde(skip_serializing_if = "Limits::is_none")]
     pub(crate) limits: Limits,
 }
@@ -87,7 +87,7 @@ impl Limits {
 }
 
 impl Options {
-    /// What the Engine API takes for a classic build beyond what its client has fields for.
+    /// The parameters of a classic build for which the Engine API's client has no fields.
     pub(crate) fn classic_query(&self) -> Vec<(&'static str, String)> {
         let limits = &self.limits;
         let number = |value: Option<i64>| value.map(|value| value.to_string());

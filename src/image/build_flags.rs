@@ -16,7 +16,7 @@ pub(crate) struct Attributed {
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-/// Where a secret's value comes from.
+/// The source of a secret's value.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SecretSource {
@@ -45,7 +45,7 @@ pub(crate) struct Ssh {
 pub(crate) struct Output {
     #[serde(flatten)]
     pub(crate) what: Attributed,
-    /// Where it goes on this computer; `-` is stdout.
+    /// The file on this computer that it goes to; `-` is stdout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dest: Option<PathBuf>,
 }
@@ -269,7 +269,7 @@ pub(crate) fn build_context(text: &str) -> Result<(String, NamedContext)> {
     Ok((name, context))
 }
 
-/// Whether a context is fetched by the engine: a Git repository, or a file from the web.
+/// True where a context is fetched by the engine: a Git repository, or a file from the web.
 pub(crate) fn is_remote(place: &str) -> bool {
     [
         "https://",
@@ -284,7 +284,7 @@ pub(crate) fn is_remote(place: &str) -> bool {
         && !Path::new(place).exists()
 }
 
-/// Whether a context is a Git repository that is fetched with ssh.
+/// True where a context is a Git repository that is fetched with ssh.
 pub(crate) fn is_git_over_ssh(place: &str) -> bool {
     is_remote(place) && (place.starts_with("ssh://") || place.starts_with("git@"))
 }
@@ -303,7 +303,7 @@ pub(crate) fn annotation(text: &str) -> Result<(String, String)> {
     Ok((format!("{kind}.{key}"), value.to_owned()))
 }
 
-/// How `--provenance` or `--sbom` is to be attached; `None` is not at all.
+/// The value with which `--provenance` or `--sbom` is attached; `None` is not at all.
 ///
 /// # Errors
 /// Usage, for a word that is neither yes, no nor `key=value`, as a path that a flag without its

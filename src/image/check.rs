@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::packing::{Packing, Window, unpack};
 
-/// What was read of a layer.
+/// The digests of a layer that was read, and its packing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
     /// Of the bytes as they are.
@@ -19,7 +19,7 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// Whether this is the layer that an image names.
+    /// Checks that this is the layer that an image names.
     ///
     /// # Errors
     /// Says what it is instead.

@@ -1,4 +1,4 @@
-//! What docker's `config.json` says about registries: logins, credential helpers, proxies.
+//! The parts of docker's `config.json` about registries: logins, credential helpers, proxies.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// Where a login is to be had.
+/// The place where a login is to be had.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
     Here(Login),
@@ -43,7 +43,7 @@ pub(crate) struct DockerConfig {
     proxies: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// How Docker Hub is called in `config.json`.
+/// The name of Docker Hub in `config.json`.
 const HUB: &str = "https://index.docker.io/v1/";
 
 impl DockerConfig {
@@ -86,7 +86,7 @@ impl DockerConfig {
         })
     }
 
-    /// Where the login for a registry is, which BuildKit names by its host.
+    /// The place of the login for a registry, which BuildKit names by its host.
     pub(crate) fn place(&self, host: &str) -> Place {
         let hub = matches!(
             host,
@@ -146,7 +146,7 @@ impl DockerConfig {
     }
 }
 
-/// What a credential helper printed.
+/// The login that a credential helper printed.
 pub(crate) fn helper_answer(text: &str) -> Option<Login> {
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
     let user = json.get("Username")?.as_str()?;

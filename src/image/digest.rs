@@ -84,7 +84,7 @@ impl Digest {
         self.0.strip_prefix("sha256:").unwrap_or(&self.0)
     }
 
-    /// Where it stands in an OCI layout.
+    /// Its path in an OCI layout.
     pub(crate) fn blob_path(&self) -> String {
         format!("blobs/sha256/{}", self.hex())
     }

@@ -1,4 +1,4 @@
-//! What devnet reads in a Dockerfile itself: where an instruction stands.
+//! The place of an instruction in a Dockerfile: the only thing that devnet reads in one itself.
 
 /// A Dockerfile that is larger than this is none.
 pub(crate) const LARGEST: u64 = 4 << 20;
@@ -6,7 +6,7 @@ pub(crate) const LARGEST: u64 = 4 << 20;
 /// The first and last line of an instruction, counted from 1.
 pub(crate) type Span = (i32, i32);
 
-/// Where the instruction of a step such as `[build 2/3] RUN make` stands. `None` when it can't be
+/// The lines of the instruction of a step such as `[build 2/3] RUN make`. `None` when it can't be
 /// told apart: no instruction, or several, read like this.
 pub(crate) fn locate(dockerfile: &str, step: &str) -> Option<Span> {
     let wanted = step.strip_prefix('[')?.split_once("] ")?.1;

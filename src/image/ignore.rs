@@ -1,11 +1,11 @@
-//! Which paths of a build context a list of patterns covers: `.dockerignore`'s rules.
+//! The paths of a build context that a list of patterns covers: `.dockerignore`'s rules.
 //!
 //! Not gitignore's: a pattern is anchored at the context's root, the last one that matches wins,
 //! and what matches a folder matches all below it unless a later `!` pattern takes it back.
 
 use std::fmt;
 
-/// Why a pattern can't be used.
+/// The reason for which a pattern can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadPattern(pub(crate) String);
 
@@ -75,7 +75,7 @@ pub(crate) struct Matcher {
     exception_prefixes_only: bool,
 }
 
-/// Which patterns matched a folder; what lies below it inherits them.
+/// The patterns that matched a folder; everything below it inherits them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matched(Vec<bool>);
 
@@ -114,8 +114,8 @@ impl Matcher {
         self.patterns.is_empty()
     }
 
-    /// Whether a path is covered, given what matched its folder (`None` at the root), and what
-    /// to hand on to those below it.
+    /// True where a path is covered, given the patterns that matched its folder (`None` at the
+    /// root), and the patterns to hand on to those below it.
     pub(crate) fn matches(&self, path: &str, folder: Option<&Matched>) -> (bool, Matched) {
         let mut covered = false;
         let mut each = vec![false; self.patterns.len()];
@@ -137,7 +137,7 @@ impl Matcher {
         (covered, Matched(each))
     }
 
-    /// Whether a path, or a folder above it, is covered: for a path seen alone.
+    /// True where a path, or a folder above it, is covered: for a path seen alone.
     #[cfg(test)]
     fn covers(&self, path: &str) -> bool {
         self.matches(path, None).0
@@ -348,8 +348,8 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> 
     }
 }
 
-/// Whether tokens match a whole text. Every reachable position is kept, so that a pattern full of
-/// stars costs tokens times characters and never more.
+/// True where tokens match a whole text. Every reachable position is kept, so that a pattern full
+/// of stars costs tokens times characters and never more.
 fn matches(tokens: &[Token], text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
     let end = chars.len();

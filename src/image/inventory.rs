@@ -47,9 +47,9 @@ pub(crate) struct Shown {
     /// RFC 3339.
     pub(crate) created: Option<String>,
     pub(crate) size: u64,
-    /// What other images of the node have too; `None`: not known.
+    /// The bytes that other images of the node have too; `None`: not known.
     pub(crate) shared: Option<u64>,
-    /// What removing it alone would free.
+    /// The bytes that removing it alone would free.
     pub(crate) unique: Option<u64>,
     /// No name leads to it.
     pub(crate) dangling: bool,
@@ -59,12 +59,12 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// Whether nobody would miss it.
+    /// True where nobody would miss it.
     pub(crate) fn is_spare(&self) -> bool {
         self.dangling && self.pods.is_empty() && self.containers.is_empty()
     }
 
-    /// Whether a person means it: a part of a name, or the beginning of its ID.
+    /// True where a person means it: a part of a name, or the beginning of its ID.
     pub(crate) fn is_meant(&self, text: &str) -> bool {
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
         self.names.iter().any(|name| name.contains(text))
@@ -125,7 +125,7 @@ pub(crate) fn account(node: &str, held: &[Held], users: &[User]) -> Vec<Shown> {
     shown
 }
 
-/// What several images take that no image but them has.
+/// The bytes of several images that no image but them has.
 pub(crate) fn frees(held: &[Held], removed: &HashSet<String>) -> u64 {
     let kept: HashSet<&ChainId> = held
         .iter()

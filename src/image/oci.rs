@@ -202,7 +202,7 @@ impl<'v> DescriptorRef<'v> {
         self.0.get("size").and_then(Value::as_u64).unwrap_or(0)
     }
 
-    /// Where its content could be had otherwise.
+    /// The address from which its content could be had otherwise.
     pub(crate) fn url(self) -> Option<&'v str> {
         first_url(self.0)
     }
@@ -212,7 +212,7 @@ impl<'v> DescriptorRef<'v> {
         self.0.get("platform")
     }
 
-    /// Whether it is provenance or the like, which stands beside images.
+    /// True where it is provenance or the like, which stands beside images.
     pub(crate) fn is_attestation(self) -> bool {
         let annotations = self.0.get("annotations");
         annotations.is_some_and(|annotations| annotations.get(REFERENCE_TYPE).is_some())
@@ -445,7 +445,7 @@ impl ArchiveManifest {
 }
 
 impl<'v> ArchiveImageRef<'v> {
-    /// Where its configuration stands.
+    /// The path of its configuration.
     pub(crate) fn config(self) -> &'v str {
         text(self.0, "Config")
     }
@@ -454,7 +454,7 @@ impl<'v> ArchiveImageRef<'v> {
         strings(self.0, "RepoTags")
     }
 
-    /// Where its layers stand, the base first.
+    /// The paths of its layers, the base first.
     pub(crate) fn layers(self) -> Vec<&'v str> {
         strings(self.0, "Layers")
     }
@@ -465,7 +465,7 @@ impl<'v> ArchiveImageRef<'v> {
         listed.into_iter().flatten().map(Value::as_str).collect()
     }
 
-    /// Where a foreign layer could be had.
+    /// The address from which a foreign layer could be had.
     pub(crate) fn url_of(self, diff_id: &str) -> Option<&'v str> {
         first_url(self.0.get("LayerSources")?.get(diff_id)?)
     }

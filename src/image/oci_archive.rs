@@ -1,5 +1,5 @@
-//! What `docker save` streams from a graph driver's store, turned into the archive that BuildKit's
-//! `oci` and `docker` exporters write: blobs by their digests, one manifest, an index. One pass,
+//! The archive that BuildKit's `oci` and `docker` exporters write, made from the stream of `docker
+//! save` out of a graph driver's store: blobs by their digests, one manifest, an index. One pass,
 //! nothing is kept but the configuration.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::image::{oci, reference};
 /// A configuration is small; whoever sends a larger one is no engine.
 const LARGEST_CONFIG: u64 = 8 << 20;
 
-/// Which of the two kinds of archive.
+/// The kind of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Oci,
@@ -31,7 +31,8 @@ pub(crate) struct Wanted {
     pub(crate) id: String,
     pub(crate) layers: Vec<DiffId>,
     pub(crate) names: Vec<String>,
-    /// Where the engine puts which layer, for engines up to 24, which name none by its digest.
+    /// The place of each layer in the engine's stream, for engines up to 24, which name none by its
+    /// digest.
     pub(crate) places: HashMap<String, usize>,
 }
 

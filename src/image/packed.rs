@@ -55,16 +55,16 @@ pub(crate) struct PackedLayer {
     pub(crate) size: u64,
     /// `None`: the archive has not got it.
     pub(crate) path: Option<String>,
-    /// How it is packed, where no manifest says so.
+    /// The packing, where no manifest says so.
     pub(crate) packing: Packing,
     /// The name under which it was sent before it was known what it is.
     pub(crate) sent: Option<String>,
-    /// Where a foreign layer could be had.
+    /// The address from which a foreign layer could be had.
     pub(crate) url: Option<String>,
 }
 
 impl PackedLayer {
-    /// Where it stands in the archives that nodes get.
+    /// Its path in the archives that nodes get.
     pub(crate) fn sent_as(&self) -> String {
         match (&self.sent, &self.blob) {
             (Some(sent), _) => sent.clone(),
@@ -102,12 +102,12 @@ impl Offer {
 }
 
 impl Packed {
-    /// What a node without containerd's store calls it.
+    /// The ID by which a node without containerd's store calls it.
     pub(crate) fn config_id(&self) -> &str {
         self.config.digest.as_str()
     }
 
-    /// What containerd's store calls it, once that is known.
+    /// The ID by which containerd's store calls it, once that is known.
     pub(crate) fn target_id(&self) -> Option<&str> {
         let target = self.index.as_ref().or(self.manifest.as_ref())?;
         Some(target.digest.as_str())
@@ -138,8 +138,8 @@ impl Packed {
         Some(())
     }
 
-    /// What an archive for a node ends with, after the layers: all that says how it is put together,
-    /// so that no engine can make anything of one that breaks off.
+    /// The end of an archive for a node, after the layers: all that says how it is put together, so
+    /// that no engine can make anything of one that breaks off.
     pub(crate) fn ending(&self, name: (&str, &str)) -> Vec<u8> {
         let mut bytes = Vec::new();
         let small = |small: &Small| archive::small_file(&small.digest.blob_path(), &small.bytes);
@@ -169,7 +169,7 @@ impl Packed {
         bytes
     }
 
-    /// Where the layers in `places` stand; each file once.
+    /// The paths of the layers in `places`; each file once.
     ///
     /// # Errors
     /// When one is not in the archive.

@@ -1,5 +1,5 @@
-//! How bytes are packed: as they are, gzip, zstd, bzip2 or xz. Told by the first bytes, never by a name, and
-//! unpacked within bounds, so that a few bytes can't become terabytes.
+//! The packing of bytes: as they are, gzip, zstd, bzip2 or xz. Told by the first bytes, never by a
+//! name, and unpacked within bounds, so that a few bytes can't become terabytes.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,7 @@ use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// How something is packed.
+/// The packing of a stream of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
     Plain,
@@ -38,7 +38,7 @@ impl Packing {
         }
     }
 
-    /// How wide a window may be in what is unpacked of this.
+    /// The widest window in anything that is unpacked of this.
     pub(crate) fn within(self) -> Window {
         match self {
             Self::Zstd | Self::Xz => Window::WITHIN,
@@ -52,15 +52,15 @@ const GENEROUS: u64 = 8 << 30;
 /// gzip can't pack better than 1032 to 1, which takes nothing but zeros.
 const RATIO: u64 = 500;
 
-/// How much of what was unpacked may be kept to unpack more: xz calls it a dictionary, zstd a window.
-/// A few bytes can ask for gigabytes.
+/// The most unpacked bytes that may be kept to unpack more: xz calls it a dictionary, zstd a
+/// window. A few bytes can ask for gigabytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window(u32);
 
 impl Window {
     /// As much as the whole of devnet has room for.
     pub(crate) const WIDEST: Self = Self(32 << 20);
-    /// What is left inside of something that may take as much itself.
+    /// The rest for a packing within one that may take as much itself.
     const WITHIN: Self = Self(8 << 20);
 }
 
@@ -76,7 +76,7 @@ impl TooWide {
         io::Error::other(Self { packing, widest })
     }
 
-    /// Where that is why reading failed.
+    /// The window that was too wide, if reading failed for it.
     pub(crate) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
@@ -190,7 +190,7 @@ struct Xz<R: Read> {
     widest: Window,
 }
 
-/// What it takes beside its dictionary, in KiB.
+/// The memory that xz takes beside its dictionary, in KiB.
 const XZ_BESIDE: u32 = 1 << 10;
 
 impl<R: Read> Xz<R> {

@@ -1,4 +1,4 @@
-//! Which of an image's platforms a node runs.
+//! The one of an image's platforms that a node runs.
 
 use std::fmt;
 
@@ -65,7 +65,8 @@ impl Platform {
         })
     }
 
-    /// How well this serves who runs `wanted`; `None` when it does not run there. More is better.
+    /// The degree to which this serves a machine of `wanted`; `None` when it does not run there.
+    /// More is better.
     pub(crate) fn serves(&self, wanted: &Self) -> Option<u8> {
         if self.os != wanted.os || self.architecture != wanted.architecture {
             return None;
@@ -87,7 +88,7 @@ impl Platform {
     }
 }
 
-/// What this computer is, in Go's words.
+/// The architecture of this computer, in Go's words.
 const OWN_ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
     "amd64"
 } else if cfg!(target_arch = "aarch64") {

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use crate::image::archive::{self, BLOCK, Block, Entry, Headers};
 use crate::image::tar_split::{Part, Parts, plain};
 
-/// What is held at most of files that come before they are due.
+/// The most bytes that are held of files that come before they are due.
 pub(crate) const HELD: u64 = 24 << 20;
 
-/// What comes out.
+/// A piece of the layers that come out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// A layer begins.
@@ -21,7 +21,7 @@ pub(crate) enum Piece {
     End,
 }
 
-/// What becomes of the entry that is being read.
+/// The use of the entry that is being read.
 #[derive(Debug, Default)]
 enum Use {
     #[default]
@@ -211,7 +211,7 @@ impl Reassembly {
         }
     }
 
-    /// What is due may have come under another name.
+    /// Gives the content that is due, if it has come before under another name.
     fn take_held(&mut self, give: &mut impl FnMut(Piece)) -> Result<(), String> {
         if let Some((path, size)) = &self.due
             && let Some(content) = self.held.get(path)
@@ -239,7 +239,7 @@ fn parts_of(path: &str) -> Result<Option<(usize, String)>, String> {
     Ok(Some((place, plain(rest)?)))
 }
 
-/// What a hard link points at, within its layer.
+/// The target of a hard link, within its layer.
 fn linked(entry: &Entry) -> Option<String> {
     let header = entry.header.get(entry.header.len().checked_sub(BLOCK)?..)?;
     let header = tar::Header::from_byte_slice(header);

@@ -12,7 +12,7 @@ pub(crate) fn transfer(token: &str) -> String {
     format!("127.0.0.1:9/{TRANSFERS}/{token}")
 }
 
-/// Whether a name is one under which devnet sends an image.
+/// True where a name is one under which devnet sends an image.
 pub(crate) fn is_transfer(name: &str) -> bool {
     name.strip_prefix("127.0.0.1:")
         .and_then(|rest| rest.split_once('/'))
@@ -29,14 +29,14 @@ pub(crate) fn transfer_token(name: &str) -> Option<&str> {
     rest.strip_prefix('/')?.split([':', '/', '@']).next()
 }
 
-/// Whether an image's name is one that a person gave it.
+/// True where an image's name is one that a person gave it.
 pub(crate) fn is_given(name: &str) -> bool {
     !name.contains("<none>") && !is_transfer(name)
 }
 
 /// No engine takes a name as long: a repository has 255 characters, a tag 128.
 const LONGEST: usize = 384;
-/// What is told of a name that is none.
+/// The most characters that an error shows of text that is no name.
 const SHOWN: usize = 200;
 
 /// Splits `repository[:tag]`; without a tag it is `latest`.

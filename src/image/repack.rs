@@ -21,7 +21,7 @@ pub(crate) enum Piece<'a> {
     Made(Vec<u8>),
 }
 
-/// Where an archive has its blobs.
+/// The folder of blobs in an archive.
 const BLOBS: &str = "blobs/sha256/";
 /// Files that name the image are rewritten, so they are held; they are never this large.
 const LARGEST_MADE: u64 = 8 << 20;
@@ -33,7 +33,7 @@ pub(crate) struct Repack {
     headers: Headers,
     /// A block that has come in part.
     block: Vec<u8>,
-    /// What is left of the present entry's content, and of what fills its last block.
+    /// The rest of the present entry's content, and of the filling of its last block.
     left: u64,
     fill: usize,
     /// A file that is held, with its content so far.
@@ -113,7 +113,7 @@ impl Repack {
         Ok(())
     }
 
-    /// Whether the stream ended where an entry ends.
+    /// True where the stream ended at the end of an entry.
     pub(crate) fn is_whole(&self) -> bool {
         self.left == 0 && self.fill == 0 && self.block.is_empty() && self.held.is_none()
     }

@@ -14,7 +14,7 @@ pub(crate) struct TarGuard<'r> {
     /// The part of the block that was not given yet.
     given: usize,
     filled: usize,
-    /// How much of a content is still to pass.
+    /// The bytes of a content that are still to pass.
     left: u64,
     untouched: bool,
 }
@@ -32,7 +32,7 @@ impl<'r> TarGuard<'r> {
         }
     }
 
-    /// Whether not a byte came.
+    /// True where not a byte came.
     pub(crate) fn is_untouched(&self) -> bool {
         self.untouched
     }

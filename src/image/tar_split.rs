@@ -13,7 +13,7 @@ use serde::Deserialize;
 /// A line holds what stands between two contents: headers with their attributes, and filling.
 const LONGEST_LINE: u64 = 8 << 20;
 
-/// What comes next in a layer's archive.
+/// The next part of a layer's archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Headers and filling, as they are.
@@ -98,14 +98,15 @@ impl Parts {
     }
 }
 
-/// What is to be known of a layer before it is put together.
+/// The sizes of a layer, and the order of its files, which must be known before it is put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Of the archive.
     pub(crate) size: u64,
     /// Of the files' contents.
     pub(crate) contents: u64,
-    /// Whether the files come in the order of a walk through their folders, so that none must wait.
+    /// True where the files come in the order of a walk through their folders, so that none must
+    /// wait.
     pub(crate) walks: bool,
 }
 

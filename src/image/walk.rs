@@ -13,13 +13,14 @@ use crate::image::tape::{Tape, fill};
 
 /// Manifests, indexes and configurations are smaller: registries take no more.
 pub(crate) const LARGEST_JSON: u64 = 4 << 20;
-/// What is held of a packed archive's JSON, beside the two files that list its images.
+/// The most bytes that are held of a packed archive's JSON, beside the two files that list its
+/// images.
 const HELD: u64 = 8 << 20;
 /// The files that list an archive's images.
 pub(crate) const LISTS: [&str; 2] = ["index.json", "manifest.json"];
-/// What the list of an archive's files may take: 50,000 layers of docker's old kind.
+/// The most bytes of the list of an archive's files: 50,000 layers of docker's old kind.
 const LISTED: usize = 12 << 20;
-/// What a file takes in it beside its name and its link.
+/// The bytes of a file in that list beside its name and its link.
 const FILE: usize = 160;
 /// The same of one that is passed on: two digests, and its name on the other side.
 const PASSED: usize = 512;
@@ -28,13 +29,13 @@ pub(crate) const FIRST: usize = 8;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
-    /// Where its content begins, and its size.
+    /// The start of its content, and its size.
     File(u64, u64),
     /// Another path of the archive; `None` leads out of it.
     Link(Option<String>),
 }
 
-/// What was seen on a walk through an archive.
+/// The files that were seen on a walk through an archive.
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
     pub(crate) found: HashMap<String, Found>,
@@ -76,7 +77,7 @@ impl Walked {
         Ok(())
     }
 
-    /// Whether a file may be JSON that must be held.
+    /// True where a file may be JSON that must be held.
     pub(crate) fn may_hold(&self, path: &str, size: u64, first: u8) -> bool {
         matches!(first, b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r')
             && size <= LARGEST_JSON
@@ -241,7 +242,7 @@ pub(crate) fn inside(path: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("/"))
 }
 
-/// Where a symbolic link at `path` leads.
+/// The path to which a symbolic link at `path` leads.
 fn beside(path: &str, to: &str) -> Option<String> {
     if to.starts_with('/') {
         return None;
@@ -259,11 +260,11 @@ pub(crate) fn too_many(name: &str, why: String) -> Error {
     broken(name, why).hint(EXPORTED)
 }
 
-/// What else may be meant.
+/// The hint that an archive may be no image's.
 pub(crate) const EXPORTED: &str =
     "`docker export` writes a container's files, `docker save` an image";
 
-/// Why a file can't be read.
+/// The error of a file that can't be read.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn unread(name: &str, error: io::Error) -> Error {
     if let Some(wide) = TooWide::of(&error) {
@@ -285,7 +286,7 @@ pub(crate) fn unread_once(name: &str, error: io::Error) -> Error {
     }
 }
 
-/// Why one of an archive's layers can't be read.
+/// The error of a layer of an archive that can't be read.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn layer_unread(name: &str, layer: &str, error: io::Error) -> Error {
     match TooWide::of(&error) {

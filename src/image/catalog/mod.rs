@@ -1,4 +1,4 @@
-//! Which images stand in an archive or layout: their names, platforms, configurations and layers.
+//! The images of an archive or layout: their names, platforms, configurations and layers.
 //! Everything that is small is read here and checked against the digest that names it.
 
 mod layout;
@@ -21,7 +21,7 @@ const MOST_LAYERS: usize = 500;
 const MOST_MANIFESTS: usize = 1000;
 /// Indexes and manifests of all images together.
 const MOST_READ: usize = 10 * MOST_MANIFESTS;
-/// What all that is read of an archive's images may take together.
+/// The most bytes that may be read of all of an archive's images together.
 const ROOM: usize = 12 << 20;
 /// The values of one file, once they are read. A thousand manifests in a list take 4 MB.
 const VALUES: u64 = 5 << 20;
@@ -65,7 +65,7 @@ fn parsed<T>(
     read(bytes).map_err(|error| files.broken(format!("{what}: {error}")))
 }
 
-/// What was taken so far: files that many images share are held once for each of them.
+/// The room that was taken so far: files that many images share are held once for each of them.
 #[derive(Default)]
 struct Room {
     bytes: Cell<usize>,
