@@ -1,7 +1,7 @@
 # Two commands on a fresh machine:
 #   make demo    what devnet does, shown on a private Docker engine
 #   make test    everything the tests need, then all tests     (ENGINE=20.10|26|28|28c picks an engine,
-#                TESTS="pods exec" picks tests); skipped ones are counted and named at its end
+#                ENGINE_CONTAINERD=1.6|1.7|2.1 the containerd of its nodes, TESTS="pods exec" picks tests); skipped ones are counted and named at its end
 # And:
 #   make build   target/release/devnet with its probes inside
 #   make bench   devnet beside its peers, as ratios

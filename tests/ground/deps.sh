@@ -12,7 +12,7 @@ case $purpose in
   demo) ;;
   test) needs="$needs docker:docker-cli busybox:busybox-static zsh:zsh fish:fish tcsh:tcsh bsd-csh:csh dash:dash ksh:ksh elvish:elvish
     xonsh:xonsh sshd:openssh-server ssh:openssh-client python3:python3 ss:iproute2 nsenter:util-linux strace:strace nft:nftables dot:graphviz man:man-db groff:groff script:bsdutils
-    podman:podman cc:gcc" ;;
+    podman:podman cc:gcc containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins sudo:sudo socat:socat" ;;
   bench) needs="$needs docker:docker-cli busybox:busybox-static hyperfine:hyperfine python3:python3" ;;
   lint) needs="shellcheck:shellcheck" ;;
   *) echo "deps: unknown purpose '$purpose'" >&2; exit 2 ;;

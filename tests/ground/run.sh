@@ -9,7 +9,8 @@
 #   DEVNET_GROUND      a folder: minikube/.minikube (a MINIKUBE_HOME), host.sock, node.sock, node2.sock, fake-bin/minikube
 #   DEVNET_GROUND_*    see ground_environment below
 # Engines: `host` (unix socket), `node` (TLS on 127.0.0.2:2376) and `node2` (TLS on 127.0.0.3:2376,
-# started on demand with `tests/ground/engine.sh start node2`).
+# started on demand with `tests/ground/engine.sh start node2`). Nodes that run containerd are started on
+# demand with `tests/ground/node.sh start NAME`; ENGINE_CONTAINERD=1.6|1.7|2.1|system is their version.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -25,8 +26,10 @@ done
 if [ -z "${DEVNET_GROUND_INSIDE:-}" ]; then
   [ "$(id -u)" = 0 ] || { echo "ground: private engines need root (try sudo)" >&2; exit 1; }
   DEVNET_GROUND_TREE=$("$here/engine.sh" tree "$engine")
-  export DEVNET_GROUND_TREE DEVNET_GROUND_ENGINE=$engine DEVNET_GROUND_INSIDE=1
+  DEVNET_GROUND_CONTAINERD=$("$here/node.sh" tree "${ENGINE_CONTAINERD:-system}")
+  export DEVNET_GROUND_CONTAINERD DEVNET_GROUND_TREE DEVNET_GROUND_ENGINE=$engine DEVNET_GROUND_INSIDE=1
   "$here/engine.sh" sweep
+  "$here/node.sh" sweep
   # the death of this script's own parent must end everything too
   exec setpriv --pdeathsig KILL -- unshare --mount --pid --net --fork --kill-child --mount-proc -- "$here/run.sh" "$@"
 fi
@@ -40,6 +43,7 @@ export DEVNET_GROUND=$ground
 ended() {
   local code=$?
   "$here/engine.sh" stop-all || true
+  "$here/node.sh" stop-all || true
   [ -n "${DEVNET_KEEP:-}" ] || rm -rf --one-file-system "$ground" 2>/dev/null || true
   exit "$code"
 }

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# Starts and stops nodes of minikube clusters that run containerd, inside the test ground (see run.sh).
+#
+#   node.sh start NAME [VERSION] starts it, if it does not run: containerd with CRI and CNI, sshd with the user `docker`, and
+#                                minikube's records of it in $DEVNET_GROUND/NAME/minikube/.minikube, as the
+#                                profiles NAME (a machine), NAME-ssh and NAME-none (those drivers)
+#   node.sh run NAME COMMAND...  runs a command there as root
+#   node.sh stop NAME | stop-all
+#   node.sh containerd NAME start|stop|kill|restart
+#   node.sh tree VERSION         prints the folder with that containerd's programs (1.6, 1.7, 2.1 or system)
+#   node.sh sweep                removes the cgroups of runs that were killed
+#
+# A node has namespaces of its own for everything but users, and root's rights there. What a node of
+# minikube's docker driver mounts noexec (/run, /tmp, /dev/shm) is so here; /etc and /var are its own.
+# DEVNET_GROUND_CONTAINERD is the folder of the programs to use (`/` are this computer's).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+name=${2:-}
+d=${DEVNET_GROUND:-}/$name
+
+say() { echo "ground: $*" >&2; }
+
+# Every cgroup hierarchy's folder here.
+hierarchies() { awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts; }
+
+# Makes a cgroup and enters it, in every hierarchy: enter PATH
+enter() {
+  local at
+  for at in $(hierarchies); do
+    mkdir -p "$at/$1"
+    # the older hierarchy of processors gives a new group none
+    if [ -e "$at/$1/cpuset.cpus" ] && [ -e "$at/cpuset.cpus" ]; then
+      local part=$at step
+      for step in ${1//\// }; do
+        cat "$part/cpuset.cpus" > "$part/$step/cpuset.cpus"; cat "$part/cpuset.mems" > "$part/$step/cpuset.mems"
+        part=$part/$step
+      done
+    fi
+    echo $$ > "$at/$1/cgroup.procs"
+  done
+}
+
+# Lets groups below a path have every controller, where there is but one hierarchy: controllers PATH
+controllers() {
+  local at=/sys/fs/cgroup/$1 one all
+  [ -e "$at/cgroup.controllers" ] || return 0
+  all=$(cat "$at/cgroup.controllers")
+  for one in $all; do echo "+$one" > "$at/cgroup.subtree_control" 2>/dev/null || true; done
+}
+
+# Removes a cgroup and those below it: leave PATH
+leave() {
+  local at
+  for at in $(hierarchies); do
+    [ ! -d "$at/$1" ] || find "$at/$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  done
+}
+
+inside() { # COMMAND...
+  local pid; pid=$(cat "$d/pid")
+  nsenter -t "$pid" --mount --uts --ipc --net --cgroup --pid="/proc/$pid/ns/pid_for_children" -- \
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"
+}
+
+case ${1:-} in
+  tree)
+    case ${2:-system} in
+      system) echo / ;;
+      1.6) exec "$here/engine.sh" tree 20.10 ;;
+      1.7) exec "$here/engine.sh" tree 26 ;;
+      2.1) exec "$here/engine.sh" tree 28 ;;
+      *) say "no containerd '$2': system, 1.6, 1.7 or 2.1"; exit 2 ;;
+    esac ;;
+
+  start)
+    if [ -n "${3:-}" ]; then DEVNET_GROUND_CONTAINERD=$("$0" tree "$3"); export DEVNET_GROUND_CONTAINERD; fi
+    mkdir -p "$DEVNET_GROUND/nodes"
+    exec 8> "$DEVNET_GROUND/nodes/$name.lock"; flock 8
+    if [ -e "$d/ready" ]; then exit 0; fi
+    # the number is the node's everywhere: its address, its subnet, its link
+    number=1; until mkdir "$DEVNET_GROUND/nodes/$number" 2>/dev/null; do number=$((number + 1)); done
+    mkdir -p "$d"
+    echo "$number" > "$d/number"
+    address=127.0.7.$number
+    "$here/node-home.sh" "$d" "$name" "$address" "192.168.$((48 + number)).2"
+    group=$(basename "$DEVNET_GROUND")/$name
+    # not a group of processes of this script's: it outlives it
+    setsid "$0" enter "$name" "$group" > "$d/log" 2>&1 < /dev/null 8>&- 9>&- &
+    pid=$!; echo "$pid" > "$d/pid"
+    failed() { say "the node '$name' did not start:"; tail -n 20 "$d/log" "$d/var/log/containerd.log" >&2 || true; "$0" stop "$name"; exit 1; }
+    for _ in $(seq 1200); do
+      [ -e "$d/namespaces" ] && break
+      kill -0 "$pid" 2>/dev/null || failed
+      sleep 0.02
+    done
+    ip link add "node$number" type veth peer name eth0 netns "$pid"
+    ip address add "192.168.$((48 + number)).1/24" dev "node$number"
+    ip link set "node$number" up
+    touch "$d/linked"
+    # what leads to a virtual machine or a published port of a container
+    setsid socat -b 65536 "TCP-LISTEN:22,bind=$address,fork,reuseaddr,backlog=100,nodelay" "TCP:192.168.$((48 + number)).2:22,nodelay" \
+      > "$d/forward.log" 2>&1 < /dev/null 8>&- 9>&- &
+    echo $! > "$d/forward"
+    for _ in $(seq 1200); do
+      [ -e "$d/ready" ] && exit 0
+      kill -0 "$pid" 2>/dev/null || failed
+      sleep 0.02
+    done
+    failed ;;
+
+  # what follows runs on the way in: in its cgroup first, whose root the namespace shows, then as process 1
+  enter)
+    controllers ""; enter "$3"; controllers "$(dirname "$3")"
+    exec unshare --cgroup "$0" unshare "$name" "$3" ;;
+  unshare)
+    enter "$3/init"; controllers "$3"
+    exec unshare --mount --pid --net --uts --ipc --fork --kill-child --mount-proc "$here/node-init.sh" "$d" "$name" ;;
+
+  run) shift 2; inside "$@" ;;
+
+  stop)
+    [ -e "$d/pid" ] || exit 0
+    if [ -e "$d/forward" ]; then kill -- "-$(cat "$d/forward")" 2>/dev/null || true; fi
+    pid=$(cat "$d/pid"); kill -KILL "$pid" 2>/dev/null || true
+    # its processes die a moment after it, and only then are its folders free
+    for _ in $(seq 400); do
+      leave "$(basename "$DEVNET_GROUND")/$name"
+      [ -n "$(for at in $(hierarchies); do ls -d "$at/$(basename "$DEVNET_GROUND")/$name" 2>/dev/null || true; done)" ] || break
+      sleep 0.02
+    done
+    number=$(cat "$d/number")
+    rm -rf --one-file-system "$d" "$DEVNET_GROUND/nodes/$number" ;;
+
+  stop-all)
+    for pid in "$DEVNET_GROUND"/*/namespaces; do
+      [ ! -e "$pid" ] || "$0" stop "$(basename "$(dirname "$pid")")"
+    done
+    leave "$(basename "$DEVNET_GROUND")" ;;
+
+  containerd)
+    case $3 in
+      start) inside /etc/containerd/start ;;
+      kill) inside /etc/containerd/stop KILL ;;
+      stop) inside /etc/containerd/stop TERM ;;
+      restart) inside /etc/containerd/stop TERM; inside /etc/containerd/start ;;
+    esac ;;
+
+  sweep)
+    for at in $(hierarchies); do
+      for group in "$at"/devnet-ground.*; do
+        # one whose folder is gone and that has no process is nobody's
+        if [ ! -d "$group" ] || [ -d "${TMPDIR:-/tmp}/$(basename "$group")" ]; then continue; fi
+        [ -n "$(find "$group" -name cgroup.procs -exec cat {} +)" ] || leave "$(basename "$group")"
+      done
+    done ;;
+  *) sed -n '2,16p' "$0" >&2; exit 2 ;;
+esac
