@@ -1,4 +1,4 @@
-//! How a graph driver remembers a layer's archive: everything but the files' contents, as gzipped
+//! A graph driver's record of a layer's archive: everything but the files' contents, as gzipped
 //! lines of JSON. With the files beside it the layer comes out as it went in, byte for byte.
 
 use std::cmp::Ordering;

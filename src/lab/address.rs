@@ -1,4 +1,4 @@
-//! Which address a new sandbox gets: the next after the highest in use or used, wrapping round.
+//! The address of a new sandbox: the next after the highest in use or used, wrapping round.
 //!
 //! CNI's host-local plugin hands addresses out in order for the same reason: Docker's own allocator
 //! gives a dead sandbox's address to the very next one, so that a new pod would look like the old.

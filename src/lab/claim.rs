@@ -1,11 +1,11 @@
-//! What a Kubernetes networking course says of pods, as claims that an experiment decides: each
-//! judge takes what was seen and says whether the claim holds, with the evidence.
+//! The claims of a Kubernetes networking course about pods, which an experiment decides: each judge
+//! takes what was seen and says whether the claim holds, with the evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-/// What there is to prove.
+/// The claims that there are to prove.
 pub(crate) const IDS: [&str; 13] = [
     "unique-ip",
     "reachable",
@@ -30,9 +30,9 @@ pub(crate) struct Proof {
     pub(crate) claim: &'static str,
     /// `None` where nothing was there to decide it.
     pub(crate) holds: Option<bool>,
-    /// Whether it should hold on this kind of engine.
+    /// True where it should hold on this kind of engine.
     pub(crate) expected: bool,
-    /// What was seen, in short sentences.
+    /// The observations, in short sentences.
     pub(crate) evidence: Vec<String>,
 }
 
@@ -52,13 +52,13 @@ impl Proof {
         }
     }
 
-    /// Whether it came out as it should, or could not be decided.
+    /// True where it came out as it should, or could not be decided.
     pub(crate) fn is_as_expected(&self) -> bool {
         self.holds.is_none_or(|holds| holds == self.expected)
     }
 }
 
-/// What the probe's `ask` printed of one try.
+/// The answer that the probe's `ask` printed of one try.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Asked {
     /// The pod that asked.
@@ -209,7 +209,8 @@ pub(crate) fn same_port_two_pods(port: u16, asked: &[Asked]) -> Proof {
     )
 }
 
-/// How a second server for a port of the same pod ended: its exit code, or that it still runs.
+/// Judges the end of a second server for a port of the same pod: its exit code, or that it still
+/// runs.
 pub(crate) fn same_port_one_pod(port: u16, ended: Option<i64>, said: &str) -> Proof {
     let holds = ended.is_some_and(|code| code != 0) && said.contains("in use");
     let evidence = match ended {
@@ -304,7 +305,7 @@ pub(crate) fn pause_holds(before: &Moment, after: &Moment) -> Proof {
     )
 }
 
-/// What containers of a pod share with their sandbox, one claim for each kind of namespace.
+/// Judges which namespaces containers of a pod share with their sandbox, one claim for each kind.
 pub(crate) fn shares(sandbox: &Inodes, containers: &BTreeMap<String, Inodes>) -> Vec<Proof> {
     let kinds = [
         (

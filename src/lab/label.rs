@@ -2,12 +2,12 @@
 //! again by them, after any crash. Never `io.kubernetes.*`: a kubelet on the same engine would
 //! take such a container for its own and remove it.
 
-/// What a thing is to devnet; on everything that devnet makes in an engine.
+/// The role of a thing; on everything that devnet makes in an engine.
 pub(crate) const ROLE: &str = "dev.devnet.role";
 /// The name of the thing itself. An image can't bring it: it knows no name that is yet to be given
 /// (`owned.rs`).
 pub(crate) const NAME: &str = "dev.devnet.name";
-/// Which devnet made it (`host/owner.rs`).
+/// The mark of the devnet that made it (`host/owner.rs`).
 pub(crate) const OWNER: &str = "dev.devnet.owner";
 pub(crate) const POD_NAME: &str = "dev.devnet.pod.name";
 pub(crate) const POD_NAMESPACE: &str = "dev.devnet.pod.namespace";
@@ -28,7 +28,7 @@ pub(crate) const CONTAINER: &str = "lab-container";
 pub(crate) const HELPER: &str = "helper";
 pub(crate) const NETWORK: &str = "lab-network";
 pub(crate) const VOLUME: &str = "lab-volume";
-/// What lets one devnet at a time make or remove the lab's network; and whose it is.
+/// The lock with which one devnet at a time makes or removes the lab's network; and its owner.
 pub(crate) const LOCK: &str = "lab-lock";
 pub(crate) const LOCK_OWNER: &str = "dev.devnet.lock.owner";
 /// A container that carries the probe: a look, a question inside a pod, a shell.

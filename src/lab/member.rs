@@ -1,4 +1,4 @@
-//! What a lab consists of right now, read back from labels.
+//! The members of a lab right now, read back from labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -43,7 +43,7 @@ impl Found {
             .unwrap_or(0)
     }
 
-    /// Whether it has processes, frozen or not.
+    /// True where it has processes, frozen or not.
     pub(crate) fn is_alive(&self) -> bool {
         matches!(
             self.state,
@@ -97,7 +97,7 @@ impl LabPod {
             .filter_map(|(name, attempts)| Some((name.as_str(), attempts.first()?)))
     }
 
-    /// Whether the sandbox and every container that should stay are alive.
+    /// True where the sandbox and every container that should stay are alive.
     pub(crate) fn is_whole(&self) -> bool {
         let Some(spec) = self.spec() else {
             return false;

@@ -3,8 +3,8 @@
 use super::label;
 use crate::pod::{ContainerFacts, Member, Origin, Part, PodKey};
 
-/// Whether devnet made it for its own use: no pod, whatever it shares. (Of devnet's labels, facts have
-/// only those that are proved.)
+/// True where devnet made it for its own use: no pod, whatever it shares. (Of devnet's labels,
+/// facts have only those that are proved.)
 pub(crate) fn is_helper(facts: &ContainerFacts) -> bool {
     let role = facts.labels.get(label::ROLE).map(String::as_str);
     role.is_some_and(|role| !matches!(role, label::SANDBOX | label::CONTAINER))

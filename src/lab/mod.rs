@@ -116,7 +116,7 @@ pub(crate) struct Container {
     pub(crate) sidecar: bool,
 }
 
-/// What an environment variable holds.
+/// The value of an environment variable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Text {
@@ -126,7 +126,7 @@ pub(crate) enum Text {
     Literal(String),
 }
 
-/// Whether an image is fetched.
+/// The policy for fetching an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Pull {
     Always,
@@ -153,7 +153,7 @@ pub(crate) struct Port {
     pub(crate) protocol: String,
 }
 
-/// Where a container sees a volume.
+/// The path at which a container sees a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mount {
     pub(crate) volume: String,
@@ -168,7 +168,7 @@ pub(crate) struct Volume {
     pub(crate) source: Source,
 }
 
-/// What a volume holds.
+/// The content of a volume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Source {
@@ -188,7 +188,7 @@ impl Pod {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// Whether the manifest has a container of that name, init or not.
+    /// True where the manifest has a container of that name, init or not.
     pub(crate) fn has(&self, container: &str) -> bool {
         self.init_containers
             .iter()

@@ -12,7 +12,7 @@ use crate::pod::{ContainerFacts, Join};
 pub(crate) const NETWORK_NAME: &str = "devnet-lab";
 /// The container that is the lab's lock.
 pub(crate) const LOCK_NAME: &str = "devnet-lab-lock";
-/// How the names of looks, of shells and of readers begin.
+/// The prefixes of the names of looks, of shells and of readers.
 pub(crate) const LOOK_NAME: &str = "devnet-look";
 pub(crate) const SHELL_NAME: &str = "devnet-shell";
 pub(crate) const READER_NAME: &str = "devnet-read";
@@ -58,7 +58,7 @@ pub(crate) fn volume_name(uid: &str, volume: &str) -> String {
     format!("devnet_{}_{volume}", short(uid))
 }
 
-/// Whether a container calls itself devnet's. Cheap, and no proof.
+/// True where a container calls itself devnet's. Cheap, and no proof.
 pub(crate) fn claims(name: &str, labels: &Labels) -> bool {
     labels.get(label::NAME).is_some_and(|own| own == name) && labels.contains_key(label::ROLE)
 }
@@ -92,7 +92,7 @@ pub(crate) fn proved(facts: &ContainerFacts, image: Option<&Labels>) -> Option<L
     Some(labels)
 }
 
-/// What every maker writes, and what the maker of this kind writes beside it.
+/// The labels that every maker writes, and those that the maker of this kind writes beside them.
 fn written(role: &str) -> Vec<&'static str> {
     let more: &[&str] = match role {
         label::SANDBOX => &[
@@ -127,7 +127,7 @@ pub(crate) fn without_ours(labels: &mut Labels) {
     labels.retain(|name, _| !name.starts_with(OURS));
 }
 
-/// Whether a container's name and shape are those that devnet gives to this kind.
+/// True where a container's name and shape are those that devnet gives to this kind.
 fn is_made(facts: &ContainerFacts, role: &str) -> bool {
     let label = |name: &str| facts.labels.get(name).map(String::as_str);
     let words: Vec<&str> = facts.command.iter().map(String::as_str).collect();
@@ -207,7 +207,7 @@ fn is_probe(program: &str) -> bool {
     matches!(program, "/devnet-probe" | "/devnet/devnet-probe")
 }
 
-/// Whether a name is a beginning and what makes it one of its kind: numbers that no image
+/// True where a name is this prefix and a part that makes it one of its kind: numbers that no image
 /// knows beforehand.
 fn has_nonce(name: &str, begins: &str) -> bool {
     let Some(rest) = name
@@ -225,14 +225,14 @@ fn has_nonce(name: &str, begins: &str) -> bool {
         && parts.first().is_some_and(|time| time.len() >= 8)
 }
 
-/// Whether a network is one that a lab made; networks inherit no labels.
+/// True where a network is one that a lab made; networks inherit no labels.
 pub(crate) fn is_network(name: &str, labels: &Labels) -> bool {
     let rest = name.strip_prefix(NETWORK_NAME);
     let has_form = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     has_form && claims(name, labels) && labels[label::ROLE] == label::NETWORK
 }
 
-/// Whether a volume is one that a lab made; volumes inherit no labels.
+/// True where a volume is one that a lab made; volumes inherit no labels.
 pub(crate) fn is_volume(name: &str, labels: &Labels) -> bool {
     let begins = labels.get(label::POD_UID).map(|uid| volume_name(uid, ""));
     begins.is_some_and(|begins| name.starts_with(&begins))
@@ -240,8 +240,8 @@ pub(crate) fn is_volume(name: &str, labels: &Labels) -> bool {
         && labels[label::ROLE] == label::VOLUME
 }
 
-/// Whether an image is under this name one that devnet made. Who builds on it, or commits a container
-/// of it, has its labels under another name.
+/// True where an image is under this name one that devnet made. An image that is built on it, or
+/// committed from a container of it, has its labels under another name.
 pub(crate) fn is_image(name: &str, labels: &Labels) -> bool {
     let bare = bare(name);
     let Some((repository, tag)) = bare.rsplit_once(':') else {

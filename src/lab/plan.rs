@@ -10,7 +10,7 @@ use super::spec::{
 };
 use super::{BUILT_IN_IMAGE, Container, Pod, Source, Text, label};
 
-/// Where a pod is made: what its containers need to know of the lab.
+/// The surroundings of a new pod, as far as its containers need to know them.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) uid: String,
@@ -347,7 +347,7 @@ fn environment(pod: &Pod, container: &Container, place: &Place) -> Vec<(String, 
     known
 }
 
-/// What a `fieldRef` stands for; `None` for a field that the lab does not know.
+/// The value of a `fieldRef`; `None` for a field that the lab does not know.
 pub(crate) fn field(field: &str, pod: &Pod, place: &Place) -> Option<String> {
     let own = if pod.host_network {
         place.gateway

@@ -219,8 +219,8 @@ fn container_death(live: &[&Pod], past: &[Event]) -> Proof {
 /// A container begins this soon after its sandbox, unless it was restarted in it.
 const WITH_ITS_SANDBOX: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
-/// How often a container was restarted in the pod's first sandbox. One that was removed by hand is
-/// followed by another first one, whose containers begin with it.
+/// The number of restarts of a container in the pod's first sandbox. One that was removed by hand
+/// is followed by another first one, whose containers begin with it.
 fn restarts_in_first_sandbox(
     pod: &Pod,
     sandbox: &crate::pod::Sandbox,

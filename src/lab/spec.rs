@@ -88,7 +88,7 @@ pub(crate) struct MountSpec {
     pub(crate) read_only: bool,
 }
 
-/// What is mounted.
+/// The thing that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MountKind {
     /// A path of the engine's machine.
@@ -109,7 +109,7 @@ pub(crate) struct VolumeSpec {
     pub(crate) files: Vec<(String, String, u32)>,
 }
 
-/// Where a volume keeps what is written to it.
+/// The medium of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backing {
     Disk,

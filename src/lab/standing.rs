@@ -1,4 +1,5 @@
-//! What of devnet's own things in an engine is still in use, and so what a sweep may take.
+//! The things of devnet's own in an engine that are still in use, and so those that a sweep may
+//! take.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::label;
 use super::member::Found;
 
-/// How old a thing must be whose devnet can't be seen from here; that one may be at work.
+/// The age from which a thing may be removed whose devnet can't be seen from here; a younger one
+/// may be at work.
 const OLD: SignedDuration = SignedDuration::from_mins(1);
 /// A reader never runs, and reads as long as an image is long.
 const OLD_READER: SignedDuration = SignedDuration::from_hours(1);
@@ -50,16 +52,17 @@ impl Kind {
     }
 }
 
-/// What a sweep of everything takes, in its order, and what it leaves, with the reason.
+/// The things that a sweep of everything takes, in its order, and those that it leaves, with the
+/// reason.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) take: Vec<Thing>,
     pub(crate) leave: Vec<(Thing, &'static str)>,
 }
 
-/// What is known of devnets and of the time.
+/// The knowledge of devnets and of the time.
 pub(crate) struct Witness<'w> {
-    /// Whether the devnet with this mark has ended, where that can be told from here.
+    /// True where the devnet with this mark has ended; `None` where that can't be told from here.
     pub(crate) gone: &'w dyn Fn(&str) -> Option<bool>,
     /// The engine's clock, which dates what it makes.
     pub(crate) now: Option<Timestamp>,
@@ -74,7 +77,7 @@ impl Witness<'_> {
         matches!((one.made, self.now), (Some(made), Some(now)) if now.duration_since(made) > than)
     }
 
-    /// Whether a container lives only as long as the devnet that made it, and that one is gone.
+    /// True where a container lives only as long as the devnet that made it, and that one is gone.
     pub(crate) fn is_left(&self, one: &Found) -> bool {
         if !is_passing(one) {
             return false;
@@ -89,13 +92,14 @@ impl Witness<'_> {
         })
     }
 
-    /// Whether a transfer began so lately that it may go on; those of older devnets do not tell when.
+    /// True where a transfer began so lately that it may go on; those of older devnets do not tell
+    /// when.
     fn may_be_sent(&self, thing: &Thing) -> bool {
         let age = |now: Timestamp| Some(now.duration_since(thing.made?).abs());
         thing.made.is_some() && self.now.and_then(age).is_none_or(|age| age <= OLD_TRANSFER)
     }
 
-    /// Whether a devnet that lives, or may live, is making this part of a pod.
+    /// True where a devnet that lives, or may live, is making this part of a pod.
     fn is_in_the_making(&self, one: &Found) -> bool {
         match self.gone(&one.labels) {
             Some(gone) => !gone,
@@ -103,7 +107,7 @@ impl Witness<'_> {
         }
     }
 
-    /// What can be taken of all that is devnet's in an engine.
+    /// Sorts all that is devnet's in an engine into what can be taken and what stays.
     pub(crate) fn plan(&self, containers: Vec<Found>, things: Vec<Thing>) -> Plan {
         let mut plan = Plan::default();
         let (passing, lab): (Vec<Found>, Vec<Found>) = containers.into_iter().partition(is_passing);
@@ -175,7 +179,7 @@ impl Witness<'_> {
     }
 }
 
-/// Whether a container lives only as long as its devnet, unlike a lab's.
+/// True where a container lives only as long as its devnet, unlike a lab's.
 pub(crate) fn is_passing(one: &Found) -> bool {
     matches!(
         one.label(label::ROLE),

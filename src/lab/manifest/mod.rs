@@ -16,7 +16,7 @@ use super::Pod;
 use crate::error::{Error, Result};
 use crate::yaml::node::{Node, documents};
 
-/// What a set of manifests asks for.
+/// The objects that a set of manifests asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Manifests {
     pub(crate) pods: Vec<Pod>,
@@ -24,7 +24,7 @@ pub(crate) struct Manifests {
     pub(crate) notes: Vec<String>,
 }
 
-/// Which kind of object holds texts.
+/// The kind of object that holds texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holder {
     ConfigMap,

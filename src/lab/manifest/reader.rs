@@ -27,7 +27,7 @@ impl<'a> At<'a> {
     }
 }
 
-/// What reading has found wrong or unneeded so far.
+/// Everything that reading has found wrong or unneeded so far.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) refused: Vec<String>,
