@@ -56,7 +56,7 @@ impl<'e> LabEngine<'e> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the host is in the lab's network.
+    /// The host's address in the lab's network.
     pub(crate) fn gateway(&self) -> Ipv4Addr {
         self.addresses().gateway
     }

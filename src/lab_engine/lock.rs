@@ -13,7 +13,8 @@ use crate::lab::owned::LOCK_NAME;
 use crate::lab::{label, plan};
 use crate::lab_engine::create::new_uid;
 
-/// What is done under the lock takes a second; who has it longer, and can't be seen, is dead.
+/// The age at which the lock of a devnet that can't be seen is a dead one's: its holder needs a
+/// second.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// Longer than a person waits for a devnet that lives and does not get on.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -81,7 +82,8 @@ async fn take(engine: &Engine) -> Result<String> {
     }
 }
 
-/// Whether the devnet that holds the lock is dead; `others` is whom it was seen with last, since when.
+/// True where the devnet that holds the lock is dead; `others` is the holder that was seen last,
+/// and since when.
 fn is_stale(held: &Found, others: &mut Option<(String, Instant)>) -> bool {
     let mark = held.label(label::OWNER).unwrap_or_default();
     if let Some(gone) = owner::is_gone(mark) {

@@ -12,7 +12,7 @@ use crate::lab::standing::{Kind, Thing};
 use crate::lab::{label, plan};
 use crate::lab_engine::{lock, pods};
 
-/// How many things are removed at once.
+/// The number of things that are removed at once.
 const AT_ONCE: usize = 16;
 
 type Labels = BTreeMap<String, String>;
@@ -111,7 +111,7 @@ async fn tidy(engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// Whether another devnet lives that made this a moment ago, for a pod that is yet to come.
+/// True where another devnet lives that made this a moment ago, for a pod that is yet to come.
 fn is_in_the_making(labels: &Labels) -> bool {
     let mark = labels.get(label::OWNER).map_or("", String::as_str);
     mark != owner::mark() && owner::is_gone(mark) == Some(false)

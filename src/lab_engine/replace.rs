@@ -50,15 +50,15 @@ pub(crate) async fn replace(engine: &Engine, there: &LabPod, container: &str) ->
     Err(comes_and_goes(&there, last))
 }
 
-/// What other devnets have done to a pod meanwhile.
+/// The doings of other devnets on a pod meanwhile.
 enum Others<Made> {
-    /// What was wanted.
+    /// The part that was wanted.
     Made(Made),
     /// Something else, after which this error may be no more.
     Changed(LabPod, Error),
 }
 
-/// What this devnet does to a pod's sandbox.
+/// The fate of a pod's sandbox under this devnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sandbox {
     Stays,
@@ -127,19 +127,19 @@ async fn settled(engine: &Engine, there: &LabPod) -> Result<LabPod> {
     }
 }
 
-/// Whether a living devnet other than this one made it. What this one made it has also tried to
-/// start.
+/// True where a living devnet other than this one made it. A part that this one made it has also
+/// tried to start.
 fn may_be_started(one: &Found) -> bool {
     let owner = one.label(label::OWNER).unwrap_or_default();
     !is_own(one) && owner::is_gone(owner) != Some(true)
 }
 
-/// Whether this devnet made it.
+/// True where this devnet made it.
 fn is_own(one: &Found) -> bool {
     one.label(label::OWNER) == Some(&*owner::mark())
 }
 
-/// Whether another devnet has done something to a pod: made a part anew, or ended a sandbox.
+/// True where another devnet has done something to a pod: made a part anew, or ended a sandbox.
 fn is_changed(now: &LabPod, there: &LabPod, sandbox: Sandbox) -> bool {
     let parts = |pod: &'_ LabPod| -> Vec<Found> {
         let containers = pod.containers.values().flatten();
