@@ -7,7 +7,7 @@ use crate::finding::{Finding, Severity};
 use crate::pod::{self, Container, ContainerFacts, DeclaredPort, Pod, Socket};
 use crate::wording::{SOME, counted, listed};
 
-/// What the sockets of a pod show without a look at logs.
+/// The findings about a pod's listeners that need no look at logs.
 pub(crate) fn listeners(pod: &Pod, facts: &[ContainerFacts]) -> Vec<Finding> {
     let mut found = shared(pod);
     found.extend(loopback_only(pod, facts));
@@ -104,18 +104,18 @@ fn declared_in_lab(
         .collect()
 }
 
-/// What may hold a port that a pod on its node's network wants.
+/// The possible holders of a port that a pod on its node's network wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Neighbours<'a> {
     /// The pods of that node.
     pub(crate) pods: &'a [Pod],
-    /// What processes of no pod listen on there.
+    /// The sockets on which processes of no pod listen there.
     pub(crate) strangers: &'a [Socket],
 }
 
-/// Whether `loser` ended because another holds its port: a container of its pod, or, on the node's
-/// network, whoever is there. `log` is the end of what it printed. The loser has no socket; what it
-/// wanted stands in its log, its command line or its declared ports.
+/// The finding that `loser` ended because another holds its port: a container of its pod, or, on
+/// the node's network, whoever is there. `log` is the end of what it printed. The loser has no
+/// socket; the port it wanted stands in its log, its command line or its declared ports.
 pub(crate) fn conflict(
     pod: &Pod,
     loser: &Container,
@@ -180,8 +180,8 @@ pub(crate) fn conflict(
     )
 }
 
-/// What listens in the network that `loser` joins when it is started, but for what it held itself;
-/// with the pod whose it is.
+/// The listeners in the network that `loser` joins when it is started, but for those it held
+/// itself; each with its pod.
 fn held<'a>(
     pod: &'a Pod,
     loser: &Container,

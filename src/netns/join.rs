@@ -65,9 +65,9 @@ struct Kernel<'a> {
     view: &'a View,
     marks: RuntimeMarks,
     processes: BTreeMap<u32, &'a Process>,
-    /// Which container each process belongs to.
+    /// The container of each process.
     container_of: BTreeMap<u32, &'a str>,
-    /// Who holds each socket.
+    /// The processes that hold each socket.
     holders: BTreeMap<u64, Vec<u32>>,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Kernel<'a> {
             .collect()
     }
 
-    /// What listens in the node's own network and is no pod's.
+    /// The listeners in the node's own network that are no pod's.
     fn strangers(&self, node: Option<Namespaces>, pods: &[Pod]) -> Vec<Socket> {
         let Some(own) = node.and_then(|node| node.net) else {
             return Vec::new();
@@ -284,8 +284,8 @@ impl<'a> Kernel<'a> {
     }
 }
 
-/// Which container each process belongs to: by its cgroup; where that says nothing, by its mount
-/// namespace (each container has one), then by whose child it is.
+/// The container of each process: by its cgroup; where that says nothing, by its mount namespace
+/// (each container has one), then by its parent.
 fn containers<'a>(
     view: &'a View,
     processes: &BTreeMap<u32, &'a Process>,

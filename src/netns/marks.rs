@@ -7,6 +7,6 @@ pub(crate) struct RuntimeMarks {
     pub(crate) programs: &'static [&'static str],
     /// The address at which it answers for names in networks of its own making.
     pub(crate) resolver: Option<&'static str>,
-    /// Whether a file pins a network namespace of its own.
+    /// True where a file pins a network namespace of the runtime's own.
     pub(crate) is_own_netns: fn(&str) -> bool,
 }

@@ -26,7 +26,7 @@ pub(crate) struct View {
     processes: Vec<Process>,
     networks: Vec<Network>,
     pinned: Vec<Pinned>,
-    /// When the node's first process was started, in seconds since 1970.
+    /// The start of the node's first process, in seconds since 1970.
     #[serde(default)]
     up_since: Option<i64>,
 }

@@ -1,5 +1,5 @@
-//! Who should reach whom: the listeners of pods as others find them, the questions that a pod asks
-//! of them from inside its network, and what the answers mean.
+//! The connections that should be possible between pods: their listeners as others find them, the
+//! questions that a pod asks of them from inside its network, and the meaning of the answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,16 +22,16 @@ pub(crate) struct Listener {
     pub(crate) node: String,
     pub(crate) proto: String,
     pub(crate) port: u16,
-    /// Where others find it; none when it listens on loopback alone.
+    /// The addresses at which others find it; none when it listens on loopback alone.
     pub(crate) addresses: Vec<IpAddr>,
-    /// Where its own pod finds it.
+    /// The addresses at which its own pod finds it.
     pub(crate) local: Vec<IpAddr>,
-    /// Whether IPv4 is served, if at all, by a socket of IPv6: procfs does not tell.
+    /// True where IPv4 is served, if at all, by a socket of IPv6: procfs does not tell.
     #[serde(skip)]
     dual: bool,
     /// The containers that hold it.
     pub(crate) containers: Vec<String>,
-    /// Whether all that hold it are frozen: the kernel accepts in their place.
+    /// True where all that hold it are frozen: the kernel accepts in their place.
     pub(crate) frozen: bool,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn full_name(pod: &Pod) -> String {
     format!("{}/{}", pod.namespace, pod.name)
 }
 
-/// Whether anything of a pod runs, so that its network can be entered; and through which container.
+/// The container through which a pod's network can be entered; `None` where nothing of it runs.
 pub(crate) fn entrance(pod: &Pod) -> Option<&str> {
     let sandbox = pod.sandbox.iter().filter(|sandbox| sandbox.state.is_up());
     let containers = pod.containers.iter().filter(|one| one.state.is_up());
@@ -65,7 +65,7 @@ pub(crate) fn entrance(pod: &Pod) -> Option<&str> {
         .next()
 }
 
-/// Which network a pod's questions are asked from: pods that share one (the node's own) need not
+/// The network that a pod's questions are asked from: pods that share one (the node's own) need not
 /// ask twice.
 pub(crate) fn network(pod: &Pod) -> (String, Option<u64>, Option<String>) {
     let of_sandbox = pod.sandbox.as_ref().filter(|one| one.state.is_up());
@@ -126,7 +126,8 @@ fn of_pod(place: usize, pod: &Pod) -> Vec<Listener> {
         .collect()
 }
 
-/// Where others and where the pod itself find sockets of one port, and whether IPv4 is a guess.
+/// The addresses at which others and the pod itself find sockets of one port, and true where IPv4
+/// is a guess.
 fn places_of(pod: &Pod, sockets: &[&Socket]) -> (Vec<IpAddr>, Vec<IpAddr>, bool) {
     let own: Vec<IpAddr> = pod.ips.iter().filter_map(|ip| ip.parse().ok()).collect();
     let (mut others, mut local) = (BTreeSet::new(), BTreeSet::new());
@@ -174,7 +175,8 @@ fn frozen(pod: &Pod, container: &str) -> bool {
         })
 }
 
-/// What is asked from inside one network, whose pods are `askers`; the resolver first.
+/// The questions that are asked from inside one network, whose pods are `askers`; the resolver
+/// first.
 pub(crate) fn questions(askers: &[usize], ports: &[Listener]) -> Vec<String> {
     let mut all = BTreeSet::new();
     for asker in askers {
@@ -193,7 +195,7 @@ fn question(proto: &str, to: SocketAddr) -> String {
     format!("{proto}/{to}")
 }
 
-/// What came of one question.
+/// The outcome of one question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
@@ -305,7 +307,7 @@ pub(crate) struct Cell {
     pub(crate) port: u16,
     pub(crate) outcome: Outcome,
     pub(crate) ms: Option<f64>,
-    /// Whether Kubernetes promises that this is `ok`.
+    /// True where Kubernetes promises that this is `ok`.
     pub(crate) promised: bool,
 }
 
@@ -315,7 +317,7 @@ impl Cell {
     }
 }
 
-/// What a pod's own resolver said.
+/// The answer of a pod's own resolver.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Resolver {
     pub(crate) pod: String,
@@ -419,7 +421,7 @@ fn silence_is_an_answer(cells: &mut [Cell], ports: &[Listener]) {
     }
 }
 
-/// What the resolvers of the pods said; pods that share a network have one.
+/// The answers of the pods' resolvers; pods that share a network have one.
 pub(crate) fn resolvers(pods: &[Pod], asked: &[(usize, Option<Answers>)]) -> Vec<Resolver> {
     let mut all = Vec::new();
     for (asker, answers) in asked {

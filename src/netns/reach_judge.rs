@@ -1,5 +1,5 @@
-//! Whether what Kubernetes promises about pods is kept: the verdict on each promise, and for each
-//! broken one what, where, by which evidence, and what to do.
+//! The verdict on each promise of Kubernetes about the network of pods, and for each broken one a
+//! finding with its place, its evidence and its remedy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,14 @@ use crate::lab::claim::Proof;
 use crate::pod::{Origin, Pod};
 use crate::wording::{SOME, counted, grouped, listed};
 
-/// What a check found. Subjects of its findings are `namespace/name` of pods, and IDs of containers.
+/// The report of a check. Subjects of its findings are `namespace/name` of pods, and IDs of
+/// containers.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) schema: u32,
     /// `None`: nothing broken was seen, and not everything could be.
     pub(crate) kept: Option<bool>,
-    /// What could not be looked at.
+    /// The things that could not be looked at.
     pub(crate) unseen: Vec<String>,
     pub(crate) promises: Vec<Proof>,
     pub(crate) findings: Vec<Finding>,

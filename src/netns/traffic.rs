@@ -1,4 +1,4 @@
-//! Who talks with whom: connections between the containers of one pod, and with other pods.
+//! Connections between the containers of one pod, and with other pods.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,7 @@ pub(crate) struct Inner {
 /// Connections between a pod and somebody outside of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outer {
-    /// Whether the other side began: the pod's own port is one that it listens on.
+    /// True where the other side began: the pod's own port is one that it listens on.
     pub(crate) incoming: bool,
     /// `namespace/name` of the other pod, when the address is one's.
     pub(crate) pod: Option<String>,
@@ -29,7 +29,7 @@ pub(crate) struct Outer {
     pub(crate) count: usize,
 }
 
-/// What goes on in a pod's network at this moment.
+/// The connections in a pod's network at this moment.
 pub(crate) fn traffic(pod: &Pod, all: &[Pod]) -> (Vec<Inner>, Vec<Outer>) {
     let sockets: Vec<(&Socket, SocketAddr, SocketAddr)> = pod
         .sockets
