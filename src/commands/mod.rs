@@ -3,7 +3,6 @@
 //! A command resolves what is meant, gathers facts, decides (in the domain), acts, renders.
 //! Commands do not call commands.
 
-pub(crate) mod attended;
 pub(crate) mod bring;
 mod bring_progress;
 pub(crate) mod build;
@@ -17,6 +16,7 @@ mod detach;
 pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod exec;
+pub(crate) mod exec_session;
 mod foreign_flags;
 pub(crate) mod graph;
 pub(crate) mod history;

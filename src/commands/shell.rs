@@ -4,8 +4,8 @@
 use std::io::IsTerminal as _;
 
 use crate::command_line;
-use crate::commands::attended::{self, before};
 use crate::commands::detach::Keys;
+use crate::commands::exec_session::{self, before};
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::agent::AgentSession;
@@ -181,7 +181,7 @@ impl Shell<'_> {
         let command = if args.command.is_empty() {
             let beside = self.probe(Vec::new());
             let has_file = async |path: &str| self.session.has_file(&beside, path).await;
-            let shell = attended::best_shell(has_file).await?;
+            let shell = exec_session::best_shell(has_file).await?;
             shell.ok_or_else(|| {
                 Error::failed(format!("image `{image}` brings no shell"))
                     .hint("another `--image`, or none for devnet's own tools")
@@ -233,6 +233,6 @@ impl Shell<'_> {
         let stdin = job.input;
         let keys = job.tty.then(|| Keys::new(None));
         let started = self.session.spawn(job).await;
-        attended::carry(self.context, started.map_err(before)?, stdin, keys).await
+        exec_session::carry(self.context, started.map_err(before)?, stdin, keys).await
     }
 }

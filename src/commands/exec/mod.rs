@@ -5,8 +5,8 @@ mod variables;
 use std::io::IsTerminal as _;
 
 use crate::command_line;
-use crate::commands::attended::{self, before};
 use crate::commands::detach::Keys;
+use crate::commands::exec_session::{self, before};
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::exec::Exec;
@@ -122,7 +122,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let keys = tty.then(|| Keys::new(exec.detach_keys.as_deref()));
     let started = engine.runtime.exec(&container.id, exec).await;
-    attended::carry(context, started.map_err(before)?, stdin, keys).await
+    exec_session::carry(context, started.map_err(before)?, stdin, keys).await
 }
 
 /// The variables that the command is given. A pipe among the files is waited for beside the loop
@@ -139,7 +139,7 @@ async fn variables(args: &Args, environment: &Environment) -> Result<Vec<String>
 /// The best shell that a container has.
 async fn shell(engine: &Engine, container: &Container) -> Result<Vec<String>> {
     let has_file = async |path: &str| Ok(engine.runtime.has_file(&container.id, path).await);
-    attended::best_shell(has_file)
+    exec_session::best_shell(has_file)
         .await?
         .ok_or_else(|| {
             Error::failed(format!(
