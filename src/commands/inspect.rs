@@ -6,7 +6,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::invocation::output::{SnapshotForm, style};
 use crate::commands::invocation::pod_choice::PodChoice;
-use crate::commands::live;
+use crate::commands::watch_view;
 use crate::error::Result;
 use crate::pod::{Lone, Pod, Resolver};
 use crate::render;
@@ -73,9 +73,17 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         })
     };
     if args.watch {
-        return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
+        return Box::pin(watch_view::watch(
+            context,
+            depth,
+            node,
+            args.output,
+            choose,
+            draw,
+        ))
+        .await;
     }
-    let shown = live::once(context, depth, node, choose, draw).await?;
+    let shown = watch_view::once(context, depth, node, choose, draw).await?;
     shown.outcome()
 }
 

@@ -4,7 +4,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::invocation::output::{SnapshotForm, style};
 use crate::commands::invocation::pod_choice::PodChoice;
-use crate::commands::live;
+use crate::commands::watch_view;
 use crate::error::Result;
 use crate::pod::Lone;
 use crate::render;
@@ -56,9 +56,17 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         async |gathered: &mut Gathered| args.choice.apply(&mut gathered.snapshot.pods, &args.pods);
     let draw = |gathered: &Gathered| text(context, &args, gathered);
     if args.watch {
-        return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
+        return Box::pin(watch_view::watch(
+            context,
+            depth,
+            node,
+            args.output,
+            choose,
+            draw,
+        ))
+        .await;
     }
-    let gathered = live::once(context, depth, node, choose, draw).await?;
+    let gathered = watch_view::once(context, depth, node, choose, draw).await?;
     if gathered.snapshot.pods.is_empty() && args.output.is_none() {
         context.ui.say("no pods");
     }

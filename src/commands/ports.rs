@@ -4,7 +4,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::invocation::output::{SnapshotForm, style};
 use crate::commands::invocation::pod_choice::PodChoice;
-use crate::commands::live;
+use crate::commands::watch_view;
 use crate::error::{Error, Result};
 use crate::pod::Lone;
 use crate::render;
@@ -65,8 +65,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         })
     };
     if args.watch {
-        return Box::pin(live::watch(context, depth, node, args.output, choose, draw)).await;
+        return Box::pin(watch_view::watch(
+            context,
+            depth,
+            node,
+            args.output,
+            choose,
+            draw,
+        ))
+        .await;
     }
-    let shown = live::once(context, depth, node, choose, draw).await?;
+    let shown = watch_view::once(context, depth, node, choose, draw).await?;
     shown.outcome()
 }
