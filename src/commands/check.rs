@@ -7,9 +7,9 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
-use crate::commands::invocation::gather::{self, Answered, Depth, Gathered};
 use crate::commands::invocation::output::{style, write};
 use crate::commands::invocation::pod_choice::PodChoice;
+use crate::commands::invocation::snapshot::{self, Answered, Depth, Gathered};
 use crate::engine::agent::AgentSession;
 use crate::engine::job::{Job, Joins, Power};
 use crate::error::{Error, Kind, Result};
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: true,
     };
-    let mut gathered = gather::gather_on(context, depth, args.choice.node.as_deref()).await?;
+    let mut gathered = snapshot::gather_on(context, depth, args.choice.node.as_deref()).await?;
     args.choice.apply(&mut gathered.snapshot.pods, &[])?;
     let pods = std::mem::take(&mut gathered.snapshot.pods);
     let wanted = wanted(&pods, &args.pods)?;

@@ -2,9 +2,9 @@
 //! programs.
 
 use crate::commands::invocation::Context;
-use crate::commands::invocation::gather::{self, Depth};
 use crate::commands::invocation::output::write;
 use crate::commands::invocation::pod_choice::PodChoice;
+use crate::commands::invocation::snapshot::{self, Depth};
 use crate::error::Result;
 use crate::pod::{self, Lone};
 use crate::render::{self, document};
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: !args.choice.no_probe,
     };
-    let mut gathered = gather::gather_on(context, depth, args.choice.node.as_deref()).await?;
+    let mut gathered = snapshot::gather_on(context, depth, args.choice.node.as_deref()).await?;
     args.choice.apply(&mut gathered.snapshot.pods, &[])?;
     let pods = &gathered.snapshot.pods;
     let mut wanted = Vec::new();

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
-use crate::commands::invocation::gather::{self, Depth, Gathered};
 use crate::commands::invocation::output::{style, write};
 use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::remember::write_down;
+use crate::commands::invocation::snapshot::{self, Depth, Gathered};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pod::{self, Event, Happening, Life, Lone, Origin, Pod, PodState};
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: !args.choice.no_probe,
     };
-    let mut gathered = gather::gather_on(context, depth, args.choice.node.as_deref()).await?;
+    let mut gathered = snapshot::gather_on(context, depth, args.choice.node.as_deref()).await?;
     let mut present = BTreeSet::new();
     for answered in &gathered.engines {
         for heard in recent(context, &answered.engine).await {

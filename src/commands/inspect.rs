@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use crate::commands::invocation::Context;
-use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::invocation::output::{SnapshotForm, style};
 use crate::commands::invocation::pod_choice::PodChoice;
+use crate::commands::invocation::snapshot::{Depth, Gathered};
 use crate::commands::watch_view;
 use crate::error::Result;
 use crate::pod::{Lone, Pod, Resolver};

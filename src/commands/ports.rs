@@ -1,9 +1,9 @@
 //! `devnet ports`: which process of which container listens on what.
 
 use crate::commands::invocation::Context;
-use crate::commands::invocation::gather::{Depth, Gathered};
 use crate::commands::invocation::output::{SnapshotForm, style};
 use crate::commands::invocation::pod_choice::PodChoice;
+use crate::commands::invocation::snapshot::{Depth, Gathered};
 use crate::commands::watch_view;
 use crate::error::{Error, Result};
 use crate::pod::Lone;

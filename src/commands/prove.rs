@@ -2,8 +2,8 @@
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
-use crate::commands::invocation::gather::{self, Depth};
 use crate::commands::invocation::proofs::tell;
+use crate::commands::invocation::snapshot::{self, Depth};
 use crate::error::{Error, Result};
 use crate::lab::reading;
 use crate::pod::{self, Lone};
@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         lone: Lone::Leave,
         probe: true,
     };
-    let gathered = gather::gather(context, depth).await?;
+    let gathered = snapshot::gather(context, depth).await?;
     if gathered.snapshot.pods.is_empty() {
         return Err(Error::not_found("there is no pod to read from")
             .hint("`devnet lab prove` brings its own"));

@@ -11,7 +11,7 @@ use crate::commands::invocation::format::Format;
 use crate::commands::invocation::output::style;
 use crate::commands::invocation::remember::{recall, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
-use crate::commands::invocation::{Context, gather};
+use crate::commands::invocation::{Context, snapshot};
 use crate::engine::Engine;
 use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
@@ -454,7 +454,7 @@ impl Watch<'_> {
                 true
             }
             Err(error) => {
-                gather::tell_blind(self.context, &seen.name, &error);
+                snapshot::tell_blind(self.context, &seen.name, &error);
                 false
             }
         }

@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 
 use crate::commands::invocation::Context;
-use crate::commands::invocation::gather::{self, Depth, Gathered, Seen};
 use crate::commands::invocation::output::{SnapshotForm, write};
 use crate::commands::invocation::remember::recall;
+use crate::commands::invocation::snapshot::{self, Depth, Gathered, Seen};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Info;
 use crate::engine::agent::AgentSession;
@@ -51,7 +51,7 @@ pub(crate) async fn once(
     choose: impl AsyncFn(&mut Gathered) -> Result<()>,
     draw: impl Fn(&Gathered) -> Result<String>,
 ) -> Result<Gathered> {
-    let mut gathered = gather::gather_on(context, depth, node).await?;
+    let mut gathered = snapshot::gather_on(context, depth, node).await?;
     choose(&mut gathered).await?;
     write(context, &draw(&gathered)?)?;
     Ok(gathered)
@@ -157,7 +157,7 @@ impl Follower<'_> {
     async fn stay(&self, session: &OnceCell<AgentSession>) -> Result<Infallible> {
         let engine = self.context.reconnect(self.node).await?;
         let (info, about) = futures_util::try_join!(engine.runtime.info(), engine.runtime.about())?;
-        let name = gather::name_of(self.target, self.node, &info);
+        let name = snapshot::name_of(self.target, self.node, &info);
         let mut clock = Clock::new(&info);
         // from a time before the first look on: nothing falls in between
         let mut changes = engine.runtime.changes(clock.now());
@@ -168,7 +168,7 @@ impl Follower<'_> {
             let session = session.get_or_init(|| engine.agent.session(images));
             match NodeProbe::start(session).await {
                 Ok(probe) => kept = Some(probe),
-                Err(error) => gather::tell_blind(self.context, &name, &error),
+                Err(error) => snapshot::tell_blind(self.context, &name, &error),
             }
         }
         let mut quiet = 0;
@@ -179,7 +179,7 @@ impl Follower<'_> {
                 None => None,
             };
             let lone = self.depth.lone;
-            let seen = gather::examine(
+            let seen = snapshot::examine(
                 engine.clone(),
                 about,
                 name.clone(),
@@ -279,7 +279,7 @@ where
             let Some(outcomes) = outcomes else {
                 continue; // some node was not heard of yet
             };
-            match gather::assemble(self.context, &mut known, outcomes.into_iter().enumerate()) {
+            match snapshot::assemble(self.context, &mut known, outcomes.into_iter().enumerate()) {
                 Err(error) if !begun => return Err(error),
                 Err(_all_lost) => {}
                 Ok(mut gathered) => {

@@ -6,7 +6,6 @@ pub(crate) mod environment;
 pub(crate) mod every_node;
 pub(crate) mod format;
 pub(crate) mod forwarded;
-pub(crate) mod gather;
 pub(crate) mod host_engine;
 pub(crate) mod interruption;
 pub(crate) mod one_pod;
@@ -15,6 +14,7 @@ pub(crate) mod pod_choice;
 pub(crate) mod profiles;
 pub(crate) mod proofs;
 pub(crate) mod remember;
+pub(crate) mod snapshot;
 pub(crate) mod target;
 pub(crate) mod used_cluster;
 

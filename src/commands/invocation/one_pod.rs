@@ -3,7 +3,7 @@
 use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::{Reached, on_nodes};
-use crate::commands::invocation::gather;
+use crate::commands::invocation::snapshot;
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub(crate) async fn find(
     let target = context.target(Need::Pods).await?;
     let looks = on_nodes(&target.nodes, async |node| {
         let engine = context.connect(node).await?;
-        let pods = gather::pods_of(context, &engine, &target, node).await?;
+        let pods = snapshot::pods_of(context, &engine, &target, node).await?;
         Ok((engine, pods))
     });
     let reached = Reached::of(looks.await)?;
