@@ -13,7 +13,7 @@ use crate::commands::invocation::remember::write_down;
 use crate::commands::invocation::snapshot::{self, Depth, Gathered};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, Event, Happening, Life, Lone, Origin, Pod, PodState};
+use crate::pod::{self, ContainerEvent, Event, Life, Lone, Origin, Pod, PodState};
 use crate::render;
 
 /// Show which restarts of a pod kept its IP address (same sandbox), and which changed it
@@ -157,11 +157,11 @@ const MOST: usize = 4 << 20;
 const SECOND: i64 = 1_000_000_000;
 
 /// The events that an engine still remembers.
-async fn recent(context: &Context, engine: &Engine) -> Vec<Happening> {
+async fn recent(context: &Context, engine: &Engine) -> Vec<ContainerEvent> {
     let ask = async {
         // its own clock: a time that is still to come would be waited for
         let now = engine.runtime.info().await?.nanoseconds()?;
-        let mut events = engine.runtime.happenings(SECOND, Some(now));
+        let mut events = engine.runtime.container_events(SECOND, Some(now));
         let (mut all, mut weight) = (Vec::new(), 0);
         while let Some(event) = events.next().await {
             let event = event?;

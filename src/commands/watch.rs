@@ -16,7 +16,9 @@ use crate::engine::Engine;
 use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
-use crate::pod::{self, ContainerFacts, Event, Happening, Lives, Lone, Node, Pod, Selector, What};
+use crate::pod::{
+    self, ContainerEvent, ContainerFacts, Event, Lives, Lone, Node, Pod, Selector, What,
+};
 use crate::render::{self, document};
 
 /// Print what happens to pods as it happens: restarts, and what they do to the IP address
@@ -279,7 +281,7 @@ impl Watch<'_> {
 
     /// Tells what an engine tells until it is lost; `None` when nobody reads any more.
     async fn follow(&self, seen: &mut Seen) -> Result<Option<Error>> {
-        let mut events = seen.engine.runtime.happenings(seen.since, None);
+        let mut events = seen.engine.runtime.container_events(seen.since, None);
         loop {
             let first = tokio::select! {
                 event = events.next() => event,
@@ -328,7 +330,7 @@ impl Watch<'_> {
     }
 
     /// Takes in some events and tells what they mean; `false` when nobody reads any more.
-    async fn hear(&self, seen: &mut Seen, batch: &[Happening]) -> Result<bool> {
+    async fn hear(&self, seen: &mut Seen, batch: &[ContainerEvent]) -> Result<bool> {
         let ids: BTreeSet<&String> = batch.iter().map(|heard| &heard.id).collect();
         for id in ids {
             let now = seen.engine.runtime.container(id).await?;

@@ -8,7 +8,7 @@ use futures_util::stream::Stream;
 use crate::docker_env::published::Published;
 use crate::engine::about::{About, Info};
 use crate::engine::containers::Listing;
-use crate::engine::docker::events::Happenings;
+use crate::engine::docker::events::ContainerEvents;
 use crate::engine::docker::{self, Docker};
 use crate::engine::exec::Exec;
 use crate::engine::log_range::LogRange;
@@ -113,9 +113,9 @@ impl Runtime {
 
     /// Events of containers since a time (nanoseconds since 1970); without
     /// `until` they go on as they happen.
-    pub(crate) fn happenings(&self, since: i64, until: Option<i64>) -> Happenings {
+    pub(crate) fn container_events(&self, since: i64, until: Option<i64>) -> ContainerEvents {
         match self {
-            Self::Docker(docker) => docker.happenings(since, until),
+            Self::Docker(docker) => docker.container_events(since, until),
         }
     }
 

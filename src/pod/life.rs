@@ -116,7 +116,7 @@ fn first<T: Clone>(mine: &mut Option<T>, theirs: Option<&T>) {
 
 /// Something that happened to a container, as a runtime's events tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Happening {
+pub(crate) struct ContainerEvent {
     /// RFC 3339.
     pub(crate) time: String,
     /// Nanoseconds since 1970.
@@ -142,7 +142,7 @@ pub(crate) enum Change {
     Other,
 }
 
-impl Happening {
+impl ContainerEvent {
     /// About how much memory it takes, in bytes.
     pub(crate) fn weight(&self) -> usize {
         let words = self.member.iter().flat_map(|member| {
@@ -237,7 +237,7 @@ impl Lives {
     }
 
     /// Adds what an engine tells in an event.
-    pub(crate) fn hear(&mut self, node: &str, heard: &Happening) {
+    pub(crate) fn hear(&mut self, node: &str, heard: &ContainerEvent) {
         let mut life = match self.of(&heard.id) {
             Some(known) => Life {
                 // another run of it
@@ -346,7 +346,7 @@ impl Lives {
 }
 
 /// A container that only an event tells of.
-fn stranger(node: &str, heard: &Happening) -> Option<Life> {
+fn stranger(node: &str, heard: &ContainerEvent) -> Option<Life> {
     let member = heard.member.clone()?;
     Some(Life {
         node: node.into(),

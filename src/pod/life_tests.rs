@@ -12,9 +12,9 @@ fn life(id: &str, started: Option<&str>) -> Life {
     }
 }
 
-fn heard(time: &str, change: Change) -> Happening {
+fn heard(time: &str, change: Change) -> ContainerEvent {
     let of_pod = ContainerFacts::of_kubelet("app", "default/web/u", 3, "s");
-    Happening {
+    ContainerEvent {
         time: time.into(),
         nanoseconds: 0,
         change,

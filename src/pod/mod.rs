@@ -35,7 +35,7 @@ pub(crate) use group::{Lone, pods};
 pub(crate) use history::{Event, Restart, What, history};
 pub(crate) use host_ports::{DeclaredPort, declared, declared_in_lab};
 pub(crate) use kind::is_init;
-pub(crate) use life::{Change, Happening, Life, Lives, lives, present};
+pub(crate) use life::{Change, ContainerEvent, Life, Lives, lives, present};
 pub(crate) use outlook::{Outlook, outlook};
 pub(crate) use previous::last_ended;
 pub(crate) use resolver::Resolver;

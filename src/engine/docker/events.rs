@@ -13,10 +13,10 @@ use crate::error::Result;
 use crate::lab::label::LOOK;
 use crate::lab::label::{NAME, ROLE};
 use crate::lab::owned;
-use crate::pod::{Change, ContainerFacts, Happening};
+use crate::pod::{Change, ContainerEvent, ContainerFacts};
 
 /// Events as they come.
-pub(crate) type Happenings = Pin<Box<dyn Stream<Item = Result<Happening>> + Send>>;
+pub(crate) type ContainerEvents = Pin<Box<dyn Stream<Item = Result<ContainerEvent>> + Send>>;
 
 /// The actions that begin, end or interrupt the lives of containers. (The commands run in them fill
 /// the engine's memory of the last 256 events soon enough.)
@@ -27,7 +27,11 @@ const ACTIONS: [&str; 10] = [
 impl Docker {
     /// Events of containers since a time (nanoseconds since 1970); without
     /// `until` they go on as they happen.
-    pub(in crate::engine) fn happenings(&self, since: i64, until: Option<i64>) -> Happenings {
+    pub(in crate::engine) fn container_events(
+        &self,
+        since: i64,
+        until: Option<i64>,
+    ) -> ContainerEvents {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             (
@@ -49,7 +53,7 @@ impl Docker {
                 .events(Some(options.build()))
                 .filter_map(move |event| {
                     let told = match event {
-                        Ok(event) => happening(event).map(Ok),
+                        Ok(event) => container_event(event).map(Ok),
                         Err(error) => Some(Err(docker.failed("the events", error))),
                     };
                     async move { told }
@@ -129,7 +133,7 @@ fn concerned(event: EventMessage) -> Option<String> {
     }
 }
 
-fn happening(event: EventMessage) -> Option<Happening> {
+fn container_event(event: EventMessage) -> Option<ContainerEvent> {
     let actor = event.actor?;
     let nanoseconds = event.time_nano?;
     let time = jiff::Timestamp::from_nanosecond(nanoseconds.into()).ok()?;
@@ -157,7 +161,7 @@ fn happening(event: EventMessage) -> Option<Happening> {
         labels: attributes,
         ..ContainerFacts::default()
     };
-    Some(Happening {
+    Some(ContainerEvent {
         time: format!("{time:.9}"),
         nanoseconds,
         change,
@@ -181,7 +185,7 @@ mod tests {
     use crate::lab::label::{CONTAINER_NAME, POD_NAME, POD_NAMESPACE, POD_UID};
     use crate::pod::Part;
 
-    fn told(action: &str, attributes: &[(&str, &str)]) -> Happening {
+    fn told(action: &str, attributes: &[(&str, &str)]) -> ContainerEvent {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let event = EventMessage {
             action: Some(action.into()),
@@ -192,7 +196,7 @@ mod tests {
             time_nano: Some(1_000_000_005),
             ..EventMessage::default()
         };
-        happening(event).unwrap()
+        container_event(event).unwrap()
     }
 
     #[test]
