@@ -13,7 +13,7 @@ use crate::commands::invocation::remember::write_down;
 use crate::commands::invocation::snapshot::{self, Depth, Gathered};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, ContainerEvent, Event, Life, Lone, Origin, Pod, PodState};
+use crate::pod::{self, ContainerEvent, Event, Lone, Origin, Pod, PodState, Run};
 use crate::render;
 
 /// Show which restarts of a pod kept its IP address (same sandbox), and which changed it
@@ -61,11 +61,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut present = BTreeSet::new();
     for answered in &gathered.engines {
         for heard in recent(context, &answered.engine).await {
-            gathered.lives.hear(&answered.node, &heard);
+            gathered.runs.hear(&answered.node, &heard);
         }
         present.extend(pod::present(&answered.facts));
     }
-    write_down(context, &mut gathered.lives);
+    write_down(context, &mut gathered.runs);
     let pods = chosen(&args, &gathered)?;
     let histories = pods
         .iter()
@@ -107,11 +107,11 @@ fn chosen(args: &Args, gathered: &Gathered) -> Result<Vec<Pod>> {
     };
     let nodes = &gathered.snapshot.nodes;
     let mut all = gathered.snapshot.pods.clone();
-    for life in gathered.lives.all() {
-        if !all.iter().any(|pod| pod.uid == life.uid)
-            && nodes.iter().any(|node| node.name == life.node)
+    for run in gathered.runs.all() {
+        if !all.iter().any(|pod| pod.uid == run.uid)
+            && nodes.iter().any(|node| node.name == run.node)
         {
-            all.push(gone(life));
+            all.push(gone(run));
         }
     }
     args.choice
@@ -124,17 +124,17 @@ fn chosen(args: &Args, gathered: &Gathered) -> Result<Vec<Pod>> {
 }
 
 /// A pod of which nothing is left but what was seen.
-fn gone(life: &Life) -> Pod {
+fn gone(run: &Run) -> Pod {
     Pod {
-        node: life.node.clone(),
-        namespace: life.namespace.clone(),
-        name: life.pod.clone(),
-        uid: life.uid.clone(),
+        node: run.node.clone(),
+        namespace: run.namespace.clone(),
+        name: run.pod.clone(),
+        uid: run.uid.clone(),
         labels: std::collections::BTreeMap::new(),
         origin: Origin::Kubernetes,
         state: PodState::Completed,
         ips: Vec::new(),
-        host_network: life.host_network,
+        host_network: run.host_network,
         sandbox: None,
         sandboxes_before: Vec::new(),
         containers: Vec::new(),

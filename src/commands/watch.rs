@@ -17,7 +17,7 @@ use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
 use crate::pod::{
-    self, ContainerEvent, ContainerFacts, Event, Lives, Lone, Node, Pod, Selector, What,
+    self, ContainerEvent, ContainerFacts, Event, Lone, Node, Pod, Runs, Selector, What,
 };
 use crate::render::{self, document};
 
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         args: &args,
         selector,
         named: RefCell::default(),
-        lives: RefCell::new(recall(context)),
+        runs: RefCell::new(recall(context)),
         told: RefCell::default(),
     };
     let of_profile = target.profile.is_some();
@@ -113,7 +113,7 @@ struct Watch<'a> {
     /// Namespace and name of the pods that were named; a pod that comes again under its name is
     /// watched too.
     named: RefCell<BTreeSet<(String, String)>>,
-    lives: RefCell<Lives>,
+    runs: RefCell<Runs>,
     /// Of each pod, also when its sandbox is gone.
     labels: RefCell<BTreeMap<String, BTreeMap<String, String>>>,
     /// The events that were printed, or had happened before.
@@ -153,13 +153,13 @@ impl Watch<'_> {
     }
 
     fn take_for_known(&self, seen: &Seen) {
-        let mut lives = self.lives.borrow_mut();
-        see(&mut lives, &seen.pods, &seen.facts);
-        write_down(self.context, &mut lives);
+        let mut runs = self.runs.borrow_mut();
+        see(&mut runs, &seen.pods, &seen.facts);
+        write_down(self.context, &mut runs);
         let present = seen.present();
         let mut told = self.told.borrow_mut();
         for pod in &seen.pods {
-            for event in pod::history(&pod.uid, lives.all(), &present, seen.up_since) {
+            for event in pod::history(&pod.uid, runs.all(), &present, seen.up_since) {
                 told.insert(key(&event));
             }
         }
@@ -171,33 +171,33 @@ impl Watch<'_> {
         let Ok(now) = jiff::Timestamp::from_nanosecond(seen.since.into()) else {
             return;
         };
-        let mut lives = self.lives.borrow_mut();
-        let recent = |life: &pod::Life| {
-            let removed = life.removed_at.as_deref().and_then(|at| at.parse().ok());
-            let last = life.began().max(life.ended()).max(removed);
+        let mut runs = self.runs.borrow_mut();
+        let recent = |run: &pod::Run| {
+            let removed = run.removed_at.as_deref().and_then(|at| at.parse().ok());
+            let last = run.began().max(run.ended()).max(removed);
             last.is_some_and(|last| now.duration_since(last) < KEPT)
         };
         let (mut kept, mut gone) = (BTreeSet::new(), BTreeSet::new());
-        for life in lives.all() {
-            let there = life.node != seen.name || seen.place(&life.id).is_ok();
-            let set = if there || recent(life) {
+        for run in runs.all() {
+            let there = run.node != seen.name || seen.place(&run.id).is_ok();
+            let set = if there || recent(run) {
                 &mut kept
             } else {
                 &mut gone
             };
-            set.insert(life.uid.clone());
+            set.insert(run.uid.clone());
         }
         gone.retain(|uid| !kept.contains(uid));
         if gone.is_empty() {
             return;
         }
-        let ids: BTreeSet<String> = lives
+        let ids: BTreeSet<String> = runs
             .all()
             .iter()
-            .filter(|life| gone.contains(&life.uid))
-            .map(|life| life.id.clone())
+            .filter(|run| gone.contains(&run.uid))
+            .map(|run| run.id.clone())
             .collect();
-        lives.forget(&gone);
+        runs.forget(&gone);
         self.labels
             .borrow_mut()
             .retain(|uid, _| !gone.contains(uid));
@@ -363,16 +363,16 @@ impl Watch<'_> {
         self.labels_of(&pods);
         seen.pods = pods;
         // exact times first: an event tells them a moment later
-        see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts);
+        see(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
         let mut touched = BTreeSet::new();
         {
-            let mut lives = self.lives.borrow_mut();
+            let mut runs = self.runs.borrow_mut();
             for heard in batch {
-                lives.hear(&seen.name, heard);
+                runs.hear(&seen.name, heard);
             }
             for heard in batch {
-                let of = lives.all().iter().filter(|life| life.id == heard.id);
-                touched.extend(of.map(|life| life.uid.clone()));
+                let of = runs.all().iter().filter(|run| run.id == heard.id);
+                touched.extend(of.map(|run| run.uid.clone()));
             }
         }
         self.tell(seen, touched).await
@@ -380,14 +380,14 @@ impl Watch<'_> {
 
     /// Prints what is new in these pods' histories.
     async fn tell(&self, seen: &mut Seen, uids: BTreeSet<String>) -> Result<bool> {
-        see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts);
+        see(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
         let mut news = self.news(seen, &uids);
         let new_sandbox = news.iter().any(|event| event.what == What::SandboxStarted);
         if new_sandbox && !self.args.choice.no_probe && self.look(seen).await {
             // now with the numbers of their namespaces
             news = self.news(seen, &uids);
         }
-        write_down(self.context, &mut self.lives.borrow_mut());
+        write_down(self.context, &mut self.runs.borrow_mut());
         self.forget(seen);
         let mut text = String::new();
         for event in news {
@@ -407,28 +407,28 @@ impl Watch<'_> {
 
     /// Events in these pods' histories that were not told, of those that are watched.
     fn news(&self, seen: &Seen, uids: &BTreeSet<String>) -> Vec<Event> {
-        let lives = self.lives.borrow();
+        let runs = self.runs.borrow();
         let told = self.told.borrow();
         let present = seen.present();
         let mut news: Vec<Event> = uids
             .iter()
-            .filter(|uid| self.is_watched(&lives, uid))
-            .flat_map(|uid| pod::history(uid, lives.all(), &present, seen.up_since))
+            .filter(|uid| self.is_watched(&runs, uid))
+            .flat_map(|uid| pod::history(uid, runs.all(), &present, seen.up_since))
             .filter(|event| !told.contains(&key(event)))
             .collect();
         news.sort_by_cached_key(|event| event.time.parse::<jiff::Timestamp>().ok());
         news
     }
 
-    fn is_watched(&self, lives: &Lives, uid: &str) -> bool {
-        let Some(life) = lives.all().iter().find(|life| life.uid == uid) else {
+    fn is_watched(&self, runs: &Runs, uid: &str) -> bool {
+        let Some(run) = runs.all().iter().find(|run| run.uid == uid) else {
             return false;
         };
         let choice = &self.args.choice;
         choice
             .namespace
             .as_ref()
-            .is_none_or(|namespace| *namespace == life.namespace)
+            .is_none_or(|namespace| *namespace == run.namespace)
             && self.selector.as_ref().is_none_or(|selector| {
                 selector.fits(self.labels.borrow().get(uid).unwrap_or(&BTreeMap::new()))
             })
@@ -436,7 +436,7 @@ impl Watch<'_> {
                 || self
                     .named
                     .borrow()
-                    .contains(&(life.namespace.clone(), life.pod.clone())))
+                    .contains(&(run.namespace.clone(), run.pod.clone())))
     }
 
     /// Asks the node's kernel; whether it answered.
@@ -452,7 +452,7 @@ impl Watch<'_> {
                 let marks = seen.engine.runtime.marks();
                 netns::join(&mut seen.pods, &mut node, &view, &seen.facts, marks);
                 seen.up_since = node.up_since;
-                see(&mut self.lives.borrow_mut(), &seen.pods, &seen.facts);
+                see(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
                 true
             }
             Err(error) => {

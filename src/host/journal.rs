@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::host::replace::{self, Readers};
-use crate::pod::Life;
+use crate::pod::Run;
 use crate::regular_file;
 
 /// The version of a line; others are skipped.
@@ -25,7 +25,7 @@ struct Entry {
     /// The time at which it was written, by this computer's clock.
     at: String,
     #[serde(flatten)]
-    life: Life,
+    run: Run,
 }
 
 /// The journal's folder.
@@ -51,7 +51,7 @@ impl Journal {
     }
 
     /// Everything that is still kept, oldest first.
-    pub(crate) fn read(&self) -> Vec<Life> {
+    pub(crate) fn read(&self) -> Vec<Run> {
         [self.older(), self.current()]
             .iter()
             .filter_map(|path| tail(path).ok())
@@ -59,13 +59,13 @@ impl Journal {
             .collect()
     }
 
-    /// Adds lives. All of them go out in one write to the file's end, so runs at one time do not
+    /// Adds runs. All of them go out in one write to the file's end, so runs at one time do not
     /// mix their lines.
     ///
     /// # Errors
     /// When the folder or the file can't be written.
-    pub(crate) fn append(&self, lives: &[Life]) -> io::Result<()> {
-        if lives.is_empty() {
+    pub(crate) fn append(&self, runs: &[Run]) -> io::Result<()> {
+        if runs.is_empty() {
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
@@ -85,11 +85,11 @@ impl Journal {
             text.push(b'\n');
         }
         let at = jiff::Timestamp::now().to_string();
-        for life in lives {
+        for run in runs {
             let entry = Entry {
                 v: VERSION,
                 at: at.clone(),
-                life: life.clone(),
+                run: run.clone(),
             };
             serde_json::to_writer(&mut text, &entry)?;
             text.push(b'\n');
@@ -144,12 +144,12 @@ fn ends_a_line(file: &mut File) -> io::Result<bool> {
 }
 
 /// The lines that can be read; a broken one costs only itself.
-fn parse(bytes: &[u8]) -> Vec<Life> {
+fn parse(bytes: &[u8]) -> Vec<Run> {
     bytes
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Entry>(line).ok())
-        .filter(|entry| entry.v == VERSION && !entry.life.id.is_empty())
-        .map(|entry| entry.life)
+        .filter(|entry| entry.v == VERSION && !entry.run.id.is_empty())
+        .map(|entry| entry.run)
         .collect()
 }
 
@@ -157,27 +157,27 @@ fn parse(bytes: &[u8]) -> Vec<Life> {
 mod tests {
     use super::*;
 
-    fn life(id: &str) -> Life {
-        Life {
+    fn run(id: &str) -> Run {
+        Run {
             id: id.into(),
             pod: "web".into(),
-            ..Life::default()
+            ..Run::default()
         }
     }
 
     fn ids(journal: &Journal) -> Vec<String> {
-        journal.read().into_iter().map(|life| life.id).collect()
+        journal.read().into_iter().map(|run| run.id).collect()
     }
 
     #[test]
     fn broken_lines_and_those_of_another_version_cost_only_themselves() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::new(folder.path());
-        journal.append(&[life("a")]).unwrap();
+        journal.append(&[run("a")]).unwrap();
         let mut text = fs::read_to_string(journal.current()).unwrap();
         text.push_str("{\"v\":2,\"at\":\"\",\"id\":\"future\"}\nnonsense\n\u{0}\n{\"v\":1,\"at\":\"\",\"id\":\"cut o");
         fs::write(journal.current(), text).unwrap();
-        journal.append(&[life("b")]).unwrap();
+        journal.append(&[run("b")]).unwrap();
         assert_eq!(ids(&journal), ["a", "b"]);
     }
 
@@ -190,9 +190,7 @@ mod tests {
                 let journal = &journal;
                 scope.spawn(move || {
                     for line in 0..50 {
-                        journal
-                            .append(&[life(&format!("{writer}-{line}"))])
-                            .unwrap();
+                        journal.append(&[run(&format!("{writer}-{line}"))]).unwrap();
                     }
                 });
             }
@@ -207,11 +205,11 @@ mod tests {
     fn its_size_is_bounded_and_the_newest_stays() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::new(folder.path());
-        let batch: Vec<Life> = (0..500).map(|n| life(&format!("{n:064}"))).collect();
+        let batch: Vec<Run> = (0..500).map(|n| run(&format!("{n:064}"))).collect();
         for _ in 0..60 {
             journal.append(&batch).unwrap();
         }
-        journal.append(&[life("last")]).unwrap();
+        journal.append(&[run("last")]).unwrap();
         let size: u64 = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().metadata().unwrap().len())
@@ -229,13 +227,13 @@ mod tests {
         symlink("/dev/zero", journal.current()).unwrap();
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mkfifoat(rustix::fs::CWD, journal.older(), mode).unwrap();
-        journal.append(&[life("a")]).unwrap();
+        journal.append(&[run("a")]).unwrap();
         assert!(journal.read().is_empty());
         fs::remove_file(journal.current()).unwrap();
         fs::remove_file(journal.older()).unwrap();
         let real = folder.path().join("elsewhere");
         symlink(&real, journal.current()).unwrap();
-        let batch: Vec<Life> = (0..8000).map(|n| life(&format!("{n:064}"))).collect();
+        let batch: Vec<Run> = (0..8000).map(|n| run(&format!("{n:064}"))).collect();
         for _ in 0..3 {
             journal.append(&batch).unwrap();
         }
@@ -247,12 +245,12 @@ mod tests {
     fn of_one_that_is_huge_the_end_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::new(folder.path());
-        journal.append(&[life("old")]).unwrap();
+        journal.append(&[run("old")]).unwrap();
         let file = OpenOptions::new().write(true).open(journal.current());
         // three gigabytes that take no room
         file.unwrap().set_len(3 << 30).unwrap();
         assert!(tail(&journal.current()).unwrap().len() as u64 <= MOST);
-        journal.append(&[life("new")]).unwrap();
+        journal.append(&[run("new")]).unwrap();
         assert_eq!(ids(&journal), ["new"]);
     }
 

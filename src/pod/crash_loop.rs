@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::findings::{how_it_ended, title};
 use super::state::timestamp;
-use super::{Container, ContainerFacts, Life, Pod, State};
+use super::{Container, ContainerFacts, Pod, Run, State};
 use crate::finding::{Finding, Remedy, Severity};
 use crate::wording::counted;
 
@@ -26,11 +26,11 @@ const HELD_BACK: SignedDuration = SignedDuration::from_secs(15);
 const ENGINE_HELD_BACK: SignedDuration = SignedDuration::from_millis(350);
 const ENGINE_SHORT_RUN: SignedDuration = SignedDuration::from_secs(10);
 
-/// Each container of the pod that is in a crash loop. `lives` are what is known of its past.
+/// Each container of the pod that is in a crash loop. `recorded` is what is known of its past.
 pub(super) fn findings(
     pod: &Pod,
     facts: &BTreeMap<&str, &ContainerFacts>,
-    lives: &[Life],
+    recorded: &[Run],
     now: Timestamp,
 ) -> Vec<Finding> {
     let one = |container: &Container| {
@@ -38,7 +38,7 @@ pub(super) fn findings(
         let (id, last) = if container.restarted_by_engine {
             (container.id.clone(), restarted_by_engine(container, now)?)
         } else {
-            replaced(pod, container, facts, lives, now)?
+            replaced(pod, container, facts, recorded, now)?
         };
         let why = facts
             .get(id.as_str())
@@ -87,7 +87,7 @@ fn restarted_by_engine(container: &Container, now: Timestamp) -> Option<String> 
 }
 
 /// A run of a container, as far as it matters here.
-struct Run<'a> {
+struct RunTimes<'a> {
     id: &'a str,
     attempt: Option<u32>,
     began: Timestamp,
@@ -97,7 +97,7 @@ struct Run<'a> {
     oom_killed: Option<bool>,
 }
 
-impl Run<'_> {
+impl RunTimes<'_> {
     /// True where a signal from outside ended it, as somebody's `kill` or `stop` does.
     fn was_told_to_end(&self) -> bool {
         self.oom_killed != Some(true) && matches!(self.exit_code, Some(129 | 130 | 137 | 143))
@@ -110,12 +110,12 @@ fn replaced(
     pod: &Pod,
     container: &Container,
     facts: &BTreeMap<&str, &ContainerFacts>,
-    lives: &[Life],
+    recorded: &[Run],
     now: Timestamp,
 ) -> Option<(String, String)> {
     let sandbox = pod.sandbox.as_ref().filter(|one| one.state.is_up())?;
     let sandbox_began = timestamp(sandbox.started_at.as_deref())?;
-    let mut runs = runs(pod, &container.name, facts, lives);
+    let mut runs = runs(pod, &container.name, facts, recorded);
     // those of this sandbox, since it was last started: older ones ended with what was before it,
     // unless they are known to have ended long before
     runs.retain(|run| match run.sandbox {
@@ -134,15 +134,15 @@ fn replaced(
     // a probe's kill looks like a person's; but who waits for the kubelet so long failed often
     let held_back_now = newest.ended.is_some_and(|ended| waits(ended, now));
     let last = runs.iter().rfind(|run| run.ended.is_some())?;
-    let own = |run: &&Run<'_>| !run.was_told_to_end() || held_back_now;
-    let recent = |run: &&Run<'_>| {
+    let own = |run: &&RunTimes<'_>| !run.was_told_to_end() || held_back_now;
+    let recent = |run: &&RunTimes<'_>| {
         run.ended
             .is_some_and(|ended| now.duration_since(ended) < WITHIN)
     };
     if !own(&last) || !recent(&last) {
         return None;
     }
-    let counted: Vec<&Run<'_>> = runs.iter().filter(recent).filter(own).collect();
+    let counted: Vec<&RunTimes<'_>> = runs.iter().filter(recent).filter(own).collect();
     // runs in between, which are collected, were no better
     let between = counted
         .windows(2)
@@ -156,9 +156,9 @@ fn replaced(
     // attempts count from 0 in a pod's first sandbox: all of them were in it
     let first_sandbox = sandbox.attempt == Some(0)
         && pod.sandboxes_before.is_empty()
-        && !lives
+        && !recorded
             .iter()
-            .any(|life| life.uid == pod.uid && life.is_sandbox() && life.id != sandbox.id);
+            .any(|run| run.uid == pod.uid && run.is_sandbox() && run.id != sandbox.id);
     let unseen = if first_sandbox && now.duration_since(sandbox_began) < WITHIN {
         counted.first().and_then(|run| run.attempt).unwrap_or(0)
     } else {
@@ -193,15 +193,15 @@ fn runs<'a>(
     pod: &'a Pod,
     name: &str,
     facts: &BTreeMap<&str, &ContainerFacts>,
-    lives: &'a [Life],
-) -> Vec<Run<'a>> {
+    recorded: &'a [Run],
+) -> Vec<RunTimes<'a>> {
     let all = pod.containers.iter().chain(&pod.containers_before);
-    let mut runs: Vec<Run<'a>> = all
+    let mut runs: Vec<RunTimes<'a>> = all
         .filter(|one| one.name == name)
         .filter_map(|one| {
             let made = timestamp(one.created_at.as_deref());
             let up = one.state.is_up();
-            Some(Run {
+            Some(RunTimes {
                 id: &one.id,
                 attempt: one.attempt,
                 began: timestamp(one.started_at.as_deref()).or(made)?,
@@ -216,21 +216,21 @@ fn runs<'a>(
         })
         .collect();
     let known: BTreeSet<&str> = runs.iter().map(|run| run.id).collect();
-    let past = lives.iter().filter(|life| {
-        life.uid == pod.uid
-            && life.container.as_deref() == Some(name)
-            && !known.contains(life.id.as_str())
-            && !facts.contains_key(life.id.as_str())
+    let past = recorded.iter().filter(|run| {
+        run.uid == pod.uid
+            && run.container.as_deref() == Some(name)
+            && !known.contains(run.id.as_str())
+            && !facts.contains_key(run.id.as_str())
     });
-    runs.extend(past.filter_map(|life| {
-        Some(Run {
-            id: &life.id,
-            attempt: life.attempt,
-            began: life.began()?,
-            ended: Some(life.ended()?),
-            sandbox: life.sandbox_id.as_deref(),
-            exit_code: life.exit_code,
-            oom_killed: life.oom_killed,
+    runs.extend(past.filter_map(|run| {
+        Some(RunTimes {
+            id: &run.id,
+            attempt: run.attempt,
+            began: run.began()?,
+            ended: Some(run.ended()?),
+            sandbox: run.sandbox_id.as_deref(),
+            exit_code: run.exit_code,
+            oom_killed: run.oom_killed,
         })
     }));
     runs

@@ -29,13 +29,13 @@ fn in_sandbox(id: &str, facts: ContainerFacts) -> ContainerFacts {
 }
 
 /// The findings at 00:30:00.
-fn found_with(all: &[ContainerFacts], lives: &[Life]) -> Vec<String> {
+fn found_with(all: &[ContainerFacts], recorded: &[Run]) -> Vec<String> {
     let pods = pods("n", all, Lone::Show);
     let by_id = all.iter().map(|facts| (facts.id.as_str(), facts)).collect();
     let now = "2026-01-01T00:30:00Z".parse().unwrap();
     let found = pods
         .iter()
-        .flat_map(|pod| findings(pod, &by_id, lives, now));
+        .flat_map(|pod| findings(pod, &by_id, recorded, now));
     found.map(|finding| finding.message).collect()
 }
 
@@ -81,7 +81,7 @@ fn restarts_of_a_whole_life_are_none_of_the_last_minutes() {
     ];
     assert_eq!(found(&runs).len(), 1);
     // and what an earlier devnet saw counts too
-    let life = |attempt: u32, began: &str, ended: &str| Life {
+    let recorded = |attempt: u32, began: &str, ended: &str| Run {
         uid: "uid".into(),
         container: Some("app".into()),
         id: format!("old{attempt}"),
@@ -90,12 +90,12 @@ fn restarts_of_a_whole_life_are_none_of_the_last_minutes() {
         started_at: Some(format!("2026-01-01T00:{began}Z")),
         finished_at: Some(format!("2026-01-01T00:{ended}Z")),
         exit_code: Some(1),
-        ..Life::default()
+        ..Run::default()
     };
     let now = [sandbox, one("a", "app", 5, "29:50", Some(("29:55", 1)))];
     assert!(found(&now).is_empty());
-    assert!(found_with(&now, &[life(4, "29:40", "29:45")]).is_empty());
-    assert_eq!(found_with(&now, &[life(3, "29:30", "29:35")]).len(), 1);
+    assert!(found_with(&now, &[recorded(4, "29:40", "29:45")]).is_empty());
+    assert_eq!(found_with(&now, &[recorded(3, "29:30", "29:35")]).len(), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::state::timestamp;
-use super::{Container, ContainerFacts, Life, Origin, Pod, PodState, Sandbox, State, crash_loop};
+use super::{Container, ContainerFacts, Origin, Pod, PodState, Run, Sandbox, State, crash_loop};
 use crate::finding::{Finding, Remedy, Severity};
 use crate::wording::{SOME, listed};
 
@@ -14,12 +14,12 @@ use crate::wording::{SOME, listed};
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
 /// Adds to every pod what is wrong with it, and gives what concerns several of them. `now` is the
-/// clock of a pod's node: containers carry its times, and this computer's clock may differ. `lives`
+/// clock of a pod's node: containers carry its times, and this computer's clock may differ. `runs`
 /// are what is known of the pods' past.
 pub(crate) fn judge<'a>(
     pods: &mut [Pod],
     facts: impl IntoIterator<Item = &'a ContainerFacts>,
-    lives: &[Life],
+    runs: &[Run],
     now: impl Fn(&str) -> Option<Timestamp>,
 ) -> Vec<Finding> {
     let facts: BTreeMap<&str, &ContainerFacts> = facts
@@ -39,9 +39,7 @@ pub(crate) fn judge<'a>(
             pod.state = PodState::Degraded;
         }
         found.extend(empty_sandbox(pod, now));
-        found.extend(now.map_or_else(Vec::new, |now| {
-            crash_loop::findings(pod, &facts, lives, now)
-        }));
+        found.extend(now.map_or_else(Vec::new, |now| crash_loop::findings(pod, &facts, runs, now)));
         found.extend(frozen(pod));
         pod.findings.extend(found);
     }
@@ -164,7 +162,7 @@ fn empty_sandbox(pod: &Pod, now: Option<Timestamp>) -> Option<Finding> {
     )
 }
 
-/// The end of a container's life, in words.
+/// The end of a container's run, in words.
 pub(crate) fn how_it_ended(container: &Container) -> String {
     match (container.oom_killed, container.state, container.exit_code) {
         (Some(true), _, Some(code)) => format!("ran out of memory (exit {code})"),

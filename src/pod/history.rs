@@ -1,4 +1,4 @@
-//! Domain: a pod's history from the lives that are known: what began and ended when, and for each
+//! Domain: a pod's history from the runs that are known: what began and ended when, and for each
 //! restart whether the pod kept its IP address, and why not.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::Life;
+use super::Run;
 
 /// The kind of an event in the history of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -67,19 +67,19 @@ const TOGETHER: SignedDuration = SignedDuration::from_secs(15);
 /// The longest time between an end and a removal for which the container was ended.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
 
-/// The history of the pod with this UID, oldest first. `lives` are those of its whole node;
+/// The history of the pod with this UID, oldest first. `runs` are those of its whole node;
 /// `present` says which containers the engine still has, `up_since` when the node itself was last
 /// started, where anyone knows.
 pub(crate) fn history(
     uid: &str,
-    lives: &[Life],
+    runs: &[Run],
     present: &BTreeSet<String>,
     up_since: Option<Timestamp>,
 ) -> Vec<Event> {
-    let pod: Vec<&Life> = lives.iter().filter(|life| life.uid == uid).collect();
+    let pod: Vec<&Run> = runs.iter().filter(|run| run.uid == uid).collect();
     let past = Past {
         sandboxes: sandboxes(&pod),
-        lives,
+        runs,
         present,
         up_since,
     };
@@ -89,16 +89,16 @@ pub(crate) fn history(
         let restart = before.map(|before| past.renewal(before, sandbox));
         push(&mut events, sandbox, Some(sandbox), restart);
     }
-    let mut containers: Vec<&Life> = pod.into_iter().filter(|life| !life.is_sandbox()).collect();
-    containers.sort_by_key(|life| (life.container.clone(), life.began(), life.attempt));
-    for (place, life) in containers.iter().enumerate() {
+    let mut containers: Vec<&Run> = pod.into_iter().filter(|run| !run.is_sandbox()).collect();
+    containers.sort_by_key(|run| (run.container.clone(), run.began(), run.attempt));
+    for (place, run) in containers.iter().enumerate() {
         let before = place
             .checked_sub(1)
             .map(|place| containers[place])
-            .filter(|before| before.container == life.container);
-        let sandbox = past.sandbox_of(life);
-        let restart = before.and_then(|before| past.restart(before, life));
-        push(&mut events, life, sandbox, restart);
+            .filter(|before| before.container == run.container);
+        let sandbox = past.sandbox_of(run);
+        let restart = before.and_then(|before| past.restart(before, run));
+        push(&mut events, run, sandbox, restart);
     }
     // a run that was over at once ended when it began, and not before: of one moment the order is kept
     events.sort_by_cached_key(|event| event.time.parse::<Timestamp>().ok());
@@ -106,60 +106,60 @@ pub(crate) fn history(
 }
 
 /// A pod's sandboxes in the order of their starts, with those of which only their containers tell.
-fn sandboxes(pod: &[&Life]) -> Vec<Life> {
-    let mut all: Vec<Life> = pod
+fn sandboxes(pod: &[&Run]) -> Vec<Run> {
+    let mut all: Vec<Run> = pod
         .iter()
-        .filter(|life| life.is_sandbox())
-        .map(|life| (*life).clone())
+        .filter(|run| run.is_sandbox())
+        .map(|run| (*run).clone())
         .collect();
-    for life in pod.iter().filter(|life| !life.is_sandbox()) {
-        let Some(id) = &life.sandbox_id else { continue };
+    for run in pod.iter().filter(|run| !run.is_sandbox()) {
+        let Some(id) = &run.sandbox_id else { continue };
         match all.iter_mut().find(|sandbox| sandbox.id == *id) {
-            None => all.push(Life {
-                node: life.node.clone(),
-                namespace: life.namespace.clone(),
-                pod: life.pod.clone(),
-                uid: life.uid.clone(),
+            None => all.push(Run {
+                node: run.node.clone(),
+                namespace: run.namespace.clone(),
+                pod: run.pod.clone(),
+                uid: run.uid.clone(),
                 id: id.clone(),
                 // not its own start: no later than this
-                created_at: life.created_at.clone(),
-                ..Life::default()
+                created_at: run.created_at.clone(),
+                ..Run::default()
             }),
             Some(sandbox)
-                if sandbox.started_at.is_none() && sandbox.created_at > life.created_at =>
+                if sandbox.started_at.is_none() && sandbox.created_at > run.created_at =>
             {
-                sandbox.created_at.clone_from(&life.created_at);
+                sandbox.created_at.clone_from(&run.created_at);
             }
             Some(_) => {}
         }
     }
-    all.sort_by_key(Life::began);
+    all.sort_by_key(Run::began);
     all
 }
 
 /// Everything known about the past, while a history is made of it.
 struct Past<'a> {
-    sandboxes: Vec<Life>,
-    lives: &'a [Life],
+    sandboxes: Vec<Run>,
+    runs: &'a [Run],
     present: &'a BTreeSet<String>,
     up_since: Option<Timestamp>,
 }
 
 impl Past<'_> {
-    /// The life of the sandbox in which a container began.
-    fn sandbox_of(&self, life: &Life) -> Option<&Life> {
-        let id = life.sandbox_id.as_ref()?;
+    /// The run of the sandbox in which a container began.
+    fn sandbox_of(&self, run: &Run) -> Option<&Run> {
+        let id = run.sandbox_id.as_ref()?;
         let same = || self.sandboxes.iter().filter(|sandbox| sandbox.id == *id);
         same()
-            .rfind(|sandbox| sandbox.began() <= life.began())
+            .rfind(|sandbox| sandbox.began() <= run.began())
             .or_else(|| same().next())
     }
 
     /// A container's restart.
-    fn restart(&self, before: &Life, life: &Life) -> Option<Restart> {
-        life.started_at.as_ref()?;
+    fn restart(&self, before: &Run, run: &Run) -> Option<Restart> {
+        run.started_at.as_ref()?;
         let old = self.sandbox_of(before)?;
-        let new = self.sandbox_of(life)?;
+        let new = self.sandbox_of(run)?;
         if old.id != new.id || old.started_at != new.started_at {
             return Some(self.renewal(old, new));
         }
@@ -176,14 +176,14 @@ impl Past<'_> {
             ip_before: ip.clone(),
             ip,
             netns_before: before.netns.or(old.netns),
-            netns: life.netns.or(new.netns),
+            netns: run.netns.or(new.netns),
             because: None,
             verdict: kept,
         })
     }
 
     /// A sandbox that came after another.
-    fn renewal(&self, old: &Life, new: &Life) -> Restart {
+    fn renewal(&self, old: &Run, new: &Run) -> Restart {
         let (before, now) = (address(old), address(new));
         let same = old.id == new.id;
         // an address is its namespace's: one that is made anew under the same name need not have any
@@ -229,7 +229,7 @@ impl Past<'_> {
     }
 
     /// The reason for which a sandbox was replaced, as far as anyone has seen it.
-    fn because(&self, old: &Life, new: &Life) -> String {
+    fn because(&self, old: &Run, new: &Run) -> String {
         let node = self.node_restarted(old, new);
         let together = self.ended_together(old);
         match (node, old.exit_code, together) {
@@ -286,7 +286,7 @@ impl Past<'_> {
     }
 
     /// True where the node itself was restarted between the two; `None` where nobody knows.
-    fn node_restarted(&self, old: &Life, new: &Life) -> Option<bool> {
+    fn node_restarted(&self, old: &Run, new: &Run) -> Option<bool> {
         let up_since = self.up_since?;
         if up_since <= old.began()? {
             return Some(false);
@@ -301,13 +301,13 @@ impl Past<'_> {
 
     /// The number of the node's sandboxes that ended together with this one, if all that ran then
     /// did.
-    fn ended_together(&self, old: &Life) -> Option<usize> {
+    fn ended_together(&self, old: &Run) -> Option<usize> {
         // a node that goes down tells its pause containers to end, and they do
-        let told = |life: &Life| matches!(life.exit_code, Some(0 | 143));
+        let told = |run: &Run| matches!(run.exit_code, Some(0 | 143));
         let ended = old.ended().filter(|_| told(old))?;
         // by pod: engines are restarted twice in a row, and each has one sandbox at a time
         let mut together = BTreeSet::from([&old.uid]);
-        for other in self.lives.iter().filter(|life| life.uid != old.uid) {
+        for other in self.runs.iter().filter(|run| run.uid != old.uid) {
             if other.began().is_none_or(|began| began >= ended) {
                 continue;
             }
@@ -333,13 +333,13 @@ impl Past<'_> {
 
     /// True where the same container began a later run: this one is over, though nobody saw its
     /// end.
-    fn ran_again(&self, life: &Life) -> bool {
-        let mut others = self.lives.iter().filter(|other| other.id == life.id);
-        others.any(|other| other.began() > life.began())
+    fn ran_again(&self, run: &Run) -> bool {
+        let mut others = self.runs.iter().filter(|other| other.id == run.id);
+        others.any(|other| other.began() > run.began())
     }
 }
 
-fn address(sandbox: &Life) -> Option<String> {
+fn address(sandbox: &Run) -> Option<String> {
     sandbox.ips.first().cloned()
 }
 
@@ -347,40 +347,40 @@ fn shown(ip: Option<&String>) -> String {
     ip.map_or(String::new(), |ip| format!(" {ip}"))
 }
 
-fn push(events: &mut Vec<Event>, life: &Life, sandbox: Option<&Life>, restart: Option<Restart>) {
-    let of_sandbox = life.is_sandbox();
+fn push(events: &mut Vec<Event>, run: &Run, sandbox: Option<&Run>, restart: Option<Restart>) {
+    let of_sandbox = run.is_sandbox();
     let event = |time: &str, what| Event {
         time: time.into(),
-        node: life.node.clone(),
-        namespace: life.namespace.clone(),
-        pod: life.pod.clone(),
-        uid: life.uid.clone(),
+        node: run.node.clone(),
+        namespace: run.namespace.clone(),
+        pod: run.pod.clone(),
+        uid: run.uid.clone(),
         what,
-        container: life.container.clone(),
-        id: life.id.clone(),
-        attempt: life.attempt,
-        sandbox_id: life.sandbox_id.clone(),
+        container: run.container.clone(),
+        id: run.id.clone(),
+        attempt: run.attempt,
+        sandbox_id: run.sandbox_id.clone(),
         exit_code: None,
         oom_killed: None,
         ip: sandbox.and_then(address),
-        netns: life
+        netns: run
             .netns
             .or_else(|| sandbox.and_then(|sandbox| sandbox.netns)),
         restart: None,
     };
     let pick = |sandbox, container| if of_sandbox { sandbox } else { container };
-    if let Some(at) = &life.started_at {
+    if let Some(at) = &run.started_at {
         events.push(Event {
             restart,
             ..event(at, pick(What::SandboxStarted, What::ContainerStarted))
         });
-    } else if let (Some(code), Some(at)) = (life.exit_code, &life.created_at) {
+    } else if let (Some(code), Some(at)) = (run.exit_code, &run.created_at) {
         events.push(Event {
             exit_code: Some(code),
             ..event(at, What::ContainerFailed)
         });
     }
-    if let (Some(at), Some(ended)) = (&life.finished_at, life.ended()) {
+    if let (Some(at), Some(ended)) = (&run.finished_at, run.ended()) {
         // the engine's own digits, unless its clock says that the end was before the start
         let at = if at.parse().is_ok_and(|at: Timestamp| at == ended) {
             at.clone()
@@ -388,12 +388,12 @@ fn push(events: &mut Vec<Event>, life: &Life, sandbox: Option<&Life>, restart: O
             ended.to_string()
         };
         events.push(Event {
-            exit_code: life.exit_code,
-            oom_killed: life.oom_killed,
+            exit_code: run.exit_code,
+            oom_killed: run.oom_killed,
             ..event(&at, pick(What::SandboxEnded, What::ContainerEnded))
         });
     }
-    if let Some(at) = &life.removed_at {
+    if let Some(at) = &run.removed_at {
         events.push(event(
             at,
             pick(What::SandboxRemoved, What::ContainerRemoved),

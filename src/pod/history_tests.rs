@@ -12,8 +12,8 @@ fn at(second: u32) -> String {
     )
 }
 
-fn sandbox(id: &str, attempt: u32, started: u32, ip: &str) -> Life {
-    Life {
+fn sandbox(id: &str, attempt: u32, started: u32, ip: &str) -> Run {
+    Run {
         node: "node".into(),
         namespace: "default".into(),
         pod: "web".into(),
@@ -25,12 +25,12 @@ fn sandbox(id: &str, attempt: u32, started: u32, ip: &str) -> Life {
         started_at: Some(at(started)),
         ips: vec![ip.into()],
         netns: Some(4_026_532_000 + u64::from(started)),
-        ..Life::default()
+        ..Run::default()
     }
 }
 
-fn app(id: &str, attempt: u32, started: u32, of: &str) -> Life {
-    Life {
+fn app(id: &str, attempt: u32, started: u32, of: &str) -> Run {
+    Run {
         container: Some("app".into()),
         sandbox_id: Some(of.into()),
         ips: Vec::new(),
@@ -39,27 +39,27 @@ fn app(id: &str, attempt: u32, started: u32, of: &str) -> Life {
     }
 }
 
-fn ended(life: Life, second: u32, code: i64) -> Life {
-    Life {
+fn ended(run: Run, second: u32, code: i64) -> Run {
+    Run {
         state: Some("exited".into()),
         finished_at: Some(at(second)),
         exit_code: Some(code),
-        ..life
+        ..run
     }
 }
 
-fn told(lives: &[Life], gone: &[&str]) -> Vec<Event> {
-    let present = lives
+fn told(runs: &[Run], gone: &[&str]) -> Vec<Event> {
+    let present = runs
         .iter()
-        .map(|life| life.id.clone())
+        .map(|run| run.id.clone())
         .filter(|id| !gone.contains(&id.as_str()))
         .collect();
-    history(UID, lives, &present, None)
+    history(UID, runs, &present, None)
 }
 
 /// The verdict on the newest start.
-fn verdict(lives: &[Life], gone: &[&str]) -> Restart {
-    let events = told(lives, gone);
+fn verdict(runs: &[Run], gone: &[&str]) -> Restart {
+    let events = told(runs, gone);
     events
         .into_iter()
         .filter_map(|event| event.restart)
@@ -69,16 +69,16 @@ fn verdict(lives: &[Life], gone: &[&str]) -> Restart {
 
 #[test]
 fn a_killed_app_container_keeps_the_ip_of_its_sandbox() {
-    let lives = [
+    let runs = [
         sandbox("s0", 0, 0, "10.0.0.2"),
         ended(app("a0", 0, 1, "s0"), 9, 137),
         app("a1", 1, 10, "s0"),
     ];
-    let restart = verdict(&lives, &[]);
+    let restart = verdict(&runs, &[]);
     assert_eq!(restart.verdict, "IP kept 10.0.0.2: same sandbox");
     assert_eq!((restart.same_sandbox, restart.ip_kept), (true, Some(true)));
     assert_eq!(restart.netns_before, restart.netns);
-    let names: Vec<What> = told(&lives, &[]).iter().map(|event| event.what).collect();
+    let names: Vec<What> = told(&runs, &[]).iter().map(|event| event.what).collect();
     assert_eq!(
         names,
         [
@@ -92,7 +92,7 @@ fn a_killed_app_container_keeps_the_ip_of_its_sandbox() {
 
 #[test]
 fn the_reason_for_a_new_sandbox_is_how_the_old_one_ended() {
-    let with = |old: Life| [old, sandbox("s1", 1, 20, "10.0.0.3")];
+    let with = |old: Run| [old, sandbox("s1", 1, 20, "10.0.0.3")];
     let because = |code| verdict(&with(ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, code)), &[]);
     assert_eq!(
         because(137).verdict,
@@ -106,7 +106,7 @@ fn the_reason_for_a_new_sandbox_is_how_the_old_one_ended() {
             .unwrap()
             .starts_with("the node went down")
     );
-    let oom = Life {
+    let oom = Run {
         oom_killed: Some(true),
         ..ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, 137)
     };
@@ -124,7 +124,7 @@ fn the_reason_for_a_new_sandbox_is_how_the_old_one_ended() {
 
 #[test]
 fn a_removed_sandbox_is_told_from_one_that_died_and_was_cleaned_up() {
-    let removed = |old: Life, second| Life {
+    let removed = |old: Run, second| Run {
         removed_at: Some(at(second)),
         ..old
     };
@@ -148,12 +148,12 @@ fn a_removed_sandbox_is_told_from_one_that_died_and_was_cleaned_up() {
 
 #[test]
 fn a_sandbox_of_which_only_a_container_tells_has_an_unknown_address() {
-    let lives = [
+    let runs = [
         ended(app("a0", 0, 1, "s0"), 9, 137),
         sandbox("s1", 0, 20, "10.0.0.3"),
         app("a1", 1, 21, "s1"),
     ];
-    let restart = verdict(&lives, &["s0"]);
+    let restart = verdict(&runs, &["s0"]);
     assert_eq!((restart.ip_kept, restart.ip_before), (None, None));
     assert_eq!(restart.ip.as_deref(), Some("10.0.0.3"));
     assert!(
@@ -165,12 +165,12 @@ fn a_sandbox_of_which_only_a_container_tells_has_an_unknown_address() {
 
 #[test]
 fn a_pause_container_that_was_restarted_alone_is_no_new_sandbox() {
-    let lives = [
+    let runs = [
         ended(sandbox("s0", 0, 0, "10.0.0.2"), 9, 0),
         app("a0", 0, 1, "s0"),
         sandbox("s0", 0, 10, "10.0.0.2"),
     ];
-    let restart = verdict(&lives, &[]);
+    let restart = verdict(&runs, &[]);
     assert!(restart.same_sandbox && restart.because.is_none());
     assert!(
         restart.verdict.contains("restarted in place"),
@@ -182,7 +182,7 @@ fn a_pause_container_that_was_restarted_alone_is_no_new_sandbox() {
 
 #[test]
 fn when_all_sandboxes_of_a_node_ended_together_the_node_was_restarted() {
-    let other = |n: u32, second| Life {
+    let other = |n: u32, second| Run {
         uid: format!("other-{n}"),
         ..ended(sandbox(&format!("o{n}"), 0, n, "10.0.0.9"), second, 0)
     };
@@ -192,34 +192,34 @@ fn when_all_sandboxes_of_a_node_ended_together_the_node_was_restarted() {
             sandbox("s1", 1, 60, "10.0.0.3"),
         ]
     };
-    let mut lives = vec![other(1, 31), other(2, 29)];
-    lives.extend(own());
+    let mut runs = vec![other(1, 31), other(2, 29)];
+    runs.extend(own());
     assert_eq!(
-        verdict(&lives, &[]).because.unwrap(),
+        verdict(&runs, &[]).because.unwrap(),
         "the node or its engine was restarted (all 3 sandboxes on it ended at that time)"
     );
-    lives.push(Life {
+    runs.push(Run {
         uid: "alive".into(),
         ..sandbox("o3", 0, 3, "10.0.0.8")
     });
     assert_eq!(
-        verdict(&lives, &[]).because.unwrap(),
+        verdict(&runs, &[]).because.unwrap(),
         "it was stopped (exit 0)"
     );
 }
 
 #[test]
 fn a_pod_in_the_nodes_network_keeps_the_nodes_address() {
-    let host = |life: Life| Life {
+    let host = |run: Run| Run {
         host_network: true,
         ips: Vec::new(),
-        ..life
+        ..run
     };
-    let lives = [
+    let runs = [
         host(ended(sandbox("s0", 0, 0, ""), 9, 137)),
         host(sandbox("s1", 1, 20, "")),
     ];
-    let restart = verdict(&lives, &[]);
+    let restart = verdict(&runs, &[]);
     assert_eq!(restart.ip_kept, Some(true));
     assert!(
         restart
@@ -230,10 +230,10 @@ fn a_pod_in_the_nodes_network_keeps_the_nodes_address() {
 
 #[test]
 fn an_end_is_never_told_before_its_start() {
-    let mut life = ended(app("a0", 0, 5, "s0"), 4, 0);
-    life.started_at = Some(at(5));
-    let lives = [sandbox("s0", 0, 0, "10.0.0.2"), life];
-    let events = told(&lives, &[]);
+    let mut run = ended(app("a0", 0, 5, "s0"), 4, 0);
+    run.started_at = Some(at(5));
+    let runs = [sandbox("s0", 0, 0, "10.0.0.2"), run];
+    let events = told(&runs, &[]);
     let times: Vec<_> = events
         .iter()
         .map(|event| event.time.parse::<Timestamp>().unwrap())
@@ -243,16 +243,16 @@ fn an_end_is_never_told_before_its_start() {
 
 #[test]
 fn a_sandbox_that_came_back_without_an_address_lost_it() {
-    let back = Life {
+    let back = Run {
         ips: Vec::new(),
         has_no_address: true,
         ..sandbox("s0", 0, 20, "")
     };
-    let lives = [
+    let runs = [
         ended(sandbox("s0", 0, 0, "10.0.0.2"), 19, 137),
         back.clone(),
     ];
-    let lost = verdict(&lives, &[]);
+    let lost = verdict(&runs, &[]);
     assert_eq!((lost.same_sandbox, lost.ip_kept), (true, Some(false)));
     assert_eq!(lost.ip, None);
     assert!(
@@ -260,18 +260,18 @@ fn a_sandbox_that_came_back_without_an_address_lost_it() {
             .starts_with("IP 10.0.0.2 lost, there is none now: ")
     );
     // a new sandbox gets its address a moment later
-    let young = Life {
+    let young = Run {
         id: "s1".into(),
         ..back
     };
-    let lives = [ended(sandbox("s0", 0, 0, "10.0.0.2"), 19, 137), young];
-    assert_eq!(verdict(&lives, &[]).ip_kept, None);
+    let runs = [ended(sandbox("s0", 0, 0, "10.0.0.2"), 19, 137), young];
+    assert_eq!(verdict(&runs, &[]).ip_kept, None);
 }
 
 #[test]
 fn whether_the_node_or_its_engine_was_restarted_is_told_by_the_nodes_own_start() {
-    let lives: Vec<Life> = (0..4)
-        .map(|number| Life {
+    let runs: Vec<Run> = (0..4)
+        .map(|number| Run {
             uid: format!("uid-{number}"),
             ..ended(sandbox(&format!("o{number}"), 0, 0, "10.0.0.9"), 9, 0)
         })
@@ -280,10 +280,10 @@ fn whether_the_node_or_its_engine_was_restarted_is_told_by_the_nodes_own_start()
             sandbox("s1", 1, 20, "10.0.0.3"),
         ])
         .collect();
-    let because = |lives: &[Life], up_since: Option<u32>| {
-        let present = lives.iter().map(|life| life.id.clone()).collect();
+    let because = |runs: &[Run], up_since: Option<u32>| {
+        let present = runs.iter().map(|run| run.id.clone()).collect();
         let up_since = up_since.map(|second| at(second).parse().unwrap());
-        let events = history(UID, lives, &present, up_since);
+        let events = history(UID, runs, &present, up_since);
         let last = events
             .into_iter()
             .filter_map(|event| event.restart)
@@ -292,17 +292,17 @@ fn whether_the_node_or_its_engine_was_restarted_is_told_by_the_nodes_own_start()
     };
     let all = "(all 5 sandboxes on it ended at that time)";
     assert_eq!(
-        because(&lives, None),
+        because(&runs, None),
         format!("the node or its engine was restarted {all}")
     );
-    assert_eq!(because(&lives, Some(15)), "the node was restarted");
-    let engine: Vec<Life> = lives
+    assert_eq!(because(&runs, Some(15)), "the node was restarted");
+    let engine: Vec<Run> = runs
         .iter()
-        .map(|life| match life.id.as_str() {
-            "s1" => life.clone(),
-            _ => Life {
+        .map(|run| match run.id.as_str() {
+            "s1" => run.clone(),
+            _ => Run {
                 started_at: Some(at(5)),
-                ..life.clone()
+                ..run.clone()
             },
         })
         .collect();
@@ -311,13 +311,13 @@ fn whether_the_node_or_its_engine_was_restarted_is_told_by_the_nodes_own_start()
         format!("the node's engine was restarted {all}")
     );
     // one that was started again by hand before has a run of which nobody saw the end
-    let mut with_ghost = lives.clone();
+    let mut with_ghost = runs.clone();
     with_ghost.extend([
-        Life {
+        Run {
             uid: "uid-ghost".into(),
             ..sandbox("g", 0, 0, "10.0.0.8")
         },
-        Life {
+        Run {
             uid: "uid-ghost".into(),
             ..ended(sandbox("g", 0, 4, "10.0.0.8"), 9, 0)
         },
@@ -339,8 +339,8 @@ fn whether_the_node_or_its_engine_was_restarted_is_told_by_the_nodes_own_start()
 fn a_run_that_was_over_at_once_began_before_it_ended() {
     let mut short = ended(app("a0", 0, 5, "s0"), 5, 0);
     short.finished_at = Some(at(4));
-    let lives = [sandbox("s0", 0, 0, "10.0.0.2"), short];
-    let names: Vec<What> = told(&lives, &[]).iter().map(|event| event.what).collect();
+    let runs = [sandbox("s0", 0, 0, "10.0.0.2"), short];
+    let names: Vec<What> = told(&runs, &[]).iter().map(|event| event.what).collect();
     let order = [
         What::SandboxStarted,
         What::ContainerStarted,

@@ -310,7 +310,7 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
     )
 }
 
-/// The end of the life before this one.
+/// The end of the run before this one.
 fn last_end(pod: &Pod, container: &Container, now: Option<Timestamp>) -> String {
     let before = pod
         .containers_before
@@ -425,7 +425,7 @@ fn number(value: Option<u32>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// The lives that are known, oldest first.
+/// The runs that are known, oldest first.
 fn history(pod: &Pod, style: Style) -> String {
     let mut events: Vec<(&str, String)> = Vec::new();
     for sandbox in &pod.sandboxes_before {

@@ -3,16 +3,16 @@
 
 use crate::commands::invocation::Context;
 use crate::host::journal::Journal;
-use crate::pod::{self, ContainerFacts, Lives, Origin, Pod};
+use crate::pod::{self, ContainerFacts, Origin, Pod, Runs};
 
-/// The number of lives that are kept between two readings of the journal, which holds about a third of them.
+/// The number of runs that are kept between two readings of the journal, which holds about a third of them.
 const MOST: usize = 10_000;
 
 /// The containers that earlier runs wrote down.
-pub(crate) fn recall(context: &Context) -> Lives {
-    let mut known = Lives::default();
-    for life in journal(context).iter().flat_map(Journal::read) {
-        known.learn(&life);
+pub(crate) fn recall(context: &Context) -> Runs {
+    let mut known = Runs::default();
+    for run in journal(context).iter().flat_map(Journal::read) {
+        known.learn(&run);
     }
     known.take_news();
     known
@@ -21,7 +21,7 @@ pub(crate) fn recall(context: &Context) -> Lives {
 /// Writes down what is new about these pods.
 pub(crate) fn remember<'a>(
     context: &Context,
-    known: &mut Lives,
+    known: &mut Runs,
     pods: &[Pod],
     facts: impl IntoIterator<Item = &'a ContainerFacts>,
 ) {
@@ -35,7 +35,7 @@ pub(crate) fn remember<'a>(
 
 /// Takes in what a look at pods saw.
 pub(crate) fn see<'a>(
-    known: &mut Lives,
+    known: &mut Runs,
     pods: &[Pod],
     facts: impl IntoIterator<Item = &'a ContainerFacts>,
 ) {
@@ -43,13 +43,13 @@ pub(crate) fn see<'a>(
     let pods = pods
         .iter()
         .filter(|pod| pod.origin != Origin::Docker || pod.containers.len() > 1);
-    for life in pod::lives(pods, facts) {
-        known.learn(&life);
+    for run in pod::runs(pods, facts) {
+        known.learn(&run);
     }
 }
 
 /// Adds to the journal what is new.
-pub(crate) fn write_down(context: &Context, known: &mut Lives) {
+pub(crate) fn write_down(context: &Context, known: &mut Runs) {
     let news = known.take_news();
     if let Some(Err(error)) = journal(context).map(|journal| journal.append(&news)) {
         context

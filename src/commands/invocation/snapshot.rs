@@ -15,7 +15,7 @@ use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
 use crate::netns::{self, Neighbours, View};
-use crate::pod::{self, Event, Life, Lone, Node, Pod, Snapshot, State};
+use crate::pod::{self, Event, Lone, Node, Pod, Run, Snapshot, State};
 
 /// The depth of a look at pods.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Gathered {
     /// Each node's clock at that moment: containers carry its times.
     pub(crate) clocks: Vec<(String, Timestamp)>,
     /// The pods' past as far as it is known, this look included; empty for a look that is one of many.
-    pub(crate) lives: pod::Lives,
+    pub(crate) runs: pod::Runs,
     /// Nodes that did not answer, when others did.
     pub(crate) lost: Vec<Error>,
     /// The nodes' engines, for commands that ask on.
@@ -65,9 +65,9 @@ impl Gathered {
 
     /// The events of a pod so far; `present` are the containers that engines still have.
     pub(crate) fn past(&self, pod: &Pod, present: &BTreeSet<String>) -> Vec<Event> {
-        let lives = self.lives.all().iter();
-        let of_node: Vec<Life> = lives
-            .filter(|life| life.node == pod.node || life.uid == pod.uid)
+        let runs = self.runs.all().iter();
+        let of_node: Vec<Run> = runs
+            .filter(|run| run.node == pod.node || run.uid == pod.uid)
             .cloned()
             .collect();
         pod::history(&pod.uid, &of_node, present, self.up_since(&pod.node))
@@ -131,7 +131,7 @@ pub(crate) async fn gather_on(
     let looks = on_nodes(&target.nodes, |node| look(context, &target, node, depth)).await;
     let mut known = recall(context);
     let mut gathered = assemble(context, &mut known, looks)?;
-    gathered.lives = known;
+    gathered.runs = known;
     for error in &gathered.lost {
         context.ui.warn(&error.to_string());
     }
@@ -145,7 +145,7 @@ pub(crate) async fn gather_on(
 /// When nothing was seen on any.
 pub(crate) fn assemble<N>(
     context: &Context,
-    known: &mut pod::Lives,
+    known: &mut pod::Runs,
     outcomes: impl IntoIterator<Item = (N, Result<Seen>)>,
 ) -> Result<Gathered> {
     let reached = Reached::of(outcomes)?;
@@ -155,7 +155,7 @@ pub(crate) fn assemble<N>(
             ..Snapshot::default()
         },
         clocks: Vec::new(),
-        lives: pod::Lives::default(),
+        runs: pod::Runs::default(),
         lost: reached.lost.into_iter().map(|(_, error)| error).collect(),
         engines: Vec::new(),
     };
@@ -324,26 +324,26 @@ async fn conflicts(
     beside: Neighbours<'_>,
 ) -> Vec<Finding> {
     const LAST_LINES: usize = 20;
-    let failed = |life: &&pod::Container| {
+    let failed = |run: &&pod::Container| {
         // codes from 125 on are the runtime's own, or a signal's
-        matches!(life.state, State::Exited | State::Restarting)
-            && life.exit_code.is_some_and(|code| (1..125).contains(&code))
+        matches!(run.state, State::Exited | State::Restarting)
+            && run.exit_code.is_some_and(|code| (1..125).contains(&code))
     };
     let mut found = Vec::new();
     for container in &pod.containers {
-        let lives = [container].into_iter().chain(
+        let runs = [container].into_iter().chain(
             pod.containers_before
                 .iter()
-                .filter(|life| life.name == container.name),
+                .filter(|run| run.name == container.name),
         );
-        let Some(life) = lives.take(2).find(failed) else {
+        let Some(run) = runs.take(2).find(failed) else {
             continue;
         };
-        let Some(facts) = facts.iter().find(|facts| facts.id == life.id) else {
+        let Some(facts) = facts.iter().find(|facts| facts.id == run.id) else {
             continue;
         };
         // a container that has vanished, or whose logs can't be read, tells nothing
-        if let Ok(log) = engine.runtime.printed(&life.id, LAST_LINES).await {
+        if let Ok(log) = engine.runtime.printed(&run.id, LAST_LINES).await {
             found.extend(netns::conflict(pod, container, facts, &log, beside));
         }
     }

@@ -1,5 +1,5 @@
-//! Domain: lives of sandboxes and containers. A life is one run of one of them, known from what an
-//! engine lists now, from its events, or from what an earlier devnet wrote down.
+//! Domain: runs of sandboxes and containers, from a start to an end, known from what an engine lists
+//! now, from its events, or from what an earlier devnet wrote down.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::{ContainerFacts, Member, Part, Pod, State};
 /// One run of a sandbox or of a container. What is not known is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
-pub(crate) struct Life {
+pub(crate) struct Run {
     pub(crate) node: String,
     pub(crate) namespace: String,
     pub(crate) pod: String,
@@ -51,7 +51,7 @@ pub(crate) struct Life {
     pub(crate) has_no_address: bool,
 }
 
-impl Life {
+impl Run {
     pub(crate) fn is_sandbox(&self) -> bool {
         self.container.is_none()
     }
@@ -68,7 +68,7 @@ impl Life {
         Some(timestamp(self.started_at.as_deref()).map_or(ended, |started| ended.max(started)))
     }
 
-    /// Takes over what another source knows of the same life; whether that was news.
+    /// Takes over what another source knows of the same run; whether that was news.
     fn learn(&mut self, other: &Self) -> bool {
         let before = self.clone();
         if self.node == UNNAMED {
@@ -127,7 +127,7 @@ pub(crate) struct ContainerEvent {
     pub(crate) member: Option<Member>,
 }
 
-/// A turn in the life of a container.
+/// A change of a container's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Created,
@@ -157,12 +157,12 @@ impl ContainerEvent {
     }
 }
 
-/// All lives that are known, each once.
+/// All runs that are known, each once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lives {
-    all: Vec<Life>,
+pub(crate) struct Runs {
+    all: Vec<Run>,
     by_id: BTreeMap<(String, bool), Vec<usize>>,
-    /// The lives that are new since someone asked.
+    /// The runs that are new since someone asked.
     news: BTreeSet<usize>,
 }
 
@@ -175,13 +175,13 @@ const ENDED_AT_ONCE: jiff::SignedDuration = jiff::SignedDuration::from_millis(20
 /// The name of an engine without a profile until it is asked for its machine's name.
 const UNNAMED: &str = "host";
 
-impl Lives {
-    pub(crate) fn all(&self) -> &[Life] {
+impl Runs {
+    pub(crate) fn all(&self) -> &[Run] {
         &self.all
     }
 
-    /// The lives of which something new is known since this was asked last.
-    pub(crate) fn take_news(&mut self) -> Vec<Life> {
+    /// The runs of which something new is known since this was asked last.
+    pub(crate) fn take_news(&mut self) -> Vec<Run> {
         std::mem::take(&mut self.news)
             .into_iter()
             .map(|place| self.all[place].clone())
@@ -197,40 +197,40 @@ impl Lives {
         if uids.is_empty() {
             return;
         }
-        self.all.retain(|life| !uids.contains(&life.uid));
+        self.all.retain(|run| !uids.contains(&run.uid));
         self.by_id.clear();
         self.news.clear();
-        for (place, life) in self.all.iter().enumerate() {
-            let key = (life.id.clone(), life.is_sandbox());
+        for (place, run) in self.all.iter().enumerate() {
+            let key = (run.id.clone(), run.is_sandbox());
             self.by_id.entry(key).or_default().push(place);
         }
     }
 
-    /// Adds what one source knows of a life; whether that was news.
-    pub(crate) fn learn(&mut self, life: &Life) -> bool {
+    /// Adds what one source knows of a run; whether that was news.
+    pub(crate) fn learn(&mut self, run: &Run) -> bool {
         let known = self
             .by_id
-            .entry((life.id.clone(), life.is_sandbox()))
+            .entry((run.id.clone(), run.is_sandbox()))
             .or_default();
         // the same container may run several times; one that was not started yet becomes the first
         let same = known.iter().copied().find(|place| {
             let mine = &self.all[*place];
-            mine.started_at == life.started_at || mine.started_at.is_none()
+            mine.started_at == run.started_at || mine.started_at.is_none()
         });
         match same {
             Some(place) => {
-                let new = self.all[place].learn(life);
+                let new = self.all[place].learn(run);
                 if new {
                     self.news.insert(place);
                 }
                 new
             }
             // seen before its first start by someone slower
-            None if life.started_at.is_none() && !known.is_empty() => false,
+            None if run.started_at.is_none() && !known.is_empty() => false,
             None => {
                 known.push(self.all.len());
                 self.news.insert(self.all.len());
-                self.all.push(life.clone());
+                self.all.push(run.clone());
                 true
             }
         }
@@ -238,8 +238,8 @@ impl Lives {
 
     /// Adds what an engine tells in an event.
     pub(crate) fn hear(&mut self, node: &str, heard: &ContainerEvent) {
-        let mut life = match self.of(&heard.id) {
-            Some(known) => Life {
+        let mut run = match self.of(&heard.id) {
+            Some(known) => Run {
                 // another run of it
                 state: None,
                 exit_code: None,
@@ -253,71 +253,65 @@ impl Lives {
                 ..known.clone()
             },
             None => match stranger(node, heard) {
-                Some(life) => life,
+                Some(run) => run,
                 None => return,
             },
         };
         match heard.change {
             Change::Created => {
-                life.created_at = Some(heard.time.clone());
+                run.created_at = Some(heard.time.clone());
                 if self.of(&heard.id).is_none() {
-                    self.learn(&life);
+                    self.learn(&run);
                 }
             }
             Change::Started if self.started(&heard.id, &heard.time).is_none() => {
-                life.started_at = Some(heard.time.clone());
-                life.state = Some(State::Running);
-                self.learn(&life);
+                run.started_at = Some(heard.time.clone());
+                run.state = Some(State::Running);
+                self.learn(&run);
             }
             Change::Ended { exit_code } => {
-                self.each_of(&heard.id, Some(&heard.time), &life, |life| {
-                    if life.finished_at.is_none() {
-                        life.finished_at = Some(heard.time.clone());
-                        life.exit_code = exit_code;
-                        life.state = Some(State::Exited);
+                self.each_of(&heard.id, Some(&heard.time), &run, |run| {
+                    if run.finished_at.is_none() {
+                        run.finished_at = Some(heard.time.clone());
+                        run.exit_code = exit_code;
+                        run.state = Some(State::Exited);
                     }
                 });
             }
-            Change::OutOfMemory => self.each_of(&heard.id, Some(&heard.time), &life, |life| {
-                life.oom_killed = Some(true);
+            Change::OutOfMemory => self.each_of(&heard.id, Some(&heard.time), &run, |run| {
+                run.oom_killed = Some(true);
             }),
-            Change::Removed => self.each_of(&heard.id, None, &life, |life| {
-                life.removed_at = Some(heard.time.clone());
+            Change::Removed => self.each_of(&heard.id, None, &run, |run| {
+                run.removed_at = Some(heard.time.clone());
             }),
             Change::Started | Change::Other => {}
         }
     }
 
-    /// Any life of that container.
-    fn of(&self, id: &str) -> Option<&Life> {
-        self.all.iter().rev().find(|life| life.id == id)
+    /// Any run of that container.
+    fn of(&self, id: &str) -> Option<&Run> {
+        self.all.iter().rev().find(|run| run.id == id)
     }
 
-    /// The life whose start an event at `time` told.
-    fn started(&self, id: &str, time: &str) -> Option<&Life> {
+    /// The run whose start an event at `time` told.
+    fn started(&self, id: &str, time: &str) -> Option<&Run> {
         let told = timestamp(Some(time))?;
-        let of_it = self.all.iter().filter(|life| life.id == id);
-        let began = of_it.filter_map(|life| Some((timestamp(life.started_at.as_deref())?, life)));
-        let (at, life) = began
+        let of_it = self.all.iter().filter(|run| run.id == id);
+        let began = of_it.filter_map(|run| Some((timestamp(run.started_at.as_deref())?, run)));
+        let (at, run) = began
             .filter(|(at, _)| *at <= told)
             .max_by_key(|(at, _)| *at)?;
         // a run that had ended by then is not the one that was told; it may have ended at once,
         // before the engine came to tell that it had begun
-        let over = life
+        let over = run
             .ended()
             .is_some_and(|end| told.duration_since(end) > ENDED_AT_ONCE);
-        (told.duration_since(at) < TOLD_AFTER && !over).then_some(life)
+        (told.duration_since(at) < TOLD_AFTER && !over).then_some(run)
     }
 
-    /// Changes the newest life of each part that the container plays, as of a time if one is
+    /// Changes the newest run of each part that the container plays, as of a time if one is
     /// given; `unknown` stands in where none is known.
-    fn each_of(
-        &mut self,
-        id: &str,
-        time: Option<&str>,
-        unknown: &Life,
-        change: impl Fn(&mut Life),
-    ) {
+    fn each_of(&mut self, id: &str, time: Option<&str>, unknown: &Run, change: impl Fn(&mut Run)) {
         if self.of(id).is_none() {
             self.learn(unknown);
         }
@@ -346,9 +340,9 @@ impl Lives {
 }
 
 /// A container that only an event tells of.
-fn stranger(node: &str, heard: &ContainerEvent) -> Option<Life> {
+fn stranger(node: &str, heard: &ContainerEvent) -> Option<Run> {
     let member = heard.member.clone()?;
-    Some(Life {
+    Some(Run {
         node: node.into(),
         namespace: member.pod.namespace,
         pod: member.pod.name,
@@ -360,15 +354,15 @@ fn stranger(node: &str, heard: &ContainerEvent) -> Option<Life> {
         id: heard.id.clone(),
         attempt: member.attempt,
         sandbox_id: member.sandbox_id,
-        ..Life::default()
+        ..Run::default()
     })
 }
 
-/// The lives of sandboxes and containers, as a look at pods tells them.
-pub(crate) fn lives<'p, 'f>(
+/// The runs of sandboxes and containers, as a look at pods tells them.
+pub(crate) fn runs<'p, 'f>(
     pods: impl IntoIterator<Item = &'p Pod>,
     facts: impl IntoIterator<Item = &'f ContainerFacts>,
-) -> Vec<Life> {
+) -> Vec<Run> {
     let facts: BTreeMap<&str, &ContainerFacts> = facts
         .into_iter()
         .map(|facts| (facts.id.as_str(), facts))
@@ -377,7 +371,7 @@ pub(crate) fn lives<'p, 'f>(
     for pod in pods {
         let of = |id: &str, attempt| {
             let facts = facts.get(id)?;
-            Some(Life {
+            Some(Run {
                 node: pod.node.clone(),
                 namespace: pod.namespace.clone(),
                 pod: pod.name.clone(),
@@ -390,36 +384,36 @@ pub(crate) fn lives<'p, 'f>(
                 created_at: facts.created_at.clone(),
                 started_at: facts.started_at.clone(),
                 finished_at: facts.finished_at.clone(),
-                ..Life::default()
+                ..Run::default()
             })
         };
         if let Some(sandbox) = &pod.sandbox
-            && let Some(mut life) = of(&sandbox.id, sandbox.attempt)
+            && let Some(mut run) = of(&sandbox.id, sandbox.attempt)
         {
-            life.host_network = pod.host_network;
+            run.host_network = pod.host_network;
             if !pod.host_network {
-                life.ips.clone_from(&pod.ips);
+                run.ips.clone_from(&pod.ips);
             }
-            if life.ips.is_empty() {
-                life.ips = asked_for(facts.get(sandbox.id.as_str()).copied());
+            if run.ips.is_empty() {
+                run.ips = asked_for(facts.get(sandbox.id.as_str()).copied());
             }
-            life.netns = sandbox.netns.inode;
-            life.has_no_address = life.ips.is_empty() && pod.has_no_address();
-            all.push(life);
+            run.netns = sandbox.netns.inode;
+            run.has_no_address = run.ips.is_empty() && pod.has_no_address();
+            all.push(run);
         }
         for sandbox in &pod.sandboxes_before {
-            if let Some(mut life) = of(&sandbox.id, sandbox.attempt) {
-                life.host_network = pod.host_network;
-                life.ips = asked_for(facts.get(sandbox.id.as_str()).copied());
-                all.push(life);
+            if let Some(mut run) = of(&sandbox.id, sandbox.attempt) {
+                run.host_network = pod.host_network;
+                run.ips = asked_for(facts.get(sandbox.id.as_str()).copied());
+                all.push(run);
             }
         }
         for container in pod.containers.iter().chain(&pod.containers_before) {
-            if let Some(mut life) = of(&container.id, container.attempt) {
-                life.container = Some(container.name.clone());
-                life.sandbox_id.clone_from(&container.sandbox_id);
-                life.netns = container.namespaces.and_then(|own| own.net);
-                all.push(life);
+            if let Some(mut run) = of(&container.id, container.attempt) {
+                run.container = Some(container.name.clone());
+                run.sandbox_id.clone_from(&container.sandbox_id);
+                run.netns = container.namespaces.and_then(|own| own.net);
+                all.push(run);
             }
         }
     }
@@ -443,5 +437,5 @@ pub(crate) fn present(facts: &[ContainerFacts]) -> BTreeSet<String> {
 }
 
 #[cfg(test)]
-#[path = "life_tests.rs"]
+#[path = "run_tests.rs"]
 mod tests;
