@@ -2,12 +2,11 @@
 
 use crate::engine::build_features::BuildFeatures;
 use crate::engine::buildkit::check::{self, Checked};
-use crate::engine::buildkit::streams::{Pump, Sink};
+use crate::engine::buildkit::streams::Pump;
 use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::docker::Docker;
 use crate::error::Result;
 use crate::image::build::Options;
-use crate::image::credentials::Login;
 use crate::progress::Sender;
 
 /// The builder of a node.
@@ -44,26 +43,6 @@ impl Builder {
     ) -> std::result::Result<Built, Failure> {
         match self {
             Self::Docker(docker) => docker.build_classic(options, context, events).await,
-        }
-    }
-
-    /// Streams an image's archive, without its names, into `sink`.
-    ///
-    /// # Errors
-    /// The engine has no such image or was lost; the sink failed.
-    pub(crate) async fn save_image(&self, id: &str, sink: Sink) -> Result<()> {
-        match self {
-            Self::Docker(docker) => docker.save_image(id, sink).await,
-        }
-    }
-
-    /// Pushes an image to its registry.
-    ///
-    /// # Errors
-    /// What the engine or the registry said.
-    pub(crate) async fn push_image(&self, name: &str, login: Option<Login>) -> Result<()> {
-        match self {
-            Self::Docker(docker) => docker.push_image(name, login).await,
         }
     }
 

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use crate::engine::buildkit::streams::Sink;
 use crate::engine::docker::Docker;
 use crate::engine::layer_store::{LayerStore, Reading};
 use crate::error::Result;
+use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
 use crate::image::inventory::{Held, Removed};
 use crate::image::platform::Platform;
@@ -124,6 +126,16 @@ impl Images {
         }
     }
 
+    /// Streams an image's archive, without its names, into `sink`.
+    ///
+    /// # Errors
+    /// The engine has no such image or was lost; the sink failed.
+    pub(crate) async fn save_into(&self, id: &str, sink: Sink) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.save_into(id, sink).await,
+        }
+    }
+
     /// The number of bytes of archives that this engine has taken so far.
     pub(crate) fn bytes_loaded(&self) -> u64 {
         match self {
@@ -145,10 +157,19 @@ impl Images {
         }
     }
 
-    /// Pushes a name to the registry that it begins with.
-    pub(crate) async fn push(&self, repository: &str, tag: &str) -> Result<()> {
+    /// Pushes a name (repository and tag) to the registry that it begins with; `what` says in an
+    /// error what was tried.
+    ///
+    /// # Errors
+    /// What the engine or the registry said.
+    pub(crate) async fn push(
+        &self,
+        name: (&str, &str),
+        login: Option<Login>,
+        what: &str,
+    ) -> Result<()> {
         match self {
-            Self::Docker(docker) => docker.push(repository, tag).await,
+            Self::Docker(docker) => docker.push(name, login, what).await,
         }
     }
 

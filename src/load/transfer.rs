@@ -201,7 +201,8 @@ impl Transfer<'_> {
             .images
             .tag(&self.image.id, &registry.repository, TAG)
             .await?;
-        let outcome = self.source.images.push(&registry.repository, TAG).await;
+        let name = (registry.repository.as_str(), TAG);
+        let outcome = self.source.images.push(name, None, "pushing").await;
         self.tidy_source().await?;
         outcome?;
         let pushed = Pushed::of(&registry, &self.image)

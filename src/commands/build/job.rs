@@ -26,6 +26,7 @@ use crate::image::build::Options;
 use crate::image::build_flags;
 use crate::image::credentials::DockerConfig;
 use crate::image::docker_words::yes_or_no;
+use crate::image::reference;
 use crate::render::build::Progress;
 
 /// The number of times that a context is sent anew because a file of it went meanwhile; after that
@@ -270,7 +271,12 @@ impl Job {
         for name in &self.wanted.options.tags {
             let registry = build_flags::registry(name).to_owned();
             let login = logins(&self.config, context)(registry).await;
-            self.engine.builder.push_image(name, login).await?;
+            let (repository, tag) = reference::split(name)?;
+            let what = format!("pushing `{name}`");
+            self.engine
+                .images
+                .push((&repository, &tag), login, &what)
+                .await?;
             context.ui.detail(&format!("pushed {name}"));
         }
         Ok(())

@@ -354,7 +354,7 @@ async fn archive(
             let _nobody = tell.send(places);
             io::copy(saved, &mut io::sink()).map(|_rest| ())
         };
-        engine.builder.save_image(id, Box::new(look)).await?;
+        engine.images.save_into(id, Box::new(look)).await?;
         wanted.places = told.await.unwrap_or_default();
     }
     let (to, part) = writer(file)?;
@@ -364,6 +364,6 @@ async fn archive(
         io::Write::flush(&mut to)?;
         io::copy(saved, &mut io::sink()).map(|_rest| ())
     };
-    engine.builder.save_image(id, Box::new(convert)).await?;
+    engine.images.save_into(id, Box::new(convert)).await?;
     Ok(part)
 }

@@ -1,5 +1,4 @@
-//! The parts of the Engine API that a build needs beside BuildKit: the classic builder, an image as
-//! an archive, a push.
+//! The builder in the engine beside BuildKit: the classic one.
 
 use bollard::BollardRequest;
 use bollard::errors::Error as Why;
@@ -8,12 +7,11 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::engine::build_features::BuildFeatures;
-use crate::engine::buildkit::streams::{self, Pump, Sink};
+use crate::engine::buildkit::streams::{self, Pump};
 use crate::engine::buildkit::{Built, Failure};
 use crate::engine::docker::{Docker, LONG};
 use crate::error::{Error, Result};
 use crate::image::build::Options;
-use crate::image::credentials::Login;
 use crate::image::reference;
 use crate::progress::{Event, Log, Sender, Update, Vertex};
 
@@ -29,52 +27,6 @@ impl Docker {
         // up to 22, engines say so where nobody asked for BuildKit
         let major = self.greeting().major();
         major.is_none_or(|major| major >= 23) && self.greeting().builder.as_deref() == Some("1")
-    }
-
-    /// Streams an image's archive, without its names, into `sink`.
-    ///
-    /// # Errors
-    /// The engine has no such image or was lost; the sink failed.
-    pub(in crate::engine) async fn save_image(&self, id: &str, sink: Sink) -> Result<()> {
-        let stream = self.save(id).map(|piece| piece.map(|bytes| bytes.to_vec()));
-        streams::into_sink(stream, sink)
-            .await
-            .map_err(|error| match error {
-                streams::Broken::From(error) => error,
-                streams::Broken::To(error) => {
-                    Error::failed("the archive can't be written").because(error)
-                }
-            })
-    }
-
-    /// Pushes an image to its registry.
-    ///
-    /// # Errors
-    /// What the engine or the registry said.
-    pub(in crate::engine) async fn push_image(
-        &self,
-        name: &str,
-        login: Option<Login>,
-    ) -> Result<()> {
-        let (repository, tag) = reference::split(name)?;
-        let login = login.map(|login| {
-            let token = login.user.is_empty();
-            bollard::auth::DockerCredentials {
-                identitytoken: token.then(|| login.secret.clone()),
-                password: (!token).then_some(login.secret),
-                username: Some(login.user),
-                ..Default::default()
-            }
-        });
-        let options = query::PushImageOptions {
-            tag: Some(tag),
-            ..Default::default()
-        };
-        self.api
-            .push_image(&repository, Some(options), login)
-            .try_for_each(|_line| async { Ok(()) })
-            .await
-            .map_err(|error| self.failed(&format!("pushing `{name}`"), error))
     }
 }
 

@@ -1,17 +1,20 @@
 //! An engine's images: what is there, names, and archives in and out.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
+use bollard::auth::DockerCredentials;
 use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::{
     ImportImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions,
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
+use crate::engine::buildkit::streams::{self, Sink};
 use crate::engine::docker::Docker;
 use crate::error::{Error, Kind, Result};
+use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId, chain_ids};
 use crate::image::platform::Platform;
 use crate::image::stored::StoredImage;
@@ -22,10 +25,18 @@ const IN_FLIGHT: usize = 16;
 const LARGEST_LAYER: u64 = 1 << 50;
 
 impl Docker {
-    /// Every image that a person would see.
-    pub(super) async fn every_image(&self) -> Result<Vec<ImageSummary>> {
+    /// The images that a person would see: all, or those with a label.
+    pub(super) async fn listed_images(&self, label: Option<&str>) -> Result<Vec<ImageSummary>> {
+        // without a label no options go along: podman refuses some that say nothing
+        let options = label.map(|label| ListImagesOptions {
+            filters: Some(HashMap::from([(
+                "label".to_owned(),
+                vec![label.to_owned()],
+            )])),
+            ..ListImagesOptions::default()
+        });
         self.api
-            .list_images(None::<ListImagesOptions>)
+            .list_images(options)
             .await
             .map_err(|error| self.failed("listing images", error))
     }
@@ -97,7 +108,7 @@ impl Docker {
 
     /// The IDs and names of all images.
     pub(in crate::engine) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
-        let listed = self.every_image().await?;
+        let listed = self.listed_images(None).await?;
         Ok(listed
             .into_iter()
             .map(|image| (image.id, image.repo_tags))
@@ -200,7 +211,23 @@ impl Docker {
             .map(move |piece| piece.map_err(|error| docker.failed(&what, error)))
     }
 
-    /// The bytes of archives that this engine has taken so far.
+    /// Streams an image's archive, without its names, into `sink`.
+    ///
+    /// # Errors
+    /// The engine has no such image or was lost; the sink failed.
+    pub(in crate::engine) async fn save_into(&self, id: &str, sink: Sink) -> Result<()> {
+        let stream = self.save(id).map(|piece| piece.map(|bytes| bytes.to_vec()));
+        streams::into_sink(stream, sink)
+            .await
+            .map_err(|error| match error {
+                streams::Broken::From(error) => error,
+                streams::Broken::To(error) => {
+                    Error::failed("the archive can't be written").because(error)
+                }
+            })
+    }
+
+    /// How many bytes of archives this engine has taken so far.
     pub(in crate::engine) fn bytes_loaded(&self) -> u64 {
         self.loaded.load(Ordering::Relaxed)
     }
@@ -239,15 +266,34 @@ impl Docker {
     }
 
     /// Pushes a name to the registry that it begins with.
-    pub(in crate::engine) async fn push(&self, repository: &str, tag: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the engine or the registry said.
+    pub(in crate::engine) async fn push(
+        &self,
+        (repository, tag): (&str, &str),
+        login: Option<Login>,
+        what: &str,
+    ) -> Result<()> {
         let options = PushImageOptions {
             tag: Some(tag.into()),
             platform: None,
         };
-        let mut said = self.api.push_image(repository, Some(options), None).boxed();
-        while let Some(line) = said.next().await {
-            line.map_err(|error| self.failed("pushing", error))?;
-        }
-        Ok(())
+        self.api
+            .push_image(repository, Some(options), login.map(credentials))
+            .try_for_each(|_line| async { Ok(()) })
+            .await
+            .map_err(|error| self.failed(what, error))
+    }
+}
+
+/// A login as the engine's client takes it.
+fn credentials(login: Login) -> DockerCredentials {
+    let is_token = login.user.is_empty();
+    DockerCredentials {
+        identitytoken: is_token.then(|| login.secret.clone()),
+        password: (!is_token).then_some(login.secret),
+        username: Some(login.user),
+        ..DockerCredentials::default()
     }
 }

@@ -19,7 +19,7 @@ impl Docker {
     /// # Errors
     /// When the engine does not answer. An image that vanishes meanwhile is left out.
     pub(in crate::engine) async fn inventory(&self) -> Result<Vec<Held>> {
-        let listed = self.every_image().await?;
+        let listed = self.listed_images(None).await?;
         let mut answers = stream::iter(listed)
             .map(|summary| async move {
                 let image = self.image(&summary.id).await?;

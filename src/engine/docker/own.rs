@@ -199,7 +199,7 @@ impl Docker {
 
     /// The images that devnet made, for a lab or for a look, by their names.
     pub(crate) async fn own_images(&self) -> Result<Vec<Thing>> {
-        let listed = self.listed_images("label", label::NAME).await?;
+        let listed = self.listed_images(Some(label::NAME)).await?;
         let things = listed.into_iter().flat_map(|image| {
             let labels: Labels = image.labels.into_iter().collect();
             image.repo_tags.into_iter().filter_map(move |name| {

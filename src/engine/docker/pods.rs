@@ -258,7 +258,7 @@ impl Docker {
 
     /// The tags of every image that has one, by image ID.
     async fn image_tags(&self) -> Result<HashMap<String, String>> {
-        let images = self.every_image().await?;
+        let images = self.listed_images(None).await?;
         Ok(images
             .into_iter()
             .filter_map(|image| {

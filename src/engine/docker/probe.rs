@@ -1,11 +1,7 @@
 //! The probe's image in an engine, and whether other images are there.
 
-use std::collections::HashMap;
-
-use bollard::models::ImageSummary;
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
-    RemoveImageOptionsBuilder,
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use futures_util::TryStreamExt as _;
 
@@ -113,21 +109,6 @@ impl Docker {
             .await
             .map(drop)
             .map_err(|error| self.failed(&format!("pulling `{name}`"), error))
-    }
-
-    /// The images that this filter lets through.
-    pub(super) async fn listed_images(
-        &self,
-        filter: &str,
-        value: &str,
-    ) -> Result<Vec<ImageSummary>> {
-        let options = ListImagesOptionsBuilder::default()
-            .filters(&HashMap::from([(filter, vec![value])]))
-            .build();
-        self.api
-            .list_images(Some(options))
-            .await
-            .map_err(|error| self.failed("listing images", error))
     }
 
     async fn delete_image(&self, name: &str, force: bool) -> Result<()> {

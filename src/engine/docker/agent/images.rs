@@ -152,7 +152,7 @@ impl Docker {
 
     /// An image of the engine, whatever it is for.
     async fn any_image(&self) -> Result<Option<String>> {
-        let listed = self.every_image().await?;
+        let listed = self.listed_images(None).await?;
         Ok(listed.into_iter().next().map(|image| image.id))
     }
 }
