@@ -12,15 +12,15 @@ use tokio::sync::{Notify, mpsc};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
-/// How long a node may take nothing before it is asked whether it is still there, or not answer
-/// while it works before it is given up, so that it does not hold the others.
+/// The time for which a node may take nothing before it is asked whether it is still there, or not
+/// answer while it works before it is given up, so that it does not hold the others.
 const STALLED: Duration = Duration::from_secs(20);
-/// How often a node that works is asked whether it is still there.
+/// The pause between two questions whether a node that works is still there.
 const ASKED: Duration = Duration::from_secs(5);
-/// How long its answer may take then.
+/// The time that its answer may take then.
 const ANSWERS: Duration = Duration::from_secs(15);
-/// How often a node that takes nothing is asked whether it is still there; a slow disk is no reason
-/// to give it up, but the others can't wait for ever.
+/// The number of times that a node which takes nothing is asked whether it is still there; a slow
+/// disk is no reason to give it up, but the others can't wait for ever.
 const PATIENCE: usize = 9;
 
 /// The reader's end of one node's archive.

@@ -22,12 +22,12 @@ use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::reference::TRANSFERS;
 
-/// What is kept of one push; a layer that would not fit is counted and let go.
+/// The most bytes that are kept of one push; a layer that would not fit is counted and let go.
 const ROOM: usize = 40 << 20;
 /// A manifest of 10,000 layers is smaller.
 const LARGEST_MANIFEST: usize = 8 << 20;
 
-/// What a push brought.
+/// The content of a push.
 #[derive(Debug, Default)]
 struct Brought {
     /// Blobs that are somewhere else already, with their sizes: the engine need not upload them.

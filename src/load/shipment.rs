@@ -33,7 +33,7 @@ pub(crate) struct Shipment {
     pub(crate) token: SignedToken,
 }
 
-/// What the reading thread hands over.
+/// The parts that the reading thread hands over.
 enum Part {
     /// A layer begins: its path in the archive that is read, and its header for those that are sent.
     Begin(String, Bytes),

@@ -28,7 +28,7 @@ use crate::load::transfer::Sent;
 
 /// Pieces between the thread that reads and the nodes.
 const WAITING: usize = 16;
-/// What may follow an archive's end and is read away, for its writer not to be killed.
+/// The most bytes after an archive's end that are read away, for its writer not to be killed.
 const TRAILER: u64 = 1 << 20;
 
 /// A node and what it has.
@@ -38,7 +38,7 @@ pub(crate) struct Known<'a> {
     diff_ids: HashSet<DiffId>,
 }
 
-/// What came of a node.
+/// The result on one node.
 pub(crate) struct Received {
     pub(crate) packed: Packed,
     pub(crate) missing: Vec<usize>,
@@ -60,7 +60,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// What the reading thread hands over.
+/// The parts that the reading thread hands over.
 enum Part {
     /// A file begins: its path, the name under which it is passed on, its header.
     Begin(String, String, Bytes),
@@ -146,7 +146,7 @@ pub(crate) async fn receive(
     Ok(all)
 }
 
-/// Whether what arrived has the image's layers.
+/// Checks that the image which arrived has the layers of the one that was sent.
 async fn compare(engine: &Engine, packed: &Packed, name: (&str, &str)) -> Result<String> {
     let arrived = engine
         .images
@@ -171,9 +171,9 @@ struct Stream<'s> {
     archive: &'s str,
     nodes: &'s [Known<'s>],
     lanes: &'s mut Vec<Lane>,
-    /// What was passed on to each lane, by the paths of the archive that is read.
+    /// The files that were passed on to each lane, by the paths of the archive that is read.
     passed: Vec<HashSet<String>>,
-    /// What each file is, and the name under which it is passed on.
+    /// The digests of each file, and the name under which it is passed on.
     checked: HashMap<String, (Checked, String)>,
 }
 
@@ -310,7 +310,7 @@ impl<'s> Stream<'s> {
     }
 }
 
-/// Whether a node has this file as a layer, on whatever base: its name is its diff ID where
+/// True where a node has this file as a layer, on whatever base: its name is its diff ID where
 /// engines without containerd's store wrote the archive.
 fn has(node: &Known<'_>, path: &str) -> bool {
     path.strip_prefix("blobs/sha256/")

@@ -24,15 +24,15 @@ use crate::load::lanes::{Lane, lane, watched};
 use crate::load::registry::Registry;
 use crate::load::transfer_pushed::Pushed;
 
-/// What a registry holds in memory at most; more goes through the engine's own archive.
+/// The most bytes that a registry holds in memory; more goes through the engine's own archive.
 const SMALL: u64 = 32 << 20;
 /// Pieces that wait for a node that is slower than the source.
 const WAITING: usize = 32;
 /// The tag of transfer names.
 pub(super) const TAG: &str = "transfer";
 
-/// What is known of blobs that an engine pushed before: the layer inside and its packed size.
-/// Kept between runs, so that the engine need not pack a layer again that nobody lacks.
+/// The blobs that an engine pushed before: the layer inside and its packed size. Kept between runs,
+/// so that the engine need not pack a layer again that no node lacks.
 pub(crate) type KnownBlobs = HashMap<String, (String, u64)>;
 
 /// One image on its way.
@@ -44,13 +44,13 @@ pub(crate) struct Transfer<'a> {
     pub(crate) name: String,
     /// A word of this transfer alone; part of the names that it uses.
     pub(crate) token: SignedToken,
-    /// Whether the source can reach this computer's loopback.
+    /// True where the source can reach this computer's loopback.
     pub(crate) shares_loopback: bool,
-    /// What stands in the source meanwhile.
+    /// The things that stand in the source meanwhile.
     pub(crate) source_name: Mutex<Traces>,
 }
 
-/// What a transfer has made in its source, and what it has learned of it.
+/// The things that a transfer has made in its source, and its knowledge of that source.
 #[derive(Debug, Default)]
 pub(crate) struct Traces {
     /// The name that stands there while it pushes.
@@ -69,11 +69,11 @@ pub(crate) struct Needs<'a> {
     pub(crate) missing: Vec<usize>,
 }
 
-/// What happened on one node.
+/// The result on one node.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) bytes: u64,
-    /// What the node calls the image.
+    /// The ID by which the node calls the image.
     pub(crate) outcome: Result<String>,
 }
 
@@ -168,7 +168,8 @@ impl Transfer<'_> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a node refused what came straight from the source's store: another way may do.
+    /// True where a node refused an image that came straight from the source's store: another way
+    /// may do.
     pub(crate) fn store_is_distrusted(&self) -> bool {
         self.traces().distrusted
     }
@@ -419,7 +420,7 @@ pub(super) async fn give_names(
     Ok(())
 }
 
-/// Whether every node has given up.
+/// True where every node has given up.
 pub(super) fn nobody_reads(shares: &[Share]) -> bool {
     shares.iter().all(|share| !share.lane.is_open())
 }

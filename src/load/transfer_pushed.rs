@@ -1,4 +1,4 @@
-//! What an engine pushed to a registry of ours, and the archive of it that a node loads.
+//! An image that an engine pushed to a registry of ours, and the archive of it that a node loads.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ pub(super) struct Pushed {
 }
 
 impl Pushed {
-    /// What the registry holds, if it is this image.
+    /// The image in the registry, if it is this one.
     pub(super) fn of(registry: &Registry, image: &StoredImage) -> Option<Self> {
         registry.manifests().into_iter().find_map(|manifest| {
             let listed = oci::Manifest::read(&manifest).ok()?;

@@ -18,12 +18,12 @@ use crate::image::reassemble::{HELD, Piece, Reassembly};
 use crate::image::tar_split::Shape;
 use crate::load::transfer::{KnownBlobs, Needs, Sent, Share, TAG, Transfer, nobody_reads};
 
-/// What the configuration and the layers' records may take in memory.
+/// The most bytes of memory for the configuration and the layers' records.
 const RECORDS: u64 = 24 << 20;
 /// Pieces that are smaller are gathered before they go to the nodes.
 const SMALL_PIECE: usize = 64 << 10;
 
-/// What is known of an image before its files are read.
+/// The parts of an image that are known before its files are read.
 struct Plan {
     config: Bytes,
     records: HashMap<usize, Bytes>,
