@@ -30,7 +30,7 @@ pub(crate) fn program(architecture: &str) -> Result<Cow<'static, [u8]>> {
     )
 }
 
-/// Where a build for development keeps it: beside devnet, or where `make probes` puts it.
+/// The paths where a build for development keeps it: beside devnet, or where `make probes` puts it.
 fn beside(architecture: &str) -> Vec<PathBuf> {
     let machine = match architecture {
         "amd64" => "x86_64",
@@ -55,7 +55,7 @@ fn beside(architecture: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether this is a 64-bit ELF program for that machine that asks for no interpreter: nothing
+/// True where this is a 64-bit ELF program for that machine that asks for no interpreter: nothing
 /// else runs in an empty image. Cargo's own `target/debug/devnet-probe` is dynamic.
 fn is_static(elf: &[u8], architecture: &str) -> bool {
     const INTERPRETER: u32 = 3;

@@ -119,7 +119,8 @@ pub(crate) fn enter<'w>(words: &'w [&'w str]) -> Result<&'w [&'w str], String> {
     }
 }
 
-/// Whether the kernel refuses a system call before it looks at the arguments, all of which are wrong.
+/// True where the kernel refuses a system call before it looks at the arguments, all of which are
+/// wrong.
 fn is_refused(number: c_long) -> bool {
     const NOTHING: c_long = 0;
     const WRONG: c_long = -1;

@@ -1,5 +1,6 @@
-//! Who answers from here: TCP ports, UDP ports, and the resolver that `/etc/resolv.conf` names. One
-//! line for each question, all at once, and bounded in time: whoever asked may be gone.
+//! The answers that are had from here: TCP ports, UDP ports, and the resolver that
+//! `/etc/resolv.conf` names. One line for each question, all at once, and bounded in time: the
+//! asker may be gone.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};

@@ -141,7 +141,7 @@ pub(crate) fn ask_all(urls: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a URL names.
+/// The parts of a URL.
 struct Place {
     address: String,
     authority: String,

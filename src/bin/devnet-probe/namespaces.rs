@@ -1,4 +1,4 @@
-//! Which kernel namespaces this process is in, as `net=4026531840 ipc=...`: proof, not configuration.
+//! The kernel namespaces of this process, as `net=4026531840 ipc=...`: proof, not configuration.
 
 /// One line with the inode numbers of the process's namespaces.
 pub(crate) fn line() -> String {

@@ -29,7 +29,7 @@ pub(crate) fn read(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Whether a read that gave so many bytes came to the end.
+/// True where a read that gave so many bytes came to the end.
 fn is_last(count: usize) -> bool {
     count < PAGE - ROW
 }

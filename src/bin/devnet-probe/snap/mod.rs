@@ -19,7 +19,7 @@ pub(crate) mod sockets;
 /// A look that lasts longer is abandoned: the program must not outlive who asked for it.
 const LIMIT: Duration = Duration::from_secs(50);
 
-/// What was seen of the sockets in each network namespace.
+/// The sockets that were seen in each network namespace.
 type Seen = BTreeMap<u64, Sockets>;
 
 /// Prints the document.
@@ -104,8 +104,8 @@ fn look(before: &Seen) -> Seen {
     seen
 }
 
-/// What `read` gives for each, in their order, on all processors: to print one table of sockets the
-/// kernel walks those of all networks, which takes milliseconds.
+/// The results of `read` for each, in their order, on all processors: to print one table of sockets
+/// the kernel walks those of all networks, which takes milliseconds.
 fn side_by_side<T: Sync, R: Send>(of: &[T], read: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
     const MOST: usize = 8;
     let next = AtomicUsize::new(0);
@@ -231,7 +231,7 @@ fn stat(pid: u32) -> Option<Stat> {
     })
 }
 
-/// When the node's first process was started, in seconds since 1970: a node that is a container starts
+/// The start of the node's first process, in seconds since 1970: a node that is a container starts
 /// later than its kernel.
 fn up_since() -> Option<u64> {
     /// Ticks in a second, as procfs counts for programs (`USER_HZ` of every architecture we have).
@@ -241,7 +241,7 @@ fn up_since() -> Option<u64> {
     Some(booted.trim().parse::<u64>().ok()? + stat(1)?.start / TICKS)
 }
 
-/// What stands between the brackets of `net:[4026531840]`.
+/// The number between the brackets of `net:[4026531840]`.
 fn link_inode(path: &str) -> Option<u64> {
     bracketed(&fs::read_link(path).ok()?.to_string_lossy())
 }

@@ -21,7 +21,7 @@ pub(super) struct Sockets {
     json: String,
 }
 
-/// How many sockets of each kind there are, and which ones the namespace's processes hold.
+/// The number of sockets of each kind, and the sockets that the namespace's processes hold.
 #[derive(Clone, PartialEq, Eq)]
 struct Signs {
     counts: Vec<Option<u64>>,
@@ -99,7 +99,7 @@ impl Signs {
     }
 }
 
-/// Whether the counters of `/proc/net/sockstat` and `sockstat6` say that a table is empty.
+/// True where the counters of `/proc/net/sockstat` and `sockstat6` say that a table is empty.
 fn none(counts: &str, table: &str) -> bool {
     let waiting = if table.starts_with("tcp") {
         waiting_ends(counts)
@@ -126,7 +126,7 @@ pub(crate) struct Row {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) state: &'static str,
-    /// How many bytes, or connections, wait to be taken.
+    /// The bytes, or connections, that wait to be taken.
     queue: u32,
     inode: u64,
 }
