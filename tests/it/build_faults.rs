@@ -1,5 +1,5 @@
-//! What goes wrong around a build: an engine without BuildKit, one that is lost, a node that is
-//! not there, a file that can't be read.
+//! The faults around a build: an engine without BuildKit, one that is lost, a node that is not
+//! there, a file that can't be read.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

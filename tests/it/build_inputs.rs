@@ -1,4 +1,4 @@
-//! What a build takes in and gives out besides a folder and an image.
+//! The inputs and outputs of a build besides a folder and an image.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! Where the result of a build goes: folders, archives, the engine, several of them at once.
+//! The outputs of a build: folders, archives, the engine, several of them at once.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -41,7 +41,7 @@ impl<'b> Watching<'b> {
         Self { build, child, said }
     }
 
-    /// What was said until a line with `wanted` in it, which comes last.
+    /// The lines up to the first with `wanted` in it.
     pub(crate) fn until(&self, wanted: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {

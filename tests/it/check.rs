@@ -188,7 +188,7 @@ impl<'a> Town<'a> {
         Sandbox::bare().devnet(&arguments)
     }
 
-    /// What devnet says, whether or not it is content.
+    /// The report of a check that comes out like this: content or not.
     #[track_caller]
     fn report(&self, content: bool) -> Value {
         let output = self.check(&["-o", "json"]);

@@ -1,5 +1,5 @@
-//! What is devnet's in an engine, and what only looks like it: labels that an image brings, names that
-//! a person gives; and what another terminal's devnet uses just now.
+//! The things in an engine that are devnet's, and those that only look like it: labels that an
+//! image brings, names that a person gives; and those that another terminal's devnet uses just now.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;

@@ -18,7 +18,7 @@ fn shell(host: &str) -> Sandbox {
     sandbox
 }
 
-/// What bash says of a line that is typed up to the end of the last word.
+/// The completions that bash gives for a line that is typed up to the end of the last word.
 fn bash(sandbox: &Sandbox, words: &[&str]) -> Output {
     let mut pieces: Vec<String> = Vec::new();
     for word in words {

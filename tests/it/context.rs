@@ -10,7 +10,7 @@ use crate::support::relay::{Cluster, Relay};
 use crate::support::{Output, Sandbox, ground};
 
 const NODE: &str = "127.0.0.2:2376";
-/// What docker's own tools and people write, as bytes.
+/// A configuration as docker's own tools and people write it, as bytes.
 const CONFIG: &str = "{\n\t\"auths\": {\n\t\t\"far.example\": {\n\t\t\t\"auth\": \"eDp5\"\n\t\t}\n\t},\n\t\"HttpHeaders\":  {\"X\": \"}\\\"{\"},\n\t\"detachKeys\": \"ctrl-e,e\"\n}\n\n";
 
 /// docker with this sandbox's own configuration.

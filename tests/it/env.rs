@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::support::{Output, Sandbox, ground, missing};
 
-/// How a shell takes what devnet prints, and how it shows its environment byte for byte.
+/// A shell: the program, its way to take devnet's output, and to show its environment byte for
+/// byte.
 struct Shell {
     program: &'static str,
     /// Arguments before the script.
@@ -136,7 +137,7 @@ fn with_a_cluster_that_can_go(ground: &Path) -> Sandbox {
     sandbox
 }
 
-/// What the environment of a dump says of a variable.
+/// The value of a variable in the environment of a dump.
 fn variable<'d>(dump: &'d str, name: &str) -> Option<&'d str> {
     dump.split("\n\0")
         .find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))

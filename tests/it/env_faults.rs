@@ -29,7 +29,7 @@ fn home(profile: &str, machine: &str) -> Sandbox {
     sandbox
 }
 
-/// How a file can be broken.
+/// A way to break a file.
 type Fault = (&'static str, fn(&Path));
 
 const FAULTS: [Fault; 10] = [
@@ -343,7 +343,7 @@ fn stdin_that_is_huge_or_nothing_is_refused() {
     }
 }
 
-/// What a run does to processes and files, as the kernel saw it.
+/// The system calls of a run that concern processes and files.
 fn traced(sandbox: &Sandbox, arguments: &[&str], log: &Path) -> Vec<String> {
     let mut command = sandbox.command("strace");
     command

@@ -178,7 +178,7 @@ fn yaml_with_quotes_and_escapes_is_read_as_yaml() {
     }
 }
 
-/// What a shell has after it took a file of assignments.
+/// The variables of a shell after it took a file of assignments.
 fn sourced(sandbox: &Sandbox, file: &Path) -> BTreeMap<String, String> {
     let script = format!("set -a; . '{}'; env -0", file.display());
     Output::of(sandbox.command("bash").args(["-c", &script]))

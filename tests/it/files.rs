@@ -32,7 +32,7 @@ fn made(sandbox: &Sandbox, program: &str, arguments: &[&str]) {
     Output::of(sandbox.command(program).args(arguments)).ok();
 }
 
-/// What is left of files on their way.
+/// The files that are left on their way.
 fn parts(folder: &Path) -> Vec<String> {
     fs::read_dir(folder)
         .unwrap()

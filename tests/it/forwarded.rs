@@ -94,7 +94,7 @@ fn remove(ground: &Path, engine: &str, names: &[&str]) {
     docker(ground, engine, &[&["rm", "-f"], names].concat()).ok();
 }
 
-/// Where a port of a container is published.
+/// The address at which a port of a container is published.
 fn published(ground: &Path, engine: &str, container: &str, port: &str) -> String {
     let out = docker(ground, engine, &["port", container, port]).ok();
     out.lines().next().unwrap_or_default().trim().to_owned()
@@ -322,7 +322,7 @@ fn a_rootless_engine_and_one_on_another_computer_forward_their_ports() {
     remove(&ground, "node", &["remote"]);
 }
 
-/// What `podman` prints for a container that publishes its ports at these.
+/// Writes a `podman` that prints a container which publishes its ports at these.
 fn podman(sandbox: &Sandbox, name: &str, state: &str, ports: &[(u16, &str)]) {
     let bindings: Vec<String> = ports
         .iter()

@@ -13,8 +13,8 @@ use crate::support::made::Made;
 use crate::support::rewriting::{Hold, Rewriting};
 use crate::support::{Output, Sandbox, ended, ground, until};
 
-/// How many pings an engine answers before it says what was asked: it has been silent for three times
-/// as long as an answer may pause.
+/// The number of pings that an engine answers before it says the answer: it has been silent for
+/// three times as long as an answer may pause.
 const PINGS: usize = 6;
 
 /// A verb at the moment when its engine has been told to do something.
@@ -22,9 +22,9 @@ struct Moment {
     arguments: &'static [&'static str],
     method: &'static str,
     path: &'static str,
-    /// What makes it so that there is something to do.
+    /// The preparation, so that there is something to do.
     before: fn(&Place),
-    /// Whether an engine may take its time for it.
+    /// True where an engine may take its time for it.
     works: bool,
 }
 

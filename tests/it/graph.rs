@@ -46,7 +46,7 @@ fn the_recorded_node_is_drawn_as_svg() {
     insta::assert_snapshot!("graph_svg", svg);
 }
 
-/// Whether every element that begins ends, in order, and no `<` or `&` stands alone.
+/// Asserts that every element that begins ends, in order, and no `<` or `&` stands alone.
 #[track_caller]
 fn well_formed(text: &str) {
     const VOID: [&str; 4] = ["meta", "link", "input", "br"];

@@ -668,7 +668,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// What a dry run of a build shows.
+/// The plan that a dry run of a build shows.
 fn plan(sandbox: &Sandbox, line: &str) -> Value {
     let words: Vec<&str> = ["build", "--dry-run"]
         .into_iter()
@@ -955,7 +955,7 @@ fn proxies_of_an_engine_are_read_by_its_address() {
     assert!(args("--build-arg HTTPS_PROXY context").is_empty());
 }
 
-/// What a variable does.
+/// The effect of a variable.
 enum Does {
     /// The line then says this, on stdout or stderr.
     Says(&'static str),

@@ -88,7 +88,7 @@ fn here(program: &str) -> bool {
     found
 }
 
-/// How a shell starts, and the line with which it takes the hook at its prompt.
+/// The start of a shell, and the line with which it takes the hook at its prompt.
 fn start_of(sandbox: &Sandbox, shell: &Shell) -> (Vec<String>, String) {
     let mut start: Vec<String> = shell.start.iter().map(ToString::to_string).collect();
     if shell.start[0] != "nu" {

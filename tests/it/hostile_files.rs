@@ -12,7 +12,8 @@ use crate::support::hostile::Hostile;
 
 const NAME: &str = "hostile-file:v1";
 const MIB: usize = 1 << 20;
-/// What a program takes more that is not optimized, in KiB: its code is as much larger.
+/// The memory that a program takes more when it is not optimized, in KiB: its code is as much
+/// larger.
 const UNOPTIMIZED: u64 = if cfg!(debug_assertions) { 22 << 10 } else { 0 };
 
 /// Packed with a dictionary that is said to be so large: `(2 | say & 1) << (say / 2 + 11)` bytes.
@@ -144,7 +145,7 @@ fn says(size: &str) -> Vec<u8> {
     bytes
 }
 
-/// What it is, the bytes, and what the error says.
+/// A harmful file: its description, the bytes, and the words of the error.
 struct Harm(&'static str, Vec<u8>, &'static [&'static str]);
 
 fn harms() -> Vec<Harm> {

@@ -87,7 +87,7 @@ impl Lab {
         }
     }
 
-    /// What the engine itself says of a container.
+    /// The engine's own description of a container.
     fn inspect(&self, id: &Value) -> Value {
         let said = self.docker(&["inspect", id.as_str().unwrap()]);
         serde_json::from_str::<Value>(&said).unwrap()[0].clone()

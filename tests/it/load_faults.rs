@@ -9,7 +9,7 @@ use crate::support::engines::Engine;
 use crate::support::tripwire::Tripwire;
 use crate::support::{Output, Sandbox, ended, ground};
 
-/// Where images come from and where they go.
+/// The engine that images come from and the one they go to.
 struct Two {
     host: Engine,
     node: Engine,

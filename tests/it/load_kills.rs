@@ -100,7 +100,7 @@ fn every_name_runs(node: &Engine, what: &str) {
     }
 }
 
-/// What was left goes with the next command, and with `clean`.
+/// Asserts that leftovers go with the next command, and with `clean`.
 fn tidied(sandbox: &Sandbox, host: &Engine, node: &Engine) {
     sandbox
         .devnet(&["-H", &host.url(), "pods", "--no-probe"])

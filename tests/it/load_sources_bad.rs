@@ -10,7 +10,7 @@ use crate::support::archive::{
 };
 use crate::support::{Output, Sandbox, docker, ground};
 
-/// What it is, the bytes, the exit code, and what the error says.
+/// A bad source: its description, the bytes, the exit code, and the words of the error.
 struct Case(&'static str, Vec<u8>, i32, &'static [&'static str]);
 
 const NAME: &str = "sources-bad:v1";

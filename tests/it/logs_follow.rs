@@ -81,7 +81,7 @@ fn chatty(name: &str, attempt: u32) -> String {
     )
 }
 
-/// What the attempts of containers wrote, by name, in order, as docker has it.
+/// The lines that the attempts of containers wrote, by name, in order, as docker has them.
 #[derive(Default)]
 struct Written(BTreeMap<String, Vec<String>>);
 

@@ -122,7 +122,7 @@ fn a_killed_shell_leaves_no_helper() {
     }
 }
 
-/// Whether the helper has been started by then.
+/// True where the helper has been started by then.
 fn is_late(moment: Hold) -> bool {
     matches!(
         moment,

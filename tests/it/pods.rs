@@ -280,7 +280,7 @@ fn labels_choose_pods() {
     );
 }
 
-/// What devnet says when the probe prints what the recorded kernel said.
+/// The output of devnet when the probe prints the facts of the recorded kernel.
 fn with_the_kernel(arguments: &[&str]) -> crate::support::Output {
     let replay = Replay::with_probe(recorded_probe::document());
     let output = Sandbox::bare().devnet(&[&["-H", &replay.host], arguments].concat());

@@ -178,7 +178,7 @@ fn a_slow_engine_is_waited_for() {
     assert_eq!(document["pods"][0]["containers"][0]["shares"]["net"], true);
 }
 
-/// Whether a terminal would obey a character, or show nothing of it.
+/// True where a terminal would obey a character, or show nothing of it.
 fn is_obeyed(c: char) -> bool {
     c.is_control() && c != '\n' && c != '\t'
         || matches!(c, '\u{200b}' | '\u{2028}' | '\u{202e}' | '\u{2066}')

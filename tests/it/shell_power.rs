@@ -1,5 +1,5 @@
-//! What a program can do in devnet's helpers, tried by one of the tests' own: the system calls that
-//! are refused to it, on every engine, and that no helper with power runs where they are not.
+//! The power of a program in devnet's helpers, tried by one of the tests' own: the system calls
+//! that are refused to it, on every engine, and that no helper with power runs where they are not.
 
 use std::cell::RefCell;
 use std::path::Path;

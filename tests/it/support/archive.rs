@@ -80,7 +80,7 @@ pub(crate) fn config(layers: &[Vec<u8>], architecture: &str) -> Value {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files(pub(crate) Vec<(String, Vec<u8>)>);
 
-/// How the layers of an image are packed.
+/// The packing of an image's layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pack {
     Plain,

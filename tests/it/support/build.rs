@@ -1,4 +1,5 @@
-//! What the build tests share: a context in a sandbox, devnet and docker building it on the node.
+//! The parts that build tests share: a context in a sandbox, devnet and docker building it on the
+//! node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -137,7 +138,7 @@ impl Build {
         version.split('.').next().unwrap().parse().unwrap()
     }
 
-    /// Whether images live in containerd's store.
+    /// True where images live in containerd's store.
     pub(crate) fn containerd_store(&self) -> bool {
         self.docker(&["info", "-f", "{{json .DriverStatus}}"])
             .ok()
@@ -176,7 +177,7 @@ pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// What `-v` says of the context: files sent, entries compared, bytes sent.
+/// The figures of the context in `-v`: files sent, entries compared, bytes sent.
 pub(crate) fn sent(stderr: &str) -> (u64, u64, u64) {
     let line = stderr
         .lines()

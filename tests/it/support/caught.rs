@@ -98,7 +98,7 @@ impl Caught {
         }
     }
 
-    /// What its engine has of it now, with its state.
+    /// The containers that its engine still has of it, with their states.
     pub(crate) fn left(&self) -> String {
         // the name ends in its process's number: other tests look at the same engine
         let name = format!("name=devnet-.*-{}$", self.child.id());

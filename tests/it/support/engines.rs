@@ -132,7 +132,7 @@ impl Engine {
         super::docker(&self.ground, &self.name, arguments)
     }
 
-    /// What happened to containers so far: a line for each event of this kind, in this format.
+    /// The events of containers so far: a line for each event of this kind, in this format.
     pub(crate) fn events(&self, kind: &str, format: &str) -> String {
         let kind = format!("event={kind}");
         let so_far = ["events", "--since", "0", "--until", "0s"];
@@ -172,7 +172,7 @@ impl Engine {
         }
     }
 
-    /// What stands in the top layer of an image, as a container of it reads it.
+    /// The text in the top layer of an image, as a container of it reads it.
     pub(crate) fn top(&self, image: &str) -> Output {
         let cat = ["/bin/busybox", "cat", "/top"];
         let run = ["run", "--rm", "--network", "none", image];

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-/// What is done instead of an answer.
+/// A misdeed in place of an answer.
 pub(crate) enum Deed {
     /// These bytes, this piece so many times, and the end.
     Repeat(Vec<u8>, Vec<u8>, usize),

@@ -153,7 +153,7 @@ impl<'a> Made<'a> {
         format!("unix://{}", self.ground.join(socket).display())
     }
 
-    /// What devnet says of this pod now, with what it found that is not of one pod.
+    /// The document of devnet about this pod now, with the findings that are not of one pod.
     pub(crate) fn document(&self) -> Value {
         self.document_by(&self.host())
     }
@@ -168,7 +168,7 @@ impl<'a> Made<'a> {
         document
     }
 
-    /// What devnet says of this pod now: it finds these and nothing else.
+    /// Asserts that devnet finds these in this pod now and nothing else, and gives its document.
     #[track_caller]
     pub(crate) fn finds(&self, codes: &[&str]) -> Value {
         let document = self.document();

@@ -1,4 +1,5 @@
-//! Where tests start devnet: a clean environment, a home of its own, the ground's engines.
+//! The place where tests start devnet: a clean environment, a home of its own, the ground's
+//! engines.
 
 pub(crate) mod archive;
 pub(crate) mod build;
@@ -134,7 +135,7 @@ impl Sandbox {
     }
 }
 
-/// How a program ended, as a person would see it.
+/// The end of a program, as a person would see it.
 pub(crate) struct Output {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -262,7 +263,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// What devnet does with another tool's flag.
+/// The fate of another tool's flag.
 #[derive(Clone, Copy)]
 pub(crate) enum Flag {
     Taken,

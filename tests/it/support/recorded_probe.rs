@@ -1,4 +1,4 @@
-//! What the probe would have printed on the recorded node, made from what its kernel said.
+//! The output that the probe would have given on the recorded node, made from its kernel's words.
 
 use serde_json::{Value, json};
 

@@ -61,7 +61,7 @@ impl Replay {
         Self { host, refused }
     }
 
-    /// What was asked for and is not in the recording.
+    /// The requests so far that are not in the recording.
     pub(crate) fn refused(&self) -> Vec<String> {
         let mut all = self.refused.lock().unwrap().clone();
         all.sort();
@@ -77,7 +77,7 @@ struct Node {
     inspects: Value,
     images: Value,
     networks: Value,
-    /// What the probe prints, where it may run.
+    /// The output of the probe, where it may run.
     probe: Option<String>,
     change: Option<Box<Change>>,
     started: (Mutex<bool>, Condvar),

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 type Change = dyn Fn(&str, &mut Value) + Send + Sync;
 
-/// What is held up: the request before the engine sees it, or the answer before devnet does.
+/// The message that is held up: the request before the engine sees it, or the answer before devnet
+/// does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hold {
     Request(&'static str, &'static str),
@@ -65,7 +66,7 @@ pub(crate) struct Rewriting {
     refusals: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
 }
 
-/// What every connection has to do with.
+/// The state that all connections share.
 struct Manner {
     held: Option<Held>,
     pinged: Sender<()>,
@@ -73,7 +74,7 @@ struct Manner {
 }
 
 impl Manner {
-    /// Whether this request is to be refused; each refusal is for one.
+    /// True where this request is to be refused; each refusal is for one.
     fn refuses(&self, method: &str, path: &str) -> bool {
         let mut refusals = self.refusals.lock().unwrap();
         let is_it = |(of, part): &(&str, &str)| *of == method && path.contains(*part);
@@ -181,7 +182,7 @@ impl Rewriting {
         super::until("what is held up comes", || self.is_held());
     }
 
-    /// Whether what is held up has come since this was asked last.
+    /// True where the message that is held up has come since this was asked last.
     pub(crate) fn is_held(&self) -> bool {
         self.reached.try_recv().is_ok()
     }

@@ -114,12 +114,12 @@ pub(crate) fn code_of_the_program(text: &str) -> String {
     code(program(text))
 }
 
-/// Whether a file is unit tests alone.
+/// True where a file is unit tests alone.
 pub(crate) fn is_tests(file: &str) -> bool {
     file.ends_with("tests.rs")
 }
 
-/// Which file of devnet's library imports which: by `use`, and by paths in its code.
+/// The imports of each file of devnet's library: by `use`, and by paths in its code.
 pub(crate) fn imports() -> BTreeMap<String, BTreeSet<String>> {
     let files: BTreeMap<String, String> = files()
         .into_iter()

@@ -25,7 +25,7 @@ pub(crate) fn watch() {
     });
 }
 
-/// When each program was seen first, by its process's number and its start.
+/// The time when each program was seen first, by its process's number and its start.
 #[derive(Default)]
 struct Seen(BTreeMap<(String, String), Instant>);
 
