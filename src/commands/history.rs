@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
+use crate::commands::invocation::journal;
 use crate::commands::invocation::output::{style, write};
 use crate::commands::invocation::pod_choice::PodChoice;
-use crate::commands::invocation::remember::write_down;
 use crate::commands::invocation::snapshot::{self, Depth, Gathered};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         present.extend(pod::present(&answered.facts));
     }
-    write_down(context, &mut gathered.runs);
+    journal::append(context, &mut gathered.runs);
     let pods = chosen(&args, &gathered)?;
     let histories = pods
         .iter()

@@ -8,8 +8,8 @@ use futures_util::StreamExt as _;
 
 use crate::commands::invocation::every_node::{Reached, on_nodes};
 use crate::commands::invocation::format::Format;
+use crate::commands::invocation::journal;
 use crate::commands::invocation::output::style;
-use crate::commands::invocation::remember::{recall, see, write_down};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::commands::invocation::{Context, snapshot};
 use crate::engine::Engine;
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         args: &args,
         selector,
         named: RefCell::default(),
-        runs: RefCell::new(recall(context)),
+        runs: RefCell::new(journal::load(context)),
         told: RefCell::default(),
     };
     let of_profile = target.profile.is_some();
@@ -154,8 +154,8 @@ impl Watch<'_> {
 
     fn take_for_known(&self, seen: &Seen) {
         let mut runs = self.runs.borrow_mut();
-        see(&mut runs, &seen.pods, &seen.facts);
-        write_down(self.context, &mut runs);
+        journal::observe(&mut runs, &seen.pods, &seen.facts);
+        journal::append(self.context, &mut runs);
         let present = seen.present();
         let mut told = self.told.borrow_mut();
         for pod in &seen.pods {
@@ -363,7 +363,7 @@ impl Watch<'_> {
         self.labels_of(&pods);
         seen.pods = pods;
         // exact times first: an event tells them a moment later
-        see(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
+        journal::observe(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
         let mut touched = BTreeSet::new();
         {
             let mut runs = self.runs.borrow_mut();
@@ -380,14 +380,14 @@ impl Watch<'_> {
 
     /// Prints what is new in these pods' histories.
     async fn tell(&self, seen: &mut Seen, uids: BTreeSet<String>) -> Result<bool> {
-        see(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
+        journal::observe(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
         let mut news = self.news(seen, &uids);
         let new_sandbox = news.iter().any(|event| event.what == What::SandboxStarted);
         if new_sandbox && !self.args.choice.no_probe && self.look(seen).await {
             // now with the numbers of their namespaces
             news = self.news(seen, &uids);
         }
-        write_down(self.context, &mut self.runs.borrow_mut());
+        journal::append(self.context, &mut self.runs.borrow_mut());
         self.forget(seen);
         let mut text = String::new();
         for event in news {
@@ -452,7 +452,7 @@ impl Watch<'_> {
                 let marks = seen.engine.runtime.marks();
                 netns::join(&mut seen.pods, &mut node, &view, &seen.facts, marks);
                 seen.up_since = node.up_since;
-                see(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
+                journal::observe(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
                 true
             }
             Err(error) => {

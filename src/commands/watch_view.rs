@@ -10,8 +10,8 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 
 use crate::commands::invocation::Context;
+use crate::commands::invocation::journal;
 use crate::commands::invocation::output::{SnapshotForm, write};
-use crate::commands::invocation::remember::recall;
 use crate::commands::invocation::snapshot::{self, Depth, Gathered, Seen};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Info;
@@ -259,7 +259,7 @@ where
         let mut latest: Vec<Option<Result<Seen>>> = self.nodes.iter().map(|_| None).collect();
         let mut before: Option<String> = None;
         let mut begun = false;
-        let mut known = recall(self.context);
+        let mut known = journal::load(self.context);
         let mut frame = String::new();
         loop {
             tokio::select! {

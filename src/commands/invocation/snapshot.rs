@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::{Reached, all_or_partly, on_nodes};
-use crate::commands::invocation::remember::{recall, remember, see, write_down};
+use crate::commands::invocation::journal;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::node_probe::NodeProbe;
 use crate::engine::{About, Engine, Info};
@@ -91,8 +91,8 @@ pub(crate) async fn pods_of(
 ) -> Result<Vec<Pod>> {
     let containers = engine.runtime.containers().await?;
     let mut pods = pod::pods(&node.name, &containers, Lone::Leave);
-    let mut known = recall(context);
-    see(&mut known, &pods, &containers);
+    let mut known = journal::load(context);
+    journal::observe(&mut known, &pods, &containers);
     // the journal has the machine's own name; asking for it takes its time, so only for news
     if known.has_news()
         && target.profile.is_none()
@@ -100,9 +100,9 @@ pub(crate) async fn pods_of(
     {
         let name = name_of(target, node, &info);
         let named = pod::pods(&name, &containers, Lone::Leave);
-        remember(context, &mut recall(context), &named, &containers);
+        journal::save(context, &mut journal::load(context), &named, &containers);
     } else {
-        write_down(context, &mut known);
+        journal::append(context, &mut known);
     }
     pods.retain(|pod| !pod.is_over());
     Ok(pods)
@@ -129,7 +129,7 @@ pub(crate) async fn gather_on(
         .target_on(Need::Pods, Nodes::named_or_all(node))
         .await?;
     let looks = on_nodes(&target.nodes, |node| look(context, &target, node, depth)).await;
-    let mut known = recall(context);
+    let mut known = journal::load(context);
     let mut gathered = assemble(context, &mut known, looks)?;
     gathered.runs = known;
     for error in &gathered.lost {
@@ -180,7 +180,7 @@ pub(crate) fn assemble<N>(
             .map(|(_, t)| *t)
     };
     let facts = || gathered.engines.iter().flat_map(|one| one.facts.iter());
-    remember(context, known, &gathered.snapshot.pods, facts());
+    journal::save(context, known, &gathered.snapshot.pods, facts());
     let pods = &mut gathered.snapshot.pods;
     // what is left of a pod is remembered, and is no pod
     pods.retain(|pod| !pod.is_over());

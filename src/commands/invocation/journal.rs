@@ -5,11 +5,12 @@ use crate::commands::invocation::Context;
 use crate::host::journal::Journal;
 use crate::pod::{self, ContainerFacts, Origin, Pod, Runs};
 
-/// The number of runs that are kept between two readings of the journal, which holds about a third of them.
+/// The number of runs that are kept between two readings of the journal, which holds about a third
+/// of them.
 const MOST: usize = 10_000;
 
-/// The containers that earlier runs wrote down.
-pub(crate) fn recall(context: &Context) -> Runs {
+/// The runs of containers that earlier devnets wrote down.
+pub(crate) fn load(context: &Context) -> Runs {
     let mut known = Runs::default();
     for run in journal(context).iter().flat_map(Journal::read) {
         known.learn(&run);
@@ -19,7 +20,7 @@ pub(crate) fn recall(context: &Context) -> Runs {
 }
 
 /// Writes down what is new about these pods.
-pub(crate) fn remember<'a>(
+pub(crate) fn save<'a>(
     context: &Context,
     known: &mut Runs,
     pods: &[Pod],
@@ -27,14 +28,14 @@ pub(crate) fn remember<'a>(
 ) {
     // the journal has a limit, and who looks for days must have one
     if known.all().len() > MOST {
-        *known = recall(context);
+        *known = load(context);
     }
-    see(known, pods, facts);
-    write_down(context, known);
+    observe(known, pods, facts);
+    append(context, known);
 }
 
 /// Takes in what a look at pods saw.
-pub(crate) fn see<'a>(
+pub(crate) fn observe<'a>(
     known: &mut Runs,
     pods: &[Pod],
     facts: impl IntoIterator<Item = &'a ContainerFacts>,
@@ -49,7 +50,7 @@ pub(crate) fn see<'a>(
 }
 
 /// Adds to the journal what is new.
-pub(crate) fn write_down(context: &Context, known: &mut Runs) {
+pub(crate) fn append(context: &Context, known: &mut Runs) {
     let news = known.take_news();
     if let Some(Err(error)) = journal(context).map(|journal| journal.append(&news)) {
         context
