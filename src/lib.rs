@@ -72,7 +72,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         settings::Settings::new(cli.global.clone(), settings::Environment::of_process());
     let (notices, noticed) = tokio::sync::mpsc::unbounded_channel();
     settings.notices = notices::Notices::new(notices);
-    let ui = ui::Ui::new(&settings.look());
+    let ui = ui::Ui::new(&settings.terminal_options());
     let context = commands::invocation::Context::new(settings, ui);
     let outcome = block_on(&context, cli.command, noticed);
     match outcome {

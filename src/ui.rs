@@ -38,7 +38,7 @@ pub(crate) struct Ui {
 
 /// The settings of the environment and the flags for the terminal; read in `settings/`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct TerminalOptions {
     pub(crate) quiet: bool,
     /// Nothing at all on stderr: nobody reads it.
     pub(crate) silent: bool,
@@ -51,29 +51,29 @@ pub(crate) struct Look {
 }
 
 impl Ui {
-    pub(crate) fn new(look: &Look) -> Self {
+    pub(crate) fn new(options: &TerminalOptions) -> Self {
         let stdout_is_terminal = io::stdout().is_terminal();
         let stderr_is_terminal = io::stderr().is_terminal();
-        let wanted = |terminal: bool| match look.color {
+        let wanted = |terminal: bool| match options.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && !look.no_color && !look.dumb,
+            Color::Auto => terminal && !options.no_color && !options.dumb,
         };
         Self {
-            quiet: look.quiet,
-            silent: look.silent,
-            verbose: look.verbose,
+            quiet: options.quiet,
+            silent: options.silent,
+            verbose: options.verbose,
             color_stdout: wanted(stdout_is_terminal),
             color_stderr: wanted(stderr_is_terminal),
-            keeps_colors: match look.color {
+            keeps_colors: match options.color {
                 Color::Always => true,
                 Color::Never => false,
-                Color::Auto => !look.no_color,
+                Color::Auto => !options.no_color,
             },
             stdout_is_terminal,
             stderr_is_terminal,
-            unicode: look.utf8 && !look.dumb,
-            columns: look.columns,
+            unicode: options.utf8 && !options.dumb,
+            columns: options.columns,
             said: Mutex::default(),
         }
     }

@@ -21,7 +21,7 @@ use crate::pod::{self, Lone, Origin, Pod};
 use crate::settings::flags::GlobalFlags;
 use crate::settings::{Environment, Settings};
 use crate::template;
-use crate::ui::{Look, Ui};
+use crate::ui::{TerminalOptions, Ui};
 
 /// Set by the scripts of `devnet completions`, to the shell's name.
 const VARIABLE: &str = "DEVNET_COMPLETE";
@@ -103,9 +103,9 @@ impl Line {
         let settings = Settings::new(global, Environment::of_process());
         let context = Context::new(
             settings,
-            Ui::new(&Look {
+            Ui::new(&TerminalOptions {
                 silent: true,
-                ..Look::default()
+                ..TerminalOptions::default()
             }),
         );
         let runtime = tokio::runtime::Builder::new_current_thread()

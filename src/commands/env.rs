@@ -164,8 +164,10 @@ pub(crate) fn fail_evaluation(arguments: &[OsString]) {
         (None, Some(_)) => return,
         (None, None) => calling_shell::find(&environment).unwrap_or(Shell::Sh),
     };
-    let ui =
-        Ui::new(&Settings::new(crate::settings::flags::GlobalFlags::default(), environment).look());
+    let ui = Ui::new(
+        &Settings::new(crate::settings::flags::GlobalFlags::default(), environment)
+            .terminal_options(),
+    );
     if !ui.stdout_is_terminal() {
         let _closed = ui.data(shell.failure());
     }

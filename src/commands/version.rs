@@ -17,7 +17,7 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
                 crate::settings::flags::GlobalFlags::default(),
                 Environment::of_process(),
             )
-            .look(),
+            .terminal_options(),
         );
         if let Err(error) = ui.data(&format!("{}\n", document())) {
             ui.error(&Error::stdout(error));
@@ -31,7 +31,7 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
                 crate::settings::flags::GlobalFlags::default(),
                 Environment::of_process(),
             )
-            .look(),
+            .terminal_options(),
         )
         .say(&error.render().to_string());
         return;
@@ -41,7 +41,7 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
             crate::settings::flags::GlobalFlags::default(),
             Environment::of_process(),
         )
-        .look();
+        .terminal_options();
         Ui::new(&look).error(&refusal);
     } else {
         // a closed stdout or stderr leaves nobody to tell

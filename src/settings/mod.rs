@@ -17,7 +17,7 @@ pub(crate) use crate::settings::environment::Environment;
 use crate::settings::flags::GlobalFlags;
 use crate::settings::origin::Origin;
 use crate::text_file;
-use crate::ui::{Color, Look};
+use crate::ui::{Color, TerminalOptions};
 
 /// The time that an engine may be silent amid an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,13 +43,13 @@ impl Settings {
         }
     }
 
-    /// The way to speak to the terminal.
-    pub(crate) fn look(&self) -> Look {
+    /// The options of the terminal.
+    pub(crate) fn terminal_options(&self) -> TerminalOptions {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .iter()
             .find_map(|name| self.environment.os(name).filter(|value| !value.is_empty()))
             .map(|value| value.to_string_lossy().to_lowercase());
-        Look {
+        TerminalOptions {
             quiet: self.global.quiet,
             silent: false,
             verbose: self.global.verbose,

@@ -102,18 +102,18 @@ mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::settings::{Environment, Settings};
-    use crate::ui::{Look, Ui};
+    use crate::ui::{TerminalOptions, Ui};
 
     fn context() -> Context {
-        let look = Look {
+        let options = TerminalOptions {
             quiet: true,
-            ..Look::default()
+            ..TerminalOptions::default()
         };
         let settings = Settings::new(
             crate::settings::flags::GlobalFlags::default(),
             Environment::default(),
         );
-        Context::new(settings, Ui::new(&look))
+        Context::new(settings, Ui::new(&options))
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -43,7 +43,7 @@ impl Context {
     pub(crate) fn for_profile(&self, profile: Option<String>) -> Self {
         let mut settings = self.settings.clone();
         settings.global.profile = profile.or(settings.global.profile);
-        let ui = Ui::new(&settings.look());
+        let ui = Ui::new(&settings.terminal_options());
         Self::new(settings, ui)
     }
 }
