@@ -228,13 +228,13 @@ async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option
 }
 
 async fn from_files(args: &Args, context: &Context) -> Result<DockerEnv> {
-    let aim = context.aim(&args.wanted).await?;
+    let shell_target = context.shell_target(&args.wanted).await?;
     if args.check {
-        context.connect(&aim.target.nodes[0]).await?;
+        context.connect(&shell_target.target.nodes[0]).await?;
     } else {
-        context.look(&aim).await?;
+        context.look(&shell_target).await?;
     }
-    environment::of_target(&aim.target)
+    environment::of_target(&shell_target.target)
 }
 
 /// The arguments that a person gave, for the hint how to take what was printed.

@@ -129,12 +129,12 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     if stamp.is_some() && stamp == used.stamp && listens(&used.host).await {
         return nothing;
     }
-    let aim = context
+    let shell_target = context
         .for_profile(used.profile.clone())
-        .aim(&used.wanted)
+        .shell_target(&used.wanted)
         .await?;
-    context.keep_docker_contexts(&aim.by_its_engine()).await;
-    let env = environment::of_target(&aim.target)?;
+    context.keep_docker_contexts(&shell_target.by_its_engine()).await;
+    let env = environment::of_target(&shell_target.target)?;
     let host = environment::host_in_lists(&env.host).filter(|_| used.wanted.no_proxy);
     let base = match environment::host_in_lists(&used.host) {
         Some(old) if host.as_ref().is_some_and(|host| *host != old) => {

@@ -69,19 +69,19 @@ fn without_a_hook(words: impl IntoIterator<Item = String>) -> Error {
 }
 
 async fn changes(context: &Context, wanted: Wanted) -> Result<Vec<Change>> {
-    let aim = context.aim(&wanted).await?;
-    context.look(&aim).await?;
-    let env = environment::of_target(&aim.target)?;
+    let shell_target = context.shell_target(&wanted).await?;
+    context.look(&shell_target).await?;
+    let env = environment::of_target(&shell_target.target)?;
     let no_proxy = environment::host_in_lists(&env.host).filter(|_| wanted.no_proxy);
     let mut changes = plan::set(&context.current_variables()?, &env, no_proxy.as_deref())?;
     let used = UsedCluster {
         host: env.host,
-        stamp: aim
+        stamp: shell_target
             .target
             .profile
             .as_deref()
             .and_then(|name| context.stamp(name)),
-        profile: aim.target.profile,
+        profile: shell_target.target.profile,
         wanted,
     };
     changes.push(used.remembered()?);

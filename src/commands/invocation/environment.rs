@@ -29,14 +29,14 @@ pub(crate) struct Wanted {
 }
 
 /// The engine that a shell is to point at.
-pub(crate) struct Aim {
+pub(crate) struct ShellTarget {
     /// One node, by the form that was asked for.
     pub(crate) target: Target,
     /// The same node by its engine's own port, which tells whether it runs.
     engine: NodeTarget,
 }
 
-impl Aim {
+impl ShellTarget {
     /// The target by its engine's own port.
     pub(crate) fn by_its_engine(&self) -> Target {
         Target {
@@ -54,7 +54,7 @@ impl Context {
     ///
     /// # Errors
     /// As for finding the target; a usage error for an ssh login that nobody knows.
-    pub(crate) async fn aim(&self, wanted: &Wanted) -> Result<Aim> {
+    pub(crate) async fn shell_target(&self, wanted: &Wanted) -> Result<ShellTarget> {
         let mut target = self
             .target_on(
                 Need::Environment,
@@ -75,15 +75,15 @@ impl Context {
             endpoint.ssh_key = Some(self.minikube()?.login_key(&engine.name)?);
             endpoint.pin_as = Some(engine.name.clone());
         }
-        Ok(Aim { target, engine })
+        Ok(ShellTarget { target, engine })
     }
 
     /// One TCP connection tells a stopped node; no TLS, no request.
     ///
     /// # Errors
     /// Unreachable, when the connection is refused.
-    pub(crate) async fn look(&self, aim: &Aim) -> Result<()> {
-        let node = &aim.engine;
+    pub(crate) async fn look(&self, target: &ShellTarget) -> Result<()> {
+        let node = &target.engine;
         let Address::Tcp { host, port } = &node.endpoint.address else {
             return Ok(());
         };
