@@ -133,7 +133,9 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
         .for_profile(used.profile.clone())
         .shell_target(&used.wanted)
         .await?;
-    context.keep_docker_contexts(&shell_target.by_its_engine()).await;
+    context
+        .keep_docker_contexts(&shell_target.by_its_engine())
+        .await;
     let env = environment::of_target(&shell_target.target)?;
     let host = environment::host_in_lists(&env.host).filter(|_| used.wanted.no_proxy);
     let base = match environment::host_in_lists(&used.host) {

@@ -54,7 +54,7 @@ pub(crate) struct Chosen {
 
 /// The commands that mend a shell, in its own words.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Mending {
+pub(crate) struct Fixes {
     /// Points it at the profile.
     pub(crate) take: String,
     /// Gives it back as it was.
@@ -64,7 +64,7 @@ pub(crate) struct Mending {
 }
 
 /// Findings about a shell by itself.
-pub(crate) fn shell(shell: &Shell, mending: &Mending) -> Vec<Finding> {
+pub(crate) fn shell(shell: &Shell, fixes: &Fixes) -> Vec<Finding> {
     let Some(host) = &shell.host else {
         return Vec::new();
     };
@@ -74,9 +74,9 @@ pub(crate) fn shell(shell: &Shell, mending: &Mending) -> Vec<Finding> {
     if tcp && !shell.verified {
         let message = "docker speaks plain HTTP to DOCKER_HOST: DOCKER_TLS_VERIFY is not set";
         let fix = if from_a_profile {
-            &mending.take
+            &fixes.take
         } else {
-            &mending.verify
+            &fixes.verify
         };
         // 2376 is where engines listen with TLS
         let severity = if from_a_profile || host.trim_end_matches('/').ends_with(":2376") {
@@ -96,9 +96,9 @@ pub(crate) fn shell(shell: &Shell, mending: &Mending) -> Vec<Finding> {
         && (!from_a_profile || chosen.name.starts_with("devnet-"))
     {
         let fix = if from_a_profile {
-            &mending.give_back
+            &fixes.give_back
         } else {
-            &mending.unset_host
+            &fixes.unset_host
         };
         let message = format!(
             "DOCKER_HOST hides the docker context `{}` in this shell",
@@ -133,7 +133,7 @@ pub(crate) fn astray(
     profile: &str,
     at: Option<&str>,
     answer: &Answer,
-    mending: &Mending,
+    fixes: &Fixes,
 ) -> Option<Finding> {
     let evidence = |finding: Finding| {
         let finding = finding
@@ -151,7 +151,7 @@ pub(crate) fn astray(
             let message = format!(
                 "DOCKER_HOST points at another node: `{name}` answers there, not `{profile}`"
             );
-            let fix = at.map_or(&mending.give_back, |_| &mending.take);
+            let fix = at.map_or(&fixes.give_back, |_| &fixes.take);
             Some(evidence(Finding::new(
                 "other-node",
                 Severity::Error,
@@ -166,7 +166,7 @@ pub(crate) fn astray(
                     "stale-port",
                     Severity::Error,
                     message,
-                    &mending.take,
+                    &fixes.take,
                 ))
                 .seen(why.clone()),
             )
@@ -325,7 +325,7 @@ mod tests {
             active: Some("dev".into()),
             context: Some(chosen("desktop", "unix:///x")),
         };
-        let found = |says: &Shell| codes(&shell(says, &Mending::default())).join(" ");
+        let found = |says: &Shell| codes(&shell(says, &Fixes::default())).join(" ");
         assert_eq!(found(&says), "");
         says.context = Some(chosen("devnet-dev", "tcp://127.0.0.1:1"));
         assert_eq!(found(&says), "hidden-context");
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn a_shell_astray_is_told_by_who_answers_there() {
         let astray = |answer: &Answer, at| {
-            astray("tcp://127.0.0.1:1", "dev", at, answer, &Mending::default())
+            astray("tcp://127.0.0.1:1", "dev", at, answer, &Fixes::default())
                 .map(|finding| finding.code)
         };
         let none = Answer::None("connection refused".into());

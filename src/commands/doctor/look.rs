@@ -7,7 +7,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::docker_contexts::name_of;
 use crate::commands::invocation::profiles::Named;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::docker_env::diagnosis::{self, Answer, Chosen, Mending, Report, Shell};
+use crate::docker_env::diagnosis::{self, Answer, Chosen, Fixes, Report, Shell};
 use crate::docker_env::endpoint::{Address, without_password};
 use crate::docker_env::plan::Change;
 use crate::engine::Engine;
@@ -47,7 +47,7 @@ pub(super) async fn look(context: &Context) -> Result<Report> {
         }
     };
     let profile = named.map(|named| named.profile);
-    let mending = mending(context, profile.as_deref());
+    let fixes = fixes(context, profile.as_deref());
     let nodes = target.map(|target| target.nodes).unwrap_or_default();
     let examiner = Examiner::new(context, profile.as_deref());
     findings.extend(examiner.certificates(&nodes));
@@ -67,7 +67,7 @@ pub(super) async fn look(context: &Context) -> Result<Report> {
         met.push(node);
         findings.extend(of_node);
     }
-    findings.extend(shell_findings(context, &nodes, profile.as_deref(), &mending).await?);
+    findings.extend(shell_findings(context, &nodes, profile.as_deref(), &fixes).await?);
     if let Some(profile) = &profile {
         findings.extend(around(context, profile, &nodes).await);
     }
@@ -230,9 +230,9 @@ pub(super) fn set(context: &Context, name: &str, value: Option<&str>) -> String 
 }
 
 /// The commands that mend the calling shell.
-fn mending(context: &Context, profile: Option<&str>) -> Mending {
+fn fixes(context: &Context, profile: Option<&str>) -> Fixes {
     let profile = profile.unwrap_or("minikube");
-    Mending {
+    Fixes {
         take: take(context, &["-p", profile, "env"]),
         give_back: take(context, &["env", "--unset"]),
         unset_host: set(context, "DOCKER_HOST", None),
@@ -245,7 +245,7 @@ async fn shell_findings(
     context: &Context,
     nodes: &[NodeTarget],
     profile: Option<&str>,
-    mending: &Mending,
+    fixes: &Fixes,
 ) -> Result<Vec<Finding>> {
     let environment = &context.settings.environment;
     let chosen = chosen_context(context)?;
@@ -270,7 +270,7 @@ async fn shell_findings(
         Ok(address) => address,
         Err(error) => {
             return Ok(vec![
-                of_error("docker-host", &error, &mending.unset_host)
+                of_error("docker-host", &error, &fixes.unset_host)
                     .seen(format!("DOCKER_HOST={}", without_password(raw))),
             ]);
         }
@@ -283,7 +283,7 @@ async fn shell_findings(
             .map(str::to_owned),
         context: chosen,
     };
-    let mut findings = diagnosis::shell(&says, mending);
+    let mut findings = diagnosis::shell(&says, fixes);
     let unsecured = findings.iter().any(|finding| finding.code == "no-tls");
     let Some(profile) = profile.filter(|profile| says.active.as_deref() == Some(*profile)) else {
         return Ok(findings);
@@ -306,7 +306,7 @@ async fn shell_findings(
         profile,
         at.as_deref(),
         &answer,
-        mending,
+        fixes,
     ));
     Ok(findings)
 }
