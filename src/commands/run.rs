@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         };
     }
     let environment: Vec<_> = environment.into_iter().collect();
-    process::stand_in(&args.command, &environment)
+    process::exec_replace(&args.command, &environment)
         .map_err(|error| hint_at_images(error, &args.command[0]))
 }
 

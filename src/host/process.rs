@@ -125,7 +125,10 @@ async fn all(program: &OsStr, stream: Option<impl AsyncRead + Unpin>) -> Result<
     clippy::disallowed_methods,
     reason = "this is the one place that spawns"
 )]
-pub(crate) fn stand_in(command: &[OsString], environment: &[(OsString, OsString)]) -> Result<()> {
+pub(crate) fn exec_replace(
+    command: &[OsString],
+    environment: &[(OsString, OsString)],
+) -> Result<()> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| Error::usage("no command was given"))?;
