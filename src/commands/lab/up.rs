@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, files: &[PathBuf]) -
             context.ui.hint("`devnet lab down` removes what is left");
         }
     };
-    let work = Box::pin(raise(context, engine, &there, &tasks));
+    let work = Box::pin(create_pods(context, engine, &there, &tasks));
     Box::pin(context.or_undo(work, undo)).await
 }
 
@@ -154,7 +154,12 @@ pub(super) fn built_in() -> Result<Pod> {
     pod.ok_or_else(|| Error::failed("the built-in manifest has no pod"))
 }
 
-async fn raise(context: &Context, engine: &Engine, there: &[LabPod], tasks: &[Task]) -> Result<()> {
+async fn create_pods(
+    context: &Context,
+    engine: &Engine,
+    there: &[LabPod],
+    tasks: &[Task],
+) -> Result<()> {
     let lab = LabEngine::ready(engine, there).await?;
     images(context, engine, tasks).await?;
     stream::iter(tasks)
