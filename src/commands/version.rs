@@ -37,12 +37,12 @@ pub(crate) fn answer(arguments: &[OsString], error: &clap::Error) {
         return;
     }
     if let Some(refusal) = foreign_flags::refusal(verb(arguments).as_deref(), error) {
-        let look = Settings::new(
+        let options = Settings::new(
             crate::settings::flags::GlobalFlags::default(),
             Environment::of_process(),
         )
         .terminal_options();
-        Ui::new(&look).error(&refusal);
+        Ui::new(&options).error(&refusal);
     } else {
         // a closed stdout or stderr leaves nobody to tell
         let _gone = error.print();
