@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::commands::build::cache;
 use crate::commands::build::layout::Borrowed;
 use crate::commands::build::output;
+use crate::commands::build::request::{self, BuildRequest};
 use crate::commands::build::result::{self, Other};
 use crate::commands::build::show::{self, Work};
 use crate::commands::build::source::{self, Source};
-use crate::commands::build::wanted::{self, Wanted};
 use crate::commands::invocation::Context;
 use crate::context::folder::Gone;
 use crate::engine::buildkit::auth::Logins;
@@ -35,7 +35,7 @@ const ANEW: usize = 3;
 
 /// Everything that a build needs, so that it can be done again.
 pub(super) struct Job {
-    pub(super) wanted: Wanted,
+    pub(super) request: BuildRequest,
     pub(super) source: Source,
     pub(super) shared_key: String,
     pub(super) progress: Progress,
@@ -60,10 +60,10 @@ pub(super) struct Provided {
 }
 
 /// Reads the secrets and finds the agents.
-pub(super) async fn provided(wanted: &Wanted, context: &Context) -> Result<Provided> {
+pub(super) async fn provided(request: &BuildRequest, context: &Context) -> Result<Provided> {
     Ok(Provided {
-        secrets: source::secrets(&wanted.secrets, context).await?,
-        agents: source::agents(&wanted.ssh, context).await?,
+        secrets: source::secrets(&request.secrets, context).await?,
+        agents: source::agents(&request.ssh, context).await?,
     })
 }
 
@@ -74,12 +74,12 @@ impl Job {
         provided: Provided,
         context: &Context,
     ) -> Result<Option<String>> {
-        let wanted = &self.wanted;
+        let request = &self.request;
         // one question less where the answer changes nothing
-        let info = if wanted.outputs.is_empty()
-            && wanted.annotations.is_empty()
-            && wanted.options.attestations.is_empty()
-            && wanted.cache_to.is_empty()
+        let info = if request.outputs.is_empty()
+            && request.annotations.is_empty()
+            && request.options.attestations.is_empty()
+            && request.cache_to.is_empty()
             && self.source.layouts.is_empty()
         {
             Info::default()
@@ -87,7 +87,7 @@ impl Job {
             self.engine.runtime.info().await?
         };
         let upload = self.source.upload.take();
-        let mut options = wanted.options.clone();
+        let mut options = request.options.clone();
         if info.store == ImageStore::Containerd {
             return Box::pin(self.solve(provided, upload, options, &info, context)).await;
         }
@@ -146,8 +146,14 @@ impl Job {
         context: &Context,
     ) -> Result<Option<String>> {
         let engine = &self.engine;
-        let wanted = &self.wanted;
-        let caches = cache::find(&options.cache_from, &wanted.cache_to, engine, info, context)?;
+        let request = &self.request;
+        let caches = cache::find(
+            &options.cache_from,
+            &request.cache_to,
+            engine,
+            info,
+            context,
+        )?;
         options.cache_from.clone_from(&caches.from);
         let mut stores = caches.stores;
         stores.extend(self.source.layouts.iter().map(|layout| {
@@ -158,7 +164,7 @@ impl Job {
             (format!("oci:{}", layout.store), store)
         }));
         let options = &options;
-        let mut plan = output::plan(&wanted.outputs, options, &wanted.annotations, info)?;
+        let mut plan = output::plan(&request.outputs, options, &request.annotations, info)?;
         let before = plan.images_before(engine).await?;
         let mut built: Option<Built> = None;
         let rounds = plan.rounds(engine);
@@ -231,7 +237,7 @@ impl Job {
         if let Some(file) = &self.metadata_file {
             result::write(file, result::metadata(&built)).await?;
         }
-        let stdout_is_taken = wanted
+        let stdout_is_taken = request
             .outputs
             .iter()
             .any(|output| output.dest.as_deref() == Some(Path::new("-")));
@@ -239,7 +245,7 @@ impl Job {
             let line = format!("{id}\n");
             context.ui.data(&line).map_err(Error::stdout)?;
         }
-        if wanted.push {
+        if request.push {
             self.push(context).await?;
         }
         Ok(id.map(ToOwned::to_owned))
@@ -247,11 +253,13 @@ impl Job {
 
     /// The same by an engine's classic builder.
     async fn classic(&self, options: &Options, context: &Context) -> Result<Built> {
-        let Self { wanted, engine, .. } = self;
+        let Self {
+            request, engine, ..
+        } = self;
         let dockerfile = self.source.dockerfile.as_deref();
-        let classic = wanted::classic(&self.source, dockerfile);
+        let classic = request::classic(&self.source, dockerfile);
         let off = self.buildkit_is_off.as_deref();
-        let (pump, filename) = wanted::classic_or_why(classic, wanted, engine, off.is_some())?;
+        let (pump, filename) = request::classic_or_why(classic, request, engine, off.is_some())?;
         let options = Options {
             filename,
             ..options.clone()
@@ -268,7 +276,7 @@ impl Job {
     }
 
     async fn push(&self, context: &Context) -> Result<()> {
-        for name in &self.wanted.options.tags {
+        for name in &self.request.options.tags {
             let registry = build_flags::registry(name).to_owned();
             let login = logins(&self.config, context)(registry).await;
             let (repository, tag) = reference::split(name)?;
@@ -293,13 +301,13 @@ impl Job {
 
     /// True where the result stays in the engine.
     pub(super) fn is_for_the_engine(&self) -> bool {
-        let outputs = &self.wanted.outputs;
+        let outputs = &self.request.outputs;
         outputs.is_empty() || outputs.iter().any(output::is_for_the_engine)
     }
 
     /// Brings the image to the other nodes.
     pub(super) async fn hand_over(&self, id: &str, context: &Context) -> Result<()> {
-        let names = &self.wanted.options.tags;
+        let names = &self.request.options.tags;
         result::hand_over(&self.engine, id, names, &self.others, context).await
     }
 }
@@ -350,11 +358,11 @@ pub(super) fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Opti
 /// Says what an old engine would silently leave out, and asks it what only it knows.
 pub(super) async fn can_it(
     engine: &Engine,
-    wanted: &mut Wanted,
+    request: &mut BuildRequest,
     buildkit_is_off: bool,
     context: &Context,
 ) -> Result<()> {
-    let hosts = &mut wanted.options.hosts;
+    let hosts = &mut request.options.hosts;
     if hosts.iter().any(|(_, address)| address == "host-gateway") {
         match engine.builder.host_gateway().await {
             Ok(gateway) => {
@@ -377,14 +385,14 @@ pub(super) async fn can_it(
         "the engine at {} (version {version})",
         engine.node.address()
     );
-    if !features.named_contexts && !wanted.options.contexts.is_empty() {
+    if !features.named_contexts && !request.options.contexts.is_empty() {
         return Err(Error::failed(format!("{who} knows no named contexts"))
             .hint("Docker Engine 23 and newer do"));
     }
     for (flag, given) in [
-        ("--ulimit", !wanted.options.ulimits.is_empty()),
-        ("--shm-size", wanted.options.shm_size.is_some()),
-        ("--cgroup-parent", wanted.options.cgroup_parent.is_some()),
+        ("--ulimit", !request.options.ulimits.is_empty()),
+        ("--shm-size", request.options.shm_size.is_some()),
+        ("--cgroup-parent", request.options.cgroup_parent.is_some()),
     ] {
         // the classic builder has always known them
         if given && !features.limits && !buildkit_is_off {

@@ -7,11 +7,11 @@ mod layout;
 mod output;
 mod part;
 mod receipt;
+mod request;
 mod restart;
 mod result;
 mod show;
 mod source;
-mod wanted;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commands::build::job::Job;
+use crate::commands::build::request::BuildRequest;
 use crate::commands::build::source::Source;
-use crate::commands::build::wanted::Wanted;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::docker_env::endpoint::without_password;
@@ -168,10 +168,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let progress = show::progress(args.progress, context)?;
     let config = Arc::new(docker_config(context));
-    let mut wanted = wanted::read(&args, context)?;
-    let mut source = Source::find(&args.place, args.file.as_deref(), &mut wanted.options).await?;
-    source.named(&args.build_context, &mut wanted.options)?;
-    wanted.lend_agent(&context.settings.environment);
+    let mut request = request::read(&args, context)?;
+    let mut source = Source::find(&args.place, args.file.as_deref(), &mut request.options).await?;
+    source.named(&args.build_context, &mut request.options)?;
+    request.lend_agent(&context.settings.environment);
     let watched = if args.watch {
         watch::scopes(&source)?
     } else {
@@ -183,26 +183,33 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let Some((node, others)) = target.nodes.split_first() else {
         return Err(Error::not_found("no node to build on"));
     };
-    wanted.proxies(&args.build_arg, &config, &node.endpoint.address);
+    request.proxies(&args.build_arg, &config, &node.endpoint.address);
     let computer = source::computer(context);
-    let shared_key = source.shared_key(&computer, &node.name, wanted.options.target.as_deref());
+    let shared_key = source.shared_key(&computer, &node.name, request.options.target.as_deref());
     if args.dry_run {
-        return dry_run(&args, &wanted, &source, &target.nodes, &shared_key, context);
+        return dry_run(
+            &args,
+            &request,
+            &source,
+            &target.nodes,
+            &shared_key,
+            context,
+        );
     }
-    let provided = job::provided(&wanted, context).await?;
-    output::check(&wanted.outputs, context)?;
+    let provided = job::provided(&request, context).await?;
+    output::check(&request.outputs, context)?;
     for file in args.iidfile.iter().chain(&args.metadata_file) {
         result::remove(file)?;
     }
     let engine = context.connect(node).await?;
     // an image that leaves the engine is for nobody else's engine
-    let stays = wanted.outputs.is_empty() || wanted.outputs.iter().any(output::is_for_the_engine);
+    let stays = request.outputs.is_empty() || request.outputs.iter().any(output::is_for_the_engine);
     let others = if stays { others } else { &[] };
     let others = result::connect(others, &engine, context).await?;
     let buildkit_is_off = job::buildkit_is_off(&engine, context)?;
-    job::can_it(&engine, &mut wanted, buildkit_is_off.is_some(), context).await?;
+    job::can_it(&engine, &mut request, buildkit_is_off.is_some(), context).await?;
     let mut job = Job {
-        wanted,
+        request,
         source,
         shared_key,
         progress,
@@ -257,7 +264,7 @@ fn docker_config(context: &Context) -> DockerConfig {
 
 fn dry_run(
     args: &Args,
-    wanted: &Wanted,
+    request: &BuildRequest,
     source: &Source,
     nodes: &[NodeTarget],
     shared_key: &str,
@@ -284,7 +291,7 @@ fn dry_run(
             (layout.name.as_str(), layout_json)
         })
         .collect();
-    let options = shown(&wanted.options, &args.build_arg);
+    let options = shown(&request.options, &args.build_arg);
     let plan = serde_json::json!({
         "nodes": nodes,
         "context": without_password(&source.context),
@@ -298,13 +305,13 @@ fn dry_run(
         "shared_key": shared_key,
         "options": options,
         "frontend_attributes": options.attributes(),
-        "outputs": wanted.outputs,
-        "push": wanted.push,
-        "annotations": wanted.annotations,
-        "secrets": wanted.secrets,
-        "ssh": wanted.ssh,
-        "cache_from": wanted.options.cache_from,
-        "cache_to": wanted.cache_to,
+        "outputs": request.outputs,
+        "push": request.push,
+        "annotations": request.annotations,
+        "secrets": request.secrets,
+        "ssh": request.ssh,
+        "cache_from": request.options.cache_from,
+        "cache_to": request.cache_to,
     });
     context
         .ui

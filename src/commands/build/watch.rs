@@ -55,7 +55,7 @@ pub(super) async fn run(
     let mut watch = FileWatch::new()?;
     look(&mut watch, &scopes)?;
     let mut restarts = Restarts::default();
-    if job.wanted.options.tags.is_empty() {
+    if job.request.options.tags.is_empty() {
         context
             .ui
             .hint("pods are found by the image's name: with `-t NAME` those that run it start the new one");
@@ -74,7 +74,7 @@ pub(super) async fn run(
         context.ui.say(&format!("watching {}", places(&scopes)));
         let changed = settled(&mut watch, &mut scopes, context).await?;
         context.ui.say(&format!("changed: {}", named(&changed)));
-        provided = job::provided(&job.wanted, context).await;
+        provided = job::provided(&job.request, context).await;
     }
 }
 
@@ -85,7 +85,7 @@ async fn once(
     restarts: &mut Restarts,
     context: &Context,
 ) -> Result<()> {
-    let names = job.wanted.options.tags.clone();
+    let names = job.request.options.tags.clone();
     for (node, engine) in job.nodes() {
         restarts.remember(node, engine, &names).await;
     }

@@ -23,7 +23,7 @@ use crate::regular_file;
 use crate::settings::Environment;
 
 /// The command line, read.
-pub(super) struct Wanted {
+pub(super) struct BuildRequest {
     pub(super) options: Options,
     pub(super) secrets: Vec<Secret>,
     pub(super) ssh: Vec<Ssh>,
@@ -33,7 +33,7 @@ pub(super) struct Wanted {
     pub(super) push: bool,
 }
 
-impl Wanted {
+impl BuildRequest {
     /// Lets the engine use this shell's ssh agent for a Git repository that needs it, where nothing
     /// else was said.
     pub(super) fn lend_agent(&mut self, environment: &Environment) {
@@ -107,7 +107,7 @@ fn attestations(args: &Args) -> Result<BTreeMap<String, String>> {
         .collect())
 }
 
-pub(super) fn read(args: &Args, context: &Context) -> Result<Wanted> {
+pub(super) fn read(args: &Args, context: &Context) -> Result<BuildRequest> {
     let environment = |name: &str| {
         let value = context.settings.environment.os(name)?;
         value.to_str().map(ToOwned::to_owned)
@@ -154,7 +154,7 @@ pub(super) fn read(args: &Args, context: &Context) -> Result<Wanted> {
     let attestations = attestations(args)?;
     let limits = args.classic.limits()?;
     args.classic.say_ignored(context);
-    Ok(Wanted {
+    Ok(BuildRequest {
         push,
         options: Options {
             tags,
@@ -254,17 +254,17 @@ pub(super) fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pum
 /// Refuses what the classic builder would silently leave out.
 pub(super) fn classic_or_why(
     classic: Result<(Pump, String)>,
-    wanted: &Wanted,
+    request: &BuildRequest,
     engine: &Engine,
     off: bool,
 ) -> Result<(Pump, String)> {
-    let options = &wanted.options;
+    let options = &request.options;
     let flags = [
-        ("--secret", !wanted.secrets.is_empty()),
-        ("--ssh", !wanted.ssh.is_empty()),
-        ("--output", !wanted.outputs.is_empty()),
+        ("--secret", !request.secrets.is_empty()),
+        ("--ssh", !request.ssh.is_empty()),
+        ("--output", !request.outputs.is_empty()),
         ("--build-context", !options.contexts.is_empty()),
-        ("--cache-to", !wanted.cache_to.is_empty()),
+        ("--cache-to", !request.cache_to.is_empty()),
         ("--no-cache-filter", !options.no_cache_filter.is_empty()),
         ("--allow", !options.allowed.is_empty()),
     ];
