@@ -6,7 +6,7 @@ use std::io::Read as _;
 use clap::ValueEnum as _;
 
 use crate::commands::invocation::ask_minikube::from_minikube;
-use crate::commands::invocation::environment::Wanted;
+use crate::commands::invocation::environment::ShellRequest;
 use crate::commands::invocation::{Context, environment};
 use crate::docker_env::plan;
 use crate::docker_env::{DockerEnv, parse};
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
     output: Option<Form>,
     #[command(flatten)]
-    wanted: Wanted,
+    wanted: ShellRequest,
     #[arg(
         help = "Where the answer comes from: auto, files (minikube's own), minikube (runs it), or - (stdin)",
         long,

@@ -2,7 +2,7 @@
 //! what they print; what was asked for stays in `DEVNET_USE`, where the next prompt finds it.
 
 use crate::command_line;
-use crate::commands::invocation::environment::Wanted;
+use crate::commands::invocation::environment::ShellRequest;
 use crate::commands::invocation::used_cluster::{UsedCluster, script};
 use crate::commands::invocation::{Context, environment};
 use crate::docker_env::plan::{self, Change};
@@ -22,7 +22,7 @@ pub(crate) struct UseArgs {
     #[arg(value_name = "PROFILE")]
     cluster: Option<String>,
     #[command(flatten)]
-    wanted: Wanted,
+    wanted: ShellRequest,
     /// The shell whose hook asks
     #[arg(long, hide = true)]
     shell: Option<Shell>,
@@ -68,7 +68,7 @@ fn without_a_hook(words: impl IntoIterator<Item = String>) -> Error {
     .hint("without it: `eval $(devnet env)` and `eval $(devnet env --unset)`")
 }
 
-async fn changes(context: &Context, wanted: Wanted) -> Result<Vec<Change>> {
+async fn changes(context: &Context, wanted: ShellRequest) -> Result<Vec<Change>> {
     let shell_target = context.shell_target(&wanted).await?;
     context.look(&shell_target).await?;
     let env = environment::of_target(&shell_target.target)?;

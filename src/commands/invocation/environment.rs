@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// A person's wishes beside the profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
-pub(crate) struct Wanted {
+pub(crate) struct ShellRequest {
     /// Add the node to `NO_PROXY`
     #[arg(long)]
     pub(crate) no_proxy: bool,
@@ -54,7 +54,7 @@ impl Context {
     ///
     /// # Errors
     /// As for finding the target; a usage error for an ssh login that nobody knows.
-    pub(crate) async fn shell_target(&self, wanted: &Wanted) -> Result<ShellTarget> {
+    pub(crate) async fn shell_target(&self, wanted: &ShellRequest) -> Result<ShellTarget> {
         let mut target = self
             .target_on(
                 Need::Environment,

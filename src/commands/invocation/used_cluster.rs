@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::invocation::Context;
-use crate::commands::invocation::environment::Wanted;
+use crate::commands::invocation::environment::ShellRequest;
 use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub(crate) struct UsedCluster {
     #[serde(default)]
     pub(crate) stamp: Option<String>,
     #[serde(flatten)]
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: ShellRequest,
 }
 
 impl UsedCluster {
