@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
 use crate::netns::reach::{self, Answers, Listener};
 use crate::netns::reach_judge::{Report, judge};
-use crate::pod::{self, Lone, Pod, RuntimeKind};
+use crate::pod::{self, PlainContainers, Pod, RuntimeKind};
 use crate::render::{self, document};
 use crate::wording::{SOME, counted, listed};
 
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         );
     }
     let depth = Depth {
-        lone: Lone::Leave,
+        plain_containers: PlainContainers::Hide,
         probe: true,
     };
     let mut gathered = snapshot::gather_on(context, depth, args.choice.node.as_deref()).await?;

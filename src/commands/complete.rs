@@ -17,7 +17,7 @@ use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::image::reference;
-use crate::pod::{self, Lone, Origin, Pod};
+use crate::pod::{self, Origin, PlainContainers, Pod};
 use crate::settings::flags::GlobalFlags;
 use crate::settings::{Environment, Settings};
 use crate::template;
@@ -149,7 +149,7 @@ async fn of_all<T>(
 
 async fn pods_of(node: &str, engine: &Engine) -> Result<Vec<Pod>> {
     let containers = engine.runtime.containers().await?;
-    Ok(pod::pods(node, &containers, Lone::Leave))
+    Ok(pod::pods(node, &containers, PlainContainers::Hide))
 }
 
 /// An engine's images by their names.
@@ -272,7 +272,7 @@ mod tests {
             state: "running".into(),
             ..ContainerFacts::of_kubelet("POD", &pod, 0, "")
         };
-        pod::pods("n", &[facts], Lone::Leave).remove(0)
+        pod::pods("n", &[facts], PlainContainers::Hide).remove(0)
     }
 
     fn names(all: &[Pod], current: &str) -> Vec<String> {

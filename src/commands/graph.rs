@@ -6,7 +6,7 @@ use crate::commands::invocation::output::write;
 use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::snapshot::{self, Depth};
 use crate::error::Result;
-use crate::pod::{self, Lone};
+use crate::pod::{self, PlainContainers};
 use crate::render::{self, document};
 
 /// Draw pods, what holds them, and who talks to whom now
@@ -45,7 +45,7 @@ enum Form {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let depth = Depth {
-        lone: Lone::Leave,
+        plain_containers: PlainContainers::Hide,
         probe: !args.choice.no_probe,
     };
     let mut gathered = snapshot::gather_on(context, depth, args.choice.node.as_deref()).await?;

@@ -13,7 +13,7 @@ use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::snapshot::{self, Depth, Gathered};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, ContainerEvent, Event, Lone, Origin, Pod, PodState, Run};
+use crate::pod::{self, ContainerEvent, Event, Origin, PlainContainers, Pod, PodState, Run};
 use crate::render;
 
 /// Show which restarts of a pod kept its IP address (same sandbox), and which changed it
@@ -54,7 +54,7 @@ struct Document<'a> {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let depth = Depth {
-        lone: Lone::Leave,
+        plain_containers: PlainContainers::Hide,
         probe: !args.choice.no_probe,
     };
     let mut gathered = snapshot::gather_on(context, depth, args.choice.node.as_deref()).await?;

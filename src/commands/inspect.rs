@@ -8,7 +8,7 @@ use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::snapshot::{Depth, Gathered};
 use crate::commands::watch_view;
 use crate::error::Result;
-use crate::pod::{Lone, Pod, Resolver};
+use crate::pod::{PlainContainers, Pod, Resolver};
 use crate::render;
 
 /// Show one pod: its sandbox, its containers, what they share, and its history
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let depth = Depth {
-        lone: Lone::Show,
+        plain_containers: PlainContainers::Show,
         probe: !args.choice.no_probe,
     };
     let node = args.choice.node.as_deref();

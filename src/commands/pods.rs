@@ -6,7 +6,7 @@ use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::snapshot::{Depth, Gathered};
 use crate::commands::watch_view;
 use crate::error::Result;
-use crate::pod::Lone;
+use crate::pod::PlainContainers;
 use crate::render;
 use crate::render::pods::Width;
 
@@ -48,7 +48,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let depth = Depth {
-        lone: if args.all { Lone::Show } else { Lone::Leave },
+        plain_containers: if args.all {
+            PlainContainers::Show
+        } else {
+            PlainContainers::Hide
+        },
         probe: !args.choice.no_probe,
     };
     let node = args.choice.node.as_deref();

@@ -6,7 +6,7 @@ use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::snapshot::{Depth, Gathered};
 use crate::commands::watch_view;
 use crate::error::{Error, Result};
-use crate::pod::Lone;
+use crate::pod::PlainContainers;
 use crate::render;
 
 /// Show who listens on which port, down to the process
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         );
     }
     let depth = Depth {
-        lone: Lone::Leave,
+        plain_containers: PlainContainers::Hide,
         probe: true,
     };
     let node = args.choice.node.as_deref();

@@ -6,7 +6,7 @@ use crate::commands::invocation::proofs::tell;
 use crate::commands::invocation::snapshot::{self, Depth};
 use crate::error::{Error, Result};
 use crate::lab::reading;
-use crate::pod::{self, Lone};
+use crate::pod::{self, PlainContainers};
 
 /// Show what holds for the pods of a cluster, by reading alone; `lab prove` experiments
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let depth = Depth {
-        lone: Lone::Leave,
+        plain_containers: PlainContainers::Hide,
         probe: true,
     };
     let gathered = snapshot::gather(context, depth).await?;

@@ -17,7 +17,7 @@ use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
 use crate::pod::{
-    self, ContainerEvent, ContainerFacts, Event, Lone, Node, Pod, Runs, Selector, What,
+    self, ContainerEvent, ContainerFacts, Event, Node, PlainContainers, Pod, Runs, Selector, What,
 };
 use crate::render::{self, document};
 
@@ -221,7 +221,7 @@ impl Watch<'_> {
             Some(name) if !of_profile => name,
             _ => node.name.clone(),
         };
-        let mut pods = pod::pods(&name, &facts, Lone::Leave);
+        let mut pods = pod::pods(&name, &facts, PlainContainers::Hide);
         engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
         self.labels_of(&pods);
         facts.sort_by(|a, b| a.id.cmp(&b.id));
@@ -342,7 +342,7 @@ impl Watch<'_> {
             }
         }
         let facts = &seen.facts;
-        let mut pods = pod::pods(&seen.name, facts, Lone::Leave);
+        let mut pods = pod::pods(&seen.name, facts, PlainContainers::Hide);
         // addresses that the engine does not know are read anew only where they may be new
         for pod in pods.iter_mut().filter(|pod| pod.ips.is_empty()) {
             // an address is of a namespace, and each start of a sandbox makes a new one

@@ -178,12 +178,12 @@ impl Follower<'_> {
                 Some(probe) => Some(View::parse(&probe.ask(ask).await?)?),
                 None => None,
             };
-            let lone = self.depth.lone;
+            let plain_containers = self.depth.plain_containers;
             let seen = snapshot::examine(
                 engine.clone(),
                 about,
                 name.clone(),
-                lone,
+                plain_containers,
                 containers.shared(),
                 clock.now(),
                 view.as_ref(),

@@ -364,7 +364,7 @@ mod tests {
     }
 
     fn pods(facts: &[Vec<ContainerFacts>]) -> Vec<Pod> {
-        crate::pod::pods("node", &facts.concat(), crate::pod::Lone::Leave)
+        crate::pod::pods("node", &facts.concat(), crate::pod::PlainContainers::Hide)
     }
 
     fn verdict(pods: &[Pod], id: &str) -> Option<bool> {

@@ -3,7 +3,9 @@
 use super::*;
 use crate::finding::{Finding, Remedy, Severity};
 use crate::netns::reach_judge::{Report, judge};
-use crate::pod::{Container, ContainerFacts, Lone, Namespaces, Origin, Owner, Shares, pods};
+use crate::pod::{
+    Container, ContainerFacts, Namespaces, Origin, Owner, PlainContainers, Shares, pods,
+};
 
 /// A pod of the kubelet's with one container, in a network of its own.
 fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
@@ -17,7 +19,7 @@ fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
         facts("POD", format!("s-{name}"), ""),
         facts("app", format!("a-{name}"), &format!("s-{name}")),
     ];
-    let mut pod = pods("n", &all, Lone::Leave).remove(0);
+    let mut pod = pods("n", &all, PlainContainers::Hide).remove(0);
     let net = name.bytes().map(u64::from).sum();
     let namespaces = Namespaces {
         net: Some(net),

@@ -1,7 +1,7 @@
 //! Tests of how processes, namespaces and pods are joined.
 
 use super::*;
-use crate::pod::{ContainerFacts, Lone, Node, Pod, pods};
+use crate::pod::{ContainerFacts, Node, PlainContainers, Pod, pods};
 
 const SANDBOX: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const APP: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -39,7 +39,7 @@ fn joined(processes: &[String], pinned: &str) -> (Pod, Vec<crate::finding::Findi
     );
     let view = View::parse(&text).unwrap();
     let facts = facts();
-    let mut pods = pods("n", &facts, Lone::Leave);
+    let mut pods = pods("n", &facts, PlainContainers::Hide);
     let leaks = join(&mut pods, &mut Node::default(), &view, &facts, MARKS);
     (pods.remove(0), leaks)
 }

@@ -1,7 +1,7 @@
 //! Tests of `traffic.rs`.
 
 use super::*;
-use crate::pod::{ContainerFacts, Lone, Owner, pods};
+use crate::pod::{ContainerFacts, Owner, PlainContainers, pods};
 
 fn pod(name: &str, ip: &str, sockets: Vec<Socket>) -> Pod {
     let pod = format!("default/{name}/{name}");
@@ -11,7 +11,7 @@ fn pod(name: &str, ip: &str, sockets: Vec<Socket>) -> Pod {
         ..ContainerFacts::of_kubelet(container, &pod, 0, sandbox)
     };
     let all = [facts("POD", "s", ""), facts("app", "a", "s")];
-    let mut pod = pods("n", &all, Lone::Leave).remove(0);
+    let mut pod = pods("n", &all, PlainContainers::Hide).remove(0);
     pod.ips = vec![ip.into()];
     pod.sockets = Some(sockets);
     pod

@@ -1,7 +1,7 @@
 //! Tests of `crash_loop.rs`, which would be too long with them.
 
 use super::*;
-use crate::pod::{Joins, Lone, pods};
+use crate::pod::{Joins, PlainContainers, pods};
 
 /// A container of a pod as the kubelet makes it; times are minutes and seconds of one hour.
 fn one(
@@ -30,7 +30,7 @@ fn in_sandbox(id: &str, facts: ContainerFacts) -> ContainerFacts {
 
 /// The findings at 00:30:00.
 fn found_with(all: &[ContainerFacts], recorded: &[Run]) -> Vec<String> {
-    let pods = pods("n", all, Lone::Show);
+    let pods = pods("n", all, PlainContainers::Show);
     let by_id = all.iter().map(|facts| (facts.id.as_str(), facts)).collect();
     let now = "2026-01-01T00:30:00Z".parse().unwrap();
     let found = pods

@@ -1,7 +1,7 @@
 //! Tests of `findings.rs`, which would be too long with them.
 
 use super::*;
-use crate::pod::{Lone, pods};
+use crate::pod::{PlainContainers, pods};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
@@ -18,7 +18,7 @@ fn kubelet(id: &str, container: &str, attempt: u32, state: &str, started: &str) 
 
 #[track_caller]
 fn codes(all: &[ContainerFacts]) -> Vec<&'static str> {
-    let mut pods = pods("n", all, Lone::Leave);
+    let mut pods = pods("n", all, PlainContainers::Hide);
     let now = NOW.parse().unwrap();
     let top = judge(&mut pods, all, &[], |_| Some(now));
     let of_pods = pods.iter().flat_map(|pod| &pod.findings);

@@ -1,7 +1,7 @@
 //! Tests of `graph.rs`: which connections become which edges.
 
 use super::*;
-use crate::pod::{ContainerFacts, Lone, Owner, pods};
+use crate::pod::{ContainerFacts, Owner, PlainContainers, pods};
 
 fn pod(name: &str, ip: &str, containers: &[&str]) -> Pod {
     let pod = format!("default/{name}/uid-{name}");
@@ -16,7 +16,7 @@ fn pod(name: &str, ip: &str, containers: &[&str]) -> Pod {
             .iter()
             .map(|kind| facts(kind, &format!("POD-{name}"))),
     );
-    let mut pod = pods("n", &all, Lone::Leave).remove(0);
+    let mut pod = pods("n", &all, PlainContainers::Hide).remove(0);
     pod.ips = vec![ip.into()];
     pod.sockets = Some(Vec::new());
     pod

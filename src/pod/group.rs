@@ -10,13 +10,17 @@ use super::{
 
 /// The treatment of plain containers that share no namespace with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lone {
-    Leave,
+pub(crate) enum PlainContainers {
+    Hide,
     Show,
 }
 
 /// The pods of a node, by namespace, name, and age.
-pub(crate) fn pods(node: &str, all: &[ContainerFacts], lone: Lone) -> Vec<Pod> {
+pub(crate) fn pods(
+    node: &str,
+    all: &[ContainerFacts],
+    plain_containers: PlainContainers,
+) -> Vec<Pod> {
     let mut made: BTreeMap<&PodKey, Vec<(&ContainerFacts, &Member)>> = BTreeMap::new();
     let mut plain = Vec::new();
     for facts in all {
@@ -29,7 +33,7 @@ pub(crate) fn pods(node: &str, all: &[ContainerFacts], lone: Lone) -> Vec<Pod> {
     let mut pods: Vec<Pod> = made
         .into_iter()
         .map(|(key, members)| made_pod(node, key, members))
-        .chain(plain_groups(node, &plain, lone))
+        .chain(plain_groups(node, &plain, plain_containers))
         .collect();
     for pod in &mut pods {
         pod.state = state::of(pod);
@@ -261,7 +265,11 @@ fn container(facts: &ContainerFacts, name: &str) -> Container {
 }
 
 /// Plain containers, grouped by the one whose network all of them have in the end.
-fn plain_groups(node: &str, plain: &[&ContainerFacts], lone: Lone) -> Vec<Pod> {
+fn plain_groups(
+    node: &str,
+    plain: &[&ContainerFacts],
+    plain_containers: PlainContainers,
+) -> Vec<Pod> {
     let mut groups: BTreeMap<String, Vec<&ContainerFacts>> = BTreeMap::new();
     for facts in plain {
         groups
@@ -272,7 +280,9 @@ fn plain_groups(node: &str, plain: &[&ContainerFacts], lone: Lone) -> Vec<Pod> {
     groups
         .into_iter()
         .filter(|(root, members)| {
-            lone == Lone::Show || members.len() > 1 || members.iter().all(|facts| facts.id != *root)
+            plain_containers == PlainContainers::Show
+                || members.len() > 1
+                || members.iter().all(|facts| facts.id != *root)
         })
         .map(|(root, members)| plain_pod(node, &root, &members))
         .collect()

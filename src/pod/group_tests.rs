@@ -28,7 +28,7 @@ fn a_restarted_container_is_one_container_with_a_past() {
         kubelet("aa", "app", 0, "exited", "s"),
         kubelet("aaa", "app", 1, "running", "s"),
     ];
-    let pods = pods("n", &all, Lone::Leave);
+    let pods = pods("n", &all, PlainContainers::Hide);
     assert_eq!(pods.len(), 1);
     let pod = &pods[0];
     assert_eq!(pod.state, PodState::Running);
@@ -46,7 +46,7 @@ fn an_older_container_that_still_runs_is_no_past() {
         kubelet("aaa", "app", 0, "running", "s"),
         kubelet("aaaa", "app", 1, "running", "ss"),
     ];
-    let pod = &pods("n", &all, Lone::Leave)[0];
+    let pod = &pods("n", &all, PlainContainers::Hide)[0];
     assert_eq!(pod.containers.len(), 2);
     assert_eq!(pod.sandbox.as_ref().unwrap().id, "ss");
     assert_eq!(pod.sandboxes_before[0].id, "s");
@@ -58,7 +58,7 @@ fn the_running_sandbox_counts_even_when_its_attempt_began_again_at_0() {
         kubelet("s", "POD", 3, "exited", ""),
         kubelet("ss", "POD", 0, "running", ""),
     ];
-    let pod = &pods("n", &all, Lone::Leave)[0];
+    let pod = &pods("n", &all, PlainContainers::Hide)[0];
     assert_eq!(pod.sandbox.as_ref().unwrap().id, "ss");
     assert_eq!(pod.state, PodState::Pending);
 }
@@ -71,7 +71,7 @@ fn plain_containers_are_grouped_along_a_chain_of_joined_networks() {
         facts("ccc", "log", "running", "bb"),
         facts("dddd", "alone", "running", ""),
     ];
-    let shared = pods("n", &all, Lone::Leave);
+    let shared = pods("n", &all, PlainContainers::Hide);
     assert_eq!(shared.len(), 1);
     assert_eq!(shared[0].name, "vpn");
     let names: Vec<&str> = shared[0]
@@ -82,7 +82,7 @@ fn plain_containers_are_grouped_along_a_chain_of_joined_networks() {
     assert_eq!(names, ["vpn", "web", "log"]);
     assert_eq!(shared[0].containers[2].sandbox_id.as_deref(), Some("a"));
     assert_eq!(shared[0].containers[0].sandbox_id, None);
-    assert_eq!(pods("n", &all, Lone::Show).len(), 2);
+    assert_eq!(pods("n", &all, PlainContainers::Show).len(), 2);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_cycle_of_joined_networks_ends() {
         facts("bb", "two", "created", "a"),
         facts("ccc", "three", "created", "a"),
     ];
-    let found = pods("n", &all, Lone::Leave);
+    let found = pods("n", &all, PlainContainers::Hide);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].containers.len(), 3);
     assert!(found[0].sandbox.is_none());
@@ -101,7 +101,7 @@ fn a_cycle_of_joined_networks_ends() {
 #[test]
 fn a_container_whose_network_holder_is_gone_is_a_pod_without_sandbox() {
     let all = [facts("b", "web", "running", "gone")];
-    let found = pods("n", &all, Lone::Leave);
+    let found = pods("n", &all, PlainContainers::Hide);
     assert_eq!(found[0].containers[0].sandbox_id.as_deref(), Some("gone"));
     assert!(found[0].sandbox.is_none());
     assert_eq!(found[0].state, PodState::Degraded);
@@ -112,7 +112,7 @@ fn a_plain_pause_container_is_the_sandbox_and_no_app() {
     let mut pause = facts("a", "mypod", "running", "");
     pause.command = vec!["/pause".into()];
     let all = [pause, facts("bb", "web", "running", "a")];
-    let found = pods("n", &all, Lone::Leave);
+    let found = pods("n", &all, PlainContainers::Hide);
     assert_eq!(found[0].containers.len(), 1);
     assert_eq!(found[0].name, "mypod");
 }
@@ -135,7 +135,7 @@ fn a_lab_pod_has_the_labels_of_its_manifest_and_a_helper_is_no_pod() {
         membership: Membership::Helper,
         ..facts("hhh", "h", "running", "s")
     };
-    let found = pods("n", &[sandbox, app, helper], Lone::Show);
+    let found = pods("n", &[sandbox, app, helper], PlainContainers::Show);
     assert_eq!(found.len(), 1, "a helper of devnet is no pod");
     let pod = &found[0];
     assert_eq!((pod.origin, pod.namespace.as_str()), (Origin::Lab, "lab"));

@@ -1,7 +1,7 @@
 //! Tests of `kind.rs`, which would be too long with them.
 
 use super::*;
-use crate::pod::{Join, Lone, Pod, PodState, pods};
+use crate::pod::{Join, PlainContainers, Pod, PodState, pods};
 
 /// A container as the kubelet makes it; times are seconds of one minute (`12.345`).
 fn one(
@@ -25,7 +25,7 @@ fn one(
 }
 
 fn pod(all: &[ContainerFacts]) -> Pod {
-    pods("n", all, Lone::Leave).remove(0)
+    pods("n", all, PlainContainers::Hide).remove(0)
 }
 
 fn kinds_of(all: &[ContainerFacts]) -> Vec<(String, String)> {

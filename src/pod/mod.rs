@@ -31,7 +31,7 @@ pub(crate) use facts::{
     ContainerFacts, Join, Joins, LogStore, Member, Membership, Part, PodKey, Published, State,
 };
 pub(crate) use findings::{how_it_ended, judge, short};
-pub(crate) use group::{Lone, pods};
+pub(crate) use group::{PlainContainers, pods};
 pub(crate) use history::{Event, Restart, What, history};
 pub(crate) use host_ports::{DeclaredPort, declared, declared_in_lab};
 pub(crate) use kind::is_init;

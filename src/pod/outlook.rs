@@ -124,7 +124,7 @@ fn was_left_out(pod: &Pod, facts: &[ContainerFacts], now: jiff::Timestamp) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::{Lone, pods};
+    use crate::pod::{PlainContainers, pods};
 
     fn facts(name: &str, state: &str, started: u32, finished: u32, code: i64) -> ContainerFacts {
         let at = |second: u32| Some(format!("2026-01-01T00:00:{second:02}Z"));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn of(all: &[ContainerFacts]) -> Outlook {
-        let pods = pods("node", all, Lone::Leave);
+        let pods = pods("node", all, PlainContainers::Hide);
         let pod = pods.iter().find(|pod| pod.name == "web").unwrap();
         outlook(pod, all, None)
     }
@@ -185,7 +185,7 @@ mod tests {
             };
             change(&mut other);
             let all = [sandbox.clone(), app.clone(), other];
-            let pods = pods("node", &all, Lone::Leave);
+            let pods = pods("node", &all, PlainContainers::Hide);
             let pod = pods.iter().find(|pod| pod.name == "web").unwrap();
             let now = format!("2026-01-01T{now}Z").parse().unwrap();
             matches!(outlook(pod, &all, Some(now)), Outlook::Over(_))

@@ -50,7 +50,7 @@ fn ended(container: &Container) -> Option<(Timestamp, EndedRun<'_>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::{ContainerFacts, Lone, pods};
+    use crate::pod::{ContainerFacts, PlainContainers, pods};
 
     fn app(id: &str, attempt: u32, state: &str, ended: Option<&str>) -> ContainerFacts {
         ContainerFacts {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn last(all: &[ContainerFacts]) -> Option<(String, bool, bool)> {
-        let pods = pods("n", all, Lone::Leave);
+        let pods = pods("n", all, PlainContainers::Hide);
         let run = last_ended(&pods[0], "app")?;
         let marks = (run.from.is_some(), run.until.is_some());
         Some((run.container.id.clone(), marks.0, marks.1))

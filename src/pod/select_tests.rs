@@ -1,7 +1,7 @@
 //! Tests of `select.rs`, which would be too long with them.
 use super::*;
 use crate::error::Kind;
-use crate::pod::{ContainerFacts, Lone};
+use crate::pod::{ContainerFacts, PlainContainers};
 
 fn some_pods() -> Vec<Pod> {
     let sandbox = |id: &str, namespace: &str, name: &str, uid: &str, state: &str| ContainerFacts {
@@ -19,7 +19,7 @@ fn some_pods() -> Vec<Pod> {
             sandbox("e5b707a85d1f00", "team", "again", "u5", "exited"),
             sandbox("f6b707a85d1f00", "team", "again", "u6", "running"),
         ],
-        Lone::Leave,
+        PlainContainers::Hide,
     )
 }
 

@@ -89,7 +89,7 @@ fn pull(pod: &Pod, planned: Option<&Value>, name: &str) -> Pull {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::{ContainerFacts, Lone, pods};
+    use crate::pod::{ContainerFacts, PlainContainers, pods};
 
     /// A kubelet pod's sandbox and its one container, and the container's image.
     fn pod(applied: Option<&str>, image: &str, image_id: &str) -> Vec<ContainerFacts> {
@@ -114,7 +114,7 @@ mod tests {
             before: ["old".to_owned()].into(),
             now: "new".to_owned(),
         };
-        let pods = pods("node", facts, Lone::Leave);
+        let pods = pods("node", facts, PlainContainers::Hide);
         let found = stale(&pods, &image);
         assert!(found.len() < 2);
         found.first().map(|one| one.pull)

@@ -3,7 +3,7 @@
 use super::*;
 use crate::netns::reach::{Answers, cells, ports, questions, resolvers};
 use crate::netns::reach_judge::judge;
-use crate::pod::{ContainerFacts, Lone, Namespaces, Owner, Pod, Socket, pods};
+use crate::pod::{ContainerFacts, Namespaces, Owner, PlainContainers, Pod, Socket, pods};
 
 const STYLE: Style = Style {
     color: false,
@@ -20,7 +20,7 @@ fn pod(place: u64, name: &str) -> Pod {
         ..ContainerFacts::of_kubelet(kind, &pod, 0, sandbox)
     };
     let all = [facts("POD", ""), facts("app", &format!("POD-{place}"))];
-    let mut pod = pods("n", &all, Lone::Leave).remove(0);
+    let mut pod = pods("n", &all, PlainContainers::Hide).remove(0);
     pod.ips = vec![format!("10.244.0.{}", place + 1)];
     pod.sandbox.as_mut().unwrap().namespaces = Some(Namespaces {
         net: Some(place + 1),

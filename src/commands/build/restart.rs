@@ -6,7 +6,7 @@ use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::lab_engine::replace;
-use crate::pod::{self, Lone, Origin, Pull, Renamed, Stale, State};
+use crate::pod::{self, Origin, PlainContainers, Pull, Renamed, Stale, State};
 
 /// The images that the names stood for, by node and name, as long as the watch goes on.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Restarts {
         context: &Context,
     ) -> Result<()> {
         let facts = engine.runtime.containers().await?;
-        let mut pods = pod::pods(node, &facts, Lone::Leave);
+        let mut pods = pod::pods(node, &facts, PlainContainers::Hide);
         let mut done = BTreeSet::new();
         for name in names {
             let now = match engine.images.image(name).await {

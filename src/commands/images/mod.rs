@@ -13,7 +13,7 @@ use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::{self, Held, Shown, User};
-use crate::pod::{self, Lone, Origin};
+use crate::pod::{self, Origin, PlainContainers};
 use crate::render::document;
 use crate::render::images as render;
 
@@ -127,7 +127,7 @@ async fn look_at(context: &Context, node: &NodeTarget) -> Result<Look> {
     let engine = context.connect(node).await?;
     let (held, facts) =
         futures_util::try_join!(engine.images.inventory(), engine.runtime.containers())?;
-    let pods: HashMap<String, String> = pod::pods(&node.name, &facts, Lone::Leave)
+    let pods: HashMap<String, String> = pod::pods(&node.name, &facts, PlainContainers::Hide)
         .iter()
         .filter(|pod| pod.origin != Origin::Docker)
         .flat_map(|pod| {

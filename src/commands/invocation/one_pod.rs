@@ -7,7 +7,7 @@ use crate::commands::invocation::snapshot;
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::pod::{self, Container, ContainerFacts, Lone, Outlook, Pod};
+use crate::pod::{self, Container, ContainerFacts, Outlook, PlainContainers, Pod};
 use crate::wording::{MANY, listed};
 
 /// The annotation that names a pod's main container; a plain container may have it as a label.
@@ -98,7 +98,7 @@ pub(crate) async fn again(context: &Context, engine: &Engine, before: &Pod) -> N
 
 /// The pod of that name: the one that lives, else the one of that UID, else the newest.
 fn same(node: &str, facts: &[ContainerFacts], before: &Pod) -> Option<Pod> {
-    let pods = pod::pods(node, facts, Lone::Leave);
+    let pods = pod::pods(node, facts, PlainContainers::Hide);
     let rank = |pod: &Pod| {
         let lives = pod::outlook(pod, facts, None) == Outlook::Alive;
         (lives, !pod.containers.is_empty(), pod.uid == before.uid)

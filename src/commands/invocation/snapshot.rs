@@ -15,12 +15,12 @@ use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
 use crate::netns::{self, Neighbours, View};
-use crate::pod::{self, Event, Lone, Node, Pod, Run, Snapshot, State};
+use crate::pod::{self, Event, Node, PlainContainers, Pod, Run, Snapshot, State};
 
 /// The depth of a look at pods.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depth {
-    pub(crate) lone: Lone,
+    pub(crate) plain_containers: PlainContainers,
     /// True where the nodes' kernels are asked too.
     pub(crate) probe: bool,
 }
@@ -90,7 +90,7 @@ pub(crate) async fn pods_of(
     node: &NodeTarget,
 ) -> Result<Vec<Pod>> {
     let containers = engine.runtime.containers().await?;
-    let mut pods = pod::pods(&node.name, &containers, Lone::Leave);
+    let mut pods = pod::pods(&node.name, &containers, PlainContainers::Hide);
     let mut known = journal::load(context);
     journal::observe(&mut known, &pods, &containers);
     // the journal has the machine's own name; asking for it takes its time, so only for news
@@ -99,7 +99,7 @@ pub(crate) async fn pods_of(
         && let Ok(info) = engine.runtime.info().await
     {
         let name = name_of(target, node, &info);
-        let named = pod::pods(&name, &containers, Lone::Leave);
+        let named = pod::pods(&name, &containers, PlainContainers::Hide);
         journal::save(context, &mut journal::load(context), &named, &containers);
     } else {
         journal::append(context, &mut known);
@@ -243,7 +243,16 @@ async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Dept
     };
     let now = info.now();
     let about = about.clone();
-    Ok(examine(engine, &about, name, depth.lone, facts, now, view.as_ref()).await)
+    Ok(examine(
+        engine,
+        &about,
+        name,
+        depth.plain_containers,
+        facts,
+        now,
+        view.as_ref(),
+    )
+    .await)
 }
 
 /// An engine that belongs to no profile is called as its machine calls itself.
@@ -276,12 +285,12 @@ pub(crate) async fn examine(
     engine: Engine,
     about: &About,
     name: String,
-    lone: Lone,
+    plain_containers: PlainContainers,
     facts: Arc<Vec<pod::ContainerFacts>>,
     now: Option<Timestamp>,
     view: Option<&View>,
 ) -> Seen {
-    let mut pods = pod::pods(&name, &facts, lone);
+    let mut pods = pod::pods(&name, &facts, plain_containers);
     let mut node = Node {
         name,
         runtime: engine.runtime.kind(),
