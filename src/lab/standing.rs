@@ -10,9 +10,9 @@ use super::member::Found;
 
 /// The age from which a thing may be removed whose devnet can't be seen from here; a younger one
 /// may be at work.
-const OLD: SignedDuration = SignedDuration::from_mins(1);
+const STALE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 /// A reader never runs, and reads as long as an image is long.
-const OLD_READER: SignedDuration = SignedDuration::from_hours(1);
+const STALE_READER_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// The time that an image may be on its way.
 const OLD_TRANSFER: SignedDuration = SignedDuration::from_hours(1);
 
@@ -84,8 +84,8 @@ impl Witness<'_> {
         }
         self.gone(&one.labels).unwrap_or_else(|| {
             let patience = match one.label(label::ROLE) {
-                Some(label::READER) => OLD_READER,
-                _ => OLD,
+                Some(label::READER) => STALE_READER_AFTER,
+                _ => STALE_AFTER,
             };
             // what runs has a devnet that holds its input, elsewhere
             !one.is_alive() && self.is_older(one, patience)
@@ -103,7 +103,7 @@ impl Witness<'_> {
     fn is_in_the_making(&self, one: &Found) -> bool {
         match self.gone(&one.labels) {
             Some(gone) => !gone,
-            None => !self.is_older(one, OLD),
+            None => !self.is_older(one, STALE_AFTER),
         }
     }
 

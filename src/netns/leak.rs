@@ -7,7 +7,7 @@ use crate::finding::{Finding, Remedy, Severity};
 use crate::pod::{ContainerFacts, Namespaces};
 
 /// Seconds; younger ones may be on their way to their container, or away from it.
-const OLD: u64 = 60;
+const STALE_AFTER: u64 = 60;
 
 pub(super) fn findings(
     view: &View,
@@ -28,7 +28,9 @@ pub(super) fn findings(
     let mut seen = BTreeSet::new();
     view.pinned
         .iter()
-        .filter(|pinned| !used.contains(&pinned.inode) && pinned.age.is_some_and(|age| age > OLD))
+        .filter(|pinned| {
+            !used.contains(&pinned.inode) && pinned.age.is_some_and(|age| age > STALE_AFTER)
+        })
         .filter(|pinned| !kept.iter().any(|path| same_file(path, &pinned.path)))
         .filter(|pinned| !(marks.is_own_netns)(&pinned.path))
         .filter(|pinned| seen.insert(pinned.inode))
