@@ -26,7 +26,7 @@ use crate::ui::{TerminalOptions, Ui};
 /// Set by the scripts of `devnet completions`, to the shell's name.
 const VARIABLE: &str = "DEVNET_COMPLETE";
 /// A person who pressed Tab waits no longer.
-const PATIENCE: Duration = Duration::from_millis(300);
+const COMPLETION_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The maker of the tree that reads the command line. clap calls completers with nothing but the
 /// word under the cursor, so it is kept here for as long as the process answers a shell.
@@ -112,7 +112,8 @@ impl Line {
             .enable_all()
             .build()
             .ok()?;
-        let found = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(&context)).await });
+        let found = runtime
+            .block_on(async { tokio::time::timeout(COMPLETION_TIMEOUT, ask(&context)).await });
         // what still waits for an engine is not waited for
         runtime.shutdown_background();
         found.ok()?.ok()

@@ -148,7 +148,7 @@ fn gone(run: &Run) -> Pod {
 }
 
 /// An engine that keeps no end of its events would be waited for no longer.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const EVENTS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The events of an engine together, in bytes: it keeps 256.
 const MOST: usize = 4 << 20;
@@ -173,7 +173,7 @@ async fn recent(context: &Context, engine: &Engine) -> Vec<ContainerEvent> {
         }
         Ok::<_, Error>(all)
     };
-    match tokio::time::timeout(PATIENCE, ask).await {
+    match tokio::time::timeout(EVENTS_TIMEOUT, ask).await {
         Ok(Ok(events)) => events,
         Ok(Err(error)) => {
             let text = format!("the engine's events are left out: {error}");

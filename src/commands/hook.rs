@@ -72,7 +72,7 @@ impl Args {
 }
 
 /// A prompt waits no longer for an engine that does not answer.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PROMPT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Connections within this computer take less than a millisecond.
 const AT_ONCE: Duration = Duration::from_millis(30);
@@ -90,7 +90,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let text = if args.prompt {
         // a prompt has to come: what can't be told, or not in time, changes nothing
-        match tokio::time::timeout(PATIENCE, changes(context)).await {
+        match tokio::time::timeout(PROMPT_TIMEOUT, changes(context)).await {
             Ok(Ok(changes)) if !changes.is_empty() => script(shell, &changes)?,
             _ => String::new(),
         }

@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 /// No node has that much to tell: a socket takes about 150 bytes, a process as much.
 const ANSWER_LIMIT: usize = 8 << 20;
 /// The program ends itself before; then the node is what hangs.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(55);
+const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(55);
 
 /// Does what a probe needs no longer than a probe lives for.
 pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(PATIENCE, work)
+    tokio::time::timeout(ANSWER_TIMEOUT, work)
         .await
         .unwrap_or_else(|_elapsed| Err(Error::failed("the probe did not answer in time")))
 }

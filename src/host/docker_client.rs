@@ -10,7 +10,7 @@ use crate::host::process;
 use crate::settings::Environment;
 
 /// A person waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The answer of `docker version`.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +60,7 @@ pub(crate) async fn ask(
         set("DOCKER_CERT_PATH", folder.as_os_str());
     }
     let arguments = ["version", "--format", "{{json .Client}}"];
-    let asked = process::catch(program, &arguments, &variables, PATIENCE);
+    let asked = process::catch(program, &arguments, &variables, CLIENT_TIMEOUT);
     let Some(caught) = asked.await? else {
         return Ok(None);
     };

@@ -12,7 +12,7 @@ use crate::host::process;
 use crate::settings::Environment;
 
 /// A podman in a virtual machine may have to be asked through ssh.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PODMAN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whose podman runs the containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(crate) async fn ask(
         .all()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let asked = process::catch(program.as_os_str(), &arguments, &variables, PATIENCE);
+    let asked = process::catch(program.as_os_str(), &arguments, &variables, PODMAN_TIMEOUT);
     let silent = |why: String| {
         Error::unreachable("podman, which runs the cluster's nodes, does not say where they are")
             .because(why)
@@ -106,7 +106,10 @@ pub(crate) async fn ask(
             ))
     };
     let Some(caught) = asked.await? else {
-        return Err(silent(format!("no answer within {} s", PATIENCE.as_secs())));
+        return Err(silent(format!(
+            "no answer within {} s",
+            PODMAN_TIMEOUT.as_secs()
+        )));
     };
     if caught.code != 0 {
         let said = String::from_utf8_lossy(&caught.stderr).trim().to_owned();

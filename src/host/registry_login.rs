@@ -7,7 +7,7 @@ use crate::host::process;
 use crate::image::credentials::{self, DockerConfig, Login, Place};
 
 /// A person may have to unlock what a helper keeps.
-const PATIENCE: Duration = Duration::from_mins(2);
+const HELPER_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Finds the login for a registry's host: in docker's `config.json`, or by asking the credential
 /// helper that it names. A helper that fails means no login, as for docker.
@@ -30,7 +30,7 @@ pub(crate) async fn login(
                 &["get"],
                 server.as_bytes(),
                 environment,
-                PATIENCE,
+                HELPER_TIMEOUT,
             );
             let answer = asked.await.ok()?.filter(|answer| answer.code == 0)?;
             credentials::helper_answer(&String::from_utf8_lossy(&answer.stdout))

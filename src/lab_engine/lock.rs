@@ -17,7 +17,7 @@ use crate::lab_engine::create::new_uid;
 /// second.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// Longer than a person waits for a devnet that lives and does not get on.
-const PATIENCE: Duration = Duration::from_mins(1);
+const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// This process, told from every other. One that was interrupted under the lock takes it again.
 fn token() -> &'static str {
@@ -54,7 +54,7 @@ async fn take(engine: &Engine) -> Result<String> {
         let is_taken = error.to_string().contains("already in use by");
         // another devnet took the last pod down, and the image with it
         let is_without_image = error.kind() == Kind::NotFound;
-        if !is_taken && !is_without_image || begun.elapsed() > PATIENCE {
+        if !is_taken && !is_without_image || begun.elapsed() > LOCK_TIMEOUT {
             return Err(error.hint(format!(
                 "what holds the lab's lock is the container `{LOCK_NAME}`"
             )));

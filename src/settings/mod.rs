@@ -20,7 +20,7 @@ use crate::text_file;
 use crate::ui::{Color, TerminalOptions};
 
 /// The time that an engine may be silent amid an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The settings that hold for a whole run.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl Settings {
     pub(crate) fn patience(&self) -> Result<Duration> {
         const VARIABLE: &str = "DEVNET_TIMEOUT";
         let Some(text) = self.environment.text(VARIABLE)? else {
-            return Ok(PATIENCE);
+            return Ok(ENGINE_TIMEOUT);
         };
         let seconds = text.trim().trim_end_matches('s').parse::<f64>().ok();
         seconds

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A SYN that was lost is sent again after one second.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 const AT_ONCE: usize = 64;
 const STACK: usize = 64 << 10;
 /// No batch takes longer, whatever happens.
@@ -136,7 +136,7 @@ impl Question {
             return "failed".into();
         };
         let outcome = match &self.kind {
-            Kind::Tcp => TcpStream::connect_timeout(&to, PATIENCE).map(|_| String::new()),
+            Kind::Tcp => TcpStream::connect_timeout(&to, CONNECT_TIMEOUT).map(|_| String::new()),
             Kind::Udp => {
                 // a resolver answers questions only; a line break does the least to all others
                 let words = if to.port() == 53 {
@@ -190,7 +190,7 @@ fn ask(to: SocketAddr, words: &[u8]) -> io::Result<Vec<u8>> {
     // connected: what the network says in reply (ICMP) comes back as an error
     socket.connect(to)?;
     let mut reply = vec![0; 2048];
-    for patience in [PATIENCE / 3, PATIENCE * 2 / 3] {
+    for patience in [CONNECT_TIMEOUT / 3, CONNECT_TIMEOUT * 2 / 3] {
         socket.send(words)?;
         socket.set_read_timeout(Some(patience))?;
         match socket.recv(&mut reply) {

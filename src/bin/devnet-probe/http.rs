@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 /// Longest that either side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(5);
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most of a message that is read.
 const LIMIT: u64 = 64 * 1024;
 
@@ -29,8 +29,8 @@ pub(crate) fn serve(port: u16) -> Result<(), String> {
 }
 
 fn answer(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(IO_TIMEOUT))?;
+    stream.set_write_timeout(Some(IO_TIMEOUT))?;
     let mut reader = BufReader::new(stream.try_clone()?.take(LIMIT));
     let mut request = String::new();
     reader.read_line(&mut request)?;
@@ -170,8 +170,8 @@ impl Place {
 
     fn ask(&self) -> io::Result<String> {
         let address = resolve(&self.address)?;
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&address, IO_TIMEOUT)?;
+        stream.set_read_timeout(Some(IO_TIMEOUT))?;
         write!(
             stream,
             "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",

@@ -17,7 +17,7 @@ use crate::host::file_watch::{Change, FileWatch};
 /// The silence after which somebody is done who saves several files, or one in several steps.
 const SILENCE: Duration = Duration::from_millis(100);
 /// Someone who never stops writing is not waited for any longer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CHANGES_TIMEOUT: Duration = Duration::from_secs(2);
 /// The number of changed files that are named.
 const NAMED: usize = 3;
 
@@ -162,7 +162,7 @@ async fn settled(
         look_again |= change.look_again || change.paths.iter().any(is_root);
         take(&change, scopes, &mut changed, context);
         if end.is_none() && (!changed.is_empty() || change.paths.is_empty()) {
-            end = Some(Instant::now() + PATIENCE);
+            end = Some(Instant::now() + CHANGES_TIMEOUT);
         }
     }
     if look_again {

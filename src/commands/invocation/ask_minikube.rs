@@ -16,7 +16,7 @@ use crate::host::process;
 const PROXIES: [&str; 3] = ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"];
 
 /// It may restart the node's engine before it answers.
-const PATIENCE: Duration = Duration::from_mins(2);
+const MINIKUBE_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Context {
     /// The `minikube` on PATH.
@@ -59,11 +59,16 @@ pub(crate) async fn from_minikube(
         .filter(|(name, _)| !PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy)))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let asked = process::catch(program.as_os_str(), &arguments, &environment, PATIENCE);
+    let asked = process::catch(
+        program.as_os_str(),
+        &arguments,
+        &environment,
+        MINIKUBE_TIMEOUT,
+    );
     let Some(caught) = asked.await? else {
         return Err(Error::failed(format!(
             "minikube said nothing of profile `{profile}` within {} s",
-            PATIENCE.as_secs()
+            MINIKUBE_TIMEOUT.as_secs()
         ))
         .hint(format!(
             "it was asked by `{}`; `--from files` does without it",

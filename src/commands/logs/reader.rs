@@ -20,7 +20,7 @@ use crate::render::logs_json;
 const HOLD_BACK: Duration = Duration::from_millis(200);
 /// The time in which only those are read that may have the first line, so that the engine has
 /// nothing else to do.
-const PATIENCE: Duration = Duration::from_millis(50);
+const FIRST_LINE_TIMEOUT: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(50);
 /// The time after which a follower looks for the successor of a container that ended, at first and
 /// later.
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
                 self.merge.open(place, source.begins);
             }
         }
-        let mut patience = pin!(tokio::time::sleep(PATIENCE));
+        let mut patience = pin!(tokio::time::sleep(FIRST_LINE_TIMEOUT));
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK_AGAIN);

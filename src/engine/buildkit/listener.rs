@@ -12,7 +12,7 @@ use tonic::{Code, Request, Status};
 use crate::wire::transport::{Dialer, Stream};
 
 /// A question that costs nothing; who does not answer it at once is no relative.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// containerd's and CRI's answers, as far as they are the same.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -26,7 +26,9 @@ struct Said {
 
 /// The name of what listens there, where it speaks HTTP/2.
 pub(crate) async fn listener(dialer: &Dialer) -> Option<String> {
-    tokio::time::timeout(PATIENCE, ask(dialer)).await.ok()?
+    tokio::time::timeout(ANSWER_TIMEOUT, ask(dialer))
+        .await
+        .ok()?
 }
 
 async fn ask(dialer: &Dialer) -> Option<String> {
