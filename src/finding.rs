@@ -36,7 +36,7 @@ pub(crate) struct Finding {
     /// The observation, in words.
     pub(crate) evidence: Vec<String>,
     pub(crate) remedy: Remedy,
-    /// Whom it is about: IDs of containers, names of pods, files.
+    /// The things that it is about: IDs of containers, names of pods, files.
     pub(crate) subjects: Vec<String>,
 }
 

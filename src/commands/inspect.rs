@@ -105,7 +105,7 @@ fn choose(args: &Args, gathered: &mut Gathered) -> Result<()> {
     Ok(())
 }
 
-/// Whom each pod asks for names, by its UID, as its containers' files say.
+/// The resolver of each pod, by its UID, as its containers' files say.
 async fn resolvers_of(gathered: &Gathered) -> Vec<(String, Resolver)> {
     let mut found = Vec::new();
     for pod in &gathered.snapshot.pods {

@@ -16,7 +16,7 @@ use crate::text_file;
 
 /// The files that prove both sides to each other.
 const TLS_FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
-/// Whose context it is; docker keeps what it does not know.
+/// The profile that a context is for; docker keeps keys that it does not know.
 const PROFILE: &str = "dev.devnet.profile";
 /// The context that docker used before this one.
 const BEFORE: &str = "dev.devnet.before";

@@ -14,7 +14,7 @@ use crate::settings::Environment;
 /// A podman in a virtual machine may have to be asked through ssh.
 const PODMAN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whose podman runs the containers.
+/// The owner of the podman that runs the containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// The computer's: minikube asks it through sudo.

@@ -42,7 +42,7 @@ pub(crate) struct ContainerSpec {
     pub(crate) tty: bool,
 }
 
-/// Whose network a container is in.
+/// The network that a container is in, by its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Network {
     /// Of the container with this ID.
@@ -58,7 +58,7 @@ pub(crate) enum Network {
     None,
 }
 
-/// Whose IPC or PID namespace a container is in.
+/// The IPC or PID namespace that a container is in, by its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Namespace {
     /// Of the container with this ID.

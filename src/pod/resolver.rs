@@ -1,6 +1,6 @@
 //! A container's `/etc/resolv.conf` (resolv.conf(5)).
 
-/// Whom its programs ask for names, and how.
+/// The name servers that its programs ask, and the way they ask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Resolver {
     pub(crate) servers: Vec<String>,

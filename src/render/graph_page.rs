@@ -150,7 +150,7 @@ fn article(graph: &Graph, place: usize) -> String {
     text
 }
 
-/// Whom it asks and who asks it.
+/// The two lists of its connections: those it asks and those that ask it.
 fn talks(graph: &Graph, place: usize) -> String {
     let here = |end: &End| matches!(end, End::Pod(pod, _) if *pod == place);
     let name = |end: &End| match end {

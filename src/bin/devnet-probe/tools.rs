@@ -94,7 +94,7 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
     Ok(all)
 }
 
-/// Whose root that is, as `/proc/PID/root`.
+/// The process that has that root, as `/proc/PID/root`.
 fn process(root: &str) -> u32 {
     let pid = root.split('/').find_map(|word| word.parse().ok());
     pid.unwrap_or(1)

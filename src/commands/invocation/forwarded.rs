@@ -73,7 +73,7 @@ impl Context {
         })
     }
 
-    /// Whose engine runs a profile's containers, as far as minikube's own setting `rootless` says it.
+    /// The owner of the engine that runs a profile's containers, by minikube's own setting `rootless`.
     fn whose(&self, profile: &Profile) -> Result<Whose> {
         // root's own podman is never a rootless one
         let rootless = self.minikube()?.rootless(&self.settings.environment)?

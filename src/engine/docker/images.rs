@@ -227,7 +227,7 @@ impl Docker {
             })
     }
 
-    /// How many bytes of archives this engine has taken so far.
+    /// The bytes of archives that this engine has taken so far.
     pub(in crate::engine) fn bytes_loaded(&self) -> u64 {
         self.loaded.load(Ordering::Relaxed)
     }

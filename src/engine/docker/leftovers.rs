@@ -9,7 +9,7 @@ use crate::lab::label::{OWNER, ROLE};
 /// Containers and images that stand in an engine and should not for long.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
-    /// Whose devnet is gone.
+    /// Containers of devnets that are gone.
     pub(crate) containers: Vec<String>,
     /// A transfer runs, or was left: a name does not always tell.
     pub(crate) transfers: Vec<String>,
