@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// Every Rust file under `src/`, by its path from there.
 pub(crate) fn files() -> BTreeMap<String, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    files_under("src")
+}
+
+/// Every Rust file under a folder of the repository, by its path from there.
+pub(crate) fn files_under(folder: &str) -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut folders = vec![root.clone()];
     let mut found = BTreeMap::new();
     while let Some(folder) = folders.pop() {
@@ -112,6 +117,20 @@ pub(crate) fn program(text: &str) -> &str {
 /// The code of a file without its unit tests.
 pub(crate) fn code_of_the_program(text: &str) -> String {
     code(program(text))
+}
+
+/// The first lines of doc comments, with their line numbers.
+pub(crate) fn doc_openings(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut before = None;
+    text.lines().enumerate().filter_map(move |(at, line)| {
+        let line = line.trim_start();
+        let kind = ["///", "//!"]
+            .into_iter()
+            .find(|kind| line.starts_with(kind));
+        let opens = kind.filter(|_| kind != before);
+        before = kind;
+        Some((at + 1, line.strip_prefix(opens?)?.trim()))
+    })
 }
 
 /// True where a file is unit tests alone.
