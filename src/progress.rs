@@ -11,6 +11,8 @@ pub(crate) enum Event {
     Note(String),
     /// News of a build.
     Build(Update),
+    /// A node has taken so many further bytes of an archive that it loads.
+    Loaded(u64),
 }
 
 /// The way that events go. Dropped events (a reader that has left) are no error.

@@ -8,7 +8,8 @@ use crate::engine::Engine;
 use crate::error::{Kind, Result};
 use crate::image::stored::StoredImage;
 use crate::load::shipment::Shipment;
-use crate::load::transfer::{KnownBlobs, Needs, Sent, Transfer};
+use crate::load::transfer::{Delivery, KnownBlobs, Needs, Sent, Transfer};
+use crate::progress::Sender;
 
 /// A repository and a tag.
 pub(crate) type Name = (String, String);
@@ -58,10 +59,10 @@ impl Cargo<'_> {
         }
     }
 
-    async fn run(&self, nodes: &[Needs<'_>], names: &[Name], blobs: &mut KnownBlobs) -> Vec<Sent> {
+    async fn run(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
         match self {
-            Self::Engine(transfer) => transfer.run(nodes, names, blobs).await,
-            Self::Archive(shipment) => shipment.run(nodes, names, TAG).await,
+            Self::Engine(transfer) => transfer.run(to, blobs).await,
+            Self::Archive(shipment) => shipment.run(to, TAG).await,
         }
     }
 }
@@ -120,10 +121,9 @@ impl Context {
             .first()
             .map_or_else(|| ours.clone(), |(name, tag)| format!("{name}:{tag}"));
         let work = async {
-            let expected = cargo.expected(nodes);
-            let running = cargo.run(nodes, names, blobs);
-            let mut sent = self.shown(&what, &engines, expected, running).await;
-            self.retry(cargo, (nodes, names), &mut sent, blobs).await;
+            let to = (nodes, names);
+            let mut sent = self.send(cargo, &what, to, blobs).await;
+            self.retry(cargo, &what, to, &mut sent, blobs).await;
             Ok(sent)
         };
         let sent = Box::pin(self.or_undo(work, take_back)).await?;
@@ -142,6 +142,25 @@ impl Context {
         Ok(sent)
     }
 
+    /// Sends an image, and shows meanwhile how far it is.
+    async fn send(
+        &self,
+        cargo: &Cargo<'_>,
+        what: &str,
+        (nodes, names): (&[Needs<'_>], &[Name]),
+        blobs: &mut KnownBlobs,
+    ) -> Vec<Sent> {
+        let sending = async |events: &Sender| {
+            let to = Delivery {
+                nodes,
+                names,
+                events,
+            };
+            cargo.run(to, blobs).await
+        };
+        self.shown(what, cargo.expected(nodes), sending).await
+    }
+
     /// Takes away what still stands in the source, or says that it does.
     async fn tidy_source(&self, cargo: &Cargo<'_>) {
         if let Cargo::Engine(transfer) = cargo
@@ -157,6 +176,7 @@ impl Context {
     async fn retry(
         &self,
         cargo: &Cargo<'_>,
+        what: &str,
         (nodes, names): (&[Needs<'_>], &[Name]),
         sent: &mut [Sent],
         blobs: &mut KnownBlobs,
@@ -188,7 +208,7 @@ impl Context {
             .collect();
         for (place, again) in failed
             .into_iter()
-            .zip(cargo.run(&whole, names, blobs).await)
+            .zip(self.send(cargo, what, (&whole, names), blobs).await)
         {
             sent[place] = Sent {
                 bytes: sent[place].bytes + again.bytes,

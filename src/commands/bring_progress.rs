@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::{MissedTickBehavior, interval_at};
+
 use crate::commands::invocation::Context;
-use crate::engine::Engine;
+use crate::progress::{Event, Sender};
 use crate::render::load::moving;
 
 /// The time between two drawings of the line.
@@ -19,38 +21,39 @@ impl Drop for Line<'_> {
 }
 
 impl Context {
-    /// Does `work` and shows meanwhile what has gone to the nodes, out of `expected` bytes where
-    /// that is known.
+    /// Does `work` and shows meanwhile what nodes have taken by its events, out of `expected` bytes
+    /// where that is known.
     pub(super) async fn shown<T>(
         &self,
         what: &str,
-        nodes: &[&Engine],
         expected: Option<u64>,
-        work: impl Future<Output = T>,
+        work: impl AsyncFnOnce(&Sender) -> T,
     ) -> T {
+        let (events, mut news) = tokio::sync::mpsc::unbounded_channel();
         if !self.ui.stderr_is_terminal() || self.ui.quiet() {
-            return work.await;
+            // nobody reads them
+            drop(news);
+            return work(&events).await;
         }
-        let taken = || {
-            nodes
-                .iter()
-                .map(|node| node.images.bytes_loaded())
-                .sum::<u64>()
-        };
-        let (begun, before) = (Instant::now(), taken());
+        let (begun, mut sent) = (Instant::now(), 0);
         let _line = Line(self);
-        let draw = async {
-            loop {
-                tokio::time::sleep(DRAWN).await;
-                let sent = taken() - before;
-                let text = moving(what, sent, expected, begun.elapsed().as_secs_f64());
-                let text: String = text.chars().take(self.ui.columns() - 1).collect();
-                self.ui.talk_bytes(format!("\r{text}\x1b[K").as_bytes());
+        let mut work = std::pin::pin!(work(&events));
+        let mut frames = interval_at((begun + DRAWN).into(), DRAWN);
+        frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                Some(event) = news.recv() => {
+                    if let Event::Loaded(bytes) = event {
+                        sent += bytes;
+                    }
+                }
+                _ = frames.tick() => {
+                    let text = moving(what, sent, expected, begun.elapsed().as_secs_f64());
+                    let text: String = text.chars().take(self.ui.columns() - 1).collect();
+                    self.ui.talk_bytes(format!("\r{text}\x1b[K").as_bytes());
+                }
             }
-        };
-        tokio::select! {
-            done = work => done,
-            () = draw => unreachable!("it draws for ever"),
         }
     }
 }

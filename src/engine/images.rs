@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::buildkit::streams::Sink;
 use crate::engine::docker::Docker;
@@ -14,6 +14,7 @@ use crate::image::digest::{ChainId, DiffId};
 use crate::image::inventory::{Held, Removed};
 use crate::image::platform::Platform;
 use crate::image::stored::StoredImage;
+use crate::progress::{Event, Sender};
 
 /// The image store of a node.
 #[derive(Clone, Debug)]
@@ -136,22 +137,16 @@ impl Images {
         }
     }
 
-    /// The number of bytes of archives that this engine has taken so far.
-    pub(crate) fn bytes_loaded(&self) -> u64 {
-        match self {
-            Self::Docker(docker) => docker.bytes_loaded(),
-        }
-    }
-
-    /// Loads an archive. What the engine says while it works is read to its end: containerd's
-    /// store tells a layer that could not be unpacked only there.
+    /// Loads an archive, and tells how much of it the engine has taken. What the engine says
+    /// against it is read to its end.
     ///
     /// # Errors
     /// What the engine says against it.
-    pub(crate) async fn load<S>(&self, archive: S) -> Result<()>
+    pub(crate) async fn load<S>(&self, archive: S, events: &Sender) -> Result<()>
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
+        let archive = taken(archive, events);
         match self {
             Self::Docker(docker) => docker.load(archive).await,
         }
@@ -207,5 +202,55 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.store_files(name),
         }
+    }
+}
+
+/// An archive that tells of each piece as it is taken.
+fn taken<S>(archive: S, events: &Sender) -> impl Stream<Item = S::Item> + Send + 'static
+where
+    S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+{
+    let events = events.clone();
+    archive.inspect(move |piece| {
+        if let Ok(piece) = piece {
+            let _nobody_reads = events.send(Event::Loaded(piece.len() as u64));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    fn archive() -> impl Stream<Item = std::io::Result<Bytes>> {
+        let broken = std::io::Error::other("the source was lost");
+        futures_util::stream::iter([
+            Ok(Bytes::from_static(b"head")),
+            Ok(Bytes::from_static(b"contents")),
+            Err(broken),
+        ])
+    }
+
+    #[tokio::test]
+    async fn a_load_tells_of_what_is_taken_and_of_no_more() {
+        let (events, mut news) = unbounded_channel();
+        let mut pieces = Box::pin(taken(archive(), &events));
+        assert!(news.try_recv().is_err(), "nothing was taken yet");
+        assert_eq!(pieces.next().await.unwrap().unwrap(), "head");
+        assert_eq!(news.try_recv(), Ok(Event::Loaded(4)));
+        assert!(news.try_recv().is_err(), "the rest was not taken yet");
+        assert_eq!(pieces.next().await.unwrap().unwrap(), "contents");
+        assert!(pieces.next().await.unwrap().is_err());
+        assert_eq!(news.try_recv(), Ok(Event::Loaded(8)));
+        assert!(news.try_recv().is_err(), "an error is no piece");
+    }
+
+    #[tokio::test]
+    async fn a_load_goes_on_when_nobody_reads_its_events() {
+        let (events, news) = unbounded_channel();
+        drop(news);
+        assert_eq!(taken(archive(), &events).count().await, 3);
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::progress::Sender;
 
 /// The time for which a node may take nothing before it is asked whether it is still there, or not
 /// answer while it works before it is given up, so that it does not hold the others.
@@ -37,7 +38,11 @@ pub(super) struct Lane {
 
 /// A lane, and the load at its other end. So many pieces wait for a node that is slower than the
 /// reader.
-pub(super) fn lane(engine: &Engine, waiting: usize) -> (Lane, impl Future<Output = Result<()>>) {
+pub(super) fn lane(
+    engine: &Engine,
+    waiting: usize,
+    events: &Sender,
+) -> (Lane, impl Future<Output = Result<()>>) {
     let (sender, mut receiver) = mpsc::channel(waiting);
     let body = stream::poll_fn(move |context| receiver.poll_recv(context));
     let stalled = Arc::new(Notify::new());
@@ -51,7 +56,7 @@ pub(super) fn lane(engine: &Engine, waiting: usize) -> (Lane, impl Future<Output
     let over = lane.over.clone();
     let load = async move {
         let outcome = tokio::select! {
-            loaded = watched(engine, engine.images.load(body)) => loaded,
+            loaded = watched(engine, engine.images.load(body, events)) => loaded,
             () = stalled.notified() => Err(given_up(engine)),
         };
         over.notify_one();

@@ -18,7 +18,7 @@ use crate::image::packed::{Packed, PackedLayer};
 use crate::image::reference;
 use crate::image::stored::StoredImage;
 use crate::load::lanes::{Lane, lane};
-use crate::load::transfer::{Needs, Sent, give_names, whole};
+use crate::load::transfer::{Delivery, Sent, give_names, whole};
 
 /// Pieces between the thread that reads and the nodes.
 const WAITING: usize = 16;
@@ -94,15 +94,18 @@ impl Shipment {
     /// Each gets `names` as soon as it is whole there, whatever the others do.
     pub(crate) async fn run(
         &self,
-        nodes: &[Needs<'_>],
-        names: &[(String, String)],
+        Delivery {
+            nodes,
+            names,
+            events,
+        }: Delivery<'_>,
         tag: &str,
     ) -> Vec<Sent> {
         let mut wanted = HashSet::new();
         let mut lanes = Vec::new();
         let mut loads = Vec::new();
         for node in nodes {
-            let (mut lane, load) = lane(node.engine, WAITING);
+            let (mut lane, load) = lane(node.engine, WAITING, events);
             let paths = match self.packed.paths(&node.missing) {
                 Ok(paths) => paths,
                 Err(error) => {

@@ -25,6 +25,7 @@ use crate::image::walk::{
 use crate::load::lanes::{Lane, lane};
 use crate::load::shipment::thread;
 use crate::load::transfer::Sent;
+use crate::progress::Sender;
 
 /// Pieces between the thread that reads and the nodes.
 const WAITING: usize = 16;
@@ -82,6 +83,7 @@ pub(crate) async fn receive(
     nodes: &[Known<'_>],
     name: (&str, &str),
     send: bool,
+    events: &Sender,
     pick: impl FnOnce(Vec<Offer>) -> Result<Vec<Result<Packed>>>,
 ) -> Result<Vec<Result<Received>>> {
     let (sender, mut parts) = mpsc::channel(WAITING);
@@ -97,7 +99,7 @@ pub(crate) async fn receive(
     let mut lanes = Vec::new();
     let mut loads = Vec::new();
     for node in nodes.iter().filter(|_| send) {
-        let (lane, load) = lane(node.engine, WAITING);
+        let (lane, load) = lane(node.engine, WAITING, events);
         lanes.push(lane);
         loads.push(load);
     }

@@ -23,6 +23,7 @@ use crate::image::stored::StoredImage;
 use crate::load::lanes::{Lane, lane, watched};
 use crate::load::registry::Registry;
 use crate::load::transfer_pushed::Pushed;
+use crate::progress::Sender;
 
 /// The most bytes that a registry holds in memory; more goes through the engine's own archive.
 const SMALL: u64 = 32 << 20;
@@ -69,7 +70,15 @@ pub(crate) struct Needs<'a> {
     pub(crate) missing: Vec<usize>,
 }
 
-/// The result on one node.
+/// The nodes that an image goes to, the names that it gets there, and the place for news of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery<'a> {
+    pub(crate) nodes: &'a [Needs<'a>],
+    pub(crate) names: &'a [(String, String)],
+    pub(crate) events: &'a Sender,
+}
+
+/// What happened on one node.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) bytes: u64,
@@ -111,18 +120,13 @@ impl Transfer<'_> {
 
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
     /// Each gets `names` as soon as it is whole there, whatever the others do.
-    pub(crate) async fn run(
-        &self,
-        nodes: &[Needs<'_>],
-        names: &[(String, String)],
-        blobs: &mut KnownBlobs,
-    ) -> Vec<Sent> {
+    pub(crate) async fn run(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
         let mut wanted: HashSet<usize> = HashSet::new();
-        for node in nodes {
+        for node in to.nodes {
             wanted.extend(&node.missing);
         }
         // a store that can't be read is no failure: there are other ways
-        if let Ok(Some(sent)) = Box::pin(self.send_stored(nodes, names, blobs)).await {
+        if let Ok(Some(sent)) = Box::pin(self.send_stored(to, blobs)).await {
             return sent;
         }
         // taking our name away again would remove an image that has no other
@@ -131,9 +135,9 @@ impl Transfer<'_> {
             && self.is_small(&wanted).await
             && let Ok(pushed) = self.push(&wanted, blobs).await
         {
-            return self.send_pushed(&pushed, nodes, names).await;
+            return self.send_pushed(&pushed, to).await;
         }
-        Box::pin(self.send_saved(nodes, names, blobs)).await
+        Box::pin(self.send_saved(to, blobs)).await
     }
 
     /// Takes away what still stands in the source.
@@ -217,20 +221,15 @@ impl Transfer<'_> {
         Ok(pushed)
     }
 
-    async fn send_pushed(
-        &self,
-        pushed: &Pushed,
-        nodes: &[Needs<'_>],
-        names: &[(String, String)],
-    ) -> Vec<Sent> {
-        let sends = nodes.iter().map(|node| async move {
+    async fn send_pushed(&self, pushed: &Pushed, to: Delivery<'_>) -> Vec<Sent> {
+        let sends = to.nodes.iter().map(|node| async move {
             let repository = self.repository();
             let pieces = pushed.archive(&node.missing, (&repository, TAG));
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
             let body = stream::iter(pieces.into_iter().map(Ok));
-            let loaded = watched(node.engine, node.engine.images.load(body)).await;
+            let loaded = watched(node.engine, node.engine.images.load(body, to.events)).await;
             let outcome = match loaded {
-                Ok(()) => self.settle(node.engine, names).await,
+                Ok(()) => self.settle(node.engine, to.names).await,
                 Err(error) => Err(error),
             };
             Sent { bytes, outcome }
@@ -239,17 +238,10 @@ impl Transfer<'_> {
     }
 
     /// Reads the source's archive once and gives each node its part of it.
-    async fn send_saved(
-        &self,
-        nodes: &[Needs<'_>],
-        names: &[(String, String)],
-        blobs: &mut KnownBlobs,
-    ) -> Vec<Sent> {
-        let leave_out = self.leave_out(nodes, blobs);
+    async fn send_saved(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
+        let leave_out = self.leave_out(to.nodes, blobs);
         let read = async |shares: &mut [Share]| self.read_saved(shares, blobs).await;
-        let (read, mut sent) = self
-            .fan_out((nodes, names), leave_out, read, async {})
-            .await;
+        let (read, mut sent) = self.fan_out(to, leave_out, read, async {}).await;
         if let Err(error) = read {
             for sent in &mut sent {
                 // the node only tells that its archive broke off; the source tells why
@@ -263,16 +255,17 @@ impl Transfer<'_> {
     /// it can do without. `after` is done once everything is read, while nodes are still busy.
     pub(super) async fn fan_out(
         &self,
-        (nodes, names): (&[Needs<'_>], &[(String, String)]),
+        to: Delivery<'_>,
         leave_out: Vec<HashSet<String>>,
         read: impl AsyncFnOnce(&mut [Share]) -> Result<()>,
         after: impl Future<Output = ()>,
     ) -> (Result<()>, Vec<Sent>) {
-        let (mut shares, loads): (Vec<Share>, Vec<_>) = nodes
+        let (mut shares, loads): (Vec<Share>, Vec<_>) = to
+            .nodes
             .iter()
             .zip(leave_out)
             .map(|(node, leave_out)| {
-                let (lane, load) = lane(node.engine, WAITING);
+                let (lane, load) = lane(node.engine, WAITING, to.events);
                 let share = Share {
                     lane,
                     leave_out,
@@ -280,7 +273,7 @@ impl Transfer<'_> {
                 };
                 let load = async move {
                     load.await?;
-                    self.settle(node.engine, names).await
+                    self.settle(node.engine, to.names).await
                 };
                 (share, load)
             })

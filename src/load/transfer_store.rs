@@ -16,7 +16,9 @@ use crate::image::digest::{Digest, chain_ids};
 use crate::image::oci;
 use crate::image::reassemble::{HELD, Piece, Reassembly};
 use crate::image::tar_split::Shape;
-use crate::load::transfer::{KnownBlobs, Needs, Sent, Share, TAG, Transfer, nobody_reads};
+use crate::load::transfer::{
+    Delivery, KnownBlobs, Needs, Sent, Share, TAG, Transfer, nobody_reads,
+};
 
 /// The most bytes of memory for the configuration and the layers' records.
 const RECORDS: u64 = 24 << 20;
@@ -38,8 +40,7 @@ impl Transfer<'_> {
     /// When the store can't be read to its end; nothing stands on a node then.
     pub(super) async fn send_stored(
         &self,
-        nodes: &[Needs<'_>],
-        names: &[(String, String)],
+        to: Delivery<'_>,
         blobs: &mut KnownBlobs,
     ) -> Result<Option<Vec<Sent>>> {
         if self.traces().distrusted {
@@ -52,9 +53,7 @@ impl Transfer<'_> {
             return Ok(None);
         }
         let reader = reader_name(self.token.as_str());
-        let sent = self
-            .send_through(&reader, &store, (nodes, names), blobs)
-            .await;
+        let sent = self.send_through(&reader, &store, to, blobs).await;
         // a name that is left over is told of by whoever tidies at the end
         let _told = self.tidy_source().await;
         let sent = sent?;
@@ -68,10 +67,10 @@ impl Transfer<'_> {
         &self,
         reader: &str,
         store: &LayerStore,
-        (nodes, names): (&[Needs<'_>], &[(String, String)]),
+        to: Delivery<'_>,
         blobs: &mut KnownBlobs,
     ) -> Result<Vec<Sent>> {
-        let files = self.layers_to_read(nodes);
+        let files = self.layers_to_read(to.nodes);
         let records: Vec<usize> = (0..self.image.layers.len())
             .filter(|place| {
                 files.contains(place) || !blobs.contains_key(&self.image.layers[*place].0)
@@ -104,8 +103,8 @@ impl Transfer<'_> {
         let tidy = async {
             let _told = self.tidy_source().await;
         };
-        let leave_out = self.leave_out(nodes, blobs);
-        let (read, sent) = self.fan_out((nodes, names), leave_out, read, tidy).await;
+        let leave_out = self.leave_out(to.nodes, blobs);
+        let (read, sent) = self.fan_out(to, leave_out, read, tidy).await;
         read.map(|()| sent)
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, ground};
 
 /// An image with a large base and a small top on one of the ground's engines.
 fn image(ground: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
@@ -41,7 +41,7 @@ fn image(ground: &Path, engine: &str, name: &str, base: &str, top: &str) -> Stri
     out.trim().to_owned()
 }
 
-fn load(ground: &Path, sandbox: &Sandbox, more: &[&str]) -> crate::support::Output {
+fn load(ground: &Path, sandbox: &Sandbox, more: &[&str]) -> Output {
     let from = format!("unix://{}", ground.join("host.sock").display());
     let mut arguments = vec!["load", "--from-host", &from];
     arguments.extend_from_slice(more);
@@ -258,4 +258,38 @@ fn one_image_that_is_not_there_does_not_keep_the_others_back() {
     let rows = rows(&out.stdout);
     let failed: Vec<bool> = rows.iter().map(|row| row.get("error").is_some()).collect();
     assert_eq!(failed, [false, true, false], "{out}");
+}
+
+#[test]
+fn a_terminal_shows_what_a_node_has_taken_while_it_takes_it_and_nothing_else_does() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::with_minikube(&ground);
+    image(&ground, "host", "load-watched:1", "watched", "one");
+    let archive = sandbox.home().join("watched.tar");
+    let path = archive.display().to_string();
+    docker(&ground, "host", &["save", "-o", &path, "load-watched:1"]).ok();
+    // more than a megabyte of the large layer is among the first bytes, wherever it stands
+    let first = std::fs::metadata(&archive).unwrap().len() - 300_000;
+    let person = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/it/support/load_watched.py"
+    );
+    let mut watched = sandbox.command("python3");
+    watched.args([person, &path, &first.to_string(), " MB, "]);
+    watched.args([env!("CARGO_BIN_EXE_devnet"), "load", "-"]);
+    let screen = Output::of(&mut watched).ok();
+    let [before, after, code] = screen.lines().collect::<Vec<_>>()[..] else {
+        panic!("{screen}")
+    };
+    assert!(before.contains(r"\rstdin: "), "{screen}");
+    // the line goes away before the last one is said, and stands nowhere after it
+    let (_, last) = after.rsplit_once(r"\r\x1b[K").expect(&screen);
+    assert!(last.contains("load-watched:1"), "{screen}");
+    assert_eq!(code, "0", "{screen}");
+
+    docker(&ground, "node", &["rmi", "load-watched:1"]).ok();
+    let said = load(&ground, &sandbox, &["load-watched:1"]);
+    assert!(said.stderr.contains("load-watched:1"), "{said}");
+    assert!(!said.stderr.contains(['\r', '\u{1b}']), "{said}");
+    said.ok();
 }

@@ -64,6 +64,8 @@ pub(super) async fn run(
     let mut take = |display: &mut Display, event: Event| match event {
         Event::Build(update) => ui.talk_bytes(display.update(&update).as_bytes()),
         Event::Note(text) => notes.push(text),
+        // a build brings its image to other nodes when it has ended
+        Event::Loaded(_) => {}
     };
     let size = || Size {
         columns: ui.columns(),

@@ -14,6 +14,7 @@ use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
 use crate::load::stdin_archive::{Known, receive};
+use crate::progress::Sender;
 use crate::regular_file::Pipe;
 use crate::render::load::{LayerRow, Row};
 
@@ -81,8 +82,10 @@ impl Load<'_> {
                 Ok(picked)
             };
             let under = (repository.as_str(), TAG);
-            let receiving = receive(piped.input(), name, &known, under, send, pick);
-            let mut received = self.context.shown(name, &engines, None, receiving).await?;
+            let receiving = async |events: &Sender| {
+                receive(piped.input(), name, &known, under, send, events, pick).await
+            };
+            let mut received = self.context.shown(name, None, receiving).await?;
             for (node, received) in known.iter().zip(&mut received) {
                 let Ok(received) = received else { continue };
                 for (repository, tag) in names.iter().filter(|_| send) {

@@ -1,7 +1,6 @@
 //! An engine's images: what is there, names, and archives in and out.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::Ordering;
 
 use bollard::auth::DockerCredentials;
 use bollard::models::{ImageInspect, ImageSummary};
@@ -227,11 +226,6 @@ impl Docker {
             })
     }
 
-    /// The bytes of archives that this engine has taken so far.
-    pub(in crate::engine) fn bytes_loaded(&self) -> u64 {
-        self.loaded.load(Ordering::Relaxed)
-    }
-
     /// Loads an archive. What the engine says while it works is read to its end: containerd's
     /// store tells a layer that could not be unpacked only there.
     ///
@@ -241,12 +235,6 @@ impl Docker {
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
-        let loaded = self.loaded.clone();
-        let archive = archive.inspect(move |piece| {
-            if let Ok(piece) = piece {
-                loaded.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            }
-        });
         let mut said = self
             .api
             .import_image_stream(ImportImageOptions::default(), archive, None)

@@ -26,7 +26,6 @@ mod states;
 mod store;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bollard::models::SystemVersion;
@@ -55,8 +54,6 @@ pub(crate) struct Docker {
     door: Door,
     greeting: Greeting,
     about: Arc<OnceCell<About>>,
-    /// Bytes of archives that were handed over.
-    pub(super) loaded: Arc<AtomicU64>,
 }
 
 impl Docker {
@@ -108,7 +105,6 @@ impl Docker {
             door,
             greeting,
             about,
-            loaded: Arc::default(),
         })
     }
 
