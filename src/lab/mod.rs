@@ -165,13 +165,13 @@ pub(crate) struct Mount {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    pub(crate) source: Source,
+    pub(crate) source: VolumeSource,
 }
 
 /// The content of a volume.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Source {
+pub(crate) enum VolumeSource {
     /// Files of a `ConfigMap` from the same manifests: path, text, mode.
     Files(Vec<(String, String, u32)>),
     /// A folder or file of the engine's machine.

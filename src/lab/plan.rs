@@ -8,7 +8,7 @@ use super::owned::{self, filler_name, holder_name, volume_name};
 use super::spec::{
     Backing, ContainerSpec, MountKind, MountSpec, Namespace, Network, PublishedPort, VolumeSpec,
 };
-use super::{BUILT_IN_IMAGE, Container, Pod, Source, Text, label};
+use super::{BUILT_IN_IMAGE, Container, Pod, Text, VolumeSource, label};
 
 /// The surroundings of a new pod, as far as its containers need to know them.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
         mounts: pod
             .volumes
             .iter()
-            .filter(|volume| matches!(volume.source, Source::Memory(_)))
+            .filter(|volume| matches!(volume.source, VolumeSource::Memory(_)))
             .map(|volume| MountSpec {
                 kind: MountKind::Volume(volume_name(&place.uid, &volume.name)),
                 target: format!("/volumes/{}", volume.name),
@@ -196,10 +196,10 @@ pub(crate) fn volumes(pod: &Pod, uid: &str, owner: &str) -> Vec<VolumeSpec> {
         .iter()
         .filter_map(|volume| {
             let (backing, files) = match &volume.source {
-                Source::Host(_) => return None,
-                Source::Files(files) => (Backing::Disk, files.clone()),
-                Source::Memory(limit) => (Backing::Memory(*limit), Vec::new()),
-                Source::Scratch => (Backing::Disk, Vec::new()),
+                VolumeSource::Host(_) => return None,
+                VolumeSource::Files(files) => (Backing::Disk, files.clone()),
+                VolumeSource::Memory(limit) => (Backing::Memory(*limit), Vec::new()),
+                VolumeSource::Scratch => (Backing::Disk, Vec::new()),
             };
             let name = volume_name(uid, &volume.name);
             Some(VolumeSpec {
@@ -301,14 +301,14 @@ fn mounts(pod: &Pod, container: &Container, uid: &str) -> Vec<MountSpec> {
         .filter_map(|mount| {
             let volume = pod.volumes.iter().find(|v| v.name == mount.volume)?;
             let kind = match &volume.source {
-                Source::Host(path) => MountKind::Bind(path.clone()),
+                VolumeSource::Host(path) => MountKind::Bind(path.clone()),
                 _ => MountKind::Volume(volume_name(uid, &volume.name)),
             };
             Some(MountSpec {
                 kind,
                 target: mount.path.clone(),
                 // a ConfigMap is never written to
-                read_only: mount.read_only || matches!(volume.source, Source::Files(_)),
+                read_only: mount.read_only || matches!(volume.source, VolumeSource::Files(_)),
             })
         })
         .collect()
@@ -464,7 +464,7 @@ mod tests {
         pod.containers[0].environment = vec![("IP".into(), Text::Field("status.podIP".into()))];
         pod.volumes = vec![Volume {
             name: "v".into(),
-            source: Source::Files(vec![("a".into(), "text".into(), 0o644)]),
+            source: VolumeSource::Files(vec![("a".into(), "text".into(), 0o644)]),
         }];
         let kept = &sandbox(&pod, &place(), 0).labels[label::POD_SPEC];
         assert_eq!(serde_json::from_str::<Pod>(kept).unwrap(), pod);

@@ -1,7 +1,7 @@
 //! Manifests as people write them, and what is said of those that can't be run.
 
 use super::*;
-use crate::lab::{Port, Pull, Source, Text};
+use crate::lab::{Port, Pull, Text, VolumeSource};
 
 fn read_one(text: &str) -> Result<Manifests> {
     read(&[("pod.yaml".into(), text.into())])
@@ -81,8 +81,8 @@ spec:
             protocol: "udp".into()
         }]
     );
-    assert_eq!(pod.volumes[0].source, Source::Memory(Some(1 << 20)));
-    assert_eq!(pod.volumes[1].source, Source::Host("/srv".into()));
+    assert_eq!(pod.volumes[0].source, VolumeSource::Memory(Some(1 << 20)));
+    assert_eq!(pod.volumes[1].source, VolumeSource::Host("/srv".into()));
     assert!(read.notes.is_empty(), "{:?}", read.notes);
 }
 
@@ -109,7 +109,7 @@ data: {greeting: "hi $(X)", page: "<p>"}
     let pod = read_one(text).unwrap().pods.remove(0);
     assert_eq!(
         pod.volumes[0].source,
-        Source::Files(vec![("www/index.html".into(), "<p>".into(), 0o600)])
+        VolumeSource::Files(vec![("www/index.html".into(), "<p>".into(), 0o600)])
     );
     let names: Vec<&str> = pod.containers[0]
         .environment
@@ -230,7 +230,7 @@ spec:
     let files = |name: &str, text: &str| (name.to_owned(), text.to_owned(), 0o400);
     assert_eq!(
         read.pods[0].volumes[0].source,
-        Source::Files(vec![files("password", "s3c$(x)"), files("user", "admin")])
+        VolumeSource::Files(vec![files("password", "s3c$(x)"), files("user", "admin")])
     );
     let last = read.pods[0].containers[0].environment.last().unwrap();
     assert_eq!(*last, ("U".to_owned(), Text::Literal("admin".into())));

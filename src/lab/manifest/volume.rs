@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::reader::{At, Reader};
 use super::{ConfigMaps, Holder};
-use crate::lab::{Source, Volume, quantity};
+use crate::lab::{Volume, VolumeSource, quantity};
 
 pub(super) fn read(
     reader: &mut Reader,
@@ -31,7 +31,7 @@ pub(super) fn read(
                         &at,
                         "the lab has emptyDir, hostPath, configMap and secret volumes",
                     );
-                    source = Some(Source::Scratch);
+                    source = Some(VolumeSource::Scratch);
                 }
             }
         }
@@ -45,13 +45,13 @@ pub(super) fn read(
         volumes.push(Volume {
             name,
             // a volume that says nothing is an emptyDir in Kubernetes
-            source: source.unwrap_or(Source::Scratch),
+            source: source.unwrap_or(VolumeSource::Scratch),
         });
     }
     volumes
 }
 
-fn empty(reader: &mut Reader, at: &At<'_>) -> Source {
+fn empty(reader: &mut Reader, at: &At<'_>) -> VolumeSource {
     let (mut memory, mut limit) = (false, None);
     for (name, at) in reader.fields(at).unwrap_or_default() {
         match name {
@@ -70,7 +70,7 @@ fn empty(reader: &mut Reader, at: &At<'_>) -> Source {
         }
     }
     if memory {
-        Source::Memory(limit)
+        VolumeSource::Memory(limit)
     } else {
         if limit.is_some() {
             reader.note(
@@ -78,11 +78,11 @@ fn empty(reader: &mut Reader, at: &At<'_>) -> Source {
                 "the engine has no limit for the size of a volume on disk",
             );
         }
-        Source::Scratch
+        VolumeSource::Scratch
     }
 }
 
-fn host(reader: &mut Reader, at: &At<'_>) -> Source {
+fn host(reader: &mut Reader, at: &At<'_>) -> VolumeSource {
     let mut path = None;
     for (name, at) in reader.fields(at).unwrap_or_default() {
         match name {
@@ -99,7 +99,7 @@ fn host(reader: &mut Reader, at: &At<'_>) -> Source {
     if path.is_none() {
         reader.refuse(at, "a hostPath has a `path`");
     }
-    Source::Host(path.unwrap_or_default())
+    VolumeSource::Host(path.unwrap_or_default())
 }
 
 fn files(
@@ -108,7 +108,7 @@ fn files(
     holder: Holder,
     namespace: &str,
     maps: &ConfigMaps,
-) -> Source {
+) -> VolumeSource {
     let mut mode = 0o644;
     let mut items: Option<Vec<(String, String, Option<u32>)>> = None;
     for (name, at) in reader.fields(at).unwrap_or_default() {
@@ -123,7 +123,7 @@ fn files(
         }
     }
     let Some(map) = named(reader, at, holder, namespace, maps) else {
-        return Source::Files(Vec::new());
+        return VolumeSource::Files(Vec::new());
     };
     let files = match items {
         None => map
@@ -141,7 +141,7 @@ fn files(
             })
             .collect(),
     };
-    Source::Files(files)
+    VolumeSource::Files(files)
 }
 
 fn item(reader: &mut Reader, at: &At<'_>) -> Option<(String, String, Option<u32>)> {
