@@ -11,7 +11,7 @@ use crate::commands::build::output;
 use crate::commands::build::request::{self, BuildRequest};
 use crate::commands::build::result::{self, Other};
 use crate::commands::build::show::{self, Work};
-use crate::commands::build::source::{self, Source};
+use crate::commands::build::source::{self, BuildSource};
 use crate::commands::invocation::Context;
 use crate::context::folder::Gone;
 use crate::engine::buildkit::auth::Logins;
@@ -36,7 +36,7 @@ const ANEW: usize = 3;
 /// Everything that a build needs, so that it can be done again.
 pub(super) struct Job {
     pub(super) request: BuildRequest,
-    pub(super) source: Source,
+    pub(super) source: BuildSource,
     pub(super) shared_key: String,
     pub(super) progress: Progress,
     pub(super) config: Arc<DockerConfig>,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::commands::build::job::Job;
 use crate::commands::build::request::BuildRequest;
-use crate::commands::build::source::Source;
+use crate::commands::build::source::BuildSource;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::docker_env::endpoint::without_password;
@@ -169,7 +169,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let progress = show::progress(args.progress, context)?;
     let config = Arc::new(docker_config(context));
     let mut request = request::read(&args, context)?;
-    let mut source = Source::find(&args.place, args.file.as_deref(), &mut request.options).await?;
+    let mut source =
+        BuildSource::find(&args.place, args.file.as_deref(), &mut request.options).await?;
     source.named(&args.build_context, &mut request.options)?;
     request.lend_agent(&context.settings.environment);
     let watched = if args.watch {
@@ -265,7 +266,7 @@ fn docker_config(context: &Context) -> DockerConfig {
 fn dry_run(
     args: &Args,
     request: &BuildRequest,
-    source: &Source,
+    source: &BuildSource,
     nodes: &[NodeTarget],
     shared_key: &str,
     context: &Context,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::commands::build::Args;
-use crate::commands::build::source::Source;
+use crate::commands::build::source::BuildSource;
 use crate::commands::invocation::Context;
 use crate::context::{folder_tar, scope};
 use crate::docker_env::endpoint::Address;
@@ -210,7 +210,7 @@ pub(super) fn read(args: &Args, context: &Context) -> Result<BuildRequest> {
 
 /// The context as the classic builder takes it, and the Dockerfile's name in it; the reason where
 /// that is not possible.
-pub(super) fn classic(source: &Source, dockerfile: Option<&Path>) -> Result<(Pump, String)> {
+pub(super) fn classic(source: &BuildSource, dockerfile: Option<&Path>) -> Result<(Pump, String)> {
     let needs_buildkit = |what: &str| Error::failed(format!("{what} needs BuildKit"));
     let root = match source.folders.get("context") {
         Some(Folder::Path(root)) => Some(root.clone()),

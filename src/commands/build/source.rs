@@ -27,7 +27,7 @@ const LARGEST_SECRET: u64 = 500 << 10;
 
 /// The build's files that the engine may read.
 #[derive(Default)]
-pub(super) struct Source {
+pub(super) struct BuildSource {
     pub(super) folders: BTreeMap<String, Folder>,
     pub(super) upload: Option<Supply>,
     /// The Dockerfile, where it is a file on this computer.
@@ -49,7 +49,7 @@ pub(super) struct Layout {
     pub(super) digest: Digest,
 }
 
-impl Source {
+impl BuildSource {
     /// Finds the context and the Dockerfile; says in `options` what the frontend must know.
     pub(super) async fn find(
         place: &Path,

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::commands::build::job::{self, Job, Provided};
 use crate::commands::build::restart::Restarts;
-use crate::commands::build::source::Source;
+use crate::commands::build::source::BuildSource;
 use crate::commands::invocation::Context;
 use crate::context::scope::Scope;
 use crate::engine::buildkit::files::Folder;
@@ -25,7 +25,7 @@ const NAMED: usize = 3;
 ///
 /// # Errors
 /// Usage, when nothing of it is on this computer; a malformed ignore pattern.
-pub(super) fn scopes(source: &Source) -> Result<Vec<Scope>> {
+pub(super) fn scopes(source: &BuildSource) -> Result<Vec<Scope>> {
     let folder = |name: &str| match source.folders.get(name) {
         Some(Folder::Path(path)) => Some(path.clone()),
         _ => None,
