@@ -6,7 +6,7 @@ mod reader;
 mod source;
 
 use self::reader::{Reader, Show};
-use self::source::Source;
+use self::source::LogSource;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
@@ -140,7 +140,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 since,
                 ..range.clone()
             };
-            Source::new(&pod, container, range)
+            LogSource::new(&pod, container, range)
         };
         present.iter().map(one).collect()
     };
@@ -226,10 +226,10 @@ fn chosen<'a>(pod: &'a Pod, wanted: Option<&str>) -> Result<Vec<&'a Container>> 
 }
 
 /// The last run that ended of each of these containers.
-fn ended(pod: &Pod, present: &[&Container], range: &LogRange) -> Result<Vec<Source>> {
+fn ended(pod: &Pod, present: &[&Container], range: &LogRange) -> Result<Vec<LogSource>> {
     let mut names: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
     names.dedup();
-    let sources: Vec<Source> = names
+    let sources: Vec<LogSource> = names
         .into_iter()
         .filter_map(|name| pod::last_ended(pod, name))
         .map(|run| {
@@ -242,7 +242,7 @@ fn ended(pod: &Pod, present: &[&Container], range: &LogRange) -> Result<Vec<Sour
                 until: until.into_iter().chain(range.until).min(),
                 ..range.clone()
             };
-            Source::new(pod, run.container, range)
+            LogSource::new(pod, run.container, range)
         })
         .collect();
     if sources.is_empty() {

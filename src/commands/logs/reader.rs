@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::source::{LONGEST_PAUSE, News, Source, State, next};
+use super::source::{LONGEST_PAUSE, LogSource, News, State, next};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::one_pod::{self, Here, Now};
 use crate::engine::Engine;
@@ -48,7 +48,7 @@ pub(super) struct Reader<'a> {
     engine: Engine,
     pod: Pod,
     show: Show,
-    sources: Vec<Source>,
+    sources: Vec<LogSource>,
     merge: Merge,
     writer: Writer,
     /// Since when the pod has been gone, or over.
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         engine: Engine,
         pod: Pod,
         show: Show,
-        sources: Vec<Source>,
+        sources: Vec<LogSource>,
     ) -> Self {
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let ui = &context.ui;
@@ -275,7 +275,7 @@ impl<'a> Reader<'a> {
             outlook = pod::outlook(&pod, &facts, now);
         }
         self.pod = pod;
-        let reads = |one: &Source| matches!(one.state, State::Reading(_) | State::Pausing(_));
+        let reads = |one: &LogSource| matches!(one.state, State::Reading(_) | State::Pausing(_));
         if self.sources.iter().any(reads) {
             self.over = None;
             return;
@@ -361,8 +361,8 @@ impl<'a> Reader<'a> {
     /// anyone having said so.
     async fn is_still_there(&mut self) {
         self.there = Instant::now();
-        let heard = |one: &Source| one.heard.elapsed() < STILL_THERE;
-        let reads = |one: &Source| matches!(one.state, State::Reading(_));
+        let heard = |one: &LogSource| one.heard.elapsed() < STILL_THERE;
+        let reads = |one: &LogSource| matches!(one.state, State::Reading(_));
         if !self.sources.iter().any(reads) || self.sources.iter().any(heard) {
             return;
         }

@@ -33,7 +33,7 @@ pub(super) enum State {
 }
 
 /// One container whose log is read.
-pub(super) struct Source {
+pub(super) struct LogSource {
     pub(super) id: String,
     pub(super) name: String,
     /// Of its pod.
@@ -54,7 +54,7 @@ pub(super) struct Source {
     pub(super) pause: Duration,
 }
 
-impl Source {
+impl LogSource {
     pub(super) fn new(pod: &Pod, container: &Container, range: LogRange) -> Self {
         let created = timestamp(container.created_at.as_deref()).map_or(0, nanoseconds);
         let begins = match range.tail {
@@ -157,7 +157,7 @@ pub(super) enum News {
 
 /// Moves what has come into the merge, and gives what else there is to hear. Waits if there is
 /// nothing at all.
-pub(super) async fn next(sources: &mut [Source], merge: &mut Merge) -> Vec<(usize, News)> {
+pub(super) async fn next(sources: &mut [LogSource], merge: &mut Merge) -> Vec<(usize, News)> {
     std::future::poll_fn(|cx| {
         let mut news = Vec::new();
         let mut moved = false;
