@@ -90,14 +90,14 @@ pub(crate) struct Warning {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) url: String,
     #[serde(rename = "sourceInfo", skip_serializing_if = "Option::is_none")]
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<SourceFile>,
     #[serde(rename = "range", skip_serializing_if = "Vec::is_empty")]
     pub(crate) ranges: Vec<Lines>,
 }
 
 /// A file that something points into: the Dockerfile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     pub(crate) filename: String,
     #[serde(serialize_with = "base64")]
     pub(crate) data: Vec<u8>,

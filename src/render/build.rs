@@ -8,7 +8,7 @@ use super::build_graph::{Graph, Step};
 use super::build_plain::Plain;
 pub(crate) use super::build_tty::Size;
 use super::build_tty::Tty;
-use crate::progress::{Lines, Source, Update};
+use crate::progress::{Lines, SourceFile, Update};
 use crate::ui::log_text;
 
 /// `--progress`.
@@ -138,7 +138,7 @@ impl Display {
     }
 
     /// The failed step's last lines, and the Dockerfile around it.
-    pub(crate) fn failure(&self, places: &[(Source, Vec<Lines>)]) -> String {
+    pub(crate) fn failure(&self, places: &[(SourceFile, Vec<Lines>)]) -> String {
         let mut text = String::new();
         if matches!(self.how, How::Json) {
             return text;
@@ -159,7 +159,7 @@ impl Display {
 }
 
 /// The lines of a file around those that are meant, which are marked.
-fn excerpt(source: &Source, ranges: &[Lines]) -> String {
+fn excerpt(source: &SourceFile, ranges: &[Lines]) -> String {
     let number = |line: i32| usize::try_from(line).unwrap_or(0);
     let Some(first) = ranges
         .iter()
@@ -288,7 +288,7 @@ mod tests {
         for update in updates() {
             display.update(&update);
         }
-        let source = Source {
+        let source = SourceFile {
             filename: "Dockerfile".into(),
             data: "FROM base\n\nRUN make\n".into(),
         };

@@ -11,7 +11,7 @@ use crate::engine::buildkit::{Built, Failure, Sent, Solve};
 use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::image::dockerfile;
-use crate::progress::{Event, Lines, Position, Source};
+use crate::progress::{Event, Lines, Position, SourceFile};
 use crate::regular_file;
 use crate::render::build::{Display, Progress, Size};
 
@@ -181,7 +181,7 @@ pub(super) async fn check(
 
 /// The place at which a build failed, found in the Dockerfile itself: engines up to 20.10 do not
 /// say.
-fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(Source, Vec<Lines>)> {
+fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(SourceFile, Vec<Lines>)> {
     let data = regular_file::bytes(file, dockerfile::LARGEST).ok()?;
     let text = String::from_utf8_lossy(&data);
     let lines = dockerfile::line_in_message(&error.causes().join(": ")).or_else(|| {
@@ -195,7 +195,7 @@ fn place(file: &Path, error: &Error, steps: &[String]) -> Option<(Source, Vec<Li
         start: position(lines.0),
         end: position(lines.1),
     };
-    Some((Source { filename, data }, vec![range]))
+    Some((SourceFile { filename, data }, vec![range]))
 }
 
 fn transferred(sent: Sent) -> String {

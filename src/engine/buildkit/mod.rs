@@ -31,7 +31,7 @@ use crate::engine::buildkit::ssh::Agent;
 use crate::engine::buildkit::streams::{Sink, Supply};
 use crate::error::{Error, Result};
 use crate::image::build_flags::Attributed;
-use crate::progress::{Event, Lines, Sender, Source};
+use crate::progress::{Event, Lines, Sender, SourceFile};
 use crate::wire::transport::{self, Dialer};
 
 /// The time that the last news may take once the outcome is known.
@@ -107,7 +107,7 @@ pub(crate) struct Sent {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    pub(crate) places: Vec<(Source, Vec<Lines>)>,
+    pub(crate) places: Vec<(SourceFile, Vec<Lines>)>,
     /// The engine has no BuildKit; nothing was begun.
     pub(crate) no_buildkit: bool,
 }

@@ -5,7 +5,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
-use crate::progress::{Lines, Log, Position, Source, Task, Update, Vertex, Warning};
+use crate::progress::{Lines, Log, Position, SourceFile, Task, Update, Vertex, Warning};
 
 /// One message of the status stream.
 pub(crate) fn update(message: StatusResponse) -> Update {
@@ -67,8 +67,8 @@ fn time(time: Option<Timestamp>) -> Option<jiff::Timestamp> {
     time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok())
 }
 
-fn source(info: pb::SourceInfo) -> Source {
-    Source {
+fn source(info: pb::SourceInfo) -> SourceFile {
+    SourceFile {
         filename: info.filename,
         data: info.data,
     }
@@ -88,7 +88,7 @@ fn lines(range: pb::Range) -> Lines {
 }
 
 /// The places in the Dockerfile that a failure's details name.
-pub(crate) fn places(details: &[u8]) -> Vec<(Source, Vec<Lines>)> {
+pub(crate) fn places(details: &[u8]) -> Vec<(SourceFile, Vec<Lines>)> {
     let Ok(status) = bollard_buildkit_proto::google::rpc::Status::decode(details) else {
         return Vec::new();
     };
@@ -101,7 +101,7 @@ pub(crate) fn places(details: &[u8]) -> Vec<(Source, Vec<Lines>)> {
 }
 
 /// BuildKit writes this detail as JSON.
-fn place(json: &[u8]) -> Option<(Source, Vec<Lines>)> {
+fn place(json: &[u8]) -> Option<(SourceFile, Vec<Lines>)> {
     use base64::Engine as _;
     let value: serde_json::Value = serde_json::from_slice(json).ok()?;
     let info = value.get("info")?;
@@ -136,7 +136,7 @@ fn place(json: &[u8]) -> Option<(Source, Vec<Lines>)> {
                 .collect()
         })
         .unwrap_or_default();
-    let source = Source {
+    let source = SourceFile {
         filename: info.get("filename")?.as_str()?.to_owned(),
         data,
     };
