@@ -7,7 +7,7 @@ use std::fmt;
 /// The crate's result.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The kind of a failure; scripts tell them apart by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Kind {
 pub(crate) struct Error {
     kind: Kind,
     message: String,
-    source: Option<Source>,
+    source: Option<Cause>,
     hints: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ impl Error {
 
     /// Adds why it failed.
     #[must_use]
-    pub(crate) fn because(mut self, source: impl Into<Source>) -> Self {
+    pub(crate) fn because(mut self, source: impl Into<Cause>) -> Self {
         self.source = Some(source.into());
         self
     }
