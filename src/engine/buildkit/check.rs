@@ -28,7 +28,7 @@ struct Ask {
 
 /// `moby.buildkit.v1.frontend.SolveResponse`
 #[derive(Clone, PartialEq, prost::Message)]
-struct Answer {
+struct SolveResponse {
     #[prost(message, optional, tag = "3")]
     result: Option<Outcome>,
 }
@@ -107,7 +107,7 @@ async fn ask(
         allow_result_return: true,
         allow_result_array_ref: true,
     };
-    let answer: Answer = call(&channel, &reference, "Solve", ask).await?;
+    let answer: SolveResponse = call(&channel, &reference, "Solve", ask).await?;
     let metadata = answer.result.unwrap_or_default().metadata;
     let end = Return {
         result: Some(Outcome::default()),
