@@ -296,19 +296,19 @@ impl tonic::server::NamedService for Content {
     const NAME: &'static str = "containerd.services.content.v1.Content";
 }
 
-type Answer =
+type CallFuture =
     Pin<Box<dyn Future<Output = Result<http::Response<tonic::body::Body>, Infallible>> + Send>>;
 
 impl tower::Service<http::Request<tonic::body::Body>> for Content {
     type Response = http::Response<tonic::body::Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = CallFuture;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Answer {
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> CallFuture {
         let this = self.clone();
         let method = request.uri().path().rsplit('/').next().unwrap_or_default();
         match method {
