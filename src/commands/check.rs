@@ -14,7 +14,7 @@ use crate::engine::agent::AgentSession;
 use crate::engine::job::{Job, Joins, Power};
 use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
-use crate::netns::reach::{self, Answers, Listener};
+use crate::netns::reach::{self, Listener, ProbeAnswers};
 use crate::netns::reach_judge::{Report, judge};
 use crate::pod::{self, PlainContainers, Pod, RuntimeKind};
 use crate::render::{self, document};
@@ -150,7 +150,7 @@ fn tell(context: &Context, report: &Report, runtime: RuntimeKind, format: Format
 }
 
 /// The places of pods, each with its answers, or none when its network could not be entered.
-type Asked = Vec<(usize, Option<Answers>)>;
+type Asked = Vec<(usize, Option<ProbeAnswers>)>;
 
 /// Asks from inside every pod that runs; gives also why some could not be entered.
 async fn ask(
@@ -210,7 +210,7 @@ async fn ask(
             }
         };
         // the first is the entrance, whose resolver was asked; others on its network have their own
-        let others = answers.as_ref().map(Answers::without_resolvers);
+        let others = answers.as_ref().map(ProbeAnswers::without_resolvers);
         let (first, rest) = places.split_at(1);
         asked.extend(first.iter().map(|place| (*place, answers.clone())));
         asked.extend(rest.iter().map(|place| (*place, others.clone())));
@@ -225,7 +225,7 @@ async fn inside<'p>(
     places: &'p [usize],
     pods: &[Pod],
     ports: &[Listener],
-) -> (&'p [usize], Result<Answers>) {
+) -> (&'p [usize], Result<ProbeAnswers>) {
     let entrance = places
         .iter()
         .find_map(|place| reach::entrance(&pods[*place]));
@@ -238,5 +238,5 @@ async fn inside<'p>(
         }
         None => Err(Error::failed("nothing of it runs")),
     };
-    (places, answer.map(|text| Answers::parse(&text)))
+    (places, answer.map(|text| ProbeAnswers::parse(&text)))
 }

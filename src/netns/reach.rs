@@ -225,17 +225,17 @@ impl Outcome {
 
 /// The answers that one network's probe gave, by question.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answers(BTreeMap<String, Answer>);
+pub(crate) struct ProbeAnswers(BTreeMap<String, ProbeAnswer>);
 
 #[derive(Clone, Debug, PartialEq)]
-struct Answer {
+struct ProbeAnswer {
     /// `None`: there is no such address in that network.
     outcome: Option<Outcome>,
     ms: Option<f64>,
     more: String,
 }
 
-impl Answers {
+impl ProbeAnswers {
     /// Reads the probe's lines; what is none is left out.
     pub(crate) fn parse(text: &str) -> Self {
         let one = |line: &str| {
@@ -256,7 +256,7 @@ impl Answers {
                 "unreachable" => Outcome::Unreachable,
                 "no-reply" => Outcome::NoReply,
                 "no-address" => {
-                    let none = Answer {
+                    let none = ProbeAnswer {
                         outcome: None,
                         ms: None,
                         more: String::new(),
@@ -266,7 +266,7 @@ impl Answers {
                 _ => Outcome::Unknown,
             });
             let more = more.to_owned();
-            Some((question.to_owned(), Answer { outcome, ms, more }))
+            Some((question.to_owned(), ProbeAnswer { outcome, ms, more }))
         };
         Self(text.lines().filter_map(one).collect())
     }
@@ -278,11 +278,11 @@ impl Answers {
         Self(others.map(|(q, a)| (q.clone(), a.clone())).collect())
     }
 
-    fn to(&self, proto: &str, to: SocketAddr) -> Option<&Answer> {
+    fn to(&self, proto: &str, to: SocketAddr) -> Option<&ProbeAnswer> {
         self.0.get(&question(proto, to))
     }
 
-    fn resolvers(&self) -> impl Iterator<Item = (&str, &Answer)> {
+    fn resolvers(&self) -> impl Iterator<Item = (&str, &ProbeAnswer)> {
         let named = |(question, answer)| Some((str::strip_prefix(question, "dns/")?, answer));
         self.0
             .iter()
@@ -333,7 +333,7 @@ pub(crate) struct Resolver {
 pub(crate) fn cells(
     pods: &[Pod],
     ports: &[Listener],
-    asked: &[(usize, Option<Answers>)],
+    asked: &[(usize, Option<ProbeAnswers>)],
 ) -> Vec<Cell> {
     let mut cells = Vec::new();
     // a socket of IPv6 that refuses IPv4 on its own loopback is for IPv6 alone
@@ -354,8 +354,8 @@ pub(crate) fn cells(
                 let (outcome, ms) = match answer {
                     // nobody could enter that pod, or the probe was cut off
                     None | Some(None) => (Outcome::Unknown, None),
-                    Some(Some(Answer { outcome: None, .. })) => continue,
-                    Some(Some(Answer {
+                    Some(Some(ProbeAnswer { outcome: None, .. })) => continue,
+                    Some(Some(ProbeAnswer {
                         outcome: Some(outcome),
                         ms,
                         ..
@@ -422,10 +422,10 @@ fn silence_is_an_answer(cells: &mut [Cell], ports: &[Listener]) {
 }
 
 /// The answers of the pods' resolvers; pods that share a network have one.
-pub(crate) fn resolvers(pods: &[Pod], asked: &[(usize, Option<Answers>)]) -> Vec<Resolver> {
+pub(crate) fn resolvers(pods: &[Pod], asked: &[(usize, Option<ProbeAnswers>)]) -> Vec<Resolver> {
     let mut all = Vec::new();
     for (asker, answers) in asked {
-        for (server, answer) in answers.iter().flat_map(Answers::resolvers) {
+        for (server, answer) in answers.iter().flat_map(ProbeAnswers::resolvers) {
             let mut words = answer.more.split(' ').filter(|word| !word.is_empty());
             let (name, code) = match answer.outcome {
                 Some(Outcome::Unknown) => (None, None),

@@ -57,14 +57,14 @@ fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
 /// Plays the part of the probes: `answers` says what each pod (by place) is told of a question.
 fn check(pods: &[Pod], answer: impl Fn(usize, &str) -> &'static str) -> Report {
     let ports = ports(pods, |_| true);
-    let asked: Vec<(usize, Option<Answers>)> = (0..pods.len())
+    let asked: Vec<(usize, Option<ProbeAnswers>)> = (0..pods.len())
         .map(|place| {
             let said: Vec<String> = questions(&[place], &ports)
                 .iter()
                 .skip(1)
                 .map(|question| format!("{question} {}\n", answer(place, question)))
                 .collect();
-            (place, Some(Answers::parse(&said.concat())))
+            (place, Some(ProbeAnswers::parse(&said.concat())))
         })
         .collect();
     let cells = cells(pods, &ports, &asked);
@@ -265,7 +265,7 @@ fn who_could_not_be_asked_is_unknown_and_blames_nobody() {
         pod("b", &["10.0.0.2"], &[]),
     ];
     let ports = ports(&all, |_| true);
-    let asked = [(0, Some(Answers::default())), (1, None)];
+    let asked = [(0, Some(ProbeAnswers::default())), (1, None)];
     let cells = cells(&all, &ports, &asked);
     assert!(cells.iter().all(|cell| cell.outcome == Outcome::Unknown));
     let report = judge(&all, &all, &[], ports, cells, Vec::new());
@@ -294,7 +294,7 @@ fn a_pod_whose_listeners_nobody_saw_keeps_no_promise() {
 
 #[test]
 fn the_answers_of_one_pods_resolver_are_not_anothers() {
-    let both = Answers::parse("dns/10.96.0.10 ok 1 x NOERROR\ntcp/10.0.0.1:80 ok 1\n");
+    let both = ProbeAnswers::parse("dns/10.96.0.10 ok 1 x NOERROR\ntcp/10.0.0.1:80 ok 1\n");
     let others = both.without_resolvers();
     assert_eq!(
         (both.resolvers().count(), others.resolvers().count()),
@@ -346,7 +346,7 @@ fn a_pod_without_an_address_breaks_a_promise() {
 fn a_resolver_must_know_the_clusters_own_name_where_it_is_a_clusters() {
     let all = [pod("a", &["10.0.0.1"], &[])];
     let said = |lines: &str| {
-        let asked = [(0, Some(Answers::parse(lines)))];
+        let asked = [(0, Some(ProbeAnswers::parse(lines)))];
         let dns = resolvers(&all, &asked);
         judge(&all, &all, &[], Vec::new(), Vec::new(), dns)
     };

@@ -1,7 +1,7 @@
 //! Tests of `check.rs`: many pods with long names on a narrow terminal.
 
 use super::*;
-use crate::netns::reach::{Answers, cells, ports, questions, resolvers};
+use crate::netns::reach::{ProbeAnswers, cells, ports, questions, resolvers};
 use crate::netns::reach_judge::judge;
 use crate::pod::{ContainerFacts, Namespaces, Owner, PlainContainers, Pod, Socket, pods};
 
@@ -54,7 +54,7 @@ fn checked(names: &[String]) -> Report {
         .map(|(name, place)| pod(place, name))
         .collect();
     let ports = ports(&pods, |_| true);
-    let asked: Vec<(usize, Option<Answers>)> = (0..pods.len())
+    let asked: Vec<(usize, Option<ProbeAnswers>)> = (0..pods.len())
         .map(|place| {
             let mut said =
                 vec!["dns/10.96.0.10 no-reply kubernetes.default.svc.cluster.local\n".to_owned()];
@@ -64,7 +64,7 @@ fn checked(names: &[String]) -> Report {
                 let answer = if refused { "refused" } else { "ok 0.4" };
                 format!("{question} {answer}\n")
             }));
-            (place, Some(Answers::parse(&said.concat())))
+            (place, Some(ProbeAnswers::parse(&said.concat())))
         })
         .collect();
     let cells = cells(&pods, &ports, &asked);
