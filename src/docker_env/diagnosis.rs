@@ -119,7 +119,7 @@ pub(crate) fn shell(shell: &Shell, fixes: &Fixes) -> Vec<Finding> {
 
 /// The one who answers at an address that a shell points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum EndpointAnswer {
     /// The engine of the machine of this name.
     Machine(String),
     /// Nobody, and why.
@@ -132,7 +132,7 @@ pub(crate) fn astray(
     host: &str,
     profile: &str,
     at: Option<&str>,
-    answer: &Answer,
+    answer: &EndpointAnswer,
     fixes: &Fixes,
 ) -> Option<Finding> {
     let evidence = |finding: Finding| {
@@ -146,8 +146,8 @@ pub(crate) fn astray(
     };
     match (answer, at) {
         // another way to the same machine
-        (Answer::Machine(name), _) if name == profile => None,
-        (Answer::Machine(name), _) => {
+        (EndpointAnswer::Machine(name), _) if name == profile => None,
+        (EndpointAnswer::Machine(name), _) => {
             let message = format!(
                 "DOCKER_HOST points at another node: `{name}` answers there, not `{profile}`"
             );
@@ -159,7 +159,7 @@ pub(crate) fn astray(
                 fix,
             )))
         }
-        (Answer::None(why), Some(at)) => {
+        (EndpointAnswer::None(why), Some(at)) => {
             let message = format!("DOCKER_HOST is stale: profile `{profile}` is at {at} now");
             Some(
                 evidence(Finding::new(
@@ -172,7 +172,7 @@ pub(crate) fn astray(
             )
         }
         // the profile's own finding says it all
-        (Answer::None(_), None) => None,
+        (EndpointAnswer::None(_), None) => None,
     }
 }
 
@@ -342,20 +342,20 @@ mod tests {
 
     #[test]
     fn a_shell_astray_is_told_by_who_answers_there() {
-        let astray = |answer: &Answer, at| {
+        let astray = |answer: &EndpointAnswer, at| {
             astray("tcp://127.0.0.1:1", "dev", at, answer, &Fixes::default())
                 .map(|finding| finding.code)
         };
-        let none = Answer::None("connection refused".into());
+        let none = EndpointAnswer::None("connection refused".into());
         assert_eq!(astray(&none, Some("tcp://127.0.0.1:2")), Some("stale-port"));
         assert_eq!(astray(&none, None), None);
-        let other = Answer::Machine("other".into());
+        let other = EndpointAnswer::Machine("other".into());
         assert_eq!(
             astray(&other, Some("tcp://127.0.0.1:2")),
             Some("other-node")
         );
         assert_eq!(astray(&other, None), Some("other-node"));
-        assert_eq!(astray(&Answer::Machine("dev".into()), None), None);
+        assert_eq!(astray(&EndpointAnswer::Machine("dev".into()), None), None);
     }
 
     #[test]

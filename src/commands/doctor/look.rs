@@ -7,7 +7,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::docker_contexts::name_of;
 use crate::commands::invocation::profiles::Named;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::docker_env::diagnosis::{self, Answer, Chosen, Fixes, Report, Shell};
+use crate::docker_env::diagnosis::{self, Chosen, EndpointAnswer, Fixes, Report, Shell};
 use crate::docker_env::endpoint::{Address, without_password};
 use crate::docker_env::plan::Change;
 use crate::engine::Engine;
@@ -295,7 +295,7 @@ async fn shell_findings(
     let verified = environment.has("DOCKER_TLS_VERIFY");
     let endpoint = context.docker_host(raw, verified, certs)?;
     let answer = if unsecured {
-        Answer::None("it was not asked: DOCKER_TLS_VERIFY is not set".into())
+        EndpointAnswer::None("it was not asked: DOCKER_TLS_VERIFY is not set".into())
     } else {
         who(context, &endpoint).await
     };
@@ -311,14 +311,17 @@ async fn shell_findings(
     Ok(findings)
 }
 
-async fn who(context: &Context, endpoint: &crate::docker_env::endpoint::Endpoint) -> Answer {
+async fn who(
+    context: &Context,
+    endpoint: &crate::docker_env::endpoint::Endpoint,
+) -> EndpointAnswer {
     let asked = async {
         let engine = Engine::connect(endpoint, &context.settings).await?;
         engine.runtime.info().await
     };
     match asked.await {
-        Ok(info) => Answer::Machine(info.name.unwrap_or_default()),
-        Err(error) => Answer::None(error.in_one_line()),
+        Ok(info) => EndpointAnswer::Machine(info.name.unwrap_or_default()),
+        Err(error) => EndpointAnswer::None(error.in_one_line()),
     }
 }
 
