@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 
 use crate::image::archive::{self, BLOCK, Block, Entry, Headers};
-use crate::image::tar_split::{Part, Parts, plain};
+use crate::image::tar_split::{ArchivePart, Parts, plain};
 
 /// The most bytes that are held of files that come before they are due.
 pub(crate) const HELD: u64 = 24 << 20;
@@ -139,8 +139,8 @@ impl Reassembly {
                     self.now = None;
                     give(Piece::End);
                 }
-                Some(Part::Bytes(bytes)) => give(Piece::Content(bytes)),
-                Some(Part::File { path, size }) => match self.held.remove(&path) {
+                Some(ArchivePart::Bytes(bytes)) => give(Piece::Content(bytes)),
+                Some(ArchivePart::File { path, size }) => match self.held.remove(&path) {
                     Some(content) if content.len() as u64 == size => {
                         self.room += size;
                         give(Piece::Content(content));

@@ -15,7 +15,7 @@ const LONGEST_LINE: u64 = 8 << 20;
 
 /// The next part of a layer's archive.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum ArchivePart {
     /// Headers and filling, as they are.
     Bytes(Bytes),
     /// The content of a file, which is not empty.
@@ -60,7 +60,7 @@ impl Parts {
     ///
     /// # Errors
     /// Says what is wrong with the record.
-    pub(crate) fn next(&mut self) -> Result<Option<Part>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<ArchivePart>, String> {
         loop {
             self.line.clear();
             let count = (&mut self.lines)
@@ -81,13 +81,13 @@ impl Parts {
                         .decode(line.payload.unwrap_or_default())
                         .map_err(|error| format!("a layer's record can't be read: {error}"))?;
                     if !bytes.is_empty() {
-                        return Ok(Some(Part::Bytes(bytes.into())));
+                        return Ok(Some(ArchivePart::Bytes(bytes.into())));
                     }
                 }
                 FILE if line.size == 0 => {}
                 FILE => {
                     let name = line.name.ok_or("a file's name is no text")?;
-                    return Ok(Some(Part::File {
+                    return Ok(Some(ArchivePart::File {
                         path: plain(&name)?,
                         size: line.size,
                     }));
@@ -125,8 +125,8 @@ impl Shape {
         let mut before = String::new();
         while let Some(part) = parts.next()? {
             let size = match part {
-                Part::Bytes(bytes) => bytes.len() as u64,
-                Part::File { path, size } => {
+                ArchivePart::Bytes(bytes) => bytes.len() as u64,
+                ArchivePart::File { path, size } => {
                     shape.walks &= walk_order(&before, &path) == Ordering::Less;
                     before = path;
                     shape.contents = shape.contents.saturating_add(size);
