@@ -53,7 +53,7 @@ pub(crate) struct Drawn {
     pub(crate) ips: Vec<String>,
     pub(crate) host_network: bool,
     pub(crate) pause: Option<Pause>,
-    pub(crate) containers: Vec<Part>,
+    pub(crate) containers: Vec<GraphContainer>,
     /// Ports that no container of it holds, as far as is known; `None`: nobody could look.
     pub(crate) ports: Option<Vec<Opening>>,
     pub(crate) findings: Vec<Note>,
@@ -73,7 +73,7 @@ pub(crate) struct Pause {
 
 /// A container.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Part {
+pub(crate) struct GraphContainer {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) image: String,
@@ -396,7 +396,7 @@ fn host(pod: &Pod) -> Drawn {
         containers: pod
             .containers
             .iter()
-            .map(|one| Part {
+            .map(|one| GraphContainer {
                 id: one.id.clone(),
                 name: one.name.clone(),
                 image: one.image.clone(),

@@ -227,12 +227,12 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
 mod tests {
     use super::*;
     use crate::pod::PodState;
-    use crate::pod::graph::Part;
+    use crate::pod::graph::GraphContainer;
 
     /// A pod whose texts would be markup in every form.
     fn hostile() -> Graph {
         let evil = "a\"]</text><script>alert(1)</script>\n-->&\\|\u{1b}[2J";
-        let part = Part {
+        let part = GraphContainer {
             id: "c".into(),
             name: evil.into(),
             image: evil.into(),

@@ -10,7 +10,7 @@ use super::graph_layout::{
 };
 use crate::finding::Severity;
 use crate::pod::State;
-use crate::pod::graph::{Drawn, Edge, End, Graph, Opening, Part};
+use crate::pod::graph::{Drawn, Edge, End, Graph, GraphContainer, Opening};
 use crate::visible::field;
 use crate::wording::counted;
 
@@ -185,7 +185,7 @@ fn card(place: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
     text
 }
 
-fn container(part: &Part, x: i32, y: i32) -> String {
+fn container(part: &GraphContainer, x: i32, y: i32) -> String {
     let state = match (part.state, part.shares_net) {
         (_, Some(false)) => "bad",
         (State::Running, _) => "up",
