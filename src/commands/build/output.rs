@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::commands::build::part::{Part, writer};
+use crate::commands::build::part::{UnfinishedFile, writer};
 use crate::commands::build::receipt::Receipt;
 use crate::commands::build::result::cannot_write;
 use crate::commands::invocation::Context;
@@ -23,7 +23,7 @@ pub(super) struct Plan {
     /// The engine's exporters, each with the sink for what it sends.
     pub(super) exporters: Vec<(Attributed, Option<Sink>)>,
     /// Files that the sinks write.
-    parts: Vec<Part>,
+    parts: Vec<UnfinishedFile>,
     /// Folders that the sinks fill.
     folders: Vec<Unpacking>,
     /// The receipts of the sinks.
@@ -338,7 +338,7 @@ async fn archive(
     kind: Kind,
     file: &Path,
     names: &[String],
-) -> Result<Option<Part>> {
+) -> Result<Option<UnfinishedFile>> {
     let image = engine.images.image(id).await?;
     let mut wanted = oci_archive::Wanted {
         kind,

@@ -13,7 +13,7 @@ use crate::host::replace::{self, NewFile, Readers};
 ///
 /// # Errors
 /// When no file can be made there.
-pub(super) fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<Part>)> {
+pub(super) fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<UnfinishedFile>)> {
     if file == Path::new("-") {
         return Ok((Box::new(crate::ui::data_writer()), None));
     }
@@ -24,7 +24,7 @@ pub(super) fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<P
     let (to, new) = NewFile::begin(&replace::real(file), Readers::Everybody)
         .map_err(|error| cannot_write(file).because(error))?;
     let file = file.to_owned();
-    Ok((Box::new(to), Some(Part { new, file })))
+    Ok((Box::new(to), Some(UnfinishedFile { new, file })))
 }
 
 /// A pipe or a device, opened when there is something to write: a pipe waits for its reader.
@@ -50,13 +50,13 @@ impl io::Write for Place {
 }
 
 /// A file on its way: gone when this is dropped before it is finished, as by Ctrl-C.
-pub(super) struct Part {
+pub(super) struct UnfinishedFile {
     new: NewFile,
     /// As a person called it.
     file: PathBuf,
 }
 
-impl Part {
+impl UnfinishedFile {
     /// Gives the file its name; it is whole.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ mod tests {
         to.write_all(text)
             .map_err(|error| cannot_write(file).because(error))?;
         drop(to);
-        part.map_or(Ok(()), Part::finish)
+        part.map_or(Ok(()), UnfinishedFile::finish)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::commands::bring::{Cargo, Name, needs};
-use crate::commands::build::part::{Part, writer};
+use crate::commands::build::part::{UnfinishedFile, writer};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::target::NodeTarget;
@@ -149,7 +149,7 @@ pub(super) async fn write(file: &Path, text: String) -> Result<()> {
             .and_then(|()| to.flush())
             .map_err(|error| cannot_write(&place).because(error))?;
         drop(to);
-        part.map_or(Ok(()), Part::finish)
+        part.map_or(Ok(()), UnfinishedFile::finish)
     });
     writing
         .await
