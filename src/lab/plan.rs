@@ -12,7 +12,7 @@ use super::{BUILT_IN_IMAGE, Container, Pod, Text, VolumeSource, label};
 
 /// The surroundings of a new pod, as far as its containers need to know them.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct PodContext {
     pub(crate) uid: String,
     pub(crate) network: String,
     /// The sandbox's own; unused by a pod on the host's network.
@@ -29,17 +29,17 @@ pub(crate) struct Place {
 
 fn labels(
     pod: &Pod,
-    place: &Place,
+    context: &PodContext,
     (role, name): (&str, &str),
     attempt: u32,
 ) -> BTreeMap<String, String> {
     [
         (label::ROLE, role.to_owned()),
         (label::NAME, name.to_owned()),
-        (label::OWNER, place.owner.clone()),
+        (label::OWNER, context.owner.clone()),
         (label::POD_NAME, pod.name.clone()),
         (label::POD_NAMESPACE, pod.namespace.clone()),
-        (label::POD_UID, place.uid.clone()),
+        (label::POD_UID, context.uid.clone()),
         (label::ATTEMPT, attempt.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -47,9 +47,9 @@ fn labels(
 }
 
 /// The pause container of a pod.
-pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
+pub(crate) fn sandbox(pod: &Pod, context: &PodContext, attempt: u32) -> ContainerSpec {
     let name = owned::sandbox_name(&pod.name, &pod.namespace, attempt);
-    let mut labels = labels(pod, place, (label::SANDBOX, &name), attempt);
+    let mut labels = labels(pod, context, (label::SANDBOX, &name), attempt);
     labels.insert(
         label::POD_SPEC.into(),
         serde_json::to_string(pod).expect("a pod has nothing that JSON lacks"),
@@ -59,12 +59,12 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
         serde_json::to_string(&pod.labels).expect("a map of text is JSON"),
     );
     if !pod.host_network {
-        labels.insert(label::ADDRESS.into(), place.address.to_string());
+        labels.insert(label::ADDRESS.into(), context.address.to_string());
     }
     let ports = || pod.init_containers.iter().chain(&pod.containers);
     ContainerSpec {
         name,
-        image: place.probe.clone(),
+        image: context.probe.clone(),
         command: vec!["pause".into()],
         // what the image of the real pause container says
         user: Some(user(pod.run_as_user, pod.run_as_group).unwrap_or_else(|| "65535:65535".into())),
@@ -75,8 +75,8 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
             Network::Host
         } else {
             Network::Named {
-                network: place.network.clone(),
-                address: place.address,
+                network: context.network.clone(),
+                address: context.address,
             }
         },
         ipc: if pod.host_ipc {
@@ -108,7 +108,7 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
             .iter()
             .filter(|volume| matches!(volume.source, VolumeSource::Memory(_)))
             .map(|volume| MountSpec {
-                kind: MountKind::Volume(volume_name(&place.uid, &volume.name)),
+                kind: MountKind::Volume(volume_name(&context.uid, &volume.name)),
                 target: format!("/volumes/{}", volume.name),
                 read_only: false,
             })
@@ -127,25 +127,25 @@ pub(crate) fn sandbox(pod: &Pod, place: &Place, attempt: u32) -> ContainerSpec {
 pub(crate) fn container(
     pod: &Pod,
     container: &Container,
-    place: &Place,
+    context: &PodContext,
     sandbox_id: &str,
     attempt: u32,
 ) -> ContainerSpec {
-    let environment = environment(pod, container, place);
+    let environment = environment(pod, container, context);
     let expanded = |texts: &[String]| -> Vec<String> {
         texts
             .iter()
             .map(|text| expand(text, &environment))
             .collect()
     };
-    let (part, uid) = (&container.name, &place.uid);
+    let (part, uid) = (&container.name, &context.uid);
     let name = owned::container_name(part, &pod.name, &pod.namespace, uid, attempt);
-    let mut labels = labels(pod, place, (label::CONTAINER, &name), attempt);
+    let mut labels = labels(pod, context, (label::CONTAINER, &name), attempt);
     labels.insert(label::CONTAINER_NAME.into(), container.name.clone());
     labels.insert(label::SANDBOX_ID.into(), sandbox_id.into());
     ContainerSpec {
         name,
-        image: image(container, place),
+        image: image(container, context),
         entrypoint: expanded(&container.command),
         command: expanded(&container.args),
         working_dir: container.working_dir.clone(),
@@ -166,7 +166,7 @@ pub(crate) fn container(
             Namespace::Private
         },
         host_uts: pod.host_network,
-        mounts: mounts(pod, container, &place.uid),
+        mounts: mounts(pod, container, &context.uid),
         memory: container.memory_limit,
         cpu_limit: container.cpu_limit,
         cpu_request: container.cpu_request,
@@ -182,9 +182,9 @@ pub(crate) fn container(
 }
 
 /// The image that a container really gets.
-pub(crate) fn image(container: &Container, place: &Place) -> String {
+pub(crate) fn image(container: &Container, context: &PodContext) -> String {
     if container.image == BUILT_IN_IMAGE {
-        place.probe.clone()
+        context.probe.clone()
     } else {
         container.image.clone()
     }
@@ -334,11 +334,11 @@ fn user(user: Option<i64>, group: Option<i64>) -> Option<String> {
     }
 }
 
-fn environment(pod: &Pod, container: &Container, place: &Place) -> Vec<(String, String)> {
+fn environment(pod: &Pod, container: &Container, context: &PodContext) -> Vec<(String, String)> {
     let mut known: Vec<(String, String)> = Vec::new();
     for (name, text) in &container.environment {
         let value = match text {
-            Text::Field(field) => self::field(field, pod, place).unwrap_or_default(),
+            Text::Field(field) => self::field(field, pod, context).unwrap_or_default(),
             Text::Literal(text) => expand(text, &known),
         };
         known.retain(|(before, _)| before != name);
@@ -348,11 +348,11 @@ fn environment(pod: &Pod, container: &Container, place: &Place) -> Vec<(String, 
 }
 
 /// The value of a `fieldRef`; `None` for a field that the lab does not know.
-pub(crate) fn field(field: &str, pod: &Pod, place: &Place) -> Option<String> {
+pub(crate) fn field(field: &str, pod: &Pod, context: &PodContext) -> Option<String> {
     let own = if pod.host_network {
-        place.gateway
+        context.gateway
     } else {
-        place.address
+        context.address
     };
     let keyed = |map: &BTreeMap<String, String>, rest: &str| {
         let key = rest.strip_prefix("['")?.strip_suffix("']")?;
@@ -361,10 +361,10 @@ pub(crate) fn field(field: &str, pod: &Pod, place: &Place) -> Option<String> {
     match field {
         "metadata.name" => Some(pod.name.clone()),
         "metadata.namespace" => Some(pod.namespace.clone()),
-        "metadata.uid" => Some(place.uid.clone()),
-        "spec.nodeName" => Some(place.node.clone()),
+        "metadata.uid" => Some(context.uid.clone()),
+        "spec.nodeName" => Some(context.node.clone()),
         "spec.serviceAccountName" => Some("default".into()),
-        "status.hostIP" | "status.hostIPs" => Some(place.gateway.to_string()),
+        "status.hostIP" | "status.hostIPs" => Some(context.gateway.to_string()),
         "status.podIP" | "status.podIPs" => Some(own.to_string()),
         _ => field
             .strip_prefix("metadata.labels")
@@ -412,8 +412,8 @@ fn expand(text: &str, known: &[(String, String)]) -> String {
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place {
+    fn context() -> PodContext {
+        PodContext {
             uid: "0123456789ab".into(),
             network: "devnet-lab".into(),
             address: Ipv4Addr::new(10, 88, 0, 5),
@@ -440,11 +440,11 @@ mod tests {
     #[test]
     fn containers_join_the_sandbox_by_its_id_and_the_sandbox_can_be_joined() {
         let pod = pod();
-        let pause = sandbox(&pod, &place(), 0);
+        let pause = sandbox(&pod, &context(), 0);
         assert_eq!(pause.ipc, Namespace::Shareable);
         assert_eq!(pause.name, "devnet_POD_web_default_0");
         assert_eq!(pause.user.as_deref(), Some("65535:65535"));
-        let app = container(&pod, &pod.containers[0], &place(), "sid", 3);
+        let app = container(&pod, &pod.containers[0], &context(), "sid", 3);
         assert_eq!(app.network, Network::Container("sid".into()));
         assert_eq!(app.ipc, Namespace::Container("sid".into()));
         assert_eq!(app.name, "devnet_app_web_default_01234567_3");
@@ -466,7 +466,7 @@ mod tests {
             name: "v".into(),
             source: VolumeSource::Files(vec![("a".into(), "text".into(), 0o644)]),
         }];
-        let kept = &sandbox(&pod, &place(), 0).labels[label::POD_SPEC];
+        let kept = &sandbox(&pod, &context(), 0).labels[label::POD_SPEC];
         assert_eq!(serde_json::from_str::<Pod>(kept).unwrap(), pod);
     }
 
@@ -480,11 +480,11 @@ mod tests {
             host_ip: None,
             protocol: "tcp".into(),
         }];
-        let pause = sandbox(&pod, &place(), 0);
+        let pause = sandbox(&pod, &context(), 0);
         assert_eq!(pause.network, Network::Host);
         assert!(pause.ports.is_empty());
         assert!(!pause.labels.contains_key(label::ADDRESS));
-        let app = container(&pod, &pod.containers[0], &place(), "sid", 0);
+        let app = container(&pod, &pod.containers[0], &context(), "sid", 0);
         assert_eq!(app.network, Network::Container("sid".into()));
         assert!(app.host_uts);
     }
@@ -508,7 +508,7 @@ mod tests {
     fn fields_of_the_pod_are_known_to_its_containers() {
         let mut pod = pod();
         pod.labels.insert("app".into(), "shop".into());
-        let known = |name: &str| field(name, &pod, &place());
+        let known = |name: &str| field(name, &pod, &context());
         assert_eq!(known("status.podIP").unwrap(), "10.88.0.5");
         assert_eq!(known("metadata.labels['app']").unwrap(), "shop");
         assert_eq!(known("metadata.labels['none']").unwrap(), "");

@@ -12,7 +12,7 @@ use crate::host::owner;
 use crate::lab::address::Subnet;
 use crate::lab::member::{self, LabPod};
 use crate::lab::owned::{self, NETWORK_NAME as NETWORK};
-use crate::lab::plan::{self, Place};
+use crate::lab::plan::{self, PodContext};
 use crate::lab::spec::{Backing, ContainerSpec, VolumeSpec};
 use crate::lab::{Container, Pod, label};
 use crate::lab_engine::lock;
@@ -83,20 +83,21 @@ impl<'e> LabEngine<'e> {
         if attempt == 0 {
             self.volumes(pod, uid).await?;
         }
-        let (place, sandbox) = self.sandbox(pod, uid, attempt).await?;
+        let (context, sandbox) = self.sandbox(pod, uid, attempt).await?;
         let attempt = |name: &str| attempts.get(name).copied().unwrap_or_default();
         for init in &pod.init_containers {
-            let spec = plan::container(pod, init, &place, &sandbox, attempt(&init.name));
+            let spec = plan::container(pod, init, &context, &sandbox, attempt(&init.name));
             let id = self.run(&spec).await?;
             if !init.sidecar {
                 self.end_well(pod, &init.name, &id).await?;
             }
         }
         for container in &pod.containers {
-            let spec = plan::container(pod, container, &place, &sandbox, attempt(&container.name));
+            let spec =
+                plan::container(pod, container, &context, &sandbox, attempt(&container.name));
             self.run(&spec).await?;
         }
-        Ok((!pod.host_network).then_some(place.address))
+        Ok((!pod.host_network).then_some(context.address))
     }
 
     /// Makes one container of a pod anew, in the sandbox that is there.
@@ -116,7 +117,7 @@ impl<'e> LabEngine<'e> {
                 ),
             )
         })?;
-        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway()));
+        let context = self.context(&there.uid, sandbox.address().unwrap_or(self.gateway()));
         let planned = pod
             .init_containers
             .iter()
@@ -132,7 +133,7 @@ impl<'e> LabEngine<'e> {
                     command_line::with("devnet lab restart", [&there.name])
                 ))
             })?;
-        let spec = plan::container(pod, planned, &place, &sandbox.id, attempt);
+        let spec = plan::container(pod, planned, &context, &sandbox.id, attempt);
         self.run(&spec).await.map(drop)
     }
 
@@ -153,13 +154,13 @@ impl<'e> LabEngine<'e> {
         let sandbox = there.sandbox().ok_or_else(|| {
             Error::failed(format!("the sandbox of {} is gone", there.full_name()))
         })?;
-        let place = self.place(&there.uid, sandbox.address().unwrap_or(self.gateway()));
-        self.run(&plan::container(pod, container, &place, &sandbox.id, 0))
+        let context = self.context(&there.uid, sandbox.address().unwrap_or(self.gateway()));
+        self.run(&plan::container(pod, container, &context, &sandbox.id, 0))
             .await
     }
 
-    fn place(&self, uid: &str, address: Ipv4Addr) -> Place {
-        Place {
+    fn context(&self, uid: &str, address: Ipv4Addr) -> PodContext {
+        PodContext {
             uid: uid.into(),
             network: self.network.clone(),
             address,
@@ -170,7 +171,7 @@ impl<'e> LabEngine<'e> {
         }
     }
 
-    async fn sandbox(&self, pod: &Pod, uid: &str, attempt: u32) -> Result<(Place, String)> {
+    async fn sandbox(&self, pod: &Pod, uid: &str, attempt: u32) -> Result<(PodContext, String)> {
         let mut tries = 3;
         loop {
             let address = if pod.host_network {
@@ -178,8 +179,8 @@ impl<'e> LabEngine<'e> {
             } else {
                 self.address()?
             };
-            let place = self.place(uid, address);
-            let spec = plan::sandbox(pod, &place, attempt);
+            let context = self.context(uid, address);
+            let spec = plan::sandbox(pod, &context, attempt);
             let id = match self.engine.docker()?.create(&spec).await {
                 Ok(id) => id,
                 // another devnet took the last pod down, and the image with it
@@ -191,7 +192,7 @@ impl<'e> LabEngine<'e> {
                 Err(error) => return Err(someone_elses(pod, error)),
             };
             match self.engine.docker()?.start(&id).await {
-                Ok(()) => return Ok((place, id)),
+                Ok(()) => return Ok((context, id)),
                 // another devnet, or a container of someone else's in this network, was quicker;
                 // the words are libnetwork's (`ipamapi.ErrIPAlreadyAllocated`)
                 Err(error)

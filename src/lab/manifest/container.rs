@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::reader::{At, Reader};
 use super::{ConfigMaps, Holder, volume};
-use crate::lab::plan::{self, Place};
+use crate::lab::plan::{self, PodContext};
 use crate::lab::{Container, Mount, Pod, Port, Pull, Text, quantity};
 
 pub(super) fn read(
@@ -162,7 +162,7 @@ fn value_from(reader: &mut Reader, at: &At<'_>, pod: &Pod, maps: &ConfigMaps) ->
 }
 
 fn known(field: &str, pod: &Pod) -> bool {
-    let nowhere = Place {
+    let nowhere = PodContext {
         uid: String::new(),
         network: String::new(),
         address: Ipv4Addr::UNSPECIFIED,
