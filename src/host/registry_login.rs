@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use crate::host::process;
-use crate::image::credentials::{self, DockerConfig, Login, Place};
+use crate::image::credentials::{self, DockerConfig, Login, LoginSource};
 
 /// A person may have to unlock what a helper keeps.
 const HELPER_TIMEOUT: Duration = Duration::from_mins(2);
@@ -16,10 +16,10 @@ pub(crate) async fn login(
     host: &str,
     environment: &[(OsString, OsString)],
 ) -> Option<Login> {
-    match config.place(host) {
-        Place::Nowhere => None,
-        Place::Here(login) => Some(login),
-        Place::Helper { name, server } => {
+    match config.login_source(host) {
+        LoginSource::Nowhere => None,
+        LoginSource::Here(login) => Some(login),
+        LoginSource::Helper { name, server } => {
             // it comes from a file, and becomes part of a program's name
             if name.contains(['/', '\\']) {
                 return None;

@@ -23,7 +23,7 @@ impl std::fmt::Debug for Login {
 
 /// The place where a login is to be had.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum LoginSource {
     Here(Login),
     /// `docker-credential-NAME`, asked for this server.
     Helper {
@@ -87,20 +87,20 @@ impl DockerConfig {
     }
 
     /// The place of the login for a registry, which BuildKit names by its host.
-    pub(crate) fn place(&self, host: &str) -> Place {
+    pub(crate) fn login_source(&self, host: &str) -> LoginSource {
         let hub = matches!(
             host,
             "docker.io" | "index.docker.io" | "registry-1.docker.io"
         );
         let server = if hub { HUB } else { host };
         if let Some(name) = self.helpers.get(server).or_else(|| self.helpers.get(host)) {
-            return Place::Helper {
+            return LoginSource::Helper {
                 name: name.clone(),
                 server: server.to_owned(),
             };
         }
         if let Some(name) = &self.store {
-            return Place::Helper {
+            return LoginSource::Helper {
                 name: name.clone(),
                 server: server.to_owned(),
             };
@@ -111,7 +111,9 @@ impl DockerConfig {
                 .find(|(key, _)| host_of(key) == server)
                 .map(|(_, login)| login)
         });
-        found.map_or(Place::Nowhere, |login| Place::Here(login.clone()))
+        found.map_or(LoginSource::Nowhere, |login| {
+            LoginSource::Here(login.clone())
+        })
     }
 
     /// The build arguments that stand for the proxies of an engine, in both spellings. An entry of
@@ -212,16 +214,19 @@ mod tests {
         )
         .unwrap();
         let login = |user: &str, secret: &str| {
-            Place::Here(Login {
+            LoginSource::Here(Login {
                 user: user.into(),
                 secret: secret.into(),
             })
         };
-        assert_eq!(config.place("registry-1.docker.io"), login("me", "pw"));
-        assert_eq!(config.place("reg.example"), login("u", "p"));
-        assert_eq!(config.place("tok.example"), login("", "t"));
-        assert_eq!(config.place("other.example"), Place::Nowhere);
-        let Place::Helper { name, server } = config.place("helped.example") else {
+        assert_eq!(
+            config.login_source("registry-1.docker.io"),
+            login("me", "pw")
+        );
+        assert_eq!(config.login_source("reg.example"), login("u", "p"));
+        assert_eq!(config.login_source("tok.example"), login("", "t"));
+        assert_eq!(config.login_source("other.example"), LoginSource::Nowhere);
+        let LoginSource::Helper { name, server } = config.login_source("helped.example") else {
             panic!("a helper")
         };
         assert_eq!(
