@@ -100,12 +100,12 @@ pub(crate) fn seconds(text: &str) -> Option<Duration> {
 
 /// Asks a URL every so many seconds and prints a line for each answer, until told to end.
 pub(crate) fn client(url: &str, pause: Duration) -> Result<(), String> {
-    let place = Place::of(url)?;
+    let server = HttpUrl::of(url)?;
     crate::signals::end_when_told();
     crate::namespaces::announce();
     loop {
         let begun = Instant::now();
-        match place.ask() {
+        match server.ask() {
             Ok(body) => println!(
                 "{url} answered in {} ms: {}",
                 milliseconds(begun.elapsed()),
@@ -123,10 +123,10 @@ pub(crate) fn ask_all(urls: &[&str]) -> Result<(), String> {
     let tries = urls
         .iter()
         .map(|url| {
-            let place = Place::of(url)?;
+            let server = HttpUrl::of(url)?;
             let ask = move || {
                 let begun = Instant::now();
-                (place.ask(), begun.elapsed())
+                (server.ask(), begun.elapsed())
             };
             Ok(((*url).to_owned(), std::thread::spawn(ask)))
         })
@@ -142,13 +142,13 @@ pub(crate) fn ask_all(urls: &[&str]) -> Result<(), String> {
 }
 
 /// The parts of a URL.
-struct Place {
+struct HttpUrl {
     address: String,
     authority: String,
     path: String,
 }
 
-impl Place {
+impl HttpUrl {
     fn of(url: &str) -> Result<Self, String> {
         let rest = url
             .strip_prefix("http://")
