@@ -8,7 +8,7 @@ use crate::commands::build::result::cannot_write;
 use crate::error::Result;
 use crate::host::replace::{self, NewFile, Readers};
 
-/// Opens the place that a stream goes to: a file, which gets its name by [`Part::finish`]; `-` is
+/// Opens the place that a stream goes to: a file, which gets its name by [`UnfinishedFile::finish`]; `-` is
 /// stdout. What is there and no file, as a pipe or `/dev/null`, is written into as it is.
 ///
 /// # Errors
@@ -18,8 +18,8 @@ pub(super) fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<U
         return Ok((Box::new(crate::ui::data_writer()), None));
     }
     if replace::is_special(file) {
-        let place = Place::Closed(file.to_owned());
-        return Ok((Box::new(place), None));
+        let special = SpecialFile::Closed(file.to_owned());
+        return Ok((Box::new(special), None));
     }
     let (to, new) = NewFile::begin(&replace::real(file), Readers::Everybody)
         .map_err(|error| cannot_write(file).because(error))?;
@@ -28,12 +28,12 @@ pub(super) fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<U
 }
 
 /// A pipe or a device, opened when there is something to write: a pipe waits for its reader.
-enum Place {
+enum SpecialFile {
     Closed(PathBuf),
     Open(File),
 }
 
-impl io::Write for Place {
+impl io::Write for SpecialFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Self::Closed(path) = self {
             *self = Self::Open(replace::special(path, true)?);
