@@ -7,7 +7,7 @@ use clap::ValueEnum as _;
 
 use crate::error::{Error, Result};
 use crate::ui::Color;
-use crate::yaml::node::{Node, Value, documents};
+use crate::yaml::node::{Value, YamlNode, documents};
 
 /// The values that a build's `--progress` may have.
 const PROGRESS: [&str; 5] = ["auto", "plain", "tty", "quiet", "rawjson"];
@@ -94,7 +94,7 @@ impl ConfigFile {
 }
 
 /// A text; a bare number or boolean is none, and neither is nothing.
-fn text_of(node: &Node) -> Option<String> {
+fn text_of(node: &YamlNode) -> Option<String> {
     match &node.value {
         Value::Scalar { text, quoted } => {
             let another_type = !quoted

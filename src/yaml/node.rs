@@ -16,7 +16,7 @@ const DEEPEST: usize = 100;
 
 /// A value and its place, counted from 1.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Node {
+pub(crate) struct YamlNode {
     pub(crate) line: usize,
     pub(crate) column: usize,
     pub(crate) value: Value,
@@ -25,9 +25,9 @@ pub(crate) struct Node {
 /// The content of a value. Plain scalars stay text; whoever reads them knows what they should be.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// In the file's order; keys are unique.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(Key, YamlNode)>),
     Null,
     Scalar {
         text: String,
@@ -47,7 +47,7 @@ pub(crate) struct Key {
 ///
 /// # Errors
 /// A usage error with line and column: broken YAML, a key that is there twice or is no text.
-pub(crate) fn documents(name: &str, text: &str) -> Result<Vec<Node>> {
+pub(crate) fn documents(name: &str, text: &str) -> Result<Vec<YamlNode>> {
     let mut reader = Reader {
         name,
         anchors: HashMap::new(),
@@ -71,7 +71,7 @@ pub(crate) fn documents(name: &str, text: &str) -> Result<Vec<Node>> {
 
 struct Reader<'n> {
     name: &'n str,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, YamlNode>,
     nodes: usize,
     depth: usize,
 }
@@ -104,7 +104,7 @@ impl Reader<'_> {
         &mut self,
         (event, span): (Event<'t>, Span),
         parser: &mut Parser<'t, saphyr_parser::StrInput<'t>>,
-    ) -> Result<Node> {
+    ) -> Result<YamlNode> {
         let (line, column) = (span.start.line(), span.start.col() + 1);
         self.count(1, line, column)?;
         self.depth += 1;
@@ -150,7 +150,7 @@ impl Reader<'_> {
             _ => return Err(self.wrong(line, column, "a value was expected here")),
         };
         self.depth -= 1;
-        let node = Node {
+        let node = YamlNode {
             line,
             column,
             value,
@@ -163,8 +163,8 @@ impl Reader<'_> {
     }
 
     fn map<'t>(&mut self, parser: &mut Parser<'t, saphyr_parser::StrInput<'t>>) -> Result<Value> {
-        let mut map: Vec<(Key, Node)> = Vec::new();
-        let mut merged: Vec<Node> = Vec::new();
+        let mut map: Vec<(Key, YamlNode)> = Vec::new();
+        let mut merged: Vec<YamlNode> = Vec::new();
         loop {
             let next = match self.next(parser)? {
                 (Event::MappingEnd, _) => break,
@@ -204,7 +204,7 @@ impl Reader<'_> {
     }
 
     /// The mappings that a `<<` names: one, or a list of them.
-    fn to_merge(&self, value: Node) -> Result<Vec<Node>> {
+    fn to_merge(&self, value: YamlNode) -> Result<Vec<YamlNode>> {
         let nodes = match value.value {
             Value::List(list) => list,
             _ => vec![value],
@@ -231,12 +231,12 @@ impl Reader<'_> {
 }
 
 /// The values that a copy of this one counts as. A long text is as heavy as many short ones.
-fn weight(node: &Node) -> usize {
+fn weight(node: &YamlNode) -> usize {
     let text = |text: &str| text.len() / TEXT;
     match &node.value {
         Value::List(list) => 1 + list.iter().map(weight).sum::<usize>(),
         Value::Map(map) => {
-            let field = |(key, node): &(Key, Node)| text(&key.name) + weight(node);
+            let field = |(key, node): &(Key, YamlNode)| text(&key.name) + weight(node);
             1 + map.iter().map(field).sum::<usize>()
         }
         Value::Scalar { text: scalar, .. } => 1 + text(scalar),
@@ -284,7 +284,7 @@ mod tests {
             let Value::Map(fields) = &node.value else {
                 panic!("{node:?}")
             };
-            let field = |(key, node): &(Key, Node)| match &node.value {
+            let field = |(key, node): &(Key, YamlNode)| match &node.value {
                 Value::Scalar { text, .. } => format!("{}={text}", key.name),
                 other => panic!("{other:?}"),
             };

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use self::reader::{At, Reader};
 use super::Pod;
 use crate::error::{Error, Result};
-use crate::yaml::node::{Node, documents};
+use crate::yaml::node::{YamlNode, documents};
 
 /// The objects that a set of manifests asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,7 +121,7 @@ fn sort<'a>(reader: &mut Reader, at: At<'a>, pods: &mut Vec<At<'a>>, maps: &mut 
     }
 }
 
-fn unique(reader: &mut Reader, objects: &[(String, Node)], pods: &[Pod]) {
+fn unique(reader: &mut Reader, objects: &[(String, YamlNode)], pods: &[Pod]) {
     for (at, pod) in pods.iter().enumerate() {
         let same = |other: &Pod| other.namespace == pod.namespace && other.name == pod.name;
         if !pod.name.is_empty()

@@ -1,6 +1,6 @@
 //! Reads values out of a manifest's tree and collects what is wrong, each with file, line and field.
 
-use crate::yaml::node::{Node, Value};
+use crate::yaml::node::{Value, YamlNode};
 
 /// A value and the way to it.
 #[derive(Clone, Debug)]
@@ -9,11 +9,11 @@ pub(super) struct At<'a> {
     /// As `spec.containers[0].env`.
     pub(super) path: String,
     pub(super) line: usize,
-    pub(super) node: &'a Node,
+    pub(super) node: &'a YamlNode,
 }
 
 impl<'a> At<'a> {
-    pub(super) fn root(file: &'a str, node: &'a Node) -> Self {
+    pub(super) fn root(file: &'a str, node: &'a YamlNode) -> Self {
         Self {
             file,
             path: String::new(),
