@@ -19,7 +19,7 @@ pub(crate) struct Profile {
     pub(crate) name: String,
     pub(crate) driver: String,
     kubernetes_config: KubernetesConfig,
-    nodes: Vec<Node>,
+    nodes: Vec<ProfileNode>,
     /// qemu's and vfkit's kind of network.
     network: String,
     /// Profiles of minikube before 1.8 held everything in here.
@@ -35,7 +35,7 @@ struct KubernetesConfig {
 /// One machine of a cluster.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-pub(crate) struct Node {
+pub(crate) struct ProfileNode {
     name: String,
     #[serde(rename = "IP")]
     ip: String,
@@ -109,7 +109,7 @@ impl Profile {
     }
 
     /// The nodes with their machine names, the control plane first.
-    pub(crate) fn machines(&self) -> Vec<(String, &Node)> {
+    pub(crate) fn machines(&self) -> Vec<(String, &ProfileNode)> {
         let mut machines: Vec<_> = self
             .nodes
             .iter()
@@ -119,7 +119,7 @@ impl Profile {
         machines
     }
 
-    fn machine_name(&self, node: &Node) -> String {
+    fn machine_name(&self, node: &ProfileNode) -> String {
         if self.nodes.len() == 1 || node.name.is_empty() {
             self.name.clone()
         } else {
@@ -154,7 +154,7 @@ impl Profile {
     /// When the driver has no engine of its own, or the records do not say.
     pub(crate) fn route(
         &self,
-        node: &Node,
+        node: &ProfileNode,
         machine: Option<&Machine>,
         containers_reachable: bool,
     ) -> Result<Route> {

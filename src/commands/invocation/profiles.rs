@@ -10,7 +10,7 @@ use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::{NodeTarget, Nodes, Target};
 use crate::docker_env::endpoint::{Address, Endpoint};
-use crate::docker_env::profile::{Node, Profile, Route, checked_host};
+use crate::docker_env::profile::{Profile, ProfileNode, Route, checked_host};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::host::minikube::Home;
@@ -133,7 +133,7 @@ impl Context {
         home: &Home,
         profile: &Profile,
         name: String,
-        node: &Node,
+        node: &ProfileNode,
         containers_reachable: bool,
     ) -> Result<NodeTarget> {
         let machine = if profile.needs_machine() {
