@@ -8,7 +8,7 @@ use crate::wording::counted;
 
 /// A node, as the doctor met it.
 #[derive(Debug, serde::Serialize)]
-pub(crate) struct Node {
+pub(crate) struct CheckedNode {
     pub(crate) name: String,
     pub(crate) endpoint: Option<String>,
     pub(crate) answers: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Report {
     pub(crate) profile: Option<String>,
     /// The thing that decided it.
     pub(crate) decided_by: String,
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<CheckedNode>,
     /// The worst first.
     #[serde(skip)]
     pub(crate) findings: Vec<Finding>,

@@ -76,7 +76,7 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker_env::diagnosis::Node;
+    use crate::docker_env::diagnosis::CheckedNode;
     use crate::finding::Finding;
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
             profile: Some("cluster".into()),
             decided_by: "minikube profile `cluster` (--profile)".into(),
             nodes: (0..2)
-                .map(|n| Node {
+                .map(|n| CheckedNode {
                     name: name(n),
                     endpoint: Some("tcp://127.0.0.2:2376".into()),
                     answers: true,

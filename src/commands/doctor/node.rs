@@ -5,7 +5,7 @@ use crate::command_line;
 use crate::commands::doctor::look::{of_error, set, take};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::NodeTarget;
-use crate::docker_env::diagnosis::{self, Node};
+use crate::docker_env::diagnosis::{self, CheckedNode};
 use crate::docker_env::endpoint::Address;
 use crate::engine::Engine;
 use crate::engine::docker::leftovers::Leftovers;
@@ -24,7 +24,7 @@ pub(super) struct Examiner<'a> {
 
 /// A node and what was found there.
 pub(super) struct Examined {
-    pub(super) node: Node,
+    pub(super) node: CheckedNode,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Examiner<'a> {
 
     pub(super) async fn examine(&self, target: &NodeTarget, first: bool) -> Examined {
         let mut examined = Examined {
-            node: Node {
+            node: CheckedNode {
                 name: target.name.clone(),
                 endpoint: target.at(),
                 answers: false,
