@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::nodes::Node;
+use super::nodes::LoadNode;
 use super::{Item, Load, fail};
 use crate::commands::bring::{Cargo, Name};
 use crate::context::files::Files;
@@ -78,7 +78,7 @@ impl Load<'_> {
         blobs: &mut KnownBlobs,
     ) -> Result<Vec<Row>> {
         let names = self.names(&files.name, &offer)?;
-        let mut groups: Vec<(&Packed, Vec<&Node>)> = Vec::new();
+        let mut groups: Vec<(&Packed, Vec<&LoadNode>)> = Vec::new();
         let mut rows = Vec::new();
         for node in &self.nodes {
             let picked = match (&self.platform, &node.engine) {

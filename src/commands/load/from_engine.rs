@@ -1,7 +1,7 @@
 //! `devnet load` of what an engine has: which of its images are meant, and under which name the nodes
 //! get each.
 
-use super::nodes::{self, Node};
+use super::nodes::{self, LoadNode};
 use super::{Item, Load, source};
 use crate::commands::bring::{Cargo, Name};
 use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
@@ -52,7 +52,7 @@ impl Load<'_> {
             image,
             source_name: std::sync::Mutex::default(),
         });
-        let nodes: Vec<&Node> = self.nodes.iter().collect();
+        let nodes: Vec<&LoadNode> = self.nodes.iter().collect();
         self.bring_cargo(&cargo, &nodes, &wanted, &sizes, blobs)
             .await
     }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::nodes::Node;
+use self::nodes::LoadNode;
 use self::piped::Piped;
 use self::source::Meaning;
 use crate::commands::bring::{Cargo, Name, needs};
@@ -87,7 +87,7 @@ struct Load<'a> {
     from: Endpoint,
     /// The engine that images come from; `None` when none come from one.
     source: Option<Result<Engine>>,
-    nodes: Vec<Node>,
+    nodes: Vec<LoadNode>,
 }
 
 /// One thing to bring.
@@ -298,20 +298,20 @@ impl Load<'_> {
     async fn bring_cargo(
         &self,
         cargo: &Cargo<'_>,
-        nodes: &[&Node],
+        nodes: &[&LoadNode],
         names: &[Name],
         sizes: &[Option<u64>],
         blobs: &mut KnownBlobs,
     ) -> Result<Vec<Row>> {
         let begun = Instant::now();
         let image = cargo.image();
-        let id = |node: &Node| match cargo {
+        let id = |node: &LoadNode| match cargo {
             Cargo::Archive(shipment) if node.store == ImageStore::Containerd => {
                 shipment.packed.target_id().unwrap_or(&image.id)
             }
             _ => &image.id,
         };
-        let row = |node: &&Node| Row {
+        let row = |node: &&LoadNode| Row {
             node: node.name.clone(),
             image: names
                 .first()

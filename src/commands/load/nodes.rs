@@ -10,7 +10,7 @@ use crate::image::reference;
 use crate::image::stored::StoredImage;
 
 /// A node of the target, connected or not.
-pub(super) struct Node {
+pub(super) struct LoadNode {
     pub(super) name: String,
     pub(super) engine: Result<Engine>,
     /// It is the engine that images come from.
@@ -20,7 +20,7 @@ pub(super) struct Node {
     pub(super) platform: Platform,
 }
 
-impl Node {
+impl LoadNode {
     /// True where it runs images for this platform; one that can't be asked is given the benefit.
     pub(super) fn runs(&self, image: &Platform) -> bool {
         match &self.engine {
@@ -34,7 +34,7 @@ pub(super) async fn connect(
     context: &Context,
     source: Option<&Result<Engine>>,
     targets: &[NodeTarget],
-) -> Vec<Node> {
+) -> Vec<LoadNode> {
     // an engine that says all about itself takes its time: all of them at once
     let own = async {
         match source {
@@ -55,7 +55,7 @@ pub(super) async fn connect(
                 Ok((engine, info, platform)) => (Ok(engine), info, platform),
                 Err(error) => (Err(error), Info::default(), Platform::default()),
             };
-            Node {
+            LoadNode {
                 name: node.name.clone(),
                 engine,
                 store: info.store,

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Read};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::nodes::Node;
+use super::nodes::LoadNode;
 use super::{Load, fail};
 use crate::commands::bring::Name;
 use crate::engine::ImageStore;
@@ -54,7 +54,7 @@ impl Load<'_> {
         }
         let begun = Instant::now();
         let mut rows = Vec::new();
-        let mut reached: Vec<(&Node, Known<'_>)> = Vec::new();
+        let mut reached: Vec<(&LoadNode, Known<'_>)> = Vec::new();
         for node in &self.nodes {
             let known = match &node.engine {
                 Ok(engine) => Known::of(engine).await,
@@ -68,7 +68,7 @@ impl Load<'_> {
         if reached.is_empty() {
             return Ok(rows);
         }
-        let (asked, known): (Vec<&Node>, Vec<Known<'_>>) = reached.into_iter().unzip();
+        let (asked, known): (Vec<&LoadNode>, Vec<Known<'_>>) = reached.into_iter().unzip();
         let repository = reference::transfer(SignedToken::new().as_str());
         let ours = format!("{repository}:{TAG}");
         let engines: Vec<_> = known.iter().map(|known| known.engine).collect();
@@ -132,7 +132,7 @@ impl Load<'_> {
         &self,
         name: &str,
         mut offers: Vec<Offer>,
-        asked: &[&Node],
+        asked: &[&LoadNode],
     ) -> Result<(Vec<Name>, Vec<Result<Packed>>)> {
         let (Some(offer), true) = (offers.pop(), offers.is_empty()) else {
             return Err(Error::usage(format!("{name} holds several images"))
@@ -160,7 +160,7 @@ impl Load<'_> {
     }
 }
 
-fn failed(name: &str, node: &Node, error: &Error) -> Row {
+fn failed(name: &str, node: &LoadNode, error: &Error) -> Row {
     let mut row = Row {
         node: node.name.clone(),
         image: name.into(),
@@ -170,7 +170,7 @@ fn failed(name: &str, node: &Node, error: &Error) -> Row {
     row
 }
 
-fn row(node: &Node, packed: &Packed, missing: &[usize], names: &[Name]) -> Row {
+fn row(node: &LoadNode, packed: &Packed, missing: &[usize], names: &[Name]) -> Row {
     let diff_ids: Vec<DiffId> = packed
         .layers
         .iter()
