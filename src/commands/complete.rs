@@ -88,7 +88,7 @@ impl Line {
         }
     }
 
-    /// The need for which its command wants an engine.
+    /// The purpose for which its command needs an engine.
     fn need(&self) -> Need {
         match self.matches.subcommand_name() {
             Some("lab") => Need::Lab,

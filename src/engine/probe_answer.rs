@@ -84,7 +84,7 @@ impl ProbeAnswer {
     /// The answer.
     ///
     /// # Errors
-    /// The probe said nothing, or what is no text.
+    /// The probe said nothing, or bytes that are no text.
     pub(crate) fn text(self) -> Result<String> {
         if self.said.is_empty() {
             let error = Error::failed("the probe said nothing");

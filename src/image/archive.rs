@@ -9,7 +9,7 @@ const MOST_BEFORE: usize = 4 << 20;
 /// No disk holds as much. Places in the archive are sums of such sizes.
 const LARGEST_ENTRY: u64 = 1 << 50;
 
-/// Of what is no header at all.
+/// The fault of a block that is no header at all.
 pub(crate) const WRONG_SUM: &str = "a header with a wrong sum";
 const NO_SIZE: &str = "an entry without a size";
 /// `tar --sparse` writes them; their content is not what stands in the archive.

@@ -1,5 +1,5 @@
-//! A layer on its way: what passes is hashed as it is and as it unpacks, so that nothing but what
-//! the image names ever arrives.
+//! A layer on its way: its bytes are hashed, packed and unpacked, so that nothing arrives but the
+//! layer that the image names.
 
 use std::io::{self, BufReader, Read};
 
@@ -11,9 +11,9 @@ use crate::image::packing::{Packing, Window, unpack};
 /// The digests of a layer that was read, and its packing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
-    /// Of the bytes as they are.
+    /// The digest of the bytes as they are.
     pub(crate) blob: Digest,
-    /// Of what they unpack to.
+    /// The digest of the unpacked bytes.
     pub(crate) diff_id: DiffId,
     pub(crate) packing: Packing,
 }

@@ -1,6 +1,6 @@
 //! The place of an instruction in a Dockerfile: the only thing that devnet reads in one itself.
 
-/// A Dockerfile that is larger than this is none.
+/// The largest Dockerfile that is read.
 pub(crate) const LARGEST: u64 = 4 << 20;
 
 /// The first and last line of an instruction, counted from 1.

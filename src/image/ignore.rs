@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// The reason for which a pattern can't be used.
+/// The reason why a pattern can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadPattern(pub(crate) String);
 

@@ -360,7 +360,7 @@ impl Manifest {
         DescriptorRef(self.0.get("config").unwrap_or(&Value::Null))
     }
 
-    /// The type of its configuration where that is none of a container image.
+    /// The type of its configuration where it is no container image's.
     pub(crate) fn foreign_type(&self) -> Option<&str> {
         let kind = text(self.config().0, "mediaType");
         (kind != CONFIG && kind != DOCKER_CONFIG).then_some(kind)

@@ -67,7 +67,8 @@ pub(crate) fn places(saved: &mut dyn Read) -> io::Result<HashMap<String, usize>>
 /// Writes the archive.
 ///
 /// # Errors
-/// Either side's; a layer that is not what its digest says, or does not come at all.
+/// A failure of either side; a layer whose content has another digest, or that does not come at
+/// all.
 pub(crate) fn write(saved: &mut dyn Read, to: &mut dyn Write, wanted: &Wanted) -> io::Result<()> {
     if wanted
         .places
@@ -115,7 +116,7 @@ pub(crate) fn write(saved: &mut dyn Read, to: &mut dyn Write, wanted: &Wanted) -
     finish(to, wanted, &config, &sizes)
 }
 
-/// Copies one layer and looks at what it really is.
+/// Copies one layer and checks its digest.
 fn copy(from: &mut dyn Read, size: u64, digest: &DiffId, to: &mut dyn Write) -> io::Result<()> {
     let path = format!("blobs/sha256/{}", digest.hex());
     let (header, padding) = archive::file_header(&path, size)

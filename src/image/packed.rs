@@ -50,14 +50,15 @@ impl Small {
 #[derive(Clone, Debug)]
 pub(crate) struct PackedLayer {
     pub(crate) diff_id: DiffId,
-    /// Of the file as it is; not known of a packed layer in an archive of docker's old kind.
+    /// The digest of the file as it is; not known of a packed layer in an archive of docker's old
+    /// kind.
     pub(crate) blob: Option<Digest>,
     pub(crate) size: u64,
     /// `None`: the archive has not got it.
     pub(crate) path: Option<String>,
     /// The packing, where no manifest says so.
     pub(crate) packing: Packing,
-    /// The name under which it was sent before it was known what it is.
+    /// The name under which it was sent before its digest was known.
     pub(crate) sent: Option<String>,
     /// The address from which a foreign layer could be had.
     pub(crate) url: Option<String>,

@@ -47,7 +47,7 @@ impl Packing {
     }
 }
 
-/// More than this is unpacked only at a ratio that real layers have.
+/// The bytes up to which anything is unpacked; more only at a ratio that real layers have.
 const GENEROUS: u64 = 8 << 30;
 /// gzip can't pack better than 1032 to 1, which takes nothing but zeros.
 const RATIO: u64 = 500;
@@ -102,7 +102,7 @@ impl fmt::Display for TooWide {
 
 impl std::error::Error for TooWide {}
 
-/// Reads what is packed in `source`, with a window no wider than that.
+/// Reads the unpacked content of `source`, with a window that is no wider than `widest`.
 pub(crate) fn unpack<'r>(
     source: impl BufRead + 'r,
     packing: Packing,
@@ -184,7 +184,7 @@ impl Read for Bounded<'_> {
     }
 }
 
-/// xz, whose reader says too little of what it refuses.
+/// An xz reader that tells of a window which is too wide; the crate's own says that memory ran out.
 struct Xz<R: Read> {
     reader: XzReader<R>,
     widest: Window,

@@ -6,8 +6,8 @@ use crate::image::digest::Digest;
 /// The first part of the names under which devnet sends images.
 pub(crate) const TRANSFERS: &str = "devnet-transfer";
 
-/// The repository under which a node gets an image at first. Port 9 is "discard": nobody can be asked
-/// for this name, which is what is wanted.
+/// The repository under which a node gets an image at first. Port 9 is "discard": nobody can be
+/// asked for this name, on purpose.
 pub(crate) fn transfer(token: &str) -> String {
     format!("127.0.0.1:9/{TRANSFERS}/{token}")
 }

@@ -35,7 +35,7 @@ impl Tape for Seeking<'_> {
     }
 }
 
-/// One that can't seek.
+/// A stream that can't seek.
 pub(crate) struct Passing<R>(pub(crate) R);
 
 impl<R: Read> Read for Passing<R> {

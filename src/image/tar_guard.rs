@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use crate::image::archive::{self, BLOCK, Block, Headers};
 use crate::image::tape::fill;
 
-/// Passes a tar on as it is, and breaks off at what no engine sends.
+/// Passes a tar on unchanged, and breaks off at anything that no engine sends.
 pub(crate) struct TarGuard<'r> {
     inner: &'r mut dyn Read,
     headers: Headers,

@@ -101,9 +101,9 @@ impl Parts {
 /// The sizes of a layer, and the order of its files, which must be known before it is put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Of the archive.
+    /// The bytes of the archive.
     pub(crate) size: u64,
-    /// Of the files' contents.
+    /// The bytes of the files' contents.
     pub(crate) contents: u64,
     /// True where the files come in the order of a walk through their folders, so that none must
     /// wait.

@@ -24,7 +24,7 @@ const LISTED: usize = 12 << 20;
 const FILE: usize = 160;
 /// The same of one that is passed on: two digests, and its name on the other side.
 const PASSED: usize = 512;
-/// As many bytes tell how something is packed.
+/// The number of bytes that tell how a file is packed.
 pub(crate) const FIRST: usize = 8;
 
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl Walked {
         Ok(())
     }
 
-    /// Notes one that is passed on: who does that remembers what it was.
+    /// Notes a file that is passed on: its digests are remembered too.
     pub(crate) fn passed_on(&mut self, path: &str) -> Result<(), String> {
         self.list(PASSED + 3 * path.len())
     }
@@ -255,7 +255,7 @@ pub(crate) fn broken(name: &str, why: String) -> Error {
     Error::failed(format!("the image archive `{name}` is broken")).because(why)
 }
 
-/// An archive of so many files is none of images.
+/// The error of an archive with more files than images have.
 pub(crate) fn too_many(name: &str, why: String) -> Error {
     broken(name, why).hint(EXPORTED)
 }

@@ -207,8 +207,7 @@ fn is_probe(program: &str) -> bool {
     matches!(program, "/devnet-probe" | "/devnet/devnet-probe")
 }
 
-/// True where a name is this prefix and a part that makes it one of its kind: numbers that no image
-/// knows beforehand.
+/// True where a name is this prefix and a unique part: numbers that no image knows beforehand.
 fn has_nonce(name: &str, begins: &str) -> bool {
     let Some(rest) = name
         .strip_prefix(begins)

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::claim::Proof;
 use crate::pod::{Container, Event, Pod, What, timestamp};
 
-/// So many sentences of evidence are enough; counterexamples come first.
+/// The most sentences of evidence; counterexamples come first.
 const ENOUGH: usize = 6;
 
-/// Decides what these pods, and what is known of their past, can decide.
+/// Decides the claims that these pods and their known past can decide.
 pub(crate) fn claims(pods: &[Pod], past: &[Event]) -> Vec<Proof> {
     let live: Vec<&Pod> = pods
         .iter()

@@ -20,11 +20,11 @@ const OLD_TRANSFER: SignedDuration = SignedDuration::from_hours(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Thing {
     pub(crate) kind: Kind,
-    /// By which it is removed.
+    /// The ID by which it is removed.
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
-    /// Of a transfer's name: when that began.
+    /// The time when a transfer began, from its name.
     pub(crate) made: Option<Timestamp>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Plan {
     pub(crate) leave: Vec<(Thing, &'static str)>,
 }
 
-/// The knowledge of devnets and of the time.
+/// The facts from which a sweep judges: the devnets that are gone, and the time.
 pub(crate) struct Witness<'w> {
     /// True where the devnet with this mark has ended; `None` where that can't be told from here.
     pub(crate) gone: &'w dyn Fn(&str) -> Option<bool>,

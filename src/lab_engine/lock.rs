@@ -16,7 +16,7 @@ use crate::lab_engine::create::new_uid;
 /// The age at which the lock of a devnet that can't be seen is a dead one's: its holder needs a
 /// second.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
-/// Longer than a person waits for a devnet that lives and does not get on.
+/// The longest wait for a lock whose holder lives and does not get on.
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// This process, told from every other. One that was interrupted under the lock takes it again.
@@ -25,7 +25,7 @@ fn token() -> &'static str {
     TOKEN.get_or_init(new_uid)
 }
 
-/// Does `work` while no other devnet does the like on this engine.
+/// Does `work` while no other devnet makes or removes the lab's network on this engine.
 ///
 /// # Errors
 /// What the work or the engine says.

@@ -50,7 +50,7 @@ pub(crate) async fn replace(engine: &Engine, there: &LabPod, container: &str) ->
     Err(comes_and_goes(&there, last))
 }
 
-/// The doings of other devnets on a pod meanwhile.
+/// The changes that other devnets made to a pod meanwhile.
 enum Others<Made> {
     /// The part that was wanted.
     Made(Made),
@@ -58,7 +58,7 @@ enum Others<Made> {
     Changed(LabPod, Error),
 }
 
-/// The fate of a pod's sandbox under this devnet.
+/// The end or the survival of a pod's sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sandbox {
     Stays,
@@ -307,7 +307,7 @@ fn next(attempts: &[Found]) -> u32 {
         .map_or(0, |newest| newest.attempt().saturating_add(1))
 }
 
-/// Of those before, only the newest stays, as with the kubelet.
+/// Removes old attempts; of those before, only the newest stays, as with the kubelet.
 async fn forget_older(engine: &Engine, before: &[Found]) -> Result<()> {
     let older: Vec<&Found> = before.iter().skip(1).collect();
     let docker = engine.docker()?;

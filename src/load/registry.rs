@@ -36,7 +36,7 @@ struct Brought {
     blobs: HashMap<Digest, (u64, Option<Bytes>)>,
     room_taken: usize,
     uploads: HashMap<String, Upload>,
-    /// In the order in which they came: an index after what it lists.
+    /// The manifests in the order in which they came: an index after those that it lists.
     manifests: Vec<Bytes>,
     count: u64,
 }

@@ -90,8 +90,9 @@ impl Shipment {
         Ok(())
     }
 
-    /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
-    /// Each gets `names` as soon as it is whole there, whatever the others do.
+    /// Brings the image to the nodes and compares the layers that arrived. One outcome for each
+    /// node, in order. Each node gets `names` as soon as the image is whole there, whatever the
+    /// others do.
     pub(crate) async fn run(
         &self,
         Delivery {

@@ -1,6 +1,6 @@
-//! An archive that comes through a pipe: there is no going back to it, and what it means stands at
-//! its end. Files that a node is known to have are left out, all else is passed on as it comes and
-//! hashed; how the image is put together is sent last, once all that is known to be right.
+//! An archive that comes through a pipe: it can't be read twice, and the files that explain it
+//! stand at its end. Files that a node is known to have are left out, all others are passed on as
+//! they come and hashed; the image's manifest is sent last, once all of that is known to be right.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Cursor, Read};
@@ -280,8 +280,8 @@ impl<'s> Stream<'s> {
         Ok(made)
     }
 
-    /// An image whose layers are all what it says, with the names under which they were sent; and
-    /// those that were taken for JSON and held, as they are to be sent now.
+    /// An image whose layers all have the digests that it names, with the names under which they
+    /// were sent; and the files that were taken for JSON and held, as they are to be sent now.
     fn known(&self, files: &Files, mut packed: Packed) -> Result<(Packed, HashMap<String, Bytes>)> {
         let mut held = HashMap::new();
         let is_oci = packed.manifest.is_some();

@@ -29,7 +29,7 @@ const SMALL_PIECE: usize = 64 << 10;
 struct Plan {
     config: Bytes,
     records: HashMap<usize, Bytes>,
-    /// Of each layer's archive.
+    /// The bytes of each layer's archive.
     sizes: Vec<u64>,
 }
 

@@ -50,7 +50,7 @@ struct Network {
     inode: u64,
     /// Without loopback and link-local ones.
     addresses: Vec<String>,
-    /// Those in the network of the default route.
+    /// The addresses in the network of the default route.
     primary: Vec<String>,
     sockets: Vec<RawSocket>,
 }

@@ -236,7 +236,7 @@ struct ProbeAnswer {
 }
 
 impl ProbeAnswers {
-    /// Reads the probe's lines; what is none is left out.
+    /// Reads the probe's lines; lines of another form are left out.
     pub(crate) fn parse(text: &str) -> Self {
         let one = |line: &str| {
             let mut words = line.splitn(3, ' ');
@@ -406,8 +406,8 @@ fn promised(from: &Pod, to: &Pod) -> bool {
     }
 }
 
-/// Many UDP services answer only what they understand: that one says nothing to others is wrong
-/// only if it answers its own pod.
+/// Excuses UDP services that answer only requests in their own protocol: silence to others is wrong
+/// only if the service answers its own pod.
 fn silence_is_an_answer(cells: &mut [Cell], ports: &[Listener]) {
     let answers_itself: BTreeSet<usize> = cells
         .iter()

@@ -1,5 +1,5 @@
-//! Containers that end again and again by themselves. An end together with its sandbox, with the
-//! node, or by somebody's signal is none of its own.
+//! Containers that end again and again by themselves. An end together with the sandbox or the node,
+//! or by somebody's signal, does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::{Container, ContainerFacts, Pod, Run, State};
 use crate::finding::{Finding, Remedy, Severity};
 use crate::wording::counted;
 
-/// So many ends of its own, and restarts, are a loop.
+/// The ends of its own, and the restarts, from which a container is in a loop.
 const ENDS: u32 = 3;
 const RESTARTS: u32 = 3;
 /// The age from which an end does not count any more.
@@ -26,7 +26,8 @@ const HELD_BACK: SignedDuration = SignedDuration::from_secs(15);
 const ENGINE_HELD_BACK: SignedDuration = SignedDuration::from_millis(350);
 const ENGINE_SHORT_RUN: SignedDuration = SignedDuration::from_secs(10);
 
-/// Each container of the pod that is in a crash loop. `recorded` is what is known of its past.
+/// Each container of the pod that is in a crash loop. `recorded` is its past, as far as it is
+/// known.
 pub(super) fn findings(
     pod: &Pod,
     facts: &BTreeMap<&str, &ContainerFacts>,

@@ -28,7 +28,7 @@ pub(crate) struct ContainerFacts {
     pub(crate) created_at: Option<String>,
     pub(crate) started_at: Option<String>,
     pub(crate) finished_at: Option<String>,
-    /// Of one that runs again: the end of its run before.
+    /// The end of the run before this one, where the container runs again.
     pub(crate) ended_before: Option<String>,
     pub(crate) joins: Joins,
     /// The runtime's own word for its network, where it has one.
@@ -87,7 +87,7 @@ pub(crate) enum Membership {
     Pod(Member),
     /// In none: devnet made it for its own use.
     Helper,
-    /// In none; `project` is what its maker put it into.
+    /// A container of no pod; `project` is the one that its maker put it into.
     Plain { project: Option<String> },
 }
 
@@ -143,7 +143,8 @@ pub(crate) enum Join {
     Own,
     /// The node's.
     Host,
-    /// That of the container of this ID (or, where a runtime keeps what it was told, of this name).
+    /// The namespace of the container with this ID (or, where a runtime keeps a name, of this
+    /// name).
     Container(String),
     /// The one that this file pins.
     Path(String),
@@ -171,7 +172,7 @@ pub(crate) enum State {
     Removing,
     Exited,
     Dead,
-    /// A word that is none of these, or none at all.
+    /// Another word, or none at all.
     #[default]
     #[serde(other, rename = "")]
     Unknown,

@@ -13,9 +13,9 @@ use crate::wording::{SOME, listed};
 /// A sandbox without containers is no finding while its images may still be on their way.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
-/// Adds to every pod what is wrong with it, and gives what concerns several of them. `now` is the
-/// clock of a pod's node: containers carry its times, and this computer's clock may differ. `runs`
-/// are what is known of the pods' past.
+/// Adds to every pod its findings, and gives those about several pods. `now` is the clock of a
+/// pod's node: containers carry its times, and this computer's clock may differ. `runs` are the
+/// known past of the pods.
 pub(crate) fn judge<'a>(
     pods: &mut [Pod],
     facts: impl IntoIterator<Item = &'a ContainerFacts>,

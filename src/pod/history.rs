@@ -42,7 +42,7 @@ pub(crate) struct Event {
     pub(crate) oom_killed: Option<bool>,
     pub(crate) ip: Option<String>,
     pub(crate) netns: Option<u64>,
-    /// The fate of the pod's address at a start, if something ran before.
+    /// The old and the new address of the pod at a start, if something ran before.
     pub(crate) restart: Option<Restart>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Restart {
     pub(crate) ip: Option<String>,
     pub(crate) netns_before: Option<u64>,
     pub(crate) netns: Option<u64>,
-    /// The reason for which the sandbox was replaced.
+    /// The reason why the sandbox was replaced.
     pub(crate) because: Option<String>,
     /// All of it in one sentence.
     pub(crate) verdict: String,
@@ -64,7 +64,7 @@ pub(crate) struct Restart {
 
 /// Sandboxes that end within this time of each other ended together.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(15);
-/// The longest time between an end and a removal for which the container was ended.
+/// The longest time from an end to a removal by one command, which ends a container to remove it.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
 
 /// The history of the pod with this UID, oldest first. `runs` are those of its whole node;
@@ -228,7 +228,7 @@ impl Past<'_> {
         }
     }
 
-    /// The reason for which a sandbox was replaced, as far as anyone has seen it.
+    /// The reason why a sandbox was replaced, as far as anyone has seen it.
     fn because(&self, old: &Run, new: &Run) -> String {
         let node = self.node_restarted(old, new);
         let together = self.ended_together(old);

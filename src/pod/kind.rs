@@ -28,7 +28,7 @@ pub(super) fn is_ephemeral(kind: &str) -> bool {
     kind.trim_end_matches('?') == "ephemeral"
 }
 
-/// A container as it is now, with what is known of its runs in its pod's present sandbox.
+/// A container as it is now, with the known runs of it in its pod's present sandbox.
 pub(super) struct Seen<'a> {
     pub(super) name: &'a str,
     pub(super) facts: &'a ContainerFacts,

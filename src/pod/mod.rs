@@ -203,7 +203,8 @@ impl Pod {
         matches!((own, socket.netns), (Some(own), Some(other)) if own != other)
     }
 
-    /// All addresses under which others meet its processes, its own first; those of a node are nobody's.
+    /// All addresses of its processes for others, its own first; a node's addresses count for no
+    /// pod.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &String> {
         let others = self.networks.values().flatten();
         self.ips

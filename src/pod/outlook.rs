@@ -12,7 +12,7 @@ const ALL_ANEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
 /// The kubelet's note of a pod's source: pods from files come before those of the API.
 const SOURCE: &str = "kubernetes.io/config.source";
 
-/// The prospect of a pod's being started again.
+/// The chance that something starts a pod again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// Something of it runs, or its network is there for what comes.
@@ -21,7 +21,7 @@ pub(crate) enum Outlook {
     Unknown,
     /// Nothing of it runs, and this is why nothing starts it again.
     Over(&'static str),
-    /// There is nothing of it but what its end left.
+    /// Only its remains are there.
     Gone,
 }
 

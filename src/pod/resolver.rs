@@ -10,7 +10,7 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Reads the file; what it does not know it leaves out.
+    /// Reads the file; lines that it does not know it leaves out.
     pub(crate) fn parse(text: &str) -> Self {
         let mut resolver = Self::default();
         for line in text.lines() {

@@ -192,7 +192,7 @@ impl Runs {
         !self.news.is_empty()
     }
 
-    /// Drops what is known of these pods. What is new must have been taken before.
+    /// Drops the runs of these pods. New ones must have been taken before.
     pub(crate) fn forget(&mut self, uids: &BTreeSet<String>) {
         if uids.is_empty() {
             return;

@@ -4,7 +4,7 @@ use super::{Pod, short};
 use crate::error::{Error, Result};
 use crate::wording::counted;
 
-/// The degree to which an argument fits a pod; better is smaller.
+/// The quality of the match between an argument and a pod; better is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     Exact,
@@ -74,8 +74,8 @@ fn fit(pod: &Pod, wanted: &str) -> Option<Fit> {
     }
 }
 
-/// Of pods that follow each other under one name only the one that is still there is meant: a
-/// manifest that changed makes a new pod, and the old one's remains stay for a minute.
+/// Leaves out pods whose successor has the same name: a manifest that changed makes a new pod, and
+/// the old one's remains stay for a minute.
 fn without_predecessors<'a>(found: &[&'a Pod]) -> Vec<&'a Pod> {
     let alive = |pod: &Pod| {
         pod.sandbox

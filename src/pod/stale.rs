@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Container, Origin, Pod, applied, is_init};
 use crate::image::reference;
 
-/// An image's name, what it stood for, and what it stands for now.
+/// An image's name, the IDs that it stood for, and the ID that it stands for now.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Renamed {
     pub(crate) name: String,

@@ -20,7 +20,7 @@ pub(crate) struct ProbeImage {
     /// As `devnet-probe:0123456789ab`; the tag tells programs apart, so a name that is there
     /// need not be loaded again.
     pub(crate) reference: String,
-    /// Of its one layer: a name and labels can be anybody's, this can't.
+    /// The diff ID of its one layer: a name and labels can be anybody's, this can't.
     pub(crate) layer: DiffId,
     /// For `POST /images/load`.
     pub(crate) archive: Vec<u8>,

@@ -44,9 +44,9 @@ pub(crate) struct Liveness {
     /// Asks on another connection, and tells if there was an answer.
     ping: Arc<dyn Fn() -> Later<bool> + Send + Sync>,
     notices: Notices,
-    /// It was silent the last time, and need not be waited for as long again.
+    /// True after a silence: the engine need not be waited for as long again.
     silent: Arc<AtomicBool>,
-    /// It has been said that nothing comes, and nothing has come since.
+    /// True where it has been said that nothing comes, and nothing has come since.
     told: Arc<AtomicBool>,
 }
 
@@ -82,7 +82,7 @@ impl Liveness {
         self.silent.load(Ordering::Relaxed)
     }
 
-    /// It has spoken.
+    /// Notes that the engine has spoken.
     pub(crate) fn heard(&self) {
         self.silent.store(false, Ordering::Relaxed);
         self.told.store(false, Ordering::Relaxed);

@@ -266,7 +266,7 @@ async fn hash(session: &Session, key: &Algorithm) -> Result<Option<HashAlg>, rus
 /// Checks the host's key while russh connects.
 struct Host(Known);
 
-/// The reason for which the connection was not made.
+/// The reason why the connection was not made.
 #[derive(Debug)]
 enum Failure {
     Refused(Error),

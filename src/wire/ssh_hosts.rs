@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::host::replace;
 use crate::{regular_file, text_file};
 
-/// A `known_hosts` of more is none.
+/// The largest `known_hosts` that is read.
 const LARGEST: u64 = 8 << 20;
 
 /// The keys that are known of one host.

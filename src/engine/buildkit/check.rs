@@ -54,7 +54,7 @@ pub(crate) struct Checked {
     pub(crate) text: String,
     /// True where nothing was found.
     pub(crate) clean: bool,
-    /// The reason for which the Dockerfile can't be built at all.
+    /// The reason why the Dockerfile can't be built at all.
     pub(crate) broken: Option<String>,
 }
 

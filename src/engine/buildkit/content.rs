@@ -24,7 +24,7 @@ use crate::regular_file;
 
 /// The header that names the store of a question.
 const STORE: &str = "buildkit-attachable-store-id";
-/// Larger pieces gain nothing.
+/// The bytes of one piece; larger pieces gain nothing.
 const CHUNK: usize = 256 << 10;
 /// Pieces that wait for the other side.
 const WAITING: usize = 4;

@@ -25,7 +25,7 @@ use crate::image::tape::fill;
 use crate::progress::{Event, Sender};
 use crate::regular_file;
 
-/// Larger pieces gain nothing, smaller ones cost a third of the speed.
+/// The bytes of one piece: larger ones gain nothing, smaller ones cost a third of the speed.
 const CHUNK: usize = 256 << 10;
 /// Files that are read at the same time.
 const READERS: usize = 4;

@@ -103,7 +103,7 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
 }
 
-/// The reason for which there is no result, and its places in the Dockerfile.
+/// The reason why there is no result, and its places in the Dockerfile.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,

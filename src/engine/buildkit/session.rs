@@ -135,7 +135,7 @@ impl Session {
         self.folders.sent()
     }
 
-    /// The reason for which we could not serve something that the engine asked for.
+    /// The reason why we could not serve something that the engine asked for.
     pub(crate) fn complaint(&self) -> Option<Error> {
         self.folders.complaint()
     }

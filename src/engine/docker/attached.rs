@@ -1,4 +1,4 @@
-//! Streams of an engine that devnet reads itself: what programs print, and what is written to them.
+//! Streams of an engine that devnet reads itself: the output of programs, and their input.
 
 use std::pin::Pin;
 

@@ -54,7 +54,7 @@ fn escaped(value: &str) -> String {
 }
 
 impl Docker {
-    /// The client for work, adding to each question what it has no fields for, or too small ones.
+    /// The client for work, with query parameters for which it has no fields, or too small ones.
     fn with_query(&self, more: &[(&str, String)]) -> Result<bollard::Docker> {
         if more.is_empty() {
             return Ok(self.api.clone());

@@ -119,7 +119,7 @@ pub(super) struct Door {
     client: Client,
     liveness: Liveness,
     heard: Arc<OnceLock<Greeting>>,
-    /// The reason for which the last answer was cut off; bollard's streams lose it on its way.
+    /// The reason why the last answer was cut off; bollard's streams lose it on its way.
     cut: Arc<Mutex<Option<Error>>>,
 }
 
@@ -158,7 +158,7 @@ impl Door {
         &self.liveness
     }
 
-    /// The reason for which an answer was cut off, if that is the failure.
+    /// The reason why an answer was cut off, if that is the failure.
     pub(super) fn reason(&self, error: &Why) -> Option<Error> {
         match error {
             Why::IOError { err } => match err.get_ref() {

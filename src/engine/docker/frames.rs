@@ -16,10 +16,10 @@ pub(super) enum Framing {
     Unknown,
 }
 
-/// Longer messages of a log leave in pieces. Engines cut at 16 KiB.
+/// The longest piece of a log's message; longer messages leave in pieces. Engines cut at 16 KiB.
 const LONGEST: usize = 64 << 10;
 const HEADER: usize = 8;
-/// A stream's number: the engine's own words about why there is no more.
+/// The number of the stream in which the engine says why there is no more output.
 const COMPLAINT: u8 = 3;
 
 /// A piece that comes out of frames.
@@ -30,7 +30,7 @@ pub(super) enum Framed {
     Complaint(String),
 }
 
-/// Takes bytes as they come and gives what they hold. Pure.
+/// Takes bytes as they come and gives the output that their frames hold. Pure.
 #[derive(Debug)]
 pub(super) struct Frames {
     framing: Framing,

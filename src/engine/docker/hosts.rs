@@ -1,5 +1,5 @@
-//! A pod's addresses from the `/etc/hosts` that the kubelet writes for its containers: what it
-//! believed when the container was made (kubelet `pkg/kubelet/kubelet_pods.go`).
+//! A pod's addresses from the `/etc/hosts` that the kubelet writes for its containers: those that
+//! it knew when the container was made (kubelet `pkg/kubelet/kubelet_pods.go`).
 
 /// The addresses of the pod itself; empty where the kubelet did not write the file, or wrote it
 /// for a pod on the node's network.

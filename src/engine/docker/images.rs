@@ -1,4 +1,4 @@
-//! An engine's images: what is there, names, and archives in and out.
+//! An engine's images: lists, names, and archives in and out.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -1,5 +1,5 @@
-//! The Docker Engine API through bollard, over our own transport: connecting, and what an engine
-//! says of itself. `docker_*.rs` beside it add what is asked of containers and images.
+//! The Docker Engine API through bollard, over our own transport: the connection, and the engine's
+//! description of itself. The files beside it add containers and images.
 
 pub(crate) mod agent;
 mod attached;
@@ -202,7 +202,7 @@ impl Docker {
         Ok(times[times.len() / 2])
     }
 
-    /// A failure of this engine: what was asked, and what it said.
+    /// A failure of this engine: the question, and the engine's words.
     pub(super) fn failed(&self, what: &str, error: bollard::errors::Error) -> Error {
         use bollard::errors::Error as Why;
         let cut_off = self.door.reason(&error);

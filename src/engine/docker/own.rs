@@ -32,8 +32,8 @@ impl Docker {
         self.own_containers_in_states(labels, &[]).await
     }
 
-    /// Removes what another devnet made for its run and left, since it was killed. That it could
-    /// not be removed is no failure of what is done now.
+    /// Removes the things that another devnet made for its run and left, since it was killed. A
+    /// failure to do so is none of the command's own.
     pub(in crate::engine) async fn sweep_abandoned(&self) {
         let Ok(found) = self
             .own_containers_in_states(&[label::OWNER], &NOT_RUNNING)
@@ -61,7 +61,7 @@ impl Docker {
         left.map(|one| one.id.clone()).collect()
     }
 
-    /// The engine's own time, which dates what it makes.
+    /// The engine's own time, which dates the things that it makes.
     pub(in crate::engine) async fn clock(&self) -> Option<jiff::Timestamp> {
         self.info().await.ok()?.now()
     }

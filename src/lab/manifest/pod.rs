@@ -6,7 +6,7 @@ use super::reader::{At, Reader};
 use super::{ConfigMaps, container, volume};
 use crate::lab::{Container, Pod};
 
-/// The reason for which fields that only a cluster heeds change nothing here.
+/// The reason why fields that only a cluster heeds change nothing here.
 const CLUSTER: &str = "only a cluster heeds this";
 
 pub(super) fn read(reader: &mut Reader, at: &At<'_>, maps: &ConfigMaps) -> Pod {

@@ -106,7 +106,7 @@ impl Reader {
         }
     }
 
-    /// A text. A bare number or boolean is none, as with kubectl.
+    /// A text. As with kubectl, a bare number or boolean is no text.
     pub(super) fn text(&mut self, at: &At<'_>) -> Option<String> {
         let Value::Scalar { text, quoted } = &at.node.value else {
             self.refuse(at, "text is expected here");

@@ -4,13 +4,13 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Line, LogMessage};
 
-/// Longer lines leave in pieces.
+/// The longest piece of a line; longer lines leave in pieces.
 const LONGEST: usize = 1 << 20;
 
 /// Makes lines of the messages of one container: a runtime splits long lines into several.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
-    /// Of stdout and stderr: a line that has begun.
+    /// The lines of stdout and stderr that have begun.
     begun: [Option<(i64, Bytes, BytesMut)>; 2],
 }
 

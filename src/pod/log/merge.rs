@@ -15,11 +15,11 @@ const DISORDER_OF_ONE: i64 = 25_000_000;
 /// The lines that are held of one source.
 #[derive(Debug, Default)]
 struct Held {
-    /// Of stdout and stderr; each comes in the order of its times.
+    /// The lines of stdout and stderr; each comes in the order of its times.
     lines: [VecDeque<Line>; 2],
     /// The newest time that each has brought.
     last: [i64; 2],
-    /// It brings nothing older.
+    /// The time from which it brings lines.
     from: i64,
     bytes: usize,
     open: bool,

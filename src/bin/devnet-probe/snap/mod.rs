@@ -62,7 +62,7 @@ fn watch_over() -> Arc<Mutex<Instant>> {
     asked
 }
 
-/// Prints what is there, and gives what it saw of sockets.
+/// Prints the document of one look, and gives the sockets that it saw.
 fn look(before: &Seen) -> Seen {
     let mut processes = side_by_side(&pids(), |pid| read(*pid));
     let of_node: BTreeSet<u64> = processes

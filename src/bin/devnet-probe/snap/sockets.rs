@@ -14,7 +14,7 @@ const TABLES: [(&str, u8, &str); 4] = [
     ("udp", 6, "udp6"),
 ];
 
-/// A namespace's sockets as JSON, and by what one sees that they are no others now.
+/// A namespace's sockets as JSON, and the signs by which a later look knows that they are the same.
 #[derive(Clone)]
 pub(super) struct Sockets {
     signs: Signs,

@@ -1,4 +1,4 @@
-//! A container that carries devnet's program: how it is made and started, what it may, and that it goes.
+//! A container that carries devnet's program: its making, its start, its limits, and its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,11 +27,11 @@ use crate::probe::image::{PROGRAM, program_archive};
 
 /// The program's folder in an image that is not its own.
 const FOLDER: &str = "/devnet";
-/// As long as an engine may be thinking about a question.
+/// The longest time for removing such a container: as long as an engine may think about a question.
 pub(super) const UNDO_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Held by each container of the probe that is being made: the engine goes on making what it was
-/// asked for when nobody waits for it any more.
+/// The lock that each container of the probe holds while it is made: the engine goes on making it
+/// when nobody waits for it any more.
 static MAKING: RwLock<()> = RwLock::const_new(());
 
 /// Waits until no container of the probe is on its way.
@@ -193,7 +193,7 @@ impl Drop for Abandoned {
     }
 }
 
-/// A container's body with nothing of what its image says of itself.
+/// A container's body without the working folder and the health check of its image.
 fn plain() -> ContainerCreateBody {
     ContainerCreateBody {
         working_dir: Some("/".into()),

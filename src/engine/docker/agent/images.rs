@@ -54,11 +54,11 @@ impl Images {
         }
     }
 
-    /// Makes and starts a container from the first image that lets it: one may be for another
-    /// machine, be gone by now, or hold what is in the program's way.
+    /// Makes and starts a container from the first image that lets it: an image may be for another
+    /// machine, be gone by now, or have a file in the program's place.
     ///
     /// # Errors
-    /// What the last of them failed with: devnet's own, or the one that the person named.
+    /// The failure of the last image: devnet's own, or the one that the person named.
     pub(super) async fn first_that_starts<T>(
         &self,
         start: impl AsyncFn(&ProgramImage) -> Result<T>,
