@@ -48,8 +48,8 @@ struct Key {
 impl Key {
     fn push(&mut self, byte: u8) {
         // one that is longer stays longer
-        if let Some(place) = self.text.get_mut(self.length) {
-            *place = byte;
+        if let Some(index) = self.text.get_mut(self.length) {
+            *index = byte;
             self.length += 1;
         }
     }

@@ -74,19 +74,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Err(Error::failed("nobody could look at the pods' sockets")
             .hint("the note above says why the probe did not run"));
     }
-    let ports = reach::ports(&pods, |place| wanted.contains(&place));
+    let ports = reach::ports(&pods, |index| wanted.contains(&index));
     let (asked, failures) = ask(context, &gathered, &pods, &ports).await?;
     let cells = reach::cells(&pods, &ports, &asked);
     let of_wanted: Vec<_> = asked
         .iter()
-        .filter(|(place, _)| wanted.contains(place))
+        .filter(|(index, _)| wanted.contains(index))
         .cloned()
         .collect();
     let dns = reach::resolvers(&pods, &of_wanted);
     let judged: Vec<Pod> = pods
         .iter()
         .enumerate()
-        .filter(|(place, _)| wanted.contains(place))
+        .filter(|(index, _)| wanted.contains(index))
         .map(|(_, pod)| pod.clone())
         .collect();
     let ids: Vec<&String> = judged.iter().flat_map(Pod::ids).collect();
@@ -124,7 +124,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     gathered.outcome()
 }
 
-/// The places of the pods that are named; without names, of all.
+/// The indexes of the pods that are named; without names, of all.
 fn wanted(pods: &[Pod], names: &[String]) -> Result<Vec<usize>> {
     if names.is_empty() {
         return Ok((0..pods.len()).collect());
@@ -149,7 +149,7 @@ fn tell(context: &Context, report: &Report, runtime: RuntimeKind, format: Format
     write(context, &text)
 }
 
-/// The places of pods, each with its answers, or none when its network could not be entered.
+/// The indexes of pods, each with its answers, or none when its network could not be entered.
 type Asked = Vec<(usize, Option<ProbeAnswers>)>;
 
 /// Asks from inside every pod that runs; gives also why some could not be entered.
@@ -161,9 +161,9 @@ async fn ask(
 ) -> Result<(Asked, Vec<Error>)> {
     // pods on their node's own network ask once for all of them
     let mut networks: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (place, pod) in pods.iter().enumerate() {
+    for (index, pod) in pods.iter().enumerate() {
         if reach::entrance(pod).is_some() {
-            networks.entry(reach::network(pod)).or_default().push(place);
+            networks.entry(reach::network(pod)).or_default().push(index);
         }
     }
     let nodes: Vec<(&Answered, AgentSession)> = gathered
@@ -183,9 +183,9 @@ async fn ask(
             let ours = networks
                 .iter()
                 .filter(|((name, ..), _)| *name == node.node)
-                .map(|(_, places)| places);
+                .map(|(_, indexes)| indexes);
             stream::iter(ours)
-                .map(|places| inside(session, places, pods, ports))
+                .map(|indexes| inside(session, indexes, pods, ports))
                 .buffer_unordered(AT_ONCE)
                 .collect::<Vec<_>>()
         });
@@ -196,13 +196,13 @@ async fn ask(
         session.finish().await?;
     }
     let (mut asked, mut failures) = (Vec::new(), Vec::new());
-    for (places, answer) in answers.into_iter().flatten() {
+    for (indexes, answer) in answers.into_iter().flatten() {
         let answers = match answer {
             Ok(answers) => Some(answers),
             Err(error) => {
                 context.ui.warn(&format!(
                     "{} was not asked from: {}",
-                    reach::full_name(&pods[places[0]]),
+                    reach::full_name(&pods[indexes[0]]),
                     error.in_one_line()
                 ));
                 failures.push(error);
@@ -211,32 +211,32 @@ async fn ask(
         };
         // the first is the entrance, whose resolver was asked; others on its network have their own
         let others = answers.as_ref().map(ProbeAnswers::without_resolvers);
-        let (first, rest) = places.split_at(1);
-        asked.extend(first.iter().map(|place| (*place, answers.clone())));
-        asked.extend(rest.iter().map(|place| (*place, others.clone())));
+        let (first, rest) = indexes.split_at(1);
+        asked.extend(first.iter().map(|index| (*index, answers.clone())));
+        asked.extend(rest.iter().map(|index| (*index, others.clone())));
     }
-    asked.sort_by_key(|(place, _)| *place);
+    asked.sort_by_key(|(index, _)| *index);
     Ok((asked, failures))
 }
 
 /// Asks from inside one network.
 async fn inside<'p>(
     session: &AgentSession,
-    places: &'p [usize],
+    indexes: &'p [usize],
     pods: &[Pod],
     ports: &[Listener],
 ) -> (&'p [usize], Result<ProbeAnswers>) {
-    let entrance = places
+    let entrance = indexes
         .iter()
-        .find_map(|place| reach::entrance(&pods[*place]));
+        .find_map(|index| reach::entrance(&pods[*index]));
     let answer = match entrance {
         Some(entrance) => {
             let mut words = vec!["connect".to_owned()];
-            words.extend(reach::questions(places, ports));
+            words.extend(reach::questions(indexes, ports));
             let joins = Joins::Network(entrance.to_owned());
             session.output(Job::probe(words, joins, Power::None)).await
         }
         None => Err(Error::failed("nothing of it runs")),
     };
-    (places, answer.map(|text| ProbeAnswers::parse(&text)))
+    (indexes, answer.map(|text| ProbeAnswers::parse(&text)))
 }

@@ -134,8 +134,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// The place of a container, or the one that it would have.
-    fn place(&self, id: &str) -> std::result::Result<usize, usize> {
+    /// The index of a container, or the one that it would have.
+    fn index(&self, id: &str) -> std::result::Result<usize, usize> {
         self.facts.binary_search_by(|one| one.id.as_str().cmp(id))
     }
 
@@ -179,7 +179,7 @@ impl Watch<'_> {
         };
         let (mut kept, mut gone) = (BTreeSet::new(), BTreeSet::new());
         for run in runs.all() {
-            let there = run.node != seen.name || seen.place(&run.id).is_ok();
+            let there = run.node != seen.name || seen.index(&run.id).is_ok();
             let set = if there || recent(run) {
                 &mut kept
             } else {
@@ -334,10 +334,10 @@ impl Watch<'_> {
         let ids: BTreeSet<&String> = batch.iter().map(|heard| &heard.id).collect();
         for id in ids {
             let now = seen.engine.runtime.container(id).await?;
-            match (seen.place(id), now) {
-                (Ok(place), Some(facts)) => seen.facts[place] = facts,
-                (Ok(place), None) => drop(seen.facts.remove(place)),
-                (Err(place), Some(facts)) => seen.facts.insert(place, facts),
+            match (seen.index(id), now) {
+                (Ok(index), Some(facts)) => seen.facts[index] = facts,
+                (Ok(index), None) => drop(seen.facts.remove(index)),
+                (Err(index), Some(facts)) => seen.facts.insert(index, facts),
                 (Err(_), None) => {}
             }
         }

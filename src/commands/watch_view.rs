@@ -75,13 +75,13 @@ pub(crate) async fn watch(
         .await?;
     let (tell, told) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
-    let followers = target.nodes.iter().enumerate().map(|(place, node)| {
+    let followers = target.nodes.iter().enumerate().map(|(index, node)| {
         let follower = Follower {
             context,
             target: &target,
             node,
             depth,
-            place,
+            index,
             tell: tell.clone(),
             stopped: stopped.clone(),
         };
@@ -112,7 +112,7 @@ struct Follower<'a> {
     target: &'a Target,
     node: &'a NodeTarget,
     depth: Depth,
-    place: usize,
+    index: usize,
     tell: mpsc::UnboundedSender<News>,
     stopped: watch::Receiver<bool>,
 }
@@ -138,7 +138,7 @@ impl Follower<'_> {
                 Ok(never) => match never {},
                 Err(error) if error.kind() == Kind::Interrupted => return,
                 // nobody listens when everything ends
-                Err(error) => drop(self.tell.send((self.place, Err(error)))),
+                Err(error) => drop(self.tell.send((self.index, Err(error)))),
             }
             let rest = async {
                 let mut stopped = self.stopped.clone();
@@ -188,7 +188,7 @@ impl Follower<'_> {
                 clock.now(),
                 view.as_ref(),
             );
-            let _listening = self.tell.send((self.place, Ok(seen.await)));
+            let _listening = self.tell.send((self.index, Ok(seen.await)));
             let wait = AGAIN[quiet.min(AGAIN.len() - 1)];
             match tokio::time::timeout(wait, changes.next()).await {
                 Ok(Some(change)) => {
@@ -264,15 +264,15 @@ where
         loop {
             tokio::select! {
                 news = told.recv() => {
-                    let Some((place, news)) = news else { return Ok(()) };
-                    self.tell_turn(place, latest[place].as_ref(), &news, in_place);
-                    latest[place] = Some(news);
+                    let Some((index, news)) = news else { return Ok(()) };
+                    self.tell_turn(index, latest[index].as_ref(), &news, in_place);
+                    latest[index] = Some(news);
                 }
                 () = resizes.next(), if screen.is_some() => {}
             }
-            while let Ok((place, news)) = told.try_recv() {
-                self.tell_turn(place, latest[place].as_ref(), &news, in_place);
-                latest[place] = Some(news);
+            while let Ok((index, news)) = told.try_recv() {
+                self.tell_turn(index, latest[index].as_ref(), &news, in_place);
+                latest[index] = Some(news);
             }
             let outcomes: Option<Vec<_>> =
                 latest.iter().map(|one| one.as_ref().map(again)).collect();
@@ -336,12 +336,12 @@ where
     /// Says when a node is lost and when it is back; on a screen the frame says it.
     fn tell_turn(
         &self,
-        place: usize,
+        index: usize,
         before: Option<&Result<Seen>>,
         now: &Result<Seen>,
         in_place: bool,
     ) {
-        let name = &self.nodes[place];
+        let name = &self.nodes[index];
         match (before, now) {
             _ if in_place => {}
             (None | Some(Ok(_)), Err(error)) if self.nodes.len() > 1 || before.is_some() => {

@@ -14,7 +14,7 @@ const FIRST_EPHEMERAL: u16 = 32_768;
 /// A port of a pod on which something listens.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Listener {
-    /// Its pod's place in the list that was planned for.
+    /// Its pod's index in the list that was planned for.
     #[serde(skip)]
     pub(crate) pod: usize,
     #[serde(rename = "pod")]
@@ -82,15 +82,15 @@ pub(crate) fn network(pod: &Pod) -> (String, Option<u64>, Option<String>) {
     (pod.node.clone(), inode, own)
 }
 
-/// The listeners of those pods that `wanted` names by place.
+/// The listeners of those pods that `wanted` names by index.
 pub(crate) fn ports(pods: &[Pod], wanted: impl Fn(usize) -> bool) -> Vec<Listener> {
-    let places = (0..pods.len()).filter(|place| wanted(*place));
-    places
-        .flat_map(|place| of_pod(place, &pods[place]))
+    let indexes = (0..pods.len()).filter(|index| wanted(*index));
+    indexes
+        .flat_map(|index| of_pod(index, &pods[index]))
         .collect()
 }
 
-fn of_pod(place: usize, pod: &Pod) -> Vec<Listener> {
+fn of_pod(index: usize, pod: &Pod) -> Vec<Listener> {
     let mut by_port: BTreeMap<(u16, &str), Vec<&Socket>> = BTreeMap::new();
     for socket in pod.sockets.iter().flatten() {
         let asks_only = socket.proto == "udp" && socket.port >= FIRST_EPHEMERAL;
@@ -111,7 +111,7 @@ fn of_pod(place: usize, pod: &Pod) -> Vec<Listener> {
                 .filter_map(|owner| owner.container.clone())
                 .collect();
             Listener {
-                pod: place,
+                pod: index,
                 pod_name: full_name(pod),
                 node: pod.node.clone(),
                 proto: proto.to_owned(),
@@ -297,7 +297,7 @@ pub(crate) struct Cell {
     #[serde(skip)]
     pub(crate) asker: usize,
     #[serde(skip)]
-    pub(crate) port_place: usize,
+    pub(crate) port_index: usize,
     pub(crate) from: String,
     pub(crate) from_node: String,
     pub(crate) to: String,
@@ -329,7 +329,7 @@ pub(crate) struct Resolver {
     pub(crate) ms: Option<f64>,
 }
 
-/// The matrix: for each asker (a pod's place with what its network answered) its try at each port.
+/// The matrix: for each asker (a pod's index with what its network answered) its try at each port.
 pub(crate) fn cells(
     pods: &[Pod],
     ports: &[Listener],
@@ -347,7 +347,7 @@ pub(crate) fn cells(
         })
         .collect();
     for (asker, answers) in asked {
-        for (port_place, port) in ports.iter().enumerate() {
+        for (port_index, port) in ports.iter().enumerate() {
             for address in port.asked_by(*asker) {
                 let to = SocketAddr::new(*address, port.port);
                 let answer = answers.as_ref().map(|all| all.to(&port.proto, to));
@@ -361,7 +361,7 @@ pub(crate) fn cells(
                         ..
                     })) => (*outcome, *ms),
                 };
-                if six_only[port_place] && address.is_ipv4() {
+                if six_only[port_index] && address.is_ipv4() {
                     continue;
                 }
                 let accepted_for_it =
@@ -369,7 +369,7 @@ pub(crate) fn cells(
                 let from = &pods[*asker];
                 cells.push(Cell {
                     asker: *asker,
-                    port_place,
+                    port_index,
                     from: full_name(from),
                     from_node: from.node.clone(),
                     to: port.pod_name.clone(),
@@ -411,11 +411,11 @@ fn promised(from: &Pod, to: &Pod) -> bool {
 fn silence_is_an_answer(cells: &mut [Cell], ports: &[Listener]) {
     let answers_itself: BTreeSet<usize> = cells
         .iter()
-        .filter(|cell| cell.outcome == Outcome::Ok && ports[cell.port_place].pod == cell.asker)
-        .map(|cell| cell.port_place)
+        .filter(|cell| cell.outcome == Outcome::Ok && ports[cell.port_index].pod == cell.asker)
+        .map(|cell| cell.port_index)
         .collect();
     for cell in cells {
-        if cell.outcome == Outcome::NoReply && !answers_itself.contains(&cell.port_place) {
+        if cell.outcome == Outcome::NoReply && !answers_itself.contains(&cell.port_index) {
             cell.promised = false;
         }
     }

@@ -34,7 +34,7 @@ const BREAKS: [&str; 5] = [
     "split-pod",
 ];
 
-/// Judges `judged`; `pods` are those that ports and cells name by place, `of_several` findings that
+/// Judges `judged`; `pods` are those that ports and cells name by index, `of_several` findings that
 /// belong to no one pod.
 pub(crate) fn judge(
     pods: &[Pod],
@@ -203,16 +203,16 @@ fn without_address(pod: &Pod) -> Option<Finding> {
 fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Finding> {
     let mut groups: BTreeMap<(usize, bool, Outcome), Vec<&Cell>> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.is_broken()) {
-        let own = ports[cell.port_place].pod == cell.asker;
+        let own = ports[cell.port_index].pod == cell.asker;
         let own_is_enough = own
             && cells.iter().any(|other| {
-                other.port_place == cell.port_place
+                other.port_index == cell.port_index
                     && other.asker == cell.asker
                     && other.outcome == Outcome::Ok
             });
         if !own_is_enough {
             groups
-                .entry((cell.port_place, own, cell.outcome))
+                .entry((cell.port_index, own, cell.outcome))
                 .or_default()
                 .push(cell);
         }
@@ -220,18 +220,18 @@ fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Finding> {
     groups
         .into_iter()
         // a frozen program is frozen for all, its own pod too: once is enough
-        .filter(|((place, own, outcome), _)| {
+        .filter(|((index, own, outcome), _)| {
             let of_others = |cell: &Cell| {
-                cell.port_place == *place && cell.asker != ports[*place].pod && cell.is_broken()
+                cell.port_index == *index && cell.asker != ports[*index].pod && cell.is_broken()
             };
             !*own || *outcome != Outcome::Frozen || !cells.iter().any(of_others)
         })
-        .map(|((place, own, outcome), group)| {
-            let port = &ports[place];
+        .map(|((index, own, outcome), group)| {
+            let port = &ports[index];
             let others: BTreeSet<&str> = group.iter().map(|cell| cell.from.as_str()).collect();
             let asked: BTreeSet<usize> = cells
                 .iter()
-                .filter(|cell| cell.port_place == place && cell.asker != port.pod)
+                .filter(|cell| cell.port_index == index && cell.asker != port.pod)
                 .map(|cell| cell.asker)
                 .collect();
             let whom = if own {
@@ -250,7 +250,7 @@ fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Finding> {
             evidence.extend(
                 cells
                     .iter()
-                    .filter(|cell| cell.port_place == place && cell.outcome == Outcome::Ok)
+                    .filter(|cell| cell.port_index == index && cell.outcome == Outcome::Ok)
                     .take(1)
                     .map(|cell| format!("from {}: {} ok", cell.from, to(cell))),
             );
@@ -463,9 +463,9 @@ fn localhost(ports: &[Listener], cells: &[Cell]) -> Proof {
     let mut best: BTreeMap<usize, &Cell> = BTreeMap::new();
     for cell in cells
         .iter()
-        .filter(|cell| ports[cell.port_place].pod == cell.asker)
+        .filter(|cell| ports[cell.port_index].pod == cell.asker)
     {
-        let known = best.entry(cell.port_place).or_insert(cell);
+        let known = best.entry(cell.port_index).or_insert(cell);
         if cell.outcome < known.outcome {
             *known = cell;
         }
@@ -479,7 +479,7 @@ fn localhost(ports: &[Listener], cells: &[Cell]) -> Proof {
 fn reachable(ports: &[Listener], cells: &[Cell]) -> Proof {
     let across: Vec<&Cell> = cells
         .iter()
-        .filter(|cell| ports[cell.port_place].pod != cell.asker)
+        .filter(|cell| ports[cell.port_index].pod != cell.asker)
         .collect();
     let (holds, evidence) = tally(&across, "ways from pod to pod");
     let claim = "every pod reaches every other pod's listeners";
@@ -495,12 +495,12 @@ fn same_port(pods: &[Pod], ports: &[Listener]) -> Proof {
     pods_of.retain(|_, pods| pods.len() > 1);
     let mut apart = true;
     let mut evidence = Vec::new();
-    for ((port, proto), places) in &pods_of {
-        let networks: BTreeSet<_> = places.iter().map(|place| network(&pods[*place])).collect();
-        apart &= networks.len() == places.len();
+    for ((port, proto), indexes) in &pods_of {
+        let networks: BTreeSet<_> = indexes.iter().map(|index| network(&pods[*index])).collect();
+        apart &= networks.len() == indexes.len();
         evidence.push(format!(
             "{port}/{proto} is held in {}, in {}",
-            counted(places.len(), "pod"),
+            counted(indexes.len(), "pod"),
             counted(networks.len(), "network namespace")
         ));
     }

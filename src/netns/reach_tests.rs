@@ -54,17 +54,17 @@ fn pod(name: &str, ip: &[&str], sockets: &[(&str, &str, u16)]) -> Pod {
     pod
 }
 
-/// Plays the part of the probes: `answers` says what each pod (by place) is told of a question.
+/// Plays the part of the probes: `answers` says what each pod (by index) is told of a question.
 fn check(pods: &[Pod], answer: impl Fn(usize, &str) -> &'static str) -> Report {
     let ports = ports(pods, |_| true);
     let asked: Vec<(usize, Option<ProbeAnswers>)> = (0..pods.len())
-        .map(|place| {
-            let said: Vec<String> = questions(&[place], &ports)
+        .map(|index| {
+            let said: Vec<String> = questions(&[index], &ports)
                 .iter()
                 .skip(1)
-                .map(|question| format!("{question} {}\n", answer(place, question)))
+                .map(|question| format!("{question} {}\n", answer(index, question)))
                 .collect();
-            (place, Some(ProbeAnswers::parse(&said.concat())))
+            (index, Some(ProbeAnswers::parse(&said.concat())))
         })
         .collect();
     let cells = cells(pods, &ports, &asked);
@@ -154,7 +154,7 @@ fn what_others_do_not_reach_is_told_by_how_they_fail() {
             pod("a", &["10.0.0.1"], &[("tcp", "0.0.0.0", 80)]),
             pod("b", &["10.0.0.2"], &[]),
         ];
-        let report = check(&all, |place, _| if place == 0 { "ok 0.1" } else { word });
+        let report = check(&all, |index, _| if index == 0 { "ok 0.1" } else { word });
         assert_eq!(codes(&report), [word]);
         assert_eq!(verdict(&report, "reachable"), Some(false));
         assert_eq!(verdict(&report, "localhost"), Some(true));
@@ -186,14 +186,14 @@ fn silence_over_udp_is_wrong_only_where_the_own_pod_is_answered() {
     assert_eq!(check(&all, |_, _| "no-reply").kept, Some(true));
     let report = check(
         &all,
-        |place, _| {
-            if place == 0 { "ok 0.1" } else { "no-reply" }
+        |index, _| {
+            if index == 0 { "ok 0.1" } else { "no-reply" }
         },
     );
     assert_eq!(codes(&report), ["no-reply"]);
     let report = check(
         &all,
-        |place, _| if place == 0 { "no-reply" } else { "refused" },
+        |index, _| if index == 0 { "no-reply" } else { "refused" },
     );
     assert_eq!(codes(&report), ["refused"]);
 }
@@ -238,8 +238,8 @@ fn a_socket_for_ipv6_alone_is_not_promised_over_ipv4() {
     assert_eq!(report.kept, Some(true), "{:?}", report.findings);
     assert!(report.cells.iter().all(|cell| cell.address.is_ipv6()));
     // over IPv4 it is open to its own pod, so it is promised to others
-    let report = check(&all, |place, question| {
-        if six(question) || place == 0 {
+    let report = check(&all, |index, question| {
+        if six(question) || index == 0 {
             "ok 0.1"
         } else {
             "refused"
@@ -310,7 +310,7 @@ fn plain_containers_and_other_nodes_of_a_lab_are_promised_nothing() {
         pod("a", &["10.0.0.1"], &[("tcp", "0.0.0.0", 80)]),
         pod("b", &["10.0.0.2"], &[]),
     ];
-    let refused = |place: usize, _: &str| if place == 0 { "ok 0.1" } else { "timeout" };
+    let refused = |index: usize, _: &str| if index == 0 { "ok 0.1" } else { "timeout" };
     all[1].node = "other".into();
     assert_eq!(check(&all, refused).kept, Some(false));
     for one in &mut all {

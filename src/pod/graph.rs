@@ -35,7 +35,7 @@ impl Graph {
     pub(crate) fn drawable(mut self) -> (Self, usize) {
         let left_out = self.outside.len().saturating_sub(OUTSIDE);
         self.outside.truncate(OUTSIDE);
-        let far = |end: &End| matches!(end, End::Outside(place) if *place >= OUTSIDE);
+        let far = |end: &End| matches!(end, End::Outside(index) if *index >= OUTSIDE);
         if let Some(edges) = &mut self.edges {
             edges.retain(|edge| !far(&edge.from) && !far(&edge.to));
         }
@@ -109,9 +109,9 @@ pub(crate) struct Note {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum End {
-    /// A place in `outside`.
+    /// An index into `outside`.
     Outside(usize),
-    /// A place in `pods`, and the container where one is known.
+    /// An index into `pods`, and the container where one is known.
     Pod(usize, Option<String>),
 }
 
@@ -133,7 +133,7 @@ impl Edge {
         [&self.from, &self.to]
             .into_iter()
             .filter_map(|end| match end {
-                End::Pod(place, _) => Some(*place),
+                End::Pod(index, _) => Some(*index),
                 End::Outside(_) => None,
             })
     }
@@ -142,13 +142,13 @@ impl Edge {
 /// A page with more strangers than this tells a person nothing.
 const OUTSIDE: usize = 40;
 
-/// Draws pods and their connections; `wanted` names pods by place: with some, those and whoever talks
+/// Draws pods and their connections; `wanted` names pods by index: with some, those and whoever talks
 /// with them are kept.
 pub(crate) fn graph(pods: &[Pod], wanted: &[usize]) -> Graph {
     let mut found = Finder::new(pods);
-    for (place, pod) in pods.iter().enumerate() {
+    for (index, pod) in pods.iter().enumerate() {
         for socket in pod.sockets.iter().flatten() {
-            found.connection(place, socket);
+            found.connection(index, socket);
         }
     }
     let graph = Graph {
@@ -232,7 +232,7 @@ struct Finder<'a> {
     pods: &'a [Pod],
     owners: BTreeMap<IpAddr, Vec<usize>>,
     outside: Vec<String>,
-    outside_places: BTreeMap<String, usize>,
+    outside_indexes: BTreeMap<String, usize>,
     /// Seen where it was begun, and where it was taken.
     edges: BTreeMap<Key, [usize; 2]>,
 }
@@ -240,11 +240,11 @@ struct Finder<'a> {
 impl<'a> Finder<'a> {
     fn new(pods: &'a [Pod]) -> Self {
         let mut owners: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
-        for (place, pod) in pods.iter().enumerate() {
+        for (index, pod) in pods.iter().enumerate() {
             for ip in pod.addresses().filter_map(|ip| ip.parse().ok()) {
                 let of: &mut Vec<usize> = owners.entry(ip).or_default();
-                if !of.contains(&place) {
-                    of.push(place);
+                if !of.contains(&index) {
+                    of.push(index);
                 }
             }
         }
@@ -252,12 +252,12 @@ impl<'a> Finder<'a> {
             pods,
             owners,
             outside: Vec::new(),
-            outside_places: BTreeMap::new(),
+            outside_indexes: BTreeMap::new(),
             edges: BTreeMap::new(),
         }
     }
 
-    fn connection(&mut self, place: usize, socket: &Socket) {
+    fn connection(&mut self, index: usize, socket: &Socket) {
         let remote = socket
             .remote
             .as_ref()
@@ -266,15 +266,15 @@ impl<'a> Finder<'a> {
             return;
         };
         let ip = remote.ip().to_canonical();
-        let here = End::Pod(place, container(socket));
-        let taken = self.listener(place, &socket.proto, socket.port, socket.netns);
-        let own = &self.pods[place];
+        let here = End::Pod(index, container(socket));
+        let taken = self.listener(index, &socket.proto, socket.port, socket.netns);
+        let own = &self.pods[index];
         // its own network's, which in a split pod is not that of all others
         let addresses = own.addresses_of(socket).unwrap_or(&own.ips);
         let itself = !own.host_network && addresses.iter().any(|own| own.parse() == Ok(ip));
         if ip.is_loopback() || itself {
             // of the two ends in one pod the one that began is counted
-            if let Some(to) = self.listener(place, &socket.proto, remote.port(), socket.netns) {
+            if let Some(to) = self.listener(index, &socket.proto, remote.port(), socket.netns) {
                 self.add((here, to, socket.proto.clone(), remote.port(), true), 0);
             }
             return;
@@ -309,8 +309,8 @@ impl<'a> Finder<'a> {
 
     /// The listener on a port of a pod, if there is one; in that network namespace, if one is
     /// named.
-    fn listener(&self, place: usize, proto: &str, port: u16, netns: Option<u64>) -> Option<End> {
-        let mut sockets = self.pods[place].sockets.iter().flatten();
+    fn listener(&self, index: usize, proto: &str, port: u16, netns: Option<u64>) -> Option<End> {
+        let mut sockets = self.pods[index].sockets.iter().flatten();
         let found = sockets.find(|one| {
             one.is_listening()
                 && one.proto == proto
@@ -318,16 +318,16 @@ impl<'a> Finder<'a> {
                 && (netns.is_none() || one.netns == netns)
                 && !one.is_engines_dns
         });
-        found.map(|one| End::Pod(place, container(one)))
+        found.map(|one| End::Pod(index, container(one)))
     }
 
     fn stranger(&mut self, address: String) -> End {
-        let next = self.outside_places.len();
-        let place = *self.outside_places.entry(address.clone()).or_insert(next);
-        if place == next {
+        let next = self.outside_indexes.len();
+        let index = *self.outside_indexes.entry(address.clone()).or_insert(next);
+        if index == next {
             self.outside.push(address);
         }
-        End::Outside(place)
+        End::Outside(index)
     }
 }
 
@@ -424,19 +424,19 @@ fn around(graph: &Graph, wanted: &[usize]) -> Graph {
     let edges: Vec<&Edge> = graph
         .edges()
         .iter()
-        .filter(|edge| edge.pods().any(|place| wanted.contains(&place)))
+        .filter(|edge| edge.pods().any(|index| wanted.contains(&index)))
         .collect();
     let mut kept: BTreeSet<usize> = wanted.iter().copied().collect();
     kept.extend(edges.iter().flat_map(|edge| edge.pods()));
     let kept: Vec<usize> = kept.into_iter().collect();
     let mut outside = Vec::new();
     let mut end = |end: &End| match end {
-        End::Pod(place, container) => {
-            let place = kept.iter().position(|one| one == place).unwrap_or(0);
-            End::Pod(place, container.clone())
+        End::Pod(index, container) => {
+            let index = kept.iter().position(|one| one == index).unwrap_or(0);
+            End::Pod(index, container.clone())
         }
-        End::Outside(place) => {
-            let address = &graph.outside[*place];
+        End::Outside(index) => {
+            let address = &graph.outside[*index];
             let known = outside.iter().position(|one| one == address);
             End::Outside(known.unwrap_or_else(|| {
                 outside.push(address.clone());
@@ -457,7 +457,7 @@ fn around(graph: &Graph, wanted: &[usize]) -> Graph {
         schema: graph.schema,
         pods: kept
             .iter()
-            .map(|place| graph.pods[*place].clone())
+            .map(|index| graph.pods[*index].clone())
             .collect(),
         edges,
         outside,

@@ -126,8 +126,8 @@ fn newest_first(
         same.sort_by(|(a, am), (b, bm)| {
             (&b.created_at, bm.attempt).cmp(&(&a.created_at, am.attempt))
         });
-        for (place, (facts, member)) in same.into_iter().enumerate() {
-            let list = if place == 0 || facts.state.is_up() {
+        for (index, (facts, member)) in same.into_iter().enumerate() {
+            let list = if index == 0 || facts.state.is_up() {
                 &mut now
             } else {
                 &mut before

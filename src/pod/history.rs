@@ -84,17 +84,17 @@ pub(crate) fn history(
         up_since,
     };
     let mut events = Vec::new();
-    for (place, sandbox) in past.sandboxes.iter().enumerate() {
-        let before = place.checked_sub(1).map(|place| &past.sandboxes[place]);
+    for (index, sandbox) in past.sandboxes.iter().enumerate() {
+        let before = index.checked_sub(1).map(|index| &past.sandboxes[index]);
         let restart = before.map(|before| past.renewal(before, sandbox));
         push(&mut events, sandbox, Some(sandbox), restart);
     }
     let mut containers: Vec<&Run> = pod.into_iter().filter(|run| !run.is_sandbox()).collect();
     containers.sort_by_key(|run| (run.container.clone(), run.began(), run.attempt));
-    for (place, run) in containers.iter().enumerate() {
-        let before = place
+    for (index, run) in containers.iter().enumerate() {
+        let before = index
             .checked_sub(1)
-            .map(|place| containers[place])
+            .map(|index| containers[index])
             .filter(|before| before.container == run.container);
         let sandbox = past.sandbox_of(run);
         let restart = before.and_then(|before| past.restart(before, run));

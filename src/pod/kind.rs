@@ -155,7 +155,7 @@ fn guessed(all: &[Seen<'_>], sandbox_attempt: Option<u32>) -> Vec<&'static str> 
     let mut order: Vec<(usize, &ContainerFacts)> = all
         .iter()
         .enumerate()
-        .filter_map(|(place, one)| Some((place, one.first(sandbox_attempt)?)))
+        .filter_map(|(index, one)| Some((index, one.first(sandbox_attempt)?)))
         .collect();
     order.sort_by_key(|(_, first)| made(first));
     // who was started in one go is an app, and so is nothing that came before
@@ -188,7 +188,7 @@ fn beginners(
     kinds: &mut [&'static str],
 ) {
     let mut last_init = None;
-    for (place, pair) in order.windows(2).enumerate().take(first_app) {
+    for (index, pair) in order.windows(2).enumerate().take(first_app) {
         let one = &all[pair[0].0];
         if !ended_well(one) || !waited(pair[0].1, pair[1].1) {
             break;
@@ -198,7 +198,7 @@ fn beginners(
             break;
         }
         kinds[pair[0].0] = "init?";
-        last_init = Some(place);
+        last_init = Some(index);
     }
     if let Some(last) = last_init
         && last + 1 < first_app
@@ -212,16 +212,16 @@ fn beginners(
 
 /// Guesses the container that came long after all others were there: it was added later.
 fn latecomer(all: &[Seen<'_>], order: &[(usize, &ContainerFacts)], kinds: &mut [&'static str]) {
-    for place in 1..order.len() {
-        let (at, first) = order[place];
-        let others_began = order[..place]
+    for index in 1..order.len() {
+        let (at, first) = order[index];
+        let others_began = order[..index]
             .iter()
             .filter_map(|(_, one)| began(one))
             .max();
         let late = matches!((others_began, made(first)), (Some(began), Some(made))
             if made.duration_since(began) > LATE);
         // somebody else runs since then, so that it was not waited for
-        let beside = order[..place]
+        let beside = order[..index]
             .iter()
             .any(|(other, one)| all[*other].facts.state.is_up() && all[*other].facts.id == one.id);
         let once = all[at].before.is_empty() && all[at].attempt == Some(0);

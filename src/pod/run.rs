@@ -184,7 +184,7 @@ impl Runs {
     pub(crate) fn take_news(&mut self) -> Vec<Run> {
         std::mem::take(&mut self.news)
             .into_iter()
-            .map(|place| self.all[place].clone())
+            .map(|index| self.all[index].clone())
             .collect()
     }
 
@@ -200,9 +200,9 @@ impl Runs {
         self.all.retain(|run| !uids.contains(&run.uid));
         self.by_id.clear();
         self.news.clear();
-        for (place, run) in self.all.iter().enumerate() {
+        for (index, run) in self.all.iter().enumerate() {
             let key = (run.id.clone(), run.is_sandbox());
-            self.by_id.entry(key).or_default().push(place);
+            self.by_id.entry(key).or_default().push(index);
         }
     }
 
@@ -213,15 +213,15 @@ impl Runs {
             .entry((run.id.clone(), run.is_sandbox()))
             .or_default();
         // the same container may run several times; one that was not started yet becomes the first
-        let same = known.iter().copied().find(|place| {
-            let mine = &self.all[*place];
+        let same = known.iter().copied().find(|index| {
+            let mine = &self.all[*index];
             mine.started_at == run.started_at || mine.started_at.is_none()
         });
         match same {
-            Some(place) => {
-                let new = self.all[place].learn(run);
+            Some(index) => {
+                let new = self.all[index].learn(run);
                 if new {
-                    self.news.insert(place);
+                    self.news.insert(index);
                 }
                 new
             }
@@ -323,16 +323,16 @@ impl Runs {
             let newest = places
                 .iter()
                 .copied()
-                .filter(|place| match (limit, self.all[*place].began()) {
+                .filter(|index| match (limit, self.all[*index].began()) {
                     (Some(limit), Some(began)) => began <= limit,
                     _ => true,
                 })
-                .max_by_key(|place| self.all[*place].began());
-            if let Some(place) = newest {
-                let before = self.all[place].clone();
-                change(&mut self.all[place]);
-                if self.all[place] != before {
-                    self.news.insert(place);
+                .max_by_key(|index| self.all[*index].began());
+            if let Some(index) = newest {
+                let before = self.all[index].clone();
+                change(&mut self.all[index]);
+                if self.all[index] != before {
+                    self.news.insert(index);
                 }
             }
         }

@@ -89,14 +89,14 @@ impl Graph {
             };
             let tasks = &mut self.steps[index].tasks;
             let known = tasks.iter().position(|known| known.id == task.id);
-            let place = known.unwrap_or(tasks.len());
-            let had_ended = known.is_some_and(|place| tasks[place].completed.is_some());
+            let at = known.unwrap_or(tasks.len());
+            let had_ended = known.is_some_and(|at| tasks[at].completed.is_some());
             match known {
-                Some(place) => tasks[place] = task.clone(),
+                Some(at) => tasks[at] = task.clone(),
                 None => tasks.push(task.clone()),
             }
             if task.completed.is_some() && !had_ended {
-                changes.push(Change::Task(index, place));
+                changes.push(Change::Task(index, at));
             }
         }
         for log in &update.logs {

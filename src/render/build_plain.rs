@@ -41,8 +41,8 @@ impl Plain {
                 Change::Line(index, at, line) => {
                     (*index, Some(format!("{at:.3} {}", log_text(line, color))))
                 }
-                Change::Task(index, place) => {
-                    let task = build_graph::task(&graph.steps[*index].tasks[*place]);
+                Change::Task(index, task) => {
+                    let task = build_graph::task(&graph.steps[*index].tasks[*task]);
                     (*index, Some(format!("{} done", log_text(&task, false))))
                 }
                 Change::Ended(index) => {

@@ -39,7 +39,7 @@ fn matrix(report: &Report, style: Style) -> String {
     let mut tries: BTreeMap<(usize, usize), Vec<&Cell>> = BTreeMap::new();
     for cell in &report.cells {
         tries
-            .entry((cell.asker, cell.port_place))
+            .entry((cell.asker, cell.port_index))
             .or_default()
             .push(cell);
     }
@@ -55,12 +55,12 @@ fn matrix(report: &Report, style: Style) -> String {
         })
         .collect();
     let ports: Vec<usize> = (0..report.listeners.len())
-        .filter(|place| tries.keys().any(|(_, port)| port == place))
+        .filter(|index| tries.keys().any(|(_, port)| port == index))
         .collect();
     let labels: Vec<String> = ports
         .iter()
-        .map(|place| {
-            let port = &report.listeners[*place];
+        .map(|index| {
+            let port = &report.listeners[*index];
             let proto = if port.proto == "tcp" {
                 String::new()
             } else {

@@ -12,25 +12,25 @@ const STYLE: Style = Style {
 };
 
 /// A pod of the kubelet's that listens on one port.
-fn pod(place: u64, name: &str) -> Pod {
-    let pod = format!("default/{name}/uid-{place}");
+fn pod(index: u64, name: &str) -> Pod {
+    let pod = format!("default/{name}/uid-{index}");
     let facts = |kind: &str, sandbox: &str| ContainerFacts {
-        id: format!("{kind}-{place}"),
+        id: format!("{kind}-{index}"),
         state: "running".into(),
         ..ContainerFacts::of_kubelet(kind, &pod, 0, sandbox)
     };
-    let all = [facts("POD", ""), facts("app", &format!("POD-{place}"))];
+    let all = [facts("POD", ""), facts("app", &format!("POD-{index}"))];
     let mut pod = pods("n", &all, PlainContainers::Hide).remove(0);
-    pod.ips = vec![format!("10.244.0.{}", place + 1)];
+    pod.ips = vec![format!("10.244.0.{}", index + 1)];
     pod.sandbox.as_mut().unwrap().namespaces = Some(Namespaces {
-        net: Some(place + 1),
+        net: Some(index + 1),
         ..Namespaces::default()
     });
     pod.sockets = Some(vec![Socket {
         proto: "tcp".into(),
         family: 4,
         // one of them listens on loopback alone
-        address: if place == 3 { "127.0.0.1" } else { "0.0.0.0" }.into(),
+        address: if index == 3 { "127.0.0.1" } else { "0.0.0.0" }.into(),
         port: 8080,
         remote: None,
         state: "LISTEN".into(),
@@ -51,20 +51,20 @@ fn checked(names: &[String]) -> Report {
     let pods: Vec<Pod> = names
         .iter()
         .zip(0..)
-        .map(|(name, place)| pod(place, name))
+        .map(|(name, index)| pod(index, name))
         .collect();
     let ports = ports(&pods, |_| true);
     let asked: Vec<(usize, Option<ProbeAnswers>)> = (0..pods.len())
-        .map(|place| {
+        .map(|index| {
             let mut said =
                 vec!["dns/10.96.0.10 no-reply kubernetes.default.svc.cluster.local\n".to_owned()];
-            let asked = questions(&[place], &ports);
+            let asked = questions(&[index], &ports);
             said.extend(asked.iter().skip(1).map(|question| {
-                let refused = place == 1 && question.contains("10.244.0.1:");
+                let refused = index == 1 && question.contains("10.244.0.1:");
                 let answer = if refused { "refused" } else { "ok 0.4" };
                 format!("{question} {answer}\n")
             }));
-            (place, Some(ProbeAnswers::parse(&said.concat())))
+            (index, Some(ProbeAnswers::parse(&said.concat())))
         })
         .collect();
     let cells = cells(&pods, &ports, &asked);

@@ -63,15 +63,15 @@ pub(super) fn address(host: &Drawn) -> String {
 /// The node that an end of an edge is: a container, the pause where none is known.
 fn node(graph: &Graph, end: &End) -> String {
     match end {
-        End::Outside(place) => format!("o{place}"),
-        End::Pod(place, container) => {
-            let parts = &graph.pods[*place].containers;
+        End::Outside(index) => format!("o{index}"),
+        End::Pod(index, container) => {
+            let parts = &graph.pods[*index].containers;
             let part = parts
                 .iter()
                 .position(|part| Some(&part.name) == container.as_ref());
             match part {
-                Some(part) => format!("p{place}c{part}"),
-                None => format!("p{place}s"),
+                Some(part) => format!("p{index}c{part}"),
+                None => format!("p{index}s"),
             }
         }
     }
@@ -117,7 +117,7 @@ pub(crate) fn dot(graph: &Graph) -> String {
     let mut text = String::from(
         "digraph pods {\n  rankdir=LR; compound=true; fontname=\"sans-serif\";\n  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\", fontsize=11];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
     );
-    for (place, host) in graph.pods.iter().enumerate() {
+    for (index, host) in graph.pods.iter().enumerate() {
         let wrong = if host
             .findings
             .iter()
@@ -129,7 +129,7 @@ pub(crate) fn dot(graph: &Graph) -> String {
         };
         let _infallible = write!(
             text,
-            "  subgraph cluster_p{place} {{\n    label=\"{}\"; style=\"rounded,filled\"; fillcolor=\"#f4f6f8\"{wrong};\n    p{place}s [label=\"{}\", fillcolor=\"#dfe7ee\"];\n",
+            "  subgraph cluster_p{index} {{\n    label=\"{}\"; style=\"rounded,filled\"; fillcolor=\"#f4f6f8\"{wrong};\n    p{index}s [label=\"{}\", fillcolor=\"#dfe7ee\"];\n",
             label(&head_lines(host)),
             label(&pause_lines(host)),
         );
@@ -146,16 +146,16 @@ pub(crate) fn dot(graph: &Graph) -> String {
             ];
             let _infallible = writeln!(
                 text,
-                "    p{place}c{at} [label=\"{}\"{style}];",
+                "    p{index}c{at} [label=\"{}\"{style}];",
                 label(&texts)
             );
         }
         text.push_str("  }\n");
     }
-    for (place, address) in graph.outside.iter().enumerate() {
+    for (index, address) in graph.outside.iter().enumerate() {
         let _infallible = writeln!(
             text,
-            "  o{place} [label=\"{}\", shape=ellipse];",
+            "  o{index} [label=\"{}\", shape=ellipse];",
             label(std::slice::from_ref(address))
         );
     }
@@ -186,10 +186,10 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
     };
     let label = |texts: &[String]| lines(texts, escape, "<br/>");
     let mut text = String::from("flowchart LR\n");
-    for (place, host) in graph.pods.iter().enumerate() {
+    for (index, host) in graph.pods.iter().enumerate() {
         let _infallible = writeln!(
             text,
-            "  subgraph p{place}[\"{}\"]\n    p{place}s[[\"{}\"]]",
+            "  subgraph p{index}[\"{}\"]\n    p{index}s[[\"{}\"]]",
             label(&head_lines(host)),
             label(&pause_lines(host)),
         );
@@ -199,14 +199,14 @@ pub(crate) fn mermaid(graph: &Graph) -> String {
                 part.state.to_string(),
                 ports(part.ports.as_deref()),
             ];
-            let _infallible = writeln!(text, "    p{place}c{at}[\"{}\"]", label(&texts));
+            let _infallible = writeln!(text, "    p{index}c{at}[\"{}\"]", label(&texts));
         }
         text.push_str("  end\n");
     }
-    for (place, address) in graph.outside.iter().enumerate() {
+    for (index, address) in graph.outside.iter().enumerate() {
         let _infallible = writeln!(
             text,
-            "  o{place}([\"{}\"])",
+            "  o{index}([\"{}\"])",
             label(std::slice::from_ref(address))
         );
     }

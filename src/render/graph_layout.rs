@@ -34,16 +34,16 @@ pub(super) struct Layout {
 
 pub(super) fn item(end: &End) -> Item {
     match end {
-        End::Outside(place) => Item::Outside(*place),
-        End::Pod(place, _) => Item::Pod(*place),
+        End::Outside(index) => Item::Outside(*index),
+        End::Pod(index, _) => Item::Pod(*index),
     }
 }
 
 pub(super) fn height(graph: &Graph, item: Item) -> i32 {
     match item {
         Item::Outside(_) => OUTSIDE_HEIGHT,
-        Item::Pod(place) => {
-            let rows = i32::try_from(graph.pods[place].containers.len()).unwrap_or(i32::MAX / 64);
+        Item::Pod(index) => {
+            let rows = i32::try_from(graph.pods[index].containers.len()).unwrap_or(i32::MAX / 64);
             HEAD + rows * ROW + FOOT
         }
     }
@@ -125,12 +125,12 @@ fn rows(graph: &Graph, layout: &mut Layout, lonely: &[Item], top: i32) {
     };
     let mut bottoms = vec![start; count.min(lonely.len())];
     for item in lonely {
-        let (place, bottom) = bottoms
+        let (index, bottom) = bottoms
             .iter_mut()
             .enumerate()
-            .min_by_key(|(place, bottom)| (**bottom, *place))
+            .min_by_key(|(index, bottom)| (**bottom, *index))
             .expect("there is a column");
-        let x = MARGIN + i32::try_from(place).unwrap_or(0) * (WIDTH + GAP);
+        let x = MARGIN + i32::try_from(index).unwrap_or(0) * (WIDTH + GAP);
         layout.places.insert(*item, (x, *bottom));
         *bottom += height(graph, *item) + GAP;
         layout.width = layout.width.max(x + WIDTH);
@@ -175,8 +175,8 @@ fn columns(links: &BTreeSet<(Item, Item)>) -> Vec<Vec<Item>> {
 fn order(columns: &mut [Vec<Item>], links: &[(Item, Item)], forward: bool) {
     let mut rank: BTreeMap<Item, i64> = BTreeMap::new();
     for column in columns.iter() {
-        for (place, item) in column.iter().enumerate() {
-            rank.insert(*item, i64::try_from(place * 1000).unwrap_or(0));
+        for (index, item) in column.iter().enumerate() {
+            rank.insert(*item, i64::try_from(index * 1000).unwrap_or(0));
         }
     }
     for column in columns {

@@ -12,7 +12,7 @@ pub(crate) fn page(graph: &Graph, where_from: &str, when: &str) -> String {
     let title = escaped(&format!("Pods of {where_from}"));
     let summary = summary(graph);
     let pods: String = (0..graph.pods.len())
-        .map(|place| article(graph, place))
+        .map(|index| article(graph, index))
         .collect();
     let pods = if pods.is_empty() {
         "<p>No pods.</p>\n".to_owned()
@@ -76,10 +76,10 @@ fn tone(host: &Drawn) -> &'static str {
     }
 }
 
-fn article(graph: &Graph, place: usize) -> String {
-    let host = &graph.pods[place];
+fn article(graph: &Graph, index: usize) -> String {
+    let host = &graph.pods[index];
     let mut text = format!(
-        "<article id=\"pod-{place}\" class=\"{}\">\n<span class=\"state\">{}</span><h2>{} <small>{}</small></h2>\n",
+        "<article id=\"pod-{index}\" class=\"{}\">\n<span class=\"state\">{}</span><h2>{} <small>{}</small></h2>\n",
         tone(host),
         state_word(host),
         escaped(&host.name),
@@ -129,7 +129,7 @@ fn article(graph: &Graph, place: usize) -> String {
     if host.ports.is_none() {
         let _infallible = writeln!(text, "<p>{UNKNOWN}</p>");
     }
-    text.push_str(&talks(graph, place));
+    text.push_str(&talks(graph, index));
     let foot = match &host.pause {
         Some(pause) => {
             let holds = pause
@@ -151,15 +151,15 @@ fn article(graph: &Graph, place: usize) -> String {
 }
 
 /// The two lists of its connections: those it asks and those that ask it.
-fn talks(graph: &Graph, place: usize) -> String {
-    let here = |end: &End| matches!(end, End::Pod(pod, _) if *pod == place);
+fn talks(graph: &Graph, index: usize) -> String {
+    let here = |end: &End| matches!(end, End::Pod(pod, _) if *pod == index);
     let name = |end: &End| match end {
         End::Outside(other) => format!("<code>{}</code>", escaped(&graph.outside[*other])),
         End::Pod(other, container) => {
             let container = container.as_ref().map_or_else(String::new, |name| {
                 format!(" <small>{}</small>", escaped(name))
             });
-            if *other == place {
+            if *other == index {
                 return container.trim_start().to_owned();
             }
             let pod = &graph.pods[*other];

@@ -57,12 +57,12 @@ pub(super) fn drawing(graph: &Graph, link: &str) -> String {
     for edge in graph.edges() {
         text.push_str(&connection(graph, &layout, edge, &mut labels));
     }
-    for (place, host) in graph.pods.iter().enumerate() {
-        let (x, y) = layout.places[&Item::Pod(place)];
-        text.push_str(&card(place, host, x, y, link));
+    for (index, host) in graph.pods.iter().enumerate() {
+        let (x, y) = layout.places[&Item::Pod(index)];
+        text.push_str(&card(index, host, x, y, link));
     }
-    for (place, address) in graph.outside.iter().enumerate() {
-        if let Some((x, y)) = layout.places.get(&Item::Outside(place)) {
+    for (index, address) in graph.outside.iter().enumerate() {
+        if let Some((x, y)) = layout.places.get(&Item::Outside(index)) {
             let _infallible = writeln!(
                 text,
                 "<g class=\"outside\"><title>{}: no pod's address</title><rect x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{OUTSIDE_HEIGHT}\" rx=\"15\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text></g>",
@@ -105,7 +105,7 @@ fn tone(host: &Drawn) -> &'static str {
     }
 }
 
-fn card(place: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
+fn card(index: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
     let mut text = String::new();
     let tall = HEAD + i32::try_from(host.containers.len()).unwrap_or(0) * ROW + FOOT;
     let name = format!("{}/{}", host.namespace, host.name);
@@ -115,13 +115,13 @@ fn card(place: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
     }
     let (open, close) = if link.is_empty() {
         (
-            format!("<g class=\"pod {}\" data-pod=\"{place}\">", tone(host)),
+            format!("<g class=\"pod {}\" data-pod=\"{index}\">", tone(host)),
             "</g>",
         )
     } else {
         (
             format!(
-                "<a class=\"pod {}\" data-pod=\"{place}\" href=\"{link}{place}\" aria-label=\"{}\">",
+                "<a class=\"pod {}\" data-pod=\"{index}\" href=\"{link}{index}\" aria-label=\"{}\">",
                 tone(host),
                 escaped(&about)
             ),
@@ -244,12 +244,12 @@ fn anchor(graph: &Graph, layout: &Layout, end: &End) -> Option<(i32, i32)> {
     let (x, y) = *layout.places.get(&item(end))?;
     Some(match end {
         End::Outside(_) => (x, y + OUTSIDE_HEIGHT / 2),
-        End::Pod(place, container) => {
-            let parts = &graph.pods[*place].containers;
+        End::Pod(index, container) => {
+            let parts = &graph.pods[*index].containers;
             let at = parts
                 .iter()
                 .position(|part| Some(&part.name) == container.as_ref());
-            let row = at.map_or(height(graph, Item::Pod(*place)) - FOOT + 15, |at| {
+            let row = at.map_or(height(graph, Item::Pod(*index)) - FOOT + 15, |at| {
                 HEAD + i32::try_from(at).unwrap_or(0) * ROW + 13
             });
             (x, y + row)
@@ -274,16 +274,16 @@ fn connection(
         Ordering::Equal => (fx + WIDTH, tx + WIDTH, 34, 1),
     };
     let bend_back = if tx == fx { bend } else { -bend };
-    let place = |end: &End| match end {
-        End::Outside(place) => format!("o{place}"),
-        End::Pod(place, _) => place.to_string(),
+    let index = |end: &End| match end {
+        End::Outside(index) => format!("o{index}"),
+        End::Pod(index, _) => index.to_string(),
     };
     let label = edge_label(edge);
     let mut text = format!(
         "<g class=\"edge{}\" data-from=\"{}\" data-to=\"{}\"><title>{}</title><path class=\"line\" d=\"M{sx} {fy}C{} {fy} {} {ty} {ex} {ty}\" marker-end=\"url(#arrow)\"/>",
         if edge.local { " local" } else { "" },
-        place(&edge.from),
-        place(&edge.to),
+        index(&edge.from),
+        index(&edge.to),
         escaped(&format!("{} {} {label}", edge.count, edge.proto)),
         sx + bend,
         ex + bend_back,

@@ -112,11 +112,11 @@ fn line(text: &mut String, line: &str) {
 fn fact_line(name: &str, value: &str, style: Style) -> String {
     let mut text = String::new();
     let head = style.paint(&format!("{name:<10}"), Tone::Dim);
-    for (place, part) in broken(value, style.columns.saturating_sub(12).max(20))
+    for (index, part) in broken(value, style.columns.saturating_sub(12).max(20))
         .into_iter()
         .enumerate()
     {
-        let head = if place == 0 {
+        let head = if index == 0 {
             head.as_str()
         } else {
             "          "

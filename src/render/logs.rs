@@ -56,9 +56,9 @@ impl Writer {
     pub(crate) fn new(names: &[String], look: Look) -> Self {
         let shown = prefixes(names, look.clean);
         let widest = shown.iter().map(|name| super::width(name)).max();
-        let prefix = |(place, name): (usize, &String)| {
+        let prefix = |(index, name): (usize, &String)| {
             let filling = " ".repeat(widest.unwrap_or(0) - super::width(name));
-            let code = COLORS[place % COLORS.len()];
+            let code = COLORS[index % COLORS.len()];
             if !look.prefix {
                 String::new()
             } else if look.color {

@@ -58,8 +58,8 @@ fn rows_of(pod: &Pod, node: Option<&Node>, style: Style) -> Vec<Vec<Cell>> {
     }));
     let mut rows = vec![first];
     let last = pod.containers.len().saturating_sub(1);
-    for (place, container) in pod.containers.iter().enumerate() {
-        let branch = style.branch(place == last);
+    for (index, container) in pod.containers.iter().enumerate() {
+        let branch = style.branch(index == last);
         let mut row = vec![
             Cell::plain(format!("{branch}{}", style.text(&container.name))),
             Cell::number(number(container.pid)),

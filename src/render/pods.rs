@@ -112,8 +112,8 @@ fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<
         return rows;
     }
     let last = pod.containers.len() - 1;
-    for (place, container) in pod.containers.iter().enumerate() {
-        let branch = style.branch(place == last);
+    for (index, container) in pod.containers.iter().enumerate() {
+        let branch = style.branch(index == last);
         let began = timestamp(container.started_at.as_deref());
         let ended = timestamp(container.finished_at.as_deref());
         let mut row = vec![

@@ -81,7 +81,7 @@ pub(crate) fn lay_out(heads: &[&str], rows: &[Vec<Cell>], style: Style) -> Strin
     for row in [&head].into_iter().chain(&rows) {
         let mut line = String::new();
         let mut column_end = 0;
-        for (place, (column, width_of_column)) in used.iter().zip(&widths).enumerate() {
+        for (index, (column, width_of_column)) in used.iter().zip(&widths).enumerate() {
             let Some(cell) = row.get(*column).filter(|cell| !cell.text.is_empty()) else {
                 column_end += width_of_column + GAP;
                 continue;
@@ -94,7 +94,7 @@ pub(crate) fn lay_out(heads: &[&str], rows: &[Vec<Cell>], style: Style) -> Strin
             };
             let at = column_end + indent;
             let here = width(&line);
-            if place > 0 && here > at {
+            if index > 0 && here > at {
                 text.push_str(line.trim_end());
                 text.push('\n');
                 line = " ".repeat(at);
@@ -116,11 +116,11 @@ fn fitting(row: &[Cell], style: Style) -> Vec<Cell> {
     let dots = style.glyph("\u{2026}", "..");
     row.iter()
         .enumerate()
-        .map(|(place, cell)| {
-            let room = match place {
+        .map(|(index, cell)| {
+            let room = match index {
                 // what a row is called may be typed next: it stays whole
                 0 => usize::MAX,
-                _ if place == last => style.columns,
+                _ if index == last => style.columns,
                 _ => style.room_for_names(),
             };
             Cell {

@@ -12,12 +12,12 @@ const ROOM_FOR_PEERS: usize = 60;
 pub(crate) fn lines(pod: &Pod, everyone: &[Pod], style: Style) -> String {
     let (inner, outer) = traffic(pod, everyone);
     let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for (place, link) in inner.iter().enumerate() {
-        rows.push(row(place, "LOCALHOST", within(link, style), link.count));
+    for (index, link) in inner.iter().enumerate() {
+        rows.push(row(index, "LOCALHOST", within(link, style), link.count));
     }
     if style.columns >= ROOM_FOR_PEERS {
-        for (place, peer) in outer.iter().enumerate() {
-            rows.push(row(place, "PEERS", with(peer, style), peer.count));
+        for (index, peer) in outer.iter().enumerate() {
+            rows.push(row(index, "PEERS", with(peer, style), peer.count));
         }
     }
     if rows.is_empty() {
@@ -28,8 +28,8 @@ pub(crate) fn lines(pod: &Pod, everyone: &[Pod], style: Style) -> String {
     table.trim_start_matches(' ').to_owned()
 }
 
-fn row(place: usize, name: &str, what: String, count: usize) -> Vec<Cell> {
-    let name = if place == 0 { name } else { "" };
+fn row(index: usize, name: &str, what: String, count: usize) -> Vec<Cell> {
+    let name = if index == 0 { name } else { "" };
     vec![
         Cell::new(name, Tone::Dim),
         Cell::plain(what),

@@ -303,14 +303,14 @@ pub(crate) async fn examine(
     let mut findings = Vec::new();
     if let Some(view) = view {
         findings = netns::join(&mut pods, &mut node, view, &facts, engine.runtime.marks());
-        for place in 0..pods.len() {
-            let mut found = netns::listeners(&pods[place], &facts);
+        for index in 0..pods.len() {
+            let mut found = netns::listeners(&pods[index], &facts);
             let beside = Neighbours {
                 pods: &pods,
                 strangers: &node.listeners,
             };
-            found.extend(conflicts(&engine, &pods[place], &facts, beside).await);
-            pods[place].findings.extend(found);
+            found.extend(conflicts(&engine, &pods[index], &facts, beside).await);
+            pods[index].findings.extend(found);
         }
     } else {
         engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;

@@ -97,9 +97,9 @@ impl<'a> Reader<'a> {
 
     pub(super) async fn read(mut self) -> Result<()> {
         let follow = self.sources.iter().any(|source| source.range.follow);
-        for (place, source) in self.sources.iter().enumerate() {
+        for (index, source) in self.sources.iter().enumerate() {
             if !matches!(source.state, State::Waiting) {
-                self.merge.open(place, source.begins);
+                self.merge.open(index, source.begins);
             }
         }
         let mut patience = pin!(tokio::time::sleep(FIRST_LINE_TIMEOUT));
@@ -129,8 +129,8 @@ impl<'a> Reader<'a> {
                     Vec::new()
                 }
             };
-            for (place, news) in news {
-                self.hear(place, news).await;
+            for (index, news) in news {
+                self.hear(index, news).await;
             }
             if looks && self.is_time_to_look() {
                 self.look().await;
@@ -163,22 +163,22 @@ impl<'a> Reader<'a> {
     /// Those that are read and say nothing hold nobody back.
     fn quiet_sources(&mut self) {
         let alone = self.sources.len() == 1;
-        for (place, source) in self.sources.iter().enumerate() {
-            let quiet = source.heard.elapsed() >= HOLD_BACK && self.merge.wants(place);
+        for (index, source) in self.sources.iter().enumerate() {
+            let quiet = source.heard.elapsed() >= HOLD_BACK && self.merge.wants(index);
             if matches!(source.state, State::Reading(_)) && (quiet || alone) {
-                self.merge.silence(place);
+                self.merge.silence(index);
             }
         }
     }
 
-    async fn hear(&mut self, place: usize, news: News) {
-        let source = &mut self.sources[place];
+    async fn hear(&mut self, index: usize, news: News) {
+        let source = &mut self.sources[index];
         self.changed = Instant::now();
         let error = match news {
             News::Due => return source.ask(&self.engine),
             News::End => {
                 source.complete = source.asked_after_its_end;
-                return self.end(place);
+                return self.end(index);
             }
             News::Broken(error) => error,
         };
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         } else if follow && is_gone(&error) {
             // removed, or on its way there, and maybe replaced
             source.complete = true;
-            self.end(place);
+            self.end(index);
         } else if follow && !is_unreadable(&error) {
             if error.kind() == Kind::Lost {
                 self.lose(&error);
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
                 // as from an engine that is on its way down, or up
                 self.context.ui.note(&error.in_one_line());
             }
-            self.end(place);
+            self.end(index);
         } else {
             let id = source.id.clone();
             let driver = match error.kind() {
@@ -208,36 +208,36 @@ impl<'a> Reader<'a> {
             };
             let driver = driver.and_then(|facts| facts.log);
             let driver = driver.map(|LogStore::Driver(name)| name);
-            let source = &mut self.sources[place];
+            let source = &mut self.sources[index];
             source.failure = Some(explain(error, &source.name, driver.as_deref()));
-            self.finish(place);
+            self.finish(index);
         }
     }
 
     /// A stream has ended; what it brought last may go on in the next one.
-    fn end(&mut self, place: usize) {
-        let source = &mut self.sources[place];
+    fn end(&mut self, index: usize) {
+        let source = &mut self.sources[index];
         let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
         let over = source.range.until.is_some_and(|until| until <= now);
         if source.range.follow && !over {
             source.state = State::Waiting;
-            self.merge.close(place);
+            self.merge.close(index);
         } else {
-            self.finish(place);
+            self.finish(index);
         }
     }
 
     /// A source that brings no more.
-    fn finish(&mut self, place: usize) {
-        self.flush(place);
-        self.merge.close(place);
-        self.sources[place].state = State::Done;
+    fn finish(&mut self, index: usize) {
+        self.flush(index);
+        self.merge.close(index);
+        self.sources[index].state = State::Done;
     }
 
     /// Takes the end of a log without a newline as a line too.
-    fn flush(&mut self, place: usize) {
-        for line in self.sources[place].assembler.finish() {
-            self.merge.push(place, line);
+    fn flush(&mut self, index: usize) {
+        for line in self.sources[index].assembler.finish() {
+            self.merge.push(index, line);
         }
     }
 
@@ -264,9 +264,9 @@ impl<'a> Reader<'a> {
         };
         self.find();
         self.engine = engine;
-        for place in 0..self.sources.len() {
-            if matches!(self.sources[place].state, State::Waiting) {
-                self.go_on(place, &pod);
+        for index in 0..self.sources.len() {
+            if matches!(self.sources[index].state, State::Waiting) {
+                self.go_on(index, &pod);
             }
         }
         let mut outlook = pod::outlook(&pod, &facts, None);
@@ -295,18 +295,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes on with a source that ended: with the rest of its log, or with what took its place.
-    fn go_on(&mut self, place: usize, pod: &Pod) {
-        let source = &mut self.sources[place];
+    fn go_on(&mut self, index: usize, pod: &Pod) {
+        let source = &mut self.sources[index];
         if let Some(same) = source.goes_on(pod) {
             source.ask_again(&self.engine, same);
         } else if let Some(next) = source.successor(pod) {
             source.succeed(pod, next);
             source.ask_again(&self.engine, next);
-            self.flush(place);
+            self.flush(index);
         } else {
-            return self.flush(place);
+            return self.flush(index);
         }
-        self.merge.open(place, 0);
+        self.merge.open(index, 0);
     }
 
     /// The pod is over: it ends here, once it has been so for a while.
@@ -321,10 +321,10 @@ impl<'a> Reader<'a> {
         } = &self.pod;
         let said = format!("pod `{namespace}/{name}` {how}");
         let mut ended = false;
-        for place in 0..self.sources.len() {
-            if matches!(self.sources[place].state, State::Waiting) {
-                self.sources[place].failure = None;
-                self.finish(place);
+        for index in 0..self.sources.len() {
+            if matches!(self.sources[index].state, State::Waiting) {
+                self.sources[index].failure = None;
+                self.finish(index);
                 ended = true;
             }
         }
@@ -372,9 +372,9 @@ impl<'a> Reader<'a> {
             Err(_elapsed) => Error::failed("it does not answer"),
         };
         self.lose(&why);
-        for place in 0..self.sources.len() {
-            if reads(&self.sources[place]) {
-                self.end(place);
+        for index in 0..self.sources.len() {
+            if reads(&self.sources[index]) {
+                self.end(index);
             }
         }
     }
@@ -384,11 +384,11 @@ impl<'a> Reader<'a> {
         let mut text = Vec::new();
         let (writer, pod, sources) = (&mut self.writer, &self.pod, &self.sources);
         let json = self.show.json;
-        self.merge.ready(|place, line| {
+        self.merge.ready(|index, line| {
             if json {
-                logs_json::write(&mut text, pod, &sources[place].name, line);
+                logs_json::write(&mut text, pod, &sources[index].name, line);
             } else {
-                writer.write(&mut text, place, line);
+                writer.write(&mut text, index, line);
             }
         });
         if text.is_empty() {

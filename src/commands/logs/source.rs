@@ -161,17 +161,17 @@ pub(super) async fn next(sources: &mut [LogSource], merge: &mut Merge) -> Vec<(u
     std::future::poll_fn(|cx| {
         let mut news = Vec::new();
         let mut moved = false;
-        for (place, source) in sources.iter_mut().enumerate() {
+        for (index, source) in sources.iter_mut().enumerate() {
             for _ in 0..TURN {
                 let arrived = match &mut source.state {
-                    State::Reading(stream) if merge.wants(place) => stream.poll_next_unpin(cx),
-                    State::Unasked if merge.wants(place) => {
-                        news.push((place, News::Due));
+                    State::Reading(stream) if merge.wants(index) => stream.poll_next_unpin(cx),
+                    State::Unasked if merge.wants(index) => {
+                        news.push((index, News::Due));
                         break;
                     }
                     State::Pausing(sleep) => {
                         if sleep.as_mut().poll(cx).is_ready() {
-                            news.push((place, News::Due));
+                            news.push((index, News::Due));
                         }
                         break;
                     }
@@ -181,15 +181,15 @@ pub(super) async fn next(sources: &mut [LogSource], merge: &mut Merge) -> Vec<(u
                     Poll::Ready(Some(Ok(message))) => {
                         moved = true;
                         if let Some(line) = source.take(message) {
-                            merge.push(place, line);
+                            merge.push(index, line);
                         }
                     }
                     Poll::Ready(Some(Err(error))) => {
-                        news.push((place, News::Broken(error)));
+                        news.push((index, News::Broken(error)));
                         break;
                     }
                     Poll::Ready(None) => {
-                        news.push((place, News::End));
+                        news.push((index, News::End));
                         break;
                     }
                     Poll::Pending => break,

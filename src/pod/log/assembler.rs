@@ -55,12 +55,12 @@ impl Assembler {
 
     /// The line at the end of each stream that has no newline.
     pub(crate) fn finish(&mut self) -> Vec<Line> {
-        let rest = |(place, begun): (usize, &mut Option<_>)| {
+        let rest = |(index, begun): (usize, &mut Option<_>)| {
             let (time, stamp, text): (i64, Bytes, BytesMut) = begun.take()?;
             Some(Line {
                 time,
                 stamp,
-                stderr: place == 1,
+                stderr: index == 1,
                 text: text.freeze(),
                 end: true,
             })
