@@ -127,7 +127,7 @@ impl Error {
     }
 
     /// The same failure once more, for another who met it: its reasons become text.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn duplicate(&self) -> Self {
         let mut error = Self::new(self.kind, self.message.clone());
         error.hints.clone_from(&self.hints);
         match self.causes() {

@@ -274,8 +274,10 @@ where
                 self.tell_turn(index, latest[index].as_ref(), &news, in_place);
                 latest[index] = Some(news);
             }
-            let outcomes: Option<Vec<_>> =
-                latest.iter().map(|one| one.as_ref().map(again)).collect();
+            let outcomes: Option<Vec<_>> = latest
+                .iter()
+                .map(|one| one.as_ref().map(duplicate))
+                .collect();
             let Some(outcomes) = outcomes else {
                 continue; // some node was not heard of yet
             };
@@ -365,10 +367,10 @@ where
     }
 }
 
-fn again(outcome: &Result<Seen>) -> Result<Seen> {
+fn duplicate(outcome: &Result<Seen>) -> Result<Seen> {
     match outcome {
         Ok(seen) => Ok(seen.clone()),
-        Err(error) => Err(error.again()),
+        Err(error) => Err(error.duplicate()),
     }
 }
 

@@ -148,7 +148,7 @@ impl Shipment {
                 bytes,
                 outcome: match &given {
                     // the node only tells that its archive broke off; the reader tells why
-                    Err(error) => Err(error.again()),
+                    Err(error) => Err(error.duplicate()),
                     Ok(()) => outcome,
                 },
             })

@@ -83,7 +83,7 @@ pub(super) async fn hand_over(
     let mut lacking = Vec::new();
     for (node, engine) in others {
         let outcome = match engine {
-            Err(error) => Err(error.again()),
+            Err(error) => Err(error.duplicate()),
             Ok(engine) => needs(engine, &image, &image.id, &wanted, true).await,
         };
         match outcome {

@@ -94,7 +94,7 @@ impl NodeTarget {
     pub(crate) fn there(&self) -> Result<()> {
         self.away
             .as_ref()
-            .map_or(Ok(()), |error| Err(error.again()))
+            .map_or(Ok(()), |error| Err(error.duplicate()))
     }
 
     /// Its address, if that is known.

@@ -235,7 +235,7 @@ impl Load<'_> {
     fn source(&self) -> Result<&Engine> {
         match &self.source {
             Some(Ok(engine)) => Ok(engine),
-            Some(Err(error)) => Err(error.again()),
+            Some(Err(error)) => Err(error.duplicate()),
             None => Err(Error::failed("no engine was connected to")),
         }
     }
@@ -326,7 +326,7 @@ impl Load<'_> {
         };
         let mut rows: Vec<Row> = nodes.iter().map(row).collect();
         let plans = futures_util::future::join_all(nodes.iter().map(|node| async {
-            let engine = node.engine.as_ref().map_err(Error::again)?;
+            let engine = node.engine.as_ref().map_err(Error::duplicate)?;
             needs(engine, image, id(node), names, !self.args.dry_run).await
         }))
         .await;

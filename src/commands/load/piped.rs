@@ -58,7 +58,7 @@ impl Load<'_> {
         for node in &self.nodes {
             let known = match &node.engine {
                 Ok(engine) => Known::of(engine).await,
-                Err(error) => Err(error.again()),
+                Err(error) => Err(error.duplicate()),
             };
             match known {
                 Ok(known) => reached.push((node, known)),
@@ -145,7 +145,7 @@ impl Load<'_> {
             .map(|node| match (&self.platform, &node.engine) {
                 (Some(wanted), _) => offer.pick(wanted, true),
                 (None, Ok(_)) => offer.pick(&node.platform, false),
-                (None, Err(error)) => Err(error.again()),
+                (None, Err(error)) => Err(error.duplicate()),
             })
             .zip(asked)
             .map(|(picked, node)| {

@@ -163,7 +163,7 @@ impl Door {
         match error {
             Why::IOError { err } => match err.get_ref() {
                 Some(inner) => match inner.downcast_ref::<Error>() {
-                    Some(ours) => Some(ours.again()),
+                    Some(ours) => Some(ours.duplicate()),
                     None => self.last_cut(),
                 },
                 None => None,
@@ -175,12 +175,12 @@ impl Door {
 
     fn last_cut(&self) -> Option<Error> {
         let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
-        cut.as_ref().map(Error::again)
+        cut.as_ref().map(Error::duplicate)
     }
 
     fn note_cut(&self, error: &Error) {
         let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
-        *cut = Some(error.again());
+        *cut = Some(error.duplicate());
     }
 
     /// Asks, and lets through what the answer may be.
