@@ -9,7 +9,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::output::{style, write};
 use crate::commands::invocation::pod_choice::PodChoice;
-use crate::commands::invocation::snapshot::{self, Answered, Depth, Gathered};
+use crate::commands::invocation::snapshot::{self, Depth, Gathered, ReachedNode};
 use crate::engine::agent::AgentSession;
 use crate::engine::job::{Job, Joins, Power};
 use crate::error::{Error, Kind, Result};
@@ -166,7 +166,7 @@ async fn ask(
             networks.entry(reach::network(pod)).or_default().push(index);
         }
     }
-    let nodes: Vec<(&Answered, AgentSession)> = gathered
+    let nodes: Vec<(&ReachedNode, AgentSession)> = gathered
         .engines
         .iter()
         .map(|node| {

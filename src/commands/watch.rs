@@ -121,7 +121,7 @@ struct Watch<'a> {
 }
 
 /// One node's engine and what it has.
-struct Seen {
+struct WatchedNode {
     engine: Engine,
     name: String,
     /// In the order of their IDs.
@@ -133,7 +133,7 @@ struct Seen {
     up_since: Option<jiff::Timestamp>,
 }
 
-impl Seen {
+impl WatchedNode {
     /// The index of a container, or the one that it would have.
     fn index(&self, id: &str) -> std::result::Result<usize, usize> {
         self.facts.binary_search_by(|one| one.id.as_str().cmp(id))
@@ -146,13 +146,13 @@ impl Seen {
 
 impl Watch<'_> {
     /// Connects, and takes what there is for known.
-    async fn begin(&self, node: &NodeTarget, of_profile: bool) -> Result<Seen> {
+    async fn begin(&self, node: &NodeTarget, of_profile: bool) -> Result<WatchedNode> {
         let seen = self.meet(node, of_profile).await?;
         self.take_for_known(&seen);
         Ok(seen)
     }
 
-    fn take_for_known(&self, seen: &Seen) {
+    fn take_for_known(&self, seen: &WatchedNode) {
         let mut runs = self.runs.borrow_mut();
         journal::observe(&mut runs, &seen.pods, &seen.facts);
         journal::append(self.context, &mut runs);
@@ -166,7 +166,7 @@ impl Watch<'_> {
     }
 
     /// Drops what is known of the node's pods that are gone for long.
-    fn forget(&self, seen: &Seen) {
+    fn forget(&self, seen: &WatchedNode) {
         const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
         let Ok(now) = jiff::Timestamp::from_nanosecond(seen.since.into()) else {
             return;
@@ -211,7 +211,7 @@ impl Watch<'_> {
             .extend(with_sandbox.map(|pod| (pod.uid.clone(), pod.labels.clone())));
     }
 
-    async fn meet(&self, node: &NodeTarget, of_profile: bool) -> Result<Seen> {
+    async fn meet(&self, node: &NodeTarget, of_profile: bool) -> Result<WatchedNode> {
         let engine = self.context.reconnect(node).await?;
         // its clock before its containers: what happens in between is told twice, not never
         let info = engine.runtime.info().await?;
@@ -225,7 +225,7 @@ impl Watch<'_> {
         engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
         self.labels_of(&pods);
         facts.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(Seen {
+        Ok(WatchedNode {
             engine,
             name,
             facts,
@@ -236,7 +236,12 @@ impl Watch<'_> {
     }
 
     /// Follows one node, for ever; ends when nobody reads what is printed.
-    async fn node(&self, node: &NodeTarget, of_profile: bool, begun: Option<Seen>) -> Result<()> {
+    async fn node(
+        &self,
+        node: &NodeTarget,
+        of_profile: bool,
+        begun: Option<WatchedNode>,
+    ) -> Result<()> {
         let mut before = begun.as_ref().map(|seen| seen.since);
         let mut next = begun;
         loop {
@@ -280,7 +285,7 @@ impl Watch<'_> {
     }
 
     /// Tells what an engine tells until it is lost; `None` when nobody reads any more.
-    async fn follow(&self, seen: &mut Seen) -> Result<Option<Error>> {
+    async fn follow(&self, seen: &mut WatchedNode) -> Result<Option<Error>> {
         let mut events = seen.engine.runtime.container_events(seen.since, None);
         loop {
             let first = tokio::select! {
@@ -330,7 +335,7 @@ impl Watch<'_> {
     }
 
     /// Takes in some events and tells what they mean; `false` when nobody reads any more.
-    async fn hear(&self, seen: &mut Seen, batch: &[ContainerEvent]) -> Result<bool> {
+    async fn hear(&self, seen: &mut WatchedNode, batch: &[ContainerEvent]) -> Result<bool> {
         let ids: BTreeSet<&String> = batch.iter().map(|heard| &heard.id).collect();
         for id in ids {
             let now = seen.engine.runtime.container(id).await?;
@@ -379,7 +384,7 @@ impl Watch<'_> {
     }
 
     /// Prints what is new in these pods' histories.
-    async fn tell(&self, seen: &mut Seen, uids: BTreeSet<String>) -> Result<bool> {
+    async fn tell(&self, seen: &mut WatchedNode, uids: BTreeSet<String>) -> Result<bool> {
         journal::observe(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
         let mut news = self.news(seen, &uids);
         let new_sandbox = news.iter().any(|event| event.what == What::SandboxStarted);
@@ -406,7 +411,7 @@ impl Watch<'_> {
     }
 
     /// Events in these pods' histories that were not told, of those that are watched.
-    fn news(&self, seen: &Seen, uids: &BTreeSet<String>) -> Vec<Event> {
+    fn news(&self, seen: &WatchedNode, uids: &BTreeSet<String>) -> Vec<Event> {
         let runs = self.runs.borrow();
         let told = self.told.borrow();
         let present = seen.present();
@@ -440,7 +445,7 @@ impl Watch<'_> {
     }
 
     /// Asks the node's kernel; whether it answered.
-    async fn look(&self, seen: &mut Seen) -> bool {
+    async fn look(&self, seen: &mut WatchedNode) -> bool {
         let agent = &seen.engine.agent;
         let session = agent.session(agent.candidates(&seen.facts));
         // Ctrl-C may come while the probe's container is there

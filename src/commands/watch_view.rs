@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::journal;
 use crate::commands::invocation::output::{SnapshotForm, write};
-use crate::commands::invocation::snapshot::{self, Depth, Gathered, Seen};
+use crate::commands::invocation::snapshot::{self, Depth, Gathered, NodeSnapshot};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Info;
 use crate::engine::agent::AgentSession;
@@ -38,7 +38,7 @@ const AGAIN: [Duration; 4] = [
 /// Until an engine that was lost is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-type News = (usize, Result<Seen>);
+type News = (usize, Result<NodeSnapshot>);
 
 /// Shows what `choose` leaves and `draw` writes.
 ///
@@ -256,7 +256,8 @@ where
             && self.context.ui.stdout_is_terminal();
         let mut screen = None;
         let mut resizes = Resizes::new();
-        let mut latest: Vec<Option<Result<Seen>>> = self.nodes.iter().map(|_| None).collect();
+        let mut latest: Vec<Option<Result<NodeSnapshot>>> =
+            self.nodes.iter().map(|_| None).collect();
         let mut before: Option<String> = None;
         let mut begun = false;
         let mut known = journal::load(self.context);
@@ -339,8 +340,8 @@ where
     fn tell_turn(
         &self,
         index: usize,
-        before: Option<&Result<Seen>>,
-        now: &Result<Seen>,
+        before: Option<&Result<NodeSnapshot>>,
+        now: &Result<NodeSnapshot>,
         in_place: bool,
     ) {
         let name = &self.nodes[index];
@@ -357,7 +358,7 @@ where
         }
     }
 
-    fn lost(&self, latest: &[Option<Result<Seen>>]) -> Vec<String> {
+    fn lost(&self, latest: &[Option<Result<NodeSnapshot>>]) -> Vec<String> {
         let lost = self.nodes.iter().zip(latest);
         lost.filter_map(|(name, outcome)| match outcome {
             Some(Err(error)) => Some(format!("lost: `{name}`: {}", error.in_one_line())),
@@ -367,7 +368,7 @@ where
     }
 }
 
-fn duplicate(outcome: &Result<Seen>) -> Result<Seen> {
+fn duplicate(outcome: &Result<NodeSnapshot>) -> Result<NodeSnapshot> {
     match outcome {
         Ok(seen) => Ok(seen.clone()),
         Err(error) => Err(error.duplicate()),

@@ -36,12 +36,12 @@ pub(crate) struct Gathered {
     /// Nodes that did not answer, when others did.
     pub(crate) lost: Vec<Error>,
     /// The nodes' engines, for commands that ask on.
-    pub(crate) engines: Vec<Answered>,
+    pub(crate) engines: Vec<ReachedNode>,
 }
 
-/// A node that answered.
+/// A node that was reached, with its engine.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct ReachedNode {
     /// As in the snapshot.
     pub(crate) node: String,
     pub(crate) engine: Engine,
@@ -146,7 +146,7 @@ pub(crate) async fn gather_on(
 pub(crate) fn assemble<N>(
     context: &Context,
     known: &mut pod::Runs,
-    outcomes: impl IntoIterator<Item = (N, Result<Seen>)>,
+    outcomes: impl IntoIterator<Item = (N, Result<NodeSnapshot>)>,
 ) -> Result<Gathered> {
     let reached = Reached::of(outcomes)?;
     let mut gathered = Gathered {
@@ -163,7 +163,7 @@ pub(crate) fn assemble<N>(
         gathered
             .clocks
             .extend(seen.now.map(|now| (seen.node.name.clone(), now)));
-        gathered.engines.push(Answered {
+        gathered.engines.push(ReachedNode {
             node: seen.node.name.clone(),
             engine: seen.engine,
             facts: seen.facts,
@@ -191,7 +191,7 @@ pub(crate) fn assemble<N>(
 
 /// The state seen on one node.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct NodeSnapshot {
     engine: Engine,
     node: Node,
     now: Option<Timestamp>,
@@ -200,7 +200,12 @@ pub(crate) struct Seen {
     facts: Arc<Vec<pod::ContainerFacts>>,
 }
 
-async fn look(context: &Context, target: &Target, node: &NodeTarget, depth: Depth) -> Result<Seen> {
+async fn look(
+    context: &Context,
+    target: &Target,
+    node: &NodeTarget,
+    depth: Depth,
+) -> Result<NodeSnapshot> {
     let engine = context.connect(node).await?;
     let listing = engine.runtime.listing().await?;
     let images = listing.candidates();
@@ -289,7 +294,7 @@ pub(crate) async fn examine(
     facts: Arc<Vec<pod::ContainerFacts>>,
     now: Option<Timestamp>,
     view: Option<&View>,
-) -> Seen {
+) -> NodeSnapshot {
     let mut pods = pod::pods(&name, &facts, plain_containers);
     let mut node = Node {
         name,
@@ -315,7 +320,7 @@ pub(crate) async fn examine(
     } else {
         engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
     }
-    Seen {
+    NodeSnapshot {
         engine,
         node,
         now,
