@@ -7,7 +7,7 @@ use crate::pod::log::Line;
 
 /// The way lines are shown.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct LineStyle {
     /// Begins each line with its source's name.
     pub(crate) prefix: bool,
     pub(crate) color: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Look {
 pub(crate) struct Writer {
     /// The beginnings of each source's lines.
     prefixes: Vec<Vec<u8>>,
-    look: Look,
+    style: LineStyle,
     /// The source and stream of a line that goes on.
     unfinished: Option<(usize, bool)>,
 }
@@ -53,15 +53,15 @@ const COLORS: [&str; 6] = ["36", "33", "32", "35", "34", "31"];
 
 impl Writer {
     /// A writer for sources of these names.
-    pub(crate) fn new(names: &[String], look: Look) -> Self {
-        let shown = prefixes(names, look.clean);
+    pub(crate) fn new(names: &[String], style: LineStyle) -> Self {
+        let shown = prefixes(names, style.clean);
         let widest = shown.iter().map(|name| super::width(name)).max();
         let prefix = |(index, name): (usize, &String)| {
             let filling = " ".repeat(widest.unwrap_or(0) - super::width(name));
             let code = COLORS[index % COLORS.len()];
-            if !look.prefix {
+            if !style.prefix {
                 String::new()
-            } else if look.color {
+            } else if style.color {
                 format!("\x1b[{code}m{name}{filling}\x1b[0m | ")
             } else {
                 format!("{name}{filling} | ")
@@ -73,7 +73,7 @@ impl Writer {
                 .enumerate()
                 .map(|named| prefix(named).into_bytes())
                 .collect(),
-            look,
+            style,
             unfinished: None,
         }
     }
@@ -86,12 +86,12 @@ impl Writer {
                 out.push(b'\n');
             }
             out.extend_from_slice(&self.prefixes[source]);
-            if self.look.timestamps {
+            if self.style.timestamps {
                 out.extend_from_slice(&line.stamp);
                 out.push(b' ');
             }
         }
-        if self.look.clean {
+        if self.style.clean {
             let text = line.text.strip_suffix(b"\r").unwrap_or(&line.text);
             out.extend_from_slice(
                 crate::visible::of_a_program(&String::from_utf8_lossy(text)).as_bytes(),

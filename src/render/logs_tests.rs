@@ -9,9 +9,9 @@ use crate::pod::log::{Assembler, LogMessage};
 #[test]
 fn a_line_without_end_leaves_in_pieces_and_is_whole_where_it_is_written() {
     let mut assembler = Assembler::default();
-    let named = Look {
+    let named = LineStyle {
         prefix: true,
-        ..Look::default()
+        ..LineStyle::default()
     };
     let mut writer = Writer::new(&["one".into(), "two".into()], named);
     let mut out = Vec::new();
@@ -53,10 +53,10 @@ fn a_line_without_end_leaves_in_pieces_and_is_whole_where_it_is_written() {
 #[test]
 fn an_escape_sequence_in_a_log_is_shown_on_a_terminal() {
     let mut out = Vec::new();
-    let clean = |clean| Look {
+    let clean = |clean| LineStyle {
         color: true,
         clean,
-        ..Look::default()
+        ..LineStyle::default()
     };
     Writer::new(&["one".into()], clean(true)).write(&mut out, 0, &line(0, "a\x1b[2Jb\r"));
     assert_eq!(out, b"a\\u{1b}[2Jb\n");

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pod::log::Merge;
 use crate::pod::{self, LogStore, Outlook, Pod};
-use crate::render::logs::{Look, Writer};
+use crate::render::logs::{LineStyle, Writer};
 use crate::render::logs_json;
 
 /// The time that a live line waits for an older one of a container that says nothing.
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let ui = &context.ui;
-        let look = Look {
+        let style = LineStyle {
             prefix: show.prefix || names.len() > 1,
             color: ui.color_stdout(),
             timestamps: show.timestamps,
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         };
         Self {
             merge: Merge::new(sources.len()),
-            writer: Writer::new(&names, look),
+            writer: Writer::new(&names, style),
             context,
             engine,
             pod,
