@@ -11,7 +11,6 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
-use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent::images::ProgramImage;
@@ -30,49 +29,42 @@ const FOLDER: &str = "/devnet";
 /// The longest time for removing such a container: as long as an engine may think about a question.
 pub(super) const UNDO_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// The lock that each container of the probe holds while it is made: the engine goes on making it
-/// when nobody waits for it any more.
-static MAKING: RwLock<()> = RwLock::const_new(());
-
-/// Waits until no container of the probe is on its way.
-pub(super) async fn until_made() {
-    drop(MAKING.write().await);
-}
-
-/// A container that a session asks for. Known before the request is sent, so that nothing that an engine
-/// says later is needed to find it.
-#[derive(Clone)]
+/// Something that a session asks an engine for. Known before the request is sent, so that nothing
+/// that an engine says later is needed to find it.
+#[derive(Clone, Debug)]
 pub(super) struct AskedFor {
     pub(super) name: String,
-    /// Held while it is being made.
+    /// Held while it is being made: the engine goes on making what it was asked for when nobody
+    /// waits for it any more.
     making: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl AskedFor {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(super) fn new(name: String) -> Self {
         Self {
-            name: unique_name(prefix),
+            name,
             making: Arc::default(),
         }
+    }
+
+    /// Makes it, to its end also when nobody waits for it any more.
+    pub(super) async fn make_to_its_end<T: Send + 'static>(
+        &self,
+        make: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let making = Arc::clone(&self.making).lock_owned().await;
+        let made = tokio::spawn(async move {
+            let _on_its_way = making;
+            make.await
+        });
+        made.await
+            .map_err(|error| Error::failed("the probe could not be made").because(error))?
     }
 
     /// Waits until it is not on its way.
     pub(super) async fn until_made(&self) {
         drop(self.making.lock().await);
     }
-}
-
-/// Makes something for a session, to its end also when nobody waits for it any more.
-pub(super) async fn make_to_its_end<T: Send + 'static>(
-    make: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    let making: RwLockReadGuard<'static, ()> = MAKING.read().await;
-    let made = tokio::spawn(async move {
-        let _on_its_way = making;
-        make.await
-    });
-    made.await
-        .map_err(|error| Error::failed("the probe could not be made").because(error))?
 }
 
 impl Docker {
@@ -90,13 +82,11 @@ impl Docker {
         host.container_id_file = Some(id_file(name));
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let docker = self.clone();
-        let making = Arc::clone(&asked.making).lock_owned().await;
         let make = Box::pin(async move {
-            let _on_its_way = making;
             let made = docker.api.create_container(Some(options), body).await;
             Ok(made.map_err(|error| docker.probe_failed(error))?.id)
         });
-        make_to_its_end(make).await
+        asked.make_to_its_end(make).await
     }
 
     /// A failure of the engine with a container of the probe.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::agent::container::{make_to_its_end, unique_name, until_made};
+use crate::engine::docker::agent::container::{AskedFor, unique_name};
 use crate::engine::docker::membership;
 use crate::engine::job::ProgramImages;
 use crate::error::{Error, Result};
@@ -38,8 +38,8 @@ pub(super) struct Images {
     /// The index in `there` of the first that is not known to fail.
     next: AtomicUsize,
     brought: OnceCell<ProgramImage>,
-    /// The brought image's name, from before it is sent on.
-    bringing: Mutex<Option<String>>,
+    /// The brought image, from before it is sent on.
+    bringing: Mutex<Option<AskedFor>>,
 }
 
 impl Images {
@@ -91,10 +91,11 @@ impl Images {
     /// Brings devnet's own image, to the end also when nobody waits for it any more.
     async fn bring(&self) -> Result<ProgramImage> {
         let image = self.docker.own_image(&unique_name(LOOK_NAME)).await?;
-        *self.bringing.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(image.reference.clone());
+        let asked = AskedFor::new(image.reference.clone());
+        *self.bringing.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked.clone());
         let (docker, archive) = (self.docker.clone(), image.archive);
-        make_to_its_end(async move { docker.load_archive(archive).await }).await?;
+        let load = async move { docker.load_archive(archive).await };
+        asked.make_to_its_end(load).await?;
         Ok(ProgramImage::Brought(image.reference))
     }
 
@@ -111,8 +112,8 @@ impl Images {
         let brought = self.bringing.lock();
         let brought = brought.unwrap_or_else(PoisonError::into_inner).take();
         let Some(image) = brought else { return Ok(()) };
-        until_made().await;
-        self.docker.remove_image(&image).await
+        image.until_made().await;
+        self.docker.remove_image(&image.name).await
     }
 }
 

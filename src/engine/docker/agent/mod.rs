@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::agent::container::{Abandoned, AskedFor, UNDO_PATIENCE, body};
+use crate::engine::docker::agent::container::{Abandoned, AskedFor, UNDO_PATIENCE, body, unique_name};
 use crate::engine::docker::agent::helper::Helper;
 use crate::engine::docker::agent::images::{Images, ProgramImage};
 use crate::engine::docker::process::{Control, Running};
@@ -175,7 +175,7 @@ impl Session {
 
     /// A container that is kept in mind from before it is made.
     fn ask_for(&self, prefix: &str) -> AskedFor {
-        let asked = AskedFor::new(prefix);
+        let asked = AskedFor::new(unique_name(prefix));
         let mut all = self
             .asked_for
             .lock()
