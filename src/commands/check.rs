@@ -11,7 +11,7 @@ use crate::commands::invocation::output::{style, write};
 use crate::commands::invocation::pod_choice::PodChoice;
 use crate::commands::invocation::snapshot::{self, Depth, Gathered, ReachedNode};
 use crate::engine::agent::AgentSession;
-use crate::engine::job::{Job, Joins, Power};
+use crate::engine::job::{Job, JobNamespaces, Power};
 use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
 use crate::netns::reach::{self, Listener, ProbeAnswers};
@@ -233,7 +233,7 @@ async fn inside<'p>(
         Some(entrance) => {
             let mut words = vec!["connect".to_owned()];
             words.extend(reach::questions(indexes, ports));
-            let joins = Joins::Network(entrance.to_owned());
+            let joins = JobNamespaces::Network(entrance.to_owned());
             session.output(Job::probe(words, joins, Power::None)).await
         }
         None => Err(Error::failed("nothing of it runs")),

@@ -9,7 +9,7 @@ use crate::commands::exec_session::{self, before};
 use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::agent::AgentSession;
-use crate::engine::job::{Job, Joins, Power, Program, ProgramImages};
+use crate::engine::job::{Job, JobNamespaces, Power, Program, ProgramImages};
 use crate::error::{Error, Kind, Result};
 use crate::pod::{Container, Pod};
 
@@ -79,7 +79,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         context,
         session: &session,
         container,
-        joins: Joins::Beside {
+        joins: JobNamespaces::Beside {
             network: network(&pod, container).to_owned(),
             processes: container.id.clone(),
         },
@@ -153,7 +153,7 @@ struct Shell<'a> {
     context: &'a Context,
     session: &'a AgentSession,
     container: &'a Container,
-    joins: Joins,
+    joins: JobNamespaces,
     power: Power,
 }
 

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) program: Program,
-    pub(crate) joins: Joins,
+    pub(crate) joins: JobNamespaces,
     pub(crate) power: Power,
     /// True when it is written to.
     pub(crate) input: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Job {
 
 impl Job {
     /// A job of the probe's that is written nothing and has no terminal.
-    pub(crate) fn probe(words: Vec<String>, joins: Joins, power: Power) -> Self {
+    pub(crate) fn probe(words: Vec<String>, joins: JobNamespaces, power: Power) -> Self {
         Self {
             program: Program::Probe(words),
             joins,
@@ -39,7 +39,7 @@ pub(crate) enum Program {
 
 /// The namespaces that a job joins; of the others it has its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Joins {
+pub(crate) enum JobNamespaces {
     /// The processes of the node. It has no network.
     NodeProcesses,
     /// The network of a container.

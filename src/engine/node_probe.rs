@@ -3,7 +3,7 @@
 use tokio::io::AsyncWriteExt as _;
 
 use crate::engine::agent::AgentSession;
-use crate::engine::job::{Job, Joins, Power};
+use crate::engine::job::{Job, JobNamespaces, Power};
 use crate::engine::probe_answer::{ProbeAnswer, in_time};
 use crate::engine::process::Process;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ impl NodeProbe {
         let words = vec!["snap".to_owned(), "serve".to_owned()];
         let job = Job {
             input: true,
-            ..Job::probe(words, Joins::NodeProcesses, Power::Look)
+            ..Job::probe(words, JobNamespaces::NodeProcesses, Power::Look)
         };
         let process = session.spawn(job).await?;
         Ok(Self { process })

@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent::images::ProgramImage;
 use crate::engine::docker::attached::Attached;
-use crate::engine::job::{Joins, Power};
+use crate::engine::job::{JobNamespaces, Power};
 use crate::engine::probe_answer::unconfined;
 use crate::error::{Error, Result};
 use crate::host::owner;
@@ -260,7 +260,7 @@ pub(super) fn program_of(image: &ProgramImage) -> (String, String, Option<Vec<Mo
 pub(super) fn body(
     docker: &Docker,
     image: &ProgramImage,
-    joins: &Joins,
+    joins: &JobNamespaces,
     power: Power,
     words: Vec<String>,
 ) -> ContainerCreateBody {
@@ -272,16 +272,16 @@ pub(super) fn body(
         ..passing(mounts)
     };
     let host = match joins {
-        Joins::NodeProcesses => HostConfig {
+        JobNamespaces::NodeProcesses => HostConfig {
             pid_mode: Some("host".into()),
             network_mode: Some("none".into()),
             ..host
         },
-        Joins::Network(container) => HostConfig {
+        JobNamespaces::Network(container) => HostConfig {
             network_mode: Some(format!("container:{container}")),
             ..host
         },
-        Joins::Beside { network, processes } => HostConfig {
+        JobNamespaces::Beside { network, processes } => HostConfig {
             network_mode: Some(format!("container:{network}")),
             pid_mode: Some(format!("container:{processes}")),
             // many tools want to write somewhere
@@ -289,7 +289,7 @@ pub(super) fn body(
             ..host
         },
     };
-    let sees_processes = !matches!(joins, Joins::Network(_));
+    let sees_processes = !matches!(joins, JobNamespaces::Network(_));
     let host = HostConfig {
         // the paths of cgroups tell which process is a container's; else they are cut off
         cgroupns_mode: sees_processes.then_some(HostConfigCgroupnsModeEnum::HOST),
@@ -307,7 +307,7 @@ pub(super) fn body(
         open_stdin: sees_processes.then_some(true),
         stdin_once: sees_processes.then_some(true),
         // either way it has an empty network of its own; this one is made in half the time
-        network_disabled: (*joins == Joins::NodeProcesses).then_some(true),
+        network_disabled: (*joins == JobNamespaces::NodeProcesses).then_some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(docker.confine(power, host)),
@@ -323,13 +323,13 @@ struct Limits {
 }
 
 impl Limits {
-    fn of(joins: &Joins) -> Self {
+    fn of(joins: &JobNamespaces) -> Self {
         let (memory, processes) = match joins {
-            Joins::NodeProcesses => (256 << 20, 16),
+            JobNamespaces::NodeProcesses => (256 << 20, 16),
             // a thread for each connection that is tried at once
-            Joins::Network(_) => (64 << 20, 96),
+            JobNamespaces::Network(_) => (64 << 20, 96),
             // enough for a debugger, too little to harm the node
-            Joins::Beside { .. } => (1 << 30, 512),
+            JobNamespaces::Beside { .. } => (1 << 30, 512),
         };
         Self { memory, processes }
     }

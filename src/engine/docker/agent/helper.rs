@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent::container::{AskedFor, UNDO_PATIENCE, body, program_of};
 use crate::engine::docker::agent::images::ProgramImage;
-use crate::engine::job::{Job, Joins, Power, Program};
+use crate::engine::job::{Job, JobNamespaces, Power, Program};
 use crate::engine::probe_answer::{ProbeAnswer, in_time};
 use crate::error::Result;
 
 /// A helper that runs. It ends when this is dropped, and when devnet ends.
 pub(super) struct Helper {
     pub(super) id: String,
-    joins: Joins,
+    joins: JobNamespaces,
     power: Power,
     /// The probe's program in it, with the words that confine it.
     program: Vec<String>,

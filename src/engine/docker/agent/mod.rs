@@ -12,12 +12,14 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use crate::engine::docker::Docker;
-use crate::engine::docker::agent::container::{Abandoned, AskedFor, UNDO_PATIENCE, body, unique_name};
+use crate::engine::docker::agent::container::{
+    Abandoned, AskedFor, UNDO_PATIENCE, body, unique_name,
+};
 use crate::engine::docker::agent::helper::Helper;
 use crate::engine::docker::agent::images::{Images, ProgramImage};
 use crate::engine::docker::process::{Control, Running};
 use crate::engine::exec::Exec;
-use crate::engine::job::{Job, Joins, Program, ProgramImages};
+use crate::engine::job::{Job, JobNamespaces, Program, ProgramImages};
 use crate::engine::probe_answer::in_time;
 use crate::error::{Error, Result};
 use crate::lab::owned::{LOOK_NAME, SHELL_NAME};
@@ -46,7 +48,7 @@ impl Session {
 
     /// Starts a job.
     pub(in crate::engine) async fn spawn(&self, job: Job) -> Result<Running> {
-        if !matches!(job.joins, Joins::Beside { .. }) {
+        if !matches!(job.joins, JobNamespaces::Beside { .. }) {
             return self.start(job).await;
         }
         let helper = self.helper(&job).await?;
