@@ -12,6 +12,7 @@ use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::{Engine, ImageStore};
 use crate::error::{Error, Result};
+use crate::pod::RuntimeKind;
 use crate::render::document;
 use crate::visible::field;
 use crate::wire::tls;
@@ -77,7 +78,7 @@ struct NodeReport {
     /// Unknown where only forwarded ports lead to it and it does not run.
     endpoint: Option<String>,
     tls: bool,
-    runtime: &'static str,
+    runtime: RuntimeKind,
     answers: bool,
     /// The reason why it does not answer.
     error: Option<String>,
@@ -196,7 +197,8 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
         name: node.name.clone(),
         endpoint: node.at(),
         tls: node.endpoint.cert_path.is_some(),
-        runtime: "docker",
+        // a node that does not answer has the only one that devnet reaches
+        runtime: RuntimeKind::default(),
         answers: false,
         error: None,
         reason: None,
@@ -238,6 +240,7 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
 
 async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -> Result<()> {
     let engine: Engine = context.connect(node).await?;
+    report.runtime = engine.runtime.kind();
     let about = engine.runtime.about().await?;
     report.version.clone_from(&about.version);
     report.api_version.clone_from(&about.api_version);

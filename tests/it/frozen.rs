@@ -171,6 +171,7 @@ fn an_engine_that_freezes_at_work_is_given_up_and_one_that_only_says_nothing_is_
         let given_up = ["fell silent", "stopped answering", "stalled"];
         let said = given_up.iter().any(|words| frozen.stderr.contains(words));
         assert!(said, "{what:?}: {frozen}");
+        assert!(!frozen.stderr.contains("removed 0"), "{what:?}: {frozen}");
         if moment.works {
             (moment.before)(&place);
             let hold = Hold::Answer(moment.method, moment.path);

@@ -2,9 +2,10 @@
 //! `docker_env/diagnosis.rs`. Nothing is changed.
 
 use crate::command_line;
-use crate::commands::doctor::node::{Examined, Examiner};
+use crate::commands::doctor::node::Examiner;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::docker_contexts::name_of;
+use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::profiles::Named;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::docker_env::diagnosis::{self, Chosen, EndpointAnswer, Fixes, Report, Shell};
@@ -51,21 +52,14 @@ pub(super) async fn look(context: &Context) -> Result<Report> {
     let nodes = target.map(|target| target.nodes).unwrap_or_default();
     let examiner = Examiner::new(context, profile.as_deref());
     findings.extend(examiner.certificates(&nodes));
-    let examined = futures_util::future::join_all(
-        nodes
-            .iter()
-            .enumerate()
-            .map(|(place, node)| examiner.examine(node, place == 0)),
-    )
-    .await;
+    let examined = on_nodes(&nodes, async |node| {
+        let is_first = nodes.first().is_some_and(|first| std::ptr::eq(first, node));
+        examiner.examine(node, is_first).await
+    });
     let mut met = Vec::new();
-    for Examined {
-        node,
-        findings: of_node,
-    } in examined
-    {
-        met.push(node);
-        findings.extend(of_node);
+    for (_, examined) in examined.await {
+        met.push(examined.node);
+        findings.extend(examined.findings);
     }
     findings.extend(shell_findings(context, &nodes, profile.as_deref(), &fixes).await?);
     if let Some(profile) = &profile {

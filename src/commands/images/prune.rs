@@ -59,6 +59,20 @@ impl Pruned {
             error: Some(error.in_one_line()),
         }
     }
+
+    /// The line that tells what was removed; of a node that removed nothing because it failed, its
+    /// error tells enough.
+    fn told(&self) -> Option<String> {
+        if self.removed.is_empty() && self.error.is_some() {
+            return None;
+        }
+        Some(format!(
+            "{}: removed {}, freed {}",
+            self.node,
+            images(self.removed.len()),
+            bytes(self.bytes_freed)
+        ))
+    }
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
@@ -103,13 +117,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     let work = spare.iter().map(|(look, images)| prune(look, images));
     let pruned = futures_util::future::join_all(work).await;
     if text {
-        for node in &pruned {
-            context.ui.say(&format!(
-                "{}: removed {}, freed {}",
-                node.node,
-                images(node.removed.len()),
-                bytes(node.bytes_freed)
-            ));
+        for said in pruned.iter().filter_map(Pruned::told) {
+            context.ui.say(&said);
         }
     } else {
         let away: Vec<Pruned> = lost.iter().map(Pruned::nothing).collect();
@@ -243,4 +252,24 @@ fn freed(look: &Look, removed: &[String], layers: Option<&HashSet<String>>) -> u
         .filter(|(chain, _)| layers.contains(chain.as_str()) && counted.insert(chain))
         .map(|(_, size)| size)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_failed_before_anything_went_is_said_by_its_error_alone() {
+        let node = |removed: &[&str], error: Option<&str>| Pruned {
+            node: "m02".into(),
+            removed: removed.iter().map(|id| (*id).to_owned()).collect(),
+            bytes_freed: 2_000,
+            error: error.map(str::to_owned),
+        };
+        assert_eq!(node(&[], Some("it fell silent")).told(), None);
+        let some = node(&["sha256:a"], Some("it fell silent")).told();
+        assert_eq!(some.as_deref(), Some("m02: removed 1 image, freed 2.0 kB"));
+        // what has got a name meanwhile stays
+        assert!(node(&[], None).told().is_some());
+    }
 }
