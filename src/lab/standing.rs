@@ -8,13 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::label;
 use super::member::Found;
 
-/// The age from which a thing may be removed whose devnet can't be seen from here; a younger one
-/// may be at work.
+/// The age from which a thing is stale whose devnet can't be seen from here, as it runs on another
+/// computer: what a devnet makes for a command it starts, or joins to a pod, within seconds.
 const STALE_AFTER: SignedDuration = SignedDuration::from_mins(1);
-/// A reader never runs, and reads as long as an image is long.
-const STALE_READER_AFTER: SignedDuration = SignedDuration::from_hours(1);
-/// The time that an image may be on its way.
-const OLD_TRANSFER: SignedDuration = SignedDuration::from_hours(1);
+/// The longest that an image is taken to be on its way. The reader of its store never runs, and the
+/// name under which it is sent says nothing of its sender: only after this are they stale.
+const LONGEST_TRANSFER: SignedDuration = SignedDuration::from_hours(1);
 
 /// Something of devnet's that is no container: a volume, a network, an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,12 +82,12 @@ impl Witness<'_> {
             return false;
         }
         self.gone(&one.labels).unwrap_or_else(|| {
-            let patience = match one.label(label::ROLE) {
-                Some(label::READER) => STALE_READER_AFTER,
+            let stale_after = match one.label(label::ROLE) {
+                Some(label::READER) => LONGEST_TRANSFER,
                 _ => STALE_AFTER,
             };
             // what runs has a devnet that holds its input, elsewhere
-            !one.is_alive() && self.is_older(one, patience)
+            !one.is_alive() && self.is_older(one, stale_after)
         })
     }
 
@@ -96,7 +95,11 @@ impl Witness<'_> {
     /// when.
     fn may_be_sent(&self, thing: &Thing) -> bool {
         let age = |now: Timestamp| Some(now.duration_since(thing.made?).abs());
-        thing.made.is_some() && self.now.and_then(age).is_none_or(|age| age <= OLD_TRANSFER)
+        thing.made.is_some()
+            && self
+                .now
+                .and_then(age)
+                .is_none_or(|age| age <= LONGEST_TRANSFER)
     }
 
     /// True where a devnet that lives, or may live, is making this part of a pod.
