@@ -8,10 +8,11 @@ use std::io::{self, BufReader, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::context::file_reader::{Apart, Seeking};
 use crate::error::{Error, Result};
 use crate::image::digest::DiffId;
 use crate::image::packing::{Packing, Window, unpack};
-use crate::image::tape::{Apart, Passing, Seeking, fill, skip};
+use crate::image::tape::{Passing, fill, skip};
 use crate::image::walk::{
     FIRST, Found, LARGEST_JSON, Walked, broken, inside, layer_unread, no_archive, unread, walk,
 };

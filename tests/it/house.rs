@@ -237,9 +237,8 @@ fn files_are_read_and_replaced_through_one_door() {
 #[test]
 fn the_domain_knows_no_adapter_no_terminal_no_disk_and_no_clock() {
     for (name, text) in source::files() {
-        // a tape is wound back in the file that it is
         let is_domain = is_domain(&name) || name == "finding.rs";
-        if !is_domain || source::is_tests(&name) || name == "image/tape.rs" {
+        if !is_domain || source::is_tests(&name) {
             continue;
         }
         let code = source::code_of_the_program(&text);
