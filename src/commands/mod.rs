@@ -4,7 +4,6 @@
 //! Commands do not call commands.
 
 pub(crate) mod bring;
-mod bring_progress;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod clean;

@@ -6,6 +6,9 @@ use crate::image::digest::Digest;
 /// The first part of the names under which devnet sends images.
 pub(crate) const TRANSFERS: &str = "devnet-transfer";
 
+/// The tag under which a node gets an image at first.
+pub(crate) const TRANSFER_TAG: &str = "transfer";
+
 /// The repository under which a node gets an image at first. Port 9 is "discard": nobody can be
 /// asked for this name, on purpose.
 pub(crate) fn transfer(token: &str) -> String {

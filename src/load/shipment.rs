@@ -2,26 +2,22 @@
 //! node lacks are read once, checked while they pass, and each node gets those that it lacks.
 
 use std::collections::{BTreeSet, HashSet};
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use crate::context::files::Files;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
-use crate::image::archive;
-use crate::image::check;
+use crate::image::check::{self, Checked};
 use crate::image::packed::{Packed, PackedLayer};
-use crate::image::reference;
+use crate::image::reference::{self, TRANSFER_TAG};
 use crate::image::stored::StoredImage;
-use crate::load::lanes::{Lane, lane};
-use crate::load::transfer::{Delivery, Sent, give_names, whole};
-
-/// Pieces between the thread that reads and the nodes.
-const WAITING: usize = 16;
+use crate::load::delivery::{Delivery, Sent, settle};
+use crate::load::parts::{FilePaths, FileToSend, Hand, Part, WAITING, parts, thread};
+use crate::load::uploads::{FanOut, NodeUpload};
 
 /// One image out of an archive on its way.
 #[derive(Debug)]
@@ -31,16 +27,6 @@ pub(crate) struct Shipment {
     pub(crate) image: StoredImage,
     /// A word of this shipment alone; part of the name that it uses.
     pub(crate) token: SignedToken,
-}
-
-/// The parts that the reading thread hands over.
-enum Part {
-    /// A layer begins: its path in the archive that is read, and its header for those that are sent.
-    Begin(String, Bytes),
-    Content(Bytes),
-    /// All was read: a reader that is gone without this has not come to the end.
-    End,
-    Broken(Error),
 }
 
 impl Shipment {
@@ -90,142 +76,121 @@ impl Shipment {
         Ok(())
     }
 
+    /// The name under which nodes get the image at first.
+    pub(crate) fn transfer_name(&self) -> String {
+        format!("{}:{TRANSFER_TAG}", self.repository())
+    }
+
     /// Brings the image to the nodes and compares the layers that arrived. One outcome for each
     /// node, in order. Each node gets `names` as soon as the image is whole there, whatever the
     /// others do.
-    pub(crate) async fn run(
-        &self,
-        Delivery {
-            nodes,
-            names,
-            events,
-        }: Delivery<'_>,
-        tag: &str,
-    ) -> Vec<Sent> {
+    pub(crate) async fn run(&self, to: Delivery<'_>) -> Vec<Sent> {
         let mut wanted = HashSet::new();
-        let mut lanes = Vec::new();
-        let mut loads = Vec::new();
-        for node in nodes {
-            let (mut lane, load) = lane(node.engine, WAITING, events);
-            let paths = match self.packed.paths(&node.missing) {
-                Ok(paths) => paths,
-                Err(error) => {
-                    lane.break_off(&error).await;
-                    lanes.push((lane, HashSet::new()));
-                    loads.push(Err(error));
-                    continue;
+        let (mut nodes, mut wants) = (Vec::new(), Vec::new());
+        let mut refused = Vec::new();
+        for node in to.nodes {
+            match self.packed.paths(&node.missing) {
+                Ok(paths) => {
+                    wanted.extend(paths.iter().map(|(index, _)| *index));
+                    let paths = paths.into_iter().map(|(_, path)| path.to_owned());
+                    wants.push(paths.collect::<HashSet<String>>());
+                    nodes.push(node.engine);
+                    refused.push(None);
                 }
-            };
-            wanted.extend(paths.iter().map(|(place, _)| *place));
-            let paths: HashSet<String> = paths.iter().map(|(_, path)| (*path).to_owned()).collect();
-            lanes.push((lane, paths));
-            loads.push(Ok((node.engine, load)));
-        }
-        let loads = loads.into_iter().map(|load| async {
-            let (engine, load) = load?;
-            load.await?;
-            let name = format!("{}:{tag}", self.repository());
-            let id = whole(engine, &name, &self.image.layers).await?;
-            give_names(engine, &name, names).await?;
-            Ok(id)
-        });
-        let give = async {
-            let outcome = self.give(wanted, &mut lanes, tag).await;
-            if let Err(error) = &outcome {
-                for (lane, _) in &mut lanes {
-                    lane.break_off(error).await;
-                }
+                Err(error) => refused.push(Some(error)),
             }
-            let bytes: Vec<u64> = lanes.iter().map(|(lane, _)| lane.bytes).collect();
-            drop(lanes);
-            (outcome, bytes)
+        }
+        let fan_out = FanOut {
+            nodes,
+            waiting: WAITING,
+            events: to.events,
         };
-        let ((given, bytes), outcomes) = futures_util::join!(give, join_all(loads));
-        outcomes
-            .into_iter()
-            .zip(bytes)
-            .map(|(outcome, bytes)| Sent {
-                bytes,
-                outcome: match &given {
-                    // the node only tells that its archive broke off; the reader tells why
-                    Err(error) => Err(error.duplicate()),
-                    Ok(()) => outcome,
-                },
-            })
-            .collect()
+        let give = async |uploads: &mut [NodeUpload]| self.give(wanted, uploads, &wants).await;
+        let ours = self.transfer_name();
+        let settle =
+            async |engine: &Engine| settle(engine, &ours, &self.image.layers, to.names).await;
+        let (given, sent) = fan_out.run(give, async {}, settle).await;
+        let mut sent = sent.into_iter();
+        let of = |refused: Option<Error>| {
+            if let Some(error) = refused {
+                return Some(Sent {
+                    bytes: 0,
+                    outcome: Err(error),
+                });
+            }
+            let mut sent = sent.next()?;
+            if let Err(error) = &given {
+                // the node only tells that its archive broke off; the reader tells why
+                sent.outcome = Err(error.duplicate());
+            }
+            Some(sent)
+        };
+        refused.into_iter().filter_map(of).collect()
     }
 
-    /// Reads the layers at these places, and hands each to the lanes that want it.
+    /// Reads the layers with these indexes, and hands each to the nodes that want it.
     async fn give(
         &self,
-        places: HashSet<usize>,
-        lanes: &mut [(Lane, HashSet<String>)],
-        tag: &str,
+        indexes: HashSet<usize>,
+        uploads: &mut [NodeUpload],
+        wants: &[HashSet<String>],
     ) -> Result<()> {
-        let mut parts = self.read(&places)?;
-        let mut now = String::new();
+        let mut parts = self.read(&indexes)?;
+        let mut now = FilePaths::default();
         loop {
             let bytes = match parts.recv().await {
-                Some(Part::Begin(path, header)) => {
-                    now = path;
+                Some(Part::Begin(paths, header)) => {
+                    now = paths;
                     header
                 }
                 Some(Part::Content(bytes)) => bytes,
-                Some(Part::End) => break,
+                Some(Part::Checked(checked)) => {
+                    self.compare(&now.read, &checked)?;
+                    continue;
+                }
+                Some(Part::End(())) => break,
                 Some(Part::Broken(error)) => return Err(error),
                 None => return Err(Error::failed("reading the archive failed")),
             };
-            for (lane, wants) in lanes.iter_mut() {
-                if wants.contains(&now) {
-                    lane.send(bytes.clone()).await;
+            for (upload, wants) in uploads.iter_mut().zip(wants) {
+                if wants.contains(&now.read) {
+                    upload.send(bytes.clone()).await;
                 }
             }
-            if lanes.iter().all(|(lane, _)| !lane.is_open()) {
+            if uploads.iter().all(|upload| !upload.is_open()) {
                 return Ok(());
             }
         }
         let repository = self.repository();
-        let ending = Bytes::from(self.packed.ending((&repository, tag)));
-        for (lane, _) in lanes.iter_mut() {
-            lane.send(ending.clone()).await;
+        let ending = Bytes::from(self.packed.ending((&repository, TRANSFER_TAG)));
+        for upload in uploads {
+            upload.send(ending.clone()).await;
         }
         Ok(())
     }
 
-    fn read(&self, places: &HashSet<usize>) -> Result<mpsc::Receiver<Part>> {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        let layers: Vec<PackedLayer> = places
+    /// Compares a layer that was read with the one that the image names.
+    fn compare(&self, path: &str, checked: &Checked) -> Result<()> {
+        let mut layers = self.packed.layers.iter();
+        let layer = layers.find(|layer| layer.path.as_deref() == Some(path));
+        layer.map_or(Ok(()), |layer| {
+            checked
+                .agrees(&layer.diff_id, layer.blob.as_ref())
+                .map_err(|why| self.files.broken(why))
+        })
+    }
+
+    fn read(&self, indexes: &HashSet<usize>) -> Result<mpsc::Receiver<Part<()>>> {
+        let layers: Vec<PackedLayer> = indexes
             .iter()
-            .map(|place| self.packed.layers[*place].clone())
+            .map(|index| self.packed.layers[*index].clone())
             .collect();
         let files = self.files.clone();
-        thread(move || {
-            let last = match read(&files, &layers, &sender) {
-                Ok(()) => Part::End,
-                Err(error) => Part::Broken(error),
-            };
-            // nobody listens any more: the nodes have failed, or someone pressed Ctrl-C
-            let _gone = sender.blocking_send(last);
-        })?;
-        Ok(receiver)
+        parts(move |hand| read(&files, &layers, hand))
     }
 }
 
-/// A thread that nobody joins: one that waits for a pipe must not keep devnet from ending.
-pub(super) fn thread(work: impl FnOnce() + Send + 'static) -> Result<()> {
-    std::thread::Builder::new()
-        .name("reader".into())
-        .spawn(work)
-        .map(|_detached| ())
-        .map_err(|error| Error::failed("no thread to read with").because(error))
-}
-
-fn read(files: &Files, layers: &[PackedLayer], sender: &mpsc::Sender<Part>) -> Result<()> {
-    let hand_on = |part| {
-        sender
-            .blocking_send(part)
-            .map_err(|_| io::Error::other("nobody takes it"))
-    };
+fn read(files: &Files, layers: &[PackedLayer], hand: &Hand<()>) -> Result<()> {
     // equal layers are one file, and of two nodes each may lack it at another place
     let paths: BTreeSet<&str> = layers
         .iter()
@@ -233,29 +198,20 @@ fn read(files: &Files, layers: &[PackedLayer], sender: &mpsc::Sender<Part>) -> R
         .collect();
     let paths: Vec<&str> = paths.into_iter().collect();
     files.visit(&paths, &mut |path, size, content| {
-        let unread = |error| files.unread(error);
         let layer = layers
             .iter()
             .find(|layer| layer.path.as_deref() == Some(path))
             .ok_or_else(|| Error::failed("a file was read that nobody asked for"))?;
-        let (header, padding) = archive::file_header(&layer.sent_as(), size)
-            .ok_or_else(|| files.broken(format!("`{path}` can't be sent")))?;
-        hand_on(Part::Begin(path.to_owned(), header.into())).map_err(unread)?;
-        let mut passed = 0;
-        let checked = check::layer(content, files.within(), &mut |bytes| {
-            passed += bytes.len() as u64;
-            hand_on(Part::Content(Bytes::copy_from_slice(bytes)))
-        })
-        .map_err(|error| files.layer_unread(&layer.diff_id, error))?;
-        if passed < size {
-            return Err(files.broken(format!(
-                "it breaks off within the layer {}",
-                layer.diff_id.0
-            )));
-        }
-        checked
-            .agrees(&layer.diff_id, layer.blob.as_ref())
-            .map_err(|why| files.broken(why))?;
-        hand_on(Part::Content(vec![0; padding].into())).map_err(unread)
+        let file = FileToSend {
+            archive: &files.name,
+            called: &format!("the layer {}", layer.diff_id.0),
+            paths: FilePaths {
+                read: path.to_owned(),
+                sent: layer.sent_as(),
+            },
+            size,
+            widest: files.within(),
+        };
+        hand.file(file, content)
     })
 }

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Cursor, Read};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use crate::context::files::Files;
@@ -19,16 +18,12 @@ use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
 use crate::image::packed::{Offer, Packed};
 use crate::image::packing::{Packing, Window, unpack};
 use crate::image::tape::Passing;
-use crate::image::walk::{
-    FIRST, Walk, Walked, broken, layer_unread, no_archive, too_many, unread_once,
-};
-use crate::load::lanes::{Lane, lane};
-use crate::load::shipment::thread;
-use crate::load::transfer::Sent;
+use crate::image::walk::{FIRST, Walk, Walked, broken, no_archive, too_many, unread_once};
+use crate::load::delivery::Sent;
+use crate::load::parts::{FilePaths, FileToSend, Hand, Part, WAITING, parts};
+use crate::load::uploads::{FanOut, NodeUpload};
 use crate::progress::Sender;
 
-/// Pieces between the thread that reads and the nodes.
-const WAITING: usize = 16;
 /// The most bytes after an archive's end that are read away, for its writer not to be killed.
 const TRAILER: u64 = 1 << 20;
 
@@ -61,17 +56,6 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The parts that the reading thread hands over.
-enum Part {
-    /// A file begins: its path, the name under which it is passed on, its header.
-    Begin(String, String, Bytes),
-    Content(Bytes),
-    /// The file that began last is this.
-    Checked(Checked),
-    End(Walked),
-    Broken(Error),
-}
-
 /// Reads an archive, which messages call `archive`, to its end and gives nodes, under `name`, the image that `pick` takes out of
 /// it. With `send` unset nothing is sent.
 ///
@@ -86,48 +70,32 @@ pub(crate) async fn receive(
     events: &Sender,
     pick: impl FnOnce(Vec<Offer>) -> Result<Vec<Result<Packed>>>,
 ) -> Result<Vec<Result<Received>>> {
-    let (sender, mut parts) = mpsc::channel(WAITING);
     let called = archive.to_owned();
-    thread(move || {
-        let last = match read(input, &called, &sender) {
-            Ok(walked) => Part::End(walked),
-            Err(error) => Part::Broken(error),
-        };
-        // nobody listens any more: the nodes have failed, or someone pressed Ctrl-C
-        let _gone = sender.blocking_send(last);
-    })?;
-    let mut lanes = Vec::new();
-    let mut loads = Vec::new();
-    for node in nodes.iter().filter(|_| send) {
-        let (lane, load) = lane(node.engine, WAITING, events);
-        lanes.push(lane);
-        loads.push(load);
-    }
-    let give = async {
-        let mut stream = Stream::new(archive, nodes, &mut lanes);
-        let outcome = async {
-            let walked = stream.pass(&mut parts).await?;
-            let files = Files::passed(archive, walked);
-            let picked = pick(catalog::read(&files)?)?;
-            stream.end(&files, picked, name).await
-        }
-        .await;
-        if let Err(error) = &outcome {
-            for lane in &mut lanes {
-                lane.break_off(error).await;
-            }
-        }
-        let bytes: Vec<u64> = lanes.iter().map(|lane| lane.bytes).collect();
-        drop(lanes);
-        (outcome, bytes)
+    let mut parts = parts(move |hand| read(input, &called, hand))?;
+    let produce = async |uploads: &mut [NodeUpload]| {
+        let mut stream = Stream::new(archive, nodes, uploads);
+        let walked = stream.pass(&mut parts).await?;
+        let files = Files::passed(archive, walked);
+        let picked = pick(catalog::read(&files)?)?;
+        stream.end(&files, picked, name).await
     };
-    let ((outcome, bytes), loaded) = futures_util::join!(give, join_all(loads));
-    let mut bytes = bytes.into_iter();
-    let mut loaded = loaded.into_iter();
+    let fan_out = FanOut {
+        nodes: nodes
+            .iter()
+            .filter(|_| send)
+            .map(|node| node.engine)
+            .collect(),
+        waiting: WAITING,
+        events,
+    };
+    // what arrives can be compared only with what the archive's end says
+    let (outcome, sent) = fan_out.run(produce, async {}, async |_| Ok(())).await;
+    let mut sent = sent.into_iter();
     let mut all = Vec::new();
     for (node, made) in nodes.iter().zip(outcome?) {
-        let bytes = bytes.next().unwrap_or(0);
-        let loaded = loaded.next().unwrap_or(Ok(()));
+        let (bytes, loaded) = sent
+            .next()
+            .map_or((0, Ok(())), |sent| (sent.bytes, sent.outcome));
         let (packed, missing) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -172,49 +140,50 @@ const SAVE_IT: &str =
 struct Stream<'s> {
     archive: &'s str,
     nodes: &'s [Known<'s>],
-    lanes: &'s mut Vec<Lane>,
-    /// The files that were passed on to each lane, by the paths of the archive that is read.
+    uploads: &'s mut [NodeUpload],
+    /// The files that were passed on to each node, by the paths of the archive that is read.
     passed: Vec<HashSet<String>>,
     /// The digests of each file, and the name under which it is passed on.
     checked: HashMap<String, (Checked, String)>,
 }
 
 impl<'s> Stream<'s> {
-    fn new(archive: &'s str, nodes: &'s [Known<'s>], lanes: &'s mut Vec<Lane>) -> Self {
+    fn new(archive: &'s str, nodes: &'s [Known<'s>], uploads: &'s mut [NodeUpload]) -> Self {
         Self {
             archive,
             nodes,
-            passed: vec![HashSet::new(); lanes.len()],
-            lanes,
+            passed: vec![HashSet::new(); uploads.len()],
+            uploads,
             checked: HashMap::new(),
         }
     }
 
     /// Passes files on until the archive ends.
-    async fn pass(&mut self, parts: &mut mpsc::Receiver<Part>) -> Result<Walked> {
-        let mut now = (String::new(), String::new());
+    async fn pass(&mut self, parts: &mut mpsc::Receiver<Part<Walked>>) -> Result<Walked> {
+        let mut now = FilePaths::default();
         while let Some(part) = parts.recv().await {
             let bytes = match part {
-                Part::Begin(path, sent, header) => {
+                Part::Begin(paths, header) => {
                     for (place, passed) in self.passed.iter_mut().enumerate() {
-                        if !has(&self.nodes[place], &path) {
-                            passed.insert(path.clone());
+                        if !has(&self.nodes[place], &paths.read) {
+                            passed.insert(paths.read.clone());
                         }
                     }
-                    now = (path, sent);
+                    now = paths;
                     header
                 }
                 Part::Content(bytes) => bytes,
                 Part::Checked(checked) => {
-                    self.checked.insert(now.0.clone(), (checked, now.1.clone()));
+                    self.checked
+                        .insert(now.read.clone(), (checked, now.sent.clone()));
                     continue;
                 }
                 Part::End(walked) => return Ok(walked),
                 Part::Broken(error) => return Err(error),
             };
-            for (lane, passed) in self.lanes.iter_mut().zip(&self.passed) {
-                if passed.contains(&now.0) {
-                    lane.send(bytes.clone()).await;
+            for (upload, passed) in self.uploads.iter_mut().zip(&self.passed) {
+                if passed.contains(&now.read) {
+                    upload.send(bytes.clone()).await;
                 }
             }
         }
@@ -233,8 +202,8 @@ impl<'s> Stream<'s> {
             let packed = match packed {
                 Ok(packed) => packed,
                 Err(error) => {
-                    if let Some(lane) = self.lanes.get_mut(place) {
-                        lane.break_off(&error).await;
+                    if let Some(upload) = self.uploads.get_mut(place) {
+                        upload.break_off(&error).await;
                     }
                     made.push(Err(error));
                     continue;
@@ -248,7 +217,7 @@ impl<'s> Stream<'s> {
                 .map(|layer| layer.diff_id.clone())
                 .collect();
             let missing = missing(&diff_ids, &node.chains);
-            let Some(lane) = self.lanes.get_mut(place) else {
+            let Some(upload) = self.uploads.get_mut(place) else {
                 made.push(Ok((packed, missing)));
                 continue;
             };
@@ -267,14 +236,14 @@ impl<'s> Stream<'s> {
                 }
             });
             if let Err(error) = lacks {
-                lane.break_off(&error).await;
+                upload.break_off(&error).await;
                 made.push(Err(error));
                 continue;
             }
             for bytes in held.into_values() {
-                lane.send(bytes).await;
+                upload.send(bytes).await;
             }
-            lane.send(packed.ending(name).into()).await;
+            upload.send(packed.ending(name).into()).await;
             made.push(Ok((packed, missing)));
         }
         Ok(made)
@@ -319,7 +288,7 @@ fn has(node: &Known<'_>, path: &str) -> bool {
         .is_some_and(|hex| node.diff_ids.contains(&DiffId(format!("sha256:{hex}"))))
 }
 
-fn read(mut input: impl Read, archive: &str, sender: &mpsc::Sender<Part>) -> Result<Walked> {
+fn read(mut input: impl Read, archive: &str, hand: &Hand<Walked>) -> Result<Walked> {
     let fail = |error| unread_once(archive, error);
     let too_many = |why| too_many(archive, why);
     let mut first = Vec::new();
@@ -368,44 +337,18 @@ fn read(mut input: impl Read, archive: &str, sender: &mpsc::Sender<Part>) -> Res
             } else {
                 format!("layers/{count}.tar")
             };
-            let (size, widest) = (entry.size, packing.within());
-            pass_on(&path, sent, size, &mut content, widest, archive, sender)?;
+            let file = FileToSend {
+                archive,
+                called: &format!("`{path}`"),
+                paths: FilePaths { read: path, sent },
+                size: entry.size,
+                widest: packing.within(),
+            };
+            hand.file(file, &mut content)?;
         }
         walk.at += entry.size;
         walk.pass(archive, padding)?;
     }
     io::copy(&mut (&mut walk.tape).take(TRAILER), &mut io::sink()).map_err(fail)?;
     Ok(walked)
-}
-
-fn pass_on(
-    path: &str,
-    sent: String,
-    size: u64,
-    content: &mut dyn Read,
-    widest: Window,
-    archive: &str,
-    sender: &mpsc::Sender<Part>,
-) -> Result<()> {
-    let hand_on = |part| {
-        sender
-            .blocking_send(part)
-            .map_err(|_| io::Error::other("nobody takes it"))
-    };
-    let (header, padding) = tar_bytes::file_header(&sent, size)
-        .ok_or_else(|| broken(archive, format!("`{path}` can't be sent")))?;
-    hand_on(Part::Begin(path.to_owned(), sent, header.into()))
-        .map_err(|error| unread_once(archive, error))?;
-    let mut passed = 0;
-    let checked = check::layer(content, widest, &mut |bytes| {
-        passed += bytes.len() as u64;
-        hand_on(Part::Content(Bytes::copy_from_slice(bytes)))
-    })
-    .map_err(|error| layer_unread(archive, &format!("`{path}`"), error))?;
-    if passed < size {
-        return Err(broken(archive, format!("it breaks off within `{path}`")));
-    }
-    hand_on(Part::Content(vec![0; padding].into()))
-        .and_then(|()| hand_on(Part::Checked(checked)))
-        .map_err(|error| unread_once(archive, error))
 }

@@ -16,21 +16,19 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
 use crate::image::archive;
-use crate::image::digest::{DiffId, Digest, missing};
-use crate::image::reference;
+use crate::image::digest::{DiffId, Digest};
+use crate::image::reference::{self, TRANSFER_TAG};
 use crate::image::repack::{Piece, Repack};
 use crate::image::stored::StoredImage;
-use crate::load::lanes::{Lane, lane, watched};
+use crate::load::delivery::{Delivery, Needs, Sent, settle};
 use crate::load::registry::Registry;
 use crate::load::transfer_pushed::Pushed;
-use crate::progress::Sender;
+use crate::load::uploads::{FanOut, NodeUpload, watched};
 
 /// The most bytes that a registry holds in memory; more goes through the engine's own archive.
 const SMALL: u64 = 32 << 20;
 /// Pieces that wait for a node that is slower than the source.
 const WAITING: usize = 32;
-/// The tag of transfer names.
-pub(super) const TAG: &str = "transfer";
 
 /// The blobs that an engine pushed before: the layer inside and its packed size. Kept between runs,
 /// so that the engine need not pack a layer again that no node lacks.
@@ -62,56 +60,10 @@ pub(crate) struct Traces {
     pub(super) distrusted: bool,
 }
 
-/// A node and what it lacks.
-#[derive(Debug)]
-pub(crate) struct Needs<'a> {
-    pub(crate) engine: &'a Engine,
-    /// Places of layers in the image, the base being 0.
-    pub(crate) missing: Vec<usize>,
-}
-
-/// The nodes that an image goes to, the names that it gets there, and the place for news of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivery<'a> {
-    pub(crate) nodes: &'a [Needs<'a>],
-    pub(crate) names: &'a [(String, String)],
-    pub(crate) events: &'a Sender,
-}
-
-/// What happened on one node.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) bytes: u64,
-    /// The ID by which the node calls the image.
-    pub(crate) outcome: Result<String>,
-}
-
-impl<'a> Needs<'a> {
-    /// Asks a node which layers it lacks.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub(crate) async fn of(engine: &'a Engine, image: &StoredImage) -> Result<Self> {
-        let present = engine.images.present_layers().await?;
-        Ok(Self {
-            engine,
-            missing: missing(&image.layers, &present),
-        })
-    }
-
-    /// Everything, whatever the node has.
-    pub(crate) fn all(engine: &'a Engine, image: &StoredImage) -> Self {
-        Self {
-            engine,
-            missing: (0..image.layers.len()).collect(),
-        }
-    }
-}
-
 impl Transfer<'_> {
     /// The name under which nodes get the image at first.
     pub(crate) fn transfer_name(&self) -> String {
-        format!("{}:{TAG}", self.repository())
+        format!("{}:{TRANSFER_TAG}", self.repository())
     }
 
     pub(super) fn repository(&self) -> String {
@@ -200,13 +152,13 @@ impl Transfer<'_> {
             .filter_map(|(blob, (_, size))| Some((Digest::parse(blob)?, *size)))
             .collect();
         let registry = Registry::listen(self.token.as_str(), known).await?;
-        self.traces().pushed = Some(format!("{}:{TAG}", registry.repository));
+        self.traces().pushed = Some(format!("{}:{TRANSFER_TAG}", registry.repository));
         // by its ID: what was typed may name another image by now
         self.source
             .images
-            .tag(&self.image.id, &registry.repository, TAG)
+            .tag(&self.image.id, &registry.repository, TRANSFER_TAG)
             .await?;
-        let name = (registry.repository.as_str(), TAG);
+        let name = (registry.repository.as_str(), TRANSFER_TAG);
         let outcome = self.source.images.push(name, None, "pushing").await;
         self.tidy_source().await?;
         outcome?;
@@ -224,7 +176,7 @@ impl Transfer<'_> {
     async fn send_pushed(&self, pushed: &Pushed, to: Delivery<'_>) -> Vec<Sent> {
         let sends = to.nodes.iter().map(|node| async move {
             let repository = self.repository();
-            let pieces = pushed.archive(&node.missing, (&repository, TAG));
+            let pieces = pushed.archive(&node.missing, (&repository, TRANSFER_TAG));
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
             let body = stream::iter(pieces.into_iter().map(Ok));
             let loaded = watched(node.engine, node.engine.images.load(body, to.events)).await;
@@ -240,7 +192,7 @@ impl Transfer<'_> {
     /// Reads the source's archive once and gives each node its part of it.
     async fn send_saved(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
         let leave_out = self.leave_out(to.nodes, blobs);
-        let read = async |shares: &mut [Share]| self.read_saved(shares, blobs).await;
+        let read = async |shares: &mut [Share<'_>]| self.read_saved(shares, blobs).await;
         let (read, mut sent) = self.fan_out(to, leave_out, read, async {}).await;
         if let Err(error) = read {
             for sent in &mut sent {
@@ -257,50 +209,24 @@ impl Transfer<'_> {
         &self,
         to: Delivery<'_>,
         leave_out: Vec<HashSet<String>>,
-        read: impl AsyncFnOnce(&mut [Share]) -> Result<()>,
+        read: impl AsyncFnOnce(&mut [Share<'_>]) -> Result<()>,
         after: impl Future<Output = ()>,
     ) -> (Result<()>, Vec<Sent>) {
-        let (mut shares, loads): (Vec<Share>, Vec<_>) = to
-            .nodes
-            .iter()
-            .zip(leave_out)
-            .map(|(node, leave_out)| {
-                let (lane, load) = lane(node.engine, WAITING, to.events);
-                let share = Share {
-                    lane,
-                    leave_out,
-                    wanted: true,
-                };
-                let load = async move {
-                    load.await?;
-                    self.settle(node.engine, to.names).await
-                };
-                (share, load)
-            })
-            .unzip();
-        let read = async {
-            let outcome = read(&mut shares).await;
-            if let Err(error) = &outcome {
-                for share in &mut shares {
-                    share.lane.break_off(error).await;
-                }
-            }
-            let bytes: Vec<u64> = shares.iter().map(|share| share.lane.bytes).collect();
-            drop(shares);
-            after.await;
-            (outcome, bytes)
+        let produce = async |uploads: &mut [NodeUpload]| {
+            let shares = uploads.iter_mut().zip(leave_out);
+            let mut shares: Vec<Share<'_>> = shares.map(Share::new).collect();
+            read(&mut shares).await
         };
-        let ((read, bytes), outcomes) =
-            futures_util::join!(read, futures_util::future::join_all(loads));
-        let sent = outcomes
-            .into_iter()
-            .zip(bytes)
-            .map(|(outcome, bytes)| Sent { bytes, outcome })
-            .collect();
-        (read, sent)
+        let fan_out = FanOut {
+            nodes: to.nodes.iter().map(|node| node.engine).collect(),
+            waiting: WAITING,
+            events: to.events,
+        };
+        let settle = async |engine: &Engine| self.settle(engine, to.names).await;
+        fan_out.run(produce, after, settle).await
     }
 
-    async fn read_saved(&self, shares: &mut [Share], blobs: &mut KnownBlobs) -> Result<()> {
+    async fn read_saved(&self, shares: &mut [Share<'_>], blobs: &mut KnownBlobs) -> Result<()> {
         let broken = |why: String| {
             Error::failed(format!(
                 "the archive of `{}` from {} is broken",
@@ -310,7 +236,7 @@ impl Transfer<'_> {
             .because(why)
         };
         let mut saved = Box::pin(self.source.images.save(&self.image.id));
-        let mut repack = Repack::new((self.repository(), TAG.into()));
+        let mut repack = Repack::new((self.repository(), TRANSFER_TAG.into()));
         while let Some(bytes) = saved.next().await {
             let bytes = bytes?;
             // pieces refer to `bytes`, and nodes are waited for: they are collected in between
@@ -379,53 +305,31 @@ impl Transfer<'_> {
 
     /// Names the image on a node where it is whole; gives the node's ID of it.
     async fn settle(&self, engine: &Engine, names: &[(String, String)]) -> Result<String> {
-        let id = whole(engine, &self.transfer_name(), &self.image.layers).await?;
-        give_names(engine, &self.transfer_name(), names).await?;
-        Ok(id)
+        settle(engine, &self.transfer_name(), &self.image.layers, names).await
     }
-}
-
-/// The node's ID of an image that arrived under this name, if all its layers did: containerd's
-/// store says "loaded" also when one is missing.
-pub(super) async fn whole(engine: &Engine, name: &str, layers: &[DiffId]) -> Result<String> {
-    let arrived = engine.images.image(name).await?;
-    if arrived.layers == layers {
-        return Ok(arrived.id);
-    }
-    Err(
-        Error::failed("the image did not arrive whole").because(format!(
-            "{} of {} layers are there",
-            arrived.layers.len(),
-            layers.len()
-        )),
-    )
-}
-
-/// Gives an image that a node has under a name of ours its own names.
-pub(super) async fn give_names(
-    engine: &Engine,
-    ours: &str,
-    names: &[(String, String)],
-) -> Result<()> {
-    for (repository, tag) in names {
-        engine.images.tag(ours, repository, tag).await?;
-    }
-    Ok(())
 }
 
 /// True where every node has given up.
-pub(super) fn nobody_reads(shares: &[Share]) -> bool {
-    shares.iter().all(|share| !share.lane.is_open())
+pub(super) fn nobody_reads(shares: &[Share<'_>]) -> bool {
+    shares.iter().all(|share| !share.upload.is_open())
 }
 
 /// One node's part of an archive that is being read.
-pub(super) struct Share {
-    lane: Lane,
+pub(super) struct Share<'u> {
+    upload: &'u mut NodeUpload,
     leave_out: HashSet<String>,
     wanted: bool,
 }
 
-impl Share {
+impl<'u> Share<'u> {
+    fn new((upload, leave_out): (&'u mut NodeUpload, HashSet<String>)) -> Self {
+        Self {
+            upload,
+            leave_out,
+            wanted: true,
+        }
+    }
+
     async fn take(&mut self, piece: &Piece<'_>, whole: &Bytes) {
         match piece {
             Piece::Begin { header, blob } => {
@@ -451,6 +355,6 @@ impl Share {
     }
 
     pub(super) async fn send(&mut self, bytes: Bytes) {
-        self.lane.send(bytes).await;
+        self.upload.send(bytes).await;
     }
 }

@@ -15,10 +15,10 @@ use crate::image::archive::{self, BLOCK, Block, Headers};
 use crate::image::digest::{Digest, chain_ids};
 use crate::image::oci;
 use crate::image::reassemble::{HELD, Piece, Reassembly};
+use crate::image::reference::TRANSFER_TAG;
 use crate::image::tar_split::Shape;
-use crate::load::transfer::{
-    Delivery, KnownBlobs, Needs, Sent, Share, TAG, Transfer, nobody_reads,
-};
+use crate::load::delivery::{Delivery, Needs, Sent};
+use crate::load::transfer::{KnownBlobs, Share, Transfer, nobody_reads};
 
 /// The most bytes of memory for the configuration and the layers' records.
 const RECORDS: u64 = 24 << 20;
@@ -91,7 +91,7 @@ impl Transfer<'_> {
         for (layer, size) in self.image.layers.iter().zip(&plan.sizes) {
             blobs.insert(layer.0.clone(), (layer.0.clone(), *size));
         }
-        let read = async |shares: &mut [Share]| {
+        let read = async |shares: &mut [Share<'_>]| {
             let manifest = self.manifest(&plan);
             self.begin(&plan, &manifest, shares).await;
             if !files.is_empty() {
@@ -205,9 +205,9 @@ impl Transfer<'_> {
         oci::manifest(&config, &layers)
     }
 
-    async fn begin(&self, plan: &Plan, manifest: &[u8], shares: &mut [Share]) {
+    async fn begin(&self, plan: &Plan, manifest: &[u8], shares: &mut [Share<'_>]) {
         let repository = self.repository();
-        let name = (repository.as_str(), TAG);
+        let name = (repository.as_str(), TRANSFER_TAG);
         let mut bytes = archive::small_file("oci-layout", oci::LAYOUT);
         bytes.extend(archive::small_file(
             "index.json",
@@ -224,7 +224,7 @@ impl Transfer<'_> {
         everyone(shares, bytes).await;
     }
 
-    async fn end(&self, plan: &Plan, shares: &mut [Share]) {
+    async fn end(&self, plan: &Plan, shares: &mut [Share<'_>]) {
         let repository = self.repository();
         let layers: Vec<String> = self
             .image
@@ -236,7 +236,7 @@ impl Transfer<'_> {
             "manifest.json",
             &oci::archive_manifest(
                 &Digest::of(&plan.config).blob_path(),
-                Some(&[format!("{repository}:{TAG}")]),
+                Some(&[format!("{repository}:{TRANSFER_TAG}")]),
                 &layers,
             ),
         );
@@ -249,7 +249,7 @@ impl Transfer<'_> {
         reader: &str,
         plan: &Plan,
         files: &[usize],
-        shares: &mut [Share],
+        shares: &mut [Share<'_>],
     ) -> Result<()> {
         let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
         let layers = files
@@ -286,7 +286,7 @@ impl Transfer<'_> {
     }
 }
 
-async fn everyone(shares: &mut [Share], bytes: Vec<u8>) {
+async fn everyone(shares: &mut [Share<'_>], bytes: Vec<u8>) {
     let bytes = Bytes::from(bytes);
     for share in shares {
         share.send(bytes.clone()).await;
@@ -294,16 +294,16 @@ async fn everyone(shares: &mut [Share], bytes: Vec<u8>) {
 }
 
 /// Gives layers to the nodes as files of their archives.
-struct LayerOut<'a, 't> {
+struct LayerOut<'a, 't, 's> {
     transfer: &'a Transfer<'t>,
     plan: &'a Plan,
-    shares: &'a mut [Share],
+    shares: &'a mut [Share<'s>],
     place: usize,
     /// Small pieces on their way together.
     gathered: BytesMut,
 }
 
-impl LayerOut<'_, '_> {
+impl LayerOut<'_, '_, '_> {
     async fn take(&mut self, piece: Piece) -> Result<()> {
         match piece {
             Piece::Begin(place) => {

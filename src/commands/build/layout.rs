@@ -17,8 +17,9 @@ use crate::image::packed::Packed;
 use crate::image::platform::Platform;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
+use crate::load::delivery::Needs;
 use crate::load::shipment::Shipment;
-use crate::load::transfer::{KnownBlobs, Needs};
+use crate::load::transfer::KnownBlobs;
 
 const TAG: &str = "context";
 

@@ -12,14 +12,11 @@ use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
 use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
-use crate::image::reference;
+use crate::image::reference::{self, TRANSFER_TAG};
 use crate::load::stdin_archive::{Known, receive};
 use crate::progress::Sender;
 use crate::regular_file::Pipe;
 use crate::render::load::{LayerRow, Row};
-
-/// The tag of transfer names.
-const TAG: &str = "transfer";
 
 /// The source of an archive that can be read once.
 pub(super) enum Piped {
@@ -70,7 +67,7 @@ impl Load<'_> {
         }
         let (asked, known): (Vec<&LoadNode>, Vec<Known<'_>>) = reached.into_iter().unzip();
         let repository = reference::transfer(SignedToken::new().as_str());
-        let ours = format!("{repository}:{TAG}");
+        let ours = format!("{repository}:{TRANSFER_TAG}");
         let engines: Vec<_> = known.iter().map(|known| known.engine).collect();
         let mut names = Vec::new();
         let send = !self.args.dry_run;
@@ -81,7 +78,7 @@ impl Load<'_> {
                 names = found;
                 Ok(picked)
             };
-            let under = (repository.as_str(), TAG);
+            let under = (repository.as_str(), TRANSFER_TAG);
             let receiving = async |events: &Sender| {
                 receive(piped.input(), name, &known, under, send, events, pick).await
             };

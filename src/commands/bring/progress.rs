@@ -23,7 +23,7 @@ impl Drop for Line<'_> {
 impl Context {
     /// Does `work` and shows meanwhile what nodes have taken by its events, out of `expected` bytes
     /// where that is known.
-    pub(super) async fn shown<T>(
+    pub(in crate::commands) async fn shown<T>(
         &self,
         what: &str,
         expected: Option<u64>,

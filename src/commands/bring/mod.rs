@@ -1,14 +1,17 @@
 //! The part that `load` and `build` share: an image is brought to nodes under a name of ours; once
 //! it is whole there it gets its own names, and ours goes again.
 
+mod progress;
+
 use std::time::Duration;
 
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
 use crate::image::stored::StoredImage;
+use crate::load::delivery::{Delivery, Needs, Sent};
 use crate::load::shipment::Shipment;
-use crate::load::transfer::{Delivery, KnownBlobs, Needs, Sent, Transfer};
+use crate::load::transfer::{KnownBlobs, Transfer};
 use crate::progress::Sender;
 
 /// A repository and a tag.
@@ -20,8 +23,6 @@ pub(crate) enum Cargo<'a> {
     Archive(Shipment),
 }
 
-/// The tag of transfer names.
-const TAG: &str = "transfer";
 /// The time that a node that was given up may take to forget.
 const LOST: Duration = Duration::from_secs(3);
 
@@ -47,7 +48,7 @@ impl Cargo<'_> {
     fn transfer_name(&self) -> String {
         match self {
             Self::Engine(transfer) => transfer.transfer_name(),
-            Self::Archive(shipment) => format!("{}:{TAG}", shipment.repository()),
+            Self::Archive(shipment) => shipment.transfer_name(),
         }
     }
 
@@ -62,7 +63,7 @@ impl Cargo<'_> {
     async fn run(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
         match self {
             Self::Engine(transfer) => transfer.run(to, blobs).await,
-            Self::Archive(shipment) => shipment.run(to, TAG).await,
+            Self::Archive(shipment) => shipment.run(to).await,
         }
     }
 }
