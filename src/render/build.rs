@@ -33,14 +33,14 @@ const LAST_LINES: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Display {
     graph: Graph,
-    how: How,
+    view: BuildView,
     color: bool,
     /// Colours that steps wrote stay in plain lines.
     steps_color: bool,
 }
 
 #[derive(Debug)]
-enum How {
+enum BuildView {
     Plain(Plain),
     Tty(Tty),
     Json,
@@ -52,11 +52,11 @@ impl Display {
     pub(crate) fn new(progress: Progress, color: bool, steps_color: bool) -> Self {
         Self {
             graph: Graph::default(),
-            how: match progress {
-                Progress::Auto | Progress::Plain => How::Plain(Plain::default()),
-                Progress::Tty => How::Tty(Tty::new(Instant::now())),
-                Progress::Quiet => How::Quiet,
-                Progress::Rawjson => How::Json,
+            view: match progress {
+                Progress::Auto | Progress::Plain => BuildView::Plain(Plain::default()),
+                Progress::Tty => BuildView::Tty(Tty::new(Instant::now())),
+                Progress::Quiet => BuildView::Quiet,
+                Progress::Rawjson => BuildView::Json,
             },
             color,
             steps_color,
@@ -65,43 +65,43 @@ impl Display {
 
     /// True where it wants to be painted again while nothing happens.
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.how, How::Tty(_))
+        matches!(self.view, BuildView::Tty(_))
     }
 
     /// Takes news in, and gives what is to be written at once.
     pub(crate) fn update(&mut self, update: &Update) -> String {
         let now = Instant::now();
         let changes = self.graph.apply(update, now);
-        match &mut self.how {
-            How::Plain(plain) => plain.lines(&self.graph, &changes, now, self.steps_color),
-            How::Json => {
+        match &mut self.view {
+            BuildView::Plain(plain) => plain.lines(&self.graph, &changes, now, self.steps_color),
+            BuildView::Json => {
                 crate::json::line(update).map_or_else(|_| String::new(), |line| line + "\n")
             }
-            How::Tty(_) | How::Quiet => String::new(),
+            BuildView::Tty(_) | BuildView::Quiet => String::new(),
         }
     }
 
     /// Paints the picture anew.
     pub(crate) fn paint(&mut self, size: Size) -> String {
-        match &mut self.how {
-            How::Tty(tty) => tty.paint(&self.graph, Instant::now(), size, self.color, false),
-            How::Plain(_) | How::Json | How::Quiet => String::new(),
+        match &mut self.view {
+            BuildView::Tty(tty) => tty.paint(&self.graph, Instant::now(), size, self.color, false),
+            BuildView::Plain(_) | BuildView::Json | BuildView::Quiet => String::new(),
         }
     }
 
     /// The rest that is to be shown when the build is over.
     pub(crate) fn last(&mut self, size: Size) -> String {
         let now = Instant::now();
-        match &mut self.how {
-            How::Tty(tty) => tty.paint(&self.graph, now, size, self.color, true),
-            How::Plain(plain) => plain.rest(&self.graph, now),
-            How::Json | How::Quiet => String::new(),
+        match &mut self.view {
+            BuildView::Tty(tty) => tty.paint(&self.graph, now, size, self.color, true),
+            BuildView::Plain(plain) => plain.rest(&self.graph, now),
+            BuildView::Json | BuildView::Quiet => String::new(),
         }
     }
 
     /// Warnings of the Dockerfile's linter and the steps; nothing where it is read by machines.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        if matches!(self.how, How::Json | How::Quiet) {
+        if matches!(self.view, BuildView::Json | BuildView::Quiet) {
             return Vec::new();
         }
         self.graph
@@ -140,7 +140,7 @@ impl Display {
     /// The failed step's last lines, and the Dockerfile around it.
     pub(crate) fn failure(&self, places: &[(SourceFile, Vec<Lines>)]) -> String {
         let mut text = String::new();
-        if matches!(self.how, How::Json) {
+        if matches!(self.view, BuildView::Json) {
             return text;
         }
         for step in self.failed() {
