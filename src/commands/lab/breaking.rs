@@ -15,7 +15,7 @@ const SQUATTER: &str = "squatter";
 
 /// The way to break a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum How {
+pub(super) enum Breakage {
     /// One more container wants a port that is taken
     Conflict,
     /// The containers' processes are stopped where they are
@@ -26,7 +26,12 @@ pub(super) enum How {
     Split,
 }
 
-pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &str) -> Result<()> {
+pub(super) async fn run(
+    context: &Context,
+    engine: &Engine,
+    how: Breakage,
+    wanted: &str,
+) -> Result<()> {
     let there = find(engine, wanted).await?;
     let name = there.full_name();
     let sandbox = there
@@ -48,14 +53,14 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
             .hint(format!("`{}` repairs it", restart(&name))));
     }
     let done = match how {
-        How::Conflict => conflict(engine, &there).await?,
-        How::Freeze => {
+        Breakage::Conflict => conflict(engine, &there).await?,
+        Breakage::Freeze => {
             for one in running {
                 engine.docker()?.pause(&one.id).await?;
             }
             format!("pod/{name} is frozen: its ports take connections and nobody answers")
         }
-        How::Orphan => {
+        Breakage::Orphan => {
             let spec = there.spec();
             if spec.is_some_and(|spec| spec.share_process_namespace) {
                 return Err(Error::failed(format!(
@@ -66,7 +71,7 @@ pub(super) async fn run(context: &Context, engine: &Engine, how: How, wanted: &s
             engine.docker()?.kill(&sandbox.id).await?;
             format!("pod/{name} is orphaned: its sandbox is dead, its containers go on")
         }
-        How::Split => {
+        Breakage::Split => {
             engine.docker()?.restart(&sandbox.id).await?;
             format!(
                 "pod/{name} is split: its sandbox has a new network, its containers are in the old one"

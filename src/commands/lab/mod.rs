@@ -65,7 +65,7 @@ enum Verb {
     /// Break a pod on purpose, to see what that looks like; `lab restart` repairs it
     Break {
         #[arg(value_name = "HOW")]
-        how: breaking::How,
+        how: breaking::Breakage,
         #[arg(add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
         pod: String,
     },
