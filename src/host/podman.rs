@@ -16,11 +16,11 @@ const PODMAN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The owner of the podman that runs the containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
+pub(crate) enum PodmanOwner {
     /// The computer's: minikube asks it through sudo.
-    Roots,
+    Root,
     /// The caller's own.
-    Users,
+    User,
 }
 
 /// The engine that `CONTAINER_HOST` names, as podman reads it.
@@ -47,7 +47,7 @@ pub(crate) fn named(environment: &Environment) -> Result<Option<Endpoint>> {
 }
 
 /// The socket of podman's API when nothing names it, whether or not something listens there.
-pub(crate) fn socket(environment: &Environment, whose: Whose) -> Option<PathBuf> {
+pub(crate) fn socket(environment: &Environment, owner: PodmanOwner) -> Option<PathBuf> {
     if cfg!(target_os = "macos") {
         return Some(
             environment
@@ -59,9 +59,9 @@ pub(crate) fn socket(environment: &Environment, whose: Whose) -> Option<PathBuf>
     if !cfg!(unix) {
         return None;
     }
-    match whose {
-        Whose::Roots => Some(Path::new("/run/podman/podman.sock").into()),
-        Whose::Users => Some(
+    match owner {
+        PodmanOwner::Root => Some(Path::new("/run/podman/podman.sock").into()),
+        PodmanOwner::User => Some(
             environment
                 .path("XDG_RUNTIME_DIR")?
                 .join("podman")
@@ -77,7 +77,7 @@ pub(crate) fn socket(environment: &Environment, whose: Whose) -> Option<PathBuf>
 /// say.
 pub(crate) async fn ask(
     environment: &Environment,
-    whose: Whose,
+    owner: PodmanOwner,
     container: &str,
 ) -> Result<Published> {
     let found = |name: &str| which::which_in(name, environment.os("PATH"), ".");
@@ -87,7 +87,7 @@ pub(crate) async fn ask(
             .hint("`CONTAINER_HOST` may name its socket")
     })?;
     // a superfluous sudo would be one more thing that may not be there
-    let sudo = (whose == Whose::Roots && cfg!(target_os = "linux") && !is_root())
+    let sudo = (owner == PodmanOwner::Root && cfg!(target_os = "linux") && !is_root())
         .then(|| found("sudo").ok())
         .flatten();
     let (program, arguments) = call(&podman, sudo.as_deref(), container);

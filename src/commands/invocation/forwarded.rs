@@ -11,7 +11,7 @@ use crate::docker_env::profile::Profile;
 use crate::docker_env::published::Published;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::host::podman::{self, Whose};
+use crate::host::podman::{self, PodmanOwner};
 
 /// Ports of some computer that lead into a node's container.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Context {
         {
             return Ok(false);
         }
-        if self.whose(profile)? == Whose::Users {
+        if self.podman_owner(profile)? == PodmanOwner::User {
             return Ok(false);
         }
         let endpoint = if profile.in_podman() {
@@ -74,11 +74,15 @@ impl Context {
     }
 
     /// The owner of the engine that runs a profile's containers, by minikube's own setting `rootless`.
-    fn whose(&self, profile: &Profile) -> Result<Whose> {
+    fn podman_owner(&self, profile: &Profile) -> Result<PodmanOwner> {
         // root's own podman is never a rootless one
         let rootless = self.minikube()?.rootless(&self.settings.environment)?
             && !(profile.in_podman() && podman::is_root());
-        Ok(if rootless { Whose::Users } else { Whose::Roots })
+        Ok(if rootless {
+            PodmanOwner::User
+        } else {
+            PodmanOwner::Root
+        })
     }
 
     /// Asks the engine that runs a node's container for its ports.
@@ -159,7 +163,7 @@ impl Context {
         if let Some(endpoint) = podman::named(environment)? {
             return self.asked_of(&endpoint, machine).await;
         }
-        let whose = self.whose(profile)?;
+        let whose = self.podman_owner(profile)?;
         if let Some(socket) = podman::socket(environment, whose).filter(|socket| socket.exists()) {
             let endpoint = Endpoint::plain(Address::Unix(socket));
             match self.asked_of(&endpoint, machine).await {
