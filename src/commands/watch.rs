@@ -17,7 +17,8 @@ use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
 use crate::netns::{self, View};
 use crate::pod::{
-    self, ContainerEvent, ContainerFacts, Event, Node, PlainContainers, Pod, Runs, Selector, What,
+    self, ContainerEvent, ContainerFacts, Event, EventKind, Node, PlainContainers, Pod, Runs,
+    Selector,
 };
 use crate::render::{self, document};
 
@@ -117,7 +118,7 @@ struct Watch<'a> {
     /// Of each pod, also when its sandbox is gone.
     labels: RefCell<BTreeMap<String, BTreeMap<String, String>>>,
     /// The events that were printed, or had happened before.
-    told: RefCell<BTreeSet<(String, What, String)>>,
+    told: RefCell<BTreeSet<(String, EventKind, String)>>,
 }
 
 /// One node's engine and what it has.
@@ -387,7 +388,9 @@ impl Watch<'_> {
     async fn tell(&self, seen: &mut WatchedNode, uids: BTreeSet<String>) -> Result<bool> {
         journal::observe(&mut self.runs.borrow_mut(), &seen.pods, &seen.facts);
         let mut news = self.news(seen, &uids);
-        let new_sandbox = news.iter().any(|event| event.what == What::SandboxStarted);
+        let new_sandbox = news
+            .iter()
+            .any(|event| event.kind == EventKind::SandboxStarted);
         if new_sandbox && !self.args.choice.no_probe && self.look(seen).await {
             // now with the numbers of their namespaces
             news = self.news(seen, &uids);
@@ -469,6 +472,6 @@ impl Watch<'_> {
 }
 
 /// The key that tells an event from all others.
-fn key(event: &Event) -> (String, What, String) {
-    (event.id.clone(), event.what, event.time.clone())
+fn key(event: &Event) -> (String, EventKind, String) {
+    (event.id.clone(), event.kind, event.time.clone())
 }

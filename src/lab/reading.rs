@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claim::Proof;
-use crate::pod::{Container, Event, Pod, What, timestamp};
+use crate::pod::{Container, Event, EventKind, Pod, timestamp};
 
 /// The most sentences of evidence; counterexamples come first.
 const ENOUGH: usize = 6;
@@ -162,10 +162,10 @@ fn same_port_one_pod(live: &[&Pod]) -> Proof {
 fn restarts<'e>(
     past: &'e [Event],
     pod: &'e Pod,
-    what: What,
+    kind: EventKind,
 ) -> impl Iterator<Item = (&'e Event, &'e crate::pod::Restart)> {
     past.iter()
-        .filter(move |event| event.uid == pod.uid && event.what == what)
+        .filter(move |event| event.uid == pod.uid && event.kind == kind)
         .filter_map(|event| Some((event, event.restart.as_ref()?)))
 }
 
@@ -180,7 +180,7 @@ fn container_death(live: &[&Pod], past: &[Event]) -> Proof {
         let in_it = |one: &&Container| one.sandbox_id.as_deref() == Some(sandbox.id.as_str());
         for now in pod.containers.iter().filter(in_it) {
             let mut before = pod.containers_before.iter().filter(in_it);
-            let seen = restarts(past, pod, What::ContainerStarted)
+            let seen = restarts(past, pod, EventKind::ContainerStarted)
                 .filter(|(event, restart)| {
                     restart.same_sandbox && event.container.as_ref() == Some(&now.name)
                 })
@@ -255,7 +255,7 @@ fn sandbox_death(live: &[&Pod], past: &[Event]) -> Proof {
             );
             lines.insert(sandbox.id.clone(), (pod.ips.contains(ip), line));
         }
-        for (event, restart) in restarts(past, pod, What::SandboxStarted) {
+        for (event, restart) in restarts(past, pod, EventKind::SandboxStarted) {
             let Some(kept) = restart.ip_kept.filter(|_| !restart.same_sandbox) else {
                 continue;
             };

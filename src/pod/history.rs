@@ -11,7 +11,7 @@ use super::Run;
 /// The kind of an event in the history of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum What {
+pub(crate) enum EventKind {
     SandboxEnded,
     ContainerEnded,
     /// It was made and could not be started.
@@ -32,7 +32,7 @@ pub(crate) struct Event {
     pub(crate) pod: String,
     pub(crate) uid: String,
     #[serde(rename = "event")]
-    pub(crate) what: What,
+    pub(crate) kind: EventKind,
     /// `None` for the sandbox.
     pub(crate) container: Option<String>,
     pub(crate) id: String,
@@ -349,13 +349,13 @@ fn shown(ip: Option<&String>) -> String {
 
 fn push(events: &mut Vec<Event>, run: &Run, sandbox: Option<&Run>, restart: Option<Restart>) {
     let of_sandbox = run.is_sandbox();
-    let event = |time: &str, what| Event {
+    let event = |time: &str, kind| Event {
         time: time.into(),
         node: run.node.clone(),
         namespace: run.namespace.clone(),
         pod: run.pod.clone(),
         uid: run.uid.clone(),
-        what,
+        kind,
         container: run.container.clone(),
         id: run.id.clone(),
         attempt: run.attempt,
@@ -372,12 +372,15 @@ fn push(events: &mut Vec<Event>, run: &Run, sandbox: Option<&Run>, restart: Opti
     if let Some(at) = &run.started_at {
         events.push(Event {
             restart,
-            ..event(at, pick(What::SandboxStarted, What::ContainerStarted))
+            ..event(
+                at,
+                pick(EventKind::SandboxStarted, EventKind::ContainerStarted),
+            )
         });
     } else if let (Some(code), Some(at)) = (run.exit_code, &run.created_at) {
         events.push(Event {
             exit_code: Some(code),
-            ..event(at, What::ContainerFailed)
+            ..event(at, EventKind::ContainerFailed)
         });
     }
     if let (Some(at), Some(ended)) = (&run.finished_at, run.ended()) {
@@ -390,13 +393,16 @@ fn push(events: &mut Vec<Event>, run: &Run, sandbox: Option<&Run>, restart: Opti
         events.push(Event {
             exit_code: run.exit_code,
             oom_killed: run.oom_killed,
-            ..event(&at, pick(What::SandboxEnded, What::ContainerEnded))
+            ..event(
+                &at,
+                pick(EventKind::SandboxEnded, EventKind::ContainerEnded),
+            )
         });
     }
     if let Some(at) = &run.removed_at {
         events.push(event(
             at,
-            pick(What::SandboxRemoved, What::ContainerRemoved),
+            pick(EventKind::SandboxRemoved, EventKind::ContainerRemoved),
         ));
     }
 }

@@ -78,14 +78,14 @@ fn a_killed_app_container_keeps_the_ip_of_its_sandbox() {
     assert_eq!(restart.verdict, "IP kept 10.0.0.2: same sandbox");
     assert_eq!((restart.same_sandbox, restart.ip_kept), (true, Some(true)));
     assert_eq!(restart.netns_before, restart.netns);
-    let names: Vec<What> = told(&runs, &[]).iter().map(|event| event.what).collect();
+    let names: Vec<EventKind> = told(&runs, &[]).iter().map(|event| event.kind).collect();
     assert_eq!(
         names,
         [
-            What::SandboxStarted,
-            What::ContainerStarted,
-            What::ContainerEnded,
-            What::ContainerStarted
+            EventKind::SandboxStarted,
+            EventKind::ContainerStarted,
+            EventKind::ContainerEnded,
+            EventKind::ContainerStarted
         ]
     );
 }
@@ -340,11 +340,11 @@ fn a_run_that_was_over_at_once_began_before_it_ended() {
     let mut short = ended(app("a0", 0, 5, "s0"), 5, 0);
     short.finished_at = Some(at(4));
     let runs = [sandbox("s0", 0, 0, "10.0.0.2"), short];
-    let names: Vec<What> = told(&runs, &[]).iter().map(|event| event.what).collect();
+    let names: Vec<EventKind> = told(&runs, &[]).iter().map(|event| event.kind).collect();
     let order = [
-        What::SandboxStarted,
-        What::ContainerStarted,
-        What::ContainerEnded,
+        EventKind::SandboxStarted,
+        EventKind::ContainerStarted,
+        EventKind::ContainerEnded,
     ];
     assert_eq!(names, order);
 }

@@ -32,7 +32,7 @@ pub(crate) use facts::{
 };
 pub(crate) use findings::{how_it_ended, judge, short};
 pub(crate) use group::{PlainContainers, pods};
-pub(crate) use history::{Event, Restart, What, history};
+pub(crate) use history::{Event, EventKind, Restart, history};
 pub(crate) use host_ports::{DeclaredPort, declared, declared_in_lab};
 pub(crate) use kind::is_init;
 pub(crate) use outlook::{Outlook, outlook};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::table::{Cell, lay_out};
 use super::{Style, Tone};
-use crate::pod::{Event, What, short};
+use crate::pod::{Event, EventKind, short};
 
 /// A pod's history under its name.
 pub(crate) fn card(title: &str, node: &str, events: &[Event], style: Style) -> String {
@@ -59,7 +59,7 @@ pub(crate) fn line(event: &Event, style: Style) -> String {
         who(event, style),
         style.paint(&what.text, what.tone),
     );
-    if event.what == What::SandboxStarted {
+    if event.kind == EventKind::SandboxStarted {
         for more in [ip(event, style), netns(event)] {
             if !more.is_empty() {
                 text.push_str("  ");
@@ -95,11 +95,11 @@ fn what(event: &Event) -> Cell {
         ""
     };
     let exit = code.map_or(String::new(), |code| format!(" exit {code}"));
-    match event.what {
-        What::SandboxStarted | What::ContainerStarted => Cell::new("started", Tone::Good),
-        What::ContainerFailed => Cell::new(format!("could not start{exit}"), Tone::Bad),
-        What::SandboxRemoved | What::ContainerRemoved => Cell::new("removed", Tone::Dim),
-        What::SandboxEnded | What::ContainerEnded => Cell::new(
+    match event.kind {
+        EventKind::SandboxStarted | EventKind::ContainerStarted => Cell::new("started", Tone::Good),
+        EventKind::ContainerFailed => Cell::new(format!("could not start{exit}"), Tone::Bad),
+        EventKind::SandboxRemoved | EventKind::ContainerRemoved => Cell::new("removed", Tone::Dim),
+        EventKind::SandboxEnded | EventKind::ContainerEnded => Cell::new(
             format!("ended{exit}{oom}"),
             if code == Some(0) {
                 Tone::Plain
@@ -111,8 +111,8 @@ fn what(event: &Event) -> Cell {
 }
 
 fn ip(event: &Event, style: Style) -> String {
-    match event.what {
-        What::SandboxStarted | What::ContainerStarted => event
+    match event.kind {
+        EventKind::SandboxStarted | EventKind::ContainerStarted => event
             .ip
             .as_deref()
             .map_or(String::new(), |ip| style.text(ip)),
@@ -121,8 +121,10 @@ fn ip(event: &Event, style: Style) -> String {
 }
 
 fn netns(event: &Event) -> String {
-    match (event.what, event.netns) {
-        (What::SandboxStarted | What::ContainerStarted, Some(inode)) => format!("net:[{inode}]"),
+    match (event.kind, event.netns) {
+        (EventKind::SandboxStarted | EventKind::ContainerStarted, Some(inode)) => {
+            format!("net:[{inode}]")
+        }
         _ => String::new(),
     }
 }
@@ -130,7 +132,7 @@ fn netns(event: &Event) -> String {
 /// The verdict on a restart. A container in a new sandbox repeats what its sandbox's line says.
 fn verdict(event: &Event, style: Style) -> Option<String> {
     let restart = event.restart.as_ref()?;
-    if event.what == What::ContainerStarted && !restart.same_sandbox {
+    if event.kind == EventKind::ContainerStarted && !restart.same_sandbox {
         return None;
     }
     let tone = if restart.same_sandbox && restart.ip_kept == Some(true) {
