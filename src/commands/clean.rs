@@ -15,7 +15,7 @@ use crate::host::owner;
 use crate::image::reference;
 use crate::lab::label;
 use crate::lab::member::Found;
-use crate::lab::standing::{Kind, Plan, Thing, Witness};
+use crate::lab::standing::{Plan, Thing, ThingKind, Witness};
 use crate::lab_engine::remove::remove;
 use crate::visible::field;
 use crate::wording::{MANY, counted, listed};
@@ -133,7 +133,7 @@ async fn plan(context: &Context, engine: &Engine) -> Result<Plan> {
     let transfers = names.filter_map(|name| {
         let token = reference::transfer_token(&name)?.to_owned();
         Some(Thing {
-            kind: Kind::Transfer,
+            kind: ThingKind::Transfer,
             id: name.clone(),
             name,
             made: owner::signed_at(&token),

@@ -18,7 +18,7 @@ const LONGEST_TRANSFER: SignedDuration = SignedDuration::from_hours(1);
 /// Something of devnet's that is no container: a volume, a network, an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Thing {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ThingKind,
     /// The ID by which it is removed.
     pub(crate) id: String,
     pub(crate) name: String,
@@ -29,7 +29,7 @@ pub(crate) struct Thing {
 
 /// In the order in which they can be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum ThingKind {
     Container,
     Sandbox,
     Volume,
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     Transfer,
 }
 
-impl Kind {
+impl ThingKind {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Container | Self::Sandbox => "container",
@@ -162,12 +162,12 @@ impl Witness<'_> {
             let gone = self.gone(&thing.labels);
             let why = match thing.kind {
                 _ if gone == Some(false) => Some("another devnet uses it"),
-                Kind::Transfer if gone.is_none() && self.may_be_sent(&thing) => {
+                ThingKind::Transfer if gone.is_none() && self.may_be_sent(&thing) => {
                     Some("a devnet elsewhere may be sending it")
                 }
-                Kind::Volume => why_not(&thing.labels),
-                Kind::Network if pods_stay => Some("a pod that stays is in it"),
-                Kind::Image if anything_stays && gone != Some(true) => {
+                ThingKind::Volume => why_not(&thing.labels),
+                ThingKind::Network if pods_stay => Some("a pod that stays is in it"),
+                ThingKind::Image if anything_stays && gone != Some(true) => {
                     Some("what stays was made from it")
                 }
                 _ => None,
@@ -193,9 +193,9 @@ pub(crate) fn is_passing(one: &Found) -> bool {
 fn thing(one: Found) -> Thing {
     Thing {
         kind: if one.label(label::ROLE) == Some(label::SANDBOX) {
-            Kind::Sandbox
+            ThingKind::Sandbox
         } else {
-            Kind::Container
+            ThingKind::Container
         },
         id: one.id,
         name: one.name,

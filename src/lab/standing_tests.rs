@@ -41,7 +41,7 @@ fn found(id: &str, role: &str, owner: &str, state: &str, age: i64) -> Found {
     }
 }
 
-fn thing_of(kind: Kind, owner: &str, uid: &str) -> Thing {
+fn thing_of(kind: ThingKind, owner: &str, uid: &str) -> Thing {
     Thing {
         kind,
         id: kind.word().into(),
@@ -100,10 +100,10 @@ fn a_lab_whose_devnet_has_ended_goes_whole() {
             found("look", label::LOOK, GONE, "created", 5),
         ],
         vec![
-            thing_of(Kind::Image, "", ""),
-            thing_of(Kind::Network, GONE, ""),
-            thing_of(Kind::Volume, GONE, "u"),
-            thing_of(Kind::Transfer, GONE, ""),
+            thing_of(ThingKind::Image, "", ""),
+            thing_of(ThingKind::Network, GONE, ""),
+            thing_of(ThingKind::Volume, GONE, "u"),
+            thing_of(ThingKind::Transfer, GONE, ""),
         ],
     );
     assert!(plan.leave.is_empty(), "{plan:?}");
@@ -129,10 +129,10 @@ fn what_a_living_devnet_uses_stays_with_all_that_it_needs() {
     };
     let things = || {
         vec![
-            thing_of(Kind::Volume, GONE, "u"),
-            thing_of(Kind::Volume, GONE, "another"),
-            thing_of(Kind::Network, GONE, ""),
-            thing_of(Kind::Image, "", ""),
+            thing_of(ThingKind::Volume, GONE, "u"),
+            thing_of(ThingKind::Volume, GONE, "another"),
+            thing_of(ThingKind::Network, GONE, ""),
+            thing_of(ThingKind::Image, "", ""),
         ]
     };
     // a shell beside one of its containers
@@ -159,7 +159,12 @@ fn what_a_living_devnet_uses_stays_with_all_that_it_needs() {
 
 #[test]
 fn what_a_living_devnet_has_just_made_for_a_pod_to_come_stays() {
-    for kind in [Kind::Volume, Kind::Network, Kind::Image, Kind::Transfer] {
+    for kind in [
+        ThingKind::Volume,
+        ThingKind::Network,
+        ThingKind::Image,
+        ThingKind::Transfer,
+    ] {
         let plan = witness().plan(vec![], vec![thing_of(kind, LIVES, "")]);
         assert!(plan.take.is_empty(), "{plan:?}");
         let plan = witness().plan(vec![], vec![thing_of(kind, ELSEWHERE, "")]);
@@ -170,7 +175,7 @@ fn what_a_living_devnet_has_just_made_for_a_pod_to_come_stays() {
 #[test]
 fn a_transfer_of_a_devnet_that_can_not_be_seen_goes_when_it_is_old() {
     let is_taken = |owner: &str, made: Option<i64>, witness: &Witness<'_>| {
-        let mut thing = thing_of(Kind::Transfer, owner, "");
+        let mut thing = thing_of(ThingKind::Transfer, owner, "");
         thing.made = made.map(|second| Timestamp::from_second(second).unwrap());
         !witness.plan(vec![], vec![thing]).take.is_empty()
     };

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::host::owner;
 use crate::lab::member::Found;
-use crate::lab::standing::{Kind, Thing};
+use crate::lab::standing::{Thing, ThingKind};
 use crate::lab::{label, plan};
 use crate::lab_engine::{lock, pods};
 
@@ -136,11 +136,11 @@ async fn containers(engine: &Engine, all: &[&Found]) -> Result<()> {
 /// Removes one thing of devnet's.
 pub(crate) async fn remove(engine: &Engine, thing: &Thing) -> Result<()> {
     match thing.kind {
-        Kind::Container | Kind::Sandbox => engine.docker()?.remove(&thing.id).await,
-        Kind::Volume => engine.docker()?.remove_volume(&thing.id).await,
-        Kind::Network => engine.docker()?.remove_network(&thing.id).await,
-        Kind::Image => engine.docker()?.remove_unused_image(&thing.id).await,
+        ThingKind::Container | ThingKind::Sandbox => engine.docker()?.remove(&thing.id).await,
+        ThingKind::Volume => engine.docker()?.remove_volume(&thing.id).await,
+        ThingKind::Network => engine.docker()?.remove_network(&thing.id).await,
+        ThingKind::Image => engine.docker()?.remove_unused_image(&thing.id).await,
         // by name: an image that has other names stays under those
-        Kind::Transfer => engine.docker()?.remove_image(&thing.id).await,
+        ThingKind::Transfer => engine.docker()?.remove_image(&thing.id).await,
     }
 }

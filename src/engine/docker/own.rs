@@ -11,7 +11,7 @@ use crate::engine::docker::Docker;
 use crate::error::Result;
 use crate::host::owner;
 use crate::lab::member::Found;
-use crate::lab::standing::{Kind, Thing, Witness};
+use crate::lab::standing::{Thing, ThingKind, Witness};
 use crate::lab::{label, owned};
 use crate::pod::{ContainerFacts, State};
 
@@ -158,7 +158,7 @@ impl Docker {
                 let name = one.name?;
                 let labels = one.labels?.into_iter().collect();
                 owned::is_network(&name, &labels).then_some(Thing {
-                    kind: Kind::Network,
+                    kind: ThingKind::Network,
                     id: one.id?,
                     name,
                     labels,
@@ -187,7 +187,7 @@ impl Docker {
             .filter_map(|one| {
                 let labels = one.labels.into_iter().collect();
                 owned::is_volume(&one.name, &labels).then(|| Thing {
-                    kind: Kind::Volume,
+                    kind: ThingKind::Volume,
                     id: one.name.clone(),
                     name: one.name,
                     labels,
@@ -204,7 +204,7 @@ impl Docker {
             let labels: Labels = image.labels.into_iter().collect();
             image.repo_tags.into_iter().filter_map(move |name| {
                 owned::is_image(&name, &labels).then(|| Thing {
-                    kind: Kind::Image,
+                    kind: ThingKind::Image,
                     // by name: an image that has other names stays under those
                     id: name.clone(),
                     name,
