@@ -17,7 +17,7 @@ const LARGEST_CONFIG: u64 = 8 << 20;
 
 /// The kind of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ArchiveFormat {
     Oci,
     /// The same with docker's own `manifest.json`, so that every `docker load` takes it.
     Docker,
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
 /// The image that is to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ArchiveFormat,
     /// The digest of its configuration, as a graph driver's store calls the image.
     pub(crate) id: String,
     pub(crate) layers: Vec<DiffId>,
@@ -182,7 +182,7 @@ fn finish(
     to.write_all(&archive::small_file(&config_path, config))?;
     to.write_all(&archive::small_file(&manifest_path, &manifest))?;
     to.write_all(&archive::small_file("index.json", &index))?;
-    if wanted.kind == Kind::Docker {
+    if wanted.kind == ArchiveFormat::Docker {
         let paths: Vec<String> = wanted
             .layers
             .iter()
@@ -213,7 +213,7 @@ mod tests {
 
     const CONFIG: &[u8] = br#"{"architecture":"amd64","os":"linux","rootfs":{}}"#;
 
-    fn wanted(kind: Kind) -> Wanted {
+    fn wanted(kind: ArchiveFormat) -> Wanted {
         let layer = |bytes: &[u8]| DiffId(Digest::of(bytes).as_str().to_owned());
         Wanted {
             kind,
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_blob_is_what_its_name_says_and_the_index_leads_to_all_of_them() {
-        let wanted = wanted(Kind::Oci);
+        let wanted = wanted(ArchiveFormat::Oci);
         let files = written(&saved(&by_digest(&wanted)), &wanted).unwrap();
         let get = |path: &str| -> Value {
             let (_, text) = files.iter().find(|(name, _)| name == path).unwrap();
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_old_engines_archive_gives_the_same() {
-        let mut wanted = wanted(Kind::Docker);
+        let mut wanted = wanted(ArchiveFormat::Docker);
         let new = written(&saved(&by_digest(&wanted)), &wanted).unwrap();
         let id = wanted.id.replace("sha256:", "");
         let old: Vec<(String, &[u8])> = vec![
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_layer_that_is_missing_or_another_is_no_image() {
-        let wanted = wanted(Kind::Docker);
+        let wanted = wanted(ArchiveFormat::Docker);
         let mut files = by_digest(&wanted);
         files[0].1 = b"on!";
         let error = written(&saved(&files), &wanted).unwrap_err();
@@ -351,7 +351,7 @@ mod tests {
         header.set_size(1 << 40);
         header.set_cksum();
         let endless = || header.as_bytes().as_slice().chain(io::repeat(b'x'));
-        let wanted = wanted(Kind::Oci);
+        let wanted = wanted(ArchiveFormat::Oci);
         let errors = [
             places(&mut endless()).unwrap_err(),
             write(&mut endless(), &mut Vec::new(), &wanted).unwrap_err(),

@@ -15,7 +15,7 @@ use crate::host::replace::{is_special, real};
 use crate::host::unpack::Unpacking;
 use crate::image::build::Options;
 use crate::image::build_flags::{Attributed, Output};
-use crate::image::oci_archive::{self, Kind};
+use crate::image::oci_archive::{self, ArchiveFormat};
 
 /// The plan by which the results come to be.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(super) struct Plan {
     /// The receipts of the sinks.
     receipts: Vec<Receipt>,
     /// Archives that the engine has no exporter for: made of its image afterwards.
-    archives: Vec<(Kind, PathBuf)>,
+    archives: Vec<(ArchiveFormat, PathBuf)>,
     /// The engine is to have the image afterwards.
     keeps_image: bool,
 }
@@ -184,9 +184,9 @@ pub(super) fn plan(
                 }
                 only_plain_layers(kind, &attributes)?;
                 let kind = if kind == "oci" {
-                    Kind::Oci
+                    ArchiveFormat::Oci
                 } else {
-                    Kind::Docker
+                    ArchiveFormat::Docker
                 };
                 plan.archives.push((kind, file.clone()));
             }
@@ -335,7 +335,7 @@ async fn forget(engine: &Engine, id: &str, context: &Context) {
 async fn archive(
     engine: &Engine,
     id: &str,
-    kind: Kind,
+    kind: ArchiveFormat,
     file: &Path,
     names: &[String],
 ) -> Result<Option<UnfinishedFile>> {
