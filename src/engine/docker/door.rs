@@ -58,13 +58,13 @@ enum Form {
 
 /// A kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
+struct QuestionKind {
     form: Form,
     /// The longest silence before there is an answer, and amid it.
     pause: Pause,
 }
 
-impl Kind {
+impl QuestionKind {
     fn of(method: &Method, path: &str, query: &str) -> Self {
         let path = path.trim_start_matches('/');
         let versioned = |first: &str| {
@@ -185,7 +185,7 @@ impl Door {
 
     /// Asks, and lets through what the answer may be.
     pub(super) async fn ask(&self, request: BollardRequest) -> Result<Response<Incoming>, Why> {
-        let kind = Kind::of(
+        let kind = QuestionKind::of(
             request.method(),
             request.uri().path(),
             request.uri().query().unwrap_or_default(),
@@ -247,7 +247,7 @@ impl Door {
     /// Waits for an answer to begin.
     async fn head(
         &self,
-        kind: Kind,
+        kind: QuestionKind,
         what: &str,
         request: BollardRequest,
     ) -> Result<Response<Incoming>, Why> {
@@ -372,7 +372,8 @@ mod tests {
     fn each_kind_of_question_has_its_form_and_its_patience() {
         let of = |method: &str, path: &str| {
             let (path, query) = path.split_once('?').unwrap_or((path, ""));
-            let Kind { form, pause } = Kind::of(&method.parse().unwrap(), path, query);
+            let QuestionKind { form, pause } =
+                QuestionKind::of(&method.parse().unwrap(), path, query);
             (form, pause)
         };
         assert_eq!(of("GET", "/_ping"), (Form::Whole(WORDS), Pause::Limit));
