@@ -68,10 +68,10 @@ struct Question {
     /// As it is told back.
     text: String,
     to: Option<SocketAddr>,
-    kind: Kind,
+    kind: Protocol,
 }
 
-enum Kind {
+enum Protocol {
     /// To a resolver, about a name.
     Dns(String),
     Tcp,
@@ -80,8 +80,8 @@ enum Kind {
 
 fn question(text: &str) -> Result<Question, String> {
     let (kind, address) = match text.split_once('/') {
-        None | Some(("tcp", _)) => (Kind::Tcp, text.trim_start_matches("tcp/")),
-        Some(("udp", address)) => (Kind::Udp, address),
+        None | Some(("tcp", _)) => (Protocol::Tcp, text.trim_start_matches("tcp/")),
+        Some(("udp", address)) => (Protocol::Udp, address),
         Some(_) => return Err(format!("`{text}` is no question")),
     };
     let to = address
@@ -115,7 +115,7 @@ fn resolvers() -> Vec<Result<Question, String>> {
     let of = |server: String, to: Option<IpAddr>| Question {
         text: format!("dns/{server}"),
         to: to.map(|ip| SocketAddr::new(ip, 53)),
-        kind: Kind::Dns(name.clone()),
+        kind: Protocol::Dns(name.clone()),
     };
     if servers.is_empty() {
         return vec![Ok(of("none".into(), None))];
@@ -136,8 +136,10 @@ impl Question {
             return "failed".into();
         };
         let outcome = match &self.kind {
-            Kind::Tcp => TcpStream::connect_timeout(&to, CONNECT_TIMEOUT).map(|_| String::new()),
-            Kind::Udp => {
+            Protocol::Tcp => {
+                TcpStream::connect_timeout(&to, CONNECT_TIMEOUT).map(|_| String::new())
+            }
+            Protocol::Udp => {
                 // a resolver answers questions only; a line break does the least to all others
                 let words = if to.port() == 53 {
                     query("localhost")
@@ -146,7 +148,7 @@ impl Question {
                 };
                 ask(to, &words).map(|_| String::new())
             }
-            Kind::Dns(name) => ask(to, &query(name)).map(|reply| {
+            Protocol::Dns(name) => ask(to, &query(name)).map(|reply| {
                 let answers = reply.get(2).is_some_and(|byte| byte & 128 != 0);
                 let code = reply
                     .get(3)
@@ -156,14 +158,14 @@ impl Question {
             }),
         };
         let about = match &self.kind {
-            Kind::Dns(name) if outcome.is_err() => format!(" {name}"),
+            Protocol::Dns(name) if outcome.is_err() => format!(" {name}"),
             _ => String::new(),
         };
         let answer = match outcome {
             Ok(more) => format!("ok {}{more}", crate::http::milliseconds(begun.elapsed())),
             Err(error) => match (error.kind(), &self.kind) {
                 (ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset, _) => "refused".into(),
-                (ErrorKind::TimedOut | ErrorKind::WouldBlock, Kind::Tcp) => "timeout".into(),
+                (ErrorKind::TimedOut | ErrorKind::WouldBlock, Protocol::Tcp) => "timeout".into(),
                 (ErrorKind::TimedOut | ErrorKind::WouldBlock, _) => "no-reply".into(),
                 // a rule for what leaves this network answers so
                 (
