@@ -16,7 +16,7 @@ use crate::template::{DOCKERFILES, IGNORE_FILES, PODS, Template};
   devnet new dockerfile --template go > Dockerfile         without --template: what this folder looks like
   devnet new dockerignore --template go > .dockerignore")]
 pub(crate) struct Args {
-    kind: Kind,
+    kind: TemplateKind,
     #[arg(help = "Which one", short, long, value_name = "NAME")]
     template: Option<String>,
     /// Fill in a value
@@ -28,13 +28,13 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+enum TemplateKind {
     Dockerfile,
     Dockerignore,
     Pod,
 }
 
-impl Kind {
+impl TemplateKind {
     fn templates(self) -> &'static [Template] {
         match self {
             Self::Dockerfile => DOCKERFILES,
@@ -79,7 +79,7 @@ fn chosen(args: &Args, context: &Context) -> Result<&'static Template> {
                 .hint(hint)
             });
     }
-    if args.kind == Kind::Pod {
+    if args.kind == TemplateKind::Pod {
         return Ok(&templates[0]);
     }
     let (name, file) = here(Path::new(".")).ok_or_else(|| {
@@ -108,14 +108,16 @@ fn here(folder: &Path) -> Option<(&'static str, &'static str)> {
     .find(|(_, file)| folder.join(file).exists())
 }
 
-fn list(kind: Kind) -> String {
+fn list(kind: TemplateKind) -> String {
     let mut lines = Vec::new();
     for template in kind.templates() {
         // an ignore file has no line for itself: it belongs to the Dockerfile of its name
         let named = |other: &&Template| other.name == template.name;
         let about = match kind {
-            Kind::Dockerignore => DOCKERFILES.iter().find(named).map_or("", Template::about),
-            Kind::Dockerfile | Kind::Pod => template.about(),
+            TemplateKind::Dockerignore => {
+                DOCKERFILES.iter().find(named).map_or("", Template::about)
+            }
+            TemplateKind::Dockerfile | TemplateKind::Pod => template.about(),
         };
         lines.push(format!("{:15} {about}\n", template.name));
         lines.extend(template.parameters().map(|one| {
