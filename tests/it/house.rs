@@ -562,6 +562,7 @@ fn a_test_that_returns_early_has_said_why() {
         "Sshd::start(",
         "Podman::named(",
         "Podman::start(",
+        "containerd_node()",
         "pod(",
         "calls(",
         "same(",

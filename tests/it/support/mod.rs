@@ -4,10 +4,13 @@
 pub(crate) mod archive;
 pub(crate) mod build;
 pub(crate) mod caught;
+pub(crate) mod containerd_node;
+pub(crate) mod cri;
 pub(crate) mod engines;
 pub(crate) mod hostile;
 pub(crate) mod kubelet;
 pub(crate) mod made;
+pub(crate) mod node_kubelet;
 pub(crate) mod podman;
 pub(crate) mod proxy;
 pub(crate) mod recorded_probe;

@@ -1,0 +1,206 @@
+//! The ground's own containerd node: what other tests of that runtime stand on.
+
+use crate::support::containerd_node::{BUSYBOX, ContainerdNode, DISTROLESS, containerd_node};
+use crate::support::node_kubelet::{Container, Pod, Policy, Wanted};
+use crate::support::{ground, missing, until};
+
+fn two(name: &str) -> Wanted {
+    Wanted::pod(name).sleeper("web").sleeper("poller")
+}
+
+#[test]
+fn a_killed_container_comes_back_in_its_sandbox_and_a_killed_pause_brings_a_new_one() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::up(node, two("ground-two"));
+    let network = |pid| node.namespace(pid, "net");
+    let (ip, sandbox) = (pod.ip(), pod.sandbox().id);
+    assert!(ip.starts_with("10.244."), "{ip}");
+    assert_eq!(network(pod.pid("web")), network(pod.pause_pid()));
+    assert_eq!(network(pod.pid("web")), network(pod.pid("poller")));
+    assert_ne!(network(pod.pid("web")), network(1));
+
+    pod.kill("web");
+    pod.until_attempt("web", 1);
+    assert_eq!((pod.ip(), pod.sandbox().id), (ip.clone(), sandbox.clone()));
+    assert_eq!(network(pod.pid("web")), network(pod.pid("poller")));
+
+    pod.kill_pause();
+    pod.until_sandbox(1);
+    assert_ne!(pod.ip(), ip);
+    assert_ne!(pod.sandbox().id, sandbox);
+    assert_eq!(network(pod.pid("web")), network(pod.pause_pid()));
+    assert_eq!(pod.container("web").metadata.unwrap().attempt, 2);
+}
+
+#[test]
+fn a_pod_that_nobody_heals_stays_dead_and_one_that_ends_well_is_done() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::made_once(node, two("ground-once"));
+    pod.kill("web");
+    assert_eq!(pod.until_ended("web").exit_code, 137);
+    assert_eq!(pod.attempts("web").len(), 1);
+    pod.heal(true);
+    pod.until_attempt("web", 1);
+
+    let mut job = Wanted::pod("ground-job")
+        .label("app", "job")
+        .script("task", "echo did it; exit 3");
+    job.restarts = Policy::Never;
+    let pod = Pod::up(node, job);
+    pod.until_it_says("task", " stdout F did it\n");
+    assert_eq!(pod.until_ended("task").exit_code, 3);
+    let logs = node.path("/var/log/pods");
+    let logs = logs.join(format!("default_ground-job_{}", pod.uid()));
+    assert!(logs.join("task/0.log").is_file());
+    pod.delete();
+    assert!(pod.sandboxes().is_empty() && !logs.exists());
+}
+
+#[test]
+fn inits_run_before_the_others_and_what_can_not_run_is_told() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let init = Container {
+        init: true,
+        ..Container::script(
+            "first",
+            "cat /proc/self/cgroup; grep ground-init /etc/hosts",
+        )
+    };
+    let mut pod = Wanted::pod("ground-init")
+        .with(init)
+        .with(Container::of("bad", BUSYBOX, &["/no/such/program"]))
+        .with(Container::of("absent", "docker.io/library/absent:v1", &[]))
+        .with(Container::of("server", DISTROLESS, &[]))
+        .script("twice", "test $((n += 1)) = 1; exit 0");
+    pod.restarts = Policy::OnFailure;
+    let pod = Pod::made_once(node, pod);
+    let first = pod.until_ended("first");
+    assert_eq!((first.exit_code, first.reason.as_str()), (0, "Completed"));
+    pod.until_it_says("first", &format!("{}\tground-init", pod.ip()));
+    let path = format!("/kubepods/besteffort/pod{}/{}", pod.uid(), first.id);
+    pod.until_it_says("first", &path);
+    let bad = pod.until_ended("bad");
+    assert_eq!((bad.exit_code, bad.reason.as_str()), (128, "StartError"));
+    assert!(bad.message.contains("/no/such/program"), "{}", bad.message);
+    assert!(pod.attempts("absent").is_empty());
+    let trouble = pod.trouble();
+    assert!(
+        trouble.contains(&"absent: ErrImageNeverPull".into()),
+        "{trouble:?}"
+    );
+    let server = node.run(&["wget", "-qO-", &format!("http://{}:8080/", pod.ip())]);
+    assert_eq!(server.code, 0, "{server}");
+    pod.until_ended("twice");
+    pod.heal(true);
+    until("what failed is tried again", || {
+        pod.container("bad").metadata.unwrap().attempt > 0
+    });
+    assert_eq!(pod.attempts("twice").len(), 1);
+}
+
+#[test]
+fn minikubes_records_name_the_node() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let said = node.sandbox().devnet(&["-p", "absent", "status"]).fails(4);
+    assert!(said.contains("there are: ctr, ctr-none, ctr-ssh"), "{said}");
+    let said = node.devnet_on_it(&["-p", "absent", "status"]).fails(4);
+    assert!(said.contains("there are: ctr, ctr-none, ctr-ssh"), "{said}");
+}
+
+#[test]
+fn a_person_logs_in_as_minikube_does_and_root_is_one_word_away() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let who = node.ssh("id -un; sudo -n id -un; hostname").ok();
+    assert_eq!(who, format!("docker\nroot\n{}\n", node.name));
+    // no program is started from where minikube's nodes forbid it
+    for folder in ["/run", "/tmp", "/dev/shm"] {
+        let copy = format!("sudo cp /bin/true {folder}/true && sudo {folder}/true");
+        assert!(
+            node.ssh(&copy).stderr.contains("Permission denied"),
+            "{folder}"
+        );
+    }
+    for folder in ["/var/lib", "/var/tmp"] {
+        node.ssh(&format!(
+            "sudo cp /bin/true {folder}/true && sudo {folder}/true"
+        ))
+        .ok();
+    }
+    // the runtime's socket is root's, and what is root relays it: HTTP/2 begins with settings
+    let socket = "UNIX-CONNECT:/run/containerd/containerd.sock";
+    assert!(
+        node.ssh(&format!("socat - {socket} </dev/null"))
+            .stderr
+            .contains("Permission denied")
+    );
+    let hello = r"printf 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0'";
+    let relayed = format!("{hello} | sudo -n socat - {socket} | head -c 4 | od -An -tx1");
+    let answer = node.ssh(&relayed).ok();
+    assert!(answer.trim().ends_with("04"), "{answer}");
+}
+
+#[test]
+fn the_nodes_own_folders_are_no_ones_else() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    node.run(&[
+        "sh",
+        "-c",
+        "echo mine > /etc/devnet-ground; echo mine > /var/devnet-ground",
+    ])
+    .ok();
+    for folder in ["/etc", "/var"] {
+        let here = std::path::Path::new(folder).join("devnet-ground");
+        assert!(!here.exists(), "{}", here.display());
+    }
+}
+
+#[test]
+fn two_nodes_are_two_computers() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let other = ContainerdNode::start(&ground().unwrap(), "ground-other");
+    let pod = Pod::up(node, two("ground-here"));
+    let there = Pod::up(&other, two("ground-here"));
+    assert_ne!(pod.ip(), there.ip());
+    for kind in ["net", "pid", "mnt", "uts", "ipc", "cgroup"] {
+        assert_ne!(node.namespace(1, kind), other.namespace(1, kind), "{kind}");
+    }
+    let own = format!("{}\n", other.name);
+    assert_eq!(other.ssh("hostname").ok(), own);
+    let pods = other.run(&["sh", "-c", "ls /var/log/pods | wc -l"]).ok();
+    assert_eq!(pods.trim(), "1");
+}
+
+#[test]
+fn pods_outlive_their_runtime_and_every_version_starts() {
+    let Some(ground) = ground() else { return };
+    for version in ["1.6", "1.7", "2.1"] {
+        let name = format!("ground-{version}");
+        let Some(node) = ContainerdNode::of_version(&ground, &name, Some(version)) else {
+            missing(&format!("containerd {version} (run `make engines`)"));
+            continue;
+        };
+        let said = node.ctr(&["version"]).ok();
+        assert!(said.contains(&format!("Version:  {version}")), "{said}");
+        let pod = Pod::up(&node, two("ground-outlives"));
+        let (before, process) = (pod.ip(), pod.pid("web"));
+        node.containerd("kill");
+        node.containerd("start");
+        assert_eq!((pod.ip(), pod.pid("web")), (before, process));
+        pod.kill_pause();
+        pod.until_sandbox(1);
+    }
+}

@@ -1,0 +1,213 @@
+//! Nodes of minikube clusters that run containerd, as `tests/ground/node.sh` makes them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::cri::Cri;
+use super::{Output, Sandbox, ground};
+
+/// The image of most containers: a busybox with all its applets.
+pub(crate) const BUSYBOX: &str = "docker.io/library/busybox:1.35";
+/// An image with one program, `/server`, and no shell.
+pub(crate) const DISTROLESS: &str = "docker.io/library/distroless:v1";
+
+/// The node that tests share: each uses pods of its own, and nobody stops its runtime.
+/// `None` without the ground.
+pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
+    static SHARED: OnceLock<ContainerdNode> = OnceLock::new();
+    let ground = ground()?;
+    Some(SHARED.get_or_init(|| {
+        let node = ContainerdNode {
+            ground,
+            name: "ctr".into(),
+        };
+        node.script(&["start", "ctr"]).ok();
+        node
+    }))
+}
+
+/// A running node; one of a test's own is gone with its data when this is dropped.
+pub(crate) struct ContainerdNode {
+    ground: PathBuf,
+    pub(crate) name: String,
+}
+
+impl ContainerdNode {
+    /// A node of a test's own, which it may kill, freeze or fill.
+    pub(crate) fn start(ground: &Path, name: &str) -> Self {
+        Self::of_version(ground, name, None).expect("the ground's own version is there")
+    }
+
+    /// One of a version as `node.sh` names it; `None` when its programs are not on this computer.
+    pub(crate) fn of_version(
+        ground: &Path,
+        name: &str,
+        version: Option<&'static str>,
+    ) -> Option<Self> {
+        let node = Self {
+            ground: ground.into(),
+            name: name.into(),
+        };
+        if let Some(version) = version {
+            let engine = match version {
+                "1.6" => "20.10",
+                "1.7" => "26",
+                _ => "28",
+            };
+            let tree = format!("target/ground/engine-{engine}");
+            if !Path::new(env!("CARGO_MANIFEST_DIR")).join(tree).is_dir() {
+                return None;
+            }
+        }
+        let mut arguments = vec!["start", name];
+        arguments.extend(version);
+        node.script(&arguments).ok();
+        Some(node)
+    }
+
+    fn script(&self, arguments: &[&str]) -> Output {
+        let sandbox = Sandbox::bare().env("DEVNET_GROUND", &self.ground.display().to_string());
+        let mut command =
+            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/node.sh"));
+        // the node outlives this sandbox's own folders
+        command.env_remove("TMPDIR").env("HOME", "/");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what the ground was started with"
+        )]
+        if let Some(tree) = std::env::var_os("DEVNET_GROUND_CONTAINERD") {
+            command.env("DEVNET_GROUND_CONTAINERD", tree);
+        }
+        // what it starts would hold a pipe open for as long as it lives
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let status = command
+            .args(arguments)
+            .stdout(file.reopen().unwrap())
+            .stderr(file.reopen().unwrap())
+            .status()
+            .unwrap();
+        Output {
+            code: status.code().unwrap_or(-1),
+            stdout: std::fs::read_to_string(file.path()).unwrap(),
+            stderr: String::new(),
+        }
+    }
+
+    /// Its folder in the test ground: `minikube/.minikube`, and its `/etc` and `/var`.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.ground.join(&self.name)
+    }
+
+    /// The address of its sshd, port 22, user `docker`.
+    pub(crate) fn address(&self) -> String {
+        let number = std::fs::read_to_string(self.folder().join("number")).unwrap();
+        format!("127.0.7.{}", number.trim())
+    }
+
+    /// The private key of its login.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.folder()
+            .join("minikube/.minikube/machines")
+            .join(&self.name)
+            .join("id_rsa")
+    }
+
+    /// A sandbox whose minikube home knows this node: the active profile has its name.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        let home = self.folder().join("minikube/.minikube");
+        Sandbox::bare().env("MINIKUBE_HOME", &home.display().to_string())
+    }
+
+    /// A path of the node as this computer sees it.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        let pid = std::fs::read_to_string(self.folder().join("pid")).unwrap();
+        PathBuf::from(format!("/proc/{}/root{path}", pid.trim()))
+    }
+
+    /// Its containerd.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("/run/containerd/containerd.sock")
+    }
+
+    pub(crate) fn cri(&self) -> Cri {
+        Cri::at(&self.socket())
+    }
+
+    /// A program of the node, as root in all its namespaces; for its home and its folder for
+    /// temporary files it has the node's. `sandbox` says the rest of its environment.
+    pub(crate) fn command(
+        &self,
+        sandbox: &Sandbox,
+        program: impl AsRef<std::ffi::OsStr>,
+    ) -> Command {
+        let pid = std::fs::read_to_string(self.folder().join("pid")).unwrap();
+        let pid = pid.trim();
+        let mut command = sandbox.command("nsenter");
+        command
+            .args(["-t", pid, "--mount", "--uts", "--ipc", "--net", "--cgroup"])
+            .arg(format!("--pid=/proc/{pid}/ns/pid_for_children"))
+            .args(["--wd=/", "--"])
+            .arg(program)
+            .env("TMPDIR", "/var/tmp")
+            .env("HOME", "/var/home/person")
+            .env("MINIKUBE_HOME", "/var/home/person/.minikube");
+        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs a program on the node as root.
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        let sandbox = Sandbox::bare();
+        Output::of(self.command(&sandbox, words[0]).args(&words[1..]))
+    }
+
+    /// Runs devnet on the node itself, as root: the profile of the driver `none` is `NAME-none`.
+    pub(crate) fn devnet_on_it(&self, arguments: &[&str]) -> Output {
+        let sandbox = Sandbox::bare();
+        Output::of(
+            self.command(&sandbox, env!("CARGO_BIN_EXE_devnet"))
+                .args(arguments),
+        )
+    }
+
+    /// The program `ctr` of its version, in the namespace of its pods.
+    pub(crate) fn ctr(&self, arguments: &[&str]) -> Output {
+        self.run(&[&["ctr", "-n", "k8s.io"], arguments].concat())
+    }
+
+    /// Logs in with the system's ssh as minikube does, and runs a command line there.
+    pub(crate) fn ssh(&self, line: &str) -> Output {
+        let sandbox = Sandbox::bare();
+        let mut ssh = sandbox.command("ssh");
+        ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no"])
+            .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
+            .args(["-o", "BatchMode=yes", "-i"])
+            .arg(self.key())
+            .arg(format!("docker@{}", self.address()))
+            .arg(line);
+        Output::of(&mut ssh)
+    }
+
+    /// Starts, stops, kills or restarts containerd: pods stay as they are.
+    pub(crate) fn containerd(&self, verb: &str) {
+        self.script(&["containerd", &self.name, verb]).ok();
+    }
+
+    /// A namespace of a process of the node, as `net:[4026532000]`.
+    pub(crate) fn namespace(&self, pid: u32, kind: &str) -> String {
+        let link = self.path(&format!("/proc/{pid}/ns/{kind}"));
+        std::fs::read_link(link).unwrap().display().to_string()
+    }
+}
+
+impl Drop for ContainerdNode {
+    fn drop(&mut self) {
+        let stopped = self.script(&["stop", &self.name]);
+        if !std::thread::panicking() {
+            stopped.ok();
+        }
+    }
+}
