@@ -1,9 +1,9 @@
 //! Adapter: delta transfer of images to nodes, each of which gets only the layers that it lacks.
 
+pub(crate) mod archive_transfer;
 pub(crate) mod delivery;
 mod parts;
 pub(crate) mod registry;
-pub(crate) mod shipment;
 pub(crate) mod stdin_archive;
 pub(crate) mod transfer;
 mod transfer_pushed;

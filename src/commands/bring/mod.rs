@@ -9,8 +9,8 @@ use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
 use crate::image::stored::StoredImage;
+use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::delivery::{Delivery, Needs, Sent};
-use crate::load::shipment::Shipment;
 use crate::load::transfer::{KnownBlobs, Transfer};
 use crate::progress::Sender;
 
@@ -20,7 +20,7 @@ pub(crate) type Name = (String, String);
 /// An image on its way, wherever it comes from.
 pub(crate) enum Cargo<'a> {
     Engine(Transfer<'a>),
-    Archive(Shipment),
+    Archive(ArchiveTransfer),
 }
 
 /// The time that a node that was given up may take to forget.
@@ -30,16 +30,16 @@ impl Cargo<'_> {
     pub(crate) fn image(&self) -> &StoredImage {
         match self {
             Self::Engine(transfer) => &transfer.image,
-            Self::Archive(shipment) => &shipment.image,
+            Self::Archive(archive_transfer) => &archive_transfer.image,
         }
     }
 
     /// About how many bytes all nodes together will get, where that is known before.
     fn expected(&self, nodes: &[Needs<'_>]) -> Option<u64> {
-        let Self::Archive(shipment) = self else {
+        let Self::Archive(archive_transfer) = self else {
             return None;
         };
-        let layers = &shipment.packed.layers;
+        let layers = &archive_transfer.packed.layers;
         let missing = nodes.iter().flat_map(|node| &node.missing);
         Some(missing.map(|place| layers[*place].size).sum())
     }
@@ -48,7 +48,7 @@ impl Cargo<'_> {
     fn transfer_name(&self) -> String {
         match self {
             Self::Engine(transfer) => transfer.transfer_name(),
-            Self::Archive(shipment) => shipment.transfer_name(),
+            Self::Archive(archive_transfer) => archive_transfer.transfer_name(),
         }
     }
 
@@ -63,7 +63,7 @@ impl Cargo<'_> {
     async fn run(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
         match self {
             Self::Engine(transfer) => transfer.run(to, blobs).await,
-            Self::Archive(shipment) => shipment.run(to).await,
+            Self::Archive(archive_transfer) => archive_transfer.run(to).await,
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::image::packed::Packed;
 use crate::image::platform::Platform;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
+use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::delivery::Needs;
-use crate::load::shipment::Shipment;
 use crate::load::transfer::KnownBlobs;
 
 const TAG: &str = "context";
@@ -51,7 +51,7 @@ impl<'l> Borrowed<'l> {
             None => engine.images.platform().await?,
         };
         for (layout, repository) in &self.0 {
-            let cargo = Cargo::Archive(shipment(layout, &platform)?);
+            let cargo = Cargo::Archive(archive_transfer(layout, &platform)?);
             let needs = [Needs::of(engine, cargo.image()).await?];
             let name = (repository.clone(), TAG.to_owned());
             let sent = context
@@ -78,7 +78,7 @@ impl<'l> Borrowed<'l> {
     }
 }
 
-fn shipment(layout: &Layout, platform: &Platform) -> Result<Shipment> {
+fn archive_transfer(layout: &Layout, platform: &Platform) -> Result<ArchiveTransfer> {
     let place = layout.root.display().to_string();
     let files = Files::open(Path::new(&layout.root), &place)?;
     let is_meant = |packed: &Packed| {
@@ -108,7 +108,7 @@ fn shipment(layout: &Layout, platform: &Platform) -> Result<Shipment> {
         Some(one) => one,
         None => offer.pick(platform, false)?,
     };
-    Ok(Shipment {
+    Ok(ArchiveTransfer {
         image: StoredImage {
             id: packed.config_id().to_owned(),
             layers: packed

@@ -14,7 +14,7 @@ use crate::image::digest::DiffId;
 use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
 use crate::image::stored::StoredImage;
-use crate::load::shipment::Shipment;
+use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::transfer::KnownBlobs;
 use crate::render::load::Row;
 use crate::wording::{MANY, listed};
@@ -114,7 +114,7 @@ impl Load<'_> {
                 .iter()
                 .map(|layer| layer.diff_id.clone())
                 .collect();
-            let mut shipment = Shipment {
+            let mut archive_transfer = ArchiveTransfer {
                 files: files.clone(),
                 image: StoredImage {
                     id: packed.config_id().to_owned(),
@@ -127,17 +127,17 @@ impl Load<'_> {
             };
             if nodes.iter().any(|node| !node.runs(&packed.platform)) {
                 // under an index, such a node would look for its own platform
-                shipment.packed.index = None;
+                archive_transfer.packed.index = None;
             }
             if nodes
                 .iter()
                 .any(|node| node.store == ImageStore::Containerd)
             {
-                shipment.identify().await?;
+                archive_transfer.identify().await?;
             }
             let sizes: Vec<Option<u64>> =
                 packed.layers.iter().map(|layer| Some(layer.size)).collect();
-            let cargo = Cargo::Archive(shipment);
+            let cargo = Cargo::Archive(archive_transfer);
             rows.extend(
                 self.bring_cargo(&cargo, &nodes, &names, &sizes, blobs)
                     .await?,

@@ -306,8 +306,8 @@ impl Load<'_> {
         let begun = Instant::now();
         let image = cargo.image();
         let id = |node: &LoadNode| match cargo {
-            Cargo::Archive(shipment) if node.store == ImageStore::Containerd => {
-                shipment.packed.target_id().unwrap_or(&image.id)
+            Cargo::Archive(archive_transfer) if node.store == ImageStore::Containerd => {
+                archive_transfer.packed.target_id().unwrap_or(&image.id)
             }
             _ => &image.id,
         };

@@ -21,15 +21,15 @@ use crate::load::uploads::{FanOut, NodeUpload};
 
 /// One image out of an archive on its way.
 #[derive(Debug)]
-pub(crate) struct Shipment {
+pub(crate) struct ArchiveTransfer {
     pub(crate) files: Arc<Files>,
     pub(crate) packed: Packed,
     pub(crate) image: StoredImage,
-    /// A word of this shipment alone; part of the name that it uses.
+    /// A word of this transfer alone; part of the name that it uses.
     pub(crate) token: SignedToken,
 }
 
-impl Shipment {
+impl ArchiveTransfer {
     /// The repository of the name under which nodes get the image at first.
     pub(crate) fn repository(&self) -> String {
         reference::transfer(self.token.as_str())
