@@ -45,13 +45,13 @@ pub(crate) struct Transfer<'a> {
     pub(crate) token: SignedToken,
     /// True where the source can reach this computer's loopback.
     pub(crate) shares_loopback: bool,
-    /// The things that stand in the source meanwhile.
-    pub(crate) source_name: Mutex<Traces>,
+    /// The things that stand in the source until they are taken away.
+    pub(crate) leftovers: Mutex<SourceLeftovers>,
 }
 
 /// The things that a transfer has made in its source, and its knowledge of that source.
 #[derive(Debug, Default)]
-pub(crate) struct Traces {
+pub(crate) struct SourceLeftovers {
     /// The name that stands there while it pushes.
     pushed: Option<String>,
     /// The container through which its store is read.
@@ -98,28 +98,28 @@ impl Transfer<'_> {
     /// When the engine refuses.
     pub(crate) async fn tidy_source(&self) -> Result<()> {
         let (pushed, reader) = {
-            let traces = self.traces();
-            (traces.pushed.clone(), traces.reader.clone())
+            let leftovers = self.leftovers();
+            (leftovers.pushed.clone(), leftovers.reader.clone())
         };
         // one that stays does not keep the other from going
         let mut outcome = Ok(());
         if let Some(name) = pushed {
             match self.source.images.untag(&name).await {
-                Ok(()) => self.traces().pushed = None,
+                Ok(()) => self.leftovers().pushed = None,
                 Err(error) => outcome = Err(error),
             }
         }
         if let Some(name) = reader {
             match self.source.docker()?.remove(&name).await {
-                Ok(()) => self.traces().reader = None,
+                Ok(()) => self.leftovers().reader = None,
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
         outcome
     }
 
-    pub(super) fn traces(&self) -> std::sync::MutexGuard<'_, Traces> {
-        self.source_name
+    pub(super) fn leftovers(&self) -> std::sync::MutexGuard<'_, SourceLeftovers> {
+        self.leftovers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +127,7 @@ impl Transfer<'_> {
     /// True where a node refused an image that came straight from the source's store: another way
     /// may do.
     pub(crate) fn store_is_distrusted(&self) -> bool {
-        self.traces().distrusted
+        self.leftovers().distrusted
     }
 
     async fn is_small(&self, wanted: &HashSet<usize>) -> bool {
@@ -152,7 +152,7 @@ impl Transfer<'_> {
             .filter_map(|(blob, (_, size))| Some((Digest::parse(blob)?, *size)))
             .collect();
         let registry = Registry::listen(self.token.as_str(), known).await?;
-        self.traces().pushed = Some(format!("{}:{TRANSFER_TAG}", registry.repository));
+        self.leftovers().pushed = Some(format!("{}:{TRANSFER_TAG}", registry.repository));
         // by its ID: what was typed may name another image by now
         self.source
             .images

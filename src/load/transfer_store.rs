@@ -43,7 +43,7 @@ impl Transfer<'_> {
         to: Delivery<'_>,
         blobs: &mut KnownBlobs,
     ) -> Result<Option<Vec<Sent>>> {
-        if self.traces().distrusted {
+        if self.leftovers().distrusted {
             return Ok(None);
         }
         let Some(store) = self.source.images.layer_store(&self.image.id).await? else {
@@ -58,7 +58,7 @@ impl Transfer<'_> {
         let _told = self.tidy_source().await;
         let sent = sent?;
         if sent.iter().any(|sent| sent.outcome.is_err()) {
-            self.traces().distrusted = true;
+            self.leftovers().distrusted = true;
         }
         Ok(Some(sent))
     }
@@ -82,7 +82,7 @@ impl Transfer<'_> {
             files: &files,
             chain: &chain_ids(&self.image.layers),
         };
-        self.traces().reader = Some(reader.to_owned());
+        self.leftovers().reader = Some(reader.to_owned());
         self.source
             .images
             .open_store(store, &reading, reader)

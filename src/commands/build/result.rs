@@ -101,7 +101,7 @@ pub(super) async fn hand_over(
         token: SignedToken::new(),
         // a node's engine does not see this computer's loopback
         shares_loopback: false,
-        source_name: std::sync::Mutex::default(),
+        leftovers: std::sync::Mutex::default(),
     });
     let (nodes, needs): (Vec<_>, Vec<_>) = lacking.into_iter().unzip();
     let sent = context

@@ -50,7 +50,7 @@ impl Load<'_> {
             token: SignedToken::new(),
             shares_loopback: shares_loopback(&self.from),
             image,
-            source_name: std::sync::Mutex::default(),
+            leftovers: std::sync::Mutex::default(),
         });
         let nodes: Vec<&LoadNode> = self.nodes.iter().collect();
         self.bring_cargo(&cargo, &nodes, &wanted, &sizes, blobs)
