@@ -32,7 +32,7 @@ const WAITING: usize = 32;
 
 /// The blobs that an engine pushed before: the layer inside and its packed size. Kept between runs,
 /// so that the engine need not pack a layer again that no node lacks.
-pub(crate) type KnownBlobs = HashMap<String, (String, u64)>;
+pub(crate) type BlobCache = HashMap<String, (String, u64)>;
 
 /// One image on its way.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Transfer<'_> {
 
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
     /// Each gets `names` as soon as it is whole there, whatever the others do.
-    pub(crate) async fn run(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
+    pub(crate) async fn run(&self, to: Delivery<'_>, blobs: &mut BlobCache) -> Vec<Sent> {
         let mut wanted: HashSet<usize> = HashSet::new();
         for node in to.nodes {
             wanted.extend(&node.missing);
@@ -141,7 +141,7 @@ impl Transfer<'_> {
     ///
     /// # Errors
     /// When the source does not get through, or a layer that is needed was too large to keep.
-    async fn push(&self, wanted: &HashSet<usize>, blobs: &mut KnownBlobs) -> Result<Pushed> {
+    async fn push(&self, wanted: &HashSet<usize>, blobs: &mut BlobCache) -> Result<Pushed> {
         let needed: HashSet<&str> = wanted
             .iter()
             .map(|place| self.image.layers[*place].0.as_str())
@@ -190,7 +190,7 @@ impl Transfer<'_> {
     }
 
     /// Reads the source's archive once and gives each node its part of it.
-    async fn send_saved(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
+    async fn send_saved(&self, to: Delivery<'_>, blobs: &mut BlobCache) -> Vec<Sent> {
         let leave_out = self.leave_out(to.nodes, blobs);
         let read = async |shares: &mut [Share<'_>]| self.read_saved(shares, blobs).await;
         let (read, mut sent) = self.fan_out(to, leave_out, read, async {}).await;
@@ -226,7 +226,7 @@ impl Transfer<'_> {
         fan_out.run(produce, after, settle).await
     }
 
-    async fn read_saved(&self, shares: &mut [Share<'_>], blobs: &mut KnownBlobs) -> Result<()> {
+    async fn read_saved(&self, shares: &mut [Share<'_>], blobs: &mut BlobCache) -> Result<()> {
         let broken = |why: String| {
             Error::failed(format!(
                 "the archive of `{}` from {} is broken",
@@ -272,11 +272,7 @@ impl Transfer<'_> {
     /// The blobs that each node can do without: those that are named by the layer's digest, as a
     /// graph driver does, and those known from before. Old engines name layers otherwise, and then
     /// all are sent.
-    pub(super) fn leave_out(
-        &self,
-        nodes: &[Needs<'_>],
-        blobs: &KnownBlobs,
-    ) -> Vec<HashSet<String>> {
+    pub(super) fn leave_out(&self, nodes: &[Needs<'_>], blobs: &BlobCache) -> Vec<HashSet<String>> {
         let of = |node: &Needs<'_>| {
             let needed: HashSet<&DiffId> = node
                 .missing

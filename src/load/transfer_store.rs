@@ -18,7 +18,7 @@ use crate::image::reassemble::{HELD, Piece, Reassembly};
 use crate::image::reference::TRANSFER_TAG;
 use crate::image::tar_split::Shape;
 use crate::load::delivery::{Delivery, Needs, Sent};
-use crate::load::transfer::{KnownBlobs, Share, Transfer, nobody_reads};
+use crate::load::transfer::{BlobCache, Share, Transfer, nobody_reads};
 
 /// The most bytes of memory for the configuration and the layers' records.
 const RECORDS: u64 = 24 << 20;
@@ -41,7 +41,7 @@ impl Transfer<'_> {
     pub(super) async fn send_stored(
         &self,
         to: Delivery<'_>,
-        blobs: &mut KnownBlobs,
+        blobs: &mut BlobCache,
     ) -> Result<Option<Vec<Sent>>> {
         if self.leftovers().distrusted {
             return Ok(None);
@@ -68,7 +68,7 @@ impl Transfer<'_> {
         reader: &str,
         store: &LayerStore,
         to: Delivery<'_>,
-        blobs: &mut KnownBlobs,
+        blobs: &mut BlobCache,
     ) -> Result<Vec<Sent>> {
         let files = self.layers_to_read(to.nodes);
         let records: Vec<usize> = (0..self.image.layers.len())
@@ -121,7 +121,7 @@ impl Transfer<'_> {
     }
 
     /// Reads the configuration and the layers' records.
-    async fn plan(&self, reader: &str, files: &[usize], blobs: &KnownBlobs) -> Result<Plan> {
+    async fn plan(&self, reader: &str, files: &[usize], blobs: &BlobCache) -> Result<Plan> {
         let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
         let mut found = self.records(reader).await?;
         let config = found

@@ -11,7 +11,7 @@ use crate::error::{Kind, Result};
 use crate::image::stored::StoredImage;
 use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::delivery::{Delivery, Needs, Sent};
-use crate::load::transfer::{KnownBlobs, Transfer};
+use crate::load::transfer::{BlobCache, Transfer};
 use crate::progress::Sender;
 
 /// A repository and a tag.
@@ -60,7 +60,7 @@ impl Cargo<'_> {
         }
     }
 
-    async fn run(&self, to: Delivery<'_>, blobs: &mut KnownBlobs) -> Vec<Sent> {
+    async fn run(&self, to: Delivery<'_>, blobs: &mut BlobCache) -> Vec<Sent> {
         match self {
             Self::Engine(transfer) => transfer.run(to, blobs).await,
             Self::Archive(archive_transfer) => archive_transfer.run(to).await,
@@ -107,7 +107,7 @@ impl Context {
         cargo: &Cargo<'_>,
         nodes: &[Needs<'_>],
         names: &[Name],
-        blobs: &mut KnownBlobs,
+        blobs: &mut BlobCache,
     ) -> Result<Vec<Sent>> {
         if nodes.is_empty() {
             return Ok(Vec::new());
@@ -149,7 +149,7 @@ impl Context {
         cargo: &Cargo<'_>,
         what: &str,
         (nodes, names): (&[Needs<'_>], &[Name]),
-        blobs: &mut KnownBlobs,
+        blobs: &mut BlobCache,
     ) -> Vec<Sent> {
         let sending = async |events: &Sender| {
             let to = Delivery {
@@ -180,7 +180,7 @@ impl Context {
         what: &str,
         (nodes, names): (&[Needs<'_>], &[Name]),
         sent: &mut [Sent],
-        blobs: &mut KnownBlobs,
+        blobs: &mut BlobCache,
     ) {
         let failed: Vec<usize> = (0..nodes.len())
             .filter(|place| {

@@ -19,7 +19,7 @@ use crate::image::reference;
 use crate::image::stored::StoredImage;
 use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::delivery::Needs;
-use crate::load::transfer::KnownBlobs;
+use crate::load::transfer::BlobCache;
 
 const TAG: &str = "context";
 
@@ -55,7 +55,7 @@ impl<'l> Borrowed<'l> {
             let needs = [Needs::of(engine, cargo.image()).await?];
             let name = (repository.clone(), TAG.to_owned());
             let sent = context
-                .bring(&cargo, &needs, &[name], &mut KnownBlobs::default())
+                .bring(&cargo, &needs, &[name], &mut BlobCache::default())
                 .await?;
             for sent in sent {
                 sent.outcome?;

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::owner::SignedToken;
 use crate::host::replace;
 use crate::image::reference;
-use crate::load::transfer::{KnownBlobs, Transfer};
+use crate::load::transfer::{BlobCache, Transfer};
 
 pub(super) fn cannot_write(path: &Path) -> Error {
     Error::failed(format!("`{}` can't be written", path.display()))
@@ -105,7 +105,7 @@ pub(super) async fn hand_over(
     });
     let (nodes, needs): (Vec<_>, Vec<_>) = lacking.into_iter().unzip();
     let sent = context
-        .bring(&cargo, &needs, &wanted, &mut KnownBlobs::default())
+        .bring(&cargo, &needs, &wanted, &mut BlobCache::default())
         .await?;
     for (node, sent) in nodes.into_iter().zip(sent) {
         match sent.outcome {

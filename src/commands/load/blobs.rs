@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::replace::{self, Readers};
-use crate::load::transfer::KnownBlobs;
+use crate::load::transfer::BlobCache;
 use crate::regular_file;
 use crate::settings::Settings;
 
@@ -13,7 +13,7 @@ const REMEMBERED: usize = 5000;
 /// As much as they take.
 const LARGEST: u64 = 4 << 20;
 
-pub(super) fn read(settings: &Settings) -> (Option<PathBuf>, KnownBlobs) {
+pub(super) fn read(settings: &Settings) -> (Option<PathBuf>, BlobCache) {
     let file = settings
         .cache_folder()
         .ok()
@@ -26,7 +26,7 @@ pub(super) fn read(settings: &Settings) -> (Option<PathBuf>, KnownBlobs) {
     (file, blobs)
 }
 
-pub(super) fn write(file: &Path, blobs: &KnownBlobs) {
+pub(super) fn write(file: &Path, blobs: &BlobCache) {
     if blobs.is_empty() || blobs.len() > REMEMBERED {
         let _none = std::fs::remove_file(file);
         return;

@@ -15,7 +15,7 @@ use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
 use crate::image::stored::StoredImage;
 use crate::load::archive_transfer::ArchiveTransfer;
-use crate::load::transfer::KnownBlobs;
+use crate::load::transfer::BlobCache;
 use crate::render::load::Row;
 use crate::wording::{MANY, listed};
 
@@ -75,7 +75,7 @@ impl Load<'_> {
         name: &str,
         files: &Arc<Files>,
         offer: Offer,
-        blobs: &mut KnownBlobs,
+        blobs: &mut BlobCache,
     ) -> Result<Vec<Row>> {
         let names = self.names(&files.name, &offer)?;
         let mut groups: Vec<(&Packed, Vec<&LoadNode>)> = Vec::new();

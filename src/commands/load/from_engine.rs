@@ -10,7 +10,7 @@ use crate::host::owner::SignedToken;
 use crate::image::digest::Digest;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
-use crate::load::transfer::{KnownBlobs, Transfer};
+use crate::load::transfer::{BlobCache, Transfer};
 use crate::render::load::Row;
 
 impl Load<'_> {
@@ -27,7 +27,7 @@ impl Load<'_> {
     }
 
     /// Brings an image of the engine.
-    pub(super) async fn bring_image(&self, name: &str, blobs: &mut KnownBlobs) -> Result<Vec<Row>> {
+    pub(super) async fn bring_image(&self, name: &str, blobs: &mut BlobCache) -> Result<Vec<Row>> {
         let source = self.source()?;
         let named = self.args.from_host.is_some();
         let image = source::image(source, name, &self.from, named).await?;

@@ -26,7 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::image::packed::Offer;
 use crate::image::platform::Platform;
 use crate::image::reference;
-use crate::load::transfer::KnownBlobs;
+use crate::load::transfer::BlobCache;
 use crate::regular_file::is_pipe;
 use crate::render::document;
 use crate::render::load::{self as render, LayerRow, Row};
@@ -283,7 +283,7 @@ impl Load<'_> {
         Ok(items)
     }
 
-    async fn bring(&self, item: Item, blobs: &mut KnownBlobs) -> Result<Vec<Row>> {
+    async fn bring(&self, item: Item, blobs: &mut BlobCache) -> Result<Vec<Row>> {
         match item {
             Item::Image(name) => self.bring_image(&name, blobs).await,
             Item::Archive(name, files, offer) => {
@@ -301,7 +301,7 @@ impl Load<'_> {
         nodes: &[&LoadNode],
         names: &[Name],
         sizes: &[Option<u64>],
-        blobs: &mut KnownBlobs,
+        blobs: &mut BlobCache,
     ) -> Result<Vec<Row>> {
         let begun = Instant::now();
         let image = cargo.image();
