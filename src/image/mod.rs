@@ -1,6 +1,7 @@
 //! Domain: images and what they are built from.
 
 pub(crate) mod archive;
+pub(crate) mod archive_image;
 pub(crate) mod build;
 pub(crate) mod build_flags;
 pub(crate) mod catalog;
@@ -13,7 +14,6 @@ pub(crate) mod ignore;
 pub(crate) mod inventory;
 pub(crate) mod oci;
 pub(crate) mod oci_archive;
-pub(crate) mod packed;
 pub(crate) mod packing;
 pub(crate) mod platform;
 pub(crate) mod reassemble;

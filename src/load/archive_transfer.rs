@@ -11,8 +11,8 @@ use crate::context::files::Files;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
+use crate::image::archive_image::{ArchiveLayer, PlatformImage};
 use crate::image::check::{self, Checked};
-use crate::image::packed::{Packed, PackedLayer};
 use crate::image::reference::{self, TRANSFER_TAG};
 use crate::image::stored::StoredImage;
 use crate::load::delivery::{Delivery, Sent, settle};
@@ -23,7 +23,7 @@ use crate::load::uploads::{FanOut, NodeUpload};
 #[derive(Debug)]
 pub(crate) struct ArchiveTransfer {
     pub(crate) files: Arc<Files>,
-    pub(crate) packed: Packed,
+    pub(crate) packed: PlatformImage,
     pub(crate) image: StoredImage,
     /// A word of this transfer alone; part of the name that it uses.
     pub(crate) token: SignedToken,
@@ -46,7 +46,7 @@ impl ArchiveTransfer {
         let unknown: Vec<usize> = (0..self.packed.layers.len())
             .filter(|place| self.packed.layers[*place].blob.is_none())
             .collect();
-        let layers: Vec<PackedLayer> = unknown
+        let layers: Vec<ArchiveLayer> = unknown
             .iter()
             .map(|place| self.packed.layers[*place].clone())
             .collect();
@@ -181,7 +181,7 @@ impl ArchiveTransfer {
     }
 
     fn read(&self, indexes: &HashSet<usize>) -> Result<mpsc::Receiver<Part<()>>> {
-        let layers: Vec<PackedLayer> = indexes
+        let layers: Vec<ArchiveLayer> = indexes
             .iter()
             .map(|index| self.packed.layers[*index].clone())
             .collect();
@@ -190,7 +190,7 @@ impl ArchiveTransfer {
     }
 }
 
-fn read(files: &Files, layers: &[PackedLayer], hand: &Hand<()>) -> Result<()> {
+fn read(files: &Files, layers: &[ArchiveLayer], hand: &Hand<()>) -> Result<()> {
     // equal layers are one file, and of two nodes each may lack it at another place
     let paths: BTreeSet<&str> = layers
         .iter()

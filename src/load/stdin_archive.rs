@@ -12,10 +12,10 @@ use crate::context::files::Files;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::image::archive as tar_bytes;
+use crate::image::archive_image::{ArchiveImage, PlatformImage};
 use crate::image::catalog;
 use crate::image::check::{self, Checked};
 use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
-use crate::image::packed::{Offer, Packed};
 use crate::image::packing::{Packing, Window, unpack};
 use crate::image::tape::Passing;
 use crate::image::walk::{FIRST, Walk, Walked, broken, no_archive, too_many, unread_once};
@@ -36,7 +36,7 @@ pub(crate) struct Known<'a> {
 
 /// The result on one node.
 pub(crate) struct Received {
-    pub(crate) packed: Packed,
+    pub(crate) packed: PlatformImage,
     pub(crate) missing: Vec<usize>,
     pub(crate) sent: Sent,
 }
@@ -68,7 +68,7 @@ pub(crate) async fn receive(
     name: (&str, &str),
     send: bool,
     events: &Sender,
-    pick: impl FnOnce(Vec<Offer>) -> Result<Vec<Result<Packed>>>,
+    pick: impl FnOnce(Vec<ArchiveImage>) -> Result<Vec<Result<PlatformImage>>>,
 ) -> Result<Vec<Result<Received>>> {
     let called = archive.to_owned();
     let mut parts = parts(move |hand| read(input, &called, hand))?;
@@ -117,7 +117,7 @@ pub(crate) async fn receive(
 }
 
 /// Checks that the image which arrived has the layers of the one that was sent.
-async fn compare(engine: &Engine, packed: &Packed, name: (&str, &str)) -> Result<String> {
+async fn compare(engine: &Engine, packed: &PlatformImage, name: (&str, &str)) -> Result<String> {
     let arrived = engine
         .images
         .image(&format!("{}:{}", name.0, name.1))
@@ -194,9 +194,9 @@ impl<'s> Stream<'s> {
     async fn end(
         &mut self,
         files: &Files,
-        picked: Vec<Result<Packed>>,
+        picked: Vec<Result<PlatformImage>>,
         name: (&str, &str),
-    ) -> Result<Vec<Result<(Packed, Vec<usize>)>>> {
+    ) -> Result<Vec<Result<(PlatformImage, Vec<usize>)>>> {
         let mut made = Vec::new();
         for (place, packed) in picked.into_iter().enumerate() {
             let packed = match packed {
@@ -251,7 +251,11 @@ impl<'s> Stream<'s> {
 
     /// An image whose layers all have the digests that it names, with the names under which they
     /// were sent; and the files that were taken for JSON and held, as they are to be sent now.
-    fn known(&self, files: &Files, mut packed: Packed) -> Result<(Packed, HashMap<String, Bytes>)> {
+    fn known(
+        &self,
+        files: &Files,
+        mut packed: PlatformImage,
+    ) -> Result<(PlatformImage, HashMap<String, Bytes>)> {
         let mut held = HashMap::new();
         let is_oci = packed.manifest.is_some();
         for layer in &mut packed.layers {

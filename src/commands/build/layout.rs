@@ -11,9 +11,9 @@ use crate::context::files::Files;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
+use crate::image::archive_image::PlatformImage;
 use crate::image::build::Options;
 use crate::image::catalog;
-use crate::image::packed::Packed;
 use crate::image::platform::Platform;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
@@ -81,24 +81,24 @@ impl<'l> Borrowed<'l> {
 fn archive_transfer(layout: &Layout, platform: &Platform) -> Result<ArchiveTransfer> {
     let place = layout.root.display().to_string();
     let files = Files::open(Path::new(&layout.root), &place)?;
-    let is_meant = |packed: &Packed| {
+    let is_meant = |packed: &PlatformImage| {
         let small = [&packed.manifest, &packed.index];
         small
             .into_iter()
             .flatten()
             .any(|small| small.digest == layout.digest)
     };
-    let offers = catalog::read(&files)?;
-    let offer = offers
+    let images = catalog::read(&files)?;
+    let image = images
         .iter()
-        .find(|offer| offer.choices.iter().any(is_meant))
+        .find(|image| image.choices.iter().any(is_meant))
         .ok_or_else(|| {
             Error::failed(format!(
                 "the index of the OCI layout `{place}` does not lead to {}",
                 layout.digest.as_str()
             ))
         })?;
-    let one = offer.choices.iter().find(|packed| {
+    let one = image.choices.iter().find(|packed| {
         packed
             .manifest
             .as_ref()
@@ -106,7 +106,7 @@ fn archive_transfer(layout: &Layout, platform: &Platform) -> Result<ArchiveTrans
     });
     let packed = match one {
         Some(one) => one,
-        None => offer.pick(platform, false)?,
+        None => image.pick(platform, false)?,
     };
     Ok(ArchiveTransfer {
         image: StoredImage {

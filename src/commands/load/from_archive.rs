@@ -10,8 +10,8 @@ use crate::context::files::Files;
 use crate::engine::ImageStore;
 use crate::error::{Error, Kind, Result};
 use crate::host::owner::SignedToken;
+use crate::image::archive_image::{ArchiveImage, PlatformImage};
 use crate::image::digest::DiffId;
-use crate::image::packed::{Offer, Packed};
 use crate::image::reference;
 use crate::image::stored::StoredImage;
 use crate::load::archive_transfer::ArchiveTransfer;
@@ -24,44 +24,44 @@ impl Load<'_> {
     pub(super) fn archive(
         &self,
         text: &str,
-        read: Result<(Arc<Files>, Vec<Offer>)>,
+        read: Result<(Arc<Files>, Vec<ArchiveImage>)>,
     ) -> Result<Vec<Item>> {
-        let (files, offers) = read?;
-        if offers.len() > 1 && !self.args.all {
-            let names: Vec<String> = offers
+        let (files, images) = read?;
+        if images.len() > 1 && !self.args.all {
+            let names: Vec<String> = images
                 .iter()
-                .map(|offer| match offer.names.first() {
+                .map(|image| match image.names.first() {
                     Some(name) => name.clone(),
                     None => "one without a name".into(),
                 })
                 .collect();
             return Err(
-                Error::usage(format!("`{text}` holds {} images", offers.len()))
+                Error::usage(format!("`{text}` holds {} images", images.len()))
                     .because(listed(&names, MANY))
                     .hint("`--all` brings all of them"),
             );
         }
-        Ok(offers
+        Ok(images
             .into_iter()
-            .map(|offer| {
-                let name = offer.names.first().cloned();
-                Item::Archive(name.unwrap_or_else(|| text.into()), files.clone(), offer)
+            .map(|image| {
+                let name = image.names.first().cloned();
+                Item::Archive(name.unwrap_or_else(|| text.into()), files.clone(), image)
             })
             .collect())
     }
 
     /// The nodes' names for an image of an archive: `--tag`, else those that it has there.
-    pub(super) fn names(&self, archive: &str, offer: &Offer) -> Result<Vec<Name>> {
+    pub(super) fn names(&self, archive: &str, image: &ArchiveImage) -> Result<Vec<Name>> {
         if let Some(tag) = &self.tag {
             return Ok(vec![tag.clone()]);
         }
-        if offer.names.is_empty() {
+        if image.names.is_empty() {
             return Err(
                 Error::usage(format!("the image in `{archive}` has no name"))
                     .hint("give it one with `--tag NAME`"),
             );
         }
-        offer
+        image
             .names
             .iter()
             .map(|name| reference::split(name))
@@ -74,18 +74,18 @@ impl Load<'_> {
         &self,
         name: &str,
         files: &Arc<Files>,
-        offer: Offer,
+        image: ArchiveImage,
         blobs: &mut BlobCache,
     ) -> Result<Vec<Row>> {
-        let names = self.names(&files.name, &offer)?;
-        let mut groups: Vec<(&Packed, Vec<&LoadNode>)> = Vec::new();
+        let names = self.names(&files.name, &image)?;
+        let mut groups: Vec<(&PlatformImage, Vec<&LoadNode>)> = Vec::new();
         let mut rows = Vec::new();
         for node in &self.nodes {
             let picked = match (&self.platform, &node.engine) {
-                (Some(wanted), _) => offer.pick(wanted, true),
-                (None, Ok(_)) => offer.pick(&node.platform, false),
+                (Some(wanted), _) => image.pick(wanted, true),
+                (None, Ok(_)) => image.pick(&node.platform, false),
                 // its row will say why it can't be reached
-                (None, Err(_)) => offer.choices.first().ok_or_else(Error::interrupted),
+                (None, Err(_)) => image.choices.first().ok_or_else(Error::interrupted),
             };
             match picked {
                 Ok(packed) => {

@@ -23,7 +23,7 @@ use crate::context::files::Files;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::{Engine, ImageStore};
 use crate::error::{Error, Kind, Result};
-use crate::image::packed::Offer;
+use crate::image::archive_image::ArchiveImage;
 use crate::image::platform::Platform;
 use crate::image::reference;
 use crate::load::transfer::BlobCache;
@@ -93,7 +93,7 @@ struct Load<'a> {
 /// One thing to bring.
 enum Item {
     Image(String),
-    Archive(String, Arc<Files>, Offer),
+    Archive(String, Arc<Files>, ArchiveImage),
     Piped(Piped),
     Unread(String, Error),
 }
@@ -286,8 +286,8 @@ impl Load<'_> {
     async fn bring(&self, item: Item, blobs: &mut BlobCache) -> Result<Vec<Row>> {
         match item {
             Item::Image(name) => self.bring_image(&name, blobs).await,
-            Item::Archive(name, files, offer) => {
-                self.bring_packed(&name, &files, offer, blobs).await
+            Item::Archive(name, files, image) => {
+                self.bring_packed(&name, &files, image, blobs).await
             }
             Item::Piped(piped) => self.bring_piped(piped).await,
             Item::Unread(_, error) => Err(error),

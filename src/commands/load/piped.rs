@@ -10,8 +10,8 @@ use crate::commands::bring::Name;
 use crate::engine::ImageStore;
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
+use crate::image::archive_image::{ArchiveImage, PlatformImage};
 use crate::image::digest::DiffId;
-use crate::image::packed::{Offer, Packed};
 use crate::image::reference::{self, TRANSFER_TAG};
 use crate::load::stdin_archive::{Known, receive};
 use crate::progress::Sender;
@@ -73,8 +73,8 @@ impl Load<'_> {
         let send = !self.args.dry_run;
         let take_back = self.context.forget(&engines, &ours);
         let work = async {
-            let pick = |offers: Vec<Offer>| {
-                let (found, picked) = self.pick(name, offers, &asked)?;
+            let pick = |images: Vec<ArchiveImage>| {
+                let (found, picked) = self.pick(name, images, &asked)?;
                 names = found;
                 Ok(picked)
             };
@@ -128,20 +128,20 @@ impl Load<'_> {
     fn pick(
         &self,
         name: &str,
-        mut offers: Vec<Offer>,
+        mut images: Vec<ArchiveImage>,
         asked: &[&LoadNode],
-    ) -> Result<(Vec<Name>, Vec<Result<Packed>>)> {
-        let (Some(offer), true) = (offers.pop(), offers.is_empty()) else {
+    ) -> Result<(Vec<Name>, Vec<Result<PlatformImage>>)> {
+        let (Some(image), true) = (images.pop(), images.is_empty()) else {
             return Err(Error::usage(format!("{name} holds several images"))
                 .because("devnet brings one out of a pipe")
                 .hint("write the archive to a file; `devnet load --all FILE` brings all of them"));
         };
-        let names = self.names(name, &offer)?;
+        let names = self.names(name, &image)?;
         let picked = asked
             .iter()
             .map(|node| match (&self.platform, &node.engine) {
-                (Some(wanted), _) => offer.pick(wanted, true),
-                (None, Ok(_)) => offer.pick(&node.platform, false),
+                (Some(wanted), _) => image.pick(wanted, true),
+                (None, Ok(_)) => image.pick(&node.platform, false),
                 (None, Err(error)) => Err(error.duplicate()),
             })
             .zip(asked)
@@ -167,7 +167,7 @@ fn failed(name: &str, node: &LoadNode, error: &Error) -> Row {
     row
 }
 
-fn row(node: &LoadNode, packed: &Packed, missing: &[usize], names: &[Name]) -> Row {
+fn row(node: &LoadNode, packed: &PlatformImage, missing: &[usize], names: &[Name]) -> Row {
     let diff_ids: Vec<DiffId> = packed
         .layers
         .iter()

@@ -10,8 +10,8 @@ use crate::context::files::Files;
 use crate::docker_env::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::image::archive_image::ArchiveImage;
 use crate::image::catalog;
-use crate::image::packed::Offer;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
 
@@ -100,7 +100,7 @@ pub(super) async fn image(
 }
 
 /// Reads what stands in an archive or a layout.
-pub(super) fn open(path: &Path, name: &str) -> Result<(Arc<Files>, Vec<Offer>)> {
+pub(super) fn open(path: &Path, name: &str) -> Result<(Arc<Files>, Vec<ArchiveImage>)> {
     catalog(Files::open(path, name)?)
 }
 
@@ -118,7 +118,7 @@ pub(super) fn redirected() -> Option<File> {
 }
 
 /// Reads what stands in an archive that is open.
-pub(super) fn of_file(file: File, name: &str) -> Result<(Arc<Files>, Vec<Offer>)> {
+pub(super) fn of_file(file: File, name: &str) -> Result<(Arc<Files>, Vec<ArchiveImage>)> {
     catalog(Files::of_file(file, name)?)
 }
 
@@ -131,9 +131,9 @@ pub(super) async fn apart<T: Send + 'static>(
         .map_err(|error| Error::failed("reading the archive failed").because(error))?
 }
 
-fn catalog(files: Files) -> Result<(Arc<Files>, Vec<Offer>)> {
-    let offers = catalog::read(&files)?;
-    Ok((Arc::new(files), offers))
+fn catalog(files: Files) -> Result<(Arc<Files>, Vec<ArchiveImage>)> {
+    let images = catalog::read(&files)?;
+    Ok((Arc::new(files), images))
 }
 
 impl Context {

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use super::{MOST_MANIFESTS, Room, configuration, familiar, parsed, same_count};
 use crate::context::files::Files;
 use crate::error::{Error, Result};
+use crate::image::archive_image::{ArchiveImage, ArchiveLayer, PlatformImage, SmallBlob};
 use crate::image::digest::Digest;
 use crate::image::oci::{DescriptorRef, Index, Manifest, Target};
-use crate::image::packed::{Offer, Packed, PackedLayer, Small};
 use crate::image::packing::Packing;
 
 /// Indexes within indexes.
@@ -18,9 +18,9 @@ const DEEPEST: usize = 4;
 ///
 /// # Errors
 /// When something about them is wrong, or none of an image's manifests is there.
-pub(super) fn offers(files: &Files, index: &[u8]) -> Result<Vec<Offer>> {
+pub(super) fn images(files: &Files, index: &[u8]) -> Result<Vec<ArchiveImage>> {
     let room = &Room::default();
-    Oci { files, room }.offers(index)
+    Oci { files, room }.images(index)
 }
 
 struct Oci<'f> {
@@ -29,7 +29,7 @@ struct Oci<'f> {
 }
 
 impl Oci<'_> {
-    fn offers(&self, index: &[u8]) -> Result<Vec<Offer>> {
+    fn images(&self, index: &[u8]) -> Result<Vec<ArchiveImage>> {
         let index = parsed(self.files, "`index.json`", index, Index::read)?;
         // descriptors of one digest are names of one image; those of one name its platforms
         let mut groups: Vec<(Vec<String>, Vec<DescriptorRef<'_>>)> = Vec::new();
@@ -71,7 +71,7 @@ impl Oci<'_> {
                         .files
                         .broken("none of the manifests that it lists is there".into()));
                 }
-                Ok(Offer { names, choices })
+                Ok(ArchiveImage { names, choices })
             })
             .collect()
     }
@@ -89,13 +89,13 @@ impl Oci<'_> {
     }
 
     /// A blob that must be what its digest says; `None` when it is not there.
-    fn blob(&self, descriptor: DescriptorRef<'_>) -> Result<Option<Small>> {
+    fn blob(&self, descriptor: DescriptorRef<'_>) -> Result<Option<SmallBlob>> {
         let digest = self.digest(descriptor)?;
         let Some(bytes) = self.files.small(&digest.blob_path())? else {
             return Ok(None);
         };
         self.room.take(self.files, bytes.len())?;
-        let found = Small::of(bytes);
+        let found = SmallBlob::of(bytes);
         if found.digest != digest {
             return Err(self.files.broken(format!(
                 "the content of {} is another: {}",
@@ -117,9 +117,9 @@ impl Oci<'_> {
     fn choices(
         &self,
         descriptor: DescriptorRef<'_>,
-        index: Option<&Small>,
+        index: Option<&SmallBlob>,
         depth: usize,
-        (choices, seen): (&mut Vec<Packed>, &mut HashSet<Digest>),
+        (choices, seen): (&mut Vec<PlatformImage>, &mut HashSet<Digest>),
     ) -> Result<()> {
         if !seen.insert(self.digest(descriptor)?) {
             return Ok(());
@@ -160,7 +160,12 @@ impl Oci<'_> {
         Ok(())
     }
 
-    fn packed(&self, manifest: Small, listed: &Manifest, index: Option<&Small>) -> Result<Packed> {
+    fn packed(
+        &self,
+        manifest: SmallBlob,
+        listed: &Manifest,
+        index: Option<&SmallBlob>,
+    ) -> Result<PlatformImage> {
         if let Some(kind) = listed.foreign_type() {
             return Err(
                 Error::failed(format!("`{}` holds no container image", self.files.name)).because(
@@ -194,7 +199,7 @@ impl Oci<'_> {
                     blob.as_str()
                 )));
             }
-            layers.push(PackedLayer {
+            layers.push(ArchiveLayer {
                 diff_id,
                 size,
                 path: found.map(|(path, _)| path),
@@ -204,7 +209,7 @@ impl Oci<'_> {
                 sent: None,
             });
         }
-        Ok(Packed {
+        Ok(PlatformImage {
             platform,
             config,
             manifest: Some(manifest),
@@ -248,9 +253,9 @@ mod tests {
     fn a_manifest_that_is_listed_again_and_again_is_one_image() {
         let folder = tempfile::tempdir().unwrap();
         for depth in [1, 4] {
-            let offers = read(&nested(folder.path(), depth, 1000)).unwrap();
-            assert_eq!(offers.len(), 1);
-            assert_eq!(offers[0].choices.len(), 1);
+            let images = read(&nested(folder.path(), depth, 1000)).unwrap();
+            assert_eq!(images.len(), 1);
+            assert_eq!(images[0].choices.len(), 1);
         }
         let error = read(&nested(folder.path(), 5, 2)).unwrap_err();
         assert!(error.in_one_line().contains("within"), "{error}");

@@ -7,9 +7,9 @@ use std::cell::Cell;
 
 use crate::context::files::Files;
 use crate::error::{Error, Result};
+use crate::image::archive_image::{ArchiveImage, ArchiveLayer, PlatformImage, SmallBlob};
 use crate::image::digest::{DiffId, Digest};
 use crate::image::oci::{ArchiveImageRef, ArchiveManifest, Config};
-use crate::image::packed::{Offer, Packed, PackedLayer, Small};
 use crate::image::packing::Packing;
 use crate::image::platform::Platform;
 use crate::image::walk::{EXPORTED, LISTS};
@@ -30,10 +30,10 @@ const VALUES: u64 = 5 << 20;
 ///
 /// # Errors
 /// When it has none, or something about them is wrong.
-pub(crate) fn read(files: &Files) -> Result<Vec<Offer>> {
+pub(crate) fn read(files: &Files) -> Result<Vec<ArchiveImage>> {
     let [index, manifest] = LISTS;
-    let offers = if let Some(index) = files.small(index)? {
-        layout::offers(files, &index)?
+    let images = if let Some(index) = files.small(index)? {
+        layout::images(files, &index)?
     } else if let Some(manifest) = files.small(manifest)? {
         docker(files, &manifest)?
     } else {
@@ -43,13 +43,13 @@ pub(crate) fn read(files: &Files) -> Result<Vec<Offer>> {
                 .hint(EXPORTED),
         );
     };
-    if offers.is_empty() {
+    if images.is_empty() {
         return Err(Error::failed(format!(
             "`{}` has no image in it",
             files.name
         )));
     }
-    Ok(offers)
+    Ok(images)
 }
 
 /// A document's content, as `read` reads it; `what` names it.
@@ -98,7 +98,7 @@ fn familiar(name: &str) -> String {
 }
 
 /// An archive of docker's old kind.
-fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<Offer>> {
+fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<ArchiveImage>> {
     let manifest = parsed(files, "`manifest.json`", manifest, ArchiveManifest::read)?;
     let listed = manifest
         .images()
@@ -110,7 +110,7 @@ fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<Offer>> {
     listed
         .map(|image| {
             let names = image.repo_tags().into_iter().map(familiar).collect();
-            Ok(Offer {
+            Ok(ArchiveImage {
                 names,
                 choices: vec![docker_image(files, image, &room)?],
             })
@@ -118,7 +118,7 @@ fn docker(files: &Files, manifest: &[u8]) -> Result<Vec<Offer>> {
         .collect()
 }
 
-fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Result<Packed> {
+fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Result<PlatformImage> {
     let path = image.config();
     let config = files.small(path)?.ok_or_else(|| {
         files.broken(format!(
@@ -127,7 +127,7 @@ fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Resul
         ))
     })?;
     room.take(files, config.len())?;
-    let config = Small::of(config);
+    let config = SmallBlob::of(config);
     let named = path.rsplit('/').next().unwrap_or(path);
     let named = named.strip_suffix(".json").unwrap_or(named);
     if let Some(named) = Digest::parse(&format!("sha256:{named}"))
@@ -142,7 +142,7 @@ fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Resul
     let (platform, diff_ids) = configuration(files, &config)?;
     let paths = image.layers();
     same_count(files, paths.len(), diff_ids.len())?;
-    let mut layers: Vec<PackedLayer> = Vec::new();
+    let mut layers: Vec<ArchiveLayer> = Vec::new();
     for (path, diff_id) in paths.into_iter().zip(diff_ids) {
         let found = files.find(path)?;
         if let Some((path, _)) = &found {
@@ -163,7 +163,7 @@ fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Resul
             Some((path, _)) => files.packing(path)?,
             None => Packing::Plain,
         };
-        layers.push(PackedLayer {
+        layers.push(ArchiveLayer {
             blob: Digest::parse(&diff_id.0).filter(|_| packing == Packing::Plain),
             url: image.url_of(&diff_id.0).map(str::to_owned),
             diff_id,
@@ -173,7 +173,7 @@ fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Resul
             path: found.map(|(path, _)| path),
         });
     }
-    Ok(Packed {
+    Ok(PlatformImage {
         platform,
         config,
         manifest: None,
@@ -182,7 +182,7 @@ fn docker_image(files: &Files, image: ArchiveImageRef<'_>, room: &Room) -> Resul
     })
 }
 
-fn configuration(files: &Files, config: &Small) -> Result<(Platform, Vec<DiffId>)> {
+fn configuration(files: &Files, config: &SmallBlob) -> Result<(Platform, Vec<DiffId>)> {
     let config = parsed(files, "the configuration", &config.bytes, Config::read)?;
     let diff_ids: Vec<DiffId> = config
         .diff_ids()

@@ -11,32 +11,32 @@ use crate::image::platform::Platform;
 
 /// One image of an archive; for several platforms, perhaps.
 #[derive(Debug)]
-pub(crate) struct Offer {
+pub(crate) struct ArchiveImage {
     pub(crate) names: Vec<String>,
-    pub(crate) choices: Vec<Packed>,
+    pub(crate) choices: Vec<PlatformImage>,
 }
 
 /// An image for one platform, as it lies in an archive.
 #[derive(Clone, Debug)]
-pub(crate) struct Packed {
+pub(crate) struct PlatformImage {
     pub(crate) platform: Platform,
-    pub(crate) config: Small,
+    pub(crate) config: SmallBlob,
     /// As a registry would show it; an archive of docker's old kind has none.
-    pub(crate) manifest: Option<Small>,
+    pub(crate) manifest: Option<SmallBlob>,
     /// The index that lists it, where it is one of several.
-    pub(crate) index: Option<Small>,
-    pub(crate) layers: Vec<PackedLayer>,
+    pub(crate) index: Option<SmallBlob>,
+    pub(crate) layers: Vec<ArchiveLayer>,
 }
 
 /// A small file with its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Small {
+pub(crate) struct SmallBlob {
     pub(crate) digest: Digest,
     /// Shared: every platform of an image has its index.
     pub(crate) bytes: Arc<[u8]>,
 }
 
-impl Small {
+impl SmallBlob {
     pub(crate) fn of(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
         Self {
@@ -48,7 +48,7 @@ impl Small {
 
 /// A layer in an archive.
 #[derive(Clone, Debug)]
-pub(crate) struct PackedLayer {
+pub(crate) struct ArchiveLayer {
     pub(crate) diff_id: DiffId,
     /// The digest of the file as it is; not known of a packed layer in an archive of docker's old
     /// kind.
@@ -64,7 +64,7 @@ pub(crate) struct PackedLayer {
     pub(crate) url: Option<String>,
 }
 
-impl PackedLayer {
+impl ArchiveLayer {
     /// Its path in the archives that nodes get.
     pub(crate) fn sent_as(&self) -> String {
         match (&self.sent, &self.blob) {
@@ -75,13 +75,13 @@ impl PackedLayer {
     }
 }
 
-impl Offer {
+impl ArchiveImage {
     /// The platform that a node runs, or the one that was asked for. An image for one platform
     /// alone is taken as it is, unless another was asked for.
     ///
     /// # Errors
     /// Not found, with those that there are.
-    pub(crate) fn pick(&self, wanted: &Platform, asked: bool) -> Result<&Packed> {
+    pub(crate) fn pick(&self, wanted: &Platform, asked: bool) -> Result<&PlatformImage> {
         if let ([only], false) = (self.choices.as_slice(), asked) {
             return Ok(only);
         }
@@ -102,7 +102,7 @@ impl Offer {
     }
 }
 
-impl Packed {
+impl PlatformImage {
     /// The ID by which a node without containerd's store calls it.
     pub(crate) fn config_id(&self) -> &str {
         self.config.digest.as_str()
@@ -135,7 +135,7 @@ impl Packed {
             })
             .collect::<Option<Vec<_>>>()?;
         let config = oci::Descriptor::config(self.config.digest.as_str(), self.config.bytes.len());
-        self.manifest = Some(Small::of(oci::manifest(&config, &layers)));
+        self.manifest = Some(SmallBlob::of(oci::manifest(&config, &layers)));
         Some(())
     }
 
@@ -143,7 +143,8 @@ impl Packed {
     /// that no engine can make anything of one that breaks off.
     pub(crate) fn ending(&self, name: (&str, &str)) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let small = |small: &Small| archive::small_file(&small.digest.blob_path(), &small.bytes);
+        let small =
+            |small: &SmallBlob| archive::small_file(&small.digest.blob_path(), &small.bytes);
         bytes.extend(small(&self.config));
         if let Some(manifest) = &self.manifest {
             bytes.extend(archive::small_file("oci-layout", oci::LAYOUT));
@@ -157,7 +158,7 @@ impl Packed {
                 &oci::index_of_one(&target.bytes, name),
             ));
         }
-        let layers: Vec<String> = self.layers.iter().map(PackedLayer::sent_as).collect();
+        let layers: Vec<String> = self.layers.iter().map(ArchiveLayer::sent_as).collect();
         bytes.extend(archive::small_file(
             "manifest.json",
             &oci::archive_manifest(
