@@ -106,7 +106,7 @@ impl Walked {
 }
 
 /// Reads the headers of one archive after the other's contents.
-pub(crate) struct Walk<T> {
+pub(crate) struct TarScanner<T> {
     pub(crate) tape: T,
     headers: Headers,
     pub(crate) at: u64,
@@ -115,7 +115,7 @@ pub(crate) struct Walk<T> {
     unread: fn(&str, io::Error) -> Error,
 }
 
-impl<T: Tape> Walk<T> {
+impl<T: Tape> TarScanner<T> {
     pub(crate) fn new(tape: T) -> Self {
         Self {
             tape,
@@ -188,10 +188,10 @@ impl<T: Tape> Walk<T> {
 
 pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked> {
     let mut walked = Walked::default();
-    let mut walk = Walk::new(tape);
-    while let Some(entry) = walk.next(name)? {
+    let mut scanner = TarScanner::new(tape);
+    while let Some(entry) = scanner.next(name)? {
         let path = walked
-            .note(&entry, walk.at)
+            .note(&entry, scanner.at)
             .map_err(|why| too_many(name, why))?;
         let mut left = entry.size + archive::padding(entry.size) as u64;
         if let Some(path) = path.filter(|_| hold && entry.size > 0) {
@@ -199,11 +199,11 @@ pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked
             let count = usize::try_from(entry.size).unwrap_or(FIRST).min(FIRST);
             let first = &mut first[..count];
             let breaks_off = |error| unread(name, error);
-            walk.tape.read_exact(first).map_err(breaks_off)?;
+            scanner.tape.read_exact(first).map_err(breaks_off)?;
             let mut taken = count as u64;
             if walked.may_hold(&path, entry.size, first[0]) {
                 let mut content = first.to_vec();
-                (&mut walk.tape)
+                (&mut scanner.tape)
                     .take(entry.size - taken)
                     .read_to_end(&mut content)
                     .map_err(breaks_off)?;
@@ -216,10 +216,10 @@ pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked
                 walked.packed(path, Packing::of(first))
             }
             .map_err(|why| too_many(name, why))?;
-            walk.at += taken;
+            scanner.at += taken;
             left -= taken;
         }
-        walk.pass(name, left)?;
+        scanner.pass(name, left)?;
     }
     Ok(walked)
 }

@@ -18,7 +18,7 @@ use crate::image::check::{self, Checked};
 use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
 use crate::image::packing::{Packing, Window, unpack};
 use crate::image::tape::Passing;
-use crate::image::walk::{FIRST, Walk, Walked, broken, no_archive, too_many, unread_once};
+use crate::image::walk::{FIRST, TarScanner, Walked, broken, no_archive, too_many, unread_once};
 use crate::load::delivery::Sent;
 use crate::load::parts::{FilePaths, FileToSend, Hand, Part, WAITING, parts};
 use crate::load::uploads::{FanOut, NodeUpload};
@@ -305,24 +305,24 @@ fn read(mut input: impl Read, archive: &str, hand: &Hand<Walked>) -> Result<Walk
     }
     let packing = Packing::of(&first);
     let input = BufReader::with_capacity(64 << 10, Cursor::new(first).chain(input));
-    let mut walk = Walk::once(Passing(unpack(input, packing, Window::WIDEST)));
+    let mut scanner = TarScanner::once(Passing(unpack(input, packing, Window::WIDEST)));
     let mut walked = Walked::default();
     let mut count = 0;
-    while let Some(entry) = walk.next(archive)? {
-        let path = walked.note(&entry, walk.at).map_err(too_many)?;
+    while let Some(entry) = scanner.next(archive)? {
+        let path = walked.note(&entry, scanner.at).map_err(too_many)?;
         let padding = tar_bytes::padding(entry.size) as u64;
         let Some(path) = path.clone().filter(|_| entry.size > 0) else {
             if let Some(empty) = path {
                 walked.hold(empty, Vec::new()).map_err(too_many)?;
             }
-            walk.pass(archive, entry.size + padding)?;
+            scanner.pass(archive, entry.size + padding)?;
             continue;
         };
         let mut first = [0; FIRST];
         let begins = usize::try_from(entry.size).unwrap_or(FIRST).min(FIRST);
         let first = &mut first[..begins];
-        walk.tape.read_exact(first).map_err(fail)?;
-        let mut content = (&*first).chain((&mut walk.tape).take(entry.size - begins as u64));
+        scanner.tape.read_exact(first).map_err(fail)?;
+        let mut content = (&*first).chain((&mut scanner.tape).take(entry.size - begins as u64));
         if walked.may_hold(&path, entry.size, first[0]) {
             let mut held = Vec::new();
             content.read_to_end(&mut held).map_err(fail)?;
@@ -350,9 +350,9 @@ fn read(mut input: impl Read, archive: &str, hand: &Hand<Walked>) -> Result<Walk
             };
             hand.file(file, &mut content)?;
         }
-        walk.at += entry.size;
-        walk.pass(archive, padding)?;
+        scanner.at += entry.size;
+        scanner.pass(archive, padding)?;
     }
-    io::copy(&mut (&mut walk.tape).take(TRAILER), &mut io::sink()).map_err(fail)?;
+    io::copy(&mut (&mut scanner.tape).take(TRAILER), &mut io::sink()).map_err(fail)?;
     Ok(walked)
 }
