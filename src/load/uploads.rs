@@ -24,7 +24,7 @@ const ASKED: Duration = Duration::from_secs(5);
 const ANSWERS: Duration = Duration::from_secs(15);
 /// The number of times that a node that takes nothing is asked whether it is still there; a slow
 /// disk is no reason to give it up, but the others can't wait for ever.
-const PATIENCE: usize = 9;
+const ASKED_AT_MOST: usize = 9;
 
 /// The nodes that one archive goes to: it is read once, and each loads its part of it meanwhile.
 pub(super) struct FanOut<'a> {
@@ -158,7 +158,7 @@ impl NodeUpload {
     /// The room for one more piece. `None` when the node has failed or does not answer.
     async fn room<'s, T>(&self, sender: &'s mpsc::Sender<T>) -> Option<mpsc::Permit<'s, T>> {
         let mut room = Box::pin(sender.reserve());
-        for _ in 0..PATIENCE {
+        for _ in 0..ASKED_AT_MOST {
             if let Ok(room) = tokio::time::timeout(STALLED, &mut room).await {
                 return room.ok();
             }
