@@ -3,7 +3,6 @@
 //! A command resolves what is meant, gathers facts, decides (in the domain), acts, renders.
 //! Commands do not call commands.
 
-pub(crate) mod bring;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod clean;
@@ -11,6 +10,7 @@ pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod context;
+pub(crate) mod deliver;
 mod detach;
 pub(crate) mod doctor;
 pub(crate) mod env;

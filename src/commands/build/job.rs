@@ -93,7 +93,7 @@ impl Job {
         }
         let borrowed = Borrowed::new(&self.source.layouts);
         let work = async {
-            Box::pin(borrowed.bring(&self.engine, &mut options, context)).await?;
+            Box::pin(borrowed.deliver(&self.engine, &mut options, context)).await?;
             Box::pin(self.solve(provided, upload, options, &info, context)).await
         };
         let take_back = borrowed.take_back(&self.engine, context);

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::commands::bring::Cargo;
 use crate::commands::build::source::Layout;
+use crate::commands::deliver::ImageSource;
 use crate::commands::invocation::Context;
 use crate::context::files::Files;
 use crate::engine::Engine;
@@ -36,7 +36,7 @@ impl<'l> Borrowed<'l> {
     ///
     /// # Errors
     /// A layout's, or the engine's.
-    pub(super) async fn bring(
+    pub(super) async fn deliver(
         &self,
         engine: &Engine,
         options: &mut Options,
@@ -51,11 +51,11 @@ impl<'l> Borrowed<'l> {
             None => engine.images.platform().await?,
         };
         for (layout, repository) in &self.0 {
-            let cargo = Cargo::Archive(archive_transfer(layout, &platform)?);
-            let needs = [Needs::of(engine, cargo.image()).await?];
+            let image_source = ImageSource::Archive(archive_transfer(layout, &platform)?);
+            let needs = [Needs::of(engine, image_source.image()).await?];
             let name = (repository.clone(), TAG.to_owned());
             let sent = context
-                .bring(&cargo, &needs, &[name], &mut BlobCache::default())
+                .deliver(&image_source, &needs, &[name], &mut BlobCache::default())
                 .await?;
             for sent in sent {
                 sent.outcome?;

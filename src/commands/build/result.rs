@@ -3,8 +3,8 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use crate::commands::bring::{Cargo, Name, needs};
 use crate::commands::build::part::{UnfinishedFile, writer};
+use crate::commands::deliver::{ImageSource, Name, needs};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::target::NodeTarget;
@@ -94,7 +94,7 @@ pub(super) async fn hand_over(
             Err(error) => fail(node, &error),
         }
     }
-    let cargo = Cargo::Engine(Transfer {
+    let image_source = ImageSource::Engine(Transfer {
         source: from,
         image,
         name: names[0].clone(),
@@ -105,7 +105,7 @@ pub(super) async fn hand_over(
     });
     let (nodes, needs): (Vec<_>, Vec<_>) = lacking.into_iter().unzip();
     let sent = context
-        .bring(&cargo, &needs, &wanted, &mut BlobCache::default())
+        .deliver(&image_source, &needs, &wanted, &mut BlobCache::default())
         .await?;
     for (node, sent) in nodes.into_iter().zip(sent) {
         match sent.outcome {

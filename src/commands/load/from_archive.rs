@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::nodes::LoadNode;
 use super::{Item, Load, fail};
-use crate::commands::bring::{Cargo, Name};
+use crate::commands::deliver::{ImageSource, Name};
 use crate::context::files::Files;
 use crate::engine::ImageStore;
 use crate::error::{Error, Kind, Result};
@@ -70,7 +70,7 @@ impl Load<'_> {
     }
 
     /// Brings an image out of an archive: to each node the platform that it runs.
-    pub(super) async fn bring_packed(
+    pub(super) async fn deliver_packed(
         &self,
         name: &str,
         files: &Arc<Files>,
@@ -137,9 +137,9 @@ impl Load<'_> {
             }
             let sizes: Vec<Option<u64>> =
                 packed.layers.iter().map(|layer| Some(layer.size)).collect();
-            let cargo = Cargo::Archive(archive_transfer);
+            let image_source = ImageSource::Archive(archive_transfer);
             rows.extend(
-                self.bring_cargo(&cargo, &nodes, &names, &sizes, blobs)
+                self.deliver_source(&image_source, &nodes, &names, &sizes, blobs)
                     .await?,
             );
         }

@@ -3,7 +3,7 @@
 
 use super::nodes::{self, LoadNode};
 use super::{Item, Load, source};
-use crate::commands::bring::{Cargo, Name};
+use crate::commands::deliver::{ImageSource, Name};
 use crate::docker_env::endpoint::{Address, Endpoint, is_docker_desktop};
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
@@ -27,7 +27,11 @@ impl Load<'_> {
     }
 
     /// Brings an image of the engine.
-    pub(super) async fn bring_image(&self, name: &str, blobs: &mut BlobCache) -> Result<Vec<Row>> {
+    pub(super) async fn deliver_image(
+        &self,
+        name: &str,
+        blobs: &mut BlobCache,
+    ) -> Result<Vec<Row>> {
         let source = self.source()?;
         let named = self.args.from_host.is_some();
         let image = source::image(source, name, &self.from, named).await?;
@@ -44,7 +48,7 @@ impl Load<'_> {
             Some(sizes) => sizes.into_iter().map(Some).collect(),
             None => vec![None; image.layers.len()],
         };
-        let cargo = Cargo::Engine(Transfer {
+        let image_source = ImageSource::Engine(Transfer {
             source,
             name: name.to_owned(),
             token: SignedToken::new(),
@@ -53,7 +57,7 @@ impl Load<'_> {
             leftovers: std::sync::Mutex::default(),
         });
         let nodes: Vec<&LoadNode> = self.nodes.iter().collect();
-        self.bring_cargo(&cargo, &nodes, &wanted, &sizes, blobs)
+        self.deliver_source(&image_source, &nodes, &wanted, &sizes, blobs)
             .await
     }
 

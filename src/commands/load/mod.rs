@@ -15,7 +15,7 @@ use std::time::Instant;
 use self::nodes::LoadNode;
 use self::piped::Piped;
 use self::source::Meaning;
-use crate::commands::bring::{Cargo, Name, needs};
+use crate::commands::deliver::{ImageSource, Name, needs};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
@@ -160,7 +160,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut rows = Vec::new();
     for item in items {
         let name = item.name().to_owned();
-        match load.bring(item, &mut blobs).await {
+        match load.deliver(item, &mut blobs).await {
             Ok(of_item) => rows.extend(of_item),
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             // one image that is not there does not keep the others back
@@ -283,30 +283,30 @@ impl Load<'_> {
         Ok(items)
     }
 
-    async fn bring(&self, item: Item, blobs: &mut BlobCache) -> Result<Vec<Row>> {
+    async fn deliver(&self, item: Item, blobs: &mut BlobCache) -> Result<Vec<Row>> {
         match item {
-            Item::Image(name) => self.bring_image(&name, blobs).await,
+            Item::Image(name) => self.deliver_image(&name, blobs).await,
             Item::Archive(name, files, image) => {
-                self.bring_packed(&name, &files, image, blobs).await
+                self.deliver_packed(&name, &files, image, blobs).await
             }
-            Item::Piped(piped) => self.bring_piped(piped).await,
+            Item::Piped(piped) => self.deliver_piped(piped).await,
             Item::Unread(_, error) => Err(error),
         }
     }
 
     /// Brings one image to nodes.
-    async fn bring_cargo(
+    async fn deliver_source(
         &self,
-        cargo: &Cargo<'_>,
+        image_source: &ImageSource<'_>,
         nodes: &[&LoadNode],
         names: &[Name],
         sizes: &[Option<u64>],
         blobs: &mut BlobCache,
     ) -> Result<Vec<Row>> {
         let begun = Instant::now();
-        let image = cargo.image();
-        let id = |node: &LoadNode| match cargo {
-            Cargo::Archive(archive_transfer) if node.store == ImageStore::Containerd => {
+        let image = image_source.image();
+        let id = |node: &LoadNode| match image_source {
+            ImageSource::Archive(archive_transfer) if node.store == ImageStore::Containerd => {
                 archive_transfer.packed.target_id().unwrap_or(&image.id)
             }
             _ => &image.id,
@@ -320,7 +320,7 @@ impl Load<'_> {
             id: id(node).to_owned(),
             layers_total: image.layers.len(),
             bytes_total: image.size,
-            same_engine: node.same_engine && matches!(cargo, Cargo::Engine(_)),
+            same_engine: node.same_engine && matches!(image_source, ImageSource::Engine(_)),
             layers: LayerRow::all(&image.layers, sizes),
             ..Row::default()
         };
@@ -353,7 +353,10 @@ impl Load<'_> {
             return Ok(rows);
         }
         let (places, lacking): (Vec<usize>, Vec<_>) = lacking.into_iter().unzip();
-        let sent = self.context.bring(cargo, &lacking, names, blobs).await?;
+        let sent = self
+            .context
+            .deliver(image_source, &lacking, names, blobs)
+            .await?;
         for (place, sent) in places.into_iter().zip(sent) {
             let row = &mut rows[place];
             row.bytes_sent = sent.bytes;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::nodes::LoadNode;
 use super::{Load, fail};
-use crate::commands::bring::Name;
+use crate::commands::deliver::Name;
 use crate::engine::ImageStore;
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
@@ -43,7 +43,7 @@ impl Piped {
 
 impl Load<'_> {
     /// Brings the one image of the archive in a pipe to every node while it is read.
-    pub(super) async fn bring_piped(&self, piped: Piped) -> Result<Vec<Row>> {
+    pub(super) async fn deliver_piped(&self, piped: Piped) -> Result<Vec<Row>> {
         let name = piped.name();
         if matches!(piped, Piped::Stdin) && std::io::stdin().is_terminal() {
             return Err(Error::usage("an archive is nothing that can be typed")

@@ -18,7 +18,7 @@ use crate::progress::Sender;
 pub(crate) type Name = (String, String);
 
 /// An image on its way, wherever it comes from.
-pub(crate) enum Cargo<'a> {
+pub(crate) enum ImageSource<'a> {
     Engine(Transfer<'a>),
     Archive(ArchiveTransfer),
 }
@@ -26,7 +26,7 @@ pub(crate) enum Cargo<'a> {
 /// The time that a node that was given up may take to forget.
 const LOST: Duration = Duration::from_secs(3);
 
-impl Cargo<'_> {
+impl ImageSource<'_> {
     pub(crate) fn image(&self) -> &StoredImage {
         match self {
             Self::Engine(transfer) => &transfer.image,
@@ -102,9 +102,9 @@ impl Context {
     ///
     /// # Errors
     /// Interrupted; everything of ours has been taken away by then.
-    pub(crate) async fn bring(
+    pub(crate) async fn deliver(
         &self,
-        cargo: &Cargo<'_>,
+        image_source: &ImageSource<'_>,
         nodes: &[Needs<'_>],
         names: &[Name],
         blobs: &mut BlobCache,
@@ -112,10 +112,10 @@ impl Context {
         if nodes.is_empty() {
             return Ok(Vec::new());
         }
-        let ours = cargo.transfer_name();
+        let ours = image_source.transfer_name();
         let engines: Vec<&Engine> = nodes.iter().map(|node| node.engine).collect();
         let take_back = async {
-            self.tidy_source(cargo).await;
+            self.tidy_source(image_source).await;
             self.forget(&engines, &ours).await;
         };
         let what = names
@@ -123,12 +123,12 @@ impl Context {
             .map_or_else(|| ours.clone(), |(name, tag)| format!("{name}:{tag}"));
         let work = async {
             let to = (nodes, names);
-            let mut sent = self.send(cargo, &what, to, blobs).await;
-            self.retry(cargo, &what, to, &mut sent, blobs).await;
+            let mut sent = self.send(image_source, &what, to, blobs).await;
+            self.retry(image_source, &what, to, &mut sent, blobs).await;
             Ok(sent)
         };
         let sent = Box::pin(self.or_undo(work, take_back)).await?;
-        self.tidy_source(cargo).await;
+        self.tidy_source(image_source).await;
         let (mut lost, mut answering) = (Vec::new(), Vec::new());
         for (engine, sent) in engines.iter().zip(&sent) {
             match &sent.outcome {
@@ -146,7 +146,7 @@ impl Context {
     /// Sends an image, and shows meanwhile how far it is.
     async fn send(
         &self,
-        cargo: &Cargo<'_>,
+        image_source: &ImageSource<'_>,
         what: &str,
         (nodes, names): (&[Needs<'_>], &[Name]),
         blobs: &mut BlobCache,
@@ -157,14 +157,15 @@ impl Context {
                 names,
                 events,
             };
-            cargo.run(to, blobs).await
+            image_source.run(to, blobs).await
         };
-        self.shown(what, cargo.expected(nodes), sending).await
+        self.shown(what, image_source.expected(nodes), sending)
+            .await
     }
 
     /// Takes away what still stands in the source, or says that it does.
-    async fn tidy_source(&self, cargo: &Cargo<'_>) {
-        if let Cargo::Engine(transfer) = cargo
+    async fn tidy_source(&self, image_source: &ImageSource<'_>) {
+        if let ImageSource::Engine(transfer) = image_source
             && let Err(error) = transfer.tidy_source().await
         {
             self.ui
@@ -176,7 +177,7 @@ impl Context {
     /// said aloud, everything is sent.
     async fn retry(
         &self,
-        cargo: &Cargo<'_>,
+        image_source: &ImageSource<'_>,
         what: &str,
         (nodes, names): (&[Needs<'_>], &[Name]),
         sent: &mut [Sent],
@@ -188,8 +189,8 @@ impl Context {
                 outcome
                     .as_ref()
                     .is_err_and(|error| error.kind() != Kind::Lost)
-                    && (nodes[*place].missing.len() < cargo.image().layers.len()
-                        || cargo.has_another_way())
+                    && (nodes[*place].missing.len() < image_source.image().layers.len()
+                        || image_source.has_another_way())
             })
             .collect();
         if failed.is_empty() {
@@ -205,11 +206,11 @@ impl Context {
         }
         let whole: Vec<Needs<'_>> = failed
             .iter()
-            .map(|place| Needs::all(nodes[*place].engine, cargo.image()))
+            .map(|place| Needs::all(nodes[*place].engine, image_source.image()))
             .collect();
         for (place, again) in failed
             .into_iter()
-            .zip(self.send(cargo, what, (&whole, names), blobs).await)
+            .zip(self.send(image_source, what, (&whole, names), blobs).await)
         {
             sent[place] = Sent {
                 bytes: sent[place].bytes + again.bytes,
