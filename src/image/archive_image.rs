@@ -171,14 +171,14 @@ impl PlatformImage {
         bytes
     }
 
-    /// The paths of the layers in `places`; each file once.
+    /// The paths of the layers in `layer_indexes`; each file once.
     ///
     /// # Errors
     /// When one is not in the archive.
-    pub(crate) fn paths(&self, places: &[usize]) -> Result<Vec<(usize, &str)>> {
+    pub(crate) fn paths(&self, layer_indexes: &[usize]) -> Result<Vec<(usize, &str)>> {
         let mut paths: Vec<(usize, &str)> = Vec::new();
-        for place in places {
-            let layer = &self.layers[*place];
+        for layer_index in layer_indexes {
+            let layer = &self.layers[*layer_index];
             let Some(path) = &layer.path else {
                 let error = Error::new(
                     Kind::Failed,
@@ -193,7 +193,7 @@ impl PlatformImage {
                 });
             };
             if !paths.iter().any(|(_, other)| other == path) {
-                paths.push((*place, path));
+                paths.push((*layer_index, path));
             }
         }
         Ok(paths)

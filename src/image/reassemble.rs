@@ -49,7 +49,7 @@ pub(crate) struct Reassembly {
 }
 
 impl Reassembly {
-    /// The layers by place with their records, in the order of the walk.
+    /// The layers by index with their records, in the order of the walk.
     pub(crate) fn new(layers: impl IntoIterator<Item = (usize, Bytes)>) -> Self {
         Self {
             coming: layers.into_iter().collect(),
@@ -125,13 +125,13 @@ impl Reassembly {
     fn go_on(&mut self, give: &mut impl FnMut(Piece)) -> Result<(), String> {
         while self.due.is_none() {
             let Some((_, parts)) = &mut self.now else {
-                let Some((place, record)) = self.coming.pop_front() else {
+                let Some((index, record)) = self.coming.pop_front() else {
                     return Ok(());
                 };
-                self.now = Some((place, Parts::new(record)));
+                self.now = Some((index, Parts::new(record)));
                 self.held.clear();
                 self.room = HELD;
-                give(Piece::Begin(place));
+                give(Piece::Begin(index));
                 continue;
             };
             match parts.next()? {
@@ -157,16 +157,16 @@ impl Reassembly {
         self.left = entry.size;
         self.fill = archive::padding(entry.size);
         self.use_of_entry = Use::Nothing;
-        let Some((place, path)) = parts_of(&entry.path)? else {
+        let Some((index, path)) = parts_of(&entry.path)? else {
             return Ok(());
         };
         let (Some((now, _)), Some((due, size))) = (&self.now, &self.due) else {
             return Ok(());
         };
-        if place < *now {
+        if index < *now {
             return Ok(());
         }
-        if place > *now {
+        if index > *now {
             return Err(format!("`{due}` is not in the engine's store"));
         }
         if entry.size == 0 {
@@ -230,13 +230,13 @@ impl Reassembly {
 /// `anything/PLACE/path`, taken apart.
 fn parts_of(path: &str) -> Result<Option<(usize, String)>, String> {
     let mut parts = path.splitn(3, '/');
-    let (Some(_), Some(place), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(_), Some(index), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
         return Ok(None);
     };
-    let Ok(place) = place.parse() else {
+    let Ok(index) = index.parse() else {
         return Ok(None);
     };
-    Ok(Some((place, plain(rest)?)))
+    Ok(Some((index, plain(rest)?)))
 }
 
 /// The target of a hard link, within its layer.
@@ -297,7 +297,7 @@ mod tests {
         let mut out: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut ends = 0;
         let mut give = |piece| match piece {
-            Piece::Begin(place) => out.push((place, Vec::new())),
+            Piece::Begin(index) => out.push((index, Vec::new())),
             Piece::Content(bytes) => out.last_mut().unwrap().1.extend(&bytes),
             Piece::End => ends += 1,
         };

@@ -44,11 +44,11 @@ impl ArchiveTransfer {
             return Ok(());
         }
         let unknown: Vec<usize> = (0..self.packed.layers.len())
-            .filter(|place| self.packed.layers[*place].blob.is_none())
+            .filter(|index| self.packed.layers[*index].blob.is_none())
             .collect();
         let layers: Vec<ArchiveLayer> = unknown
             .iter()
-            .map(|place| self.packed.layers[*place].clone())
+            .map(|index| self.packed.layers[*index].clone())
             .collect();
         let files = self.files.clone();
         let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -69,8 +69,8 @@ impl ArchiveTransfer {
         let blobs = receiver
             .await
             .map_err(|_| Error::failed("reading the archive failed"))??;
-        for (place, blob) in unknown.into_iter().zip(blobs) {
-            self.packed.layers[place].blob = Some(blob);
+        for (index, blob) in unknown.into_iter().zip(blobs) {
+            self.packed.layers[index].blob = Some(blob);
         }
         self.packed.make_manifest();
         Ok(())
@@ -191,7 +191,7 @@ impl ArchiveTransfer {
 }
 
 fn read(files: &Files, layers: &[ArchiveLayer], hand: &Hand<()>) -> Result<()> {
-    // equal layers are one file, and of two nodes each may lack it at another place
+    // equal layers are one file, and of two nodes each may lack it at another index
     let paths: BTreeSet<&str> = layers
         .iter()
         .filter_map(|layer| layer.path.as_deref())

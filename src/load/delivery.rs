@@ -10,7 +10,7 @@ use crate::progress::Sender;
 #[derive(Debug)]
 pub(crate) struct Needs<'a> {
     pub(crate) engine: &'a Engine,
-    /// Places of layers in the image, the base being 0.
+    /// Indexes of layers in the image, the base being 0.
     pub(crate) missing: Vec<usize>,
 }
 

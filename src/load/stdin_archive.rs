@@ -164,8 +164,8 @@ impl<'s> Stream<'s> {
         while let Some(part) = parts.recv().await {
             let bytes = match part {
                 Part::Begin(paths, header) => {
-                    for (place, passed) in self.passed.iter_mut().enumerate() {
-                        if !has(&self.nodes[place], &paths.read) {
+                    for (index, passed) in self.passed.iter_mut().enumerate() {
+                        if !has(&self.nodes[index], &paths.read) {
                             passed.insert(paths.read.clone());
                         }
                     }
@@ -198,11 +198,11 @@ impl<'s> Stream<'s> {
         name: (&str, &str),
     ) -> Result<Vec<Result<(PlatformImage, Vec<usize>)>>> {
         let mut made = Vec::new();
-        for (place, packed) in picked.into_iter().enumerate() {
+        for (index, packed) in picked.into_iter().enumerate() {
             let packed = match packed {
                 Ok(packed) => packed,
                 Err(error) => {
-                    if let Some(upload) = self.uploads.get_mut(place) {
+                    if let Some(upload) = self.uploads.get_mut(index) {
                         upload.break_off(&error).await;
                     }
                     made.push(Err(error));
@@ -210,20 +210,20 @@ impl<'s> Stream<'s> {
                 }
             };
             let (packed, held) = self.known(files, packed)?;
-            let node = &self.nodes[place];
+            let node = &self.nodes[index];
             let diff_ids: Vec<DiffId> = packed
                 .layers
                 .iter()
                 .map(|layer| layer.diff_id.clone())
                 .collect();
             let missing = missing(&diff_ids, &node.chains);
-            let Some(upload) = self.uploads.get_mut(place) else {
+            let Some(upload) = self.uploads.get_mut(index) else {
                 made.push(Ok((packed, missing)));
                 continue;
             };
             let lacks = packed.paths(&missing).and_then(|paths| {
                 let lost = paths.into_iter().find(|(_, path)| {
-                    !self.passed[place].contains(*path) && !held.contains_key(*path)
+                    !self.passed[index].contains(*path) && !held.contains_key(*path)
                 });
                 match lost {
                     None => Ok(()),

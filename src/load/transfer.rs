@@ -132,7 +132,7 @@ impl Transfer<'_> {
 
     async fn is_small(&self, wanted: &HashSet<usize>) -> bool {
         match self.source.images.layer_sizes(&self.image).await {
-            Some(sizes) => wanted.iter().map(|place| sizes[*place]).sum::<u64>() <= SMALL,
+            Some(sizes) => wanted.iter().map(|index| sizes[*index]).sum::<u64>() <= SMALL,
             None => wanted.is_empty(),
         }
     }
@@ -144,7 +144,7 @@ impl Transfer<'_> {
     async fn push(&self, wanted: &HashSet<usize>, blobs: &mut BlobCache) -> Result<Pushed> {
         let needed: HashSet<&str> = wanted
             .iter()
-            .map(|place| self.image.layers[*place].0.as_str())
+            .map(|index| self.image.layers[*index].0.as_str())
             .collect();
         let known = blobs
             .iter()
@@ -167,7 +167,7 @@ impl Transfer<'_> {
         for (layer, (blob, size, _)) in self.image.layers.iter().zip(&pushed.layers) {
             blobs.insert(blob.as_str().into(), (layer.0.clone(), *size));
         }
-        if wanted.iter().any(|place| pushed.layers[*place].2.is_none()) {
+        if wanted.iter().any(|index| pushed.layers[*index].2.is_none()) {
             return Err(Error::failed("a layer was too large for this way"));
         }
         Ok(pushed)
@@ -277,7 +277,7 @@ impl Transfer<'_> {
             let needed: HashSet<&DiffId> = node
                 .missing
                 .iter()
-                .map(|place| &self.image.layers[*place])
+                .map(|index| &self.image.layers[*index])
                 .collect();
             let has: HashSet<&str> = self
                 .image

@@ -49,8 +49,8 @@ impl Pushed {
         })
     }
 
-    /// An archive with only the layers in `places`.
-    pub(super) fn archive(&self, places: &[usize], name: (&str, &str)) -> Vec<Bytes> {
+    /// An archive with only the layers in `indexes`.
+    pub(super) fn archive(&self, indexes: &[usize], name: (&str, &str)) -> Vec<Bytes> {
         let (config, content) = &self.config;
         let mut pieces = vec![
             Bytes::from(archive::small_file("oci-layout", oci::LAYOUT)),
@@ -65,8 +65,8 @@ impl Pushed {
             Bytes::from(archive::small_file(&config.blob_path(), content)),
         ];
         let mut sent = HashSet::new();
-        for place in places {
-            let (blob, size, Some(content)) = &self.layers[*place] else {
+        for index in indexes {
+            let (blob, size, Some(content)) = &self.layers[*index] else {
                 continue;
             };
             if sent.insert(blob)

@@ -72,8 +72,8 @@ impl Transfer<'_> {
     ) -> Result<Vec<Sent>> {
         let files = self.layers_to_read(to.nodes);
         let records: Vec<usize> = (0..self.image.layers.len())
-            .filter(|place| {
-                files.contains(place) || !blobs.contains_key(&self.image.layers[*place].0)
+            .filter(|index| {
+                files.contains(index) || !blobs.contains_key(&self.image.layers[*index].0)
             })
             .collect();
         let reading = Reading {
@@ -116,7 +116,7 @@ impl Transfer<'_> {
             .collect();
         let mut seen = HashSet::new();
         (0..self.image.layers.len())
-            .filter(|place| wanted.contains(place) && seen.insert(&self.image.layers[*place]))
+            .filter(|index| wanted.contains(index) && seen.insert(&self.image.layers[*index]))
             .collect()
     }
 
@@ -132,26 +132,26 @@ impl Transfer<'_> {
         }
         let mut records = HashMap::new();
         let mut sizes = Vec::new();
-        for (place, layer) in self.image.layers.iter().enumerate() {
+        for (index, layer) in self.image.layers.iter().enumerate() {
             let record = found
                 .iter()
-                .find(|(name, _)| name.parse() == Ok(place))
+                .find(|(name, _)| name.parse() == Ok(index))
                 .map(|(_, record)| record.clone());
             let Some(record) = record else {
                 let (_, size) = blobs
                     .get(&layer.0)
-                    .ok_or_else(|| broken(format!("layer {place} has no record")))?;
+                    .ok_or_else(|| broken(format!("layer {index} has no record")))?;
                 sizes.push(*size);
                 continue;
             };
             let shape = Shape::of(&record).map_err(broken)?;
-            if files.contains(&place) {
+            if files.contains(&index) {
                 if !shape.walks && shape.contents > HELD {
                     return Err(broken(format!(
-                        "the files of layer {place} are in another order"
+                        "the files of layer {index} are in another order"
                     )));
                 }
-                records.insert(place, record);
+                records.insert(index, record);
             }
             sizes.push(shape.size);
         }
@@ -254,13 +254,13 @@ impl Transfer<'_> {
         let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
         let layers = files
             .iter()
-            .filter_map(|place| Some((*place, plan.records.get(place)?.clone())));
+            .filter_map(|index| Some((*index, plan.records.get(index)?.clone())));
         let mut reassembly = Reassembly::new(layers);
         let mut layer = LayerOut {
             transfer: self,
             plan,
             shares,
-            place: 0,
+            index: 0,
             gathered: BytesMut::new(),
         };
         let mut pieces = Vec::new();
@@ -298,7 +298,7 @@ struct LayerOut<'a, 't, 's> {
     transfer: &'a Transfer<'t>,
     plan: &'a Plan,
     shares: &'a mut [Share<'s>],
-    place: usize,
+    index: usize,
     /// Small pieces on their way together.
     gathered: BytesMut,
 }
@@ -306,11 +306,11 @@ struct LayerOut<'a, 't, 's> {
 impl LayerOut<'_, '_, '_> {
     async fn take(&mut self, piece: Piece) -> Result<()> {
         match piece {
-            Piece::Begin(place) => {
-                self.place = place;
-                let hex = self.transfer.image.layers[place].hex();
+            Piece::Begin(index) => {
+                self.index = index;
+                let hex = self.transfer.image.layers[index].hex();
                 let path = format!("blobs/sha256/{hex}");
-                let (header, _) = archive::file_header(&path, self.plan.sizes[place])
+                let (header, _) = archive::file_header(&path, self.plan.sizes[index])
                     .ok_or_else(|| Error::failed("a layer's name fits no archive"))?;
                 let header = Bytes::from(header);
                 for share in &mut *self.shares {
@@ -328,7 +328,7 @@ impl LayerOut<'_, '_, '_> {
                 self.content(&bytes).await;
             }
             Piece::End => {
-                let padding = archive::padding(self.plan.sizes[self.place]);
+                let padding = archive::padding(self.plan.sizes[self.index]);
                 self.gathered.resize(self.gathered.len() + padding, 0);
                 self.flush().await;
             }

@@ -41,7 +41,7 @@ impl ImageSource<'_> {
         };
         let layers = &archive_transfer.packed.layers;
         let missing = nodes.iter().flat_map(|node| &node.missing);
-        Some(missing.map(|place| layers[*place].size).sum())
+        Some(missing.map(|index| layers[*index].size).sum())
     }
 
     /// The name under which nodes get the image at first.
@@ -184,36 +184,36 @@ impl Context {
         blobs: &mut BlobCache,
     ) {
         let failed: Vec<usize> = (0..nodes.len())
-            .filter(|place| {
-                let outcome = &sent[*place].outcome;
+            .filter(|index| {
+                let outcome = &sent[*index].outcome;
                 outcome
                     .as_ref()
                     .is_err_and(|error| error.kind() != Kind::Lost)
-                    && (nodes[*place].missing.len() < image_source.image().layers.len()
+                    && (nodes[*index].missing.len() < image_source.image().layers.len()
                         || image_source.has_another_way())
             })
             .collect();
         if failed.is_empty() {
             return;
         }
-        for place in &failed {
-            if let Err(error) = &sent[*place].outcome {
+        for index in &failed {
+            if let Err(error) = &sent[*index].outcome {
                 self.ui.note(&format!(
                     "{error}: sending the whole image to {}",
-                    nodes[*place].engine.node.address()
+                    nodes[*index].engine.node.address()
                 ));
             }
         }
         let whole: Vec<Needs<'_>> = failed
             .iter()
-            .map(|place| Needs::all(nodes[*place].engine, image_source.image()))
+            .map(|index| Needs::all(nodes[*index].engine, image_source.image()))
             .collect();
-        for (place, again) in failed
+        for (index, again) in failed
             .into_iter()
             .zip(self.send(image_source, what, (&whole, names), blobs).await)
         {
-            sent[place] = Sent {
-                bytes: sent[place].bytes + again.bytes,
+            sent[index] = Sent {
+                bytes: sent[index].bytes + again.bytes,
                 outcome: again.outcome,
             };
         }

@@ -331,34 +331,34 @@ impl Load<'_> {
         }))
         .await;
         let mut lacking = Vec::new();
-        for (place, plan) in plans.into_iter().enumerate() {
+        for (index, plan) in plans.into_iter().enumerate() {
             match plan {
                 Ok(Some(need)) => {
-                    let row = &mut rows[place];
+                    let row = &mut rows[index];
                     row.layers_sent = need.missing.len();
-                    for place in &need.missing {
-                        row.layers[*place].have = false;
+                    for index in &need.missing {
+                        row.layers[*index].have = false;
                     }
                     if self.args.dry_run {
-                        let sizes = need.missing.iter().map(|place| sizes[*place].unwrap_or(0));
+                        let sizes = need.missing.iter().map(|index| sizes[*index].unwrap_or(0));
                         row.bytes_sent = sizes.sum();
                     }
-                    lacking.push((place, need));
+                    lacking.push((index, need));
                 }
                 Ok(None) => {}
-                Err(error) => fail(&mut rows[place], &error),
+                Err(error) => fail(&mut rows[index], &error),
             }
         }
         if self.args.dry_run {
             return Ok(rows);
         }
-        let (places, lacking): (Vec<usize>, Vec<_>) = lacking.into_iter().unzip();
+        let (indexes, lacking): (Vec<usize>, Vec<_>) = lacking.into_iter().unzip();
         let sent = self
             .context
             .deliver(image_source, &lacking, names, blobs)
             .await?;
-        for (place, sent) in places.into_iter().zip(sent) {
-            let row = &mut rows[place];
+        for (index, sent) in indexes.into_iter().zip(sent) {
+            let row = &mut rows[index];
             row.bytes_sent = sent.bytes;
             row.seconds = (begun.elapsed().as_secs_f64() * 1e3).round() / 1e3;
             match sent.outcome {
