@@ -26,4 +26,5 @@ records() { # PROFILE DRIVER ADDRESS
 records "$2" kvm2 "$3"
 records "$2-ssh" ssh "$3"
 records "$2-none" none "$4"
+records "$2-kic" docker "$4"
 printf '{\n    "profile": "%s"\n}\n' "$2" > "$home/config/config.json"

@@ -3,9 +3,10 @@
 #
 #   node.sh start NAME [VERSION] starts it, if it does not run: containerd with CRI and CNI, sshd with the user `docker`, and
 #                                minikube's records of it in $DEVNET_GROUND/NAME/minikube/.minikube, as the
-#                                profiles NAME (a machine), NAME-ssh and NAME-none (those drivers)
+#                                profiles NAME (a machine), NAME-ssh, NAME-none and NAME-kic (those drivers)
 #   node.sh run NAME COMMAND...  runs a command there as root
 #   node.sh stop NAME | stop-all
+#   node.sh restart NAME         kills all that runs there, and starts it with the disk it had
 #   node.sh containerd NAME start|stop|kill|restart
 #   node.sh tree VERSION         prints the folder with that containerd's programs (1.6, 1.7, 2.1 or system)
 #   node.sh sweep                removes the cgroups of runs that were killed
@@ -78,11 +79,15 @@ case ${1:-} in
     exec 8> "$DEVNET_GROUND/nodes/$name.lock"; flock 8
     if [ -e "$d/ready" ]; then exit 0; fi
     # the number is the node's everywhere: its address, its subnet, its link
-    number=1; until mkdir "$DEVNET_GROUND/nodes/$number" 2>/dev/null; do number=$((number + 1)); done
-    mkdir -p "$d"
-    echo "$number" > "$d/number"
+    if [ -e "$d/number" ]; then
+      number=$(cat "$d/number")
+    else
+      number=1; until mkdir "$DEVNET_GROUND/nodes/$number" 2>/dev/null; do number=$((number + 1)); done
+      mkdir -p "$d"
+      echo "$number" > "$d/number"
+      "$here/node-home.sh" "$d" "$name" "127.0.7.$number" "192.168.$((48 + number)).2"
+    fi
     address=127.0.7.$number
-    "$here/node-home.sh" "$d" "$name" "$address" "192.168.$((48 + number)).2"
     group=$(basename "$DEVNET_GROUND")/$name
     # not a group of processes of this script's: it outlives it
     setsid "$0" enter "$name" "$group" > "$d/log" 2>&1 < /dev/null 8>&- 9>&- &
@@ -96,6 +101,8 @@ case ${1:-} in
     ip link add "node$number" type veth peer name eth0 netns "$pid"
     ip address add "192.168.$((48 + number)).1/24" dev "node$number"
     ip link set "node$number" up
+    # where this computer reaches its runtime, whichever process it has now
+    ln -sfn "/proc/$pid/root/run/containerd/containerd.sock" "$d/containerd.sock"
     touch "$d/linked"
     # what leads to a virtual machine or a published port of a container
     setsid socat -b 65536 "TCP-LISTEN:22,bind=$address,fork,reuseaddr,backlog=100,nodelay" "TCP:192.168.$((48 + number)).2:22,nodelay" \
@@ -118,8 +125,7 @@ case ${1:-} in
 
   run) shift 2; inside "$@" ;;
 
-  stop)
-    [ -e "$d/pid" ] || exit 0
+  halt)
     if [ -e "$d/forward" ]; then kill -- "-$(cat "$d/forward")" 2>/dev/null || true; fi
     pid=$(cat "$d/pid"); kill -KILL "$pid" 2>/dev/null || true
     # its processes die a moment after it, and only then are its folders free
@@ -128,12 +134,21 @@ case ${1:-} in
       [ -n "$(for at in $(hierarchies); do ls -d "$at/$(basename "$DEVNET_GROUND")/$name" 2>/dev/null || true; done)" ] || break
       sleep 0.02
     done
+    rm -f "$d"/{namespaces,linked,ready,pid,forward} ;;
+
+  restart)
+    "$0" halt "$name"
+    exec "$0" start "$name" ;;
+
+  stop)
+    [ -e "$d/number" ] || exit 0
+    [ ! -e "$d/pid" ] || "$0" halt "$name"
     number=$(cat "$d/number")
     rm -rf --one-file-system "$d" "$DEVNET_GROUND/nodes/$number" ;;
 
   stop-all)
-    for pid in "$DEVNET_GROUND"/*/namespaces; do
-      [ ! -e "$pid" ] || "$0" stop "$(basename "$(dirname "$pid")")"
+    for number in "$DEVNET_GROUND"/*/number; do
+      [ ! -e "$number" ] || "$0" stop "$(basename "$(dirname "$number")")"
     done
     leave "$(basename "$DEVNET_GROUND")" ;;
 

@@ -1,8 +1,10 @@
 //! The ground's own containerd node: what other tests of that runtime stand on.
 
 use crate::support::containerd_node::{BUSYBOX, ContainerdNode, DISTROLESS, containerd_node};
+use crate::support::cri::messages::PortMapping;
+use crate::support::node_container::NodeContainer;
 use crate::support::node_kubelet::{Container, Pod, Policy, Wanted};
-use crate::support::{ground, missing, until};
+use crate::support::{Output, ground, missing, until};
 
 fn two(name: &str) -> Wanted {
     Wanted::pod(name).sleeper("web").sleeper("poller")
@@ -110,9 +112,15 @@ fn minikubes_records_name_the_node() {
         return;
     };
     let said = node.sandbox().devnet(&["-p", "absent", "status"]).fails(4);
-    assert!(said.contains("there are: ctr, ctr-none, ctr-ssh"), "{said}");
+    assert!(
+        said.contains("there are: ctr, ctr-kic, ctr-none, ctr-ssh"),
+        "{said}"
+    );
     let said = node.devnet_on_it(&["-p", "absent", "status"]).fails(4);
-    assert!(said.contains("there are: ctr, ctr-none, ctr-ssh"), "{said}");
+    assert!(
+        said.contains("there are: ctr, ctr-kic, ctr-none, ctr-ssh"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -182,6 +190,91 @@ fn two_nodes_are_two_computers() {
     assert_eq!(other.ssh("hostname").ok(), own);
     let pods = other.run(&["sh", "-c", "ls /var/log/pods | wc -l"]).ok();
     assert_eq!(pods.trim(), "1");
+}
+
+#[test]
+fn a_node_that_lost_its_power_has_its_pods_made_anew() {
+    let Some(ground) = ground() else { return };
+    let node = ContainerdNode::start(&ground, "ground-power");
+    let pod = Pod::up(&node, two("ground-power"));
+    let sandbox = pod.sandbox().id;
+    node.restart();
+    pod.until_sandbox(1);
+    assert_ne!(pod.sandbox().id, sandbox);
+    assert_eq!(pod.container("web").metadata.unwrap().attempt, 1);
+    assert_eq!(node.ssh("sudo -n id -u").ok(), "0\n");
+}
+
+#[test]
+fn a_container_stands_for_a_node_as_minikubes_docker_driver_has_it() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let container = NodeContainer::start(&ground().unwrap(), node);
+    let said = container.exec(&[], &["sh", "-c", "id -un; hostname; exit 7"]);
+    assert_eq!(said.stdout, "root\nctr\n");
+    said.fails(7);
+    let copy = container.exec(&[], &["sh", "-c", "cp /bin/true /run/kic && /run/kic"]);
+    assert!(copy.fails(126).contains("Permission denied"));
+    let inspect = ["inspect", "-f", "{{.State.Running}}", &container.name];
+    assert_eq!(container.engine.docker(&inspect).ok(), "true\n");
+    let sandbox = container.sandbox(node);
+    let mut script = sandbox.command("script");
+    let docker = format!("docker exec -it {} test -t 0", container.name);
+    Output::of(script.args(["-qec", &docker, "/dev/null"])).ok();
+    let login = container.login();
+    let (host, port) = login.rsplit_once(':').unwrap();
+    let mut ssh = sandbox.command("ssh");
+    ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-p", port])
+        .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
+        .arg("-i")
+        .arg(node.key())
+        .args([&format!("docker@{host}"), "sudo -n hostname"]);
+    assert_eq!(Output::of(&mut ssh).ok(), "ctr\n");
+}
+
+#[test]
+fn a_port_of_the_node_leads_to_a_pod_and_memory_runs_out() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let mut web = Wanted::pod("ground-port").script(
+        "web",
+        "echo hello > /www/index.html; exec httpd -f -p 80 -h /www",
+    );
+    web.ports.push(PortMapping {
+        container_port: 80,
+        host_port: 18_080,
+        ..PortMapping::default()
+    });
+    let _web = Pod::up(node, web);
+    let url = format!("http://{}:18080/", node.own_address());
+    let sandbox = node.sandbox();
+    until("the pod is served at the node's port", || {
+        let mut curl = sandbox.command("curl");
+        Output::of(curl.args(["-s", "--max-time", "5", &url])).stdout == "hello\n"
+    });
+
+    let hog = Container {
+        memory: Some(16 << 20),
+        ..Container::script("hog", "echo begun; tail /dev/zero")
+    };
+    let pod = Pod::made_once(node, Wanted::pod("ground-hog").with(hog));
+    let ended = pod.until_ended("hog");
+    assert_eq!((ended.exit_code, ended.reason.as_str()), (137, "OOMKilled"));
+
+    let mut of_node = Wanted::pod("ground-net").sleeper("agent");
+    of_node.host_network = true;
+    of_node.host_pid = true;
+    let pod = Pod::made_once(node, of_node);
+    assert_eq!(pod.ip(), "");
+    for kind in ["net", "pid"] {
+        assert_eq!(
+            node.namespace(pod.pid("agent"), kind),
+            node.namespace(1, kind),
+            "{kind}"
+        );
+    }
 }
 
 #[test]

@@ -105,6 +105,12 @@ impl ContainerdNode {
         format!("127.0.7.{}", number.trim())
     }
 
+    /// Its address in the network between it and this computer.
+    pub(crate) fn own_address(&self) -> String {
+        let number = std::fs::read_to_string(self.folder().join("number")).unwrap();
+        format!("192.168.{}.2", 48 + number.trim().parse::<u8>().unwrap())
+    }
+
     /// The private key of its login.
     pub(crate) fn key(&self) -> PathBuf {
         self.folder()
@@ -125,9 +131,9 @@ impl ContainerdNode {
         PathBuf::from(format!("/proc/{}/root{path}", pid.trim()))
     }
 
-    /// Its containerd.
+    /// Its containerd, also after it was restarted.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.path("/run/containerd/containerd.sock")
+        self.folder().join("containerd.sock")
     }
 
     pub(crate) fn cri(&self) -> Cri {
@@ -189,6 +195,12 @@ impl ContainerdNode {
             .arg(format!("docker@{}", self.address()))
             .arg(line);
         Output::of(&mut ssh)
+    }
+
+    /// Kills everything that runs on it and starts it with the disk it had, as a computer that lost
+    /// its power.
+    pub(crate) fn restart(&self) {
+        self.script(&["restart", &self.name]).ok();
     }
 
     /// Starts, stops, kills or restarts containerd: pods stay as they are.

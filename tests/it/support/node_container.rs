@@ -1,0 +1,95 @@
+//! Nodes of minikube's docker driver: containers on an engine of this computer.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use super::containerd_node::ContainerdNode;
+use super::engines::Engine;
+use super::{Output, Sandbox, busybox_image};
+
+/// A container that stands for a node: what is run in it by the engine's exec runs in the node as
+/// root, with a terminal too, and the node's port 22 is published at this computer. It and its engine
+/// are gone when this is dropped.
+pub(crate) struct NodeContainer {
+    pub(crate) engine: Engine,
+    /// The profile, the machine and the container.
+    pub(crate) name: String,
+    forward: Child,
+}
+
+impl NodeContainer {
+    pub(crate) fn start(ground: &Path, node: &ContainerdNode) -> Self {
+        let name = format!("{}-kic", node.name);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/node-runtime.sh");
+        let config = serde_json::json!({"runtimes": {"node": {"path": script}}});
+        let engine = Engine::configured(ground, &name, config.to_string());
+        let image = busybox_image(ground, &name);
+        engine
+            .docker(&["network", "create", "--subnet", "10.203.90.0/24", &name])
+            .ok();
+        let folder = format!("NODE_FOLDER={}", node.folder().display());
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let run = [
+            "run",
+            "-d",
+            "--name",
+            &name,
+            "--network",
+            &name,
+            "--pid=host",
+        ];
+        let whose = ["--runtime=node", "-e", &folder, "-e", path];
+        // all that root has here
+        let rights = ["--cap-add=ALL", "--cap-drop=SYS_RESOURCE"];
+        let unconfined = ["--security-opt=seccomp=unconfined"];
+        let ports = ["-p", "127.0.0.1::22", "-p", "127.0.0.1::2376"];
+        let what = [image.as_str(), "/bin/busybox", "sleep", "100000"];
+        let all = [&run[..], &whose, &rights, &unconfined, &ports, &what];
+        engine.docker(&all.concat()).ok();
+        let pid = engine
+            .docker(&["inspect", "-f", "{{.State.Pid}}", &name])
+            .ok();
+        let sandbox = Sandbox::bare();
+        let forward = sandbox
+            .command("nsenter")
+            .args(["-t", pid.trim(), "-n", "socat"])
+            .arg("TCP-LISTEN:22,fork,reuseaddr,nodelay")
+            .arg(format!("TCP:{}:22,nodelay", node.own_address()))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            engine,
+            name,
+            forward,
+        }
+    }
+
+    /// The address at which the node's port 22 is published.
+    pub(crate) fn login(&self) -> String {
+        let out = self.engine.docker(&["port", &self.name, "22"]).ok();
+        out.lines().next().unwrap_or_default().trim().to_owned()
+    }
+
+    /// A sandbox that knows the node as minikube's docker driver does, and the engine that runs it.
+    pub(crate) fn sandbox(&self, node: &ContainerdNode) -> Sandbox {
+        node.sandbox().env("DOCKER_HOST", &self.engine.url())
+    }
+
+    /// Runs a command in the node by the engine's exec.
+    pub(crate) fn exec(&self, flags: &[&str], command: &[&str]) -> Output {
+        let all = [&["exec"], flags, &[self.name.as_str()], command].concat();
+        self.engine.docker(&all)
+    }
+}
+
+impl Drop for NodeContainer {
+    fn drop(&mut self) {
+        let _gone = self.forward.kill();
+        let _reaped = self.forward.wait();
+        let removed = self.engine.docker(&["rm", "-f", &self.name]);
+        if !std::thread::panicking() {
+            removed.ok();
+        }
+    }
+}
