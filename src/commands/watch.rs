@@ -15,7 +15,7 @@ use crate::commands::invocation::{Context, snapshot};
 use crate::engine::Engine;
 use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
-use crate::netns::{self, View};
+use crate::netns::{self, read_look};
 use crate::pod::{
     self, ContainerEvent, ContainerFacts, Event, EventKind, Node, PlainContainers, Pod, Runs,
     Selector,
@@ -454,7 +454,7 @@ impl Watch<'_> {
         // Ctrl-C may come while the probe's container is there
         let work = NodeProbe::look_once(&session, async {});
         let view = self.context.or_undo(work, session.cleanup()).await;
-        match view.and_then(|text| View::parse(&text)) {
+        match view.and_then(|text| read_look(&text)) {
             Ok(view) => {
                 let mut node = Node::default();
                 let marks = seen.engine.runtime.marks();

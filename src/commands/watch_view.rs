@@ -18,7 +18,7 @@ use crate::engine::Info;
 use crate::engine::agent::AgentSession;
 use crate::engine::node_probe::{Ask, NodeProbe};
 use crate::error::{Error, Kind, Result};
-use crate::netns::View;
+use crate::netns::read_look;
 use crate::pod;
 use crate::render;
 use crate::terminal::{Resizes, Screen};
@@ -175,7 +175,7 @@ impl Follower<'_> {
         let mut ask = Ask::Everything;
         loop {
             let view = match &mut kept {
-                Some(probe) => Some(View::parse(&probe.ask(ask).await?)?),
+                Some(probe) => Some(read_look(&probe.ask(ask).await?)?),
                 None => None,
             };
             let plain_containers = self.depth.plain_containers;

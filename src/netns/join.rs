@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Process, RawSocket, RuntimeMarks, View, leak};
+use super::{Look, RuntimeMarks, leak};
 use crate::finding::{Finding, Remedy, Severity};
 use crate::pod::{ContainerFacts, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, State};
+use crate::probe::look::{self, Process};
 
 /// Fills in namespaces, shares, addresses and sockets of a node's pods, and gives what belongs to
 /// no pod. What the kernel did not say stays unknown.
 pub(crate) fn join(
     pods: &mut [Pod],
     node: &mut Node,
-    view: &View,
+    view: &Look,
     facts: &[ContainerFacts],
     marks: RuntimeMarks,
 ) -> Vec<Finding> {
@@ -62,7 +63,7 @@ fn shares(one: Namespaces, other: Namespaces) -> Shares {
 
 /// The view, with its indexes.
 struct Kernel<'a> {
-    view: &'a View,
+    view: &'a Look,
     marks: RuntimeMarks,
     processes: BTreeMap<u32, &'a Process>,
     /// The container of each process.
@@ -72,7 +73,7 @@ struct Kernel<'a> {
 }
 
 impl<'a> Kernel<'a> {
-    fn new(view: &'a View, facts: &'a [ContainerFacts], marks: RuntimeMarks) -> Self {
+    fn new(view: &'a Look, facts: &'a [ContainerFacts], marks: RuntimeMarks) -> Self {
         let processes: BTreeMap<u32, &Process> =
             view.processes.iter().map(|p| (p.pid, p)).collect();
         let mut holders: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
@@ -254,7 +255,7 @@ impl<'a> Kernel<'a> {
         Some(found)
     }
 
-    fn socket(&self, raw: &RawSocket, netns: u64, owners: Vec<Owner>) -> Socket {
+    fn socket(&self, raw: &look::Socket, netns: u64, owners: Vec<Owner>) -> Socket {
         Socket {
             proto: raw.proto.clone(),
             family: raw.family,
@@ -287,7 +288,7 @@ impl<'a> Kernel<'a> {
 /// The container of each process: by its cgroup; where that says nothing, by its mount namespace
 /// (each container has one), then by its parent.
 fn containers<'a>(
-    view: &'a View,
+    view: &'a Look,
     processes: &BTreeMap<u32, &'a Process>,
     facts: &'a [ContainerFacts],
 ) -> BTreeMap<u32, &'a str> {

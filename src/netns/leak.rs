@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{RuntimeMarks, View};
+use super::{Look, RuntimeMarks};
 use crate::finding::{Finding, Remedy, Severity};
 use crate::pod::{ContainerFacts, Namespaces};
 
@@ -10,7 +10,7 @@ use crate::pod::{ContainerFacts, Namespaces};
 const STALE_AFTER: u64 = 60;
 
 pub(super) fn findings(
-    view: &View,
+    view: &Look,
     facts: &[ContainerFacts],
     node: Option<Namespaces>,
     marks: RuntimeMarks,

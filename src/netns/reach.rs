@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::Serialize;
 
 use crate::pod::{Pod, Socket, State};
+use crate::probe::reach::{AnswerLine, RESOLVERS, Reached, question, resolver};
 
 /// UDP sockets above are given out by the kernel to who only asks; they come and go.
 const FIRST_EPHEMERAL: u16 = 32_768;
@@ -186,13 +187,9 @@ pub(crate) fn questions(askers: &[usize], ports: &[Listener]) -> Vec<String> {
             }
         }
     }
-    let mut words = vec!["dns".to_owned()];
+    let mut words = vec![RESOLVERS.to_owned()];
     words.extend(all);
     words
-}
-
-fn question(proto: &str, to: SocketAddr) -> String {
-    format!("{proto}/{to}")
 }
 
 /// The outcome of one question.
@@ -239,34 +236,22 @@ impl ProbeAnswers {
     /// Reads the probe's lines; lines of another form are left out.
     pub(crate) fn parse(text: &str) -> Self {
         let one = |line: &str| {
-            let mut words = line.splitn(3, ' ');
-            let (question, outcome) = (words.next()?, words.next()?);
-            let rest = words.next().unwrap_or_default();
-            let (ms, more) = match outcome {
-                "ok" => {
-                    let (ms, more) = rest.split_once(' ').unwrap_or((rest, ""));
-                    (ms.parse().ok(), more)
-                }
-                _ => (None, rest),
+            let line = AnswerLine::read(line)?;
+            let outcome = match line.reached {
+                Reached::Ok => Some(Outcome::Ok),
+                Reached::Refused => Some(Outcome::Refused),
+                Reached::Timeout => Some(Outcome::Timeout),
+                Reached::Unreachable => Some(Outcome::Unreachable),
+                Reached::NoReply => Some(Outcome::NoReply),
+                Reached::NoAddress => None,
+                Reached::Failed => Some(Outcome::Unknown),
             };
-            let outcome = Some(match outcome {
-                "ok" => Outcome::Ok,
-                "refused" => Outcome::Refused,
-                "timeout" => Outcome::Timeout,
-                "unreachable" => Outcome::Unreachable,
-                "no-reply" => Outcome::NoReply,
-                "no-address" => {
-                    let none = ProbeAnswer {
-                        outcome: None,
-                        ms: None,
-                        more: String::new(),
-                    };
-                    return Some((question.to_owned(), none));
-                }
-                _ => Outcome::Unknown,
-            });
-            let more = more.to_owned();
-            Some((question.to_owned(), ProbeAnswer { outcome, ms, more }))
+            let answer = ProbeAnswer {
+                outcome,
+                ms: line.milliseconds.and_then(|ms| ms.parse().ok()),
+                more: line.more.to_owned(),
+            };
+            Some((line.question.to_owned(), answer))
         };
         Self(text.lines().filter_map(one).collect())
     }
@@ -274,7 +259,7 @@ impl ProbeAnswers {
     /// The same, but for what was asked of the resolvers.
     pub(crate) fn without_resolvers(&self) -> Self {
         let all = self.0.iter();
-        let others = all.filter(|(question, _)| !question.starts_with("dns/"));
+        let others = all.filter(|(question, _)| resolver(question).is_none());
         Self(others.map(|(q, a)| (q.clone(), a.clone())).collect())
     }
 
@@ -283,7 +268,7 @@ impl ProbeAnswers {
     }
 
     fn resolvers(&self) -> impl Iterator<Item = (&str, &ProbeAnswer)> {
-        let named = |(question, answer)| Some((str::strip_prefix(question, "dns/")?, answer));
+        let named = |(question, answer)| Some((resolver(question)?, answer));
         self.0
             .iter()
             .map(|(question, answer)| (question.as_str(), answer))

@@ -37,7 +37,7 @@ fn joined(processes: &[String], pinned: &str) -> (Pod, Vec<crate::finding::Findi
         r#"{{"schema":1,"processes":[{}],"networks":[{{"inode":100,"addresses":["10.0.0.9"],"primary":[],"sockets":[{LISTENER}]}}],"pinned":[{pinned}]}}"#,
         processes.join(",")
     );
-    let view = View::parse(&text).unwrap();
+    let view = read_look(&text).unwrap();
     let facts = facts();
     let mut pods = pods("n", &facts, PlainContainers::Hide);
     let leaks = join(&mut pods, &mut Node::default(), &view, &facts, MARKS);
@@ -130,9 +130,9 @@ fn only_an_old_namespace_that_nobody_is_in_is_leaked() {
 
 #[test]
 fn an_answer_that_is_cut_off_or_of_another_version_is_refused() {
-    assert!(View::parse(r#"{"schema":1,"processes":["#).is_err());
+    assert!(read_look(r#"{"schema":1,"processes":["#).is_err());
     let other = r#"{"schema":2,"processes":[],"networks":[],"pinned":[]}"#;
-    assert!(View::parse(other).is_err());
+    assert!(read_look(other).is_err());
 }
 
 #[test]

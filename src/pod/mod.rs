@@ -23,7 +23,7 @@ mod state;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::finding::Finding;
 
@@ -43,6 +43,8 @@ pub(crate) use select::select;
 pub(crate) use selector::Selector;
 pub(crate) use stale::{Pull, Renamed, Stale, stale};
 pub(crate) use state::timestamp;
+
+pub(crate) use crate::probe::look::Namespaces;
 
 /// The result of one look at one or more nodes.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -97,17 +99,6 @@ pub(crate) struct Node {
     /// network may want.
     #[serde(skip)]
     pub(crate) listeners: Vec<Socket>,
-}
-
-/// Kernel inode numbers of a process's namespaces; they compare only within one node and boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) struct Namespaces {
-    pub(crate) net: Option<u64>,
-    pub(crate) ipc: Option<u64>,
-    pub(crate) uts: Option<u64>,
-    pub(crate) pid: Option<u64>,
-    pub(crate) mnt: Option<u64>,
-    pub(crate) user: Option<u64>,
 }
 
 /// The maker of a pod.

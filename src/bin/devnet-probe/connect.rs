@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use devnet::probe::reach::{AnswerLine, RESOLVERS, Reached, of_resolver};
+
 /// A SYN that was lost is sent again after one second.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 const AT_ONCE: usize = 64;
@@ -29,19 +31,19 @@ pub(crate) fn all(questions: &[&str]) -> Result<(), String> {
     let asked = questions
         .iter()
         .flat_map(|text| match *text {
-            "dns" => resolvers(),
+            RESOLVERS => resolvers(),
             text => vec![question(text)],
         })
         .collect::<Result<Vec<_>, _>>()?;
     let next = AtomicUsize::new(0);
-    let answers: Vec<Mutex<String>> = asked.iter().map(|_| Mutex::default()).collect();
+    let answers: Vec<Mutex<Option<Answer>>> = asked.iter().map(|_| Mutex::default()).collect();
     let work = || {
         while let Some(at) =
             Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < asked.len())
         {
             let answer = asked[at].answer();
             if let Ok(mut place) = answers[at].lock() {
-                *place = answer;
+                *place = Some(answer);
             }
         }
     };
@@ -55,11 +57,9 @@ pub(crate) fn all(questions: &[&str]) -> Result<(), String> {
         work();
     });
     for (question, answer) in asked.iter().zip(answers) {
-        println!(
-            "{} {}",
-            question.text,
-            answer.into_inner().unwrap_or_default()
-        );
+        // its thread may have ended in a panic
+        let answer = answer.into_inner().ok().flatten();
+        println!("{}", answer.unwrap_or_default().line(&question.text));
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ fn resolvers() -> Vec<Result<Question, String>> {
         }
     }
     let of = |server: String, to: Option<IpAddr>| Question {
-        text: format!("dns/{server}"),
+        text: of_resolver(&server),
         to: to.map(|ip| SocketAddr::new(ip, 53)),
         kind: Protocol::Dns(name.clone()),
     };
@@ -129,11 +129,40 @@ fn resolvers() -> Vec<Result<Question, String>> {
         .collect()
 }
 
+/// The answer to a question.
+struct Answer {
+    reached: Reached,
+    milliseconds: Option<String>,
+    more: String,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self {
+            reached: Reached::Failed,
+            milliseconds: None,
+            more: String::new(),
+        }
+    }
+}
+
+impl Answer {
+    fn line(&self, question: &str) -> String {
+        let line = AnswerLine {
+            question,
+            reached: self.reached,
+            milliseconds: self.milliseconds.as_deref(),
+            more: &self.more,
+        };
+        line.to_string()
+    }
+}
+
 impl Question {
-    fn answer(&self) -> String {
+    fn answer(&self) -> Answer {
         let begun = Instant::now();
         let Some(to) = self.to else {
-            return "failed".into();
+            return Answer::default();
         };
         let outcome = match &self.kind {
             Protocol::Tcp => {
@@ -154,31 +183,48 @@ impl Question {
                     .get(3)
                     .filter(|_| answers)
                     .map_or(255, |byte| byte & 15);
-                format!(" {name} {}", rcode(code))
+                format!("{name} {}", rcode(code))
             }),
         };
-        let about = match &self.kind {
-            Protocol::Dns(name) if outcome.is_err() => format!(" {name}"),
+        let error = match outcome {
+            Ok(more) => {
+                return Answer {
+                    reached: Reached::Ok,
+                    milliseconds: Some(crate::http::milliseconds(begun.elapsed())),
+                    more,
+                };
+            }
+            Err(error) => error,
+        };
+        let reached = match (error.kind(), &self.kind) {
+            (ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset, _) => Reached::Refused,
+            (ErrorKind::TimedOut | ErrorKind::WouldBlock, Protocol::Tcp) => Reached::Timeout,
+            (ErrorKind::TimedOut | ErrorKind::WouldBlock, _) => Reached::NoReply,
+            // a rule for what leaves this network answers so
+            (
+                ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::PermissionDenied,
+                _,
+            ) => Reached::Unreachable,
+            (ErrorKind::AddrNotAvailable, _) => Reached::NoAddress,
+            _ => Reached::Failed,
+        };
+        let mut more = match reached {
+            Reached::Failed => error.to_string(),
             _ => String::new(),
         };
-        let answer = match outcome {
-            Ok(more) => format!("ok {}{more}", crate::http::milliseconds(begun.elapsed())),
-            Err(error) => match (error.kind(), &self.kind) {
-                (ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset, _) => "refused".into(),
-                (ErrorKind::TimedOut | ErrorKind::WouldBlock, Protocol::Tcp) => "timeout".into(),
-                (ErrorKind::TimedOut | ErrorKind::WouldBlock, _) => "no-reply".into(),
-                // a rule for what leaves this network answers so
-                (
-                    ErrorKind::HostUnreachable
-                    | ErrorKind::NetworkUnreachable
-                    | ErrorKind::PermissionDenied,
-                    _,
-                ) => "unreachable".into(),
-                (ErrorKind::AddrNotAvailable, _) => "no-address".into(),
-                _ => format!("failed {error}"),
-            },
-        };
-        answer + &about
+        if let Protocol::Dns(name) = &self.kind {
+            if !more.is_empty() {
+                more.push(' ');
+            }
+            more.push_str(name);
+        }
+        Answer {
+            reached,
+            milliseconds: None,
+            more,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::engine::node_probe::NodeProbe;
 use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
-use crate::netns::{self, Neighbours, View};
+use crate::netns::{self, Look, Neighbours, read_look};
 use crate::pod::{self, Event, Node, PlainContainers, Pod, Run, Snapshot, State};
 
 /// The depth of a look at pods.
@@ -229,7 +229,7 @@ async fn look(
             let _all_told = all_told.await;
         });
         let answer = context.or_undo(work, session.cleanup()).await;
-        match answer.and_then(|text| View::parse(&text)) {
+        match answer.and_then(|text| read_look(&text)) {
             Err(error) if error.kind() == Kind::Interrupted => Err(error),
             seen => Ok(Some(seen)),
         }
@@ -293,7 +293,7 @@ pub(crate) async fn examine(
     plain_containers: PlainContainers,
     facts: Arc<Vec<pod::ContainerFacts>>,
     now: Option<Timestamp>,
-    view: Option<&View>,
+    view: Option<&Look>,
 ) -> NodeSnapshot {
     let mut pods = pod::pods(&name, &facts, plain_containers);
     let mut node = Node {

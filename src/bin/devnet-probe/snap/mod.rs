@@ -4,12 +4,13 @@
 //! All of it is read from procfs; nothing is entered, traced or changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use devnet::probe::look::{Look, Namespaces, Pinned, Process, SCHEMA};
 
 use crate::procfs;
 use sockets::Sockets;
@@ -67,40 +68,44 @@ fn look(before: &Seen) -> Seen {
     let mut processes = side_by_side(&pids(), |pid| read(*pid));
     let of_node: BTreeSet<u64> = processes
         .iter()
-        .filter(|process| is_of_node(process))
-        .filter_map(|process| process.namespaces[4])
+        .filter(|process| is_of_node(&process.told))
+        .filter_map(|process| process.told.namespaces.mnt)
         .collect();
-    for process in &mut processes {
+    for Started { told, .. } in &mut processes {
         // the node's own programs hold many files, and no socket of a container
-        if !process.containers.is_empty()
-            || process.namespaces[4].is_some_and(|mnt| !of_node.contains(&mnt))
+        if !told.containers.is_empty()
+            || told
+                .namespaces
+                .mnt
+                .is_some_and(|mnt| !of_node.contains(&mnt))
         {
-            process.sockets = held_sockets(process.pid);
+            told.sockets = held_sockets(told.pid);
         }
     }
     // of several processes that see one network any will do, unless it has ended meanwhile
     let mut viewers: BTreeMap<u64, Vec<&Process>> = BTreeMap::new();
-    for process in &processes {
-        if let Some(net) = process.namespaces[0] {
-            viewers.entry(net).or_default().push(process);
+    for Started { told, .. } in &processes {
+        if let Some(net) = told.namespaces.net {
+            viewers.entry(net).or_default().push(told);
         }
     }
     let viewers: Vec<_> = viewers.into_iter().collect();
     let found = side_by_side(&viewers, |(inode, viewers)| {
-        let (json, seen) = sockets::network(*inode, viewers, before.get(inode))?;
-        Some((json, (*inode, seen)))
+        let (network, seen) = sockets::network(*inode, viewers, before.get(inode))?;
+        Some((network, (*inode, seen)))
     });
     let (networks, seen): (Vec<_>, Seen) = found.into_iter().unzip();
     let pinned = pinned(&processes);
     // a number that was given to another process meanwhile proves nothing
-    processes.retain(|process| stat(process.pid).is_some_and(|now| now.start == process.start));
-    let up_since = up_since().map_or("null".into(), |seconds| seconds.to_string());
-    println!(
-        "{{\"schema\":1,\"up_since\":{up_since},\"processes\":[{}],\"networks\":[{}],\"pinned\":[{}]}}",
-        joined(processes.iter().map(Process::json)),
-        joined(networks),
-        joined(pinned),
-    );
+    processes.retain(|one| stat(one.told.pid).is_some_and(|now| now.start == one.start));
+    let look = Look {
+        schema: SCHEMA,
+        up_since: up_since(),
+        processes: processes.into_iter().map(|one| one.told).collect(),
+        networks,
+        pinned,
+    };
+    println!("{}", look.to_json());
     seen
 }
 
@@ -132,42 +137,11 @@ fn side_by_side<T: Sync, R: Send>(of: &[T], read: impl Fn(&T) -> Option<R> + Syn
     found.into_iter().map(|(_, read)| read).collect()
 }
 
-/// The kinds of namespaces, in the order in which they are told.
-const KINDS: [&str; 6] = ["net", "ipc", "uts", "pid", "mnt", "user"];
-
-struct Process {
-    pid: u32,
-    parent: u32,
+/// A process, and its start: with its number it names one process for ever.
+struct Started {
+    told: Process,
+    /// Clock ticks after boot.
     start: u64,
-    state: char,
-    command: String,
-    containers: BTreeSet<String>,
-    namespaces: [Option<u64>; 6],
-    /// Inodes of the sockets that it holds; `None` where that could not be or was not read.
-    sockets: Option<BTreeSet<u64>>,
-}
-
-impl Process {
-    fn json(&self) -> String {
-        let namespaces = KINDS.iter().zip(self.namespaces).map(|(kind, inode)| {
-            format!(
-                "\"{kind}\":{}",
-                inode.map_or("null".into(), |inode| inode.to_string())
-            )
-        });
-        format!(
-            "{{\"pid\":{},\"parent\":{},\"state\":{},\"command\":{},\"containers\":[{}],\"namespaces\":{{{}}},\"sockets\":{}}}",
-            self.pid,
-            self.parent,
-            quoted(&self.state.to_string()),
-            quoted(&self.command),
-            joined(self.containers.iter().map(|id| quoted(id))),
-            joined(namespaces),
-            self.sockets.as_ref().map_or("null".into(), |sockets| {
-                format!("[{}]", joined(sockets.iter().map(u64::to_string)))
-            }),
-        )
-    }
 }
 
 fn pids() -> Vec<u32> {
@@ -180,7 +154,7 @@ fn pids() -> Vec<u32> {
 }
 
 /// A process, unless it has ended or is one of the kernel's own.
-fn read(pid: u32) -> Option<Process> {
+fn read(pid: u32) -> Option<Started> {
     const KTHREADD: u32 = 2;
     let stat = stat(pid)?;
     if pid == std::process::id() {
@@ -191,17 +165,27 @@ fn read(pid: u32) -> Option<Process> {
     if no_command && (pid == KTHREADD || stat.parent == KTHREADD) {
         return None;
     }
-    Some(Process {
+    let namespace = |kind: &str| link_inode(&format!("/proc/{pid}/ns/{kind}"));
+    let cgroups = procfs::read(&format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let told = Process {
         pid,
         parent: stat.parent,
-        start: stat.start,
-        state: stat.state,
+        state: stat.state.to_string(),
         command: stat.command,
-        containers: container_ids(
-            &procfs::read(&format!("/proc/{pid}/cgroup")).unwrap_or_default(),
-        ),
-        namespaces: KINDS.map(|kind| link_inode(&format!("/proc/{pid}/ns/{kind}"))),
+        containers: container_ids(&cgroups),
+        namespaces: Namespaces {
+            net: namespace("net"),
+            ipc: namespace("ipc"),
+            uts: namespace("uts"),
+            pid: namespace("pid"),
+            mnt: namespace("mnt"),
+            user: namespace("user"),
+        },
         sockets: None,
+    };
+    Some(Started {
+        told,
+        start: stat.start,
     })
 }
 
@@ -233,12 +217,13 @@ fn stat(pid: u32) -> Option<Stat> {
 
 /// The start of the node's first process, in seconds since 1970: a node that is a container starts
 /// later than its kernel.
-fn up_since() -> Option<u64> {
+fn up_since() -> Option<i64> {
     /// Ticks in a second, as procfs counts for programs (`USER_HZ` of every architecture we have).
     const TICKS: u64 = 100;
     let text = procfs::read("/proc/stat").ok()?;
     let booted = text.lines().find_map(|line| line.strip_prefix("btime "))?;
-    Some(booted.trim().parse::<u64>().ok()? + stat(1)?.start / TICKS)
+    let seconds = booted.trim().parse::<u64>().ok()? + stat(1)?.start / TICKS;
+    i64::try_from(seconds).ok()
 }
 
 /// The number between the brackets of `net:[4026531840]`.
@@ -250,36 +235,38 @@ fn bracketed(text: &str) -> Option<u64> {
     text.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
-fn held_sockets(pid: u32) -> Option<BTreeSet<u64>> {
-    let inodes = fs::read_dir(format!("/proc/{pid}/fd"))
+fn held_sockets(pid: u32) -> Option<Vec<u64>> {
+    let inodes: BTreeSet<u64> = fs::read_dir(format!("/proc/{pid}/fd"))
         .ok()?
         .flatten()
         .filter_map(|entry| {
             let target = fs::read_link(entry.path()).ok()?;
             let target = target.to_string_lossy();
             target.starts_with("socket:").then(|| bracketed(&target))?
-        });
-    Some(inodes.collect())
+        })
+        .collect();
+    Some(inodes.into_iter().collect())
 }
 
 /// Container IDs are 64 hexadecimal digits, whatever stands around them in a cgroup's path.
-fn container_ids(cgroups: &str) -> BTreeSet<String> {
-    cgroups
+fn container_ids(cgroups: &str) -> Vec<String> {
+    let ids: BTreeSet<&str> = cgroups
         .split(|c: char| !c.is_ascii_hexdigit())
         .filter(|word| word.len() == 64)
-        .map(str::to_owned)
-        .collect()
+        .collect();
+    ids.into_iter().map(str::to_owned).collect()
 }
 
 /// Network namespaces that a mount keeps alive, as the node's first process and the engine's own
 /// see them.
-fn pinned(processes: &[Process]) -> Vec<String> {
+fn pinned(processes: &[Started]) -> Vec<Pinned> {
     // one's own is in use, and no process of those that are told is in it
     let own = link_inode("/proc/self/ns/net");
     let mut views = BTreeSet::new();
     let mut found = BTreeMap::new();
-    for process in processes.iter().filter(|process| is_of_node(process)) {
-        if process.namespaces[4].is_some_and(|mnt| !views.insert(mnt)) {
+    let told = processes.iter().map(|one| &one.told);
+    for process in told.filter(|process| is_of_node(process)) {
+        if process.namespaces.mnt.is_some_and(|mnt| !views.insert(mnt)) {
             continue;
         }
         let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", process.pid));
@@ -299,13 +286,7 @@ fn pinned(processes: &[Process]) -> Vec<String> {
     }
     found
         .into_iter()
-        .map(|((inode, path), age)| {
-            format!(
-                "{{\"inode\":{inode},\"path\":{},\"age\":{}}}",
-                quoted(&path),
-                age.map_or("null".into(), |age| age.to_string())
-            )
-        })
+        .map(|((inode, path), age)| Pinned { inode, path, age })
         .collect()
 }
 
@@ -322,24 +303,4 @@ fn age(path: &str) -> Option<u64> {
     let since = u64::try_from(fs::metadata(path).ok()?.ctime()).ok()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
     now.checked_sub(since)
-}
-
-fn joined(parts: impl IntoIterator<Item = String>) -> String {
-    parts.into_iter().collect::<Vec<_>>().join(",")
-}
-
-/// A JSON string.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => {
-                let _infallible = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

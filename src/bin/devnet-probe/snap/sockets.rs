@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Process, joined, quoted};
+use devnet::probe::look::{Network, Process, Socket};
+
 use crate::procfs;
 
 /// The kernel's tables of sockets.
@@ -14,11 +15,11 @@ const TABLES: [(&str, u8, &str); 4] = [
     ("udp", 6, "udp6"),
 ];
 
-/// A namespace's sockets as JSON, and the signs by which a later look knows that they are the same.
+/// A namespace's sockets, and the signs by which a later look knows that they are the same.
 #[derive(Clone)]
 pub(super) struct Sockets {
     signs: Signs,
-    json: String,
+    rows: Vec<Socket>,
 }
 
 /// The number of sockets of each kind, and the sockets that the namespace's processes hold.
@@ -28,14 +29,14 @@ struct Signs {
     held: BTreeSet<u64>,
 }
 
-/// The namespace as JSON, and its sockets, through the first of its processes that still lives.
+/// The namespace, and its sockets, through the first of its processes that still lives.
 /// What is `known` of its sockets is taken for true where the signs are the same: then only queues
 /// and states of connections may be others.
 pub(super) fn network(
     inode: u64,
     viewers: &[&Process],
     known: Option<&Sockets>,
-) -> Option<(String, Sockets)> {
+) -> Option<(Network, Sockets)> {
     viewers.iter().find_map(|viewer| {
         let read = |file: &str| procfs::read(&format!("/proc/{}/net/{file}", viewer.pid));
         // an ended process gives nothing, which must not pass for an empty network
@@ -48,29 +49,30 @@ pub(super) fn network(
         let sockets = match known.filter(|known| known.signs == signs).cloned() {
             Some(known) => known,
             None => Sockets {
-                json: rows(tables, &counts, read)?,
+                rows: rows(tables, &counts, read)?,
                 signs,
             },
         };
         let mut addresses = ipv4(&read("fib_trie").ok()?);
         let primary = primary(&read("route").unwrap_or_default(), &addresses);
         addresses.extend(ipv6(&read("if_inet6").unwrap_or_default()));
-        let json = format!(
-            "{{\"inode\":{inode},\"addresses\":[{}],\"primary\":[{}],\"sockets\":[{}]}}",
-            joined(addresses.iter().map(|a| quoted(&a.to_string()))),
-            joined(primary.iter().map(|a| quoted(&a.to_string()))),
-            sockets.json,
-        );
-        Some((json, sockets))
+        let texts = |all: &[IpAddr]| all.iter().map(ToString::to_string).collect();
+        let network = Network {
+            inode,
+            addresses: texts(&addresses),
+            primary: texts(&primary),
+            sockets: sockets.rows.clone(),
+        };
+        Some((network, sockets))
     })
 }
 
-/// The rows of those tables that are not empty, as JSON; `None` when one can't be read.
+/// The rows of those tables that are not empty; `None` when one can't be read.
 fn rows(
     tables: &[(&str, u8, &str)],
     counts: &str,
     read: impl Fn(&str) -> std::io::Result<String>,
-) -> Option<String> {
+) -> Option<Vec<Socket>> {
     let mut found = Vec::new();
     for (proto, family, file) in tables {
         // to print a table the kernel walks the sockets of all networks: most have none
@@ -81,7 +83,7 @@ fn rows(
         let rows = text.lines().skip(1);
         found.extend(rows.filter_map(|line| socket(proto, *family, line)));
     }
-    Some(joined(found))
+    Some(found)
 }
 
 impl Signs {
@@ -142,27 +144,20 @@ pub(crate) fn row(proto: &str, line: &str) -> Option<Row> {
     })
 }
 
-fn socket(proto: &str, family: u8, line: &str) -> Option<String> {
+fn socket(proto: &str, family: u8, line: &str) -> Option<Socket> {
     let row = row(proto, line)?;
     let no_remote = row.remote.port() == 0 && row.remote.ip().is_unspecified();
-    Some(format!(
-        "{{\"proto\":\"{proto}\",\"family\":{family},\"address\":\"{}\",\"port\":{},\"remote\":{},\"state\":\"{}\",\"queue\":{},\"inode\":{}}}",
-        row.local.ip(),
-        row.local.port(),
-        if no_remote {
-            "null".into()
-        } else {
-            quoted(&row.remote.to_string())
-        },
-        row.state,
-        row.queue,
+    Some(Socket {
+        proto: proto.to_owned(),
+        family,
+        address: row.local.ip().to_string(),
+        port: row.local.port(),
+        remote: (!no_remote).then(|| row.remote.to_string()),
+        state: row.state.to_owned(),
+        queue: Some(row.queue),
         // a connection that nobody holds any more
-        if row.inode == 0 {
-            "null".into()
-        } else {
-            row.inode.to_string()
-        },
-    ))
+        inode: Some(row.inode).filter(|inode| *inode != 0),
+    })
 }
 
 /// `00000000:00000001`: what waits to be sent, and what waits to be read; of a listener, how many
@@ -277,14 +272,14 @@ mod tests {
             asked.borrow_mut().push(file.to_owned());
             Ok("head\n".to_owned())
         };
-        assert_eq!(rows(&TABLES, COUNTS, read).as_deref(), Some(""));
+        assert_eq!(rows(&TABLES, COUNTS, read).map(|all| all.len()), Some(0));
         assert_eq!(*asked.borrow(), ["tcp", "udp6"]);
         // ends that wait may be of either family
         asked.borrow_mut().clear();
         rows(&TABLES, &COUNTS.replace("tw 0", "tw 1"), read);
         assert_eq!(*asked.borrow(), ["tcp", "tcp6", "udp6"]);
         let lost = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-        assert_eq!(rows(&TABLES, COUNTS, lost), None);
+        assert!(rows(&TABLES, COUNTS, lost).is_none());
     }
 
     #[test]
