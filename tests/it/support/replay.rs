@@ -203,11 +203,13 @@ fn serve(stream: TcpStream, node: &Node, refused: &Mutex<Vec<String>>) {
             }
             header.clear();
         }
+        let mut body = vec![0; sent];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
         let mut words = request.split_whitespace();
         let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         if node.probe.is_some() {
-            let mut body = vec![0; sent];
-            reader.read_exact(&mut body).unwrap();
             match of_the_probe(node, method, path, &mut writer) {
                 Some(true) => continue,
                 Some(false) => return,
@@ -225,14 +227,16 @@ fn serve(stream: TcpStream, node: &Node, refused: &Mutex<Vec<String>>) {
             ("404 Not Found", json!({ "message": message }))
         };
         let body = body.to_string();
+        // of a body without a length nothing is read: who goes on here would be cut off
+        let ends = sent == 0 && !matches!(method, "GET" | "HEAD");
         let sent = write!(
             writer,
-            "HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+            "HTTP/1.1 {status}\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n{}",
+            if ends { "Connection: close\r\n" } else { "" },
             body.len(),
             if method == "HEAD" { "" } else { &body },
         );
-        // a request with a body is none of the recorded ones: its body is not read
-        if sent.is_err() || !matches!(method, "GET" | "HEAD") {
+        if sent.is_err() || ends {
             return;
         }
     }
