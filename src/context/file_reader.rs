@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use crate::image::tape::Tape;
+use crate::image::archive_reader::ArchiveReader;
 
 /// An archive in a file, in which contents that nobody wants are sought over.
 pub(crate) struct Seeking<'f> {
@@ -20,7 +20,7 @@ impl Read for Seeking<'_> {
     }
 }
 
-impl Tape for Seeking<'_> {
+impl ArchiveReader for Seeking<'_> {
     fn pass(&mut self, count: u64) -> io::Result<()> {
         let to = self.at.checked_add(count).filter(|to| *to <= self.length);
         let (Some(to), Ok(step)) = (to, i64::try_from(count)) else {

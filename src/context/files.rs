@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use crate::context::file_reader::{Apart, Seeking};
 use crate::error::{Error, Result};
+use crate::image::archive_reader::{Passing, fill, skip};
 use crate::image::digest::DiffId;
 use crate::image::packing::{Packing, Window, unpack};
-use crate::image::tape::{Passing, fill, skip};
 use crate::image::walk::{
     FIRST, Found, LARGEST_JSON, Walked, broken, inside, layer_unread, no_archive, unread, walk,
 };
@@ -93,12 +93,12 @@ impl Files {
         let walked = match (packing, &files.body) {
             (Packing::Plain, Body::Plain(file)) => {
                 let length = file.metadata().map_err(unread)?.len();
-                let mut tape = Seeking {
+                let mut reader = Seeking {
                     file: BufReader::new(file),
                     at: 0,
                     length,
                 };
-                walk(name, &mut tape, false)
+                walk(name, &mut reader, false)
             }
             (_, Body::Plain(file)) => {
                 let file = BufReader::with_capacity(BUFFER, file);

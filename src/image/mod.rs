@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod archive_image;
+pub(crate) mod archive_reader;
 pub(crate) mod build;
 pub(crate) mod build_flags;
 pub(crate) mod catalog;
@@ -20,7 +21,6 @@ pub(crate) mod reassemble;
 pub(crate) mod reference;
 pub(crate) mod repack;
 pub(crate) mod stored;
-pub(crate) mod tape;
 pub(crate) mod tar_guard;
 pub(crate) mod tar_split;
 pub(crate) mod walk;

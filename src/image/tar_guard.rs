@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use crate::image::archive::{self, BLOCK, Block, Headers};
-use crate::image::tape::fill;
+use crate::image::archive_reader::fill;
 
 /// Passes a tar on unchanged, and breaks off at anything that no engine sends.
 pub(crate) struct TarGuard<'r> {

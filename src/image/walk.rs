@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::command_line;
 use crate::error::{Error, Result};
 use crate::image::archive::{self, BLOCK, Block, Entry, EntryKind, Headers, WRONG_SUM};
+use crate::image::archive_reader::{ArchiveReader, fill};
 use crate::image::packing::{Packing, TooWide};
-use crate::image::tape::{Tape, fill};
 
 /// Manifests, indexes and configurations are smaller: registries take no more.
 pub(crate) const LARGEST_JSON: u64 = 4 << 20;
@@ -107,7 +107,7 @@ impl Walked {
 
 /// Reads the headers of one archive after the other's contents.
 pub(crate) struct TarScanner<T> {
-    pub(crate) tape: T,
+    pub(crate) reader: T,
     headers: Headers,
     pub(crate) at: u64,
     zeros: usize,
@@ -115,10 +115,10 @@ pub(crate) struct TarScanner<T> {
     unread: fn(&str, io::Error) -> Error,
 }
 
-impl<T: Tape> TarScanner<T> {
-    pub(crate) fn new(tape: T) -> Self {
+impl<T: ArchiveReader> TarScanner<T> {
+    pub(crate) fn new(reader: T) -> Self {
         Self {
-            tape,
+            reader,
             headers: Headers::default(),
             at: 0,
             zeros: 0,
@@ -128,11 +128,11 @@ impl<T: Tape> TarScanner<T> {
     }
 
     /// The same through what comes once.
-    pub(crate) fn once(tape: T) -> Self {
+    pub(crate) fn once(reader: T) -> Self {
         let unread = unread_once;
         Self {
             unread,
-            ..Self::new(tape)
+            ..Self::new(reader)
         }
     }
 
@@ -144,7 +144,7 @@ impl<T: Tape> TarScanner<T> {
         let mut block = [0; BLOCK];
         loop {
             let count =
-                fill(&mut self.tape, &mut block).map_err(|error| (self.unread)(name, error))?;
+                fill(&mut self.reader, &mut block).map_err(|error| (self.unread)(name, error))?;
             match count {
                 BLOCK => {}
                 _ if !self.any => return Err(no_archive(name, "it does not begin as one")),
@@ -181,14 +181,14 @@ impl<T: Tape> TarScanner<T> {
     /// Goes past the rest of a content.
     pub(crate) fn pass(&mut self, name: &str, count: u64) -> Result<()> {
         self.at += count;
-        let passed = self.tape.pass(count);
+        let passed = self.reader.pass(count);
         passed.map_err(|error| (self.unread)(name, error))
     }
 }
 
-pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked> {
+pub(crate) fn walk(name: &str, reader: &mut dyn ArchiveReader, hold: bool) -> Result<Walked> {
     let mut walked = Walked::default();
-    let mut scanner = TarScanner::new(tape);
+    let mut scanner = TarScanner::new(reader);
     while let Some(entry) = scanner.next(name)? {
         let path = walked
             .note(&entry, scanner.at)
@@ -199,11 +199,11 @@ pub(crate) fn walk(name: &str, tape: &mut dyn Tape, hold: bool) -> Result<Walked
             let count = usize::try_from(entry.size).unwrap_or(FIRST).min(FIRST);
             let first = &mut first[..count];
             let breaks_off = |error| unread(name, error);
-            scanner.tape.read_exact(first).map_err(breaks_off)?;
+            scanner.reader.read_exact(first).map_err(breaks_off)?;
             let mut taken = count as u64;
             if walked.may_hold(&path, entry.size, first[0]) {
                 let mut content = first.to_vec();
-                (&mut scanner.tape)
+                (&mut scanner.reader)
                     .take(entry.size - taken)
                     .read_to_end(&mut content)
                     .map_err(breaks_off)?;

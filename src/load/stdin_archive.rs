@@ -13,11 +13,11 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::image::archive as tar_bytes;
 use crate::image::archive_image::{ArchiveImage, PlatformImage};
+use crate::image::archive_reader::Passing;
 use crate::image::catalog;
 use crate::image::check::{self, Checked};
 use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
 use crate::image::packing::{Packing, Window, unpack};
-use crate::image::tape::Passing;
 use crate::image::walk::{FIRST, TarScanner, Walked, broken, no_archive, too_many, unread_once};
 use crate::load::delivery::Sent;
 use crate::load::parts::{FilePaths, FileToSend, Hand, Part, WAITING, parts};
@@ -321,8 +321,8 @@ fn read(mut input: impl Read, archive: &str, hand: &Hand<Walked>) -> Result<Walk
         let mut first = [0; FIRST];
         let begins = usize::try_from(entry.size).unwrap_or(FIRST).min(FIRST);
         let first = &mut first[..begins];
-        scanner.tape.read_exact(first).map_err(fail)?;
-        let mut content = (&*first).chain((&mut scanner.tape).take(entry.size - begins as u64));
+        scanner.reader.read_exact(first).map_err(fail)?;
+        let mut content = (&*first).chain((&mut scanner.reader).take(entry.size - begins as u64));
         if walked.may_hold(&path, entry.size, first[0]) {
             let mut held = Vec::new();
             content.read_to_end(&mut held).map_err(fail)?;
@@ -353,6 +353,6 @@ fn read(mut input: impl Read, archive: &str, hand: &Hand<Walked>) -> Result<Walk
         scanner.at += entry.size;
         scanner.pass(archive, padding)?;
     }
-    io::copy(&mut (&mut scanner.tape).take(TRAILER), &mut io::sink()).map_err(fail)?;
+    io::copy(&mut (&mut scanner.reader).take(TRAILER), &mut io::sink()).map_err(fail)?;
     Ok(walked)
 }

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::context::folder::{self, Entry, Filter};
 use crate::engine::buildkit::Sent;
 use crate::error::Error;
-use crate::image::tape::fill;
+use crate::image::archive_reader::fill;
 use crate::progress::{Event, Sender};
 use crate::regular_file;
 

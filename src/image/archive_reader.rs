@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 /// An archive that is read from its beginning.
-pub(crate) trait Tape: Read {
+pub(crate) trait ArchiveReader: Read {
     /// Goes past bytes.
     fn pass(&mut self, count: u64) -> io::Result<()>;
 }
@@ -17,7 +17,7 @@ impl<R: Read> Read for Passing<R> {
     }
 }
 
-impl<R: Read> Tape for Passing<R> {
+impl<R: Read> ArchiveReader for Passing<R> {
     fn pass(&mut self, count: u64) -> io::Result<()> {
         skip(&mut self.0, count)
     }
@@ -30,7 +30,7 @@ pub(crate) fn skip(reader: &mut dyn Read, count: u64) -> io::Result<()> {
     Ok(())
 }
 
-impl Tape for &mut dyn Tape {
+impl ArchiveReader for &mut dyn ArchiveReader {
     fn pass(&mut self, count: u64) -> io::Result<()> {
         (**self).pass(count)
     }
