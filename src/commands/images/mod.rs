@@ -55,7 +55,7 @@ struct Choice {
 }
 
 /// A node's images, and what they were made of.
-struct Look {
+struct NodeImages {
     node: String,
     engine: Engine,
     held: Vec<Held>,
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let reached = look(context, &target).await?;
     let several = reached.are_several();
     let Reached { answered, lost } = reached;
-    let shown = answered.into_iter().flat_map(|(_, look)| look.shown);
+    let shown = answered.into_iter().flat_map(|(_, node)| node.shown);
     let mut images: Vec<Shown> = shown.collect();
     if !args.names.is_empty() {
         for name in &args.names {
@@ -114,16 +114,19 @@ async fn target(context: &Context, choice: &Choice) -> Result<Target> {
 ///
 /// # Errors
 /// When none answers.
-async fn look<'a>(context: &Context, target: &'a Target) -> Result<Reached<&'a NodeTarget, Look>> {
-    let looks = on_nodes(&target.nodes, |node| look_at(context, node));
-    let reached = Reached::of(looks.await)?;
+async fn look<'a>(
+    context: &Context,
+    target: &'a Target,
+) -> Result<Reached<&'a NodeTarget, NodeImages>> {
+    let nodes = on_nodes(&target.nodes, |node| look_at(context, node));
+    let reached = Reached::of(nodes.await)?;
     for (_, error) in &reached.lost {
         context.ui.warn(&error.in_one_line());
     }
     Ok(reached)
 }
 
-async fn look_at(context: &Context, node: &NodeTarget) -> Result<Look> {
+async fn look_at(context: &Context, node: &NodeTarget) -> Result<NodeImages> {
     let engine = context.connect(node).await?;
     let (held, facts) =
         futures_util::try_join!(engine.images.inventory(), engine.runtime.containers())?;
@@ -152,7 +155,7 @@ async fn look_at(context: &Context, node: &NodeTarget) -> Result<Look> {
         let seconds = held.iter().find(|other| other.id == image.id);
         image.created = seconds.and_then(|held| render::created(held.created));
     }
-    Ok(Look {
+    Ok(NodeImages {
         node: node.name.clone(),
         engine,
         held,

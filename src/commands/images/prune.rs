@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
-use super::{Choice, Look, Lost, look, outcome, target};
+use super::{Choice, Lost, NodeImages, look, outcome, target};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::Reached;
 use crate::commands::invocation::format::Format;
@@ -78,12 +78,12 @@ impl Pruned {
 pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
     let target = target(context, &args.choice).await?;
     let Reached { answered, lost } = look(context, &target).await?;
-    let looks: Vec<Look> = answered.into_iter().map(|(_, look)| look).collect();
-    let spare: Vec<(&Look, Vec<&Shown>)> = looks
+    let nodes: Vec<NodeImages> = answered.into_iter().map(|(_, node)| node).collect();
+    let spare: Vec<(&NodeImages, Vec<&Shown>)> = nodes
         .iter()
-        .map(|look| {
-            let spare = look.shown.iter().filter(|image| image.is_spare());
-            (look, spare.collect())
+        .map(|node| {
+            let spare = node.shown.iter().filter(|image| image.is_spare());
+            (node, spare.collect())
         })
         .collect();
     let count: usize = spare.iter().map(|(_, images)| images.len()).sum();
@@ -97,10 +97,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         let mut planned: Vec<Pruned> = spare
             .iter()
-            .map(|(look, images)| Pruned {
-                node: look.node.clone(),
+            .map(|(node, images)| Pruned {
+                node: node.node.clone(),
                 removed: images.iter().map(|image| image.id.clone()).collect(),
-                bytes_freed: would_free(look, images),
+                bytes_freed: would_free(node, images),
                 error: None,
             })
             .collect();
@@ -114,7 +114,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
         context.ui.say("nothing was removed");
         return outcome(lost);
     }
-    let work = spare.iter().map(|(look, images)| prune(look, images));
+    let work = spare.iter().map(|(node, images)| prune(node, images));
     let pruned = futures_util::future::join_all(work).await;
     if text {
         for said in pruned.iter().filter_map(Pruned::told) {
@@ -142,19 +142,19 @@ fn images(count: usize) -> String {
     counted(count, "image")
 }
 
-fn would_free(look: &Look, images: &[&Shown]) -> u64 {
+fn would_free(node: &NodeImages, images: &[&Shown]) -> u64 {
     let ids: HashSet<String> = images.iter().map(|image| image.id.clone()).collect();
-    frees(&look.held, &ids)
+    frees(&node.held, &ids)
 }
 
-fn plan(spare: &[(&Look, Vec<&Shown>)]) -> String {
+fn plan(spare: &[(&NodeImages, Vec<&Shown>)]) -> String {
     let mut lines = Vec::new();
-    for (look, found) in spare.iter().filter(|(_, found)| !found.is_empty()) {
+    for (node, found) in spare.iter().filter(|(_, found)| !found.is_empty()) {
         for image in found {
             let unique = image.unique.map_or_else(|| "?".into(), bytes);
             lines.push(format!(
                 "{}  {}  {:>7} of its own, {} in all\n",
-                field(&look.node),
+                field(&node.node),
                 short(&image.id),
                 unique,
                 bytes(image.size)
@@ -162,9 +162,9 @@ fn plan(spare: &[(&Look, Vec<&Shown>)]) -> String {
         }
         lines.push(format!(
             "{}: {} to remove, which frees {}\n",
-            field(&look.node),
+            field(&node.node),
             images(found.len()),
-            bytes(would_free(look, found))
+            bytes(would_free(node, found))
         ));
     }
     lines.concat()
@@ -198,9 +198,9 @@ async fn agreed(context: &Context, count: usize) -> Result<bool> {
 }
 
 /// Removes images of one node; counts what really went.
-async fn prune(look: &Look, spare: &[&Shown]) -> Pruned {
+async fn prune(node: &NodeImages, spare: &[&Shown]) -> Pruned {
     let mut pruned = Pruned {
-        node: look.node.clone(),
+        node: node.node.clone(),
         removed: Vec::new(),
         bytes_freed: 0,
         error: None,
@@ -212,7 +212,7 @@ async fn prune(look: &Look, spare: &[&Shown]) -> Pruned {
         let mut kept = Vec::new();
         let before = left.len();
         for image in left {
-            match look.engine.images.remove_nameless(&image.id).await {
+            match node.engine.images.remove_nameless(&image.id).await {
                 Ok(Removed::Gone(deleted)) => {
                     pruned.removed.push(image.id.clone());
                     let gone = deleted.into_iter().filter(|id| *id != image.id);
@@ -224,7 +224,7 @@ async fn prune(look: &Look, spare: &[&Shown]) -> Pruned {
                 Ok(Removed::Kept) => kept.push(image),
                 Err(error) => {
                     pruned.error = Some(error.in_one_line());
-                    pruned.bytes_freed = freed(look, &pruned.removed, layers.as_ref());
+                    pruned.bytes_freed = freed(node, &pruned.removed, layers.as_ref());
                     return pruned;
                 }
             }
@@ -235,18 +235,18 @@ async fn prune(look: &Look, spare: &[&Shown]) -> Pruned {
         }
         left = kept;
     }
-    pruned.bytes_freed = freed(look, &pruned.removed, layers.as_ref());
+    pruned.bytes_freed = freed(node, &pruned.removed, layers.as_ref());
     pruned
 }
 
 /// The bytes that were freed: an engine with a graph driver names the layers that it removed, of
 /// another it is known which layers no image has any more.
-fn freed(look: &Look, removed: &[String], layers: Option<&HashSet<String>>) -> u64 {
+fn freed(node: &NodeImages, removed: &[String], layers: Option<&HashSet<String>>) -> u64 {
     let Some(layers) = layers else {
-        return frees(&look.held, &removed.iter().cloned().collect());
+        return frees(&node.held, &removed.iter().cloned().collect());
     };
     let mut counted = HashSet::new();
-    look.held
+    node.held
         .iter()
         .flat_map(|image| image.layers.iter().flatten())
         .filter(|(chain, _)| layers.contains(chain.as_str()) && counted.insert(chain))
