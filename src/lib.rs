@@ -57,6 +57,8 @@ mod regular_file;
 #[cfg(feature = "cli")]
 mod render;
 #[cfg(feature = "cli")]
+mod runtime_kind;
+#[cfg(feature = "cli")]
 mod settings;
 #[cfg(feature = "cli")]
 mod shell;

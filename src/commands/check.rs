@@ -16,8 +16,9 @@ use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
 use crate::netns::reach::{self, Listener, ProbeAnswers};
 use crate::netns::reach_judge::{Report, judge};
-use crate::pod::{self, PlainContainers, Pod, RuntimeKind};
+use crate::pod::{self, PlainContainers, Pod};
 use crate::render::{self, document};
+use crate::runtime_kind::RuntimeKind;
 use crate::wording::{SOME, counted, listed};
 
 /// Prove that pods reach each other, from inside each of them

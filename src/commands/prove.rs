@@ -46,7 +46,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     tell(
         context,
-        &reading::claims(&gathered.snapshot.pods, &past),
+        &reading::claims(
+            &gathered.snapshot.pods,
+            &past,
+            gathered.snapshot.runtime().joins_uts(),
+        ),
         args.output,
     )?;
     gathered.outcome()

@@ -12,8 +12,8 @@ use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::{Engine, ImageStore};
 use crate::error::{Error, Result};
-use crate::pod::RuntimeKind;
 use crate::render::document;
+use crate::runtime_kind::RuntimeKind;
 use crate::visible::field;
 use crate::wire::tls;
 use crate::wording::{MANY, listed};
@@ -197,8 +197,7 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
         name: node.name.clone(),
         endpoint: node.at(),
         tls: node.endpoint.cert_path.is_some(),
-        // a node that does not answer has the only one that devnet reaches
-        runtime: RuntimeKind::default(),
+        runtime: node.endpoint.runtime,
         answers: false,
         error: None,
         reason: None,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::runtime_kind::RuntimeKind;
 
 /// The port of a Docker engine that listens with TLS.
 const TLS_PORT: u16 = 2376;
@@ -116,6 +117,25 @@ impl Address {
     }
 }
 
+/// The name of containerd's socket wherever it stands.
+const CONTAINERD_SOCKET: &str = "containerd.sock";
+
+impl Address {
+    /// The runtime that this address leads to: a socket is known by its name, all else is a Docker
+    /// engine's.
+    pub(crate) fn runtime(&self) -> RuntimeKind {
+        let socket = match self {
+            Self::Unix(path) => path.as_path(),
+            Self::Ssh { socket, .. } => Path::new(socket),
+            Self::Npipe(_) | Self::Tcp { .. } => return RuntimeKind::Docker,
+        };
+        match socket.file_name() {
+            Some(name) if name == CONTAINERD_SOCKET => RuntimeKind::Containerd,
+            _ => RuntimeKind::Docker,
+        }
+    }
+}
+
 /// An address without the password that someone may have put into it.
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -195,6 +215,8 @@ fn write_host(f: &mut fmt::Formatter<'_>, host: &str) -> fmt::Result {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
+    /// The runtime that answers there.
+    pub(crate) runtime: RuntimeKind,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`, for TLS over TCP; `None` is plain TCP.
     pub(crate) cert_path: Option<PathBuf>,
     /// TLS with whoever answers, as `DOCKER_TLS` and docker contexts may ask for: nobody looks at the
@@ -211,6 +233,7 @@ impl Endpoint {
     /// An endpoint without certificates, keys or pins.
     pub(crate) fn plain(address: Address) -> Self {
         Self {
+            runtime: address.runtime(),
             address,
             cert_path: None,
             unverified: false,

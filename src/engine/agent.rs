@@ -1,9 +1,11 @@
 //! The agent of a node: it runs devnet's own programs there.
 
+use crate::engine::containerd::Containerd;
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent as docker;
 use crate::engine::docker::leftovers::Leftovers;
 use crate::engine::job::{Job, ProgramImages};
+use crate::engine::node_agent;
 use crate::engine::probe_answer::{ProbeAnswer, in_time};
 use crate::engine::process::Process;
 use crate::error::Result;
@@ -13,7 +15,9 @@ use crate::pod::ContainerFacts;
 #[derive(Clone, Debug)]
 pub(crate) enum Agent {
     /// In containers.
-    Docker(Docker),
+    Docker(Box<Docker>),
+    /// On the node itself, over the way into it.
+    Node(Box<Containerd>),
 }
 
 impl Agent {
@@ -21,7 +25,12 @@ impl Agent {
     pub(crate) fn session(&self, images: ProgramImages) -> AgentSession {
         match self {
             Self::Docker(docker) => {
-                AgentSession::Docker(docker::Session::new(docker.clone(), images))
+                let session = docker::Session::new(Docker::clone(docker), images);
+                AgentSession::Docker(Box::new(session))
+            }
+            Self::Node(containerd) => {
+                let session = node_agent::Session::new(Containerd::clone(containerd));
+                AgentSession::Node(Box::new(session))
             }
         }
     }
@@ -30,6 +39,7 @@ impl Agent {
     pub(crate) fn candidates(&self, facts: &[ContainerFacts]) -> ProgramImages {
         match self {
             Self::Docker(_) => ProgramImages::AnyOf(docker::images::candidates(facts)),
+            Self::Node(_) => ProgramImages::AnyOf(Vec::new()),
         }
     }
 
@@ -41,6 +51,8 @@ impl Agent {
     pub(crate) async fn leftovers(&self) -> Result<Leftovers> {
         match self {
             Self::Docker(docker) => docker.leftovers().await,
+            // what was left there goes when the next probe comes
+            Self::Node(_) => Ok(Leftovers::default()),
         }
     }
 
@@ -49,13 +61,15 @@ impl Agent {
     pub(crate) async fn sweep_abandoned(&self) {
         match self {
             Self::Docker(docker) => docker.sweep_abandoned().await,
+            Self::Node(_) => {}
         }
     }
 }
 
 /// The jobs of one command in one node. Whoever gives up on it calls `cleanup`, else `finish`.
 pub(crate) enum AgentSession {
-    Docker(docker::Session),
+    Docker(Box<docker::Session>),
+    Node(Box<node_agent::Session>),
 }
 
 impl AgentSession {
@@ -67,6 +81,7 @@ impl AgentSession {
     pub(crate) async fn spawn(&self, job: Job) -> Result<Process> {
         match self {
             Self::Docker(session) => Box::pin(session.spawn(job)).await.map(Process::from),
+            Self::Node(session) => Box::pin(session.spawn(job)).await,
         }
     }
 
@@ -91,6 +106,8 @@ impl AgentSession {
     pub(crate) async fn has_file(&self, job: &Job, path: &str) -> Result<bool> {
         match self {
             Self::Docker(session) => Box::pin(session.has_file(job, path)).await,
+            // beside a container there is only devnet's own program
+            Self::Node(_) => Ok(false),
         }
     }
 
@@ -101,6 +118,10 @@ impl AgentSession {
     pub(crate) async fn finish(&self) -> Result<()> {
         match self {
             Self::Docker(session) => session.finish().await,
+            Self::Node(session) => {
+                session.finish().await;
+                Ok(())
+            }
         }
     }
 
@@ -108,6 +129,7 @@ impl AgentSession {
     pub(crate) async fn cleanup(&self) {
         match self {
             Self::Docker(session) => Box::pin(session.cleanup()).await,
+            Self::Node(session) => session.finish().await,
         }
     }
 }

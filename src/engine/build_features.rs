@@ -14,6 +14,14 @@ pub(crate) struct BuildFeatures {
 }
 
 impl BuildFeatures {
+    /// Nothing beyond the least.
+    pub(in crate::engine) const NONE: Self = Self {
+        named_contexts: false,
+        limits: false,
+        several_exporters: false,
+        checks: false,
+    };
+
     /// The features of a Docker engine by the first number of its version; one that does not tell is
     /// taken for a new one.
     pub(in crate::engine) fn of_docker(major: Option<u32>) -> Self {

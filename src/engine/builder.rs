@@ -5,6 +5,7 @@ use crate::engine::buildkit::check::{self, Checked};
 use crate::engine::buildkit::streams::Pump;
 use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::docker::Docker;
+use crate::engine::out_of_reach::OutOfReach;
 use crate::error::Result;
 use crate::image::build::Options;
 use crate::progress::Sender;
@@ -12,7 +13,9 @@ use crate::progress::Sender;
 /// The builder of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Builder {
-    Docker(Docker),
+    Docker(Box<Docker>),
+    /// Of a runtime whose builder devnet does not reach.
+    OutOfReach(OutOfReach),
 }
 
 impl Builder {
@@ -20,6 +23,7 @@ impl Builder {
     pub(crate) fn features(&self) -> BuildFeatures {
         match self {
             Self::Docker(docker) => docker.build_features(),
+            Self::OutOfReach(_) => BuildFeatures::NONE,
         }
     }
 
@@ -28,6 +32,7 @@ impl Builder {
     pub(crate) fn buildkit_is_off(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.buildkit_is_off(),
+            Self::OutOfReach(_) => false,
         }
     }
 
@@ -43,6 +48,7 @@ impl Builder {
     ) -> std::result::Result<Built, Failure> {
         match self {
             Self::Docker(docker) => docker.build_classic(options, context, events).await,
+            Self::OutOfReach(builder) => Err(builder.error().into()),
         }
     }
 
@@ -53,6 +59,7 @@ impl Builder {
     pub(crate) async fn host_gateway(&self) -> Result<String> {
         match self {
             Self::Docker(docker) => buildkit::host_gateway(docker.dialer()).await,
+            Self::OutOfReach(builder) => Err(builder.error()),
         }
     }
 
@@ -67,6 +74,7 @@ impl Builder {
     ) -> std::result::Result<Built, Failure> {
         match self {
             Self::Docker(docker) => buildkit::build(docker.dialer(), solve, events).await,
+            Self::OutOfReach(builder) => Err(builder.error().into()),
         }
     }
 
@@ -81,6 +89,7 @@ impl Builder {
     ) -> Result<Checked, Failure> {
         match self {
             Self::Docker(docker) => check::check_dockerfile(docker.dialer(), solve, events).await,
+            Self::OutOfReach(builder) => Err(builder.error().into()),
         }
     }
 }

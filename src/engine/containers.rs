@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::engine::containerd;
 use crate::engine::docker::pods as docker;
 use crate::engine::job::ProgramImages;
 use crate::error::Result;
@@ -11,7 +12,8 @@ use crate::pod::ContainerFacts;
 
 /// The list of a node's containers: enough to begin something else while each is described.
 pub(crate) enum Listing {
-    Docker(docker::Listing),
+    Docker(Box<docker::Listing>),
+    Containerd(Box<containerd::Listing>),
 }
 
 impl Listing {
@@ -19,6 +21,7 @@ impl Listing {
     pub(crate) fn candidates(&self) -> ProgramImages {
         match self {
             Self::Docker(listing) => ProgramImages::AnyOf(listing.candidates()),
+            Self::Containerd(_) => ProgramImages::AnyOf(Vec::new()),
         }
     }
 
@@ -28,14 +31,22 @@ impl Listing {
     /// As `Runtime::containers`.
     pub(crate) async fn inspected(self) -> Result<Containers> {
         match self {
-            Self::Docker(listing) => listing.inspected().await.map(Containers::Docker),
+            Self::Docker(listing) => listing
+                .inspected()
+                .await
+                .map(|containers| Containers::Docker(Box::new(containers))),
+            Self::Containerd(listing) => listing
+                .inspected()
+                .await
+                .map(|containers| Containers::Containerd(Box::new(containers))),
         }
     }
 }
 
 /// The containers of a node as they were last seen.
 pub(crate) enum Containers {
-    Docker(docker::Containers),
+    Docker(Box<docker::Containers>),
+    Containerd(Box<containerd::Containers>),
 }
 
 impl Containers {
@@ -43,6 +54,7 @@ impl Containers {
     pub(crate) fn facts(&self) -> &[ContainerFacts] {
         match self {
             Self::Docker(containers) => &containers.facts,
+            Self::Containerd(containers) => &containers.facts,
         }
     }
 
@@ -50,6 +62,7 @@ impl Containers {
     pub(crate) fn shared(&self) -> Arc<Vec<ContainerFacts>> {
         match self {
             Self::Docker(containers) => Arc::clone(&containers.facts),
+            Self::Containerd(containers) => Arc::clone(&containers.facts),
         }
     }
 
@@ -60,6 +73,7 @@ impl Containers {
     pub(crate) async fn refresh(&mut self, changed: BTreeSet<String>) -> Result<()> {
         match self {
             Self::Docker(containers) => containers.refresh(changed).await,
+            Self::Containerd(containers) => containers.refresh().await,
         }
     }
 
@@ -70,6 +84,7 @@ impl Containers {
     pub(crate) async fn check(&mut self) -> Result<()> {
         match self {
             Self::Docker(containers) => containers.check().await,
+            Self::Containerd(containers) => containers.refresh().await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A command in a container: what is to run, what it writes, and how it ended.
 
-use bytes::Bytes;
+pub(crate) use crate::wire::node_program::Output;
 
 /// A command to run in a container.
 #[derive(Clone, Debug, Default)]
@@ -13,14 +13,6 @@ pub(crate) struct Exec {
     /// `NAME=value` each.
     pub(crate) env: Vec<String>,
     pub(crate) detach_keys: Option<String>,
-}
-
-/// A piece of what a program in a container wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
-    Stderr(Bytes),
-    /// With a terminal, all there is.
-    Stdout(Bytes),
 }
 
 /// The end of a command in a container.

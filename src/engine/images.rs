@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::engine::buildkit::streams::Sink;
 use crate::engine::docker::Docker;
 use crate::engine::layer_store::{LayerStore, Reading};
+use crate::engine::out_of_reach::OutOfReach;
 use crate::error::Result;
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
@@ -19,7 +20,9 @@ use crate::progress::{Event, Sender};
 /// The image store of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Images {
-    Docker(Docker),
+    Docker(Box<Docker>),
+    /// Of a runtime whose store devnet does not reach.
+    OutOfReach(OutOfReach),
 }
 
 impl Images {
@@ -27,6 +30,7 @@ impl Images {
     pub(crate) fn archives_name_layers_by_digest(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.archives_name_layers_by_digest(),
+            Self::OutOfReach(_) => false,
         }
     }
 
@@ -37,6 +41,7 @@ impl Images {
     pub(crate) async fn inventory(&self) -> Result<Vec<Held>> {
         match self {
             Self::Docker(docker) => docker.inventory().await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -47,6 +52,7 @@ impl Images {
     pub(crate) async fn remove_nameless(&self, id: &str) -> Result<Removed> {
         match self {
             Self::Docker(docker) => docker.remove_nameless(id).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -57,6 +63,7 @@ impl Images {
     pub(crate) async fn image(&self, name: &str) -> Result<StoredImage> {
         match self {
             Self::Docker(docker) => docker.image(name).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -64,6 +71,7 @@ impl Images {
     pub(crate) async fn image_platform(&self, name: &str) -> Result<Platform> {
         match self {
             Self::Docker(docker) => docker.image_platform(name).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -74,6 +82,7 @@ impl Images {
     pub(crate) async fn platform(&self) -> Result<Platform> {
         match self {
             Self::Docker(docker) => docker.platform().await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -81,6 +90,7 @@ impl Images {
     pub(crate) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
         match self {
             Self::Docker(docker) => docker.image_names().await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -88,6 +98,7 @@ impl Images {
     pub(crate) async fn present_layers(&self) -> Result<HashSet<ChainId>> {
         match self {
             Self::Docker(docker) => docker.present_layers().await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -95,6 +106,7 @@ impl Images {
     pub(crate) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
         match self {
             Self::Docker(docker) => docker.stacks().await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -103,6 +115,7 @@ impl Images {
     pub(crate) async fn layer_sizes(&self, image: &StoredImage) -> Option<Vec<u64>> {
         match self {
             Self::Docker(docker) => docker.layer_sizes(image).await,
+            Self::OutOfReach(_) => None,
         }
     }
 
@@ -110,6 +123,7 @@ impl Images {
     pub(crate) async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.tag(image, repository, tag).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -117,13 +131,18 @@ impl Images {
     pub(crate) async fn untag(&self, name: &str) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.untag(name).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
     /// The archive that `docker save` writes, as it comes.
     pub(crate) fn save(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         match self {
-            Self::Docker(docker) => docker.save(name),
+            Self::Docker(docker) => docker.save(name).left_stream(),
+            Self::OutOfReach(store) => {
+                let error = store.error();
+                stream::once(async { Err(error) }).right_stream()
+            }
         }
     }
 
@@ -134,6 +153,7 @@ impl Images {
     pub(crate) async fn save_into(&self, id: &str, sink: Sink) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.save_into(id, sink).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -149,6 +169,7 @@ impl Images {
         let archive = taken(archive, events);
         match self {
             Self::Docker(docker) => docker.load(archive).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -165,6 +186,7 @@ impl Images {
     ) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.push(name, login, what).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -172,6 +194,7 @@ impl Images {
     pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         match self {
             Self::Docker(docker) => docker.layer_store(image).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
@@ -187,20 +210,29 @@ impl Images {
     ) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.open_store(store, reading, name).await,
+            Self::OutOfReach(store) => Err(store.error()),
         }
     }
 
     /// `config`, the image's configuration, and the layers' records, each named by its place.
     pub(crate) fn store_records(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
         match self {
-            Self::Docker(docker) => docker.store_records(name),
+            Self::Docker(docker) => docker.store_records(name).left_stream(),
+            Self::OutOfReach(store) => {
+                let error = store.error();
+                stream::once(async { Err(error) }).right_stream()
+            }
         }
     }
 
     /// The layers' files in folders named by place, in the order of a walk.
     pub(crate) fn store_files(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
         match self {
-            Self::Docker(docker) => docker.store_files(name),
+            Self::Docker(docker) => docker.store_files(name).left_stream(),
+            Self::OutOfReach(store) => {
+                let error = store.error();
+                stream::once(async { Err(error) }).right_stream()
+            }
         }
     }
 }
@@ -226,7 +258,7 @@ mod tests {
 
     fn archive() -> impl Stream<Item = std::io::Result<Bytes>> {
         let broken = std::io::Error::other("the source was lost");
-        futures_util::stream::iter([
+        stream::iter([
             Ok(Bytes::from_static(b"head")),
             Ok(Bytes::from_static(b"contents")),
             Err(broken),

@@ -53,6 +53,8 @@ pub(crate) enum JobNamespaces {
 pub(crate) enum Power {
     /// None: whatever the image holds may run.
     None,
+    /// All of root's, where a node runs programs as root: to make the pipes of a command.
+    Root,
     /// To look at processes, for devnet's own program alone.
     Look,
     /// The same, and to take a container's root for its own.

@@ -8,14 +8,20 @@ pub(crate) mod agent;
 mod build_features;
 pub(crate) mod builder;
 pub(crate) mod buildkit;
+pub(crate) mod containerd;
 pub(crate) mod containers;
+mod cri;
 pub(crate) mod docker;
 pub(crate) mod exec;
+mod grpc;
 pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod layer_store;
 pub(crate) mod log_range;
+mod node_agent;
 pub(crate) mod node_probe;
+mod node_words;
+mod out_of_reach;
 mod probe_answer;
 pub(crate) mod process;
 pub(crate) mod runtime;
@@ -24,10 +30,13 @@ use crate::docker_env::endpoint::Endpoint;
 pub(crate) use crate::engine::about::{About, ImageStore, Info};
 use crate::engine::agent::Agent;
 use crate::engine::builder::Builder;
+use crate::engine::containerd::Containerd;
 use crate::engine::docker::Docker;
 use crate::engine::images::Images;
+use crate::engine::out_of_reach::OutOfReach;
 use crate::engine::runtime::Runtime;
 use crate::error::Result;
+use crate::runtime_kind::RuntimeKind;
 use crate::settings::Settings;
 
 /// A node's engine, connected: one facet for each thing that is wanted of it.
@@ -35,9 +44,9 @@ use crate::settings::Settings;
 pub(crate) struct Engine {
     pub(crate) node: NodeConnection,
     pub(crate) runtime: Runtime,
+    pub(crate) agent: Agent,
     pub(crate) images: Images,
     pub(crate) builder: Builder,
-    pub(crate) agent: Agent,
 }
 
 impl Engine {
@@ -47,28 +56,53 @@ impl Engine {
     /// Unreachable, with the reason: nobody listens, no answer in time, a certificate that is
     /// not the node's, an engine that refuses.
     pub(crate) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
-        let docker = Docker::connect(endpoint, settings).await?;
-        Ok(Self {
-            node: NodeConnection {
-                address: docker.endpoint().to_string(),
-                version: docker.greeting().version.clone().unwrap_or_default(),
-            },
-            runtime: Runtime::Docker(docker.clone()),
-            images: Images::Docker(docker.clone()),
-            builder: Builder::Docker(docker.clone()),
-            agent: Agent::Docker(docker),
-        })
+        match endpoint.runtime {
+            RuntimeKind::Docker => {
+                let docker = Docker::connect(endpoint, settings).await?;
+                Ok(Self {
+                    node: NodeConnection {
+                        address: docker.endpoint().to_string(),
+                        version: docker.greeting().version.clone().unwrap_or_default(),
+                    },
+                    runtime: Runtime::Docker(Box::new(docker.clone())),
+                    images: Images::Docker(Box::new(docker.clone())),
+                    builder: Builder::Docker(Box::new(docker.clone())),
+                    agent: Agent::Docker(Box::new(docker)),
+                })
+            }
+            RuntimeKind::Containerd => {
+                let containerd = Containerd::connect(endpoint, settings).await?;
+                Ok(Self {
+                    node: NodeConnection {
+                        address: containerd.address().to_owned(),
+                        version: containerd.version().to_owned(),
+                    },
+                    runtime: Runtime::Containerd(Box::new(containerd.clone())),
+                    images: Images::OutOfReach(out_of_reach("the images")),
+                    builder: Builder::OutOfReach(out_of_reach("the builder")),
+                    agent: Agent::Node(Box::new(containerd)),
+                })
+            }
+        }
     }
 
     /// The Docker engine itself, for what only that has: making containers, networks and volumes.
     ///
     /// # Errors
     /// When the node's runtime is another one.
-    #[expect(clippy::unnecessary_wraps, reason = "other runtimes have none")]
     pub(crate) fn docker(&self) -> Result<&Docker> {
         match &self.runtime {
             Runtime::Docker(docker) => Ok(docker),
+            Runtime::Containerd(_) => Err(out_of_reach("the Docker engine").error()),
         }
+    }
+}
+
+/// What devnet does not reach of a node with containerd.
+fn out_of_reach(what: &'static str) -> OutOfReach {
+    OutOfReach {
+        what,
+        runtime: RuntimeKind::Containerd,
     }
 }
 

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use futures_util::stream::Stream;
 use tokio::io::AsyncWrite;
 
+use crate::engine::containerd;
 use crate::engine::docker::process as docker;
 use crate::engine::exec::{Ended, Output};
+use crate::engine::node_agent;
 use crate::error::Result;
 
 /// A program that runs.
@@ -19,7 +21,9 @@ pub(crate) struct Process {
 
 /// The handle to a program that runs, apart from its streams.
 pub(crate) enum Control {
-    Docker(docker::Control),
+    Docker(Box<docker::Control>),
+    Containerd(Box<containerd::exec::Control>),
+    Node(node_agent::Control),
 }
 
 impl Control {
@@ -30,6 +34,8 @@ impl Control {
     pub(crate) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
         match self {
             Self::Docker(control) => control.resize(columns, rows).await,
+            Self::Containerd(control) => control.resize(columns, rows).await,
+            Self::Node(control) => control.resize(columns, rows).await,
         }
     }
 
@@ -40,6 +46,8 @@ impl Control {
     pub(crate) async fn ended(&self) -> Result<Ended> {
         match self {
             Self::Docker(control) => control.ended().await,
+            Self::Containerd(control) => control.ended().await,
+            Self::Node(control) => control.ended(),
         }
     }
 }
@@ -49,7 +57,7 @@ impl From<docker::Running> for Process {
         Self {
             output: running.output,
             input: running.input,
-            control: Control::Docker(running.control),
+            control: Control::Docker(Box::new(running.control)),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use futures_util::stream::Stream;
 
-use crate::docker_env::published::Published;
 use crate::engine::about::{About, Info};
+use crate::engine::containerd::{self, Containerd};
 use crate::engine::containers::Listing;
 use crate::engine::docker::events::ContainerEvents;
 use crate::engine::docker::{self, Docker};
@@ -16,12 +16,14 @@ use crate::engine::process::Process;
 use crate::error::Result;
 use crate::netns::RuntimeMarks;
 use crate::pod::log::LogMessage;
-use crate::pod::{ContainerFacts, Pod, RuntimeKind};
+use crate::pod::{ContainerFacts, Pod};
+use crate::runtime_kind::RuntimeKind;
 
 /// The runtime of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Runtime {
-    Docker(Docker),
+    Docker(Box<Docker>),
+    Containerd(Box<Containerd>),
 }
 
 impl Runtime {
@@ -29,6 +31,7 @@ impl Runtime {
     pub(crate) fn kind(&self) -> RuntimeKind {
         match self {
             Self::Docker(_) => RuntimeKind::Docker,
+            Self::Containerd(_) => RuntimeKind::Containerd,
         }
     }
 
@@ -36,6 +39,7 @@ impl Runtime {
     pub(crate) fn marks(&self) -> RuntimeMarks {
         match self {
             Self::Docker(_) => docker::marks::MARKS,
+            Self::Containerd(_) => containerd::marks::MARKS,
         }
     }
 
@@ -46,6 +50,7 @@ impl Runtime {
     pub(crate) async fn exec(&self, container: &str, exec: Exec) -> Result<Process> {
         match self {
             Self::Docker(docker) => docker.exec(container, exec).await.map(Process::from),
+            Self::Containerd(containerd) => Box::pin(containerd.exec(container, exec)).await,
         }
     }
 
@@ -53,6 +58,7 @@ impl Runtime {
     pub(crate) async fn has_file(&self, container: &str, path: &str) -> bool {
         match self {
             Self::Docker(docker) => docker.has_file(container, path).await,
+            Self::Containerd(containerd) => containerd.has_file(container, path).await,
         }
     }
 
@@ -64,6 +70,7 @@ impl Runtime {
     pub(crate) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
         match self {
             Self::Docker(docker) => docker.containers().await,
+            Self::Containerd(containerd) => containerd.containers().await,
         }
     }
 
@@ -73,7 +80,14 @@ impl Runtime {
     /// As `containers`.
     pub(crate) async fn listing(&self) -> Result<Listing> {
         match self {
-            Self::Docker(docker) => docker.listing().await.map(Listing::Docker),
+            Self::Docker(docker) => docker
+                .listing()
+                .await
+                .map(|listing| Listing::Docker(Box::new(listing))),
+            Self::Containerd(containerd) => containerd
+                .listing()
+                .await
+                .map(|listing| Listing::Containerd(Box::new(listing))),
         }
     }
 
@@ -81,6 +95,7 @@ impl Runtime {
     pub(crate) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
         match self {
             Self::Docker(docker) => docker.container(id).await,
+            Self::Containerd(containerd) => containerd.container(id).await,
         }
     }
 
@@ -88,6 +103,7 @@ impl Runtime {
     pub(crate) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
         match self {
             Self::Docker(docker) => docker.resolver_file(ids).await,
+            Self::Containerd(containerd) => containerd.resolver_file(ids).await,
         }
     }
 
@@ -97,6 +113,8 @@ impl Runtime {
     pub(crate) async fn ips_from_hosts_files(&self, pods: &mut [Pod], facts: &[ContainerFacts]) {
         match self {
             Self::Docker(docker) => docker.ips_from_hosts_files(pods, facts).await,
+            // it knows them itself
+            Self::Containerd(_) => {}
         }
     }
 
@@ -108,6 +126,7 @@ impl Runtime {
     ) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
         match self {
             Self::Docker(docker) => docker.changes(since),
+            Self::Containerd(containerd) => containerd.changes(),
         }
     }
 
@@ -116,6 +135,7 @@ impl Runtime {
     pub(crate) fn container_events(&self, since: i64, until: Option<i64>) -> ContainerEvents {
         match self {
             Self::Docker(docker) => docker.container_events(since, until),
+            Self::Containerd(containerd) => containerd.container_events(until),
         }
     }
 
@@ -123,6 +143,7 @@ impl Runtime {
     pub(crate) async fn clock(&self) -> Option<jiff::Timestamp> {
         match self {
             Self::Docker(docker) => docker.clock().await,
+            Self::Containerd(containerd) => containerd.info().await.ok()?.now(),
         }
     }
 
@@ -134,6 +155,7 @@ impl Runtime {
     ) -> Pin<Box<dyn Stream<Item = Result<LogMessage>> + Send>> {
         match self {
             Self::Docker(docker) => docker.logs(container, range),
+            Self::Containerd(containerd) => containerd.logs(container, range),
         }
     }
 
@@ -144,6 +166,7 @@ impl Runtime {
     pub(crate) async fn architecture(&self) -> Result<String> {
         match self {
             Self::Docker(docker) => docker.architecture().await,
+            Self::Containerd(containerd) => Ok(containerd.words().await?.architecture),
         }
     }
 
@@ -154,22 +177,14 @@ impl Runtime {
     pub(crate) async fn about(&self) -> Result<&About> {
         match self {
             Self::Docker(docker) => docker.about().await,
+            Self::Containerd(containerd) => containerd.about().await,
         }
     }
 
     pub(crate) async fn info(&self) -> Result<Info> {
         match self {
             Self::Docker(docker) => docker.info().await,
-        }
-    }
-
-    /// A container's state, and the ports of the engine's computer that lead into it.
-    ///
-    /// # Errors
-    /// Not found when there is no such container.
-    pub(crate) async fn published(&self, container: &str) -> Result<Published> {
-        match self {
-            Self::Docker(docker) => docker.published(container).await,
+            Self::Containerd(containerd) => containerd.info().await,
         }
     }
 
@@ -177,6 +192,7 @@ impl Runtime {
     pub(crate) async fn round_trip(&self) -> Result<std::time::Duration> {
         match self {
             Self::Docker(docker) => docker.round_trip().await,
+            Self::Containerd(containerd) => containerd.round_trip().await,
         }
     }
 
@@ -184,6 +200,7 @@ impl Runtime {
     pub(crate) async fn printed(&self, id: &str, lines: usize) -> Result<String> {
         match self {
             Self::Docker(docker) => docker.printed(id, lines).await,
+            Self::Containerd(containerd) => containerd.printed(id, lines).await,
         }
     }
 }

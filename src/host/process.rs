@@ -4,9 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::error::{Error, Kind, Result};
+use crate::wire::node_program::{Ending, NodeProgram, Output};
 
 /// More than any program that devnet asks has to tell.
 const MOST_SAID: u64 = 1 << 20;
@@ -91,6 +94,66 @@ async fn caught(
         })
     };
     tokio::time::timeout(patience, ended).await.ok().transpose()
+}
+
+/// Starts a program that runs beside devnet, with its streams in hand. It is killed when they are
+/// dropped.
+///
+/// # Errors
+/// When it can't be started.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that spawns"
+)]
+pub(crate) fn start(words: &[String]) -> Result<NodeProgram> {
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| Error::usage("no command was given"))?;
+    let failed = |error: std::io::Error| {
+        Error::failed(format!("`{program}` could not be started")).because(error)
+    };
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let gone = || failed(std::io::Error::other("it has no streams"));
+    let input = child.stdin.take().ok_or_else(gone)?;
+    let stdout = pieces(child.stdout.take().ok_or_else(gone)?).map_ok(Output::Stdout);
+    let stderr = pieces(child.stderr.take().ok_or_else(gone)?).map_ok(Output::Stderr);
+    let ending = Ending::default();
+    let told = ending.clone();
+    let ended = stream::once(async move {
+        match child.wait().await {
+            Ok(status) => {
+                told.set(exit_code(status));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    });
+    let output = stream::select(stdout, stderr)
+        .map(Some)
+        .chain(ended)
+        .filter_map(std::future::ready);
+    Ok(NodeProgram {
+        output: Box::pin(output),
+        input: Box::pin(input),
+        ending,
+        terminal: None,
+    })
+}
+
+/// The pieces of a stream as they come.
+fn pieces(reader: impl AsyncRead + Unpin) -> impl Stream<Item = std::io::Result<Bytes>> {
+    stream::try_unfold(reader, async |mut reader| {
+        let mut piece = BytesMut::with_capacity(32 << 10);
+        let length = reader.read_buf(&mut piece).await?;
+        Ok((length > 0).then(|| (piece.freeze(), reader)))
+    })
 }
 
 /// All that a program says on one of its streams.

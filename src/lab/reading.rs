@@ -9,14 +9,15 @@ use crate::pod::{Container, Event, EventKind, Pod, timestamp};
 const ENOUGH: usize = 6;
 
 /// Decides the claims that these pods and their known past can decide.
-pub(crate) fn claims(pods: &[Pod], past: &[Event]) -> Vec<Proof> {
+///
+/// `joins_uts`: their runtime lets containers join each other's UTS namespace, which Docker can't.
+pub(crate) fn claims(pods: &[Pod], past: &[Event], joins_uts: bool) -> Vec<Proof> {
     let live: Vec<&Pod> = pods
         .iter()
         .filter(|pod| pod.sandbox.as_ref().is_some_and(|one| one.state.is_up()))
         .collect();
     let uts = Proof {
-        // Docker can't let containers join each other's UTS namespace
-        expected: false,
+        expected: joins_uts,
         ..shares(
             "shares-uts",
             "containers of one pod share the UTS namespace",
@@ -368,7 +369,7 @@ mod tests {
     }
 
     fn verdict(pods: &[Pod], id: &str) -> Option<bool> {
-        let claims = claims(pods, &[]);
+        let claims = claims(pods, &[], false);
         claims.iter().find(|proof| proof.id == id).unwrap().holds
     }
 

@@ -231,6 +231,8 @@ impl std::fmt::Display for State {
 pub(crate) enum LogStore {
     /// A log driver's, by its name.
     Driver(String),
+    /// A file of the node, and beside it those that it was before it was rotated.
+    Files(String),
 }
 
 /// A port of a node that a runtime was asked to pass on.

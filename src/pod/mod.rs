@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::finding::Finding;
+use crate::runtime_kind::RuntimeKind;
 
 pub(crate) use facts::{
     ContainerFacts, Join, Joins, LogStore, Member, Membership, Part, PodKey, Published, State,
@@ -63,22 +64,6 @@ impl Snapshot {
         self.nodes
             .first()
             .map_or_else(RuntimeKind::default, |node| node.runtime)
-    }
-}
-
-/// A container runtime, by its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RuntimeKind {
-    #[default]
-    Docker,
-}
-
-impl std::fmt::Display for RuntimeKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Docker => "docker",
-        })
     }
 }
 

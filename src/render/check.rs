@@ -8,7 +8,7 @@ use super::table::{Cell as Field, lay_out};
 use super::{Style, Tone, width};
 use crate::netns::reach::{Cell, Outcome};
 use crate::netns::reach_judge::Report;
-use crate::pod::RuntimeKind;
+use crate::runtime_kind::RuntimeKind;
 use crate::visible::one_line;
 
 /// The whole report for a person.

@@ -6,7 +6,7 @@ use super::remedy::worded;
 use super::{Style, Tone};
 use crate::docker_env::diagnosis::Report;
 use crate::finding::Severity;
-use crate::pod::RuntimeKind;
+use crate::runtime_kind::RuntimeKind;
 use crate::wording::{SOME, counted, grouped, listed};
 
 /// The nodes, a line each; the findings, each with what was seen and the fix.

@@ -11,7 +11,8 @@ use crate::finding::{Finding, Severity};
 use crate::lab::claim::Proof;
 use crate::netns::reach::{Cell, Listener, Resolver};
 use crate::netns::reach_judge;
-use crate::pod::{Node, Pod, RuntimeKind, Snapshot};
+use crate::pod::{Node, Pod, Snapshot};
+use crate::runtime_kind::RuntimeKind;
 use crate::visible::field;
 
 /// A document as JSON, for people's eyes too.

@@ -2,7 +2,8 @@
 
 use crate::command_line;
 use crate::finding::Remedy;
-use crate::pod::{RuntimeKind, short};
+use crate::pod::short;
+use crate::runtime_kind::RuntimeKind;
 
 /// The remedy as a person reads it, on a node with this runtime.
 pub(crate) fn worded(remedy: &Remedy, runtime: RuntimeKind) -> String {
@@ -35,6 +36,7 @@ pub(crate) fn worded(remedy: &Remedy, runtime: RuntimeKind) -> String {
         | Remedy::RestartContainer { .. }
         | Remedy::RemoveSandbox { .. } => match runtime {
             RuntimeKind::Docker => of_docker(remedy),
+            RuntimeKind::Containerd => of_containerd(remedy),
         },
     }
 }
@@ -61,6 +63,39 @@ fn of_docker(remedy: &Remedy) -> String {
             format!("remove the older one: `{}`", on("docker rm -f", id))
         }
         _ => "let the program go on: `docker unpause`, or `kill -CONT`".into(),
+    }
+}
+
+/// What a containerd node's own programs do for a container: ctr takes whole IDs.
+fn of_containerd(remedy: &Remedy) -> String {
+    const TASKS: &str = "sudo ctr -n k8s.io tasks";
+    let on_node = |command: &str, id: &str| {
+        let command = command_line::with(command, [id]);
+        format!("on the node: `{command}`")
+    };
+    match remedy {
+        Remedy::Continue { id } => on_node(&format!("{TASKS} kill -s SIGCONT"), id),
+        Remedy::Thaw { ids, of_cluster } => {
+            let resume = format!("{TASKS} resume");
+            let all = ids.iter().map(|id| command_line::with(&resume, [id]));
+            let all = all.collect::<Vec<_>>().join("; ");
+            let unpause = if *of_cluster {
+                "`minikube unpause`, or "
+            } else {
+                ""
+            };
+            format!("{unpause}on the node: `{all}`")
+        }
+        Remedy::EndContainer { id } => format!(
+            "{}: the kubelet then makes the pod anew, with another IP",
+            on_node("sudo crictl stop -t 0", short(id))
+        ),
+        Remedy::RestartContainer { id } => on_node("sudo crictl stop -t 0", short(id)),
+        Remedy::RemoveSandbox { id } => format!(
+            "remove the older one, {}",
+            on_node("sudo crictl rmp -f", short(id))
+        ),
+        _ => format!("let the program go on: `{TASKS} resume` on the node, or `kill -CONT`"),
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use russh::client;
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+use russh::{Channel, ChannelMsg, ChannelWriteHalf};
 use tokio::sync::Mutex;
 
 use crate::docker_env::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use crate::text_file;
+use crate::wire::node_program::{Ending, NodeProgram, Output, TerminalSize};
 use crate::wire::ssh_hosts::Known;
 use crate::wire::transport::Stream;
 
@@ -72,22 +74,149 @@ impl Login {
     /// a socket that this login can't open.
     pub(crate) async fn dial(&self, place: Place<'_>) -> Result<Box<dyn Stream>> {
         let user = self.how.user(place)?;
-        let session = {
-            let mut shared = self.session.lock().await;
-            match &*shared {
-                Some(session) if !session.is_closed() => session.clone(),
-                _ => {
-                    let session = Arc::new(self.how.log_in(place, &user).await?);
-                    *shared = Some(session.clone());
-                    session
-                }
-            }
-        };
+        let session = self.session(place, &user).await?;
         let channel = session
             .channel_open_direct_streamlocal(place.socket)
             .await
             .map_err(|error| no_socket(place, &user, error))?;
         Ok(Box::new(channel.into_stream()))
+    }
+
+    /// Starts a command line of the login's shell on the node; with a terminal of this kind and
+    /// size where one is given.
+    ///
+    /// # Errors
+    /// As for `dial`; unreachable also where the login may run nothing.
+    pub(crate) async fn start(
+        &self,
+        place: Place<'_>,
+        command: &str,
+        terminal: Option<&TerminalSize>,
+    ) -> Result<NodeProgram> {
+        let user = self.how.user(place)?;
+        let session = self.session(place, &user).await?;
+        let failed = |error| {
+            Error::unreachable(format!(
+                "nothing can be run behind the ssh login {user}@{}",
+                place.host
+            ))
+            .because(error)
+        };
+        let channel = session.channel_open_session().await.map_err(failed)?;
+        if let Some(size) = terminal {
+            let (columns, rows) = (u32::from(size.columns), u32::from(size.rows));
+            channel
+                .request_pty(false, &size.kind, columns, rows, 0, 0, &[])
+                .await
+                .map_err(failed)?;
+        }
+        channel.exec(false, command).await.map_err(failed)?;
+        Ok(program(channel))
+    }
+
+    /// The user of this login on its node.
+    ///
+    /// # Errors
+    /// Usage, where nobody is named.
+    pub(crate) fn user(&self, place: Place<'_>) -> Result<String> {
+        self.how.user(place)
+    }
+
+    /// The login's connection, made where there is none.
+    async fn session(&self, place: Place<'_>, user: &str) -> Result<Arc<Session>> {
+        let mut shared = self.session.lock().await;
+        match &*shared {
+            Some(session) if !session.is_closed() => Ok(session.clone()),
+            _ => {
+                let session = Arc::new(self.how.log_in(place, user).await?);
+                *shared = Some(session.clone());
+                Ok(session)
+            }
+        }
+    }
+}
+
+/// The streams of a command that runs in a channel.
+fn program(channel: Channel<client::Msg>) -> NodeProgram {
+    let (reader, writer) = channel.split();
+    let input = Box::pin(writer.make_writer());
+    let ending = Ending::default();
+    let open = Arc::new(OpenChannel(Some(writer)));
+    let state = (reader, ending.clone(), Arc::clone(&open));
+    let output = futures_util::stream::unfold(state, async |(mut reader, ending, open)| {
+        loop {
+            let piece = match reader.wait().await? {
+                ChannelMsg::Data { data } => Output::Stdout(data),
+                ChannelMsg::ExtendedData { data, ext: 1 } => Output::Stderr(data),
+                ChannelMsg::ExitStatus { exit_status } => {
+                    ending.set(i32::try_from(exit_status).unwrap_or(255));
+                    continue;
+                }
+                ChannelMsg::ExitSignal { signal_name, .. } => {
+                    ending.set(128 + number(&signal_name));
+                    continue;
+                }
+                _ => continue,
+            };
+            return Some((Ok(piece), (reader, ending, open)));
+        }
+    });
+    NodeProgram {
+        output: Box::pin(output),
+        input,
+        ending,
+        terminal: Some(open),
+    }
+}
+
+/// The number of a signal that ended a program; 0 for one that is none of the usual.
+fn number(signal: &russh::Sig) -> i32 {
+    use russh::Sig;
+    match signal {
+        Sig::HUP => 1,
+        Sig::INT => 2,
+        Sig::QUIT => 3,
+        Sig::ILL => 4,
+        Sig::ABRT => 6,
+        Sig::FPE => 8,
+        Sig::KILL => 9,
+        Sig::USR1 => 10,
+        Sig::SEGV => 11,
+        Sig::PIPE => 13,
+        Sig::ALRM => 14,
+        Sig::TERM => 15,
+        Sig::Custom(_) => 0,
+    }
+}
+
+/// A channel that is closed when nobody holds it any more: the node's sshd ends its program's
+/// input, and the program's own output goes nowhere.
+pub(crate) struct OpenChannel(Option<ChannelWriteHalf<client::Msg>>);
+
+impl OpenChannel {
+    /// Tells the program's terminal its size.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub(crate) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
+        let Some(channel) = &self.0 else {
+            return Ok(());
+        };
+        channel
+            .window_change(u32::from(columns), u32::from(rows), 0, 0)
+            .await
+            .map_err(|error| Error::lost("the ssh connection was lost").because(error))
+    }
+}
+
+impl Drop for OpenChannel {
+    fn drop(&mut self) {
+        if let Some(channel) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // a connection that is gone has closed it already
+            runtime.spawn(async move { channel.close().await });
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod clean;
 mod completions;
 mod completions_names;
 mod config;
+mod containerd;
 mod containerd_ground;
 mod context;
 mod doctor;

@@ -16,7 +16,13 @@ mod connect;
 #[cfg(target_os = "linux")]
 mod http;
 #[cfg(target_os = "linux")]
+mod log;
+#[cfg(target_os = "linux")]
 mod namespaces;
+#[cfg(target_os = "linux")]
+mod pipes;
+#[cfg(target_os = "linux")]
+mod power;
 #[cfg(target_os = "linux")]
 mod procfs;
 #[cfg(target_os = "linux")]
@@ -37,7 +43,8 @@ fn main() -> std::process::ExitCode {
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let words = match confine::enter(&words) {
+    let ready = power::first(&words).and_then(confine::enter);
+    let words = match ready {
         Ok(words) => words,
         Err(why) => {
             eprintln!("{why}");
@@ -69,6 +76,8 @@ fn main() -> std::process::ExitCode {
         }
         ["shell", root, command @ ..] => return tools::shell(root, command),
         ["exec", command @ ..] if !command.is_empty() => return confine::become_program(command),
+        ["log", path, options @ ..] => log::send(path, options),
+        ["pipes", streams @ ..] => pipes::carry(streams),
         ["snap"] => {
             snap::snap();
             Ok(())
@@ -79,7 +88,7 @@ fn main() -> std::process::ExitCode {
         }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | hold | first-of CONTAINER | shell ROOT [COMMAND...] | exec COMMAND...; confined|confine [lent] before any",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | log FILE [follow] [since=SECONDS] [tail=LINES] | pipes [stdin] [stdout] [stderr] | hold | first-of CONTAINER | shell ROOT [COMMAND...] | exec COMMAND...; confined|confine [lent] before any, enter FILE,... and keep nothing|look|tools before that",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

@@ -167,7 +167,7 @@ async fn profile(
                 .seen(format!("nodes: {}", listed(&names, MANY))),
         );
     }
-    match context.profile_target(named, Nodes::All).await {
+    match context.profile_target(named, Nodes::All, Need::Image).await {
         Ok(target) => Ok(Some(target)),
         Err(error) => {
             if record.in_container()

@@ -135,7 +135,7 @@ impl Context {
             })?;
         let published =
             engine
-                .runtime
+                .docker()?
                 .published(machine)
                 .await
                 .map_err(|error| match error.kind() {

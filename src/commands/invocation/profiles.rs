@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use crate::command_line;
 use crate::commands::invocation::Context;
-use crate::commands::invocation::target::{NodeTarget, Nodes, Target};
+use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::docker_env::profile::{Profile, ProfileNode, Route, checked_host};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::host::minikube::Home;
+use crate::runtime_kind::RuntimeKind;
 use crate::settings::origin::Origin;
 
 /// The port of a node at which its engine listens.
@@ -101,11 +102,16 @@ impl Context {
         &self,
         named: &Named,
         which: Nodes<'_>,
+        need: Need,
     ) -> Result<Target> {
         let home = self.minikube()?;
         let profile = home.profile(&named.profile)?;
-        if profile.runtime() != "docker" {
-            return Err(not_docker(&named.profile, profile.runtime()));
+        match (RuntimeKind::of_minikube(profile.runtime()), need) {
+            (Some(RuntimeKind::Docker), _) => {}
+            (Some(RuntimeKind::Containerd), Need::Pods) => {
+                return self.containerd_target(&home, &profile, named, which).await;
+            }
+            _ => return Err(not_docker(&named.profile, profile.runtime())),
         }
         let containers_reachable =
             !profile.in_container() || self.containers_reachable(&profile)?;
@@ -113,18 +119,59 @@ impl Context {
         let looks = wanted.into_iter().map(|(name, node)| {
             self.node_target(&home, &profile, name, node, containers_reachable)
         });
-        let mut nodes = futures_util::future::try_join_all(looks).await?;
-        // one that was stopped must not hide the others
-        if nodes.iter().all(|node| node.away.is_some())
-            && let Some(error) = nodes.swap_remove(0).away.and_then(Arc::into_inner)
-        {
-            return Err(error);
-        }
-        Ok(Target {
-            nodes,
-            profile: Some(named.profile.clone()),
-            decided_by: named.to_string(),
-        })
+        let nodes = futures_util::future::try_join_all(looks).await?;
+        of_nodes(nodes, named)
+    }
+
+    /// Nodes of a profile that runs containerd: each is reached as its user logs in.
+    async fn containerd_target(
+        &self,
+        home: &Home,
+        profile: &Profile,
+        named: &Named,
+        which: Nodes<'_>,
+    ) -> Result<Target> {
+        let socket = RuntimeKind::Containerd.socket();
+        let wanted = which.of(Some(&named.profile), profile.machines(), |(name, _)| name)?;
+        let looks = wanted.into_iter().map(async |(name, _)| {
+            let mut away = None;
+            let endpoint = if profile.driver == "none" {
+                Endpoint::plain(Address::Unix(socket.into()))
+            } else {
+                let login = match self.ssh_address(&profile.name, &name, None).await {
+                    Ok(Address::Ssh {
+                        user, host, port, ..
+                    }) => Address::Ssh {
+                        user,
+                        host,
+                        port,
+                        socket: socket.to_owned(),
+                    },
+                    Ok(other) => other,
+                    Err(error) => {
+                        away = Some(Arc::new(match profile.machines().len() {
+                            0 | 1 => error,
+                            _ => of_node(&name, &profile.name, error),
+                        }));
+                        Address::Unix(socket.into())
+                    }
+                };
+                Endpoint {
+                    ssh_key: Some(home.login_key(&name)?),
+                    pin_as: Some(name.clone()),
+                    ..Endpoint::plain(login)
+                }
+            };
+            Ok::<_, Error>(NodeTarget {
+                name,
+                endpoint,
+                profile: Some(profile.name.clone()),
+                login: None,
+                away,
+            })
+        });
+        let nodes = futures_util::future::try_join_all(looks).await?;
+        of_nodes(nodes, named)
     }
 
     /// The address of one node, or the reason why it is not reached.
@@ -195,8 +242,12 @@ impl Context {
                     profile: profile.clone(),
                     by: Origin::Default,
                 };
+                let need = match node.endpoint.runtime {
+                    RuntimeKind::Docker => Need::Image,
+                    RuntimeKind::Containerd => Need::Pods,
+                };
                 let target = self
-                    .profile_target(&named, Nodes::Named(&node.name))
+                    .profile_target(&named, Nodes::Named(&node.name), need)
                     .await?;
                 let found = &target.nodes[0];
                 if found.endpoint == node.endpoint {
@@ -275,6 +326,20 @@ impl Context {
         }
         None
     }
+}
+
+/// The target that these nodes of a profile are: one that was stopped must not hide the others.
+fn of_nodes(mut nodes: Vec<NodeTarget>, named: &Named) -> Result<Target> {
+    if nodes.iter().all(|node| node.away.is_some())
+        && let Some(error) = nodes.swap_remove(0).away.and_then(Arc::into_inner)
+    {
+        return Err(error);
+    }
+    Ok(Target {
+        nodes,
+        profile: Some(named.profile.clone()),
+        decided_by: named.to_string(),
+    })
 }
 
 /// The error of one of several nodes that is not reached; the others may be.

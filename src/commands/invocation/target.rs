@@ -192,6 +192,7 @@ impl Context {
                         by: Origin::flag("--profile"),
                     },
                     which,
+                    need,
                 )
                 .await;
         }
@@ -207,13 +208,14 @@ impl Context {
                         by: Origin::variable("DEVNET_PROFILE"),
                     },
                     which,
+                    need,
                 )
                 .await;
         }
         if need != Need::Environment
             && let Some(host) = environment.text("DOCKER_HOST")?
         {
-            return self.of_docker_host(host).await;
+            return self.of_docker_host(host, need).await;
         }
         if need == Need::Lab {
             return Ok(Target::single(
@@ -222,7 +224,7 @@ impl Context {
             ));
         }
         let named = self.default_profile()?;
-        match self.profile_target(&named, which).await {
+        match self.profile_target(&named, which, need).await {
             Err(error)
                 if error.kind() == Kind::NotFound
                     && need == Need::Pods
@@ -290,7 +292,7 @@ impl Context {
     }
 
     /// `DOCKER_HOST` as a shell has it that ran `eval $(devnet env)` or that a person set.
-    async fn of_docker_host(&self, host: &str) -> Result<Target> {
+    async fn of_docker_host(&self, host: &str, need: Need) -> Result<Target> {
         let environment = &self.settings.environment;
         let tls = environment.has("DOCKER_TLS_VERIFY");
         let mut endpoint = self.docker_host(host, tls, environment.path("DOCKER_CERT_PATH"))?;
@@ -312,6 +314,7 @@ impl Context {
                 },
                 // it may point at any of them
                 Nodes::All,
+                need,
             )
             .await;
         match resolved {

@@ -207,7 +207,10 @@ impl<'a> Reader<'a> {
                 _ => self.engine.runtime.container(&id).await.ok().flatten(),
             };
             let driver = driver.and_then(|facts| facts.log);
-            let driver = driver.map(|LogStore::Driver(name)| name);
+            let driver = driver.and_then(|store| match store {
+                LogStore::Driver(name) => Some(name),
+                LogStore::Files(_) => None,
+            });
             let source = &mut self.sources[index];
             source.failure = Some(explain(error, &source.name, driver.as_deref()));
             self.finish(index);

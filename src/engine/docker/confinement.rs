@@ -15,7 +15,7 @@ const TRACING: [&str; 3] = ["ptrace", "process_vm_readv", "process_vm_writev"];
 
 fn capabilities(power: Power) -> Vec<String> {
     let names: &[&str] = match power {
-        Power::None => &[],
+        Power::None | Power::Root => &[],
         // the links in /proc/PID/ns and /proc/PID/root, and those in /proc/PID/fd of other users
         Power::Look | Power::Lent => &["SYS_PTRACE", "DAC_READ_SEARCH"],
         Power::Tools => &["SYS_PTRACE", "DAC_READ_SEARCH", "SYS_CHROOT"],
@@ -51,7 +51,7 @@ impl Docker {
             "confined"
         };
         let words: &[&str] = match power {
-            Power::None => &[],
+            Power::None | Power::Root => &[],
             Power::Look | Power::Tools => &[how],
             Power::Lent => &[how, "lent"],
         };

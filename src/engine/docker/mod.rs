@@ -160,7 +160,7 @@ impl Docker {
     ///
     /// # Errors
     /// Not found when there is no such container.
-    pub(in crate::engine) async fn published(&self, container: &str) -> Result<Published> {
+    pub(crate) async fn published(&self, container: &str) -> Result<Published> {
         let what = format!("container `{container}`");
         let found = self
             .api

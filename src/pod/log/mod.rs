@@ -2,6 +2,7 @@
 //! order.
 
 mod assembler;
+pub(crate) mod cri;
 mod merge;
 #[cfg(test)]
 pub(crate) mod samples;

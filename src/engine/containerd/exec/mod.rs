@@ -1,0 +1,375 @@
+//! Running a command in a container, with its streams: containerd opens named pipes, which the probe
+//! carries, and tells the code of the command's end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::Containerd;
+use super::messages::{
+    CloseIoRequest, DeleteProcessRequest, ExecProcessRequest, GetContainerRequest,
+    GetContainerResponse, ResizePtyRequest, StartRequest, StartResponse, WaitRequest, WaitResponse,
+};
+use crate::engine::exec::{Ended, Exec, Output};
+use crate::engine::grpc::{Any, Empty, found};
+use crate::engine::job::{Job, JobNamespaces, Power};
+use crate::engine::node_agent::Session;
+use crate::engine::process::{self, Process};
+use crate::error::{Error, Kind, Result};
+
+/// The type of a specification of a process, as containerd names it.
+const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+/// Longer than any command that a person waits for.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+/// The longest list of a container's users that is read, in bytes.
+const LONGEST_LIST: usize = 1 << 20;
+
+impl Containerd {
+    /// Starts a command in a container.
+    ///
+    /// # Errors
+    /// Under code 125, or as docker has it 126 (it can't be run) and 127 (it is not there).
+    pub(in crate::engine) async fn exec(&self, container: &str, exec: Exec) -> Result<Process> {
+        let coded = |error: Error| match error.kind() {
+            Kind::Coded(_) => error,
+            _ => error.with_kind(Kind::Coded(125)),
+        };
+        Box::pin(self.start_exec(container, exec))
+            .await
+            .map_err(coded)
+    }
+
+    async fn start_exec(&self, container: &str, exec: Exec) -> Result<Process> {
+        let session = Session::new(self.clone());
+        let mut streams = vec!["pipes"];
+        if exec.stdin {
+            streams.push("stdin");
+        }
+        streams.push("stdout");
+        if !exec.tty {
+            streams.push("stderr");
+        }
+        let words = streams.iter().map(|word| (*word).to_owned()).collect();
+        let job = Job {
+            input: exec.stdin,
+            ..Job::probe(words, JobNamespaces::NodeProcesses, Power::Root)
+        };
+        let spec = self.process(container, &exec, &session);
+        let (mut carrier, spec) = futures_util::try_join!(session.spawn(job), spec)?;
+        let folder = first_line(&mut carrier).await?;
+        let id = exec_id();
+        let pipe = |stream: &str| {
+            let wanted = streams.contains(&stream);
+            if wanted {
+                format!("{folder}/{stream}")
+            } else {
+                String::new()
+            }
+        };
+        let question = ExecProcessRequest {
+            container_id: container.to_owned(),
+            stdin: pipe("stdin"),
+            stdout: pipe("stdout"),
+            stderr: pipe("stderr"),
+            terminal: exec.tty,
+            spec: Some(Any {
+                type_url: PROCESS_TYPE.to_owned(),
+                value: spec.to_string().into_bytes(),
+            }),
+            exec_id: id.clone(),
+        };
+        self.tasks("/containerd.services.tasks.v1.Tasks/Exec", question)
+            .await?;
+        let control = Control {
+            containerd: self.clone(),
+            container: container.to_owned(),
+            id,
+            code: Arc::default(),
+        };
+        control.wait_for_the_end();
+        let question = StartRequest {
+            container_id: control.container.clone(),
+            exec_id: control.id.clone(),
+        };
+        let path = "/containerd.services.tasks.v1.Tasks/Start";
+        if let Err(refusal) = self.grpc.ask::<_, StartResponse>(path, question).await {
+            control.forget().await;
+            session.finish().await;
+            return Err(not_started(refusal.error));
+        }
+        if exec.stdin {
+            control.close_input_with_ours().await;
+        }
+        // the carrier's program goes when its streams end
+        let ended = control.clone();
+        let end = stream::once(async move {
+            let _code = ended.code().await;
+            ended.forget().await;
+            session.finish().await;
+            None
+        });
+        let output = carrier.output.map(Some).chain(end);
+        Ok(Process {
+            output: Box::pin(output.filter_map(std::future::ready)),
+            input: carrier.input,
+            control: process::Control::Containerd(Box::new(control)),
+        })
+    }
+
+    /// Asks containerd to do something with a process of a container.
+    async fn tasks<Q>(&self, path: &'static str, question: Q) -> Result<()>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+    {
+        self.grpc
+            .ask::<Q, Empty>(path, question)
+            .await
+            .map_err(Error::from)
+    }
+
+    /// The specification of the command: the container's own process, with another command.
+    async fn process(&self, container: &str, exec: &Exec, session: &Session) -> Result<Value> {
+        let question = GetContainerRequest {
+            id: container.to_owned(),
+        };
+        let path = "/containerd.services.containers.v1.Containers/Get";
+        let answer: Option<GetContainerResponse> = found(self.grpc.ask(path, question).await)?;
+        let nonsense =
+            || Error::failed("containerd's specification of the container can't be read");
+        let spec = answer
+            .and_then(|answer| answer.container?.spec)
+            .ok_or_else(|| Error::not_found("the container is gone"))?;
+        let mut spec: Value = serde_json::from_slice(&spec.value).map_err(|_| nonsense())?;
+        let mut process = spec["process"].take();
+        if !process.is_object() {
+            return Err(nonsense());
+        }
+        process["args"] = exec.command.iter().cloned().collect();
+        process["terminal"] = exec.tty.into();
+        let kept = process["env"].take();
+        process["env"] = environment(&kept, &exec.env).into();
+        if let Some(folder) = &exec.workdir {
+            process["cwd"] = folder.clone().into();
+        }
+        if let Some(user) = &exec.user {
+            process["user"] = Box::pin(self.user(container, user, session)).await?;
+        }
+        Ok(process)
+    }
+
+    /// A user as the container's own lists have it, in the form of a specification.
+    async fn user(&self, container: &str, wanted: &str, session: &Session) -> Result<Value> {
+        let (user, group) = match wanted.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (wanted, None),
+        };
+        let (users, groups) = futures_util::try_join!(
+            self.file(container, "/etc/passwd", session),
+            self.file(container, "/etc/group", session)
+        )?;
+        users::resolve(user, group, &users, &groups)
+            .ok_or_else(|| Error::failed(format!("there is no user `{wanted}` in the container")))
+    }
+
+    /// A text file of a container, as its own processes see it; nothing where it is not there.
+    pub(super) async fn file(
+        &self,
+        container: &str,
+        path: &str,
+        session: &Session,
+    ) -> Result<String> {
+        let output = self.tool(container, &["cat", path], session).await?;
+        Ok(String::from_utf8_lossy(&output.0).into_owned())
+    }
+
+    /// Runs one of the probe's tools over a container's files; gives what it printed and its code.
+    async fn tool(
+        &self,
+        container: &str,
+        tool: &[&str],
+        session: &Session,
+    ) -> Result<(Vec<u8>, Ended)> {
+        let pid = self.pid(container).await?;
+        let root = format!("/proc/{pid}/root");
+        let words = ["shell", &root].into_iter().chain(tool.iter().copied());
+        let words = words.map(str::to_owned).collect();
+        let job = Job::probe(words, JobNamespaces::NodeProcesses, Power::Tools);
+        let mut process = session.spawn(job).await?;
+        let mut printed = Vec::new();
+        while let Some(piece) = process.output.next().await {
+            if let Output::Stdout(bytes) = piece? {
+                printed.extend_from_slice(&bytes);
+            }
+            if printed.len() > LONGEST_LIST {
+                return Err(Error::failed(format!(
+                    "`{}` of the container has no end",
+                    tool.join(" ")
+                )));
+            }
+        }
+        Ok((printed, process.control.ended().await?))
+    }
+
+    /// True where a file (or a link) is in a container's file system.
+    pub(in crate::engine) async fn has_file(&self, container: &str, path: &str) -> bool {
+        let session = Session::new(self.clone());
+        let looked = self.tool(container, &["ls", path], &session).await;
+        session.finish().await;
+        looked.is_ok_and(|(_, ended)| ended == Ended::With(0))
+    }
+
+    /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
+    pub(in crate::engine) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
+        let session = Session::new(self.clone());
+        let mut found = None;
+        for id in ids {
+            let text = self.file(id, "/etc/resolv.conf", &session).await;
+            found = text.ok().filter(|text| !text.is_empty());
+            if found.is_some() {
+                break;
+            }
+        }
+        session.finish().await;
+        found
+    }
+}
+
+/// The first line that a program prints.
+async fn first_line(process: &mut Process) -> Result<String> {
+    const LONGEST: usize = 4 << 10;
+    let (mut line, mut complaint) = (Vec::new(), Vec::new());
+    while !line.ends_with(b"\n") {
+        match process.output.next().await.transpose()? {
+            Some(Output::Stdout(bytes)) => line.extend_from_slice(&bytes),
+            Some(Output::Stderr(bytes)) => complaint.extend_from_slice(&bytes),
+            None => {
+                let why = String::from_utf8_lossy(&complaint).trim().to_owned();
+                return Err(Error::failed("the probe did not run").because(why));
+            }
+        }
+        if line.len() + complaint.len() > LONGEST {
+            return Err(Error::failed("the probe's answer has no end"));
+        }
+    }
+    Ok(String::from_utf8_lossy(&line).trim().to_owned())
+}
+
+/// An ID that no other command of the container has.
+fn exec_id() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = jiff::Timestamp::now().as_nanosecond();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("devnet-{now:x}-{count:x}-{}", std::process::id())
+}
+
+/// The container's variables with those that are set over them.
+fn environment(kept: &Value, set: &[String]) -> Vec<String> {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let over: Vec<String> = set.iter().map(|one| name(one)).collect();
+    let kept = kept.as_array().into_iter().flatten();
+    kept.filter_map(|one| one.as_str().map(str::to_owned))
+        .filter(|one| !over.contains(&name(one)))
+        .chain(set.iter().cloned())
+        .collect()
+}
+
+/// The error of a command that did not start, under docker's codes.
+fn not_started(error: Error) -> Error {
+    let text = error.in_one_line();
+    let code = if text.contains("executable file not found") || text.contains("no such file") {
+        127
+    } else if text.contains("permission denied") || text.contains("exec format error") {
+        126
+    } else {
+        125
+    };
+    Error::new(Kind::Coded(code), "the command could not be started").because(error)
+}
+
+/// The handle to a command that runs in a container.
+#[derive(Clone)]
+pub(crate) struct Control {
+    containerd: Containerd,
+    container: String,
+    id: String,
+    /// The code of its end; none where its container took it along.
+    code: Arc<OnceCell<Option<u8>>>,
+}
+
+impl Control {
+    /// Asks for the command's end, from before it is started: afterwards it may be forgotten.
+    fn wait_for_the_end(&self) {
+        let control = self.clone();
+        tokio::spawn(async move { control.code().await });
+    }
+
+    async fn code(&self) -> Option<u8> {
+        *self
+            .code
+            .get_or_init(async || {
+                let question = WaitRequest {
+                    container_id: self.container.clone(),
+                    exec_id: self.id.clone(),
+                };
+                let path = "/containerd.services.tasks.v1.Tasks/Wait";
+                let grpc = &self.containerd.grpc;
+                let answer = grpc.ask_within::<_, WaitResponse>(path, question, FOR_EVER);
+                let answer = answer.await.ok()?;
+                u8::try_from(answer.exit_status).ok()
+            })
+            .await
+    }
+
+    /// Lets containerd end the command's input where ours ends.
+    async fn close_input_with_ours(&self) {
+        let question = CloseIoRequest {
+            container_id: self.container.clone(),
+            exec_id: self.id.clone(),
+            stdin: true,
+        };
+        let path = "/containerd.services.tasks.v1.Tasks/CloseIO";
+        // one that has ended has no input
+        let _ended = self.containerd.tasks(path, question).await;
+    }
+
+    /// Lets containerd forget a command that has ended.
+    async fn forget(&self) {
+        let question = DeleteProcessRequest {
+            container_id: self.container.clone(),
+            exec_id: self.id.clone(),
+        };
+        let path = "/containerd.services.tasks.v1.Tasks/DeleteProcess";
+        // gone with its container
+        let _gone = self.containerd.tasks(path, question).await;
+    }
+
+    pub(in crate::engine) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
+        let question = ResizePtyRequest {
+            container_id: self.container.clone(),
+            exec_id: self.id.clone(),
+            width: columns.into(),
+            height: rows.into(),
+        };
+        let path = "/containerd.services.tasks.v1.Tasks/ResizePty";
+        self.containerd.tasks(path, question).await
+    }
+
+    /// The way in which the command ended, once its output is at its end.
+    pub(in crate::engine) async fn ended(&self) -> Result<Ended> {
+        let waited = tokio::time::timeout(CODE_WITHIN, self.code()).await;
+        Ok(match waited {
+            Err(_still_runs) => Ended::Detached,
+            Ok(None) => Ended::WithItsContainer,
+            Ok(Some(code)) => Ended::With(code),
+        })
+    }
+}
+
+/// The time in which the code of a command comes whose output is at its end.
+const CODE_WITHIN: Duration = Duration::from_secs(2);
+
+mod users;

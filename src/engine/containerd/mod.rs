@@ -1,0 +1,168 @@
+//! A containerd node: pods by CRI, and by containerd's own services what CRI does not tell. Both
+//! answer at one socket, over one connection.
+
+mod containers;
+mod events;
+pub(in crate::engine) mod exec;
+mod facts;
+mod logs;
+pub(in crate::engine) mod marks;
+mod messages;
+mod spec;
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+pub(in crate::engine) use self::containers::{Containers, Listing};
+use self::messages::{GetTaskRequest, GetTaskResponse, Status};
+use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::engine::about::{About, Info};
+use crate::engine::cri::Cri;
+use crate::engine::cri::messages::VersionResponse;
+use crate::engine::grpc::{Grpc, found};
+use crate::engine::node_words::NodeWords;
+use crate::error::{Error, Result};
+use crate::pod::ContainerFacts;
+use crate::runtime_kind::RuntimeKind;
+use crate::settings::Settings;
+use crate::wire::node::NodeAccess;
+
+/// The namespace in which CRI keeps a cluster's containers.
+const NAMESPACE: &str = "k8s.io";
+
+/// A handle to a node's containerd. Copies share its connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Containerd {
+    pub(in crate::engine) access: NodeAccess,
+    cri: Cri,
+    /// Calls of containerd's own services, in the cluster's namespace.
+    grpc: Grpc,
+    address: Arc<str>,
+    version: Arc<VersionResponse>,
+    about: Arc<OnceCell<About>>,
+    words: Arc<tokio::sync::Mutex<Option<NodeWords>>>,
+}
+
+impl Containerd {
+    /// Connects, and asks the runtime for its version.
+    ///
+    /// # Errors
+    /// Unreachable, with the reason: no login, no root there, no such socket, another runtime.
+    pub(in crate::engine) async fn connect(
+        endpoint: &Endpoint,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let access = NodeAccess::of(endpoint, settings).ok_or_else(|| {
+            Error::unreachable(format!("{endpoint} leads to no containerd"))
+                .hint("containerd is reached through an ssh login or its socket on this computer")
+        })?;
+        let socket = match &endpoint.address {
+            Address::Unix(path) => path.display().to_string(),
+            _ => RuntimeKind::Containerd.socket().to_owned(),
+        };
+        let grpc = Grpc::new(access.clone(), &socket, settings.patience()?);
+        let cri = Cri::new(grpc.clone());
+        let words = NodeWords::ask(&access);
+        let (version, words) = futures_util::try_join!(cri.version(), words)?;
+        if version.name != "containerd" {
+            let name = &version.name;
+            return Err(Error::unreachable(format!(
+                "`{name}` answers at {endpoint}, not containerd"
+            )));
+        }
+        Ok(Self {
+            access,
+            cri,
+            grpc: grpc.in_namespace(NAMESPACE),
+            address: endpoint.to_string().into(),
+            version: Arc::new(version),
+            about: Arc::default(),
+            words: Arc::new(tokio::sync::Mutex::new(Some(words))),
+        })
+    }
+
+    /// The address that it was reached at.
+    pub(in crate::engine) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// containerd's version, as `2.1.9`.
+    pub(in crate::engine) fn version(&self) -> &str {
+        self.version.version.trim_start_matches('v')
+    }
+
+    /// The runtime's word on itself.
+    pub(in crate::engine) async fn about(&self) -> Result<&About> {
+        self.about
+            .get_or_try_init(async || {
+                let architecture = self.words().await?.architecture;
+                Ok(About {
+                    version: Some(self.version().to_owned()),
+                    api_version: Some(self.version.api_version.clone()),
+                    min_api_version: None,
+                    os: Some("linux".to_owned()),
+                    arch: Some(architecture),
+                })
+            })
+            .await
+    }
+
+    /// The node's word on itself, its clock above all.
+    pub(in crate::engine) async fn info(&self) -> Result<Info> {
+        Ok(self.words().await?.info())
+    }
+
+    /// The node's words, asked for anew where they are old.
+    pub(in crate::engine) async fn words(&self) -> Result<NodeWords> {
+        let mut kept = self.words.lock().await;
+        match &*kept {
+            Some(words) if words.are_fresh() => Ok(words.clone()),
+            _ => {
+                let words = NodeWords::ask(&self.access).await?;
+                *kept = Some(words.clone());
+                Ok(words)
+            }
+        }
+    }
+
+    /// Every container of the node, running or not, newest first.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
+        let containers = self.listing().await?.inspected().await?;
+        Ok(Arc::unwrap_or_clone(containers.facts))
+    }
+
+    /// One container; `None` when it is gone.
+    pub(in crate::engine) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
+        let all = self.containers().await?;
+        Ok(all.into_iter().find(|facts| facts.id == id))
+    }
+
+    /// The number, on the node, of a container's first process.
+    ///
+    /// # Errors
+    /// Not found when it does not run.
+    pub(in crate::engine) async fn pid(&self, container: &str) -> Result<u32> {
+        let question = GetTaskRequest {
+            container_id: container.to_owned(),
+            exec_id: String::new(),
+        };
+        let path = "/containerd.services.tasks.v1.Tasks/Get";
+        let answer: Option<GetTaskResponse> = found(self.grpc.ask(path, question).await)?;
+        answer
+            .and_then(|answer| answer.process)
+            .filter(|process| process.status() != Status::Stopped && process.pid != 0)
+            .map(|process| process.pid)
+            .ok_or_else(|| Error::not_found(format!("container {container} does not run")))
+    }
+
+    /// The time that one question over the kept connection takes.
+    pub(in crate::engine) async fn round_trip(&self) -> Result<std::time::Duration> {
+        let before = std::time::Instant::now();
+        self.cri.version().await?;
+        Ok(before.elapsed())
+    }
+}

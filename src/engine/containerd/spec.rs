@@ -1,0 +1,80 @@
+//! A container's OCI specification and what CRI noted beside it, as far as devnet reads them.
+
+use serde::Deserialize;
+
+/// The OCI specification of a container (`config.json`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Spec {
+    pub(super) process: Process,
+    pub(super) linux: Linux,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Process {
+    pub(super) args: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Linux {
+    pub(super) namespaces: Vec<Namespace>,
+}
+
+/// A namespace that a container has beside its parent's: one of its own, or the one at `path`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Namespace {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) path: String,
+}
+
+/// The extension of a record in which CRI keeps what it knows of a sandbox or a container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Noted<M> {
+    #[serde(rename = "Metadata")]
+    pub(super) metadata: M,
+}
+
+/// CRI's own notes on a sandbox. They stay until it is removed, also when it is dead.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct SandboxNotes {
+    pub(super) name: String,
+    #[serde(rename = "NetNSPath")]
+    pub(super) netns_path: String,
+    #[serde(rename = "IP")]
+    pub(super) ip: String,
+    #[serde(rename = "AdditionalIPs")]
+    pub(super) additional_ips: Option<Vec<String>>,
+    pub(super) config: SandboxConfig,
+}
+
+/// The configuration with which a kubelet asked for a sandbox.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SandboxConfig {
+    pub(super) port_mappings: Vec<PortMapping>,
+}
+
+/// A port of the node that a plugin passes on to the pod. Absent numbers are 0.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PortMapping {
+    /// 0 TCP, 1 UDP, 2 SCTP.
+    pub(super) protocol: i32,
+    pub(super) container_port: i32,
+    pub(super) host_port: i32,
+    pub(super) host_ip: String,
+}
+
+/// CRI's own notes on a container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct ContainerNotes {
+    pub(super) name: String,
+    pub(super) log_path: String,
+}

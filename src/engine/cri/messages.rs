@@ -1,0 +1,185 @@
+//! Messages of the Container Runtime Interface, version 1, as far as devnet reads them: kubernetes'
+//! `cri-api/pkg/apis/runtime/v1/api.proto`. Fields that are not here are skipped.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct VersionRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) version: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct VersionResponse {
+    /// The runtime's name.
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(string, tag = "3")]
+    pub(crate) version: String,
+    #[prost(string, tag = "4")]
+    pub(crate) api_version: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodSandboxMetadata {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(string, tag = "2")]
+    pub(crate) uid: String,
+    #[prost(string, tag = "3")]
+    pub(crate) namespace: String,
+    #[prost(uint32, tag = "4")]
+    pub(crate) attempt: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListPodSandboxRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) filter: Option<PodSandboxFilter>,
+}
+
+/// A choice of sandboxes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodSandboxFilter {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListPodSandboxResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) items: Vec<PodSandbox>,
+}
+
+/// A sandbox as it is listed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodSandbox {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) metadata: Option<PodSandboxMetadata>,
+    #[prost(enumeration = "PodSandboxState", tag = "3")]
+    pub(crate) state: i32,
+    /// Nanoseconds since 1970.
+    #[prost(int64, tag = "4")]
+    pub(crate) created_at: i64,
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum PodSandboxState {
+    Ready = 0,
+    NotReady = 1,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ContainerMetadata {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(uint32, tag = "2")]
+    pub(crate) attempt: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ImageSpec {
+    #[prost(string, tag = "1")]
+    pub(crate) image: String,
+    #[prost(string, tag = "18")]
+    pub(crate) user_specified_image: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListContainersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) filter: Option<ContainerFilter>,
+}
+
+/// A choice of containers.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ContainerFilter {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListContainersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) containers: Vec<Container>,
+}
+
+/// A container as it is listed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Container {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(string, tag = "2")]
+    pub(crate) pod_sandbox_id: String,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) metadata: Option<ContainerMetadata>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) image: Option<ImageSpec>,
+    #[prost(string, tag = "5")]
+    pub(crate) image_ref: String,
+    #[prost(enumeration = "ContainerState", tag = "6")]
+    pub(crate) state: i32,
+    /// Nanoseconds since 1970.
+    #[prost(int64, tag = "7")]
+    pub(crate) created_at: i64,
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "9")]
+    pub(crate) annotations: BTreeMap<String, String>,
+    #[prost(string, tag = "10")]
+    pub(crate) image_id: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum ContainerState {
+    Created = 0,
+    Running = 1,
+    Exited = 2,
+    Unknown = 3,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ContainerStatusRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) container_id: String,
+    #[prost(bool, tag = "2")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ContainerStatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) status: Option<ContainerStatus>,
+}
+
+/// A container's status: also how it ended.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ContainerStatus {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(enumeration = "ContainerState", tag = "3")]
+    pub(crate) state: i32,
+    /// Nanoseconds since 1970, as those that follow; 0 is never.
+    #[prost(int64, tag = "4")]
+    pub(crate) created_at: i64,
+    #[prost(int64, tag = "5")]
+    pub(crate) started_at: i64,
+    #[prost(int64, tag = "6")]
+    pub(crate) finished_at: i64,
+    #[prost(int32, tag = "7")]
+    pub(crate) exit_code: i32,
+    #[prost(string, tag = "10")]
+    pub(crate) reason: String,
+    #[prost(string, tag = "11")]
+    pub(crate) message: String,
+    #[prost(string, tag = "15")]
+    pub(crate) log_path: String,
+}

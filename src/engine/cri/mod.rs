@@ -1,0 +1,78 @@
+//! The Container Runtime Interface: what a kubelet asks a node's runtime, and devnet too.
+
+pub(crate) mod messages;
+
+use crate::engine::cri::messages::{
+    Container, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse,
+    ListContainersRequest, ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse,
+    PodSandbox, VersionRequest, VersionResponse,
+};
+use crate::engine::grpc::{Grpc, found};
+use crate::error::Result;
+
+/// A client of a node's CRI.
+#[derive(Clone, Debug)]
+pub(crate) struct Cri {
+    grpc: Grpc,
+}
+
+impl Cri {
+    pub(crate) fn new(grpc: Grpc) -> Self {
+        Self { grpc }
+    }
+
+    /// The runtime's word on itself.
+    ///
+    /// # Errors
+    /// Unreachable where nobody answers.
+    pub(crate) async fn version(&self) -> Result<VersionResponse> {
+        let question = VersionRequest {
+            version: "v1".into(),
+        };
+        Ok(self
+            .grpc
+            .ask("/runtime.v1.RuntimeService/Version", question)
+            .await?)
+    }
+
+    /// All sandboxes, dead ones too.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(crate) async fn sandboxes(&self) -> Result<Vec<PodSandbox>> {
+        const PATH: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
+        let answer: ListPodSandboxResponse = self
+            .grpc
+            .ask(PATH, ListPodSandboxRequest::default())
+            .await?;
+        Ok(answer.items)
+    }
+
+    /// All containers, dead ones too.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(crate) async fn containers(&self) -> Result<Vec<Container>> {
+        const PATH: &str = "/runtime.v1.RuntimeService/ListContainers";
+        let answer: ListContainersResponse = self
+            .grpc
+            .ask(PATH, ListContainersRequest::default())
+            .await?;
+        Ok(answer.containers)
+    }
+
+    /// A container's status; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(crate) async fn status(&self, id: &str) -> Result<Option<ContainerStatus>> {
+        const PATH: &str = "/runtime.v1.RuntimeService/ContainerStatus";
+        let question = ContainerStatusRequest {
+            container_id: id.to_owned(),
+            verbose: false,
+        };
+        let answer = self.grpc.ask(PATH, question).await;
+        let answer: Option<ContainerStatusResponse> = found(answer)?;
+        Ok(answer.and_then(|answer| answer.status))
+    }
+}

@@ -1,0 +1,316 @@
+//! gRPC with a node: one HTTP/2 connection for all services of a socket, every answer bounded in
+//! size and in time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use hyper_util::rt::TokioIo;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+
+use crate::error::{Error, Result};
+use crate::wire::node::NodeAccess;
+use crate::wire::relay::Complaint;
+
+/// The longest answer that is read, in bytes: the descriptions of a thousand containers.
+const LONGEST_ANSWER: usize = 32 << 20;
+
+/// A connection to the gRPC services behind one socket of a node. It is made at the first call, and
+/// once more where it was lost. Copies share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Grpc {
+    channel: Channel,
+    /// The socket, for messages.
+    socket: Arc<str>,
+    /// What kept the last connection from being made.
+    obstacle: Arc<Mutex<Option<Error>>>,
+    complaint: Complaint,
+    patience: Duration,
+    /// The namespace of containerd that is meant.
+    namespace: Option<&'static str>,
+}
+
+impl Grpc {
+    /// Prepares the connection; nothing is dialled yet.
+    pub(crate) fn new(access: NodeAccess, socket: &str, patience: Duration) -> Self {
+        let obstacle: Arc<Mutex<Option<Error>>> = Arc::default();
+        let complaint = Complaint::default();
+        let socket: Arc<str> = socket.into();
+        let connector = {
+            let (obstacle, complaint) = (Arc::clone(&obstacle), complaint.clone());
+            let socket = Arc::clone(&socket);
+            tower::service_fn(move |_uri: http::Uri| {
+                let (obstacle, complaint) = (Arc::clone(&obstacle), complaint.clone());
+                let (access, socket) = (access.clone(), Arc::clone(&socket));
+                async move {
+                    match access.root_socket(&socket, &complaint).await {
+                        Ok(stream) => Ok(TokioIo::new(stream)),
+                        Err(error) => {
+                            let told = error.duplicate();
+                            *obstacle.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+                            Err(error)
+                        }
+                    }
+                }
+            })
+        };
+        // the server refuses an authority that is a path
+        let channel = tonic::transport::Endpoint::from_static("http://localhost")
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(8 << 20)
+            .connect_with_connector_lazy(connector);
+        Self {
+            channel,
+            socket,
+            obstacle,
+            complaint,
+            patience,
+            namespace: None,
+        }
+    }
+
+    /// The same connection with calls that mean this namespace of containerd.
+    pub(crate) fn in_namespace(&self, namespace: &'static str) -> Self {
+        Self {
+            namespace: Some(namespace),
+            ..self.clone()
+        }
+    }
+
+    /// Asks once. `path` is `/package.Service/Method`.
+    ///
+    /// # Errors
+    /// Under the code that the service gave; unreachable where nobody answers.
+    pub(crate) async fn ask<Q, A>(&self, path: &'static str, question: Q) -> Result<A, Refusal>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        self.ask_within(path, question, self.patience).await
+    }
+
+    /// The same of what may take this long.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub(crate) async fn ask_within<Q, A>(
+        &self,
+        path: &'static str,
+        question: Q,
+        limit: Duration,
+    ) -> Result<A, Refusal>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        let mut client = self.client();
+        let call = async {
+            client
+                .ready()
+                .await
+                .map_err(|error| Status::new(Code::Unavailable, chain(&error)))?;
+            let codec = ProstCodec::<Q, A>::default();
+            client
+                .unary(
+                    self.request(question),
+                    PathAndQuery::from_static(path),
+                    codec,
+                )
+                .await
+        };
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(self.refusal(path, &status)),
+            Err(_elapsed) => Err(self.silent(path, limit)),
+        }
+    }
+
+    /// Asks for what goes on: answers come until the service or the connection ends.
+    ///
+    /// # Errors
+    /// As `ask`, also amid the stream.
+    pub(crate) async fn follow<Q, A>(
+        &self,
+        path: &'static str,
+        question: Q,
+    ) -> Result<BoxStream<'static, Result<A, Refusal>>, Refusal>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        let mut client = self.client();
+        let call = async {
+            client
+                .ready()
+                .await
+                .map_err(|error| Status::new(Code::Unavailable, chain(&error)))?;
+            let codec = ProstCodec::<Q, A>::default();
+            client
+                .server_streaming(
+                    self.request(question),
+                    PathAndQuery::from_static(path),
+                    codec,
+                )
+                .await
+        };
+        match tokio::time::timeout(self.patience, call).await {
+            Ok(Ok(answers)) => {
+                let grpc = self.clone();
+                let answers = answers
+                    .into_inner()
+                    .map(move |answer| answer.map_err(|status| grpc.refusal(path, &status)));
+                Ok(answers.boxed())
+            }
+            Ok(Err(status)) => Err(self.refusal(path, &status)),
+            Err(_elapsed) => Err(self.silent(path, self.patience)),
+        }
+    }
+
+    fn client(&self) -> tonic::client::Grpc<Channel> {
+        tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(LONGEST_ANSWER)
+    }
+
+    fn request<Q>(&self, question: Q) -> Request<Q> {
+        let mut request = Request::new(question);
+        if let Some(namespace) = self.namespace {
+            let value = MetadataValue::from_static(namespace);
+            request.metadata_mut().insert("containerd-namespace", value);
+        }
+        request
+    }
+
+    fn refusal(&self, path: &str, status: &Status) -> Refusal {
+        let obstacle = self.obstacle.lock();
+        let obstacle = obstacle.unwrap_or_else(PoisonError::into_inner).take();
+        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown)
+            && (obstacle.is_some() || std::error::Error::source(status).is_some())
+            || status.code() == Code::Unavailable;
+        let error = match obstacle {
+            Some(obstacle) => obstacle,
+            None if lost => self.unanswered(),
+            None => Error::failed(format!("{} was refused", method(path)))
+                .because(status.message().to_owned()),
+        };
+        Refusal {
+            code: status.code(),
+            error,
+        }
+    }
+
+    /// The error of a connection that came to nothing, by what its relay said.
+    fn unanswered(&self) -> Error {
+        let socket = &self.socket;
+        let said = self.complaint.text();
+        let error = Error::unreachable(format!("no answer from `{socket}` on the node"));
+        if said.is_empty() {
+            return error;
+        }
+        let is = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        let hint = if is(&["password is required", "a terminal is required"]) {
+            "the node's user must be allowed to become root without a password, as minikube's is"
+        } else if is(&["sudo: not found", "sudo: command not found"]) {
+            "the socket is root's, and the node has no sudo: log in as root"
+        } else if is(&["neither socat nor buildctl"]) {
+            "one of them must be on the node: minikube's own nodes have both"
+        } else if is(&["No such file or directory"]) {
+            "another container runtime may run there since: `minikube start` writes the profile anew"
+        } else if is(&["Connection refused"]) {
+            "the runtime is not running there: `minikube start` starts it"
+        } else {
+            return error.because(said);
+        };
+        error.because(said).hint(hint)
+    }
+
+    fn silent(&self, path: &str, limit: Duration) -> Refusal {
+        let error = Error::failed(format!("`{}` on the node does not answer", self.socket))
+            .because(format!(
+                "{}: nothing within {} s",
+                method(path),
+                limit.as_secs_f64()
+            ))
+            .hint("the machine may be paused or overloaded");
+        Refusal {
+            code: Code::DeadlineExceeded,
+            error,
+        }
+    }
+}
+
+/// A call that was not answered as wished: the service's own code beside what devnet says of it.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) error: Error,
+}
+
+impl Refusal {
+    /// True where the service does not have what was asked for.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.code == Code::NotFound
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        refusal.error
+    }
+}
+
+/// The answer, or nothing where the service does not have what was asked for.
+///
+/// # Errors
+/// All other refusals.
+pub(crate) fn found<A>(answer: Result<A, Refusal>) -> Result<Option<A>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(refusal) if refusal.is_not_found() => Ok(None),
+        Err(refusal) => Err(refusal.error),
+    }
+}
+
+fn method(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// An error with its reasons, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+/// protobuf's `Any`: a message with its type's name.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Any {
+    #[prost(string, tag = "1")]
+    pub(crate) type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) value: Vec<u8>,
+}
+
+/// protobuf's `Timestamp`.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Time {
+    #[prost(int64, tag = "1")]
+    pub(crate) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(crate) nanoseconds: i32,
+}
+
+/// protobuf's `Empty`.
+pub(crate) type Empty = ();
+
+/// Extensions of a message, by name.
+pub(crate) type Extensions = BTreeMap<String, Any>;

@@ -1,0 +1,200 @@
+//! Jobs of devnet's in a node without containers for them: root there runs devnet's program, which gives
+//! up all power that its job does not need before it looks.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Mutex;
+
+use crate::engine::containerd::Containerd;
+use crate::engine::exec::{Ended, Output};
+use crate::engine::job::{Job, JobNamespaces, Power, Program};
+use crate::engine::probe_answer::in_time;
+use crate::engine::process::{self, Process};
+use crate::error::{Error, Result};
+use crate::probe::carried;
+use crate::wire::node::NodeAccess;
+use crate::wire::node_program::{Ending, NodeProgram};
+
+/// The shell program that keeps the probe there; it ends with its input.
+const KEEPER: &str = include_str!("../../templates/probe-session.sh");
+/// The time that a keeper has to remove the probe.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+/// The longest path or complaint of the keeper's, in bytes.
+const LONGEST: usize = 4 << 10;
+
+/// The jobs of one command in one node.
+pub(crate) struct Session {
+    containerd: Containerd,
+    kept: Mutex<Option<KeptProbe>>,
+}
+
+/// The probe in a folder of a node. It goes when this is dropped.
+struct KeptProbe {
+    program: String,
+    keeper: NodeProgram,
+}
+
+impl Session {
+    pub(in crate::engine) fn new(containerd: Containerd) -> Self {
+        Self {
+            containerd,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Starts a job.
+    ///
+    /// # Errors
+    /// When this devnet carries no program for the node, or the node does not let it run.
+    pub(in crate::engine) async fn spawn(&self, job: Job) -> Result<Process> {
+        let Program::Probe(words) = &job.program else {
+            return Err(Error::failed(
+                "a command of an image can't be run beside a container here",
+            ));
+        };
+        let (probe, joining) = futures_util::try_join!(self.kept(), self.joining(&job.joins))?;
+        let start = [probe].into_iter();
+        let all: Vec<String> = start
+            .chain(joining)
+            .chain(powers(job.power).iter().map(|word| (*word).to_owned()))
+            .chain(words.iter().cloned())
+            .collect();
+        let program = self.containerd.access.start_as_root(&all, None).await?;
+        Ok(of_node(program))
+    }
+
+    /// The path of the probe there. It is brought the first time that it is wanted.
+    async fn kept(&self) -> Result<String> {
+        let mut kept = self.kept.lock().await;
+        if let Some(kept) = &*kept {
+            return Ok(kept.program.clone());
+        }
+        let brought = in_time(self.bring()).await?;
+        let program = brought.program.clone();
+        *kept = Some(brought);
+        Ok(program)
+    }
+
+    async fn bring(&self) -> Result<KeptProbe> {
+        let architecture = self.containerd.words().await?.architecture;
+        let program = carried::program(&architecture)?;
+        bring(&self.containerd.access, &program).await
+    }
+
+    /// The words by which the probe enters the namespaces of a job.
+    async fn joining(&self, joins: &JobNamespaces) -> Result<Vec<String>> {
+        let file = async |container: &str, kind: &str| {
+            let pid = self.containerd.pid(container).await?;
+            Ok::<_, Error>(format!("/proc/{pid}/ns/{kind}"))
+        };
+        let entered = match joins {
+            JobNamespaces::NodeProcesses => return Ok(Vec::new()),
+            JobNamespaces::Network(container) => vec![file(container, "net").await?],
+            JobNamespaces::Beside { network, processes } => {
+                vec![file(network, "net").await?, file(processes, "pid").await?]
+            }
+        };
+        Ok(["enter".to_owned()]
+            .into_iter()
+            .chain([entered.join(",")])
+            .collect())
+    }
+
+    /// Ends the session: the probe goes with its keeper's input, and is gone when the keeper is.
+    pub(in crate::engine) async fn finish(&self) {
+        let Some(mut kept) = self.kept.lock().await.take() else {
+            return;
+        };
+        let gone = async {
+            let _closed = kept.keeper.input.shutdown().await;
+            while kept.keeper.output.next().await.is_some() {}
+        };
+        // a node that hangs does it when it goes on
+        let _late = tokio::time::timeout(GONE_WITHIN, gone).await;
+    }
+}
+
+/// Sends the probe's bytes to a keeper.
+async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
+    let sum = format!("{:x}", Sha256::digest(program));
+    let size = program.len().to_string();
+    let words = ["sh", "-c", KEEPER, "sh", &size, &sum].map(str::to_owned);
+    let mut keeper = access.start_as_root(&words, None).await?;
+    let lost = |error: std::io::Error| Error::lost("the node was lost").because(error);
+    let sent = async {
+        keeper.input.write_all(program).await?;
+        keeper.input.flush().await
+    };
+    // one that refuses has closed its input and says why
+    let _refused = sent.await;
+    let (mut path, mut complaint) = (Vec::new(), Vec::new());
+    while !path.ends_with(b"\n") {
+        match keeper.output.try_next().await.map_err(lost)? {
+            Some(Output::Stdout(bytes)) => path.extend_from_slice(&bytes),
+            Some(Output::Stderr(bytes)) => complaint.extend_from_slice(&bytes),
+            None => {
+                let why = String::from_utf8_lossy(&complaint).trim().to_owned();
+                return Err(Error::failed("the node did not take the probe").because(why));
+            }
+        }
+        if path.len() + complaint.len() > LONGEST {
+            return Err(Error::failed("the node did not take the probe")
+                .because("it has more to say than devnet reads"));
+        }
+    }
+    Ok(KeptProbe {
+        program: String::from_utf8_lossy(&path).trim().to_owned(),
+        keeper,
+    })
+}
+
+/// The words by which the probe gives up all power but that of a job, and confines itself.
+fn powers(power: Power) -> &'static [&'static str] {
+    match power {
+        Power::None => &["keep", "nothing"],
+        Power::Root => &[],
+        Power::Look => &["keep", "look", "confine"],
+        Power::Tools => &["keep", "tools", "confine"],
+        Power::Lent => &["keep", "look", "confine", "lent"],
+    }
+}
+
+/// A program of the node's as a job's process.
+fn of_node(program: NodeProgram) -> Process {
+    let lost = |error: std::io::Error| Error::lost("the node was lost").because(error);
+    let terminal = program.terminal.clone();
+    let control = Control {
+        ending: program.ending.clone(),
+        terminal,
+    };
+    Process {
+        output: Box::pin(program.output.map(move |piece| piece.map_err(lost))),
+        input: program.input,
+        control: process::Control::Node(control),
+    }
+}
+
+/// The handle to a program on a node.
+pub(crate) struct Control {
+    ending: Ending,
+    terminal: Option<std::sync::Arc<crate::wire::ssh::OpenChannel>>,
+}
+
+impl Control {
+    pub(in crate::engine) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
+        match &self.terminal {
+            Some(terminal) => terminal.resize(columns, rows).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The way in which it ended, once its output is at its end.
+    pub(in crate::engine) fn ended(&self) -> Result<Ended> {
+        let code = self.ending.code();
+        code.map(|code| Ended::With(u8::try_from(code).unwrap_or(255)))
+            .ok_or_else(|| Error::lost("the node was lost"))
+    }
+}

@@ -1,0 +1,136 @@
+//! A node's word on itself, where no engine tells it: its processor, its name, its boot, its clock.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::engine::about::{ImageStore, Info};
+use crate::error::{Error, Result};
+use crate::wire::node::NodeAccess;
+
+/// The time for which words may be handed on without being asked for anew; the clock goes on.
+const FRESH: Duration = Duration::from_secs(2);
+/// The most that a node has to say, in bytes.
+const LONGEST: usize = 16 << 10;
+/// The time that a node may take for it.
+const LIMIT: Duration = Duration::from_secs(20);
+/// A line for each; of an old busybox the last has no fraction.
+const SCRIPT: &str = "uname -m; uname -n; cat /proc/sys/kernel/random/boot_id; date +%s.%N";
+
+/// A node's word on itself.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeWords {
+    /// Go's word for its processor: `amd64`, `arm64`.
+    pub(crate) architecture: String,
+    /// Its host name.
+    name: String,
+    /// Another one after each start of the machine.
+    boot: String,
+    clock: Timestamp,
+    told: Instant,
+}
+
+impl NodeWords {
+    /// Asks a node.
+    ///
+    /// # Errors
+    /// Unreachable: no login. Failed where it does not say these things.
+    pub(crate) async fn ask(access: &NodeAccess) -> Result<Self> {
+        let words = ["sh", "-c", SCRIPT].map(str::to_owned);
+        let asked = async {
+            let program = access.start_as_root(&words, None).await?;
+            let failed = |error| Error::lost("the node was lost").because(error);
+            program.read_to_end(LONGEST).await.map_err(failed)
+        };
+        let said = tokio::time::timeout(LIMIT, asked)
+            .await
+            .map_err(|_elapsed| {
+                Error::failed("the node does not answer")
+                    .because(format!("nothing within {} s", LIMIT.as_secs()))
+                    .hint("the machine may be paused or overloaded")
+            })??;
+        Self::parse(&String::from_utf8_lossy(&said.stdout)).ok_or_else(|| {
+            let why = String::from_utf8_lossy(&said.stderr);
+            not_root(why.trim())
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines().map(str::trim);
+        let architecture = match lines.next()? {
+            "x86_64" => "amd64",
+            "aarch64" | "arm64" => "arm64",
+            other => other,
+        };
+        let name = lines.next()?.to_owned();
+        let boot = lines.next()?.to_owned();
+        let (seconds, fraction) = lines.next()?.split_once('.')?;
+        let fraction = fraction.parse().ok().filter(|part| *part < 1_000_000_000);
+        let clock = Timestamp::new(seconds.parse().ok()?, fraction.unwrap_or(0)).ok()?;
+        Some(Self {
+            architecture: architecture.to_owned(),
+            name,
+            boot,
+            clock,
+            told: Instant::now(),
+        })
+    }
+
+    /// True while they may be handed on.
+    pub(crate) fn are_fresh(&self) -> bool {
+        self.told.elapsed() < FRESH
+    }
+
+    /// The same as an engine's word on its machine.
+    pub(crate) fn info(&self) -> Info {
+        let now = self.clock.checked_add(self.told.elapsed()).ok();
+        Info {
+            id: Some(self.boot.clone()),
+            name: Some(self.name.clone()),
+            store: ImageStore::Containerd,
+            system_time: now.map(|now| now.to_string()),
+            root_dir: None,
+        }
+    }
+}
+
+/// The error of a node on which nothing runs as root, by what it said.
+fn not_root(why: &str) -> Error {
+    let error = Error::unreachable("nothing can be run as root on the node");
+    let is = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    let hint = if is(&["password is required", "a terminal is required"]) {
+        "the node's user must be allowed to become root without a password, as minikube's is"
+    } else if is(&["sudo: not found", "sudo: command not found"]) {
+        "the runtime's socket is root's, and the node has no sudo: log in as root"
+    } else {
+        return error.because(why.to_owned());
+    };
+    error.because(why.to_owned()).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_fractions_of_seconds_is_understood() {
+        for (date, time) in [
+            ("1700000000.123456789", "2023-11-14T22:13:20.123456789Z"),
+            ("1700000000.%N", "2023-11-14T22:13:20Z"),
+        ] {
+            let words = NodeWords::parse(&format!("aarch64\nminikube\nb\n{date}\n")).unwrap();
+            assert_eq!(words.architecture, "arm64");
+            assert_eq!(words.clock.to_string(), time);
+        }
+        assert!(NodeWords::parse("x86_64\nn\n").is_none());
+        assert!(NodeWords::parse("").is_none());
+    }
+
+    #[test]
+    fn a_node_where_root_is_refused_says_so() {
+        let error = not_root("sudo: a password is required");
+        assert_eq!(error.kind().exit_code(), 3);
+        assert!(error.hints()[0].contains("without a password"));
+        assert!(not_root("sh: 1: sudo: not found").hints()[0].contains("no sudo"));
+    }
+}

@@ -1,0 +1,51 @@
+//! The container runtimes that a node may have, by the names that minikube and the contract give them.
+
+use serde::Serialize;
+
+/// A container runtime, by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) enum RuntimeKind {
+    #[default]
+    #[serde(rename = "docker")]
+    Docker,
+    #[serde(rename = "containerd")]
+    Containerd,
+}
+
+impl RuntimeKind {
+    /// Reads minikube's word for a profile's runtime; `None` for a runtime that devnet
+    /// does not speak to.
+    pub(crate) fn of_minikube(word: &str) -> Option<Self> {
+        match word {
+            // profiles of old minikubes leave it out
+            "" | "docker" => Some(Self::Docker),
+            "containerd" => Some(Self::Containerd),
+            _ => None,
+        }
+    }
+
+    /// True where containers of a pod have the sandbox's UTS namespace. Docker can't join one.
+    pub(crate) fn joins_uts(self) -> bool {
+        match self {
+            Self::Docker => false,
+            Self::Containerd => true,
+        }
+    }
+
+    /// The socket of its node at which it answers, which only root may open.
+    pub(crate) fn socket(self) -> &'static str {
+        match self {
+            Self::Docker => "/var/run/docker.sock",
+            Self::Containerd => "/run/containerd/containerd.sock",
+        }
+    }
+}
+
+impl std::fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+        })
+    }
+}

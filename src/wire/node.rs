@@ -1,0 +1,131 @@
+//! The way into a node: as its user logs in, or none where devnet runs on the node itself. Programs
+//! run there, as root where that is wanted, and sockets are opened that only root may open.
+
+use std::fmt;
+
+use crate::command_line;
+use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::error::{Error, Result};
+use crate::host::process;
+use crate::settings::Settings;
+use crate::wire::node_program::{NodeProgram, TerminalSize};
+use crate::wire::relay::{self, Complaint, Relayed};
+use crate::wire::ssh::{Login, Place};
+use crate::wire::transport::Stream;
+
+/// The way into a node. Copies share one login.
+#[derive(Clone)]
+pub(crate) enum NodeAccess {
+    /// devnet runs there.
+    Here,
+    Ssh {
+        login: Login,
+        user: Option<String>,
+        host: String,
+        port: u16,
+    },
+}
+
+impl fmt::Debug for NodeAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Here => "Here",
+            Self::Ssh { .. } => "Ssh",
+        })
+    }
+}
+
+impl NodeAccess {
+    /// Prepares the way to an endpoint's node; nothing is connected yet. `None` where an address
+    /// leads to an engine only.
+    pub(crate) fn of(endpoint: &Endpoint, settings: &Settings) -> Option<Self> {
+        match &endpoint.address {
+            Address::Unix(_) => Some(Self::Here),
+            Address::Ssh {
+                user, host, port, ..
+            } => Some(Self::Ssh {
+                login: Login::new(endpoint, settings),
+                user: user.clone(),
+                host: host.clone(),
+                port: *port,
+            }),
+            Address::Npipe(_) | Address::Tcp { .. } => None,
+        }
+    }
+
+    /// Starts a program as the node's root, with a terminal where one is described.
+    ///
+    /// # Errors
+    /// Unreachable: no login. That root refuses is known only by what the program says.
+    pub(crate) async fn start_as_root(
+        &self,
+        words: &[String],
+        terminal: Option<&TerminalSize>,
+    ) -> Result<NodeProgram> {
+        match self {
+            Self::Here => {
+                let sudo: &[&str] = if is_root() {
+                    &[]
+                } else {
+                    &["sudo", "-n", "--"]
+                };
+                let all = sudo.iter().map(|word| (*word).to_owned());
+                let all: Vec<String> = all.chain(words.iter().cloned()).collect();
+                process::start(&all)
+            }
+            Self::Ssh {
+                login,
+                user,
+                host,
+                port,
+            } => {
+                let place = Place {
+                    user: user.as_deref(),
+                    host,
+                    port: *port,
+                    socket: "",
+                };
+                let line = match login.user(place)?.as_str() {
+                    "root" => command_line::of(words),
+                    _ => command_line::with("sudo -n --", words),
+                };
+                login.start(place, &line, terminal).await
+            }
+        }
+    }
+
+    /// Opens a socket of the node that only root may open. What a relay complains of stands in
+    /// `complaint`, also after this.
+    ///
+    /// # Errors
+    /// Unreachable: no login, or nobody listens at the socket.
+    pub(crate) async fn root_socket(
+        &self,
+        socket: &str,
+        complaint: &Complaint,
+    ) -> Result<Box<dyn Stream>> {
+        #[cfg(unix)]
+        if matches!(self, Self::Here) {
+            match tokio::net::UnixStream::connect(socket).await {
+                Ok(stream) => return Ok(Box::new(stream)),
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+                Err(error) => {
+                    return Err(
+                        Error::unreachable(format!("no answer from unix://{socket}"))
+                            .because(error),
+                    );
+                }
+            }
+        }
+        let program = self.start_as_root(&relay::command(socket), None).await?;
+        Ok(Box::new(Relayed::new(program, complaint.clone())))
+    }
+}
+
+/// True where devnet itself runs as root.
+fn is_root() -> bool {
+    #[cfg(unix)]
+    return rustix::process::geteuid().is_root();
+    #[cfg(not(unix))]
+    return false;
+}

@@ -1,0 +1,127 @@
+//! devnet on a containerd node, as on one with Docker.
+
+use crate::support::containerd_node::{ContainerdNode, containerd_node};
+use crate::support::node_kubelet::{Pod, Wanted};
+use crate::support::{Output, until};
+
+fn devnet(node: &ContainerdNode, words: &[&str]) -> Output {
+    node.sandbox().devnet(&[&["-p", "ctr"], words].concat())
+}
+
+fn json(node: &ContainerdNode, words: &[&str]) -> serde_json::Value {
+    let text = devnet(node, &[words, &["-o", "json"]].concat()).ok();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The number in what the kernel calls a process's namespace.
+fn inode(node: &ContainerdNode, pid: u32, kind: &str) -> u64 {
+    let link = node.namespace(pid, kind);
+    let number = link.split(['[', ']']).nth(1).unwrap();
+    number.parse().unwrap()
+}
+
+#[test]
+fn a_pod_is_shown_as_its_kernel_has_it() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::up(node, Wanted::pod("seen").sleeper("web").sleeper("side"));
+    let found = json(node, &["pods", "seen"]);
+    assert_eq!(found["nodes"][0]["runtime"], "containerd");
+    let seen = &found["pods"][0];
+    assert_eq!(seen["ips"][0], pod.ip());
+    assert_eq!(seen["state"], "running");
+    let sandbox = &seen["sandbox"];
+    assert_eq!(sandbox["id"], pod.sandbox().id);
+    assert_eq!(sandbox["pid"], pod.pause_pid());
+    assert!(sandbox["network_mode"].is_null());
+    let inode = |pid, kind| inode(node, pid, kind);
+    assert_eq!(sandbox["namespaces"]["net"], inode(pod.pause_pid(), "net"));
+    for (place, name) in ["web", "side"].into_iter().enumerate() {
+        let container = &seen["containers"][place];
+        assert_eq!(container["name"], name);
+        assert_eq!(container["pid"], pod.pid(name));
+        for kind in ["net", "ipc", "uts", "pid", "mnt", "user"] {
+            assert_eq!(container["namespaces"][kind], inode(pod.pid(name), kind));
+        }
+        for (kind, shared) in [("net", true), ("ipc", true), ("uts", true), ("pid", false)] {
+            assert_eq!(container["shares"][kind], shared, "{kind}");
+        }
+    }
+
+    pod.kill("web");
+    pod.until_attempt("web", 1);
+    let found = json(node, &["pods", "seen", "--no-probe"]);
+    let seen = &found["pods"][0];
+    assert_eq!(seen["ips"][0], pod.ip());
+    let before = &seen["containers_before"][0];
+    assert_eq!(before["exit_code"], 137);
+    assert_eq!(before["attempt"], 0);
+    // without the kernel's word
+    assert!(seen["sockets"].is_null());
+
+    let ip = pod.ip();
+    pod.kill_pause();
+    pod.until_sandbox(1);
+    let found = json(node, &["pods", "seen"]);
+    let seen = &found["pods"][0];
+    assert_ne!(seen["ips"][0], ip);
+    assert_eq!(seen["sandbox"]["attempt"], 1);
+    // the runtime's own note on the dead sandbox
+    assert_eq!(seen["sandboxes_before"][0]["ip"], ip);
+}
+
+#[test]
+fn a_command_runs_with_the_streams_and_the_code_that_it_has() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::up(node, Wanted::pod("worked").sleeper("web"));
+    let exec = |flags: &[&str], command: &[&str]| {
+        let words = [&["exec"], flags, &["worked", "--"], command].concat();
+        devnet(node, &words)
+    };
+    let run = exec(&[], &["sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((run.code, run.stdout.as_str()), (7, "out\n"));
+    assert!(run.stderr.contains("err\n"), "{run}");
+    assert_eq!(exec(&[], &["no-such-program"]).code, 127);
+    assert_eq!(exec(&[], &["/etc"]).code, 126);
+    assert_eq!(exec(&["-u", "no-such-user"], &["id"]).code, 125);
+    let run = exec(
+        &["-e", "A=b c", "-w", "/etc", "-u", "12:34"],
+        &["sh", "-c", "echo $A $PWD; id -u; id -g"],
+    );
+    assert_eq!(run.ok(), "b c /etc\n12\n34\n");
+    let words = ["-p", "ctr", "exec", "-i", "worked", "--", "wc", "-c"];
+    let input = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(input.path(), vec![b'x'; 3 << 20]).unwrap();
+    let sandbox = node.sandbox();
+    let mut command = sandbox.devnet_command(&words);
+    command.stdin(input.reopen().unwrap());
+    assert_eq!(Output::of(&mut command).ok().trim(), (3 << 20).to_string());
+    // nothing stays: no process, no file, and containerd has forgotten the commands
+    drop(pod);
+    let left = "ls -d /run/devnet /var/lib/devnet /var/tmp/devnet; pgrep -fa devnet-probe";
+    until("everything is taken away", || {
+        let run = node.run(&["sh", "-c", left]);
+        run.stdout.is_empty()
+    });
+}
+
+#[test]
+fn logs_come_whole_in_time_order_and_follow_what_comes_after() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let script = "for n in 1 2 3 4 5; do echo out $n; echo err $n >&2; done; sleep 1000000";
+    let pod = Pod::up(node, Wanted::pod("said").script("talker", script));
+    pod.until_it_says("talker", "err 5");
+    let logs = |flags: &[&str]| devnet(node, &[&["logs", "said"], flags].concat()).ok();
+    let all = logs(&[]);
+    assert_eq!(all.lines().count(), 10, "{all}");
+    assert_eq!(logs(&["--tail", "2"]), "out 5\nerr 5\n");
+    assert_eq!(logs(&["--tail", "0"]), "");
+    pod.kill("talker");
+    pod.until_attempt("talker", 1);
+    assert_eq!(logs(&["--previous"]), all);
+}
