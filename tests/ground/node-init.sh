@@ -52,7 +52,10 @@ else
   images=$!
   /etc/containerd/start
   wait "$images"
-  ctr -n k8s.io images import /var/cache/images.tar
+  snapshotter=$(sed -n 's/^ *snapshotter = "\(.*\)"/\1/p' /etc/containerd/config.toml)
+  # newer ones have a service for it that knows one snapshotter
+  local=(); if ctr images import --help | grep -q -- --local; then local=(--local); fi
+  ctr -n k8s.io images import "${local[@]}" --snapshotter "$snapshotter" /var/cache/images.tar
   # what was unpacked is not kept packed too
   mapfile -t layers < /var/cache/images.tar.layers
   ctr -n k8s.io content rm "${layers[@]}"

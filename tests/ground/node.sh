@@ -8,6 +8,8 @@
 #   node.sh stop NAME | stop-all
 #   node.sh restart NAME         kills all that runs there, and starts it with the disk it had
 #   node.sh containerd NAME start|stop|kill|restart
+#   node.sh without NAME PROGRAM takes a program of /usr/bin away from it
+#   node.sh cut NAME             ends every connection to its sshd
 #   node.sh tree VERSION         prints the folder with that containerd's programs (1.6, 1.7, 2.1 or system)
 #   node.sh sweep                removes the cgroups of runs that were killed
 #
@@ -159,6 +161,28 @@ case ${1:-} in
       stop) inside /etc/containerd/stop TERM ;;
       restart) inside /etc/containerd/stop TERM; inside /etc/containerd/start ;;
     esac ;;
+
+  # of the folder that it shares with this computer it has a copy from then on
+  without)
+    # shellcheck disable=SC2016  # the node's shell expands them
+    inside sh -ec '
+      if ! grep -q " /usr/bin overlay " /proc/mounts; then
+        mkdir -p /var/cache/bin; mount -t tmpfs tmpfs /var/cache/bin; mkdir /var/cache/bin/upper /var/cache/bin/work
+        mount -t overlay overlay -o lowerdir=/usr/bin,upperdir=/var/cache/bin/upper,workdir=/var/cache/bin/work /usr/bin
+        for program in containerd-shim-runc-v2 ctr; do
+          if [ "$1" != / ]; then cp "$1/usr/bin/$program" /usr/bin/; fi
+        done
+      fi
+      rm "/usr/bin/$0"' "$3" "${DEVNET_GROUND_CONTAINERD:-/}" ;;
+
+  cut)
+    listener=$(cat "$d/forward")
+    for stat in /proc/[0-9]*/stat; do
+      # the second word may hold blanks, and its end is the last bracket
+      read -r fields < "$stat" 2>/dev/null || continue
+      parent=${fields##*) ? }; parent=${parent%% *}
+      [ "$parent" != "$listener" ] || kill -KILL "${fields%% *}" 2>/dev/null || true
+    done ;;
 
   sweep)
     for at in $(hierarchies); do

@@ -1,10 +1,13 @@
 //! The ground's own containerd node: what other tests of that runtime stand on.
 
 use crate::support::containerd_node::{BUSYBOX, ContainerdNode, DISTROLESS, containerd_node};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use crate::support::cri::messages::PortMapping;
 use crate::support::node_container::NodeContainer;
 use crate::support::node_kubelet::{Container, Pod, Policy, Wanted};
-use crate::support::{Output, ground, missing, until};
+use crate::support::{Output, Sandbox, ended, ground, missing, until};
 
 fn two(name: &str) -> Wanted {
     Wanted::pod(name).sleeper("web").sleeper("poller")
@@ -203,6 +206,53 @@ fn a_node_that_lost_its_power_has_its_pods_made_anew() {
     assert_ne!(pod.sandbox().id, sandbox);
     assert_eq!(pod.container("web").metadata.unwrap().attempt, 1);
     assert_eq!(node.ssh("sudo -n id -u").ok(), "0\n");
+}
+
+#[test]
+fn a_node_loses_what_minikube_relies_on() {
+    let Some(ground) = ground() else { return };
+    let node = ContainerdNode::start(&ground, "ground-poor");
+    node.run(&["sed", "-i", "s/NOPASSWD://", "/etc/sudoers"])
+        .ok();
+    let asked = node.ssh("sudo -n true").fails(1);
+    assert!(asked.contains("a password is required"), "{asked}");
+    for program in ["socat", "sudo"] {
+        node.without(program);
+        let lost = node.ssh(program).fails(127);
+        assert!(lost.contains("command not found"), "{lost}");
+        assert!(Sandbox::bare().command(program).arg("-V").output().is_ok());
+    }
+
+    let sandbox = Sandbox::bare();
+    let begun = || {
+        let mut ssh = node.ssh_command(&sandbox, "echo begun; sleep 600");
+        let mut ssh = ssh
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(ssh.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "begun\n");
+        ssh
+    };
+    let ssh = begun();
+    node.cut_connections();
+    ended(ssh).fails(255);
+    assert_eq!(node.ssh("echo there").ok(), "there\n");
+
+    let mut ssh = begun();
+    node.signal_all("STOP");
+    let stat = std::fs::read_to_string(node.path("/run/containerd.pid")).unwrap();
+    let state = node.path(&format!("/proc/{}/stat", stat.trim()));
+    let state = || std::fs::read_to_string(&state).unwrap();
+    until("containerd stands still", || state().contains(") T "));
+    assert!(ssh.try_wait().unwrap().is_none());
+    node.signal_all("CONT");
+    until("containerd runs on", || !state().contains(") T "));
+    node.restart();
+    ended(ssh).fails(255);
 }
 
 #[test]

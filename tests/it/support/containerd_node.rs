@@ -187,6 +187,11 @@ impl ContainerdNode {
     /// Logs in with the system's ssh as minikube does, and runs a command line there.
     pub(crate) fn ssh(&self, line: &str) -> Output {
         let sandbox = Sandbox::bare();
+        Output::of(&mut self.ssh_command(&sandbox, line))
+    }
+
+    /// The same, ready to start.
+    pub(crate) fn ssh_command(&self, sandbox: &Sandbox, line: &str) -> Command {
         let mut ssh = sandbox.command("ssh");
         ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no"])
             .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
@@ -194,13 +199,28 @@ impl ContainerdNode {
             .arg(self.key())
             .arg(format!("docker@{}", self.address()))
             .arg(line);
-        Output::of(&mut ssh)
+        ssh
     }
 
     /// Kills everything that runs on it and starts it with the disk it had, as a computer that lost
     /// its power.
     pub(crate) fn restart(&self) {
         self.script(&["restart", &self.name]).ok();
+    }
+
+    /// Takes a program of `/usr/bin` away from it, for as long as it runs.
+    pub(crate) fn without(&self, program: &str) {
+        self.script(&["without", &self.name, program]).ok();
+    }
+
+    /// Ends every connection to its sshd, half-way through whatever it carries.
+    pub(crate) fn cut_connections(&self) {
+        self.script(&["cut", &self.name]).ok();
+    }
+
+    /// Sends a signal, as `STOP` or `CONT`, to every process that runs on it.
+    pub(crate) fn signal_all(&self, signal: &str) {
+        self.run(&["sh", "-c", &format!("kill -{signal} -1")]).ok();
     }
 
     /// Starts, stops, kills or restarts containerd: pods stay as they are.
