@@ -81,7 +81,7 @@ impl AgentSession {
     pub(crate) async fn spawn(&self, job: Job) -> Result<Process> {
         match self {
             Self::Docker(session) => Box::pin(session.spawn(job)).await.map(Process::from),
-            Self::Node(session) => Box::pin(session.spawn(job)).await,
+            Self::Node(session) => Box::pin(session.spawn(job)).await.map(Process::from),
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Grpc {
     channel: Channel,
     /// The socket, for messages.
     socket: Arc<str>,
-    /// What kept the last connection from being made.
+    /// The error that kept the last connection from being made.
     obstacle: Arc<Mutex<Option<Error>>>,
     complaint: Complaint,
     patience: Duration,

@@ -98,7 +98,7 @@ impl Engine {
     }
 }
 
-/// What devnet does not reach of a node with containerd.
+/// Something of a node with containerd that devnet does not reach.
 fn out_of_reach(what: &'static str) -> OutOfReach {
     OutOfReach {
         what,

@@ -1,18 +1,18 @@
 //! Jobs of devnet's in a node without containers for them: root there runs devnet's program, which gives
 //! up all power that its job does not need before it looks.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
 use crate::engine::containerd::Containerd;
 use crate::engine::exec::{Ended, Output};
 use crate::engine::job::{Job, JobNamespaces, Power, Program};
 use crate::engine::probe_answer::in_time;
-use crate::engine::process::{self, Process};
 use crate::error::{Error, Result};
 use crate::probe::carried;
 use crate::wire::node::NodeAccess;
@@ -49,7 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// When this devnet carries no program for the node, or the node does not let it run.
-    pub(in crate::engine) async fn spawn(&self, job: Job) -> Result<Process> {
+    pub(in crate::engine) async fn spawn(&self, job: Job) -> Result<Running> {
         let Program::Probe(words) = &job.program else {
             return Err(Error::failed(
                 "a command of an image can't be run beside a container here",
@@ -162,19 +162,25 @@ fn powers(power: Power) -> &'static [&'static str] {
     }
 }
 
-/// A program of the node's as a job's process.
-fn of_node(program: NodeProgram) -> Process {
+/// A program of the node's as a job that runs.
+fn of_node(program: NodeProgram) -> Running {
     let lost = |error: std::io::Error| Error::lost("the node was lost").because(error);
-    let terminal = program.terminal.clone();
     let control = Control {
         ending: program.ending.clone(),
-        terminal,
+        terminal: program.terminal.clone(),
     };
-    Process {
+    Running {
         output: Box::pin(program.output.map(move |piece| piece.map_err(lost))),
         input: program.input,
-        control: process::Control::Node(control),
+        control,
     }
+}
+
+/// A job that runs on a node.
+pub(crate) struct Running {
+    pub(in crate::engine) output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
+    pub(in crate::engine) input: Pin<Box<dyn AsyncWrite + Send>>,
+    pub(in crate::engine) control: Control,
 }
 
 /// The handle to a program on a node.

@@ -1,4 +1,4 @@
-//! What a node's runtime has and devnet has no way to: one error that says what works there instead.
+//! The things of a node's runtime that devnet has no way to: one error says what works there instead.
 
 use crate::error::Error;
 use crate::runtime_kind::RuntimeKind;

@@ -61,3 +61,23 @@ impl From<docker::Running> for Process {
         }
     }
 }
+
+impl From<containerd::exec::Running> for Process {
+    fn from(running: containerd::exec::Running) -> Self {
+        Self {
+            output: running.output,
+            input: running.input,
+            control: Control::Containerd(Box::new(running.control)),
+        }
+    }
+}
+
+impl From<node_agent::Running> for Process {
+    fn from(running: node_agent::Running) -> Self {
+        Self {
+            output: running.output,
+            input: running.input,
+            control: Control::Node(running.control),
+        }
+    }
+}

@@ -50,7 +50,9 @@ impl Runtime {
     pub(crate) async fn exec(&self, container: &str, exec: Exec) -> Result<Process> {
         match self {
             Self::Docker(docker) => docker.exec(container, exec).await.map(Process::from),
-            Self::Containerd(containerd) => Box::pin(containerd.exec(container, exec)).await,
+            Self::Containerd(containerd) => Box::pin(containerd.exec(container, exec))
+                .await
+                .map(Process::from),
         }
     }
 

@@ -66,7 +66,7 @@ fn of_docker(remedy: &Remedy) -> String {
     }
 }
 
-/// What a containerd node's own programs do for a container: ctr takes whole IDs.
+/// The command of a containerd node's own programs for a container: ctr takes whole IDs.
 fn of_containerd(remedy: &Remedy) -> String {
     const TASKS: &str = "sudo ctr -n k8s.io tasks";
     let on_node = |command: &str, id: &str| {

@@ -154,9 +154,17 @@ fn bollard_is_named_in_the_docker_adapter_only() {
         "the engine's types stay in engine/docker/",
     );
     only(
-        &["bollard_buildkit_proto", "tonic::"],
+        &["bollard_buildkit_proto"],
         |name| name.starts_with("engine/buildkit/"),
         "BuildKit's protocol stays in engine/buildkit/",
+    );
+    only(
+        &["tonic::", "prost::"],
+        |name| {
+            let folders = ["engine/buildkit/", "engine/cri/", "engine/containerd/"];
+            name == "engine/grpc.rs" || folders.iter().any(|folder| name.starts_with(folder))
+        },
+        "gRPC stays in engine/grpc.rs and the folders of its services",
     );
 }
 

@@ -1,5 +1,5 @@
-//! What this program does first where root of a node started it: it enters the network that it is to
-//! see, and gives up all power but the little that its job needs.
+//! The first steps of this program where root of a node started it: it enters the network that it is
+//! to see, and gives up all power but the little that its job needs.
 
 #![expect(
     unsafe_code,
@@ -20,7 +20,7 @@ unsafe extern "C" {
     fn setuid(user: c_uint) -> c_int;
 }
 
-/// Whom the kernel takes for nobody.
+/// The user and group without any rights.
 const NOBODY: c_uint = 65534;
 /// Read all files and folders; the links in `/proc/PID/fd` of other users.
 const DAC_READ_SEARCH: u64 = 1 << 2;

@@ -135,7 +135,8 @@ impl Containerd {
     }
 }
 
-/// What an event tells of a container; of other things, and of commands that were run in one, nothing.
+/// Reads what an event tells of a container; of other things, and of commands that were run in one,
+/// nothing.
 fn read(envelope: &Envelope) -> Option<Told> {
     use prost::Message as _;
     let event = envelope.event.as_ref()?.value.as_slice();

@@ -1,4 +1,4 @@
-//! What a container wrote, from the files on its node: the probe sends them, those that were rotated
+//! The log of a container, from the files on its node: the probe sends them, those that were rotated
 //! away too.
 
 use std::collections::VecDeque;
@@ -325,7 +325,7 @@ impl Lines {
         }
     }
 
-    /// What is left at the end.
+    /// The messages that are left at the end.
     fn finish(&mut self) -> VecDeque<LogMessage> {
         self.live()
     }

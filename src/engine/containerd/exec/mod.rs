@@ -1,12 +1,14 @@
 //! Running a command in a container, with its streams: containerd opens named pipes, which the probe
 //! carries, and tells the code of the command's end.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::Value;
+use tokio::io::AsyncWrite;
 use tokio::sync::OnceCell;
 
 use super::Containerd;
@@ -17,8 +19,7 @@ use super::messages::{
 use crate::engine::exec::{Ended, Exec, Output};
 use crate::engine::grpc::{Any, Empty, found};
 use crate::engine::job::{Job, JobNamespaces, Power};
-use crate::engine::node_agent::Session;
-use crate::engine::process::{self, Process};
+use crate::engine::node_agent::{self, Session};
 use crate::error::{Error, Kind, Result};
 
 /// The type of a specification of a process, as containerd names it.
@@ -33,7 +34,7 @@ impl Containerd {
     ///
     /// # Errors
     /// Under code 125, or as docker has it 126 (it can't be run) and 127 (it is not there).
-    pub(in crate::engine) async fn exec(&self, container: &str, exec: Exec) -> Result<Process> {
+    pub(in crate::engine) async fn exec(&self, container: &str, exec: Exec) -> Result<Running> {
         let coded = |error: Error| match error.kind() {
             Kind::Coded(_) => error,
             _ => error.with_kind(Kind::Coded(125)),
@@ -43,7 +44,7 @@ impl Containerd {
             .map_err(coded)
     }
 
-    async fn start_exec(&self, container: &str, exec: Exec) -> Result<Process> {
+    async fn start_exec(&self, container: &str, exec: Exec) -> Result<Running> {
         let session = Session::new(self.clone());
         let mut streams = vec!["pipes"];
         if exec.stdin {
@@ -113,10 +114,10 @@ impl Containerd {
             None
         });
         let output = carrier.output.map(Some).chain(end);
-        Ok(Process {
+        Ok(Running {
             output: Box::pin(output.filter_map(std::future::ready)),
             input: carrier.input,
-            control: process::Control::Containerd(Box::new(control)),
+            control,
         })
     }
 
@@ -211,7 +212,7 @@ impl Containerd {
                 )));
             }
         }
-        Ok((printed, process.control.ended().await?))
+        Ok((printed, process.control.ended()?))
     }
 
     /// True where a file (or a link) is in a container's file system.
@@ -239,7 +240,7 @@ impl Containerd {
 }
 
 /// The first line that a program prints.
-async fn first_line(process: &mut Process) -> Result<String> {
+async fn first_line(process: &mut node_agent::Running) -> Result<String> {
     const LONGEST: usize = 4 << 10;
     let (mut line, mut complaint) = (Vec::new(), Vec::new());
     while !line.ends_with(b"\n") {
@@ -288,6 +289,13 @@ fn not_started(error: Error) -> Error {
         125
     };
     Error::new(Kind::Coded(code), "the command could not be started").because(error)
+}
+
+/// A command that runs in a container.
+pub(crate) struct Running {
+    pub(in crate::engine) output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
+    pub(in crate::engine) input: Pin<Box<dyn AsyncWrite + Send>>,
+    pub(in crate::engine) control: Control,
 }
 
 /// The handle to a command that runs in a container.
