@@ -48,7 +48,7 @@ engines:
 
 # modules of tests/it whose engines answer differently; what only devnet decides runs on the system's engine alone
 differing := build:: build_inputs:: build_outputs:: build_layouts:: build_faults:: load:: load_sources:: load_faults:: \
-  logs:: logs_broken:: logs_follow:: exec:: pods_live:: pods_restarts:: pods_killed::
+  logs:: logs_broken:: logs_follow:: exec:: pods_live:: pods_restarts::
 
 test-differing: probes engines
 	@tests/ground/deps.sh test
