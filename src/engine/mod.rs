@@ -93,7 +93,7 @@ impl Engine {
     pub(crate) fn docker(&self) -> Result<&Docker> {
         match &self.runtime {
             Runtime::Docker(docker) => Ok(docker),
-            Runtime::Containerd(_) => Err(out_of_reach("the Docker engine").error()),
+            Runtime::Containerd(_) => Err(out_of_reach("the engine").error()),
         }
     }
 }

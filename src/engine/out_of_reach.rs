@@ -15,8 +15,8 @@ impl OutOfReach {
     /// The error of whoever wants it.
     pub(crate) fn error(self) -> Error {
         let Self { what, runtime } = self;
-        Error::unreachable(format!("devnet reaches {what} of nodes with Docker only"))
-            .because(format!("this node runs {runtime}"))
+        Error::unreachable(format!("this needs {what} of a node with Docker"))
+            .because(format!("the node runs {runtime}"))
             .hint("what works there: pods, inspect, ports, exec, logs, shell, history, watch, check, graph, prove; and `minikube image build|load|ls`")
     }
 }

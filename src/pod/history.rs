@@ -281,6 +281,8 @@ impl Past<'_> {
             Some(137) => "it was killed (exit 137)".into(),
             Some(code) => format!("it died (exit code {code})"),
             None if gone => "it ended unseen and is gone".into(),
+            // a runtime need not keep how a sandbox ended
+            None if old.state.is_some_and(|state| !state.is_up()) => "it ended".into(),
             None => "another was made while it ran".into(),
         }
     }

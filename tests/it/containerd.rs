@@ -1,5 +1,8 @@
 //! devnet on a containerd node, as on one with Docker.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use crate::support::containerd_node::{ContainerdNode, containerd_node};
 use crate::support::node_kubelet::{Pod, Wanted};
 use crate::support::{Output, until};
@@ -131,4 +134,79 @@ fn logs_come_whole_in_time_order_and_follow_what_comes_after() {
     pod.kill("talker");
     pod.until_attempt("talker", 1);
     assert_eq!(logs(&["--previous"]), all);
+}
+
+#[test]
+fn what_happens_is_told_once_with_what_was_kept_and_what_changed() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::up(node, Wanted::pod("watched").sleeper("web"));
+    let sandbox = node.sandbox();
+    let mut watch = sandbox.devnet_command(&["-p", "ctr", "watch", "watched"]);
+    let mut watch = watch
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(watch.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "watching 1 node\n");
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut until_said = |words: &str| -> Vec<String> {
+        let mut told = Vec::new();
+        loop {
+            told.push(lines.next().expect("it goes on").unwrap());
+            if told.last().unwrap().contains(words) {
+                return told;
+            }
+        }
+    };
+    pod.kill("web");
+    let told = until_said("IP kept");
+    let starts = told.iter().filter(|line| line.contains("web #1 started"));
+    assert_eq!(starts.count(), 1, "{told:#?}");
+    pod.kill_pause();
+    let told = until_said("IP changed");
+    assert!(
+        !told.iter().any(|line| line.contains("web #1 started")),
+        "{told:#?}"
+    );
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    pod.until_attempt("web", 2);
+    // another devnet has not seen it, and does not say that it ran on
+    let text = devnet(node, &["history", "watched"]).ok();
+    assert!(
+        text.contains("sandbox replaced, because it ended"),
+        "{text}"
+    );
+    let text = sandbox.devnet(&["-p", "ctr", "history", "watched"]).ok();
+    assert_eq!(text.matches("web #1      started").count(), 1, "{text}");
+    assert_eq!(
+        text.matches("web #0      ended exit 137").count(),
+        1,
+        "{text}"
+    );
+}
+
+#[test]
+fn the_doctor_and_the_status_know_the_runtime_and_other_verbs_say_what_works_there() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let report = json(node, &["status"]);
+    assert_eq!(report["nodes"][0]["runtime"], "containerd");
+    let run = devnet(node, &["doctor"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(
+        run.stdout
+            .contains("info runtime: profile `ctr` runs containerd"),
+        "{run}"
+    );
+    for (words, code) in [(&["env"][..], 3), (&["images"], 3), (&["clean"], 3)] {
+        let said = devnet(node, words).fails(code);
+        assert!(said.contains("what works there"), "{words:?}: {said}");
+    }
 }

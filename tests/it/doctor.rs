@@ -281,8 +281,10 @@ fn profiles_that_can_have_no_engine_are_told() {
         "MINIKUBE_HOME",
         &ground.join("minikube/.minikube").display().to_string(),
     );
-    let finding = only(&sandbox, &["-p", "containerd"], "runtime");
-    has(&finding, "fix", "--container-runtime=docker");
+    // nobody listens for its login
+    let found = findings(&sandbox, &["-p", "containerd"]);
+    assert_eq!(codes(&found), ["stopped", "runtime"], "{found:#?}");
+    has(&found[1], "fix", "--container-runtime=docker");
     // a node in a container, whose port only the host engine knows
     let sandbox = sandbox.env("WSL_DISTRO_NAME", "x");
     let sandbox = sandbox.env(

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::finding::{Finding, Remedy, Severity};
 use crate::host::docker_context_store::Found;
 use crate::host::{calling_shell, docker_context};
+use crate::runtime_kind::RuntimeKind;
 use crate::settings::origin::Origin;
 use crate::shell;
 use crate::wording::{MANY, listed};
@@ -139,18 +140,28 @@ async fn profile(
         }
         Err(error) => return Err(error),
     };
-    if record.runtime() != "docker" {
+    let runtime = RuntimeKind::of_minikube(record.runtime());
+    if runtime != Some(RuntimeKind::Docker) {
         let message = format!(
             "profile `{name}` runs {}: it has no Docker engine",
             record.runtime()
         );
+        // devnet's own commands on pods work there
+        let severity = match runtime {
+            Some(_) => Severity::Info,
+            None => Severity::Error,
+        };
         let fix = command_line::with("minikube start -p", [name, "--container-runtime=docker"]);
         findings.push(
-            Finding::new("runtime", Severity::Error, message, fix)
+            Finding::new("runtime", severity, message, fix)
                 .seen(format!("its record says `{}`", record.runtime())),
         );
-        return Ok(None);
     }
+    let need = match runtime {
+        Some(RuntimeKind::Docker) => Need::Image,
+        Some(RuntimeKind::Containerd) => Need::Pods,
+        None => return Ok(None),
+    };
     if record.machines().len() > 1 {
         let message = format!(
             "profile `{name}` has {} nodes: `docker` in a shell talks to one of them only",
@@ -167,7 +178,7 @@ async fn profile(
                 .seen(format!("nodes: {}", listed(&names, MANY))),
         );
     }
-    match context.profile_target(named, Nodes::All, Need::Image).await {
+    match context.profile_target(named, Nodes::All, need).await {
         Ok(target) => Ok(Some(target)),
         Err(error) => {
             if record.in_container()

@@ -12,6 +12,7 @@ use crate::engine::docker::leftovers::Leftovers;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Severity};
 use crate::host::docker_client;
+use crate::runtime_kind::RuntimeKind;
 use crate::wire::tls::{self, Trouble};
 use crate::wire::transport::Dialer;
 
@@ -119,20 +120,31 @@ impl<'a> Examiner<'a> {
         if let Err(error) = target.there() {
             return Err(Box::new(self.silent(target, &error)));
         }
-        let dialer = Dialer::new(&target.endpoint, settings)
-            .map_err(|error| Box::new(of_error("certificate-unusable", &error, self.start())))?;
-        if let Err(error) = dialer.dial().await {
-            let finding = match tls::trouble(&error) {
-                Some(trouble) => self.of_trouble(trouble, &error),
-                None => self.silent(target, &error),
-            };
-            return Err(Box::new(finding));
+        // what only root may open is dialled by a relay
+        if target.endpoint.runtime == RuntimeKind::Docker {
+            self.dial(target).await?;
         }
         match Engine::connect(&target.endpoint, settings).await {
             Ok(engine) => Ok(engine),
             Err(error) => Err(Box::new(match tls::trouble(&error) {
                 Some(trouble) => self.of_trouble(trouble, &error),
+                None if target.endpoint.runtime != RuntimeKind::Docker => {
+                    self.silent(target, &error)
+                }
                 None => of_error("not-an-engine", &error, self.start()),
+            })),
+        }
+    }
+
+    /// Dials a Docker engine, and tells what TLS said.
+    async fn dial(&self, target: &NodeTarget) -> Result<(), Box<Finding>> {
+        let dialer = Dialer::new(&target.endpoint, &self.context.settings)
+            .map_err(|error| Box::new(of_error("certificate-unusable", &error, self.start())))?;
+        match dialer.dial().await {
+            Ok(_stream) => Ok(()),
+            Err(error) => Err(Box::new(match tls::trouble(&error) {
+                Some(trouble) => self.of_trouble(trouble, &error),
+                None => self.silent(target, &error),
             })),
         }
     }
@@ -254,7 +266,7 @@ impl<'a> Examiner<'a> {
         first: bool,
     ) -> Result<Option<Finding>> {
         let environment = &self.context.settings.environment;
-        if !first {
+        if !first || target.endpoint.runtime != RuntimeKind::Docker {
             return Ok(None);
         }
         let Some(program) = docker_client::find(environment) else {

@@ -350,17 +350,29 @@ fn of_node(name: &str, profile: &str, error: Error) -> Error {
     hints.into_iter().fold(failed, Error::hint)
 }
 
+/// The commands that work on a cluster with another container runtime than Docker.
+fn what_works(profile: &str, runtime: &str) -> String {
+    let images = command_line::with("minikube -p", [profile]);
+    let pods = match RuntimeKind::of_minikube(runtime) {
+        Some(RuntimeKind::Containerd) => {
+            "`devnet pods`, `inspect`, `ports`, `exec`, `logs`, `shell`, `history`, `watch`, `check`, `graph`, `prove`"
+        }
+        _ => "`kubectl`; devnet on this computer's own engine, `devnet -p lab pods`",
+    };
+    format!("what works there today: {pods}; `{images} image build|load|ls`")
+}
+
 /// The error for a cluster with another container runtime: what works there today, and the way out.
 pub(in crate::commands) fn not_docker(profile: &str, runtime: &str) -> Error {
     Error::unreachable(format!(
         "minikube profile `{profile}` runs {runtime}, which has no Docker engine"
     ))
     .because(format!(
-        "its node speaks CRI ({runtime}'s socket), which neither the docker command nor devnet speaks yet"
+        "its node speaks CRI ({runtime}'s socket), which the docker command does not speak"
     ))
-    .hint(format!(
-        "what works there today: `{} image build|load|ls`, `kubectl`; and devnet on this computer's own engine, `devnet -p lab pods`",
-        command_line::with("minikube -p", [profile])
+    .hint(what_works(profile, runtime))
+    .hint(command_line::with(
+        "minikube start -p",
+        [profile, "--container-runtime=docker"],
     ))
-    .hint(command_line::with("minikube start -p", [profile, "--container-runtime=docker"]))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -16,6 +17,10 @@ use crate::pod::{Change, ContainerEvent, Member};
 
 /// The number of events that may wait to be read.
 const WAITING: usize = 4096;
+
+/// The number of times that CRI is asked for a start, and the pause between two.
+const NOTED_AFTER: usize = 20;
+const NOTED_AGAIN: Duration = Duration::from_millis(20);
 
 /// The container of an event: every kind of event has its ID first.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -70,6 +75,12 @@ impl Containerd {
                 if !members.contains_key(&one.id) && one.change != Change::Removed {
                     members = containerd.members().await?;
                 }
+                let mut one = one;
+                if one.change == Change::Started
+                    && let Some(started) = containerd.start_of(&one.id).await?
+                {
+                    one.nanoseconds = started;
+                }
                 let time = jiff::Timestamp::from_nanosecond(i128::from(one.nanoseconds));
                 let event = ContainerEvent {
                     time: time.map(|time| format!("{time:.9}")).unwrap_or_default(),
@@ -81,6 +92,19 @@ impl Containerd {
                 Ok::<_, Error>(Some((event, (told, containerd, members))))
             });
         Box::pin(container_events)
+    }
+
+    /// The time of a container's start as CRI tells it in every list, which is another than that of
+    /// its event; `None` for what CRI does not know. CRI notes it a moment after the event.
+    async fn start_of(&self, id: &str) -> Result<Option<i64>> {
+        for _ in 0..NOTED_AFTER {
+            match self.cri.status(id).await? {
+                None => return Ok(None),
+                Some(status) if status.started_at > 0 => return Ok(Some(status.started_at)),
+                Some(_) => tokio::time::sleep(NOTED_AGAIN).await,
+            }
+        }
+        Ok(None)
     }
 
     /// The places of the node's containers among its pods, by ID.
