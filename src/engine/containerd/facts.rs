@@ -305,3 +305,7 @@ fn time(nanoseconds: i64) -> Option<String> {
     let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
     Some(time.to_string())
 }
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;
