@@ -15,7 +15,7 @@ folder=
 for parent in /run/devnet /var/lib/devnet /var/tmp/devnet; do
   mkdir -m 0700 "$parent" 2>/dev/null || :
   # anybody else's folder may be made to be followed or replaced
-  [ -d "$parent" ] && [ ! -L "$parent" ] && [ -O "$parent" ] || continue
+  if [ ! -d "$parent" ] || [ -L "$parent" ] || [ ! -O "$parent" ]; then continue; fi
   case $(ls -ld "$parent") in drwx------*) ;; *) continue ;; esac
   for old in "$parent"/probe-*; do
     holder=${old##*/probe-}

@@ -16,7 +16,7 @@ use crate::engine::probe_answer::in_time;
 use crate::error::{Error, Result};
 use crate::probe::carried;
 use crate::wire::node::NodeAccess;
-use crate::wire::node_program::{Ending, NodeProgram};
+use crate::wire::node_program::{Ending, NodeProgram, TerminalSize};
 
 /// The shell program that keeps the probe there; it ends with its input.
 const KEEPER: &str = include_str!("../../templates/probe-session.sh");
@@ -62,7 +62,9 @@ impl Session {
             .chain(powers(job.power).iter().map(|word| (*word).to_owned()))
             .chain(words.iter().cloned())
             .collect();
-        let program = self.containerd.access.start_as_root(&all, None).await?;
+        let terminal = job.tty.then(|| terminal(&job.env));
+        let access = &self.containerd.access;
+        let program = access.start_as_root(&all, terminal.as_ref()).await?;
         Ok(of_node(program))
     }
 
@@ -149,6 +151,16 @@ async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
         program: String::from_utf8_lossy(&path).trim().to_owned(),
         keeper,
     })
+}
+
+/// The terminal of a job; its size is told once it runs.
+fn terminal(env: &[String]) -> TerminalSize {
+    let kind = env.iter().find_map(|one| one.strip_prefix("TERM="));
+    TerminalSize {
+        kind: kind.unwrap_or("xterm").to_owned(),
+        columns: 80,
+        rows: 24,
+    }
 }
 
 /// The words by which the probe gives up all power but that of a job, and confines itself.

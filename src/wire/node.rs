@@ -63,6 +63,10 @@ impl NodeAccess {
         terminal: Option<&TerminalSize>,
     ) -> Result<NodeProgram> {
         match self {
+            Self::Here if terminal.is_some() => Err(Error::failed(
+                "a program on this computer itself gets no terminal from devnet",
+            )
+            .hint("without `-t`, and with a command, it runs")),
             Self::Here => {
                 let sudo: &[&str] = if is_root() {
                     &[]
