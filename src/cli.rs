@@ -107,6 +107,7 @@ pub(crate) enum Command {
     Exec(commands::exec::Args),
     Shell(commands::shell::Args),
     Logs(commands::logs::Args),
+    Kill(commands::kill::Args),
     Check(commands::check::Args),
     Graph(commands::graph::Args),
     History(commands::history::Args),

@@ -6,8 +6,8 @@ use crate::cli::{Cli, Command};
 use crate::commands::invocation::Context;
 use crate::commands::{
     build, check, clean, completions, config, context, doctor, env, exec, graph, history, hook,
-    images, inspect, lab, load, logs, man, new, pods, ports, prove, run, shell, status, switch,
-    watch,
+    images, inspect, kill, lab, load, logs, man, new, pods, ports, prove, run, shell, status,
+    switch, watch,
 };
 use crate::error::Result;
 
@@ -42,6 +42,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Lab(args) => lab::run(args, context).await,
         Command::Images(args) => images::run(args, context).await,
+        Command::Kill(args) => Box::pin(kill::run(args, context)).await,
         Command::Load(args) => Box::pin(load::run(args, context)).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::Man(args) => man::run(&args, Cli::command(), context),

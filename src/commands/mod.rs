@@ -23,6 +23,7 @@ pub(crate) mod hook;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod invocation;
+pub(crate) mod kill;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod logs;

@@ -16,7 +16,7 @@ use crate::engine::process::Process;
 use crate::error::Result;
 use crate::netns::RuntimeMarks;
 use crate::pod::log::LogMessage;
-use crate::pod::{ContainerFacts, Pod};
+use crate::pod::{ContainerFacts, Pod, Signal};
 use crate::runtime_kind::RuntimeKind;
 
 /// The runtime of a node.
@@ -53,6 +53,18 @@ impl Runtime {
             Self::Containerd(containerd) => Box::pin(containerd.exec(container, exec))
                 .await
                 .map(Process::from),
+        }
+    }
+
+    /// Sends a signal to a container's first process, or a sandbox's. One that has ended already is no
+    /// failure.
+    ///
+    /// # Errors
+    /// When the engine does not answer or refuses.
+    pub(crate) async fn signal(&self, container: &str, signal: Signal) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.signal(container, signal).await,
+            Self::Containerd(containerd) => containerd.signal(container, signal).await,
         }
     }
 

@@ -3,6 +3,7 @@
 //! The field names are those of the contract's JSON; unknown is `None`, never guessed.
 
 mod applied;
+mod comeback;
 mod crash_loop;
 mod facts;
 mod findings;
@@ -18,6 +19,7 @@ mod resolver;
 mod run;
 mod select;
 mod selector;
+mod signal;
 mod stale;
 mod state;
 
@@ -28,6 +30,9 @@ use serde::Serialize;
 use crate::finding::Finding;
 use crate::runtime_kind::RuntimeKind;
 
+#[cfg(test)]
+pub(crate) use comeback::Attempt;
+pub(crate) use comeback::{Comeback, Kept, Killed, Progress, Standing, doubt};
 pub(crate) use facts::{
     ContainerFacts, Join, Joins, LogStore, Member, Membership, Part, PodKey, Published, State,
 };
@@ -42,6 +47,7 @@ pub(crate) use resolver::Resolver;
 pub(crate) use run::{Change, ContainerEvent, Run, Runs, present, runs};
 pub(crate) use select::select;
 pub(crate) use selector::Selector;
+pub(crate) use signal::Signal;
 pub(crate) use stale::{Pull, Renamed, Stale, stale};
 pub(crate) use state::timestamp;
 

@@ -44,7 +44,7 @@ pub(crate) fn outlook(
         Origin::Docker if containers.iter().any(|one| one.restarted_by_engine) => Outlook::Unknown,
         Origin::Docker => Outlook::Over("nothing restarts its containers"),
         Origin::Lab => Outlook::Over("the lab restarts nothing by itself"),
-        Origin::Kubernetes => match policy(pod).as_deref() {
+        Origin::Kubernetes => match restart_policy(pod).as_deref() {
             Some("Never") => Outlook::Over("its restart policy is Never"),
             Some("OnFailure") if containers.iter().all(|one| one.exit_code == Some(0)) => {
                 Outlook::Over("it has done its work, and its restart policy is OnFailure")
@@ -60,15 +60,14 @@ pub(crate) fn outlook(
     }
 }
 
-/// The restart policy, where the pod itself was applied.
-fn policy(pod: &Pod) -> Option<String> {
-    Some(
-        applied::manifest(pod)?
-            .get("spec")?
-            .get("restartPolicy")?
-            .as_str()?
-            .into(),
-    )
+/// The restart policy, where the pod itself was applied; Always is what a manifest means that names
+/// none.
+pub(super) fn restart_policy(pod: &Pod) -> Option<String> {
+    let manifest = applied::manifest(pod)?;
+    match manifest.get("spec")?.get("restartPolicy") {
+        None => Some("Always".to_owned()),
+        Some(policy) => policy.as_str().map(str::to_owned),
+    }
 }
 
 /// True where the kubelet stopped the sandbox because nothing is to be restarted: well after the

@@ -14,6 +14,7 @@ pub(crate) mod graph_svg;
 pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod inspect;
+pub(crate) mod kill;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod logs;

@@ -40,6 +40,7 @@ mod hostile;
 mod hostile_files;
 mod house;
 mod images;
+mod kill;
 mod lab;
 mod lab_manifests;
 mod load;

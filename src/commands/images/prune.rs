@@ -1,7 +1,6 @@
 //! `devnet images prune`: removes images that no name leads to and no container uses.
 
 use std::collections::HashSet;
-use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
@@ -10,6 +9,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::Reached;
 use crate::commands::invocation::format::Format;
 use crate::commands::invocation::output::write;
+use crate::commands::invocation::question;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::Removed;
 use crate::image::inventory::{Shown, frees};
@@ -175,26 +175,11 @@ fn plan(spare: &[(&NodeImages, Vec<&Shown>)]) -> String {
 /// # Errors
 /// A usage error where nobody can be asked.
 async fn agreed(context: &Context, count: usize) -> Result<bool> {
-    if !std::io::stdin().is_terminal() || !context.ui.stderr_is_terminal() {
-        return Err(
-            Error::usage("nobody can be asked whether the images are to be removed")
-                .hint("`--yes` removes them, `--dry-run` only shows them"),
-        );
-    }
-    let what = images(count);
-    context
-        .ui
-        .talk_bytes(format!("Remove {what}? [y/N] ").as_bytes());
-    // a thread that nobody joins: one that waits for a line must not keep Ctrl-C from ending devnet
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line).is_ok();
-        let answer = line.trim().to_lowercase();
-        // nobody waits any more
-        let _gone = sender.send(read && (answer == "y" || answer == "yes"));
-    });
-    Ok(receiver.await.unwrap_or(false))
+    let nobody = || {
+        Error::usage("nobody can be asked whether the images are to be removed")
+            .hint("`--yes` removes them, `--dry-run` only shows them")
+    };
+    question::agreed(context, &format!("Remove {}?", images(count)), nobody).await
 }
 
 /// Removes images of one node; counts what really went.

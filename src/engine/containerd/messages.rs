@@ -195,3 +195,17 @@ pub(crate) struct ResizePtyRequest {
     #[prost(uint32, tag = "4")]
     pub(crate) height: u32,
 }
+
+/// A signal for a process that containerd started; without `exec_id` a container's first.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct KillRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) container_id: String,
+    #[prost(string, tag = "2")]
+    pub(crate) exec_id: String,
+    #[prost(uint32, tag = "3")]
+    pub(crate) signal: u32,
+    /// True where every process of the container is meant.
+    #[prost(bool, tag = "4")]
+    pub(crate) all: bool,
+}

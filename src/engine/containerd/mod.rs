@@ -15,15 +15,15 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub(in crate::engine) use self::containers::{Containers, Listing};
-use self::messages::{GetTaskRequest, GetTaskResponse, Status};
+use self::messages::{GetTaskRequest, GetTaskResponse, KillRequest, Status};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::about::{About, Info};
 use crate::engine::cri::Cri;
 use crate::engine::cri::messages::VersionResponse;
-use crate::engine::grpc::{Grpc, found};
+use crate::engine::grpc::{Empty, Grpc, found};
 use crate::engine::node_words::NodeWords;
 use crate::error::{Error, Result};
-use crate::pod::ContainerFacts;
+use crate::pod::{ContainerFacts, Signal};
 use crate::runtime_kind::RuntimeKind;
 use crate::settings::Settings;
 use crate::wire::node::NodeAccess;
@@ -157,6 +157,23 @@ impl Containerd {
             .filter(|process| process.status() != Status::Stopped && process.pid != 0)
             .map(|process| process.pid)
             .ok_or_else(|| Error::not_found(format!("container {container} does not run")))
+    }
+
+    /// Sends a signal to a container's first process. One that has ended already is no failure.
+    ///
+    /// # Errors
+    /// When the runtime does not answer or refuses.
+    pub(in crate::engine) async fn signal(&self, container: &str, signal: Signal) -> Result<()> {
+        let question = KillRequest {
+            container_id: container.to_owned(),
+            exec_id: String::new(),
+            signal: signal.number().into(),
+            all: false,
+        };
+        let path = "/containerd.services.tasks.v1.Tasks/Kill";
+        let answer: Option<Empty> = found(self.grpc.ask(path, question).await)?;
+        let _has_ended_already = answer.is_none();
+        Ok(())
     }
 
     /// The time that one question over the kept connection takes.

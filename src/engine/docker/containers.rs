@@ -20,6 +20,7 @@ use crate::engine::exec::Output;
 use crate::error::Result;
 use crate::lab::owned;
 use crate::lab::spec::{ContainerSpec, MountKind, Namespace, Network};
+use crate::pod::Signal;
 
 /// A few lines are asked for; this is where they end, however long they are.
 const PRINTED: usize = 1 << 20;
@@ -83,8 +84,13 @@ impl Docker {
 
     /// Sends SIGKILL. One that is dead already is no failure.
     pub(crate) async fn kill(&self, id: &str) -> Result<()> {
+        self.signal(id, Signal::KILL).await
+    }
+
+    /// Sends a signal to the first process. One that is dead already is no failure.
+    pub(crate) async fn signal(&self, id: &str, signal: Signal) -> Result<()> {
         let options = KillContainerOptionsBuilder::default()
-            .signal("SIGKILL")
+            .signal(&signal.number().to_string())
             .build();
         match self.api.kill_container(id, Some(options)).await {
             // 409 (newer) and 500 (20.10) both say that it does not run
