@@ -47,8 +47,8 @@ engines:
 	@for version in 20.10 26 28; do tests/ground/engine.sh tree $$version >/dev/null || exit 1; done
 
 # modules of tests/it whose engines answer differently; what only devnet decides runs on the system's engine alone
-differing := build:: build_inputs:: build_outputs:: build_layouts:: build_faults:: load:: load_sources:: load_faults:: \
-  logs:: logs_broken:: logs_follow:: exec:: pods_live:: pods_restarts::
+differing := build:: build_inputs:: build_outputs:: build_layouts:: build_faults:: load:: load_sources:: logs:: exec:: \
+  pods_live:: pods_restarts::
 
 test-differing: probes engines
 	@tests/ground/deps.sh test
