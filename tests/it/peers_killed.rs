@@ -55,7 +55,7 @@ fn an_interrupted_check_or_shell_has_taken_everything_away_when_it_ends() {
                 caught.proxy.release();
                 let status = caught.child.wait().unwrap();
                 let what = format!("{command:?} at {moment:?}, refused {refused:?}");
-                assert_eq!(status.code(), Some(130), "{what}");
+                assert_eq!(status.code(), Some(130), "{what}: {}", caught.said());
                 assert_eq!(caught.left(), "", "{what}");
             }
         }

@@ -120,6 +120,15 @@ impl Caught {
         names.collect::<Vec<_>>().join(" ")
     }
 
+    /// All that it said, once it has ended.
+    pub(crate) fn said(&mut self) -> String {
+        let mut said = String::new();
+        let (stdout, stderr) = (self.child.stdout.as_mut(), self.child.stderr.as_mut());
+        stdout.unwrap().read_to_string(&mut said).unwrap();
+        stderr.unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
