@@ -108,6 +108,7 @@ pub(crate) enum Command {
     Shell(commands::shell::Args),
     Logs(commands::logs::Args),
     Kill(commands::kill::Args),
+    Restart(commands::restart::Args),
     Check(commands::check::Args),
     Graph(commands::graph::Args),
     History(commands::history::Args),

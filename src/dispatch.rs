@@ -6,8 +6,8 @@ use crate::cli::{Cli, Command};
 use crate::commands::invocation::Context;
 use crate::commands::{
     build, check, clean, completions, config, context, doctor, env, exec, graph, history, hook,
-    images, inspect, kill, lab, load, logs, man, new, pods, ports, prove, run, shell, status,
-    switch, watch,
+    images, inspect, kill, lab, load, logs, man, new, pods, ports, prove, restart, run, shell,
+    status, switch, watch,
 };
 use crate::error::Result;
 
@@ -51,6 +51,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Pods(args) => pods::run(args, context).await,
         Command::Ports(args) => ports::run(args, context).await,
         Command::Prove(args) => Box::pin(prove::run(args, context)).await,
+        Command::Restart(args) => Box::pin(restart::run(args, context)).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Shell(args) => Box::pin(shell::run(args, context)).await,
         Command::Status(args) => status::run(args, context).await,

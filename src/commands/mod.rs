@@ -32,6 +32,7 @@ pub(crate) mod new;
 pub(crate) mod pods;
 pub(crate) mod ports;
 pub(crate) mod prove;
+pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod shell;
 pub(crate) mod status;

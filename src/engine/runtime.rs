@@ -68,6 +68,18 @@ impl Runtime {
         }
     }
 
+    /// Asks a container to end, and ends it after so many seconds. One that has ended already is no
+    /// failure.
+    ///
+    /// # Errors
+    /// When the engine does not answer or refuses.
+    pub(crate) async fn stop(&self, container: &str, seconds: i64) -> Result<()> {
+        match self {
+            Self::Docker(docker) => docker.stop(container, seconds).await,
+            Self::Containerd(containerd) => containerd.stop(container, seconds).await,
+        }
+    }
+
     /// Looks for a file (or a link) in a container's file system, running or not.
     pub(crate) async fn has_file(&self, container: &str, path: &str) -> bool {
         match self {

@@ -1,6 +1,8 @@
 //! A pod's way back after one of its containers, or its sandbox, was killed: what is still waited
 //! for, and in the end what it kept.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::kind::{is_ephemeral, is_init};
@@ -43,12 +45,12 @@ pub(crate) struct Standing {
     pub(crate) ips: Vec<String>,
     /// The file that pins its network namespace.
     pub(crate) netns: Option<String>,
-    pub(crate) containers: Vec<Attempt>,
+    pub(crate) containers: Vec<RunningContainer>,
 }
 
 /// A container that runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Attempt {
+pub(crate) struct RunningContainer {
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) attempt: Option<u32>,
@@ -97,7 +99,7 @@ impl Standing {
             ips: pod.ips.clone(),
             netns: sandbox.and_then(|one| one.netns.path.clone()),
             containers: running
-                .map(|one| Attempt {
+                .map(|one| RunningContainer {
                     name: one.name.clone(),
                     id: one.id.clone(),
                     attempt: one.attempt,
@@ -138,7 +140,7 @@ impl Killed<'_> {
         if let Some(failed) = of_it().find(is_next)
             && let (Some(attempt), Some(code)) = (failed.attempt, failed.exit_code)
         {
-            waits.push_str(&format!(": attempt {attempt} ended with exit code {code}"));
+            let _infallible = write!(waits, ": attempt {attempt} ended with exit code {code}");
         }
         Progress::Waits(waits)
     }

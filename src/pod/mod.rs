@@ -31,7 +31,7 @@ use crate::finding::Finding;
 use crate::runtime_kind::RuntimeKind;
 
 #[cfg(test)]
-pub(crate) use comeback::Attempt;
+pub(crate) use comeback::RunningContainer;
 pub(crate) use comeback::{Comeback, Kept, Killed, Progress, Standing, doubt};
 pub(crate) use facts::{
     ContainerFacts, Join, Joins, LogStore, Member, Membership, Part, PodKey, Published, State,
@@ -48,7 +48,7 @@ pub(crate) use run::{Change, ContainerEvent, Run, Runs, present, runs};
 pub(crate) use select::select;
 pub(crate) use selector::Selector;
 pub(crate) use signal::Signal;
-pub(crate) use stale::{Pull, Renamed, Stale, stale};
+pub(crate) use stale::{Pull, Renamed, Stale, pull_at_restart, stale};
 pub(crate) use state::timestamp;
 
 pub(crate) use crate::probe::look::Namespaces;

@@ -66,6 +66,17 @@ pub(crate) fn stale<'p>(pods: &'p [Pod], image: &Renamed) -> Vec<Stale<'p>> {
     found
 }
 
+/// The kubelet's pull before it starts that container's next attempt.
+pub(crate) fn pull_at_restart(pod: &Pod, container: &Container) -> Pull {
+    let applied = applied::manifest(pod);
+    let planned = applied
+        .as_ref()
+        .and_then(|spec| planned(spec, &container.name));
+    let name = planned.and_then(|planned| planned["image"].as_str());
+    let name = reference::canonical(name.unwrap_or(&container.image));
+    pull(pod, planned, &name)
+}
+
 fn planned<'v>(manifest: &'v Value, container: &str) -> Option<&'v Value> {
     ["containers", "initContainers"]
         .iter()

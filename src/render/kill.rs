@@ -65,14 +65,14 @@ pub(crate) fn line(pod: &str, container: Option<&str>, comeback: &Comeback) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::{Attempt, Standing};
+    use crate::pod::{RunningContainer, Standing};
 
     fn standing(sandbox: &str, ip: &str, netns: &str) -> Standing {
         Standing {
             sandbox_id: Some(sandbox.to_owned()),
             ips: vec![ip.to_owned()],
             netns: Some(netns.to_owned()),
-            containers: vec![Attempt {
+            containers: vec![RunningContainer {
                 name: "web".to_owned(),
                 id: "c".to_owned(),
                 attempt: Some(1),

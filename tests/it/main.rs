@@ -62,6 +62,7 @@ mod pods_killed;
 mod pods_live;
 mod pods_restarts;
 mod pods_watch;
+mod restart;
 mod shell;
 mod shell_power;
 mod status;

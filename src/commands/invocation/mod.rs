@@ -1,6 +1,7 @@
 //! The part that commands share: the context of a run, who it talks to, and every node at once.
 
 pub(crate) mod ask_minikube;
+pub(crate) mod comeback;
 pub(crate) mod docker_contexts;
 pub(crate) mod environment;
 pub(crate) mod every_node;

@@ -176,6 +176,14 @@ impl Containerd {
         Ok(())
     }
 
+    /// Asks a container to end, and ends it after so many seconds.
+    ///
+    /// # Errors
+    /// When the runtime does not answer or refuses.
+    pub(in crate::engine) async fn stop(&self, container: &str, seconds: i64) -> Result<()> {
+        self.cri.stop(container, seconds).await
+    }
+
     /// The time that one question over the kept connection takes.
     pub(in crate::engine) async fn round_trip(&self) -> Result<std::time::Duration> {
         let before = std::time::Instant::now();

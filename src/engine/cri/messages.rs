@@ -183,3 +183,12 @@ pub(crate) struct ContainerStatus {
     #[prost(string, tag = "15")]
     pub(crate) log_path: String,
 }
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct StopContainerRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) container_id: String,
+    /// The seconds until it is ended by force.
+    #[prost(int64, tag = "2")]
+    pub(crate) timeout: i64,
+}

@@ -2,13 +2,18 @@
 
 pub(crate) mod messages;
 
+use std::time::Duration;
+
 use crate::engine::cri::messages::{
     Container, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse,
     ListContainersRequest, ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse,
-    PodSandbox, VersionRequest, VersionResponse,
+    PodSandbox, StopContainerRequest, VersionRequest, VersionResponse,
 };
-use crate::engine::grpc::{Grpc, found};
+use crate::engine::grpc::{Empty, Grpc, found};
 use crate::error::Result;
+
+/// The time that a runtime may need to end a container by force, beyond the time that it gives.
+const BEYOND_GRACE: Duration = Duration::from_secs(20);
 
 /// A client of a node's CRI.
 #[derive(Clone, Debug)]
@@ -74,5 +79,21 @@ impl Cri {
         let answer = self.grpc.ask(PATH, question).await;
         let answer: Option<ContainerStatusResponse> = found(answer)?;
         Ok(answer.and_then(|answer| answer.status))
+    }
+
+    /// Asks a container to end, and ends it after so many seconds. One that is gone is no failure.
+    ///
+    /// # Errors
+    /// When the runtime does not answer or refuses.
+    pub(crate) async fn stop(&self, id: &str, seconds: i64) -> Result<()> {
+        const PATH: &str = "/runtime.v1.RuntimeService/StopContainer";
+        let question = StopContainerRequest {
+            container_id: id.to_owned(),
+            timeout: seconds,
+        };
+        let limit = Duration::from_secs(seconds.unsigned_abs()).saturating_add(BEYOND_GRACE);
+        let answer: Option<Empty> = found(self.grpc.ask_within(PATH, question, limit).await)?;
+        let _is_gone = answer.is_none();
+        Ok(())
     }
 }

@@ -1,0 +1,124 @@
+//! `devnet restart`: app containers end as they are told to, and run again in the sandbox they had.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::containerd_node::{ContainerdNode, containerd_node};
+use crate::support::kubelet::{Kubelet, OBEDIENT};
+use crate::support::node_kubelet::{Pod, Wanted};
+use crate::support::{Output, Sandbox, ended, ground, until};
+
+fn on_node(node: &ContainerdNode, words: &[&str]) -> Output {
+    node.sandbox()
+        .devnet(&[&["-p", "ctr", "restart"], words].concat())
+}
+
+/// A pod whose manifest says of its container `web` that its image is pulled.
+fn pulled(name: &str) -> Wanted {
+    let mut wanted = Wanted::pod(name).sleeper("web");
+    wanted.annotations.insert(
+        "kubectl.kubernetes.io/last-applied-configuration".into(),
+        r#"{"spec":{"containers":[{"name":"web","imagePullPolicy":"Always"}]}}"#.into(),
+    );
+    wanted
+}
+
+#[test]
+fn every_app_container_ends_as_told_and_runs_again_at_the_same_ip() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let well = "trap 'exit 0' TERM; sleep 3600 & wait";
+    let wanted = Wanted::pod("again-all")
+        .sleeper("deaf")
+        .script("obeys", well);
+    let pod = Pod::up(node, wanted);
+    let (ip, sandbox) = (pod.ip(), pod.sandbox().id);
+    let said = on_node(node, &["again-all", "--yes"]).ok();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for name in ["deaf", "obeys"] {
+        let line = format!("default/again-all: attempt 1 of {name} runs in the same sandbox");
+        assert!(said.contains(&line), "{said}");
+    }
+    assert_eq!(said.matches(&format!("IP {ip} kept")).count(), 2, "{said}");
+    assert_eq!((pod.ip(), pod.sandbox().id), (ip, sandbox));
+    let words = ["-p", "ctr", "pods", "again-all", "--no-probe", "-o", "json"];
+    let found: Value = serde_json::from_str(&node.sandbox().devnet(&words).ok()).unwrap();
+    let before = found["pods"][0]["containers_before"].as_array().unwrap();
+    for (name, code) in [("deaf", 137), ("obeys", 0)] {
+        let ended = before.iter().find(|one| one["name"] == name).unwrap();
+        assert_eq!(ended["exit_code"], code, "{name}");
+    }
+}
+
+#[test]
+fn a_pod_whose_images_are_pulled_is_left_alone_and_others_are_not() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let kept = Pod::up(node, pulled("again-pulled"));
+    let other = Pod::up(node, Wanted::pod("again-other").sleeper("web"));
+    let both = ["again-pulled", "again-other", "--yes", "-o", "json"];
+    let run = on_node(node, &both);
+    let told: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(told["containers"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["containers"][0]["name"], "again-other");
+    assert_eq!(told["containers"][0]["kept"]["ip"], true);
+    let said = run.fails(5);
+    assert!(said.contains("`again-pulled` was left alone"), "{said}");
+    assert!(said.contains("--force"), "{said}");
+    assert_eq!(other.attempts("web").len(), 2);
+    assert_eq!(kept.attempts("web").len(), 1);
+    on_node(node, &["again-pulled", "--yes", "--force"]).ok();
+    assert_eq!(kept.attempts("web").len(), 2);
+}
+
+#[test]
+fn nothing_restarts_unasked_and_what_stays_down_is_told() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::made_once(node, Wanted::pod("again-once").sleeper("web"));
+    let said = on_node(node, &["again-once"]).fails(2);
+    assert!(
+        said.contains("nobody can be asked") && said.contains("--yes"),
+        "{said}"
+    );
+    let said = on_node(node, &["again-once", "--yes", "--timeout", "1s"]).fails(5);
+    assert!(
+        said.contains("after 1 s the next attempt of container `web` is still waited for"),
+        "{said}"
+    );
+    assert_eq!(pod.until_ended("web").exit_code, 137);
+    let said = on_node(node, &["again-once", "--yes"]).fails(1);
+    assert!(
+        said.contains("no app container of pod `again-once` runs"),
+        "{said}"
+    );
+}
+
+#[test]
+fn on_docker_too_it_ends_by_term() {
+    let Some(ground) = ground() else { return };
+    let sandbox = Sandbox::bare();
+    let kubelet = Kubelet::new(&ground, &sandbox, "again-pod", "10.91.41.0/24");
+    let pause = kubelet.pause(0, "10.91.41.5");
+    let first = kubelet.script("app", 0, &pause, &[], OBEDIENT);
+    let host = format!("unix://{}", ground.join("node.sock").display());
+    let child = sandbox
+        .devnet_command(&["-H", &host, "restart", "again-pod", "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("it has ended", || {
+        let state = "{{.State.Status}} {{.State.ExitCode}}";
+        kubelet.docker(&["inspect", "-f", state, &first]) == "exited 0"
+    });
+    kubelet.app(1, &pause);
+    let said = ended(child).ok();
+    let kept = "default/again-pod: attempt 1 of app runs in the same sandbox ";
+    assert!(said.starts_with(kept), "{said}");
+    assert!(said.contains("; IP 10.91.41.5 kept; "), "{said}");
+}
