@@ -2,6 +2,7 @@
 //! size and in time.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::wire::node::NodeAccess;
 use crate::wire::relay::Complaint;
 
@@ -31,6 +32,8 @@ pub(crate) struct Grpc {
     /// The error that kept the last connection from being made.
     obstacle: Arc<Mutex<Option<Error>>>,
     complaint: Complaint,
+    /// True once a service has answered: what fails from then on was reached.
+    reached: Arc<AtomicBool>,
     patience: Duration,
     /// The namespace of containerd that is meant.
     namespace: Option<&'static str>,
@@ -70,6 +73,7 @@ impl Grpc {
             socket,
             obstacle,
             complaint,
+            reached: Arc::default(),
             patience,
             namespace: None,
         }
@@ -125,7 +129,10 @@ impl Grpc {
                 .await
         };
         match tokio::time::timeout(limit, call).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Ok(answer)) => {
+                self.reached.store(true, Ordering::SeqCst);
+                Ok(answer.into_inner())
+            }
             Ok(Err(status)) => Err(self.refusal(path, &status)),
             Err(_elapsed) => Err(self.silent(path, limit)),
         }
@@ -188,18 +195,33 @@ impl Grpc {
     fn refusal(&self, path: &str, status: &Status) -> Refusal {
         let obstacle = self.obstacle.lock();
         let obstacle = obstacle.unwrap_or_else(PoisonError::into_inner).take();
-        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown)
-            && (obstacle.is_some() || std::error::Error::source(status).is_some())
-            || status.code() == Code::Unavailable;
+        // a service's own word has no source: what has one came from the connection
+        let lost =
+            status.code() == Code::Unavailable || std::error::Error::source(status).is_some();
         let error = match obstacle {
             Some(obstacle) => obstacle,
             None if lost => self.unanswered(),
-            None => Error::failed(format!("{} was refused", method(path)))
-                .because(status.message().to_owned()),
+            None => {
+                return Refusal {
+                    code: status.code(),
+                    error: Error::failed(format!("{} was refused", method(path)))
+                        .because(status.message().to_owned()),
+                };
+            }
         };
+        let error = self.of_its_time(error);
         Refusal {
             code: status.code(),
             error,
+        }
+    }
+
+    /// An error of the connection as the kind that it has by now: what was reached is lost.
+    fn of_its_time(&self, error: Error) -> Error {
+        if self.reached.load(Ordering::SeqCst) {
+            error.with_kind(Kind::Lost)
+        } else {
+            error
         }
     }
 
@@ -229,7 +251,7 @@ impl Grpc {
     }
 
     fn silent(&self, path: &str, limit: Duration) -> Refusal {
-        let error = Error::failed(format!("`{}` on the node does not answer", self.socket))
+        let error = Error::unreachable(format!("`{}` on the node does not answer", self.socket))
             .because(format!(
                 "{}: nothing within {} s",
                 method(path),
@@ -238,7 +260,7 @@ impl Grpc {
             .hint("the machine may be paused or overloaded");
         Refusal {
             code: Code::DeadlineExceeded,
-            error,
+            error: self.of_its_time(error),
         }
     }
 }

@@ -91,11 +91,18 @@ impl AsyncWrite for Relayed {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.program.input.as_mut().poll_write(context, bytes)
+        match ready!(self.program.input.as_mut().poll_write(context, bytes)) {
+            // a relay that has ended says why on its way out, which is still to be read
+            Err(_ended) => Poll::Ready(Ok(bytes.len())),
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.program.input.as_mut().poll_flush(context)
+        match ready!(self.program.input.as_mut().poll_flush(context)) {
+            Err(_ended) => Poll::Ready(Ok(())),
+            flushed => Poll::Ready(flushed),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,145 @@
+//! Logs of containerd nodes as their files have them: rotated, replaced and hostile ones.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::support::Output;
+use crate::support::containerd_node::{ContainerdNode, containerd_node};
+use crate::support::node_kubelet::{Pod, Wanted};
+
+fn logs(node: &ContainerdNode, words: &[&str]) -> Output {
+    node.sandbox()
+        .devnet(&[&["-p", "ctr", "logs"], words].concat())
+}
+
+/// A line of a log's file.
+fn line(second: u32, text: &str) -> String {
+    format!("2026-11-28T10:00:{second:02}.000000000Z stdout F {text}\n")
+}
+
+fn packed(path: &Path, text: &str) {
+    let file = std::fs::File::create(path).unwrap();
+    let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    packer.write_all(text.as_bytes()).unwrap();
+    packer.finish().unwrap();
+}
+
+#[test]
+fn a_log_is_read_and_followed_across_its_rotations() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::up(node, Wanted::pod("turned").sleeper("web"));
+    let newest = pod.log_file("web");
+    let beside = |end: &str| newest.with_file_name(format!("0.log.{end}"));
+    packed(&beside("20261128-100900.gz"), &line(1, "packed"));
+    packed(&beside("20261128-101000.gz"), &line(2, "packed later"));
+    std::fs::write(beside("20261128-101010"), line(3, "rotated")).unwrap();
+    // one that is being packed
+    packed(&beside("20261128-101010.gz"), &line(3, "rotated"));
+    std::fs::write(beside("20261128-101010.tmp"), line(3, "rotated")).unwrap();
+    std::fs::write(&newest, line(4, "newest")).unwrap();
+    let all = "packed\npacked later\nrotated\nnewest\n";
+    assert_eq!(logs(node, &["turned"]).ok(), all);
+    assert_eq!(
+        logs(node, &["turned", "--tail", "2"]).ok(),
+        "rotated\nnewest\n"
+    );
+
+    let sandbox = node.sandbox();
+    let mut follow = sandbox.devnet_command(&["-p", "ctr", "logs", "-f", "turned"]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut next = || output.next().unwrap().unwrap();
+    for text in all.lines() {
+        assert_eq!(next(), text);
+    }
+    let append = |path: &Path, text: &str| {
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path);
+        file.unwrap().write_all(text.as_bytes()).unwrap();
+    };
+    append(&newest, &line(5, "before"));
+    assert_eq!(next(), "before");
+    for turn in 0..3 {
+        let away = beside(&format!("20261128-10202{turn}"));
+        std::fs::rename(&newest, &away).unwrap();
+        // the runtime writes to the old one until it is told
+        append(&away, &line(6 + turn, &format!("late {turn}")));
+        append(&newest, &line(6 + turn, &format!("new {turn}")));
+        assert_eq!(next(), format!("late {turn}"));
+        assert_eq!(next(), format!("new {turn}"));
+    }
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+#[test]
+fn what_is_no_file_of_the_pods_own_is_not_read() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::up(node, Wanted::pod("lured").sleeper("web"));
+    let newest = pod.log_file("web");
+    let secret = line(1, "secret");
+    node.run(&[
+        "sh",
+        "-c",
+        &format!("printf '{}' > /etc/secret", secret.trim()),
+    ])
+    .ok();
+    for lure in [
+        "ln -s /etc/secret",
+        "ln -s ../../../../../etc/secret",
+        "mkfifo",
+        "mkdir",
+    ] {
+        let inside = newest.display().to_string();
+        let inside = inside.split_once("/var/log/").unwrap().1;
+        let script = format!("rm -rf '/var/log/{inside}'; {lure} '/var/log/{inside}'");
+        node.run(&["sh", "-c", &script]).ok();
+        let output = logs(node, &["lured"]);
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (1, ""),
+            "{lure}: {output}"
+        );
+        assert!(output.stderr.contains("can't be read"), "{lure}: {output}");
+    }
+    // the folder itself leads elsewhere
+    let inside = newest.parent().unwrap().display().to_string();
+    let inside = inside.split_once("/var/log/").unwrap().1;
+    let script = format!(
+        "cd /var/log; rm -rf '{inside}' /etc/other; mkdir /etc/other; \
+         cp /etc/secret /etc/other/0.log; ln -s /etc/other '{inside}'"
+    );
+    node.run(&["sh", "-c", &script]).ok();
+    let output = logs(node, &["lured"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{output}");
+}
+
+#[test]
+fn a_line_without_an_end_takes_no_memory() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let pod = Pod::up(node, Wanted::pod("longest").sleeper("web"));
+    let newest = pod.log_file("web");
+    let long = "x".repeat(20 << 20);
+    let after = line(2, "after");
+    std::fs::write(&newest, format!("{}{after}no log at all\n", line(1, &long))).unwrap();
+    let sandbox = node.sandbox();
+    let mut limited = sandbox.command("prlimit");
+    limited.args(["--data=134217728", env!("CARGO_BIN_EXE_devnet")]);
+    let read = Output::of(limited.args(["-p", "ctr", "logs", "longest"])).ok();
+    let (first, rest) = read.split_once('\n').unwrap();
+    assert!(
+        first.len() == long.len() && first == long,
+        "{}",
+        first.len()
+    );
+    assert_eq!(rest, "after\n");
+}
