@@ -22,7 +22,7 @@ pub(crate) mod logs_json;
 pub(crate) mod namespaces;
 pub(crate) mod pods;
 pub(crate) mod ports;
-mod remedy;
+pub(crate) mod remedy;
 pub(crate) mod table;
 mod traffic;
 

@@ -11,7 +11,9 @@ use crate::commands::invocation::{Context, one_pod};
 use crate::engine::Engine;
 use crate::engine::exec::Exec;
 use crate::error::{Error, Result};
+use crate::finding::Remedy;
 use crate::pod::{Container, State};
+use crate::render::remedy::worded;
 use crate::settings::Environment;
 
 /// Run a command in a container of a pod
@@ -72,9 +74,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .map_err(before)?;
     let container = one_pod::container(context, &pod, args.container.as_deref()).map_err(before)?;
     if container.state == State::Paused {
+        let thaw = Remedy::Thaw {
+            ids: vec![container.id.clone()],
+            of_cluster: false,
+        };
         return Err(before(
             Error::failed(format!("container `{}` is paused", container.name))
-                .hint("`docker unpause` lets it go on"),
+                .hint(worded(&thaw, engine.runtime.kind())),
         ));
     }
     if !container.state.is_up() {
