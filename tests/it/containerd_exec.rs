@@ -58,7 +58,7 @@ fn an_archive_arrives_whole_through_a_commands_input() {
 }
 
 #[test]
-fn a_container_without_a_shell_is_said_to_have_none() {
+fn a_container_without_a_shell_is_said_to_have_none_and_can_be_entered() {
     let Some(node) = containerd_node() else {
         return;
     };
@@ -68,4 +68,20 @@ fn a_container_without_a_shell_is_said_to_have_none() {
     let said = devnet(&["exec", "-i", "bare"]).fails(125);
     assert!(said.contains("has no shell"), "{said}");
     assert!(said.contains("devnet shell"), "{said}");
+    let found = devnet(&["shell", "bare", "--", "ls", "/"]).ok();
+    assert!(found.contains("server"), "{found}");
+    // an image beside it needs an engine that makes containers
+    let said = devnet(&[
+        "shell",
+        "bare",
+        "--image",
+        "docker.io/library/busybox:1.35",
+        "--",
+        "true",
+    ]);
+    assert_ne!(said.code, 0, "{said}");
+    assert!(
+        said.stderr.starts_with("error: ") && said.stderr.contains("hint: "),
+        "{said}"
+    );
 }

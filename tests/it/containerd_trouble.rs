@@ -1,7 +1,11 @@
 //! containerd nodes that do not let devnet in, hang, or are lost half-way.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
 use crate::support::containerd_node::ContainerdNode;
-use crate::support::{Output, ground, until};
+use crate::support::node_kubelet::{Pod, Wanted};
+use crate::support::{Output, Sandbox, ground, until};
 
 /// Nothing of devnet's runs or lies on a node, after a while.
 fn nothing_is_left(node: &ContainerdNode) {
@@ -86,5 +90,91 @@ fn a_node_that_does_not_let_devnet_in_says_why() {
         &node,
         &["authorized_keys", "accepts no key for the user `docker`"],
     );
+    nothing_is_left(&node);
+}
+
+/// devnet at work on a pod of a node, which has printed something.
+fn begun(sandbox: &Sandbox, words: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut command = sandbox.devnet_command(words);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert!(!line.is_empty());
+    (child, output)
+}
+
+#[test]
+fn a_log_goes_on_after_a_lost_connection() {
+    let Some(ground) = ground() else { return };
+    let node = ContainerdNode::start(&ground, "trouble-cut");
+    let script = "n=0; while :; do echo line $((n += 1)); sleep 0.1; done";
+    let _pod = Pod::up(&node, Wanted::pod("web").script("web", script));
+    let sandbox = node.sandbox();
+    let (mut child, output) = begun(&sandbox, &["-p", &node.name, "logs", "-f", "web"]);
+    let mut lines = output.lines();
+    let mut number = 1;
+    let mut next = || {
+        number += 1;
+        assert_eq!(lines.next().unwrap().unwrap(), format!("line {number}"));
+    };
+    (0..5).for_each(|_| next());
+    node.cut_connections();
+    (0..30).for_each(|_| next());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    nothing_is_left(&node);
+}
+
+#[test]
+fn a_killed_devnet_leaves_nothing_on_the_node() {
+    let Some(ground) = ground() else { return };
+    let node = ContainerdNode::start(&ground, "trouble-kill");
+    let script = "echo began; while :; do sleep 1; done";
+    let _pod = Pod::up(&node, Wanted::pod("web").script("web", script));
+    let sandbox = node.sandbox();
+    let at_work: [&[&str]; 3] = [
+        &["logs", "-f", "web"],
+        &[
+            "exec",
+            "-i",
+            "web",
+            "--",
+            "sh",
+            "-c",
+            "echo began; cat; sleep 600",
+        ],
+        &["pods", "--watch"],
+    ];
+    for words in at_work {
+        let (mut child, _output) = begun(&sandbox, &[&["-p", &node.name], words].concat());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        nothing_is_left(&node);
+    }
+}
+
+#[test]
+fn a_node_that_hangs_is_given_up() {
+    let Some(ground) = ground() else { return };
+    let node = ContainerdNode::start(&ground, "trouble-hang");
+    let sandbox = node.sandbox().env("DEVNET_TIMEOUT", "2");
+    let devnet = |words: &[&str]| sandbox.devnet(&[&["-p", &node.name], words].concat());
+    devnet(&["pods"]).ok();
+    node.signal_all("STOP");
+    for (words, code) in [
+        (&["pods"][..], 3),
+        (&["logs", "web"], 3),
+        (&["exec", "web", "--", "true"], 125),
+    ] {
+        let said = devnet(words).fails(code);
+        assert!(said.contains("does not answer"), "{words:?}: {said}");
+        assert!(said.contains("paused or overloaded"), "{words:?}: {said}");
+    }
+    node.signal_all("CONT");
     nothing_is_left(&node);
 }
