@@ -277,6 +277,11 @@ impl Refusal {
     pub(crate) fn is_not_found(&self) -> bool {
         self.code == Code::NotFound
     }
+
+    /// True where nobody serves such a call there.
+    pub(crate) fn is_unknown_call(&self) -> bool {
+        self.code == Code::Unimplemented
+    }
 }
 
 impl From<Refusal> for Error {

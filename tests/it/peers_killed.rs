@@ -55,7 +55,14 @@ fn an_interrupted_check_or_shell_has_taken_everything_away_when_it_ends() {
                 caught.proxy.release();
                 let status = caught.child.wait().unwrap();
                 let what = format!("{command:?} at {moment:?}, refused {refused:?}");
-                assert_eq!(status.code(), Some(130), "{what}: {}", caught.said());
+                let said = caught.said();
+                // on a busy machine all that it waited for may come in the signal's own moment: then it
+                // has done its work, and says so
+                let is_done = command == check && said.contains("claims hold");
+                assert!(
+                    status.code() == Some(130) || is_done,
+                    "{what}: {status} {said}"
+                );
                 assert_eq!(caught.left(), "", "{what}");
             }
         }

@@ -209,3 +209,10 @@ pub(crate) struct KillRequest {
     #[prost(bool, tag = "4")]
     pub(crate) all: bool,
 }
+
+/// containerd's word on its own version.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RuntimeVersion {
+    #[prost(string, tag = "1")]
+    pub(crate) version: String,
+}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub(in crate::engine) use self::containers::{Containers, Listing};
-use self::messages::{GetTaskRequest, GetTaskResponse, KillRequest, Status};
+use self::messages::{GetTaskRequest, GetTaskResponse, KillRequest, RuntimeVersion, Status};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::about::{About, Info};
 use crate::engine::cri::Cri;
@@ -27,6 +27,20 @@ use crate::pod::{ContainerFacts, Signal};
 use crate::runtime_kind::RuntimeKind;
 use crate::settings::Settings;
 use crate::wire::node::NodeAccess;
+
+/// The error of a containerd that serves no pods, as an engine's own.
+async fn without_cri(grpc: &Grpc, endpoint: &Endpoint) -> Error {
+    let path = "/containerd.services.version.v1.Version/Version";
+    let version = match grpc.ask::<Empty, RuntimeVersion>(path, ()).await {
+        Ok(answer) => format!("containerd {}", answer.version.trim_start_matches('v')),
+        Err(_silent) => "what answers there".to_owned(),
+    };
+    Error::unreachable(format!("no pods at {endpoint}"))
+        .because(format!(
+            "{version} serves no CRI, by which pods are asked for"
+        ))
+        .hint("is it a Docker engine's own? `-H` with that engine's socket shows what it runs")
+}
 
 /// The namespace in which CRI keeps a cluster's containers.
 const NAMESPACE: &str = "k8s.io";
@@ -64,7 +78,15 @@ impl Containerd {
         let grpc = Grpc::new(access.clone(), &socket, settings.patience()?);
         let cri = Cri::new(grpc.clone());
         let words = NodeWords::ask(&access);
-        let (version, words) = futures_util::try_join!(cri.version(), words)?;
+        let version = async {
+            match cri.version().await {
+                Err(refusal) if refusal.is_unknown_call() => {
+                    Err(without_cri(&grpc, endpoint).await)
+                }
+                answer => Ok(answer?),
+            }
+        };
+        let (version, words) = futures_util::try_join!(version, words)?;
         if version.name != "containerd" {
             let name = &version.name;
             return Err(Error::unreachable(format!(

@@ -9,7 +9,7 @@ use crate::engine::cri::messages::{
     ListContainersRequest, ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse,
     PodSandbox, StopContainerRequest, VersionRequest, VersionResponse,
 };
-use crate::engine::grpc::{Empty, Grpc, found};
+use crate::engine::grpc::{Empty, Grpc, Refusal, found};
 use crate::error::Result;
 
 /// The time that a runtime may need to end a container by force, beyond the time that it gives.
@@ -30,14 +30,13 @@ impl Cri {
     ///
     /// # Errors
     /// Unreachable where nobody answers.
-    pub(crate) async fn version(&self) -> Result<VersionResponse> {
+    pub(crate) async fn version(&self) -> Result<VersionResponse, Refusal> {
         let question = VersionRequest {
             version: "v1".into(),
         };
-        Ok(self
-            .grpc
+        self.grpc
             .ask("/runtime.v1.RuntimeService/Version", question)
-            .await?)
+            .await
     }
 
     /// All sandboxes, dead ones too.
