@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, Sandbox, ground, until};
+use crate::support::{Output, Sandbox, ended, ground, until};
 
 /// Nothing of devnet's runs or lies on a node, after a while.
 fn nothing_is_left(node: &ContainerdNode) {
@@ -109,7 +109,7 @@ fn begun(sandbox: &Sandbox, words: &[&str]) -> (Child, BufReader<std::process::C
 }
 
 #[test]
-fn a_log_goes_on_after_a_lost_connection() {
+fn a_log_goes_on_after_a_lost_connection_and_a_command_ends_with_an_error() {
     let Some(ground) = ground() else { return };
     let node = ContainerdNode::start(&ground, "trouble-cut");
     let script = "n=0; while :; do echo line $((n += 1)); sleep 0.1; done";
@@ -127,6 +127,15 @@ fn a_log_goes_on_after_a_lost_connection() {
     (0..30).for_each(|_| next());
     child.kill().unwrap();
     child.wait().unwrap();
+    nothing_is_left(&node);
+
+    let command = "echo began; cat; sleep 600";
+    let words = ["exec", "-i", "web", "--", "sh", "-c", command];
+    let (child, _output) = begun(&sandbox, &[&["-p", &node.name][..], &words].concat());
+    node.cut_connections();
+    let output = ended(child);
+    assert_eq!(output.code, 1, "{output}");
+    assert!(output.stderr.contains("error: "), "{output}");
     nothing_is_left(&node);
 }
 

@@ -298,14 +298,23 @@ pub(crate) struct Running {
     pub(in crate::engine) control: Control,
 }
 
+/// The answer to the question for a command's end.
+#[derive(Clone, Copy)]
+enum Waited {
+    Code(u8),
+    /// Its container took it along.
+    Gone,
+    /// The node was lost before the end.
+    Lost,
+}
+
 /// The handle to a command that runs in a container.
 #[derive(Clone)]
 pub(crate) struct Control {
     containerd: Containerd,
     container: String,
     id: String,
-    /// The code of its end; none where its container took it along.
-    code: Arc<OnceCell<Option<u8>>>,
+    code: Arc<OnceCell<Waited>>,
 }
 
 impl Control {
@@ -315,7 +324,7 @@ impl Control {
         tokio::spawn(async move { control.code().await });
     }
 
-    async fn code(&self) -> Option<u8> {
+    async fn code(&self) -> Waited {
         *self
             .code
             .get_or_init(async || {
@@ -326,8 +335,13 @@ impl Control {
                 let path = "/containerd.services.tasks.v1.Tasks/Wait";
                 let grpc = &self.containerd.grpc;
                 let answer = grpc.ask_within::<_, WaitResponse>(path, question, FOR_EVER);
-                let answer = answer.await.ok()?;
-                u8::try_from(answer.exit_status).ok()
+                match answer.await {
+                    Ok(answer) => {
+                        u8::try_from(answer.exit_status).map_or(Waited::Gone, Waited::Code)
+                    }
+                    Err(refusal) if refusal.error.kind() == Kind::Lost => Waited::Lost,
+                    Err(_gone) => Waited::Gone,
+                }
             })
             .await
     }
@@ -371,8 +385,9 @@ impl Control {
         let waited = tokio::time::timeout(CODE_WITHIN, self.code()).await;
         Ok(match waited {
             Err(_still_runs) => Ended::Detached,
-            Ok(None) => Ended::WithItsContainer,
-            Ok(Some(code)) => Ended::With(code),
+            Ok(Waited::Gone) => Ended::WithItsContainer,
+            Ok(Waited::Lost) => return Err(Error::lost("the connection to the node was lost")),
+            Ok(Waited::Code(code)) => Ended::With(code),
         })
     }
 }
