@@ -14,7 +14,7 @@
 SHELL := /bin/bash
 ENGINE ?= system
 CARGO ?= cargo
-ground := tests/ground/run.sh --engine $(ENGINE)
+testbed := tests/testbed/run.sh --engine $(ENGINE)
 # the probes' programs, if a target is installed for them; the engine's architecture picks one at run time
 probes := $(CURDIR)/target/probes
 
@@ -30,49 +30,49 @@ build: probes
 	. $(probes)/env && $(CARGO) build --release --bin devnet
 
 probes:
-	@tests/ground/probes.sh $(probes)
+	@tests/testbed/probes.sh $(probes)
 
 demo: build
-	@tests/ground/deps.sh demo
-	@tests/ground/demo.sh
+	@tests/testbed/deps.sh demo
+	@tests/testbed/demo.sh
 
 test: probes
-	@tests/ground/deps.sh test
+	@tests/testbed/deps.sh test
 	. $(probes)/env && $(CARGO) test --no-run
 	@rm -f "$$DEVNET_SKIPPED"
-	. $(probes)/env && $(ground) $(CARGO) test -- $(TESTS)
-	@tests/ground/skipped.sh "$$DEVNET_SKIPPED"
+	. $(probes)/env && $(testbed) $(CARGO) test -- $(TESTS)
+	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 
 engines:
-	@for version in 20.10 26 28; do tests/ground/engine.sh tree $$version >/dev/null || exit 1; done
+	@for version in 20.10 26 28; do tests/testbed/engine.sh tree $$version >/dev/null || exit 1; done
 
 # modules of tests/it whose engines answer differently; what only devnet decides runs on the system's engine alone
 differing := build:: build_inputs:: build_outputs:: build_layouts:: build_faults:: load:: load_sources:: logs:: exec:: \
   pods_live:: pods_restarts::
 
 test-differing: probes engines
-	@tests/ground/deps.sh test
+	@tests/testbed/deps.sh test
 	. $(probes)/env && $(CARGO) test --no-run
 	@rm -f "$$DEVNET_SKIPPED"
-	. $(probes)/env && begun=$$SECONDS && tests/ground/run.sh --engine 28c $(CARGO) test --test it -- $(differing) && \
+	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test --test it -- $(differing) && \
 	  echo "test-differing took $$((SECONDS - begun)) s"
-	@tests/ground/skipped.sh "$$DEVNET_SKIPPED"
+	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 
 test-all: engines
 	for engine in system 20.10 26 28 28c; do $(MAKE) test ENGINE=$$engine || exit 1; done
 	ROUNDS=200 $(MAKE) test TESTS=load_kills
 
 bench: build
-	@tests/ground/deps.sh bench
-	$(ground) tests/bench/run.sh
+	@tests/testbed/deps.sh bench
+	$(testbed) tests/bench/run.sh
 
 pairs: probes engines
 	. $(probes)/env && $(CARGO) test --no-run
-	. $(probes)/env && $(ground) $(CARGO) test --test it load_pairs
+	. $(probes)/env && $(testbed) $(CARGO) test --test it load_pairs
 
 fuzz:
 	@tests/fuzz/run.sh
 
 lint:
-	@tests/ground/deps.sh lint
-	tests/ground/lint.sh
+	@tests/testbed/deps.sh lint
+	tests/testbed/lint.sh

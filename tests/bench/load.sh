@@ -16,7 +16,7 @@ seconds() { # COMMAND...: how long it took
   "$@" >"$work/out" 2>&1 || { echo "bench: '$*' failed:" >&2; tail -n 5 "$work/out" >&2; return 1; }
   awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.6f\n", b - a }'
 }
-on_host() { "$devnet" -q -H "unix://$DEVNET_GROUND/host.sock" build "$@" >/dev/null; }
+on_host() { "$devnet" -q -H "unix://$DEVNET_TESTBED/host.sock" build "$@" >/dev/null; }
 # the last layer anew, on the base that is there
 again() { date +%N >> app/app; on_host -t bench:load app; }
 # the same as an archive on disk, as docker writes it
@@ -24,15 +24,15 @@ archived() { again; "${host[@]}" save -o "$work/bench.tar" bench:load; }
 forget() { # SOCKET: an engine without images
   local socket
   for socket in "$@"; do
-    docker -H "unix://$DEVNET_GROUND/$socket.sock" images -aq | sort -u | xargs -r docker -H "unix://$DEVNET_GROUND/$socket.sock" rmi -f >/dev/null 2>&1 || true
-    docker -H "unix://$DEVNET_GROUND/$socket.sock" builder prune -af >/dev/null 2>&1 || true
+    docker -H "unix://$DEVNET_TESTBED/$socket.sock" images -aq | sort -u | xargs -r docker -H "unix://$DEVNET_TESTBED/$socket.sock" rmi -f >/dev/null 2>&1 || true
+    docker -H "unix://$DEVNET_TESTBED/$socket.sock" builder prune -af >/dev/null 2>&1 || true
   done
 }
 
 bench_load() { # KIND FILES MEGABYTES
   local kind=$1 files=$2 megabytes=$3 i ours peer before
-  local one=("$devnet" load --from-host "unix://$DEVNET_GROUND/host.sock" bench:load)
-  local three=("$devnet" load -p three --from-host "unix://$DEVNET_GROUND/host.sock" bench:load)
+  local one=("$devnet" load --from-host "unix://$DEVNET_TESTBED/host.sock" bench:load)
+  local three=("$devnet" load -p three --from-host "unix://$DEVNET_TESTBED/host.sock" bench:load)
   local save="${host[*]} save bench:load"
   local pipe=(bash -c "set -o pipefail; $save | $(tls 127.0.0.2) load")
   local pipes=(bash -c "set -eo pipefail; for n in 2 3 1; do $save | $cli -H tcp://127.0.0.\$n:2376 ${node[*]:3} load; done")
@@ -70,7 +70,7 @@ bench_load() { # KIND FILES MEGABYTES
   rm "$work/bench.tar"
   for i in 3 1; do
     # the others get the base one after the other: a node that loads unpacks to its disk first
-    "$devnet" -q load -p three --node "$([ $i = 3 ] && echo three-m02 || echo three-m03)" --from-host "unix://$DEVNET_GROUND/host.sock" bench:load
+    "$devnet" -q load -p three --node "$([ $i = 3 ] && echo three-m02 || echo three-m03)" --from-host "unix://$DEVNET_TESTBED/host.sock" bench:load
   done
   peers=$(rounds=1 median again "${pipes[@]}")
   row "$kind: three nodes, last layer changed" "$(median again "${three[@]}")" "$peers" "save | load, three times"
@@ -80,7 +80,7 @@ bench_load() { # KIND FILES MEGABYTES
   rm -rf app
 }
 
-for extra in node2 moving; do "$DEVNET_BENCH_ROOT/tests/ground/engine.sh" start "$extra"; done
+for extra in node2 moving; do "$DEVNET_BENCH_ROOT/tests/testbed/engine.sh" start "$extra"; done
 free=$(df --output=avail -BG "$work" | tail -n 1 | tr -dc 0-9)
 for kind in ${KINDS:-few-small few-large many-small many-large}; do
   case $kind in

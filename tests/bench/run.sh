@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
 # devnet beside its peers on one engine, in one run: medians and ratios. `make bench` runs this
-# inside the test ground; BENCH="env build load pods logs lab" picks parts, ROUNDS sets how often (10),
+# inside the test testbed; BENCH="env build load pods logs lab" picks parts, ROUNDS sets how often (10),
 # SIZE the megabytes of the large context (480), DEVNET_BENCH another devnet than the one just
 # built; `load` has more switches (load.sh).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 devnet=${DEVNET_BENCH:-$root/target/release/devnet}
 rounds=${ROUNDS:-10} size=${SIZE:-480}
-work=$(mktemp -d "$DEVNET_GROUND/bench.XXXX"); cd "$work"
-certs=$DEVNET_GROUND/minikube/.minikube/certs
-export MINIKUBE_HOME=$DEVNET_GROUND/minikube/.minikube HOME=$work
+work=$(mktemp -d "$DEVNET_TESTBED/bench.XXXX"); cd "$work"
+certs=$DEVNET_TESTBED/minikube/.minikube/certs
+export MINIKUBE_HOME=$DEVNET_TESTBED/minikube/.minikube HOME=$work
 export DOCKER_BUILDKIT=1
 # a docker command that can build on BuildKit: built in before 23, else with its buildx
 mkdir -p "$work/.docker"
-printf '{"cliPluginsExtraDirs":["%s/usr/libexec/docker/cli-plugins"]}' "${DEVNET_GROUND_TREE%/}" > "$work/.docker/config.json"
+printf '{"cliPluginsExtraDirs":["%s/usr/libexec/docker/cli-plugins"]}' "${DEVNET_TESTBED_TREE%/}" > "$work/.docker/config.json"
 cli=docker
-for candidate in "${DEVNET_GROUND_TREE%/}/usr/bin/docker" $(type -ap docker); do
+for candidate in "${DEVNET_TESTBED_TREE%/}/usr/bin/docker" $(type -ap docker); do
   [ -x "$candidate" ] || continue
   major=$("$candidate" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
   if [ "$major" -lt 23 ] || "$candidate" buildx version >/dev/null 2>&1; then cli=$candidate; break; fi
 done
 node=("$cli" -H tcp://127.0.0.2:2376 --tlsverify --tlscacert "$certs/ca.pem" --tlscert "$certs/cert.pem" --tlskey "$certs/key.pem")
-host=("$cli" -H "unix://$DEVNET_GROUND/host.sock")
+host=("$cli" -H "unix://$DEVNET_TESTBED/host.sock")
 unset DOCKER_HOST DOCKER_TLS_VERIFY DOCKER_CERT_PATH
 
 # seconds that COMMAND takes once, after BEFORE-COMMAND
@@ -70,7 +70,7 @@ if wanted env; then
   tar -C / -c bin/busybox | "${host[@]}" import - bench/kic >/dev/null
   "${host[@]}" network create --subnet 10.203.78.0/24 bench >/dev/null
   "${host[@]}" run -d --name kic --network bench -p 127.0.0.1::2376 bench/kic /bin/busybox sleep 3600 >/dev/null
-  forwarded=(env WSL_DISTRO_NAME=here "DOCKER_HOST=unix://$DEVNET_GROUND/host.sock")
+  forwarded=(env WSL_DISTRO_NAME=here "DOCKER_HOST=unix://$DEVNET_TESTBED/host.sock")
   row "env, one host inspect" "$(median true "${forwarded[@]}" "$devnet" -p kic env --shell bash)" "" ""
   # what a hooked shell has after `devnet use`
   used() { "$@" use --shell none | sed '/^[A-Z_]*$/d'; }
@@ -150,7 +150,7 @@ fi
 
 if wanted pods; then
   H=(-H "tcp://127.0.0.2:2376" --tls-cert-path "$certs")
-  S=(-H "unix://$DEVNET_GROUND/node.sock")
+  S=(-H "unix://$DEVNET_TESTBED/node.sock")
   # so many pods, half of them with a second container
   manifests() {
     local i
@@ -173,7 +173,7 @@ if wanted pods; then
   row "graph -o html" "$(median true "$devnet" "${H[@]}" graph -o html)" "" ""
   row "inspect, cold" "$(median true "$devnet" "${H[@]}" inspect bench-7)" "" ""
   echo "peak memory of pods: $(peak "$devnet" "${H[@]}" pods); of pods --no-probe: $(peak "$devnet" "${H[@]}" pods --no-probe)"
-  python3 "$root/tests/bench/watch.py" "$rounds" "$DEVNET_GROUND/node.sock" "$devnet" "${H[@]}" pods --watch -o json
+  python3 "$root/tests/bench/watch.py" "$rounds" "$DEVNET_TESTBED/node.sock" "$devnet" "${H[@]}" pods --watch -o json
   for probe in "$root"/target/probes/devnet-probe-*; do echo "${probe##*/}: $(($(wc -c < "$probe") / 1000)) KB"; done
   "$devnet" "${S[@]}" lab down >/dev/null 2>&1
 fi
@@ -185,7 +185,7 @@ if wanted logs; then
 fi
 
 if wanted lab; then
-  lab=("$devnet" -H "unix://$DEVNET_GROUND/node.sock" lab)
+  lab=("$devnet" -H "unix://$DEVNET_TESTBED/node.sock" lab)
   gone() { quietly "${lab[@]}" down bench || true; }
   quietly() { "$@" >/dev/null 2>&1; }
   quietly "${lab[@]}" up

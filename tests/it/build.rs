@@ -78,7 +78,7 @@ fn the_wire_carries_what_changed_and_five_percent_more_at_most() {
     for file in 0..100 {
         build.write(&format!("src/{file}"), "small");
     }
-    let proxy = Proxy::new(build.sandbox.home(), build.ground.join("node.sock"), &[]);
+    let proxy = Proxy::new(build.sandbox.home(), build.testbed.join("node.sock"), &[]);
     let uploaded = || {
         Output::of(&mut build.command_at(&proxy.url(), &["-q"])).ok();
         proxy.uploaded()

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::engines::Engine;
-use crate::support::{Output, Sandbox, ground, until};
+use crate::support::{Output, Sandbox, testbed, until};
 
 fn context(sandbox: &Sandbox, dockerfile: &str) -> std::path::PathBuf {
     let context = sandbox.home().join("context");
@@ -33,8 +33,8 @@ fn id(engine: &Engine, image: &str) -> String {
 
 #[test]
 fn an_engine_that_is_killed_in_a_build_leaves_the_tag_where_it_was() {
-    let Some(ground) = ground() else { return };
-    let engine = Engine::start(&ground, "build-dies");
+    let Some(testbed) = testbed() else { return };
+    let engine = Engine::start(&testbed, "build-dies");
     let sandbox = Sandbox::bare();
     let context = context(&sandbox, "FROM scratch\nCOPY bin /bin\n");
     build(&sandbox, &engine, &context, &["-q", "-t", "app:1"]).ok();
@@ -75,15 +75,15 @@ fn an_engine_that_is_killed_in_a_build_leaves_the_tag_where_it_was() {
 
 #[test]
 fn a_full_disk_fails_the_build_and_a_smaller_one_still_succeeds() {
-    let Some(ground) = ground() else { return };
-    let data = ground.join("build-full/data");
+    let Some(testbed) = testbed() else { return };
+    let data = testbed.join("build-full/data");
     fs::create_dir_all(&data).unwrap();
     let sandbox = Sandbox::bare();
     let mount = |program: &str, arguments: &[&str]| {
         Output::of(sandbox.command(program).args(arguments).arg(&data))
     };
     mount("mount", &["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).ok();
-    let engine = Engine::start(&ground, "build-full");
+    let engine = Engine::start(&testbed, "build-full");
     let context = context(&sandbox, "FROM scratch\nCOPY . /\n");
     build(&sandbox, &engine, &context, &["-q", "-t", "app:1"]).ok();
     let before = id(&engine, "app:1");

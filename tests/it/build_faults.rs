@@ -34,7 +34,7 @@ fn an_engine_without_buildkit_builds_with_its_classic_builder_and_says_so() {
     };
     symlink("keep/a", build.context().join("link")).unwrap();
     fs::hard_link(build.context().join("keep/a"), build.context().join("hard")).unwrap();
-    let engine = build.ground.join("node.sock");
+    let engine = build.testbed.join("node.sock");
     let proxy = Proxy::new(build.sandbox.home(), engine, &["/session", "/grpc"]);
     let run = |arguments: &[&str]| Output::of(&mut build.command_at(&proxy.url(), arguments));
     let output = run(&[
@@ -88,7 +88,7 @@ fn an_engine_that_is_lost_half_way_is_a_failed_build() {
         return;
     };
     let build = build.with_busybox();
-    let proxy = Proxy::new(build.sandbox.home(), build.ground.join("node.sock"), &[]);
+    let proxy = Proxy::new(build.sandbox.home(), build.testbed.join("node.sock"), &[]);
     let mut command = build.command_at(
         &proxy.url(),
         &[
@@ -128,7 +128,7 @@ fn an_engine_that_is_gone_after_its_first_answer_was_lost_half_way() {
     let socket = build.sandbox.home().join("tripwire.sock");
     let wire = Tripwire::new(
         build.sandbox.home(),
-        build.ground.join("node.sock"),
+        build.testbed.join("node.sock"),
         &["GET /_ping", "HEAD /_ping"],
         0,
         move || fs::remove_file(socket).unwrap(),
@@ -184,9 +184,9 @@ struct FakeNode {
 }
 
 impl FakeNode {
-    fn new(ground: &Path, address: &'static str, arch: &'static str) -> Self {
+    fn new(testbed: &Path, address: &'static str, arch: &'static str) -> Self {
         use rustls_pki_types::pem::PemObject as _;
-        let folder = ground.join("minikube/.minikube/machines");
+        let folder = testbed.join("minikube/.minikube/machines");
         let certificates =
             rustls_pki_types::CertificateDer::pem_file_iter(folder.join("server.pem"))
                 .unwrap()
@@ -253,34 +253,34 @@ impl Drop for FakeNode {
     }
 }
 
-/// A further engine of the ground, ended with the test.
+/// A further engine of the testbed, ended with the test.
 struct OwnEngine<'b>(&'b Build, &'static str);
 
 impl<'b> OwnEngine<'b> {
     fn new(build: &'b Build, name: &'static str, config: &str) -> Self {
-        ground_engine(build, &["start", name], config);
+        testbed_engine(build, &["start", name], config);
         Self(build, name)
     }
 }
 
 impl Drop for OwnEngine<'_> {
     fn drop(&mut self) {
-        ground_engine(self.0, &["stop", self.1], "");
+        testbed_engine(self.0, &["stop", self.1], "");
     }
 }
 
-fn ground_engine(build: &Build, arguments: &[&str], config: &str) {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ground/engine.sh");
+fn testbed_engine(build: &Build, arguments: &[&str], config: &str) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testbed/engine.sh");
     let mut command = build.sandbox.command(script);
     #[expect(
         clippy::disallowed_methods,
-        reason = "the ground says which engine this is"
+        reason = "the testbed says which engine this is"
     )]
-    let of_the_ground =
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_GROUND"));
+    let of_the_testbed = std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_TESTBED"));
     command
-        .envs(of_the_ground)
-        .env("DEVNET_GROUND_CONFIG", config);
+        .envs(of_the_testbed)
+        .env("DEVNET_TESTBED_CONFIG", config);
     Output::of(command.args(arguments)).ok();
 }
 
@@ -315,7 +315,7 @@ fn an_engine_whose_buildkit_is_turned_off_says_how_it_is_turned_on() {
         "buildkit": false, "containerd-snapshotter": build.containerd_store(),
     }});
     let engine = OwnEngine::new(&build, "classic", &features.to_string());
-    let url = format!("unix://{}", build.ground.join("classic.sock").display());
+    let url = format!("unix://{}", build.testbed.join("classic.sock").display());
     let run = |arguments: &[&str]| Output::of(&mut build.command_at(&url, arguments));
     let with = |word: &str, arguments: &[&str]| {
         let mut command = build.command_at(&url, arguments);
@@ -341,7 +341,7 @@ fn an_engine_whose_buildkit_is_turned_off_says_how_it_is_turned_on() {
     ] {
         assert!(stderr.contains(said), "{said}: {stderr}");
     }
-    docker(&build.ground, "classic", &["image", "inspect", "off:1"]).fails(1);
+    docker(&build.testbed, "classic", &["image", "inspect", "off:1"]).fails(1);
     // who asks for the classic builder gets it, as from docker
     let output = with("0", &arguments);
     assert_eq!(output.code, 0, "{output}");
@@ -354,7 +354,7 @@ fn an_engine_whose_buildkit_is_turned_off_says_how_it_is_turned_on() {
     let inspect = |name: &str| {
         let format = "{{.Config.Labels.v}} {{.Config.Labels.own}} {{json .Config.Cmd}}";
         docker(
-            &build.ground,
+            &build.testbed,
             "classic",
             &["image", "inspect", "-f", format, name],
         )
@@ -372,7 +372,7 @@ fn an_engine_whose_buildkit_is_turned_off_says_how_it_is_turned_on() {
     assert!(!output.stderr.contains("classic builder"), "{output}");
     assert!(inspect("off:2").starts_with("8 "), "{output}");
     // what the hint says, done
-    let folder = build.ground.join("classic");
+    let folder = build.testbed.join("classic");
     let on = features.to_string();
     let on = on.replace("\"buildkit\":false", "\"buildkit\":true");
     fs::write(folder.join("daemon.json"), on).unwrap();
@@ -391,7 +391,7 @@ fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_d
         return;
     };
     let home = build
-        .ground
+        .testbed
         .join("minikube/.minikube")
         .display()
         .to_string();
@@ -415,14 +415,14 @@ fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_d
         stderr.contains("not every node has it: multi-m02"),
         "{stderr}"
     );
-    docker(&build.ground, "node", &["image", "inspect", "spread:2"]).ok();
+    docker(&build.testbed, "node", &["image", "inspect", "spread:2"]).ok();
     let run = |arguments: &[&str]| {
         let mut command = sandbox.devnet_command(&["-p", "multi", "build"]);
         Output::of(command.args(arguments).arg(build.context()))
     };
     // a node with another kind of processor can't run what is built here
     {
-        let _arm = FakeNode::new(&build.ground, "127.0.0.3:2376", "arm64");
+        let _arm = FakeNode::new(&build.testbed, "127.0.0.3:2376", "arm64");
         let stderr = run(&["-q", "-t", "spread:4"]).fails(1);
         assert!(
             stderr.contains("node `multi-m02` is arm64, the one that builds is"),
@@ -432,13 +432,13 @@ fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_d
             stderr.contains("`--node NAME` builds on one node alone"),
             "{stderr}"
         );
-        docker(&build.ground, "node", &["image", "inspect", "spread:4"]).fails(1);
+        docker(&build.testbed, "node", &["image", "inspect", "spread:4"]).fails(1);
         run(&["-q", "-t", "spread:4", "--node", "multi"]).ok();
     }
-    let engine = |verb: &str| ground_engine(&build, &[verb, "node2"], "");
+    let engine = |verb: &str| testbed_engine(&build, &[verb, "node2"], "");
     let id = |node: &str| {
         docker(
-            &build.ground,
+            &build.testbed,
             node,
             &["image", "inspect", "-f", "{{.Id}}", "spread:1"],
         )
@@ -449,7 +449,7 @@ fn every_node_of_a_profile_gets_the_image_and_one_that_is_away_makes_it_partly_d
     assert_eq!(id("node2").ok(), built);
     let again = run(&["-v", "-t", "spread:1"]);
     assert!(again.stderr.contains("the image was there"), "{again}");
-    docker(&build.ground, "node2", &["rmi", "spread:1"]).ok();
+    docker(&build.testbed, "node2", &["rmi", "spread:1"]).ok();
     run(&["-q", "-t", "spread:1", "--node", "multi"]).ok();
     id("node2").fails(1);
     // a watch has the pods of every node start the new image

@@ -122,10 +122,10 @@ fn an_image_in_an_oci_layout_is_a_base_by_its_tag_or_digest_and_leaves_nothing()
         fs::write(&path, bytes).unwrap();
         build.write("Dockerfile", "FROM base\nCOPY a /other\nCMD [\"x\"]\n");
         // an engine that has the layer already does not look at it again
-        let host = format!("unix://{}", build.ground.join("host.sock").display());
+        let host = format!("unix://{}", build.testbed.join("host.sock").display());
         let arguments = ["-q", "-t", "spoilt:1", "--build-context", &named("layout")];
         Output::of(&mut build.command_at(&host, &arguments)).fails(1);
-        docker(&build.ground, "host", &["image", "inspect", "spoilt:1"]).fails(1);
+        docker(&build.testbed, "host", &["image", "inspect", "spoilt:1"]).fails(1);
     }
 }
 
@@ -140,11 +140,11 @@ fn what_another_terminal_s_build_brings_is_left_by_clean() {
     };
     with_layout(&build);
     // newer ones read layouts themselves, older ones take none
-    let Some(engine) = Engine::of_version(&build.ground, "layout-clean", Some("26")) else {
+    let Some(engine) = Engine::of_version(&build.testbed, "layout-clean", Some("26")) else {
         missing("engine 26 (`make engines`)");
         return;
     };
-    let socket = build.ground.join("layout-clean.sock");
+    let socket = build.testbed.join("layout-clean.sock");
     let hold = Some(Hold::Request("POST", "/tag"));
     let proxy = Rewriting::holding(build.sandbox.home(), socket, hold, |_, _| {});
     let build = build.on("layout-clean");
@@ -200,7 +200,7 @@ fn a_cache_in_a_folder_serves_another_engine() {
         return;
     }
     let from = |extra: &[&str]| {
-        let host = format!("unix://{}", build.ground.join("host.sock").display());
+        let host = format!("unix://{}", build.testbed.join("host.sock").display());
         let mut all = vec![
             "--progress",
             "plain",
@@ -246,7 +246,7 @@ fn a_cache_in_a_registry_serves_another_engine() {
     build
         .run(&["-q", "-t", &name, "--cache-to", "type=inline", "--push"])
         .ok();
-    let host = format!("unix://{}", build.ground.join("host.sock").display());
+    let host = format!("unix://{}", build.testbed.join("host.sock").display());
     let arguments = ["--progress", "plain", "--cache-from", &name];
     let output = Output::of(&mut build.command_at(&host, &arguments));
     assert_eq!(output.code, 0, "{output}");

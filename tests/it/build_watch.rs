@@ -276,7 +276,7 @@ fn lab_pods_that_run_the_image_get_the_new_one_in_their_sandbox_at_their_address
         "pods.yaml",
         &format!("{}---\n{another}", pod("runs-it", "watched/app:dev")),
     );
-    crate::support::busybox_image(&build.ground, lab.engine());
+    crate::support::busybox_image(&build.testbed, lab.engine());
     lab.run(&["up", &file]).ok();
     let before = lab.pod("runs-it");
     let others = lab.pod("another");
@@ -333,7 +333,7 @@ impl<'b> KubeletPod<'b> {
         annotation: Option<&str>,
     ) -> Self {
         let inspect = ["image", "inspect", "-f", "{{.Id}}", image];
-        let image = docker(&build.ground, engine, &inspect);
+        let image = docker(&build.testbed, engine, &inspect);
         let mut pod = Self {
             build,
             engine,
@@ -371,13 +371,13 @@ impl<'b> KubeletPod<'b> {
         all.extend(more.iter().map(|flag| (*flag).to_owned()));
         all.push(self.image.clone());
         let arguments: Vec<&str> = all.iter().map(String::as_str).collect();
-        let id = docker(&self.build.ground, self.engine, &arguments).ok();
+        let id = docker(&self.build.testbed, self.engine, &arguments).ok();
         self.all.push(id.trim().to_owned());
     }
 
     pub(crate) fn state(&self, index: usize) -> String {
         let inspect = ["inspect", self.all[index].as_str()];
-        let said = docker(&self.build.ground, self.engine, &inspect).ok();
+        let said = docker(&self.build.testbed, self.engine, &inspect).ok();
         let all: Value = serde_json::from_str(&said).unwrap();
         let state = &all[0]["State"];
         format!(
@@ -392,7 +392,7 @@ impl Drop for KubeletPod<'_> {
     fn drop(&mut self) {
         let mut arguments = vec!["rm", "-f"];
         arguments.extend(self.all.iter().map(String::as_str));
-        docker(&self.build.ground, self.engine, &arguments);
+        docker(&self.build.testbed, self.engine, &arguments);
     }
 }
 

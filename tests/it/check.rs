@@ -7,11 +7,11 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing, until};
+use crate::support::{Output, Sandbox, busybox_image, docker, missing, testbed, until};
 
 /// Pods shaped as the kubelet makes them, on a network of their own, in a namespace of their own.
 struct Town<'a> {
-    ground: &'a Path,
+    testbed: &'a Path,
     name: &'a str,
     image: String,
     pods: BTreeMap<String, Made>,
@@ -68,12 +68,12 @@ for (@ARGV) {
 
 impl<'a> Town<'a> {
     /// `octet` makes the network's subnets: each test has its own.
-    fn new(ground: &'a Path, name: &'a str, octet: u8) -> Self {
-        let image = busybox_image(ground, "node");
+    fn new(testbed: &'a Path, name: &'a str, octet: u8) -> Self {
+        let image = busybox_image(testbed, "node");
         let four = format!("--subnet=172.31.{octet}.0/24");
         let six = format!("--subnet=fd00:31:{octet:x}::/64");
         docker(
-            ground,
+            testbed,
             "node",
             &[
                 "network",
@@ -86,7 +86,7 @@ impl<'a> Town<'a> {
         )
         .ok();
         Self {
-            ground,
+            testbed,
             name,
             image,
             pods: BTreeMap::new(),
@@ -94,7 +94,7 @@ impl<'a> Town<'a> {
     }
 
     fn docker(&self, arguments: &[&str]) -> String {
-        docker(self.ground, "node", arguments).ok()
+        docker(self.testbed, "node", arguments).ok()
     }
 
     fn labels(&self, kind: &str, pod: &str, container: &str) -> Vec<String> {
@@ -175,7 +175,7 @@ impl<'a> Town<'a> {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let host = format!("unix://{}", self.ground.join("node.sock").display());
+        let host = format!("unix://{}", self.testbed.join("node.sock").display());
         ["-H", &host, "check", "-n", self.name]
             .map(str::to_owned)
             .to_vec()
@@ -242,9 +242,9 @@ impl Drop for Town<'_> {
         let mut arguments = vec!["rm", "-f"];
         arguments.extend(ids.map(String::as_str));
         // a failed test has told its reason already
-        drop(docker(self.ground, "node", &arguments));
+        drop(docker(self.testbed, "node", &arguments));
         let network = format!("town-{}", self.name);
-        drop(docker(self.ground, "node", &["network", "rm", &network]));
+        drop(docker(self.testbed, "node", &["network", "rm", &network]));
     }
 }
 
@@ -263,8 +263,8 @@ fn verdict<'r>(report: &'r Value, id: &str) -> &'r Value {
 
 #[test]
 fn the_matrix_is_what_each_pod_finds_by_itself() {
-    let Some(ground) = ground() else { return };
-    let mut town = Town::new(&ground, "whole", 10);
+    let Some(testbed) = testbed() else { return };
+    let mut town = Town::new(&testbed, "whole", 10);
     town.pod(
         "web",
         &[
@@ -311,12 +311,12 @@ fn the_matrix_is_what_each_pod_finds_by_itself() {
 
 #[test]
 fn what_rules_of_a_firewall_do_is_told_apart() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     if !Path::new("/usr/sbin/nft").exists() {
         missing("nft");
         return;
     }
-    let mut town = Town::new(&ground, "rules", 11);
+    let mut town = Town::new(&testbed, "rules", 11);
     let listens = [
         "tcp:0.0.0.0:80",
         "tcp:0.0.0.0:81",
@@ -368,8 +368,8 @@ fn what_rules_of_a_firewall_do_is_told_apart() {
 
 #[test]
 fn a_frozen_program_is_told_from_one_that_answers() {
-    let Some(ground) = ground() else { return };
-    let mut town = Town::new(&ground, "frozen", 12);
+    let Some(testbed) = testbed() else { return };
+    let mut town = Town::new(&testbed, "frozen", 12);
     town.pod("web", &["tcp:0.0.0.0:80", "udp:0.0.0.0:81"], &[]);
     town.pod("ask", &[], &[]);
     town.report(true);
@@ -393,15 +393,15 @@ fn a_frozen_program_is_told_from_one_that_answers() {
 
 #[test]
 fn a_promise_that_the_pods_themselves_break_is_found() {
-    let Some(ground) = ground() else { return };
-    let mut town = Town::new(&ground, "broken", 13);
+    let Some(testbed) = testbed() else { return };
+    let mut town = Town::new(&testbed, "broken", 13);
     let declares = r#"--label=annotation.io.kubernetes.container.ports=[{"containerPort":90,"protocol":"TCP"}]"#;
     town.pod("web", &["tcp:0.0.0.0:80", "tcp:127.0.0.1:90"], &[declares]);
     town.pod("ask", &[], &[]);
     assert_eq!(codes(&town.report(false)), ["loopback-only"]);
     drop(town);
 
-    let mut town = Town::new(&ground, "twins", 14);
+    let mut town = Town::new(&testbed, "twins", 14);
     town.pod("one", &["tcp:0.0.0.0:80"], &[]);
     town.pod("two", &["tcp:0.0.0.0:80"], &[]);
     town.report(true);
@@ -416,7 +416,7 @@ fn a_promise_that_the_pods_themselves_break_is_found() {
     assert_eq!(verdict(&report, "unique-ip"), false);
     drop(town);
 
-    let mut town = Town::new(&ground, "split", 15);
+    let mut town = Town::new(&testbed, "split", 15);
     town.pod("web", &["tcp:0.0.0.0:80"], &[]);
     town.pod("ask", &["tcp:0.0.0.0:80"], &[]);
     town.report(true);
@@ -436,8 +436,8 @@ fn a_promise_that_the_pods_themselves_break_is_found() {
 
 #[test]
 fn each_pod_asks_the_resolver_of_its_own_resolv_conf() {
-    let Some(ground) = ground() else { return };
-    let mut town = Town::new(&ground, "names", 16);
+    let Some(testbed) = testbed() else { return };
+    let mut town = Town::new(&testbed, "names", 16);
     town.pod("dns", &["dns:0.0.0.0:53"], &[]);
     town.pod("ask", &[], &[]);
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
@@ -470,8 +470,8 @@ fn each_pod_asks_the_resolver_of_its_own_resolv_conf() {
 
 #[test]
 fn a_check_that_is_stopped_leaves_nothing_and_its_probes_have_no_power() {
-    let Some(ground) = ground() else { return };
-    let mut town = Town::new(&ground, "stopped", 17);
+    let Some(testbed) = testbed() else { return };
+    let mut town = Town::new(&testbed, "stopped", 17);
     town.pod("web", &["tcp:0.0.0.0:80"], &[]);
     town.pod("ask", &[], &[]);
     // no answer: the probe has to wait, and this test can look at it
@@ -496,7 +496,7 @@ fn a_check_that_is_stopped_leaves_nothing_and_its_probes_have_no_power() {
         let ids = town.docker(&all);
         let ours = |id: &&str| {
             let mode = docker(
-                &ground,
+                &testbed,
                 "node",
                 &["inspect", "-f", "{{.HostConfig.NetworkMode}}", id],
             );
@@ -523,7 +523,7 @@ fn a_check_that_is_stopped_leaves_nothing_and_its_probes_have_no_power() {
             asks
         });
         let probe = probes(&["status=running"]).remove(0);
-        let seen = docker(&ground, "node", &["inspect", &probe]);
+        let seen = docker(&testbed, "node", &["inspect", &probe]);
         let kill = format!("kill -{signal} {}", child.id());
         Output::of(sandbox.command("sh").args(["-c", &kill])).ok();
         let code = child.wait().unwrap().code();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use crate::lab::Lab;
 use crate::support::engines::Engine;
 use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Output, Sandbox, busybox_image, ended, ground, until};
+use crate::support::{Output, Sandbox, busybox_image, ended, testbed, until};
 
 /// An engine of a test's own, with things of a person's in it.
 struct Place {
@@ -20,9 +20,9 @@ struct Place {
 }
 
 impl Place {
-    fn new(ground: &Path, name: &str) -> Self {
-        let engine = Engine::start(ground, name);
-        let busybox = busybox_image(ground, name);
+    fn new(testbed: &Path, name: &str) -> Self {
+        let engine = Engine::start(testbed, name);
+        let busybox = busybox_image(testbed, name);
         Self {
             engine,
             sandbox: Sandbox::bare(),
@@ -105,8 +105,8 @@ fn gone() -> String {
 
 #[test]
 fn what_an_image_brought_or_a_person_made_is_never_taken() {
-    let Some(ground) = ground() else { return };
-    let place = Place::new(&ground, "own-strange");
+    let Some(testbed) = testbed() else { return };
+    let place = Place::new(&testbed, "own-strange");
     let gone = gone();
     let look = "devnet-look-18f2a6b3c4d5e6f7-0-4711";
     place.image("strange:probe", &[("role", "probe"), ("owner", &gone)]);
@@ -179,8 +179,8 @@ fn what_an_image_brought_or_a_person_made_is_never_taken() {
 
 #[test]
 fn nothing_is_made_from_labels_that_an_image_brought() {
-    let Some(ground) = ground() else { return };
-    let place = Place::new(&ground, "own-evil");
+    let Some(testbed) = testbed() else { return };
+    let place = Place::new(&testbed, "own-evil");
     let spec = "{\"namespace\":\"default\",\"name\":\"web\",\"host_pid\":true,\"containers\":[{\"name\":\"server\",\"image\":\"devnet-probe\",\"args\":[\"pause\"]}]}";
     let name = "devnet_POD_web_default_0";
     place.image(
@@ -223,8 +223,8 @@ fn nothing_is_made_from_labels_that_an_image_brought() {
 
 #[test]
 fn an_image_that_only_calls_itself_the_probes_is_never_run() {
-    let Some(ground) = ground() else { return };
-    let place = Place::new(&ground, "own-image");
+    let Some(testbed) = testbed() else { return };
+    let place = Place::new(&testbed, "own-image");
     let probe = |format: &str| place.docker(&["images", "devnet-probe", "--format", format]);
     place.devnet(&["lab", "up"]).ok();
     let name = probe("{{.Repository}}:{{.Tag}}");
@@ -269,8 +269,8 @@ fn an_image_that_only_calls_itself_the_probes_is_never_run() {
 
 #[test]
 fn what_is_devnets_stays_so_when_a_person_removes_its_image() {
-    let Some(ground) = ground() else { return };
-    let place = Place::new(&ground, "own-without-image");
+    let Some(testbed) = testbed() else { return };
+    let place = Place::new(&testbed, "own-without-image");
     place.docker(&["tag", &place.busybox, "mine:1"]);
     let file = place.sandbox.home().join("ends.yaml");
     std::fs::write(
@@ -338,8 +338,8 @@ fn a_pod_from_an_image_that_was_made_of_a_lab_container_works_and_goes() {
 
 #[test]
 fn what_another_terminal_uses_stays_and_goes_when_it_has_ended() {
-    let Some(ground) = ground() else { return };
-    let place = Place::new(&ground, "own-living");
+    let Some(testbed) = testbed() else { return };
+    let place = Place::new(&testbed, "own-living");
     place.devnet(&["lab", "up"]).ok();
     let file = place.sandbox.home().join("slow.yaml");
     std::fs::write(
@@ -394,11 +394,11 @@ fn what_another_terminal_uses_stays_and_goes_when_it_has_ended() {
 
 #[test]
 fn a_node_that_is_lost_does_not_keep_the_others_from_being_cleaned() {
-    let Some(ground) = ground() else { return };
-    let place = Place::new(&ground, "swept");
+    let Some(testbed) = testbed() else { return };
+    let place = Place::new(&testbed, "swept");
     place.devnet(&["lab", "up"]).ok();
     // a profile: nobody listens at its first node's address, its second is this engine
-    let home = ground.join("minikube/.minikube");
+    let home = testbed.join("minikube/.minikube");
     let copy = place.sandbox.home().join(".minikube");
     Output::of(place.sandbox.command("cp").arg("-r").args([&home, &copy])).ok();
     for file in [
@@ -480,7 +480,7 @@ fn the_lock_of_a_killed_devnet_ends_and_that_of_a_living_one_is_waited_for() {
     lab.run(&["down"]).ok();
     assert_eq!(held(), "");
     // a person's container of that name is neither taken nor waited for
-    let image = busybox_image(&lab.ground, lab.engine());
+    let image = busybox_image(&lab.testbed, lab.engine());
     lab.docker(&[
         "create",
         "--name",
@@ -568,10 +568,10 @@ fn pod_with_a_volume(sandbox: &Sandbox) -> String {
 
 #[test]
 fn a_lab_asks_no_volume_plugin_that_may_be_dead() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let folder = tempfile::tempdir().unwrap();
     let plugin = Plugin::listen(folder.path());
-    let engine = Engine::with_plugins(&ground, "own-plugins", folder.path());
+    let engine = Engine::with_plugins(&testbed, "own-plugins", folder.path());
     let sandbox = Sandbox::bare();
     let file = pod_with_a_volume(&sandbox);
     let lab = |arguments: &[&str]| {
@@ -595,10 +595,10 @@ fn a_lab_asks_no_volume_plugin_that_may_be_dead() {
 
 #[test]
 fn a_dead_volume_plugin_is_waited_for_only_where_a_lab_has_left_its_traces() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let folder = tempfile::tempdir().unwrap();
     let plugin = Plugin::listen(folder.path());
-    let engine = Engine::with_plugins(&ground, "dead-plugin", folder.path());
+    let engine = Engine::with_plugins(&testbed, "dead-plugin", folder.path());
     let sandbox = Sandbox::bare();
     let url = engine.url();
     let clean = ["-H", &url, "clean"];

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::lab::Lab;
 use crate::support::made::Made;
-use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing};
+use crate::support::{Output, Sandbox, busybox_image, docker, missing, testbed};
 
 /// A sandbox in which `devnet` is a command, as its scripts want it, and talks to `host`.
 fn shell(host: &str) -> Sandbox {
@@ -52,8 +52,8 @@ fn until(mut ask: impl FnMut() -> String, wanted: &str) -> String {
 
 #[test]
 fn bash_and_fish_offer_pods_and_the_containers_of_the_pod_that_is_named() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "completed");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "completed");
     made.add_sleeper("first");
     made.add_sleeper("second");
     let sandbox = shell(&made.host());
@@ -103,8 +103,8 @@ fn bash_and_fish_offer_pods_and_the_containers_of_the_pod_that_is_named() {
 
 #[test]
 fn images_are_offered_whole_though_bash_ends_a_word_at_a_colon() {
-    let Some(ground) = ground() else { return };
-    let made = Made::new(&ground, "images-completed");
+    let Some(testbed) = testbed() else { return };
+    let made = Made::new(&testbed, "images-completed");
     made.docker(&["tag", &made.image, "devnet-test/tabbed:one"]);
     made.docker(&["tag", &made.image, "devnet-test/tabbed:two"]);
     let sandbox = shell(&made.host());
@@ -144,14 +144,14 @@ fn the_labs_verbs_are_offered_the_labs_pods() {
         return;
     };
     // two that share a network are a pod as well, but not the lab's
-    let image = busybox_image(&lab.ground, lab.engine());
+    let image = busybox_image(&lab.testbed, lab.engine());
     for (name, network) in [
         ("tabbed-of-docker", "none"),
         ("tabbed-beside", "container:tabbed-of-docker"),
     ] {
         let run = ["run", "-d", "--name", name, "--network", network, &image];
         let sleep = ["/bin/busybox", "sleep", "3600"];
-        docker(&lab.ground, lab.engine(), &[&run[..], &sleep].concat()).ok();
+        docker(&lab.testbed, lab.engine(), &[&run[..], &sleep].concat()).ok();
     }
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: tabbed-of-lab}, spec: {containers: \
                [{name: app, image: devnet-probe, args: [serve, '8080']}]}}";
@@ -168,7 +168,7 @@ fn the_labs_verbs_are_offered_the_labs_pods() {
     let said = until(|| bash(&sandbox, &inspect).ok(), "docker");
     assert_eq!(said.trim(), "tabbed-of-docker");
     let gone = ["rm", "-f", "tabbed-of-docker", "tabbed-beside"];
-    docker(&lab.ground, lab.engine(), &gone).ok();
+    docker(&lab.testbed, lab.engine(), &gone).ok();
     lab.run(&["down"]).ok();
 }
 
@@ -200,12 +200,12 @@ os.kill(pid, 9)
 
 #[test]
 fn zsh_completes_a_pod_at_its_prompt() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     if !Path::new("/usr/bin/zsh").exists() {
         missing("zsh");
         return;
     }
-    let mut made = Made::new(&ground, "zsh-tabbed");
+    let mut made = Made::new(&testbed, "zsh-tabbed");
     made.add_sleeper("app");
     let sandbox = shell(&made.host());
     let mut person = sandbox.command("python3");

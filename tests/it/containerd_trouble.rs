@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, Sandbox, ended, ground, until};
+use crate::support::{Output, Sandbox, ended, testbed, until};
 
 /// Nothing of devnet's runs or lies on a node, after a while.
 fn nothing_is_left(node: &ContainerdNode) {
@@ -45,8 +45,8 @@ fn refused(node: &ContainerdNode, words: &[&str]) {
 
 #[test]
 fn a_node_that_does_not_let_devnet_in_says_why() {
-    let Some(ground) = ground() else { return };
-    let node = ContainerdNode::start(&ground, "trouble-in");
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::start(&testbed, "trouble-in");
     let profile = ["-p", &node.name, "pods"];
     node.sandbox().devnet(&profile).ok();
 
@@ -110,8 +110,8 @@ fn begun(sandbox: &Sandbox, words: &[&str]) -> (Child, BufReader<std::process::C
 
 #[test]
 fn a_log_goes_on_after_a_lost_connection_and_a_command_ends_with_an_error() {
-    let Some(ground) = ground() else { return };
-    let node = ContainerdNode::start(&ground, "trouble-cut");
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::start(&testbed, "trouble-cut");
     let script = "n=0; while :; do echo line $((n += 1)); sleep 0.1; done";
     let _pod = Pod::up(&node, Wanted::pod("web").script("web", script));
     let sandbox = node.sandbox();
@@ -141,8 +141,8 @@ fn a_log_goes_on_after_a_lost_connection_and_a_command_ends_with_an_error() {
 
 #[test]
 fn a_killed_devnet_leaves_nothing_on_the_node() {
-    let Some(ground) = ground() else { return };
-    let node = ContainerdNode::start(&ground, "trouble-kill");
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::start(&testbed, "trouble-kill");
     let script = "echo began; while :; do sleep 1; done";
     let _pod = Pod::up(&node, Wanted::pod("web").script("web", script));
     let sandbox = node.sandbox();
@@ -169,8 +169,8 @@ fn a_killed_devnet_leaves_nothing_on_the_node() {
 
 #[test]
 fn a_node_that_hangs_is_given_up() {
-    let Some(ground) = ground() else { return };
-    let node = ContainerdNode::start(&ground, "trouble-hang");
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::start(&testbed, "trouble-hang");
     let sandbox = node.sandbox().env("DEVNET_TIMEOUT", "2");
     let devnet = |words: &[&str]| sandbox.devnet(&[&["-p", &node.name], words].concat());
     devnet(&["pods"]).ok();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::support::relay::{Cluster, Relay};
-use crate::support::{Output, Sandbox, ground};
+use crate::support::{Output, Sandbox, testbed};
 
 const NODE: &str = "127.0.0.2:2376";
 /// A configuration as docker's own tools and people write it, as bytes.
@@ -50,8 +50,8 @@ fn report(output: Output) -> Value {
 
 #[test]
 fn docker_itself_reaches_the_node_through_it() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let name = sandbox.devnet(&["context"]).ok();
     assert_eq!(name, "devnet-minikube\n");
     let version = docker(
@@ -98,8 +98,8 @@ fn docker_itself_reaches_the_node_through_it() {
 
 #[test]
 fn use_and_rm_leave_dockers_own_file_as_it_was() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let file = config(&sandbox);
     fs::write(&file, CONFIG).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
@@ -116,7 +116,7 @@ fn use_and_rm_leave_dockers_own_file_as_it_was() {
         &sandbox,
         &[
             "-H",
-            &format!("unix://{}", ground.join("node.sock").display()),
+            &format!("unix://{}", testbed.join("node.sock").display()),
             "info",
             "-f",
             "{{.Name}}",
@@ -147,8 +147,8 @@ fn use_and_rm_leave_dockers_own_file_as_it_was() {
 
 #[test]
 fn rm_goes_back_to_the_context_that_was_used_before() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     docker(
         &sandbox,
         &[
@@ -171,9 +171,9 @@ fn rm_goes_back_to_the_context_that_was_used_before() {
 
 #[test]
 fn it_follows_its_cluster_to_another_port_with_a_note() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare().env("DEVNET_PROFILE", "q");
-    let cluster = Cluster::new(&sandbox, &ground, "q");
+    let cluster = Cluster::new(&sandbox, &testbed, "q");
     let ping = |sandbox: &Sandbox| docker(sandbox, &["--context", "devnet-q", "version"]).code;
     let mut relay = Relay::to(NODE);
     cluster.at(relay.port);
@@ -246,7 +246,7 @@ fn it_follows_its_cluster_to_another_port_with_a_note() {
     assert_eq!(ping(&sandbox), 0);
 
     // other certificates are followed too
-    cluster.certs(&ground.join("foreign-certs"));
+    cluster.certs(&testbed.join("foreign-certs"));
     let healed = sandbox.devnet(&["context"]);
     assert!(
         healed.stderr.contains("has the certificates of now"),
@@ -257,8 +257,8 @@ fn it_follows_its_cluster_to_another_port_with_a_note() {
 
 #[test]
 fn nodes_ssh_logins_and_dockers_own_folder() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let elsewhere = sandbox.home().join("elsewhere");
     let sandbox = sandbox.env("DOCKER_CONFIG", &elsewhere.display().to_string());
     let one = |arguments: &[&str]| {
@@ -300,8 +300,8 @@ fn nodes_ssh_logins_and_dockers_own_folder() {
 
 #[test]
 fn what_can_not_be_done_is_told_and_leaves_nothing() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let fails = |arguments: &[&str], code: i32, said: &str| {
         let stderr = sandbox.devnet(arguments).fails(code);
         assert!(stderr.contains(said), "{arguments:?}: {stderr}");
@@ -359,8 +359,8 @@ fn what_can_not_be_done_is_told_and_leaves_nothing() {
 
 #[test]
 fn a_hidden_choice_and_a_broken_context_are_told() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground).env("DOCKER_HOST", "tcp://127.0.0.7:1");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed).env("DOCKER_HOST", "tcp://127.0.0.7:1");
     let outcome = sandbox.devnet(&["context", "--use"]);
     assert_eq!(outcome.code, 0, "{outcome}");
     assert!(

@@ -11,24 +11,24 @@ use serde_json::Value;
 
 use crate::support::relay::{Cluster, Relay};
 use crate::support::replay::Replay;
-use crate::support::{Output, Sandbox, docker, ground, missing};
+use crate::support::{Output, Sandbox, docker, missing, testbed};
 use crate::transport::{Running, free_port, wait_for};
 
 pub(crate) const NODE: &str = "127.0.0.2:2376";
 
 /// A sandbox in which minikube and docker are on PATH, and a healthy cluster: its profile has the
 /// name that its engine's machine has.
-pub(crate) fn healthy(ground: &Path) -> (Sandbox, Cluster, Relay, String) {
+pub(crate) fn healthy(testbed: &Path) -> (Sandbox, Cluster, Relay, String) {
     let path = format!(
         "{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-        ground.join("fake-bin").display()
+        testbed.join("fake-bin").display()
     );
-    let name = docker(ground, "node", &["info", "-f", "{{.Name}}"]).ok();
+    let name = docker(testbed, "node", &["info", "-f", "{{.Name}}"]).ok();
     let name = name.trim().to_owned();
     let sandbox = Sandbox::bare()
         .env("PATH", &path)
         .env("DEVNET_PROFILE", &name);
-    let cluster = Cluster::new(&sandbox, ground, &name);
+    let cluster = Cluster::new(&sandbox, testbed, &name);
     let relay = Relay::to(NODE);
     cluster.at(relay.port);
     (sandbox, cluster, relay, name)
@@ -86,8 +86,8 @@ fn shell(sandbox: &Sandbox, script: &str, arguments: &[&Path]) {
 
 #[test]
 fn a_healthy_cluster_gives_no_finding() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, relay, name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, relay, name) = healthy(&testbed);
     assert_eq!(findings(&sandbox, &[]), Vec::<Value>::new());
     let text = sandbox.devnet(&["doctor"]).ok();
     assert!(text.contains(&relay.url()), "{text}");
@@ -113,8 +113,8 @@ fn a_healthy_cluster_gives_no_finding() {
 
 #[test]
 fn a_stopped_cluster_and_a_stopped_node_are_told_apart() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, cluster, relay, name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, cluster, relay, name) = healthy(&testbed);
     drop(relay);
     let finding = only(&sandbox, &[], "stopped");
     has(&finding, "fix", &format!("minikube start -p {name}"));
@@ -126,7 +126,7 @@ fn a_stopped_cluster_and_a_stopped_node_are_told_apart() {
 
     let sandbox = sandbox.env(
         "MINIKUBE_HOME",
-        &ground.join("minikube/.minikube").display().to_string(),
+        &testbed.join("minikube/.minikube").display().to_string(),
     );
     let found = findings(&sandbox, &["-p", "half"]);
     // the first node answers, though under this computer's own name
@@ -137,9 +137,9 @@ fn a_stopped_cluster_and_a_stopped_node_are_told_apart() {
 
 #[test]
 fn another_node_at_the_address_of_minikubes_files_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, relay, name) = healthy(&ground);
-    let other = Cluster::new(&sandbox, &ground, "q");
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, relay, name) = healthy(&testbed);
+    let other = Cluster::new(&sandbox, &testbed, "q");
     other.at(relay.port);
     let finding = only(&sandbox, &["-p", "q"], "other-node");
     has(&finding, "message", &name);
@@ -149,10 +149,10 @@ fn another_node_at_the_address_of_minikubes_files_is_told() {
 
 #[test]
 fn certificates_foreign_refused_missing_and_for_another_address_are_told_apart() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, cluster, relay, _name) = healthy(&ground);
-    let right = ground.join("minikube/.minikube/certs");
-    let foreign = ground.join("foreign-certs");
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, cluster, relay, _name) = healthy(&testbed);
+    let right = testbed.join("minikube/.minikube/certs");
+    let foreign = testbed.join("foreign-certs");
     let certs = sandbox.home().join(".minikube/certs");
     cluster.certs(&foreign);
     let finding = only(&sandbox, &[], "certificate-foreign");
@@ -184,9 +184,9 @@ fn certificates_foreign_refused_missing_and_for_another_address_are_told_apart()
 
 #[test]
 fn certificates_that_end_soon_or_have_ended_are_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, cluster, _relay, name) = healthy(&ground);
-    let right = ground.join("minikube/.minikube/certs");
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, cluster, _relay, name) = healthy(&testbed);
+    let right = testbed.join("minikube/.minikube/certs");
     let certs = sandbox.home().join(".minikube/certs");
     let client = |days: &str| {
         shell(
@@ -215,9 +215,9 @@ fn certificates_that_end_soon_or_have_ended_are_told() {
 
 #[test]
 fn an_engine_whose_certificate_has_expired_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
-    let right = ground.join("minikube/.minikube/certs");
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
+    let right = testbed.join("minikube/.minikube/certs");
     shell(
         &sandbox,
         "openssl req -new -newkey rsa:2048 -nodes -keyout key.pem -subj /O=node -out request.pem
@@ -247,8 +247,8 @@ fn an_engine_whose_certificate_has_expired_is_told() {
 
 #[test]
 fn what_is_no_engine_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, cluster, _relay, _name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, cluster, _relay, _name) = healthy(&testbed);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     cluster.at(listener.local_addr().unwrap().port());
     std::thread::spawn(move || {
@@ -264,8 +264,8 @@ fn what_is_no_engine_is_told() {
 
 #[test]
 fn profiles_that_can_have_no_engine_are_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
     let finding = only(&sandbox, &["-p", "nope"], "no-profile");
     has(&finding, "fix", "minikube start -p nope");
     fs::create_dir_all(sandbox.home().join(".minikube/profiles/torn")).unwrap();
@@ -279,7 +279,7 @@ fn profiles_that_can_have_no_engine_are_told() {
 
     let sandbox = sandbox.env(
         "MINIKUBE_HOME",
-        &ground.join("minikube/.minikube").display().to_string(),
+        &testbed.join("minikube/.minikube").display().to_string(),
     );
     // nobody listens for its login
     let found = findings(&sandbox, &["-p", "containerd"]);
@@ -289,7 +289,7 @@ fn profiles_that_can_have_no_engine_are_told() {
     let sandbox = sandbox.env("WSL_DISTRO_NAME", "x");
     let sandbox = sandbox.env(
         "DOCKER_HOST",
-        &format!("unix://{}", ground.join("host.sock").display()),
+        &format!("unix://{}", testbed.join("host.sock").display()),
     );
     let finding = only(&sandbox, &["-p", "kic"], "stopped");
     has(&finding, "evidence", "no container `kic`");
@@ -299,8 +299,8 @@ fn profiles_that_can_have_no_engine_are_told() {
 
 #[test]
 fn a_clock_that_is_wrong_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
     // an engine whose clock stands still since it was recorded
     let node = Replay::start();
     let finding = only(&sandbox, &["-H", &node.host], "clock-skew");
@@ -309,28 +309,28 @@ fn a_clock_that_is_wrong_is_told() {
 
 #[test]
 fn what_a_killed_devnet_left_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
-    let image = crate::support::busybox_image(&ground, "host");
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
+    let image = crate::support::busybox_image(&testbed, "host");
     let left = "127.0.0.1:9/devnet-transfer/doctors-test:x";
-    let host = format!("unix://{}", ground.join("host.sock").display());
+    let host = format!("unix://{}", testbed.join("host.sock").display());
     let told = (0..50).any(|_| {
         // another test may clean at the same time
-        docker(&ground, "host", &["tag", &image, left]).ok();
+        docker(&testbed, "host", &["tag", &image, left]).ok();
         let output = sandbox.devnet(&["-H", &host, "doctor"]);
         assert_eq!(output.code, 0, "a warning is no error: {output}");
         output.stdout.contains(&format!("seen  image {left}"))
     });
     assert!(told);
-    docker(&ground, "host", &["rmi", left]);
+    docker(&testbed, "host", &["rmi", left]);
     let text = sandbox.devnet(&["-H", &host, "doctor"]).ok();
     assert!(!text.contains("doctors-test"), "{text}");
 }
 
 #[test]
 fn a_docker_command_that_does_not_fit_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
     if !Path::new("/usr/bin/docker").exists() {
         missing("docker in /usr/bin");
         return;
@@ -339,9 +339,9 @@ fn a_docker_command_that_does_not_fit_is_told() {
     for (version, words) in [("1.99", "too new"), ("1.0", "")] {
         let sandbox = Sandbox::bare().env("DOCKER_API_VERSION", version).env(
             "PATH",
-            &format!("{}:/usr/bin", ground.join("fake-bin").display()),
+            &format!("{}:/usr/bin", testbed.join("fake-bin").display()),
         );
-        let host = format!("unix://{}", ground.join("node.sock").display());
+        let host = format!("unix://{}", testbed.join("node.sock").display());
         let found = findings(&sandbox, &["-H", &host]);
         assert_eq!(codes(&found), ["docker-client"], "{found:#?}");
         has(&found[0], "fix", "unset DOCKER_API_VERSION");
@@ -358,7 +358,7 @@ fn a_docker_command_that_does_not_fit_is_told() {
     fs::set_permissions(folder.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!(
         "{}:{}:/bin",
-        ground.join("fake-bin").display(),
+        testbed.join("fake-bin").display(),
         folder.display()
     );
     let old = sandbox.env("PATH", &path);
@@ -366,7 +366,7 @@ fn a_docker_command_that_does_not_fit_is_told() {
     has(&finding, "message", "too old");
     has(&finding, "evidence", "1.7.1");
     // none at all is no failure: devnet needs none
-    let none = old.env("PATH", &ground.join("fake-bin").display().to_string());
+    let none = old.env("PATH", &testbed.join("fake-bin").display().to_string());
     let finding = only(&none, &[], "no-docker");
     assert_eq!(finding["severity"], "info");
     let path = sandboxed_docker(&none);

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::doctor::{NODE, codes, findings, has, healthy, only};
 use crate::support::relay::Relay;
-use crate::support::{Sandbox, ground};
+use crate::support::{Sandbox, testbed};
 
 /// A shell that `eval $(devnet env)` pointed at an address.
 fn pointed(sandbox: Sandbox, host: &str, profile: &str) -> Sandbox {
@@ -18,8 +18,8 @@ fn pointed(sandbox: Sandbox, host: &str, profile: &str) -> Sandbox {
 
 #[test]
 fn a_port_that_is_stale_is_told_and_the_command_that_mends_it() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, cluster, old, name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, cluster, old, name) = healthy(&testbed);
     let was = old.url();
     let new = Relay::to(NODE);
     cluster.at(new.port);
@@ -39,8 +39,8 @@ fn a_port_that_is_stale_is_told_and_the_command_that_mends_it() {
 
 #[test]
 fn another_node_where_a_shell_points_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, relay, name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, relay, name) = healthy(&testbed);
     // the profile that this shell came from is gone; its port is another's now
     let sandbox = pointed(sandbox, &relay.url(), "gone").env("DEVNET_PROFILE", "");
     let found = findings(&sandbox, &[]);
@@ -53,8 +53,8 @@ fn another_node_where_a_shell_points_is_told() {
 
 #[test]
 fn a_shell_that_forgot_tls_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, relay, name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, relay, name) = healthy(&testbed);
     let sandbox = pointed(sandbox, &relay.url(), &name).env("DOCKER_TLS_VERIFY", "");
     let finding = only(&sandbox, &[], "no-tls");
     assert_eq!(finding["severity"], "error");
@@ -72,8 +72,8 @@ fn a_shell_that_forgot_tls_is_told() {
 
 #[test]
 fn an_address_that_is_none_and_a_context_that_is_gone_are_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
     let sandbox = sandbox.env("DOCKER_HOST", "ftp://127.0.0.1:2376");
     let finding = only(&sandbox, &[], "docker-host");
     has(&finding, "fix", "DOCKER_HOST");
@@ -86,8 +86,8 @@ fn an_address_that_is_none_and_a_context_that_is_gone_are_told() {
 
 #[test]
 fn a_hidden_and_a_stale_context_are_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, cluster, old, name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, cluster, old, name) = healthy(&testbed);
     sandbox.devnet(&["context", "--use"]).ok();
     assert!(findings(&sandbox, &[]).is_empty());
     let new = Relay::to(NODE);
@@ -108,8 +108,8 @@ fn a_hidden_and_a_stale_context_are_told() {
 
 #[test]
 fn a_proxy_that_does_not_leave_the_node_out_is_told() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
     // an address where nobody is: for loopback no program asks a proxy
     let folder = sandbox.home().join(".minikube/profiles/far");
     fs::create_dir_all(&folder).unwrap();
@@ -137,8 +137,8 @@ fn a_proxy_that_does_not_leave_the_node_out_is_told() {
 
 #[test]
 fn a_config_file_that_says_nonsense_is_told_with_its_line() {
-    let Some(ground) = ground() else { return };
-    let (sandbox, _cluster, _relay, _name) = healthy(&ground);
+    let Some(testbed) = testbed() else { return };
+    let (sandbox, _cluster, _relay, _name) = healthy(&testbed);
     let folder = sandbox.home().join("config/devnet");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("config.yaml"), "color: never\nprofil: x\n").unwrap();

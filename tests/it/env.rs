@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Output, Sandbox, ground, missing};
+use crate::support::{Output, Sandbox, missing, testbed};
 
 /// A shell: the program, its way to take devnet's output, and to show its environment byte for
 /// byte.
@@ -130,10 +130,10 @@ fn run(
 }
 
 /// A minikube home in the sandbox's own: what a cluster leaves when it is deleted can be shown.
-fn with_a_cluster_that_can_go(ground: &Path) -> Sandbox {
+fn with_a_cluster_that_can_go(testbed: &Path) -> Sandbox {
     let sandbox = Sandbox::bare();
     let home = sandbox.home().join(".minikube");
-    std::os::unix::fs::symlink(ground.join("minikube/.minikube"), home).unwrap();
+    std::os::unix::fs::symlink(testbed.join("minikube/.minikube"), home).unwrap();
     sandbox
 }
 
@@ -145,7 +145,7 @@ fn variable<'d>(dump: &'d str, name: &str) -> Option<&'d str> {
 
 #[test]
 fn every_shell_gets_every_value_and_ends_as_it_began() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let hostile =
         "/a  b\t'q' \"d\" $HOME `id` \\ \\n !x %PATH% & ; | * ? [a-z] ~ # é 漢 (x) {y,z} <z>";
     for shell in SHELLS.iter().filter(|shell| here(shell.program)) {
@@ -160,7 +160,7 @@ fn every_shell_gets_every_value_and_ends_as_it_began() {
             } else {
                 hostile
             };
-            let sandbox = with_a_cluster_that_can_go(&ground);
+            let sandbox = with_a_cluster_that_can_go(&testbed);
             let extra = [
                 ("DOCKER_HOST", "ssh://me@old  host"),
                 ("DOCKER_CERT_PATH", old_certs),
@@ -233,10 +233,10 @@ fn every_shell_gets_every_value_and_ends_as_it_began() {
 
 #[test]
 fn a_shell_without_any_of_these_variables_has_none_of_them_afterwards() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     for shell in SHELLS.iter().filter(|shell| here(shell.program)) {
         for take in shell.take {
-            let sandbox = with_a_cluster_that_can_go(&ground);
+            let sandbox = with_a_cluster_that_can_go(&testbed);
             let dumps = run(
                 &sandbox,
                 shell,
@@ -264,7 +264,7 @@ fn a_shell_without_any_of_these_variables_has_none_of_them_afterwards() {
 
 #[test]
 fn what_a_shell_would_expand_at_the_beginning_arrives_as_it_is() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     for shell in &SHELLS {
         if !here(shell.program) {
             continue;
@@ -277,7 +277,7 @@ fn what_a_shell_would_expand_at_the_beginning_arrives_as_it_is() {
             let names = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
             let extra: Vec<_> = names.into_iter().zip(values).collect();
             for take in shell.take {
-                let sandbox = Sandbox::with_minikube(&ground);
+                let sandbox = Sandbox::with_minikube(&testbed);
                 let dumps = run(
                     &sandbox,
                     shell,
@@ -299,7 +299,7 @@ fn what_a_shell_would_expand_at_the_beginning_arrives_as_it_is() {
 
 #[test]
 fn a_home_with_a_hostile_name_arrives_as_it_is() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     for shell in &SHELLS {
         if !here(shell.program) {
             continue;
@@ -307,7 +307,7 @@ fn a_home_with_a_hostile_name_arrives_as_it_is() {
         let sandbox = Sandbox::bare();
         let home = sandbox.home().join("it's $5  `x` !1 & 100% \"é\" *");
         std::fs::create_dir(&home).unwrap();
-        std::os::unix::fs::symlink(ground.join("minikube/.minikube"), home.join(".minikube"))
+        std::os::unix::fs::symlink(testbed.join("minikube/.minikube"), home.join(".minikube"))
             .unwrap();
         let home = home.display().to_string();
         for take in shell.take {
@@ -331,8 +331,8 @@ fn a_home_with_a_hostile_name_arrives_as_it_is() {
 
 #[test]
 fn the_calling_shell_is_found_without_being_told() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground).env("SHELL", "/bin/nonsense");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed).env("SHELL", "/bin/nonsense");
     for (program, sign) in [
         ("bash", "export "),
         ("zsh", "export "),
@@ -352,8 +352,8 @@ fn the_calling_shell_is_found_without_being_told() {
 
 #[test]
 fn a_failure_makes_eval_fail_in_every_shell() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     for shell in &SHELLS {
         if !here(shell.program) {
             continue;
@@ -394,8 +394,8 @@ fn a_failure_makes_eval_fail_in_every_shell() {
 
 #[test]
 fn files_are_enough_no_program_is_run() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let trap = sandbox.home().join("trap");
     std::fs::create_dir(&trap).unwrap();
     for program in ["minikube", "docker", "ssh", "sh"] {
@@ -423,9 +423,9 @@ fn files_are_enough_no_program_is_run() {
 
 #[test]
 fn minikubes_own_answer_is_read_from_it_or_from_stdin() {
-    let Some(ground) = ground() else { return };
-    let path = format!("{}:/usr/bin:/bin", ground.join("fake-bin").display());
-    let sandbox = Sandbox::with_minikube(&ground).env("PATH", &path);
+    let Some(testbed) = testbed() else { return };
+    let path = format!("{}:/usr/bin:/bin", testbed.join("fake-bin").display());
+    let sandbox = Sandbox::with_minikube(&testbed).env("PATH", &path);
     let files = sandbox
         .devnet(&["env", "-o", "json", "--from", "files"])
         .ok();
@@ -439,7 +439,7 @@ fn minikubes_own_answer_is_read_from_it_or_from_stdin() {
         files.trim(),
         format!(
             "{{\"DOCKER_CERT_PATH\":\"{}/minikube/.minikube/certs\",\"DOCKER_HOST\":\"tcp://127.0.0.2:2376\",\"DOCKER_TLS_VERIFY\":\"1\",\"MINIKUBE_ACTIVE_DOCKERD\":\"minikube\"}}",
-            ground.display()
+            testbed.display()
         )
     );
     let said = sandbox
@@ -462,8 +462,8 @@ fn minikubes_own_answer_is_read_from_it_or_from_stdin() {
 
 #[test]
 fn run_gives_one_command_the_environment_and_passes_on_its_exit_code() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let out = sandbox.devnet(&["run", "--", "sh", "-c", "echo $DOCKER_HOST; exit 7"]);
     assert_eq!(
         (out.code, out.stdout.as_str()),
@@ -504,12 +504,12 @@ fn run_gives_one_command_the_environment_and_passes_on_its_exit_code() {
 
 #[test]
 fn nu_takes_the_environment_as_data_and_gives_it_back() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     if !Path::new("/usr/local/bin/nu").exists() && !Path::new("/usr/bin/nu").exists() {
         missing("nu");
         return;
     }
-    let sandbox = with_a_cluster_that_can_go(&ground);
+    let sandbox = with_a_cluster_that_can_go(&testbed);
     let devnet = env!("CARGO_BIN_EXE_devnet");
     let old = [
         ("DOCKER_HOST", "ssh://me@old  host"),

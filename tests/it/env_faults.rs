@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Output, Sandbox, ground, missing};
+use crate::support::{Output, Sandbox, missing, testbed};
 
 const PROFILE: &str = r#"{"Name":"q","Driver":"kvm2","KubernetesConfig":{"ContainerRuntime":"docker"},"Nodes":[{"Name":"","IP":"127.0.0.1","ControlPlane":true}]}"#;
 const QEMU: &str = r#"{"Name":"q","Driver":"qemu2","Network":"builtin","KubernetesConfig":{"ContainerRuntime":"docker"},"Nodes":[{"Name":"","IP":"10.0.2.15","ControlPlane":true}]}"#;
@@ -362,12 +362,12 @@ fn traced(sandbox: &Sandbox, arguments: &[&str], log: &Path) -> Vec<String> {
 
 #[test]
 fn nothing_is_spawned_written_or_changed_while_the_files_are_read() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let strace = Path::new("/usr/bin/strace").exists();
     if !strace {
         return missing("strace");
     }
-    let sandbox = Sandbox::with_minikube(&ground);
+    let sandbox = Sandbox::with_minikube(&testbed);
     let folder = sandbox.home().join("trap");
     std::fs::create_dir(&folder).unwrap();
     for program in ["minikube", "docker", "ssh", "ps"] {
@@ -379,7 +379,7 @@ fn nothing_is_spawned_written_or_changed_while_the_files_are_read() {
     let path = format!("{}:/usr/bin:/bin", folder.display());
     let sandbox = sandbox.env("PATH", &path).env(
         "DOCKER_HOST",
-        &format!("unix://{}", ground.join("host.sock").display()),
+        &format!("unix://{}", testbed.join("host.sock").display()),
     );
     let log = sandbox.home().join("log");
     for arguments in [

@@ -4,18 +4,18 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use crate::support::kubelet::Kubelet;
-use crate::support::{Flag, Output, Sandbox, docker, ground};
+use crate::support::{Flag, Output, Sandbox, docker, testbed};
 
 /// A pod of two plain containers, the second in the first one's network, with busybox inside.
 struct Pair<'a> {
-    ground: &'a std::path::Path,
+    testbed: &'a std::path::Path,
     name: String,
 }
 
 impl<'a> Pair<'a> {
-    fn up(ground: &'a std::path::Path, name: &str) -> Self {
-        let image = crate::support::busybox_image(ground, "node");
-        let run = |arguments: &[&str]| docker(ground, "node", arguments).ok();
+    fn up(testbed: &'a std::path::Path, name: &str) -> Self {
+        let image = crate::support::busybox_image(testbed, "node");
+        let run = |arguments: &[&str]| docker(testbed, "node", arguments).ok();
         let pause = format!("{name}-pause");
         let (app, join) = (format!("{name}-app"), format!("container:{pause}"));
         run(&[
@@ -43,7 +43,7 @@ impl<'a> Pair<'a> {
             "600",
         ]);
         Self {
-            ground,
+            testbed,
             name: name.into(),
         }
     }
@@ -62,7 +62,7 @@ impl Drop for Pair<'_> {
     fn drop(&mut self) {
         let pause = format!("{}-pause", self.name);
         drop(docker(
-            self.ground,
+            self.testbed,
             "node",
             &["rm", "-f", &self.app(), &pause],
         ));
@@ -71,9 +71,9 @@ impl Drop for Pair<'_> {
 
 #[test]
 fn the_exit_code_of_the_command_is_devnets() {
-    let Some(ground) = ground() else { return };
-    let pair = Pair::up(&ground, "codes");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let pair = Pair::up(&testbed, "codes");
+    let sandbox = Sandbox::with_minikube(&testbed);
     let exec = |command: &[&str]| {
         let (pod, app) = (pair.pod(), pair.app());
         let mut arguments = vec!["exec", pod.as_str(), "-c", app.as_str(), "--"];
@@ -97,9 +97,9 @@ fn the_exit_code_of_the_command_is_devnets() {
 
 #[test]
 fn stdin_ends_where_the_persons_ends_and_bytes_arrive_as_they_are() {
-    let Some(ground) = ground() else { return };
-    let pair = Pair::up(&ground, "bytes");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let pair = Pair::up(&testbed, "bytes");
+    let sandbox = Sandbox::with_minikube(&testbed);
     let (pod, app) = (pair.pod(), pair.app());
     let mut command =
         sandbox.devnet_command(&["exec", "-i", &pod, "-c", &app, "--", "/bin/busybox", "cat"]);
@@ -131,9 +131,9 @@ fn stdin_ends_where_the_persons_ends_and_bytes_arrive_as_they_are() {
 
 #[test]
 fn a_real_terminal_has_its_size_its_keys_and_comes_back_as_it_was() {
-    let Some(ground) = ground() else { return };
-    let pair = Pair::up(&ground, "tty");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let pair = Pair::up(&testbed, "tty");
+    let sandbox = Sandbox::with_minikube(&testbed);
     let person = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/person.py");
     let (pod, app) = (pair.pod(), pair.app());
     let mut command = sandbox.command("python3");
@@ -154,9 +154,9 @@ fn a_real_terminal_has_its_size_its_keys_and_comes_back_as_it_was() {
 
 #[test]
 fn without_a_command_the_best_shell_is_taken() {
-    let Some(ground) = ground() else { return };
-    let pair = Pair::up(&ground, "shell");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let pair = Pair::up(&testbed, "shell");
+    let sandbox = Sandbox::with_minikube(&testbed);
     let (pod, app) = (pair.pod(), pair.app());
     let mut command = sandbox.devnet_command(&["exec", "-i", &pod, "-c", &app]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -187,9 +187,9 @@ fn person(sandbox: &Sandbox, act: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn the_terminal_is_given_back_whatever_ends_the_command() {
-    let Some(ground) = ground() else { return };
-    let pair = Pair::up(&ground, "leave");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let pair = Pair::up(&testbed, "leave");
+    let sandbox = Sandbox::with_minikube(&testbed);
     let (pod, app) = (pair.pod(), pair.app());
     let act = |act: &str, more: &[&str]| {
         let mut arguments = more.to_vec();
@@ -201,7 +201,7 @@ fn the_terminal_is_given_back_whatever_ends_the_command() {
     assert_eq!(act("term", &[]), "same 130");
     // detached: the shell goes on
     assert_eq!(act("detach", &["--detach-keys", "ctrl-x,x"]), "same 0");
-    let running = docker(&ground, "node", &["top", &app]).stdout;
+    let running = docker(&testbed, "node", &["top", &app]).stdout;
     assert!(running.contains("/bin/busybox sh"), "{running}");
     // killed while attached
     assert_eq!(act("kill", &[]), "same 137");
@@ -209,9 +209,9 @@ fn the_terminal_is_given_back_whatever_ends_the_command() {
 
 #[test]
 fn a_reader_that_leaves_ends_it_quietly_and_what_can_not_be_is_said() {
-    let Some(ground) = ground() else { return };
-    let pair = Pair::up(&ground, "said");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let pair = Pair::up(&testbed, "said");
+    let sandbox = Sandbox::with_minikube(&testbed);
     let (pod, app) = (pair.pod(), pair.app());
     let devnet = env!("CARGO_BIN_EXE_devnet");
     let script = format!(
@@ -246,14 +246,14 @@ fn a_reader_that_leaves_ends_it_quietly_and_what_can_not_be_is_said() {
         exec(&[&with[..], &shell[..]].concat()).ok(),
         "/etc\nb c\n7\n8\n"
     );
-    docker(&ground, "node", &["pause", &app]).ok();
+    docker(&testbed, "node", &["pause", &app]).ok();
     assert!(
         exec(&["-c", &app, "--", "true"])
             .fails(125)
             .contains("is paused")
     );
-    docker(&ground, "node", &["unpause", &app]).ok();
-    docker(&ground, "node", &["kill", &app]).ok();
+    docker(&testbed, "node", &["unpause", &app]).ok();
+    docker(&testbed, "node", &["kill", &app]).ok();
     let said = exec(&["-c", &app, "--", "true"]).fails(125);
     assert!(
         said.contains("is not running (exited, exit code 137)"),
@@ -263,9 +263,9 @@ fn a_reader_that_leaves_ends_it_quietly_and_what_can_not_be_is_said() {
 
 #[test]
 fn a_variable_by_name_alone_is_the_callers_and_one_that_nobody_has_is_taken_away() {
-    let Some(ground) = ground() else { return };
-    let pair = Pair::up(&ground, "variables");
-    let sandbox = Sandbox::with_minikube(&ground)
+    let Some(testbed) = testbed() else { return };
+    let pair = Pair::up(&testbed, "variables");
+    let sandbox = Sandbox::with_minikube(&testbed)
         .env("OF_THE_CALLER", "a=b  c")
         .env("OF_A_FILE", "f");
     let (pod, app) = (pair.pod(), pair.app());
@@ -294,7 +294,7 @@ fn a_variable_by_name_alone_is_the_callers_and_one_that_nobody_has_is_taken_away
         "BOTH=flag\nOF_A_FILE=f\nOF_THE_CALLER=a=b  c\nONLY= file \nPATH=/bin\n"
     );
     // as docker has it
-    let socket = format!("unix://{}", ground.join("node.sock").display());
+    let socket = format!("unix://{}", testbed.join("node.sock").display());
     let mut theirs = sandbox.command("docker");
     theirs.args(["-H", &socket, "exec"]).args(flags).args([
         &app,
@@ -318,9 +318,9 @@ fn a_variable_by_name_alone_is_the_callers_and_one_that_nobody_has_is_taken_away
 
 #[test]
 fn the_container_that_an_annotation_names_is_taken() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "exec-default", "10.91.20.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "exec-default", "10.91.20.0/24");
     // the kubelet writes a pod's annotations on its sandbox, as labels
     let named = "--label=annotation.kubectl.kubernetes.io/default-container=second";
     let net = format!("--network=net-{}", kubelet.name);
@@ -329,7 +329,7 @@ fn the_container_that_an_annotation_names_is_taken() {
         let variable = format!("--env=CONTAINER={name}");
         kubelet.script(name, 0, &pause, &[&variable], "exec /bin/busybox sleep 600");
     }
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let mut all = vec!["-H", &host, "exec", "exec-default"];
     let tail = ["--", "/bin/busybox", "sh", "-c", "echo $CONTAINER"];
     let out = sandbox.devnet(&[&all[..], &tail].concat());

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::archive::{Files, Pack, base, layer};
 use crate::support::build::{Build, exists};
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, testbed};
 
 /// The command in a shell that sets a limit first.
 fn limited(sandbox: &Sandbox, limit: &str, command: &Command) -> Output {
@@ -153,7 +153,7 @@ fn what_is_no_file_is_refused_where_a_file_is_meant_and_takes_no_memory() {
     let mut lab = build.sandbox.devnet_command(&["lab", "up", "/dev/zero"]);
     lab.env(
         "DOCKER_HOST",
-        format!("unix://{}/node.sock", build.ground.display()),
+        format!("unix://{}/node.sock", build.testbed.display()),
     );
     let stderr = limited(&build.sandbox, ROOM, &lab).fails(2);
     assert!(stderr.contains(not_a_file), "{stderr}");
@@ -176,8 +176,8 @@ fn what_is_no_file_is_refused_where_a_file_is_meant_and_takes_no_memory() {
 
 #[test]
 fn a_journal_that_is_none_holds_nobody() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let state = sandbox.home().join("state");
     let sandbox = sandbox.env("XDG_STATE_HOME", state.to_str().unwrap());
     let folder = state.join("devnet");
@@ -283,9 +283,9 @@ fn pipes_of_a_result_arrive_as_pipes_over_whatever_an_older_one_left() {
 #[test]
 fn an_archive_in_a_named_pipe_or_packed_otherwise_is_loaded_and_so_is_an_empty_layer() {
     use std::io::Write as _;
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    let has = |name: &str| docker(&ground, "node", &["image", "inspect", name]).ok();
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    let has = |name: &str| docker(&testbed, "node", &["image", "inspect", name]).ok();
     let image = |name: &str| {
         let layers = [base(900, 10_000), layer(&[("top", name.as_bytes())])];
         Files::docker(name, &layers, Pack::Plain).tar()

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::relay::Relay;
 use crate::support::rewriting::Rewriting;
-use crate::support::{Output, Sandbox, busybox_image, docker, ground};
+use crate::support::{Output, Sandbox, busybox_image, docker, testbed};
 
-/// A profile of containers named as minikube names them, with the ground's certificates.
-fn profile(sandbox: &Sandbox, ground: &Path, driver: &str, name: &str, nodes: &[&str]) {
+/// A profile of containers named as minikube names them, with the testbed's certificates.
+fn profile(sandbox: &Sandbox, testbed: &Path, driver: &str, name: &str, nodes: &[&str]) {
     let home = sandbox.home().join(".minikube");
     let record = |file: String, text: String| {
         let file = home.join(file);
@@ -43,7 +43,7 @@ fn profile(sandbox: &Sandbox, ground: &Path, driver: &str, name: &str, nodes: &[
         );
     }
     let certs = home.join("certs");
-    std::os::unix::fs::symlink(ground.join("minikube/.minikube/certs"), certs).unwrap();
+    std::os::unix::fs::symlink(testbed.join("minikube/.minikube/certs"), certs).unwrap();
 }
 
 fn machine(profile: &str, node: &str) -> String {
@@ -55,8 +55,8 @@ fn machine(profile: &str, node: &str) -> String {
 }
 
 /// Starts what stands in for a node: a container that publishes a node's ports at this address.
-fn start(ground: &Path, engine: &str, name: &str, at: &str) {
-    let image = busybox_image(ground, engine);
+fn start(testbed: &Path, engine: &str, name: &str, at: &str) {
+    let image = busybox_image(testbed, engine);
     let engines_port = format!("{at}::2376");
     let ssh_port = format!("{at}::22");
     let network = format!("forwarding-{engine}");
@@ -67,7 +67,7 @@ fn start(ground: &Path, engine: &str, name: &str, at: &str) {
     };
     // another test may have made it
     let _there = docker(
-        ground,
+        testbed,
         engine,
         &["network", "create", "--subnet", subnet, &network],
     );
@@ -87,16 +87,16 @@ fn start(ground: &Path, engine: &str, name: &str, at: &str) {
         "sleep",
         "1000",
     ];
-    docker(ground, engine, &run).ok();
+    docker(testbed, engine, &run).ok();
 }
 
-fn remove(ground: &Path, engine: &str, names: &[&str]) {
-    docker(ground, engine, &[&["rm", "-f"], names].concat()).ok();
+fn remove(testbed: &Path, engine: &str, names: &[&str]) {
+    docker(testbed, engine, &[&["rm", "-f"], names].concat()).ok();
 }
 
 /// The address at which a port of a container is published.
-fn published(ground: &Path, engine: &str, container: &str, port: &str) -> String {
-    let out = docker(ground, engine, &["port", container, port]).ok();
+fn published(testbed: &Path, engine: &str, container: &str, port: &str) -> String {
+    let out = docker(testbed, engine, &["port", container, port]).ok();
     out.lines().next().unwrap_or_default().trim().to_owned()
 }
 
@@ -108,15 +108,15 @@ fn docker_host(out: Output) -> String {
 
 #[test]
 fn only_the_node_that_is_wanted_is_asked_for_and_once() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let names = ["fwd", "fwd-m02", "fwd-m03"];
     for name in &names[..2] {
-        start(&ground, "host", name, "127.0.0.1");
+        start(&testbed, "host", name, "127.0.0.1");
     }
     let sandbox = Sandbox::bare();
     let asked = Arc::new(Mutex::new(Vec::<String>::new()));
     let log = asked.clone();
-    let engine = Rewriting::new(sandbox.home(), ground.join("host.sock"), move |path, _| {
+    let engine = Rewriting::new(sandbox.home(), testbed.join("host.sock"), move |path, _| {
         if path.contains("/containers/") {
             log.lock()
                 .unwrap()
@@ -127,7 +127,7 @@ fn only_the_node_that_is_wanted_is_asked_for_and_once() {
         .env("WSL_DISTRO_NAME", "here")
         .env("DOCKER_HOST", &engine.url());
     // the third was never started, and nobody asks for it
-    profile(&sandbox, &ground, "docker", "fwd", &["", "m02", "m03"]);
+    profile(&sandbox, &testbed, "docker", "fwd", &["", "m02", "m03"]);
     let env = |arguments: &[&str]| {
         asked.lock().unwrap().clear();
         let all = [&["-p", "fwd", "env", "-o", "json"], arguments].concat();
@@ -137,29 +137,29 @@ fn only_the_node_that_is_wanted_is_asked_for_and_once() {
         (
             &[][..],
             "fwd",
-            format!("tcp://{}", published(&ground, "host", "fwd", "2376")),
+            format!("tcp://{}", published(&testbed, "host", "fwd", "2376")),
         ),
         (
             &["-n", "m02"],
             "fwd-m02",
-            format!("tcp://{}", published(&ground, "host", "fwd-m02", "2376")),
+            format!("tcp://{}", published(&testbed, "host", "fwd-m02", "2376")),
         ),
         (
             &["-n", "fwd-m02"],
             "fwd-m02",
-            format!("tcp://{}", published(&ground, "host", "fwd-m02", "2376")),
+            format!("tcp://{}", published(&testbed, "host", "fwd-m02", "2376")),
         ),
         (
             &["--ssh-host"],
             "fwd",
-            format!("ssh://docker@{}", published(&ground, "host", "fwd", "22")),
+            format!("ssh://docker@{}", published(&testbed, "host", "fwd", "22")),
         ),
         (
             &["--ssh-host", "-n", "m02"],
             "fwd-m02",
             format!(
                 "ssh://docker@{}",
-                published(&ground, "host", "fwd-m02", "22")
+                published(&testbed, "host", "fwd-m02", "22")
             ),
         ),
     ] {
@@ -179,24 +179,24 @@ fn only_the_node_that_is_wanted_is_asked_for_and_once() {
         out.stderr.contains("there are: fwd, fwd-m02, fwd-m03"),
         "{out}"
     );
-    remove(&ground, "host", &names[..2]);
+    remove(&testbed, "host", &names[..2]);
 }
 
 #[test]
 fn a_node_that_was_stopped_does_not_hide_the_others_and_is_found_again() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let names = ["halved", "halved-m02"];
     for name in names {
-        start(&ground, "host", name, "127.0.0.1");
+        start(&testbed, "host", name, "127.0.0.1");
     }
-    docker(&ground, "host", &["kill", "halved-m02"]).ok();
-    // the container's published port is made to lead to the ground's node
+    docker(&testbed, "host", &["kill", "halved-m02"]).ok();
+    // the container's published port is made to lead to the testbed's node
     let node = Relay::to("127.0.0.2:2376");
     let port = node.port.to_string();
     let sandbox = Sandbox::bare();
     let engine = Rewriting::new(
         sandbox.home(),
-        ground.join("host.sock"),
+        testbed.join("host.sock"),
         move |_, answer| {
             if let Some(ports) = answer.pointer_mut("/NetworkSettings/Ports/2376~1tcp/0") {
                 ports["HostPort"] = port.as_str().into();
@@ -206,7 +206,7 @@ fn a_node_that_was_stopped_does_not_hide_the_others_and_is_found_again() {
     let sandbox = sandbox
         .env("WSL_DISTRO_NAME", "here")
         .env("DOCKER_HOST", &engine.url());
-    profile(&sandbox, &ground, "docker", "halved", &["", "m02"]);
+    profile(&sandbox, &testbed, "docker", "halved", &["", "m02"]);
     let devnet = |arguments: &[&str]| sandbox.devnet(&[&["-p", "halved"], arguments].concat());
 
     let out = devnet(&["status", "-o", "json"]);
@@ -249,35 +249,35 @@ fn a_node_that_was_stopped_does_not_hide_the_others_and_is_found_again() {
         assert!(line.is_some(), "it ended without a word of `{wanted}`");
     };
     said("watching");
-    docker(&ground, "host", &["start", "halved-m02"]).ok();
+    docker(&testbed, "host", &["start", "halved-m02"]).ok();
     said("`halved-m02` is there again");
     let id = watch.id().to_string();
     Output::of(sandbox.command("kill").args(["-INT", &id])).ok();
     assert_eq!(watch.wait().unwrap().code(), Some(130));
 
     // the control plane is one of them
-    docker(&ground, "host", &["kill", "halved"]).ok();
+    docker(&testbed, "host", &["kill", "halved"]).ok();
     let out = devnet(&["pods"]);
     assert_eq!(out.code, 5, "{out}");
     assert!(out.stderr.contains("`halved` does not run"), "{out}");
     let out = devnet(&["env"]);
     assert_eq!(out.code, 3, "{out}");
     assert!(out.stderr.contains("`halved` does not run"), "{out}");
-    docker(&ground, "host", &["kill", "halved-m02"]).ok();
+    docker(&testbed, "host", &["kill", "halved-m02"]).ok();
     let out = devnet(&["pods"]);
     assert_eq!(out.code, 3, "{out}");
-    remove(&ground, "host", &names);
+    remove(&testbed, "host", &names);
 }
 
 #[test]
 fn a_rootless_engine_and_one_on_another_computer_forward_their_ports() {
-    let Some(ground) = ground() else { return };
-    start(&ground, "host", "rootless", "127.0.0.1");
-    start(&ground, "node", "remote", "0.0.0.0");
-    let host = format!("unix://{}", ground.join("host.sock").display());
-    let at = published(&ground, "host", "rootless", "2376");
+    let Some(testbed) = testbed() else { return };
+    start(&testbed, "host", "rootless", "127.0.0.1");
+    start(&testbed, "node", "remote", "0.0.0.0");
+    let host = format!("unix://{}", testbed.join("host.sock").display());
+    let at = published(&testbed, "host", "rootless", "2376");
     let sandbox = Sandbox::bare().env("DOCKER_HOST", &host);
-    profile(&sandbox, &ground, "docker", "rootless", &[""]);
+    profile(&sandbox, &testbed, "docker", "rootless", &[""]);
     let asked = ["-p", "rootless", "env", "-o", "json"];
     // by minikube's variable, and by its settings in both of their shapes
     let told = format!("tcp://{at}");
@@ -301,7 +301,7 @@ fn a_rootless_engine_and_one_on_another_computer_forward_their_ports() {
     assert!(out.stdout.contains("127.0.0.2:2376"), "{out}");
 
     // the other computer is the one that DOCKER_HOST names
-    let certs = ground
+    let certs = testbed
         .join("minikube/.minikube/certs")
         .display()
         .to_string();
@@ -309,17 +309,17 @@ fn a_rootless_engine_and_one_on_another_computer_forward_their_ports() {
         .env("DOCKER_HOST", "tcp://127.0.0.2:2376")
         .env("DOCKER_TLS_VERIFY", "1")
         .env("DOCKER_CERT_PATH", &certs);
-    profile(&sandbox, &ground, "docker", "remote", &[""]);
-    let port = published(&ground, "node", "remote", "2376");
+    profile(&sandbox, &testbed, "docker", "remote", &[""]);
+    let port = published(&testbed, "node", "remote", "2376");
     let port = port.rsplit(':').next().unwrap();
     let out = sandbox.devnet(&["-p", "remote", "env", "-o", "json"]);
     assert_eq!(docker_host(out), format!("tcp://127.0.0.2:{port}"));
-    let port = published(&ground, "node", "remote", "22");
+    let port = published(&testbed, "node", "remote", "22");
     let port = port.rsplit(':').next().unwrap();
     let out = sandbox.devnet(&["-p", "remote", "env", "--ssh-host", "-o", "json"]);
     assert_eq!(docker_host(out), format!("ssh://docker@127.0.0.2:{port}"));
-    remove(&ground, "host", &["rootless"]);
-    remove(&ground, "node", &["remote"]);
+    remove(&testbed, "host", &["rootless"]);
+    remove(&testbed, "node", &["remote"]);
 }
 
 /// Writes a `podman` that prints a container which publishes its ports at these.
@@ -353,19 +353,19 @@ fn podman(sandbox: &Sandbox, name: &str, state: &str, ports: &[(u16, &str)]) {
 
 #[test]
 fn nodes_that_podman_runs_are_found_through_its_api_or_its_program() {
-    let Some(ground) = ground() else { return };
-    start(&ground, "host", "podded", "127.0.0.1");
-    let url = format!("unix://{}", ground.join("host.sock").display());
-    let at = published(&ground, "host", "podded", "2376");
+    let Some(testbed) = testbed() else { return };
+    start(&testbed, "host", "podded", "127.0.0.1");
+    let url = format!("unix://{}", testbed.join("host.sock").display());
+    let at = published(&testbed, "host", "podded", "2376");
     let port = at.rsplit(':').next().unwrap();
-    let ssh = published(&ground, "host", "podded", "22");
+    let ssh = published(&testbed, "host", "podded", "22");
     let sandbox = Sandbox::bare();
     let path = format!("{}:/usr/bin:/bin", sandbox.home().join("bin").display());
     // docker's variable names another engine: none that answers
     let sandbox = sandbox
         .env("PATH", &path)
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock");
-    profile(&sandbox, &ground, "podman", "podded", &[""]);
+    profile(&sandbox, &testbed, "podman", "podded", &[""]);
     let env = |variables: &[(&str, &str)], arguments: &[&str]| {
         let all = [&["-p", "podded", "env", "--shell", "none"], arguments].concat();
         Output::of(sandbox.devnet_command(&all).envs(variables.iter().copied()))
@@ -423,5 +423,5 @@ fn nodes_that_podman_runs_are_found_through_its_api_or_its_program() {
     let out = env(&[("CONTAINER_HOST", "podman.sock")], &[]);
     assert_eq!(out.code, 2, "{out}");
     assert!(out.stderr.contains("CONTAINER_HOST"), "{out}");
-    remove(&ground, "host", &["podded"]);
+    remove(&testbed, "host", &["podded"]);
 }

@@ -11,7 +11,7 @@ use crate::support::archive::{Files, Pack, base, layer};
 use crate::support::engines::Engine;
 use crate::support::made::Made;
 use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Output, Sandbox, ended, ground, until};
+use crate::support::{Output, Sandbox, ended, testbed, until};
 
 /// The number of pings that an engine answers before it says the answer: it has been silent for
 /// three times as long as an answer may pause.
@@ -81,7 +81,7 @@ const MOMENTS: &[Moment] = &[
 ];
 
 struct Place {
-    ground: PathBuf,
+    testbed: PathBuf,
     engine: Engine,
     sandbox: Sandbox,
 }
@@ -154,13 +154,13 @@ impl Place {
 
 #[test]
 fn an_engine_that_freezes_at_work_is_given_up_and_one_that_only_says_nothing_is_not() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let place = Place {
-        engine: Engine::start(&ground, "frozen-at-work"),
+        engine: Engine::start(&testbed, "frozen-at-work"),
         sandbox: Sandbox::bare(),
-        ground,
+        testbed,
     };
-    assert!(place.ground.is_dir());
+    assert!(place.testbed.is_dir());
     for moment in MOMENTS {
         let what = moment.arguments;
         (moment.before)(&place);
@@ -200,10 +200,10 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
 #[test]
 fn who_follows_a_log_is_told_of_each_stall_once_and_loses_no_line() {
     const MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
-    let Some(ground) = ground() else { return };
-    let engine = Engine::start(&ground, "frozen-log");
-    let image = crate::support::busybox_image(&ground, &engine.name);
-    let mut made = Made::of_image(&ground, &engine.name, "talker", "none", image);
+    let Some(testbed) = testbed() else { return };
+    let engine = Engine::start(&testbed, "frozen-log");
+    let image = crate::support::busybox_image(&testbed, &engine.name);
+    let mut made = Made::of_image(&testbed, &engine.name, "talker", "none", image);
     let count = "i=0; while :; do i=$((i+1)); echo $i; /bin/busybox sleep 0.02; done";
     made.add("app", &[], &["/bin/busybox", "sh", "-c", count]);
     let sandbox = Sandbox::bare();

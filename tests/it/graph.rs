@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::made::Made;
 use crate::support::replay::Replay;
-use crate::support::{Output, Sandbox, docker, ground, missing};
+use crate::support::{Output, Sandbox, docker, missing, testbed};
 
 fn recorded(form: &str) -> String {
     let replay = Replay::start();
@@ -120,10 +120,10 @@ $| = 1; print "open\n"; sleep 3600;
 
 #[test]
 fn connections_that_are_there_now_are_drawn_from_container_to_container() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let network = "graph-net";
     let create = ["network", "create", "--subnet=172.31.40.0/24", network];
-    docker(&ground, "node", &create).ok();
+    docker(&testbed, "node", &create).ok();
     let system = ["/usr", "/lib", "/lib64"].map(|folder| format!("-v={folder}:{folder}:ro"));
     let flags: Vec<&str> = system.iter().map(String::as_str).collect();
     let talk = |made: &mut Made, container: &str, what: &[&str]| {
@@ -131,12 +131,12 @@ fn connections_that_are_there_now_are_drawn_from_container_to_container() {
         let id = made.add(container, &flags, &words);
         made.until_it_says(&id, "open");
     };
-    let mut web = Made::with_network(&ground, "graphweb", network);
+    let mut web = Made::with_network(&testbed, "graphweb", network);
     talk(&mut web, "server", &["l:0.0.0.0:8080", "l:127.0.0.1:9090"]);
     talk(&mut web, "side", &["c:127.0.0.1:9090"]);
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
     let address = web.docker(&["inspect", "-f", format, &web.sandbox]);
-    let mut ask = Made::with_network(&ground, "graphask", network);
+    let mut ask = Made::with_network(&testbed, "graphask", network);
     let to = format!("c:{}:8080", address.trim());
     talk(&mut ask, "client", &[&to, &to]);
     let graph = |more: &[&str]| {
@@ -178,5 +178,5 @@ fn connections_that_are_there_now_are_drawn_from_container_to_container() {
     well_formed(&page);
     assert!(page.contains("data-from=\"0\" data-to=\"1\""));
     drop((web, ask));
-    docker(&ground, "node", &["network", "rm", network]).ok();
+    docker(&testbed, "node", &["network", "rm", network]).ok();
 }

@@ -739,9 +739,9 @@ fn every_flag_that_the_tools_here_list_stands_in_the_table() {
     let sandbox = Sandbox::bare();
     #[expect(
         clippy::disallowed_methods,
-        reason = "the ground says which engine this is"
+        reason = "the testbed says which engine this is"
     )]
-    let tree = std::env::var_os("DEVNET_GROUND_TREE").unwrap_or("/".into());
+    let tree = std::env::var_os("DEVNET_TESTBED_TREE").unwrap_or("/".into());
     let tree = Path::new(&tree);
     let mut asked = 0;
     for verb in TABLE {

@@ -5,7 +5,7 @@ use std::fs;
 use crate::lab::Lab;
 use crate::support::build::Build;
 use crate::support::registry::Registry;
-use crate::support::{Sandbox, docker, ground};
+use crate::support::{Sandbox, docker, testbed};
 
 const COLOURED: &str = "FROM scratch\nCOPY bin /bin\nRUN [\"/bin/busybox\", \"printf\", \"\\\\033[31mred\\\\033[0m \\\\033[1mbold\\\\n\"]\n";
 
@@ -93,7 +93,7 @@ fn the_classic_builder_gets_the_limits_that_docker_gives_it() {
     let (files, shm, cpus) = facts(&ours.stderr);
     assert!(files && shm, "{ours}");
     assert!(cpus.unwrap().ends_with('0'), "{ours}");
-    let socket = format!("unix://{}", build.ground.join("node.sock").display());
+    let socket = format!("unix://{}", build.testbed.join("node.sock").display());
     let mut theirs = build.sandbox.command("docker");
     theirs
         .env("DOCKER_BUILDKIT", "0")
@@ -136,8 +136,8 @@ fn buildkit_says_which_limits_it_has_no_use_for_and_builds() {
 
 #[test]
 fn an_engine_is_reached_as_dockers_variables_say_it_in_short() {
-    let Some(ground) = ground() else { return };
-    let certs = ground.join("minikube/.minikube/certs");
+    let Some(testbed) = testbed() else { return };
+    let certs = testbed.join("minikube/.minikube/certs");
     let sandbox = Sandbox::bare()
         .env("DOCKER_HOST", "127.0.0.2:2376")
         .env("DOCKER_TLS_VERIFY", "1")
@@ -181,14 +181,14 @@ fn an_engine_is_reached_as_dockers_variables_say_it_in_short() {
 
 #[test]
 fn an_image_that_is_named_by_its_digest_is_loaded_and_gets_a_name_that_nodes_can_use() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let registry = Registry::open();
     let layer = crate::support::archive::layer(&[("file", b"by digest")]);
     registry.put_image("own/app", "1", &layer);
     let name = format!("{}/own/app", registry.address);
-    docker(&ground, "host", &["pull", &format!("{name}:1")]).ok();
+    docker(&testbed, "host", &["pull", &format!("{name}:1")]).ok();
     let digests = docker(
-        &ground,
+        &testbed,
         "host",
         &[
             "inspect",
@@ -198,8 +198,8 @@ fn an_image_that_is_named_by_its_digest_is_loaded_and_gets_a_name_that_nodes_can
         ],
     );
     let by_digest = digests.ok().trim().to_owned();
-    let node = format!("unix://{}", ground.join("node.sock").display());
-    let host = format!("unix://{}", ground.join("host.sock").display());
+    let node = format!("unix://{}", testbed.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("host.sock").display());
     let sandbox = Sandbox::bare();
     let load = |more: &[&str]| {
         let words = [&["-H", &node, "load", "--from-host", &host], more].concat();
@@ -207,7 +207,7 @@ fn an_image_that_is_named_by_its_digest_is_loaded_and_gets_a_name_that_nodes_can
     };
     let layers = |engine: &str, name: &str| {
         docker(
-            &ground,
+            &testbed,
             engine,
             &["inspect", "-f", "{{json .RootFS.Layers}}", name],
         )
@@ -228,7 +228,7 @@ fn an_image_that_is_named_by_its_digest_is_loaded_and_gets_a_name_that_nodes_can
         layers("node", &format!("{name}:7")),
         layers("host", &by_digest)
     );
-    docker(&ground, "host", &["rmi", &format!("{name}:1")]);
+    docker(&testbed, "host", &["rmi", &format!("{name}:1")]);
     let gone = format!("{name}@sha256:{}", "0".repeat(64));
     load(&[&gone]).fails(4);
 }
@@ -237,7 +237,7 @@ fn an_image_that_is_named_by_its_digest_is_loaded_and_gets_a_name_that_nodes_can
 fn a_lab_pod_may_be_written_with_merge_keys() {
     let Some(lab) = Lab::new() else { return };
     let image = "merged:1";
-    crate::new::import(&lab.sandbox, &lab.ground, lab.engine(), image, &[]);
+    crate::new::import(&lab.sandbox, &lab.testbed, lab.engine(), image, &[]);
     let text = format!(
         "apiVersion: v1
 kind: Pod
@@ -259,5 +259,5 @@ spec:
     assert_eq!(pod["ready"], true, "{pod:#}");
     assert!(pod.to_string().contains("\"two\""), "{pod:#}");
     lab.run(&["down"]).ok();
-    docker(&lab.ground, lab.engine(), &["rmi", image]).ok();
+    docker(&lab.testbed, lab.engine(), &["rmi", image]).ok();
 }

@@ -7,13 +7,13 @@ use crate::support::engines::Engine;
 use crate::support::kubelet::Kubelet;
 use crate::support::made::Made;
 use crate::support::replay::Replay;
-use crate::support::{Sandbox, docker, ground};
+use crate::support::{Sandbox, docker, testbed};
 
 #[test]
 fn an_app_that_is_killed_removed_or_restarted_keeps_the_ip() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "hist-app", "10.91.1.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "hist-app", "10.91.1.0/24");
     let pause = kubelet.pause(0, "10.91.1.5");
     let first = kubelet.app(0, &pause);
     kubelet.docker(&["kill", &first]);
@@ -66,9 +66,9 @@ fn an_app_that_is_killed_removed_or_restarted_keeps_the_ip() {
 
 #[test]
 fn a_sandbox_that_is_killed_removed_or_restarted_is_told_with_its_reason() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "hist-pause", "10.91.2.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "hist-pause", "10.91.2.0/24");
     let zero = kubelet.pause(0, "10.91.2.5");
     let app = kubelet.app(0, &zero);
     kubelet.devnet(&["pods"]);
@@ -128,9 +128,9 @@ fn a_sandbox_that_is_killed_removed_or_restarted_is_told_with_its_reason() {
 
 #[test]
 fn a_sandbox_that_comes_back_without_an_address_has_lost_it() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let mut made = Made::new(&ground, "hist-lost");
+    let mut made = Made::new(&testbed, "hist-lost");
     made.add_sleeper("app");
     made.give_address("10.99.2.7/32");
     let devnet = |arguments: &[&str]| {
@@ -159,9 +159,9 @@ fn a_sandbox_that_comes_back_without_an_address_has_lost_it() {
 
 #[test]
 fn a_run_that_is_over_at_once_begins_before_it_ends() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let mut made = Made::new(&ground, "hist-short");
+    let mut made = Made::new(&testbed, "hist-short");
     let runs: Vec<String> = (0..6)
         .map(|attempt| made.add_attempt("app", attempt, &[], &["/bin/busybox", "true"]))
         .collect();
@@ -193,9 +193,9 @@ fn a_run_that_is_over_at_once_begins_before_it_ends() {
 
 #[test]
 fn a_lab_pods_history_is_what_was_done_to_it() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let devnet = |arguments: &[&str]| {
         let mut all = vec!["-H", host.as_str()];
         all.extend_from_slice(arguments);
@@ -233,7 +233,7 @@ fn a_lab_pods_history_is_what_was_done_to_it() {
         (&true.into(), &true.into())
     );
     // a copy of one of its containers has its labels, and is no part of it
-    let docker = |arguments: &[&str]| docker(&ground, "node", arguments).ok();
+    let docker = |arguments: &[&str]| docker(&testbed, "node", arguments).ok();
     let listed = [
         "ps",
         "-q",
@@ -310,9 +310,9 @@ fn the_recorded_nodes_history_names_its_restarts() {
 
 #[test]
 fn a_home_that_can_not_be_written_changes_nothing() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare().env("XDG_STATE_HOME", "/proc/no-such-folder");
-    let kubelet = Kubelet::new(&ground, &sandbox, "hist-home", "10.91.3.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "hist-home", "10.91.3.0/24");
     let pause = kubelet.pause(0, "10.91.3.5");
     kubelet.app(0, &pause);
     assert_eq!(kubelet.history(&["--no-probe"]).len(), 2);
@@ -326,18 +326,18 @@ fn a_home_that_can_not_be_written_changes_nothing() {
     )
     .unwrap();
     let name = "default/hist-home";
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let text = sandbox.devnet(&["-H", &host, "history", name]).ok();
     assert!(text.contains("10.91.3.5"), "{text}");
 }
 
 #[test]
 fn what_the_journal_and_the_counts_of_restarts_know_is_proof() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
     // with other pods beside, another might prove it
-    let engine = Engine::start(&ground, "prove-past");
-    let kubelet = Kubelet::on(&ground, &engine.name, &sandbox, "prove-past");
+    let engine = Engine::start(&testbed, "prove-past");
+    let kubelet = Kubelet::on(&testbed, &engine.name, &sandbox, "prove-past");
     let kubelet = kubelet.with_network("10.91.23.0/24");
     let holds = |id: &str| -> Value {
         // a test's pod shares no IPC namespace, which is noticed too

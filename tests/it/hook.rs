@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing};
+use crate::support::{Output, Sandbox, busybox_image, docker, missing, testbed};
 
 /// A shell at a prompt, how it takes the hook, sets a variable, and names the last exit code.
 struct Shell {
@@ -112,35 +112,35 @@ fn typed(sandbox: &Sandbox, start: &[String], lines: &[String], extra: &[(&str, 
     command
         .args([prompt, "lines"])
         .args(start)
-        .envs(of_the_ground())
+        .envs(of_the_testbed())
         .envs(extra.iter().copied());
     Output::of(&mut command)
 }
 
-fn of_the_ground() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+fn of_the_testbed() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the ground says which engine this is"
+        reason = "the testbed says which engine this is"
     )]
     std::env::vars_os()
-        .filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_GROUND"))
+        .filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_TESTBED"))
         .collect()
 }
 
 /// A qemu profile `q`, whose engine's port stands in the machine's record and moves.
-fn cluster(sandbox: &Sandbox, ground: &Path) {
+fn cluster(sandbox: &Sandbox, testbed: &Path) {
     let home = sandbox.home().join(".minikube");
     for folder in ["profiles/q", "machines/q"] {
         std::fs::create_dir_all(home.join(folder)).unwrap();
     }
-    std::os::unix::fs::symlink(ground.join("minikube/.minikube/certs"), home.join("certs"))
+    std::os::unix::fs::symlink(testbed.join("minikube/.minikube/certs"), home.join("certs"))
         .unwrap();
     std::fs::write(
         home.join("profiles/q/config.json"),
         r#"{"Name":"q","Driver":"qemu2","Network":"builtin","KubernetesConfig":{"ContainerRuntime":"docker"},"Nodes":[{"Name":"","IP":"10.0.2.15","ControlPlane":true}]}"#,
     )
     .unwrap();
-    let engine = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ground/engine.sh");
+    let engine = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testbed/engine.sh");
     let write = |name: &str, text: String| std::fs::write(sandbox.home().join(name), text).unwrap();
     write(
         "record.sh",
@@ -149,7 +149,7 @@ fn cluster(sandbox: &Sandbox, ground: &Path) {
     write(
         "restart.sh",
         format!(
-            "set -e\n{engine} stop moving\nsh record.sh $1\nDEVNET_GROUND_PORT=$1 {engine} start moving\n"
+            "set -e\n{engine} stop moving\nsh record.sh $1\nDEVNET_TESTBED_PORT=$1 {engine} start moving\n"
         ),
     );
     write(
@@ -164,7 +164,7 @@ fn cluster(sandbox: &Sandbox, ground: &Path) {
 
 #[test]
 fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     for (shell, port) in SHELLS.iter().zip((21_771..).step_by(2)) {
         let name = shell.start[0];
         if !here(name) {
@@ -173,11 +173,11 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
         let sandbox = Sandbox::bare()
             .env("MINIKUBE_PROFILE", "q")
             .env("TERM", "dumb");
-        cluster(&sandbox, &ground);
+        cluster(&sandbox, &testbed);
         let (first, second) = (port, port + 1);
         let mut start = sandbox.command("sh");
         start.args(["restart.sh", &first.to_string()]);
-        Output::of(start.envs(of_the_ground())).ok();
+        Output::of(start.envs(of_the_testbed())).ok();
         let (start, take) = start_of(&sandbox, shell);
         let lines = [
             format!("{take}; DONE"),
@@ -237,9 +237,9 @@ fn a_shell_follows_its_cluster_to_another_port_and_is_given_back() {
         assert_eq!(read("after"), read("before"), "{name}: {screen}");
         let mut stop = sandbox.command(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/tests/ground/engine.sh"
+            "/tests/testbed/engine.sh"
         ));
-        Output::of(stop.args(["stop", "moving"]).envs(of_the_ground())).ok();
+        Output::of(stop.args(["stop", "moving"]).envs(of_the_testbed())).ok();
     }
 }
 
@@ -319,12 +319,12 @@ fn without_the_hook_use_and_off_say_what_is_missing() {
 }
 
 /// A docker-driver profile whose container publishes its engine's port, as on a Mac or WSL.
-fn forwarded(sandbox: &Sandbox, ground: &Path, name: &str) {
+fn forwarded(sandbox: &Sandbox, testbed: &Path, name: &str) {
     let home = sandbox.home().join(".minikube");
     for folder in ["profiles", "machines"] {
         std::fs::create_dir_all(home.join(folder).join(name)).unwrap();
     }
-    let certs = ground.join("minikube/.minikube/certs");
+    let certs = testbed.join("minikube/.minikube/certs");
     std::os::unix::fs::symlink(certs, home.join("certs")).unwrap();
     std::fs::write(
         home.join(format!("profiles/{name}/config.json")),
@@ -341,16 +341,16 @@ fn forwarded(sandbox: &Sandbox, ground: &Path, name: &str) {
 }
 
 /// The port of this computer at which a container's port is published.
-fn published(ground: &Path, container: &str, port: u16) -> String {
-    let out = docker(ground, "host", &["port", container, &port.to_string()]).ok();
+fn published(testbed: &Path, container: &str, port: u16) -> String {
+    let out = docker(testbed, "host", &["port", container, &port.to_string()]).ok();
     out.trim().to_owned()
 }
 
 #[test]
 fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
-    let Some(ground) = ground() else { return };
-    let image = busybox_image(&ground, "host");
-    let socket = format!("unix://{}", ground.join("host.sock").display());
+    let Some(testbed) = testbed() else { return };
+    let image = busybox_image(&testbed, "host");
+    let socket = format!("unix://{}", testbed.join("host.sock").display());
     let network = [
         "network",
         "create",
@@ -358,7 +358,7 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
         "10.203.77.0/24",
         "forwarded",
     ];
-    docker(&ground, "host", &network).ok();
+    docker(&testbed, "host", &network).ok();
     for shell in &SHELLS {
         let name = shell.start[0];
         if !here(name) {
@@ -369,7 +369,7 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
             .env("MINIKUBE_PROFILE", &profile)
             .env("WSL_DISTRO_NAME", "here")
             .env("TERM", "dumb");
-        forwarded(&sandbox, &ground, &profile);
+        forwarded(&sandbox, &testbed, &profile);
         let run = [
             "run",
             "-d",
@@ -386,7 +386,7 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
             "sleep",
             "1000",
         ];
-        docker(&ground, "host", &run).ok();
+        docker(&testbed, "host", &run).ok();
         std::fs::write(
             sandbox.home().join("dump.sh"),
             "env | grep -E '^(DOCKER_|MINIKUBE_|DEVNET_U)' | sort > $1\n",
@@ -409,7 +409,7 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
             "devnet off; DONE".into(),
             "sh dump.sh after; DONE".into(),
         ];
-        let first = published(&ground, &profile, 2376);
+        let first = published(&testbed, &profile, 2376);
         let screen = typed(&sandbox, &start, &lines, &[("DOCKER_HOST", &socket)]);
         let read = |file: &str| {
             std::fs::read_to_string(sandbox.home().join(file))
@@ -423,7 +423,7 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
             line.unwrap_or_default().to_owned()
         };
         assert_eq!(host("used"), format!("tcp://{first}"), "{name}: {screen}");
-        let last = published(&ground, &profile, 22);
+        let last = published(&testbed, &profile, 22);
         assert!(
             host("used-ssh").starts_with("ssh://docker@127.0.0.1:"),
             "{name}: {screen}"
@@ -442,14 +442,14 @@ fn a_forwarded_port_is_drawn_anew_and_a_hooked_shell_follows_it() {
             );
         }
         assert_eq!(read("after"), read("before"), "{name}: {screen}");
-        docker(&ground, "host", &["rm", "-f", &profile]).ok();
+        docker(&testbed, "host", &["rm", "-f", &profile]).ok();
     }
 }
 
 #[test]
 fn powershells_hook_takes_a_word_for_devnet_and_lines_it_can_invoke() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let hook = sandbox.devnet(&["hook", "pwsh"]).ok();
     let word = format!(
         "$global:_devnet_program = '{}'\n",
@@ -466,7 +466,7 @@ fn powershells_hook_takes_a_word_for_devnet_and_lines_it_can_invoke() {
     let script = sandbox
         .devnet(&["use", "multi", "--shell", "pwsh", "--no-proxy"])
         .ok();
-    let certs = ground.join("minikube/.minikube/certs");
+    let certs = testbed.join("minikube/.minikube/certs");
     assert_eq!(
         script,
         format!(

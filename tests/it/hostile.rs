@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::hostile::{APP, Deed, Hostile, described, head, listed, upgraded};
 use crate::support::replay::Replay;
-use crate::support::{Output, Sandbox, ground, recorded_probe};
+use crate::support::{Output, Sandbox, recorded_probe, testbed};
 
 /// KiB.
 pub(crate) const MOST_MEMORY: u64 = 64 << 10;
@@ -552,7 +552,7 @@ fn a_builder_that_does_not_answer_ends_the_build() {
 
 #[test]
 fn what_listens_and_is_no_docker_engine_is_named() {
-    if ground().is_none() {
+    if testbed().is_none() {
         return;
     }
     let sandbox = Sandbox::bare();

@@ -561,7 +561,7 @@ fn block(before: &str) -> &str {
 fn a_test_that_returns_early_has_said_why() {
     // those say what is missing themselves
     let say = [
-        "ground()",
+        "testbed()",
         "here(",
         "Build::new(",
         "build()",

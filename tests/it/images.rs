@@ -5,46 +5,46 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::archive::{Files, Pack, base, layer};
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, testbed};
 
 /// An engine that no other test looks at: here images come and go.
 fn engine(sandbox: &Sandbox, verb: &str) {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ground/engine.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testbed/engine.sh");
     let mut command = sandbox.command(script);
     #[expect(
         clippy::disallowed_methods,
-        reason = "the ground says which engine this is"
+        reason = "the testbed says which engine this is"
     )]
-    let of_the_ground =
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_GROUND"));
-    command.envs(of_the_ground);
+    let of_the_testbed = std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("DEVNET_TESTBED"));
+    command.envs(of_the_testbed);
     Output::of(command.args([verb, "spare"])).ok();
 }
 
-fn devnet(ground: &Path, sandbox: &Sandbox, arguments: &[&str]) -> Output {
-    let host = format!("unix://{}", ground.join("spare.sock").display());
+fn devnet(testbed: &Path, sandbox: &Sandbox, arguments: &[&str]) -> Output {
+    let host = format!("unix://{}", testbed.join("spare.sock").display());
     let mut all = vec!["-H", &host];
     all.extend_from_slice(arguments);
     sandbox.devnet(&all)
 }
 
-fn load(ground: &Path, sandbox: &Sandbox, name: &str, layers: &[Vec<u8>]) -> String {
+fn load(testbed: &Path, sandbox: &Sandbox, name: &str, layers: &[Vec<u8>]) -> String {
     let file = sandbox.home().join("image.tar");
     std::fs::write(&file, Files::oci(name, layers, Pack::Plain).tar()).unwrap();
-    devnet(ground, sandbox, &["load", "./image.tar"]).ok();
+    devnet(testbed, sandbox, &["load", "./image.tar"]).ok();
     let id = ["image", "inspect", "-f", "{{.Id}}", name];
-    docker(ground, "spare", &id).ok().trim().to_owned()
+    docker(testbed, "spare", &id).ok().trim().to_owned()
 }
 
-fn images(ground: &Path, sandbox: &Sandbox, more: &[&str]) -> Vec<Value> {
+fn images(testbed: &Path, sandbox: &Sandbox, more: &[&str]) -> Vec<Value> {
     let mut arguments = vec!["images", "-o", "json"];
     arguments.extend_from_slice(more);
-    serde_json::from_str(&devnet(ground, sandbox, &arguments).ok()).unwrap()
+    serde_json::from_str(&devnet(testbed, sandbox, &arguments).ok()).unwrap()
 }
 
 #[test]
 fn what_a_node_has_is_told_with_its_users_and_only_what_nobody_misses_is_pruned() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
     engine(&sandbox, "start");
     let below = base(800, 500_000);
@@ -52,7 +52,7 @@ fn what_a_node_has_is_told_with_its_users_and_only_what_nobody_misses_is_pruned(
     let top = |text: &str| layer(&[("top", text.as_bytes()), ("fill", &fill)]);
     let stack = |text: &str| vec![below.clone(), top(text)];
 
-    let in_pod = load(&ground, &sandbox, "images-app:v1", &stack("pod"));
+    let in_pod = load(&testbed, &sandbox, "images-app:v1", &stack("pod"));
     let pod = [
         "create",
         "--name",
@@ -70,21 +70,21 @@ fn what_a_node_has_is_told_with_its_users_and_only_what_nobody_misses_is_pruned(
         "images-app:v1",
         "/bin/busybox",
     ];
-    docker(&ground, "spare", &pod).ok();
+    docker(&testbed, "spare", &pod).ok();
     // the next image takes the name of the one before
-    let in_container = load(&ground, &sandbox, "images-app:v1", &stack("container"));
+    let in_container = load(&testbed, &sandbox, "images-app:v1", &stack("container"));
     let lone = ["create", "--name", "lone", "images-app:v1", "/bin/busybox"];
-    docker(&ground, "spare", &lone).ok();
-    let spare = load(&ground, &sandbox, "images-app:v1", &stack("spare"));
-    let named = load(&ground, &sandbox, "images-app:v1", &stack("named"));
+    docker(&testbed, "spare", &lone).ok();
+    let spare = load(&testbed, &sandbox, "images-app:v1", &stack("spare"));
+    let named = load(&testbed, &sandbox, "images-app:v1", &stack("named"));
     docker(
-        &ground,
+        &testbed,
         "spare",
         &["tag", "images-app:v1", "images-other:v2"],
     )
     .ok();
 
-    let all = images(&ground, &sandbox, &[]);
+    let all = images(&testbed, &sandbox, &[]);
     let of = |id: &str| all.iter().find(|image| image["id"] == id);
     let kept = of(&named).unwrap();
     assert_eq!(kept["node"], "host");
@@ -95,15 +95,15 @@ fn what_a_node_has_is_told_with_its_users_and_only_what_nobody_misses_is_pruned(
     assert_eq!(kept["dangling"], false);
     let unique = kept["unique"].as_u64().unwrap();
     assert!((100_000..200_000).contains(&unique), "{kept}");
-    let text = devnet(&ground, &sandbox, &["images", "images-"]).ok();
+    let text = devnet(&testbed, &sandbox, &["images", "images-"]).ok();
     assert!(
         text.starts_with("IMAGE ") && text.contains("images-other:v2"),
         "{text}"
     );
     assert!(!text.contains("NODE"), "one node needs no column: {text}");
-    let found = images(&ground, &sandbox, &["images-other"]);
+    let found = images(&testbed, &sandbox, &["images-other"]);
     assert_eq!(found.len(), 1);
-    devnet(&ground, &sandbox, &["images", "no-such"]).fails(4);
+    devnet(&testbed, &sandbox, &["images", "no-such"]).fails(4);
 
     // containerd's store keeps no image that has lost its name, unless a container uses it
     let without_name = of(&spare).is_some();
@@ -115,18 +115,18 @@ fn what_a_node_has_is_told_with_its_users_and_only_what_nobody_misses_is_pruned(
         assert_eq!(of(&spare)["dangling"], true);
         assert!(of(&spare)["shared"].as_u64().unwrap() > 500_000, "{all:?}");
 
-        let said = devnet(&ground, &sandbox, &["images", "prune"]).fails(2);
+        let said = devnet(&testbed, &sandbox, &["images", "prune"]).fails(2);
         assert!(said.contains("--yes"), "{said}");
-        let plan = devnet(&ground, &sandbox, &["images", "prune", "--dry-run"]).ok();
+        let plan = devnet(&testbed, &sandbox, &["images", "prune", "--dry-run"]).ok();
         assert!(
             plan.contains(&spare[7..19]) && plan.contains("host: 1 image to remove, which frees 1"),
             "{plan}"
         );
         assert!(!plan.contains(&in_pod[7..19]), "{plan}");
-        docker(&ground, "spare", &["image", "inspect", &spare]).ok();
+        docker(&testbed, "spare", &["image", "inspect", &spare]).ok();
     }
     let out = devnet(
-        &ground,
+        &testbed,
         &sandbox,
         &["images", "prune", "--yes", "-o", "json"],
     );
@@ -135,29 +135,29 @@ fn what_a_node_has_is_told_with_its_users_and_only_what_nobody_misses_is_pruned(
         assert_eq!(pruned[0]["removed"], serde_json::json!([spare]));
         let freed = pruned[0]["bytes_freed"].as_u64().unwrap();
         assert!((100_000..200_000).contains(&freed), "{pruned:?}");
-        docker(&ground, "spare", &["image", "inspect", &in_pod]).ok();
-        docker(&ground, "spare", &["image", "inspect", &in_container]).ok();
+        docker(&testbed, "spare", &["image", "inspect", &in_pod]).ok();
+        docker(&testbed, "spare", &["image", "inspect", &in_container]).ok();
     } else {
         assert_eq!(pruned[0]["removed"], serde_json::json!([]));
     }
-    docker(&ground, "spare", &["image", "inspect", &spare]).fails(1);
+    docker(&testbed, "spare", &["image", "inspect", &spare]).fails(1);
     for name in ["images-app:v1", "images-other:v2"] {
-        docker(&ground, "spare", &["image", "inspect", name]).ok();
+        docker(&testbed, "spare", &["image", "inspect", name]).ok();
     }
-    let out = devnet(&ground, &sandbox, &["images", "prune"]);
+    let out = devnet(&testbed, &sandbox, &["images", "prune"]);
     assert!(
         out.code == 0 && out.stderr.contains("no image that nobody would miss"),
         "{out}"
     );
     engine(&sandbox, "stop");
-    devnet(&ground, &sandbox, &["images"]).fails(3);
+    devnet(&testbed, &sandbox, &["images"]).fails(3);
 }
 
 #[test]
 fn a_node_that_is_away_is_told_and_the_others_are_shown() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    crate::support::busybox_image(&ground, "node");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    crate::support::busybox_image(&testbed, "node");
     let out = sandbox.devnet(&["-p", "half", "images", "devnet-test/busybox"]);
     assert_eq!(out.code, 5, "{out}");
     assert!(

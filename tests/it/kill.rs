@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::containerd_node::{ContainerdNode, containerd_node};
 use crate::support::kubelet::Kubelet;
 use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, Sandbox, busybox_image, docker, ended, ground, until};
+use crate::support::{Output, Sandbox, busybox_image, docker, ended, testbed, until};
 
 fn on_node(node: &ContainerdNode, words: &[&str]) -> Output {
     node.sandbox()
@@ -192,9 +192,9 @@ fn nothing_is_killed_unless_somebody_says_so() {
     assert_eq!(pod.attempts("web").len(), 2);
 }
 
-/// Starts a kill on the ground's Docker engine.
-fn on_docker(ground: &std::path::Path, sandbox: &Sandbox, words: &[&str]) -> Child {
-    let host = format!("unix://{}", ground.join("node.sock").display());
+/// Starts a kill on the testbed's Docker engine.
+fn on_docker(testbed: &std::path::Path, sandbox: &Sandbox, words: &[&str]) -> Child {
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     sandbox
         .devnet_command(&[&["-H", &host, "kill"], words].concat())
         .stdout(Stdio::piped())
@@ -205,9 +205,9 @@ fn on_docker(ground: &std::path::Path, sandbox: &Sandbox, words: &[&str]) -> Chi
 
 #[test]
 fn on_docker_too_it_is_told_what_a_pod_kept() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "killed-pod", "10.91.40.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "killed-pod", "10.91.40.0/24");
     let until_ended = |id: &str| {
         until("it has ended", || {
             kubelet.docker(&["inspect", "-f", "{{.State.ExitCode}}", id]) == "137"
@@ -215,7 +215,7 @@ fn on_docker_too_it_is_told_what_a_pod_kept() {
     };
     let zero = kubelet.pause(0, "10.91.40.5");
     let first = kubelet.app(0, &zero);
-    let child = on_docker(&ground, &sandbox, &["killed-pod", "-c", "app", "--yes"]);
+    let child = on_docker(&testbed, &sandbox, &["killed-pod", "-c", "app", "--yes"]);
     until_ended(&first);
     kubelet.app(1, &zero);
     let said = ended(child).ok();
@@ -228,7 +228,7 @@ fn on_docker_too_it_is_told_what_a_pod_kept() {
         "{said}"
     );
 
-    let child = on_docker(&ground, &sandbox, &["killed-pod", "--yes"]);
+    let child = on_docker(&testbed, &sandbox, &["killed-pod", "--yes"]);
     until_ended(&zero);
     let one = kubelet.pause(1, "10.91.40.6");
     kubelet.app(2, &one);
@@ -243,7 +243,7 @@ fn on_docker_too_it_is_told_what_a_pod_kept() {
     kubelet.docker(&["kill", &one]);
     let two = kubelet.obedient_pause(2);
     let words = ["killed-pod", "-s", "term", "--timeout", "1s", "--yes"];
-    let said = ended(on_docker(&ground, &sandbox, &words)).fails(5);
+    let said = ended(on_docker(&testbed, &sandbox, &words)).fails(5);
     assert!(said.contains("a new sandbox is still waited for"), "{said}");
     let state = kubelet.docker(&["inspect", "-f", "{{.State.ExitCode}}", &two]);
     assert_eq!(state, "0");
@@ -251,9 +251,9 @@ fn on_docker_too_it_is_told_what_a_pod_kept() {
 
 #[test]
 fn what_nobody_brings_back_is_not_killed() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let image = busybox_image(&ground, "node");
+    let image = busybox_image(&testbed, "node");
     let run = |name: &str, net: &str| {
         let net = format!("--network={net}");
         let words = [
@@ -266,7 +266,7 @@ fn what_nobody_brings_back_is_not_killed() {
             &image,
         ];
         let sleep = ["/bin/busybox", "sleep", "3600"];
-        docker(&ground, "node", &[&words[..], &sleep].concat()).ok()
+        docker(&testbed, "node", &[&words[..], &sleep].concat()).ok()
     };
     run("killed-plain", "none");
     run("killed-beside", "container:killed-plain");
@@ -274,20 +274,20 @@ fn what_nobody_brings_back_is_not_killed() {
         &["killed-plain", "--yes"][..],
         &["killed-plain", "-c", "killed-beside", "--yes"],
     ] {
-        let said = ended(on_docker(&ground, &sandbox, words)).fails(5);
+        let said = ended(on_docker(&testbed, &sandbox, words)).fails(5);
         assert!(said.contains("nothing restarts `killed-plain`"), "{said}");
         assert!(said.contains("`docker restart killed-"), "{said}");
     }
     let running = |name: &str| {
         let words = ["inspect", "-f", "{{.State.Running}}", name];
-        docker(&ground, "node", &words).ok().trim() == "true"
+        docker(&testbed, "node", &words).ok().trim() == "true"
     };
     assert!(running("killed-plain") && running("killed-beside"));
     // it is as was said, whatever the policy
-    docker(&ground, "node", &["kill", "killed-beside"]).ok();
+    docker(&testbed, "node", &["kill", "killed-beside"]).ok();
     until("it has ended", || !running("killed-beside"));
     docker(
-        &ground,
+        &testbed,
         "node",
         &["rm", "-f", "killed-plain", "killed-beside"],
     )

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::support::engines::Engine;
-use crate::support::{Output, Sandbox, busybox_image, docker, ground, until};
+use crate::support::{Output, Sandbox, busybox_image, docker, testbed, until};
 
 /// Engines for the lab's tests, one for each that runs: what `clean` takes away and what must be clean
 /// in the end is a test's own alone. Whoever is done gives its engine to the next.
@@ -16,21 +16,21 @@ static STARTED: AtomicUsize = AtomicUsize::new(0);
 
 /// An engine with no pods on it.
 pub(crate) struct Lab {
-    pub(crate) ground: PathBuf,
+    pub(crate) testbed: PathBuf,
     pub(crate) sandbox: Sandbox,
     engine: Option<Engine>,
 }
 
 impl Lab {
     pub(crate) fn new() -> Option<Self> {
-        let ground = ground()?;
+        let testbed = testbed()?;
         let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let engine = free.unwrap_or_else(|| {
             let number = STARTED.fetch_add(1, Ordering::Relaxed);
-            Engine::start(&ground, &format!("lab-{number}"))
+            Engine::start(&testbed, &format!("lab-{number}"))
         });
         let lab = Self {
-            ground,
+            testbed,
             sandbox: Sandbox::bare(),
             engine: Some(engine),
         };
@@ -55,7 +55,7 @@ impl Lab {
     }
 
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
-        docker(&self.ground, self.engine(), arguments).ok()
+        docker(&self.testbed, self.engine(), arguments).ok()
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
@@ -97,7 +97,7 @@ impl Lab {
     pub(crate) fn until_it_says(&self, id: &Value, wanted: &str) -> String {
         let says = || {
             let logs = ["logs", id.as_str().unwrap()];
-            let both = docker(&self.ground, self.engine(), &logs);
+            let both = docker(&self.testbed, self.engine(), &logs);
             both.stdout + &both.stderr
         };
         until(&format!("container {id} says `{wanted}`"), || {
@@ -198,7 +198,7 @@ fn a_killed_container_keeps_the_pods_address_and_a_killed_sandbox_gets_the_next(
 #[test]
 fn a_restart_that_fails_by_itself_is_told_once_with_its_reason() {
     let Some(lab) = Lab::new() else { return };
-    let busybox = busybox_image(&lab.ground, lab.engine());
+    let busybox = busybox_image(&lab.testbed, lab.engine());
     let once = lab.write(
         "once.yaml",
         &format!(

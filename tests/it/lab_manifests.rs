@@ -10,7 +10,7 @@ fn manifests_as_people_write_them_come_up_or_are_refused_for_a_named_reason() {
     let Some(lab) = Lab::new() else { return };
     let images = ["busybox:2", "debian:lab", "nginx:1.27", "redis:7"];
     for image in images {
-        import(&lab.sandbox, &lab.ground, lab.engine(), image, &[]);
+        import(&lab.sandbox, &lab.testbed, lab.engine(), image, &[]);
     }
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pods");
     let mut seen = (0, 0);
@@ -42,6 +42,6 @@ fn manifests_as_people_write_them_come_up_or_are_refused_for_a_named_reason() {
     }
     assert!(seen.0 >= 10 && seen.1 >= 3, "{seen:?}");
     for image in images {
-        docker(&lab.ground, lab.engine(), &["rmi", image]).ok();
+        docker(&lab.testbed, lab.engine(), &["rmi", image]).ok();
     }
 }

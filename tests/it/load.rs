@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, testbed};
 
-/// An image with a large base and a small top on one of the ground's engines.
-fn image(ground: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
+/// An image with a large base and a small top on one of the testbed's engines.
+fn image(testbed: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let mut noise = 1_u32;
     let bytes: Vec<u8> = base
@@ -24,9 +24,12 @@ fn image(ground: &Path, engine: &str, name: &str, base: &str, top: &str) -> Stri
         "FROM devnet-test/busybox\nCOPY base /\nCOPY top /\n",
     )
     .unwrap();
-    crate::support::busybox_image(ground, engine);
+    crate::support::busybox_image(testbed, engine);
     let sandbox = Sandbox::bare();
-    let host = format!("unix://{}", ground.join(format!("{engine}.sock")).display());
+    let host = format!(
+        "unix://{}",
+        testbed.join(format!("{engine}.sock")).display()
+    );
     let out = sandbox
         .devnet(&[
             "-q",
@@ -41,8 +44,8 @@ fn image(ground: &Path, engine: &str, name: &str, base: &str, top: &str) -> Stri
     out.trim().to_owned()
 }
 
-fn load(ground: &Path, sandbox: &Sandbox, more: &[&str]) -> Output {
-    let from = format!("unix://{}", ground.join("host.sock").display());
+fn load(testbed: &Path, sandbox: &Sandbox, more: &[&str]) -> Output {
+    let from = format!("unix://{}", testbed.join("host.sock").display());
     let mut arguments = vec!["load", "--from-host", &from];
     arguments.extend_from_slice(more);
     sandbox.devnet(&arguments)
@@ -52,9 +55,9 @@ fn rows(text: &str) -> Vec<serde_json::Value> {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn layers(ground: &Path, engine: &str, name: &str) -> String {
+fn layers(testbed: &Path, engine: &str, name: &str) -> String {
     docker(
-        ground,
+        testbed,
         engine,
         &["image", "inspect", "-f", "{{json .RootFS.Layers}}", name],
     )
@@ -63,12 +66,12 @@ fn layers(ground: &Path, engine: &str, name: &str) -> String {
 
 #[test]
 fn what_is_named_twice_is_brought_once_and_its_node_counts_once() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    image(&ground, "host", "load-twice:1", "twice", "one");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    image(&testbed, "host", "load-twice:1", "twice", "one");
     let full = "docker.io/library/load-twice:1";
     let archive = sandbox.home().join("twice.tar").display().to_string();
-    docker(&ground, "host", &["save", "-o", &archive, "load-twice:1"]).ok();
+    docker(&testbed, "host", &["save", "-o", &archive, "load-twice:1"]).ok();
     let link = sandbox.home().join("link.tar").display().to_string();
     std::os::unix::fs::symlink(&archive, &link).unwrap();
     for sources in [
@@ -77,32 +80,38 @@ fn what_is_named_twice_is_brought_once_and_its_node_counts_once() {
         ["load-twice:1", "load-twice:1"],
         ["load-twice:1", full],
     ] {
-        docker(&ground, "node", &["rmi", "load-twice:1"]);
-        let brought =
-            rows(&load(&ground, &sandbox, &[&sources[..], &["-o", "json"]].concat()).ok());
+        docker(&testbed, "node", &["rmi", "load-twice:1"]);
+        let brought = rows(
+            &load(
+                &testbed,
+                &sandbox,
+                &[&sources[..], &["-o", "json"]].concat(),
+            )
+            .ok(),
+        );
         assert_eq!(brought.len(), 1, "{sources:?}: {brought:?}");
-        let said = load(&ground, &sandbox, &sources).stderr;
+        let said = load(&testbed, &sandbox, &sources).stderr;
         assert!(said.contains("already on minikube, nothing sent"), "{said}");
         // one source is no several, to which one name could not be given
         let renamed = [&sources[..], &["--tag", "load-twice:new"]].concat();
-        load(&ground, &sandbox, &renamed).ok();
+        load(&testbed, &sandbox, &renamed).ok();
     }
 }
 
 #[test]
 fn a_changed_top_layer_is_all_that_is_sent_and_what_arrives_runs() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    image(&ground, "host", "load-delta:v1", "delta", "one");
-    let first = rows(&load(&ground, &sandbox, &["load-delta:v1", "-o", "json"]).ok());
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    image(&testbed, "host", "load-delta:v1", "delta", "one");
+    let first = rows(&load(&testbed, &sandbox, &["load-delta:v1", "-o", "json"]).ok());
     assert_eq!(first[0]["node"], "minikube");
     assert!(
         first[0]["bytes_sent"].as_u64().unwrap() > 3_000_000,
         "{first:?}"
     );
 
-    image(&ground, "host", "load-delta:v1", "delta", "two");
-    let second = rows(&load(&ground, &sandbox, &["load-delta:v1", "-o", "json"]).ok());
+    image(&testbed, "host", "load-delta:v1", "delta", "two");
+    let second = rows(&load(&testbed, &sandbox, &["load-delta:v1", "-o", "json"]).ok());
     assert_eq!(second[0]["layers_sent"], 1, "{second:?}");
     assert!(
         second[0]["bytes_sent"].as_u64().unwrap() < 40_000,
@@ -129,11 +138,11 @@ fn a_changed_top_layer_is_all_that_is_sent_and_what_arrives_runs() {
         ]
     );
     assert_eq!(
-        layers(&ground, "node", "load-delta:v1"),
-        layers(&ground, "host", "load-delta:v1")
+        layers(&testbed, "node", "load-delta:v1"),
+        layers(&testbed, "host", "load-delta:v1")
     );
     let ran = docker(
-        &ground,
+        &testbed,
         "node",
         &[
             "run",
@@ -148,7 +157,7 @@ fn a_changed_top_layer_is_all_that_is_sent_and_what_arrives_runs() {
     );
     assert_eq!(ran.ok(), "two");
 
-    let third = load(&ground, &sandbox, &["load-delta:v1"]);
+    let third = load(&testbed, &sandbox, &["load-delta:v1"]);
     assert!(
         third.stderr.contains("already on minikube, nothing sent"),
         "{third}"
@@ -156,41 +165,41 @@ fn a_changed_top_layer_is_all_that_is_sent_and_what_arrives_runs() {
     for engine in ["host", "node"] {
         // other tests load meanwhile: only this image's names say something
         let names = ["image", "inspect", "-f", "{{.RepoTags}}", "load-delta:v1"];
-        let names = docker(&ground, engine, &names).ok();
+        let names = docker(&testbed, engine, &names).ok();
         assert_eq!(names.trim(), "[load-delta:v1]", "{engine}");
     }
 }
 
 #[test]
 fn another_name_and_a_dry_run() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    image(&ground, "host", "load-name:v1", "name", "one");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    image(&testbed, "host", "load-name:v1", "name", "one");
     let plan = load(
-        &ground,
+        &testbed,
         &sandbox,
         &["load-name:v1", "--dry-run", "--tag", "load-other:v2"],
     )
     .ok();
     assert!(plan.contains("minikube  load-other:v2  lacks "), "{plan}");
-    docker(&ground, "node", &["image", "inspect", "load-other:v2"]).fails(1);
+    docker(&testbed, "node", &["image", "inspect", "load-other:v2"]).fails(1);
     load(
-        &ground,
+        &testbed,
         &sandbox,
         &["load-name:v1", "--tag", "load-other:v2"],
     )
     .ok();
-    docker(&ground, "node", &["image", "inspect", "load-other:v2"]).ok();
-    docker(&ground, "node", &["image", "inspect", "load-name:v1"]).fails(1);
+    docker(&testbed, "node", &["image", "inspect", "load-other:v2"]).ok();
+    docker(&testbed, "node", &["image", "inspect", "load-name:v1"]).fails(1);
 }
 
 #[test]
 fn a_node_that_is_away_does_not_hold_the_others() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    image(&ground, "host", "load-partly:v1", "partly", "one");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    image(&testbed, "host", "load-partly:v1", "partly", "one");
     let out = load(
-        &ground,
+        &testbed,
         &sandbox,
         &["-p", "half", "load-partly:v1", "-o", "json"],
     );
@@ -201,56 +210,56 @@ fn a_node_that_is_away_does_not_hold_the_others() {
         rows[1]["error"].as_str().unwrap().contains("half-m02"),
         "{out}"
     );
-    docker(&ground, "node", &["image", "inspect", "load-partly:v1"]).ok();
+    docker(&testbed, "node", &["image", "inspect", "load-partly:v1"]).ok();
 }
 
 #[test]
 fn what_is_not_there_is_exit_4_and_one_engine_is_nothing_to_do() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    let said = load(&ground, &sandbox, &["no-such-image:v1"]).fails(4);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    let said = load(&testbed, &sandbox, &["no-such-image:v1"]).fails(4);
     assert!(
         said.contains("has no image `no-such-image:v1`") && said.contains("hint: "),
         "{said}"
     );
-    image(&ground, "node", "load-same:v1", "same", "one");
-    let from = format!("unix://{}", ground.join("node.sock").display());
+    image(&testbed, "node", "load-same:v1", "same", "one");
+    let from = format!("unix://{}", testbed.join("node.sock").display());
     let out = sandbox.devnet(&["load", "--from-host", &from, "load-same:v1"]);
     assert!(
         out.code == 0 && out.stderr.contains("nothing to do"),
         "{out}"
     );
-    load(&ground, &sandbox, &["load-same:v1", "--tag", "Not A Name"]).fails(2);
-    load(&ground, &sandbox, &["-p", "stopped", "load-same:v1"]).fails(4);
+    load(&testbed, &sandbox, &["load-same:v1", "--tag", "Not A Name"]).fails(2);
+    load(&testbed, &sandbox, &["-p", "stopped", "load-same:v1"]).fails(4);
 }
 
 #[test]
 fn an_image_without_a_name_is_still_there_afterwards_and_needs_one_on_the_nodes() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    let id = image(&ground, "host", "load-nameless:v1", "nameless", "one");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    let id = image(&testbed, "host", "load-nameless:v1", "nameless", "one");
     // another image takes its name
-    image(&ground, "host", "load-nameless:v1", "nameless", "two");
-    if docker(&ground, "host", &["image", "inspect", &id]).code != 0 {
+    image(&testbed, "host", "load-nameless:v1", "nameless", "two");
+    if docker(&testbed, "host", &["image", "inspect", &id]).code != 0 {
         // containerd's store keeps no image that has lost its name: then there is nothing to load
-        load(&ground, &sandbox, &[&id]).fails(4);
+        load(&testbed, &sandbox, &[&id]).fails(4);
         return;
     }
-    let said = load(&ground, &sandbox, &[&id]).fails(2);
+    let said = load(&testbed, &sandbox, &[&id]).fails(2);
     assert!(said.contains("--tag"), "{said}");
-    load(&ground, &sandbox, &[&id, "--tag", "load-named:v1"]).ok();
-    docker(&ground, "node", &["image", "inspect", "load-named:v1"]).ok();
-    docker(&ground, "host", &["image", "inspect", &id]).ok();
+    load(&testbed, &sandbox, &[&id, "--tag", "load-named:v1"]).ok();
+    docker(&testbed, "node", &["image", "inspect", "load-named:v1"]).ok();
+    docker(&testbed, "host", &["image", "inspect", &id]).ok();
 }
 
 #[test]
 fn one_image_that_is_not_there_does_not_keep_the_others_back() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    image(&ground, "host", "load-first:v1", "first", "one");
-    image(&ground, "host", "load-last:v1", "last", "one");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    image(&testbed, "host", "load-first:v1", "first", "one");
+    image(&testbed, "host", "load-last:v1", "last", "one");
     let out = load(
-        &ground,
+        &testbed,
         &sandbox,
         &["load-first:v1", "no-such:v1", "load-last:v1", "-o", "json"],
     );
@@ -262,12 +271,12 @@ fn one_image_that_is_not_there_does_not_keep_the_others_back() {
 
 #[test]
 fn a_terminal_shows_what_a_node_has_taken_while_it_takes_it_and_nothing_else_does() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    image(&ground, "host", "load-watched:1", "watched", "one");
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    image(&testbed, "host", "load-watched:1", "watched", "one");
     let archive = sandbox.home().join("watched.tar");
     let path = archive.display().to_string();
-    docker(&ground, "host", &["save", "-o", &path, "load-watched:1"]).ok();
+    docker(&testbed, "host", &["save", "-o", &path, "load-watched:1"]).ok();
     // more than a megabyte of the large layer is among the first bytes, wherever it stands
     let first = std::fs::metadata(&archive).unwrap().len() - 300_000;
     let person = concat!(
@@ -287,8 +296,8 @@ fn a_terminal_shows_what_a_node_has_taken_while_it_takes_it_and_nothing_else_doe
     assert!(last.contains("load-watched:1"), "{screen}");
     assert_eq!(code, "0", "{screen}");
 
-    docker(&ground, "node", &["rmi", "load-watched:1"]).ok();
-    let said = load(&ground, &sandbox, &["load-watched:1"]);
+    docker(&testbed, "node", &["rmi", "load-watched:1"]).ok();
+    let said = load(&testbed, &sandbox, &["load-watched:1"]);
     assert!(said.stderr.contains("load-watched:1"), "{said}");
     assert!(!said.stderr.contains(['\r', '\u{1b}']), "{said}");
     said.ok();

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use crate::support::engines::Engine;
 use crate::support::tripwire::Tripwire;
-use crate::support::{Output, Sandbox, ended, ground};
+use crate::support::{Output, Sandbox, ended, testbed};
 
 /// The engine that images come from and the one they go to.
 struct Two {
@@ -17,10 +17,10 @@ struct Two {
 }
 
 impl Two {
-    fn start(ground: &Path, name: &str) -> Self {
+    fn start(testbed: &Path, name: &str) -> Self {
         Self {
-            host: Engine::start(ground, &format!("{name}-host")),
-            node: Engine::start(ground, &format!("{name}-node")),
+            host: Engine::start(testbed, &format!("{name}-host")),
+            node: Engine::start(testbed, &format!("{name}-node")),
             sandbox: Sandbox::bare(),
         }
     }
@@ -69,8 +69,8 @@ fn signal(signal: &str, pid: u32) {
 
 #[test]
 fn layers_that_a_node_removes_in_between_are_sent_in_a_second_attempt() {
-    let Some(ground) = ground() else { return };
-    let two = Two::start(&ground, "prune");
+    let Some(testbed) = testbed() else { return };
+    let two = Two::start(&testbed, "prune");
     two.host.image("app:1", 2, "one");
     two.load("app:1").ok();
     two.host.image("app:1", 2, "two");
@@ -105,8 +105,8 @@ fn layers_that_a_node_removes_in_between_are_sent_in_a_second_attempt() {
 
 #[test]
 fn interrupted_in_the_middle_it_leaves_nothing_and_killed_the_next_command_tidies() {
-    let Some(ground) = ground() else { return };
-    let two = Two::start(&ground, "stop");
+    let Some(testbed) = testbed() else { return };
+    let two = Two::start(&testbed, "stop");
     two.host.image("app:1", 30, "one");
     let out = two.load_until("app:1", |devnet| signal("INT", devnet));
     assert_eq!(out.code, 130, "{out}");
@@ -129,8 +129,8 @@ fn interrupted_in_the_middle_it_leaves_nothing_and_killed_the_next_command_tidie
 
 #[test]
 fn an_engine_that_dies_in_the_middle_keeps_what_it_had_and_gets_no_name() {
-    let Some(ground) = ground() else { return };
-    let two = Two::start(&ground, "die");
+    let Some(testbed) = testbed() else { return };
+    let two = Two::start(&testbed, "die");
     two.host.image("keep:1", 1, "keep");
     two.load("keep:1").ok();
     two.host.image("app:1", 30, "one");
@@ -151,8 +151,8 @@ fn an_engine_that_dies_in_the_middle_keeps_what_it_had_and_gets_no_name() {
 
 #[test]
 fn an_engine_that_freezes_in_the_middle_was_lost_half_way_and_not_unreachable() {
-    let Some(ground) = ground() else { return };
-    let two = Two::start(&ground, "freeze");
+    let Some(testbed) = testbed() else { return };
+    let two = Two::start(&testbed, "freeze");
     two.host.image("app:1", 30, "one");
     let pid = std::fs::read_to_string(two.node.folder().join("pid")).unwrap();
     let pid: u32 = pid.trim().parse().unwrap();
@@ -166,8 +166,8 @@ fn an_engine_that_freezes_in_the_middle_was_lost_half_way_and_not_unreachable() 
 
 #[test]
 fn an_engine_whose_disk_is_full_says_so_and_keeps_what_it_had() {
-    let Some(ground) = ground() else { return };
-    let data = ground.join("full-node/data");
+    let Some(testbed) = testbed() else { return };
+    let data = testbed.join("full-node/data");
     std::fs::create_dir_all(&data).unwrap();
     let mount = |program: &str, arguments: &[&str]| {
         let sandbox = Sandbox::bare();
@@ -179,7 +179,7 @@ fn an_engine_whose_disk_is_full_says_so_and_keeps_what_it_had() {
         )
     };
     mount("mount", &["-t", "tmpfs", "-o", "size=40m", "tmpfs"]).ok();
-    let two = Two::start(&ground, "full");
+    let two = Two::start(&testbed, "full");
     two.host.image("keep:1", 1, "keep");
     two.load("keep:1").ok();
     two.host.image("app:1", 40, "one");
@@ -199,8 +199,8 @@ fn an_engine_whose_disk_is_full_says_so_and_keeps_what_it_had() {
 
 #[test]
 fn two_loads_of_one_image_at_once_both_succeed() {
-    let Some(ground) = ground() else { return };
-    let two = Two::start(&ground, "both");
+    let Some(testbed) = testbed() else { return };
+    let two = Two::start(&testbed, "both");
     two.host.image("app:1", 10, "one");
     let from = two.host.url();
     for _ in 0..2 {
@@ -226,12 +226,12 @@ fn two_loads_of_one_image_at_once_both_succeed() {
 
 #[test]
 fn a_frozen_node_is_given_up_while_the_other_gets_the_image() {
-    let Some(ground) = ground() else { return };
-    let host = Engine::start(&ground, "frozen-host");
-    let node = Engine::start(&ground, "pair");
-    let frozen = Engine::start(&ground, "pair-m02");
+    let Some(testbed) = testbed() else { return };
+    let host = Engine::start(&testbed, "frozen-host");
+    let node = Engine::start(&testbed, "pair");
+    let frozen = Engine::start(&testbed, "pair-m02");
     host.image("app:1", 2, "one");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let sandbox = Sandbox::with_minikube(&testbed);
     let pid = std::fs::read_to_string(frozen.folder().join("pid")).unwrap();
     let pid: u32 = pid.trim().parse().unwrap();
     // the nodes have told what they lack; now the image is read

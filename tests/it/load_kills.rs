@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::engines::Engine;
-use crate::support::{Sandbox, ground};
+use crate::support::{Sandbox, testbed};
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
 fn switch(name: &str) -> Option<u64> {
@@ -24,12 +24,12 @@ fn dice(state: &mut u64, limit: u64) -> u64 {
 
 #[test]
 fn no_name_points_at_an_image_that_does_not_run_whoever_is_killed_when() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let rounds = switch("ROUNDS").unwrap_or(8);
     let seed = switch("SEED").unwrap_or(20_110_502);
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let host = Engine::start(&ground, "kills-host");
-    let node = Engine::start(&ground, "kills-node");
+    let host = Engine::start(&testbed, "kills-host");
+    let node = Engine::start(&testbed, "kills-node");
     let sandbox = Sandbox::bare();
     let (from, to) = (host.url(), node.url());
     let load = ["-H", &to, "load", "--from-host", &from, "app:1"];
@@ -87,7 +87,7 @@ fn no_name_points_at_an_image_that_does_not_run_whoever_is_killed_when() {
     sandbox.devnet(&load).ok();
     assert_eq!(node.top("app:1").ok(), rounds.to_string());
     assert_eq!(host.top("app:1").ok(), rounds.to_string());
-    report(&ground, rounds, killed, finished, seed);
+    report(&testbed, rounds, killed, finished, seed);
 }
 
 /// Also the names that a killed transfer left.
@@ -114,11 +114,11 @@ fn tidied(sandbox: &Sandbox, host: &Engine, node: &Engine) {
     }
 }
 
-fn report(ground: &Path, rounds: u64, killed: u32, finished: u32, seed: u64) {
+fn report(testbed: &Path, rounds: u64, killed: u32, finished: u32, seed: u64) {
     let text = format!(
         "{rounds} rounds (seed {seed}): {killed} loads died, {finished} were through before\n"
     );
-    std::fs::write(ground.join("load-kills"), &text).unwrap();
+    std::fs::write(testbed.join("load-kills"), &text).unwrap();
     #[expect(clippy::print_stderr, reason = "how much was proven")]
     {
         eprint!("{text}");

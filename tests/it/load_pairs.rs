@@ -4,15 +4,15 @@
 use std::path::Path;
 
 use crate::support::engines::Engine;
-use crate::support::{Output, Sandbox, ground, missing};
+use crate::support::{Output, Sandbox, missing, testbed};
 
 const VERSIONS: [&str; 4] = ["20.10", "26", "28", "28c"];
 
 /// Engines of every version; one whose programs are not here is named as missing.
-fn engines(ground: &Path, role: &str) -> Vec<(&'static str, Engine)> {
+fn engines(testbed: &Path, role: &str) -> Vec<(&'static str, Engine)> {
     let engine = |version| {
         let name = format!("{role}-{version}");
-        let engine = Engine::of_version(ground, &name, Some(version));
+        let engine = Engine::of_version(testbed, &name, Some(version));
         if engine.is_none() {
             missing(&format!("engine {version} (`make engines`)"));
         }
@@ -77,15 +77,15 @@ fn files(engine: &Engine, image: &str) -> String {
 
 #[test]
 fn what_arrives_is_what_a_full_load_brings_between_all_pairs_of_engines() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let sources = engines(&ground, "pairs-from");
+    let sources = engines(&testbed, "pairs-from");
     for (_, source) in &sources {
         source.image("app:1", 1, "one");
         source.image("app:2", 1, "two");
         tricky(source, &sandbox);
     }
-    let targets = engines(&ground, "pairs-to");
+    let targets = engines(&testbed, "pairs-to");
     for (from, source) in &sources {
         for (to, target) in &targets {
             let pair = format!("{from} to {to}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::archive::{Files, Pack, base, digest, gzip, here, layer, named, piped, zstd};
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, testbed};
 
 fn load(sandbox: &Sandbox, more: &[&str]) -> Output {
     let mut arguments = vec!["load", "-o", "json"];
@@ -19,7 +19,7 @@ fn rows(output: Output) -> Vec<Value> {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn top(ground: &Path, name: &str) -> String {
+fn top(testbed: &Path, name: &str) -> String {
     let run = [
         "run",
         "--rm",
@@ -30,16 +30,16 @@ fn top(ground: &Path, name: &str) -> String {
         "cat",
         "/top",
     ];
-    docker(ground, "node", &run).ok()
+    docker(testbed, "node", &run).ok()
 }
 
-fn diff_ids(ground: &Path, name: &str) -> Value {
+fn diff_ids(testbed: &Path, name: &str) -> Value {
     let layers = ["image", "inspect", "-f", "{{json .RootFS.Layers}}", name];
-    serde_json::from_str(&docker(ground, "node", &layers).ok()).unwrap()
+    serde_json::from_str(&docker(testbed, "node", &layers).ok()).unwrap()
 }
 
-fn has_containerd_store(ground: &Path) -> bool {
-    docker(ground, "node", &["info", "-f", "{{json .DriverStatus}}"])
+fn has_containerd_store(testbed: &Path) -> bool {
+    docker(testbed, "node", &["info", "-f", "{{json .DriverStatus}}"])
         .ok()
         .contains("io.containerd.snapshotter")
 }
@@ -48,8 +48,8 @@ type Wrap = fn(&[u8]) -> Vec<u8>;
 
 #[test]
 fn every_kind_of_archive_brings_the_image_and_then_only_what_changed() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let folder = tempfile::tempdir().unwrap();
     let plain: Wrap = <[u8]>::to_vec;
     let wraps: [(&str, Wrap); 3] = [("plain", plain), ("gzip", gzip), ("zstd", zstd)];
@@ -84,21 +84,21 @@ fn every_kind_of_archive_brings_the_image_and_then_only_what_changed() {
                 let first = rows(first);
                 assert_eq!(first[0]["image"], name, "{what}");
                 assert_eq!(first[0]["layers_sent"], 2, "{what}: {first:?}");
-                assert_eq!(top(&ground, &name), "one", "{what}");
+                assert_eq!(top(&testbed, &name), "one", "{what}");
 
                 std::fs::write(&file, wrap(&make("two").tar())).unwrap();
                 let second = rows(load(&sandbox, &[&file]));
                 assert_eq!(second[0]["layers_sent"], 1, "{what}: {second:?}");
                 let sent = second[0]["bytes_sent"].as_u64().unwrap();
                 assert!(sent < 20_000, "{what}: {second:?}");
-                assert_eq!(top(&ground, &name), "two", "{what}");
+                assert_eq!(top(&testbed, &name), "two", "{what}");
                 let expected = json!([digest(&base), digest(&layer(&[("top", b"two")]))]);
-                assert_eq!(diff_ids(&ground, &name), expected, "{what}");
+                assert_eq!(diff_ids(&testbed, &name), expected, "{what}");
 
                 let third = rows(load(&sandbox, &[&file]));
                 assert_eq!(third[0]["bytes_sent"], 0, "{what}: {third:?}");
                 let id = docker(
-                    &ground,
+                    &testbed,
                     "node",
                     &["image", "inspect", "-f", "{{.Id}}", &name],
                 );
@@ -108,14 +108,14 @@ fn every_kind_of_archive_brings_the_image_and_then_only_what_changed() {
     }
     // other tests load meanwhile: only this image's names say something
     let names = ["image", "inspect", "-f", "{{.RepoTags}}", "sources-1:v1"];
-    let names = docker(&ground, "node", &names).ok();
+    let names = docker(&testbed, "node", &names).ok();
     assert_eq!(names.trim(), "[sources-1:v1]");
 }
 
 #[test]
 fn a_layout_folder_and_a_redirected_archive_are_read_too() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let layers = [base(100, 100_000), layer(&[("top", b"folder")])];
     Files::oci("sources-folder:v1", &layers, Pack::Gzip).folder(&sandbox.home().join("layout"));
     let out = load(&sandbox, &["layout"]);
@@ -125,7 +125,7 @@ fn a_layout_folder_and_a_redirected_archive_are_read_too() {
         "{out}"
     );
     rows(out);
-    assert_eq!(top(&ground, "sources-folder:v1"), "folder");
+    assert_eq!(top(&testbed, "sources-folder:v1"), "folder");
 
     let file = sandbox.home().join("a.tar");
     let layers = [base(100, 100_000), layer(&[("top", b"redirected")])];
@@ -137,16 +137,16 @@ fn a_layout_folder_and_a_redirected_archive_are_read_too() {
     let mut command = sandbox.devnet_command(&["load", "-", "--tag", "sources-stdin:v1"]);
     command.stdin(std::fs::File::open(&file).unwrap());
     Output::of(&mut command).ok();
-    assert_eq!(top(&ground, "sources-stdin:v1"), "redirected");
-    docker(&ground, "node", &["image", "inspect", "unused:v1"]).fails(1);
+    assert_eq!(top(&testbed, "sources-stdin:v1"), "redirected");
+    docker(&testbed, "node", &["image", "inspect", "unused:v1"]).fails(1);
 }
 
 #[test]
 fn a_folder_that_is_no_layout_does_not_hide_the_image_of_its_name() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     std::fs::create_dir(sandbox.home().join("no-such-image")).unwrap();
-    let from = format!("unix://{}", ground.join("host.sock").display());
+    let from = format!("unix://{}", testbed.join("host.sock").display());
     let said = sandbox
         .devnet(&["load", "--from-host", &from, "no-such-image"])
         .fails(4);
@@ -168,8 +168,8 @@ fn a_folder_that_is_no_layout_does_not_hide_the_image_of_its_name() {
 
 #[test]
 fn the_nodes_platform_is_picked_out_of_an_index_with_attestations_and_keeps_its_digest() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let name = "sources-index:v1";
     let other = if here() == "amd64" { "arm64" } else { "amd64" };
     let mut files = Files::default();
@@ -201,11 +201,11 @@ fn the_nodes_platform_is_picked_out_of_an_index_with_attestations_and_keeps_its_
 
     let sent = rows(load(&sandbox, &["./index.tar"]));
     assert_eq!(sent[0]["layers_sent"], 2, "{sent:?}");
-    assert_eq!(top(&ground, name), "own");
-    if has_containerd_store(&ground) {
+    assert_eq!(top(&testbed, name), "own");
+    if has_containerd_store(&testbed) {
         assert_eq!(sent[0]["id"], index_digest);
         let id = docker(
-            &ground,
+            &testbed,
             "node",
             &["image", "inspect", "-f", "{{.Id}}", name],
         )
@@ -224,7 +224,7 @@ fn the_nodes_platform_is_picked_out_of_an_index_with_attestations_and_keeps_its_
         "sources-foreign:v1",
     ];
     rows(load(&sandbox, &foreign));
-    if !has_containerd_store(&ground) {
+    if !has_containerd_store(&testbed) {
         let arch = [
             "image",
             "inspect",
@@ -232,7 +232,7 @@ fn the_nodes_platform_is_picked_out_of_an_index_with_attestations_and_keeps_its_
             "{{.Architecture}}",
             "sources-foreign:v1",
         ];
-        assert_eq!(docker(&ground, "node", &arch).ok().trim(), other);
+        assert_eq!(docker(&testbed, "node", &arch).ok().trim(), other);
     }
     let said = load(&sandbox, &["./index.tar", "--platform", "linux/s390x"]).fails(4);
     assert!(
@@ -244,8 +244,8 @@ fn the_nodes_platform_is_picked_out_of_an_index_with_attestations_and_keeps_its_
 
 #[test]
 fn of_several_images_all_are_asked_for_and_every_name_comes_along() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let mut files = Files::default();
     let one = files.image(&[layer(&[("top", b"1")])], Pack::Plain, here());
     let two = files.image(&[layer(&[("top", b"2")])], Pack::Plain, here());
@@ -267,7 +267,7 @@ fn of_several_images_all_are_asked_for_and_every_name_comes_along() {
     assert_eq!(sent.len(), 2, "{sent:?}");
     let id = |name: &str| {
         docker(
-            &ground,
+            &testbed,
             "node",
             &["image", "inspect", "-f", "{{.Id}}", name],
         )
@@ -289,13 +289,13 @@ fn of_several_images_all_are_asked_for_and_every_name_comes_along() {
         &sandbox,
         &["./nameless.tar", "--tag", "sources-named:v1"],
     ));
-    docker(&ground, "node", &["image", "inspect", "sources-named:v1"]).ok();
+    docker(&testbed, "node", &["image", "inspect", "sources-named:v1"]).ok();
 }
 
 #[test]
 fn a_dry_run_tells_every_layer_and_sends_nothing() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let base = base(300, 200_000);
     for (text, dry) in [("one", false), ("two", true)] {
         let layers = [base.clone(), layer(&[("top", text.as_bytes())])];
@@ -319,14 +319,14 @@ fn a_dry_run_tells_every_layer_and_sends_nothing() {
         );
         let planned = rows(load(&sandbox, &["--dry-run", "./dry.tar"]));
         assert_eq!(planned[0]["layers_sent"], 1, "{planned:?}");
-        assert_eq!(top(&ground, "sources-dry:v1"), "one");
+        assert_eq!(top(&testbed, "sources-dry:v1"), "one");
     }
 }
 
 #[test]
 fn what_comes_through_a_pipe_is_checked_and_what_the_node_has_is_left_out() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let base = base(500, 300_000);
     let load = |bytes: Vec<u8>| {
         piped(
@@ -349,7 +349,7 @@ fn what_comes_through_a_pipe_is_checked_and_what_the_node_has_is_left_out() {
                 };
                 let sent = rows(load(wrap(&files.tar())));
                 assert_eq!(sent[0]["image"], name);
-                assert_eq!(top(&ground, &name), text);
+                assert_eq!(top(&testbed, &name), text);
                 let bytes = sent[0]["bytes_sent"].as_u64().unwrap();
                 // an archive of docker's old kind does not tell what its layers are
                 assert_eq!(bytes < 20_000, !old, "{sent:?}");
@@ -358,7 +358,7 @@ fn what_comes_through_a_pipe_is_checked_and_what_the_node_has_is_left_out() {
     }
     // what `docker save` writes
     docker(
-        &ground,
+        &testbed,
         "node",
         &["tag", "sources-pipe-1:v1", "sources-pipe-saved:v1"],
     )
@@ -366,35 +366,35 @@ fn what_comes_through_a_pipe_is_checked_and_what_the_node_has_is_left_out() {
     let saved = sandbox.home().join("saved.tar");
     let path = saved.display().to_string();
     docker(
-        &ground,
+        &testbed,
         "node",
         &["save", "-o", &path, "sources-pipe-saved:v1"],
     )
     .ok();
-    docker(&ground, "node", &["rmi", "sources-pipe-saved:v1"]).ok();
+    docker(&testbed, "node", &["rmi", "sources-pipe-saved:v1"]).ok();
     rows(load(std::fs::read(saved).unwrap()));
-    assert_eq!(top(&ground, "sources-pipe-saved:v1"), "two 1");
+    assert_eq!(top(&testbed, "sources-pipe-saved:v1"), "two 1");
 }
 
 #[test]
 fn a_layer_that_a_node_has_on_another_base_can_not_come_through_a_pipe_and_can_from_a_file() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let moved = layer(&[("moved", &crate::support::archive::noise(9, 20_000))]);
     let file = sandbox.home().join("a.tar");
     for (name, below) in [("sources-moved:v1", 600), ("sources-moved:v2", 601)] {
         let layers = [base(below, 1000), moved.clone(), layer(&[("top", b"m")])];
         let bytes = Files::oci(name, &layers, Pack::Plain).tar();
         std::fs::write(&file, &bytes).unwrap();
-        if name.ends_with("v2") && !has_containerd_store(&ground) {
+        if name.ends_with("v2") && !has_containerd_store(&testbed) {
             let said = piped(&mut sandbox.devnet_command(&["load", "-"]), bytes).fails(1);
             assert!(
                 said.contains("on another base only") && said.contains("write it to a file"),
                 "{said}"
             );
-            docker(&ground, "node", &["image", "inspect", name]).fails(1);
+            docker(&testbed, "node", &["image", "inspect", name]).fails(1);
         }
         sandbox.devnet(&["load", "./a.tar"]).ok();
-        assert_eq!(top(&ground, name), "m");
+        assert_eq!(top(&testbed, name), "m");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::archive::{
     Files, Pack, base, blob_path, config, digest, gzip, here, layer, named, noise, zstd,
 };
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, testbed};
 
 /// A bad source: its description, the bytes, the exit code, and the words of the error.
 struct Case(&'static str, Vec<u8>, i32, &'static [&'static str]);
@@ -315,9 +315,9 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn all_images(ground: &Path) -> String {
+fn all_images(testbed: &Path) -> String {
     docker(
-        ground,
+        testbed,
         "node",
         &[
             "images",
@@ -336,8 +336,8 @@ fn piped(sandbox: &Sandbox, bytes: Vec<u8>) -> Output {
 
 #[test]
 fn what_is_broken_or_hostile_is_refused_and_nothing_is_named() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     // other tests load meanwhile: what this one compares is its own
     let kept = "sources-kept:v1";
     let file = sandbox.home().join("it.tar");
@@ -351,7 +351,7 @@ fn what_is_broken_or_hostile_is_refused_and_nothing_is_named() {
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    let before = of_kept(&all_images(&ground));
+    let before = of_kept(&all_images(&testbed));
     assert_eq!(before.len(), 1);
     let mut wrong = Vec::new();
     for Case(what, bytes, code, words) in cases() {
@@ -364,7 +364,7 @@ fn what_is_broken_or_hostile_is_refused_and_nothing_is_named() {
             if out.code != code || !said || out.stderr.contains('\u{1b}') {
                 wrong.push(format!("{what}, {way}: exit {code}, {words:?}: {out}"));
             }
-            let after = all_images(&ground);
+            let after = all_images(&testbed);
             assert!(!after.contains("sources-bad"), "{what}, {way}: {after}");
             assert_eq!(of_kept(&after), before, "{what}, {way}");
         }
@@ -380,13 +380,13 @@ fn what_is_broken_or_hostile_is_refused_and_nothing_is_named() {
         "cat",
         "/top",
     ];
-    assert_eq!(docker(&ground, "node", &run).ok(), "kept");
+    assert_eq!(docker(&testbed, "node", &run).ok(), "kept");
 }
 
 #[test]
 fn a_folder_that_is_no_layout_or_has_a_pipe_for_a_layer_is_refused() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let folder = sandbox.home().join("folder");
     std::fs::create_dir(&folder).unwrap();
     let said = sandbox.devnet(&["load", "./folder"]).fails(1);

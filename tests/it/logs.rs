@@ -1,12 +1,12 @@
 //! `devnet logs`: all containers of a pod, merged in time order.
 
-use crate::support::{Flag, Output, Sandbox, busybox_image, docker, ground, until};
+use crate::support::{Flag, Output, Sandbox, busybox_image, docker, testbed, until};
 
 #[test]
 fn logs_of_all_containers_are_a_sort_by_time_of_each() {
-    let Some(ground) = ground() else { return };
-    let image = busybox_image(&ground, "node");
-    let run = |arguments: &[&str]| docker(&ground, "node", arguments).ok();
+    let Some(testbed) = testbed() else { return };
+    let image = busybox_image(&testbed, "node");
+    let run = |arguments: &[&str]| docker(&testbed, "node", arguments).ok();
     let script = |word: &str| {
         format!(
             "i=0; while [ $i -lt 40 ]; do echo {word} $i; echo {word} err $i >&2; i=$((i+1)); done; exec /bin/busybox sleep 600"
@@ -42,17 +42,17 @@ fn logs_of_all_containers_are_a_sort_by_time_of_each() {
     // the containers have written all they will when their last lines are there
     let wait = |name: &str| {
         until("it has written all", || {
-            let seen = docker(&ground, "node", &["logs", name]);
+            let seen = docker(&testbed, "node", &["logs", name]);
             seen.stdout.contains(" 39\n") && seen.stderr.contains("err 39")
         });
     };
     wait("logs-one");
     wait("logs-two");
-    let sandbox = Sandbox::with_minikube(&ground);
+    let sandbox = Sandbox::with_minikube(&testbed);
     let ours = sandbox.devnet(&["logs", "logs-pause", "--timestamps"]).ok();
     let mut expected = Vec::new();
     for name in ["logs-one", "logs-two"] {
-        let theirs = docker(&ground, "node", &["logs", "-t", name]);
+        let theirs = docker(&testbed, "node", &["logs", "-t", name]);
         for line in theirs.stdout.lines().chain(theirs.stderr.lines()) {
             // `logs-pause` is the longest name
             expected.push(format!("{name:<10} | {line}"));
@@ -80,7 +80,7 @@ fn logs_of_all_containers_are_a_sort_by_time_of_each() {
         .devnet(&["logs", "logs-pause", "--previous"])
         .fails(4);
     drop(docker(
-        &ground,
+        &testbed,
         "node",
         &["rm", "-f", "logs-one", "logs-two", "logs-pause"],
     ));
@@ -88,9 +88,9 @@ fn logs_of_all_containers_are_a_sort_by_time_of_each() {
 
 #[test]
 fn a_silent_container_holds_nothing_back_a_restart_is_followed_and_head_ends_it() {
-    let Some(ground) = ground() else { return };
-    let image = busybox_image(&ground, "node");
-    let run = |arguments: &[&str]| docker(&ground, "node", arguments).ok();
+    let Some(testbed) = testbed() else { return };
+    let image = busybox_image(&testbed, "node");
+    let run = |arguments: &[&str]| docker(&testbed, "node", arguments).ok();
     run(&[
         "run",
         "-d",
@@ -117,7 +117,7 @@ fn a_silent_container_holds_nothing_back_a_restart_is_followed_and_head_ends_it(
         "-c",
         chatty,
     ]);
-    let sandbox = Sandbox::with_minikube(&ground);
+    let sandbox = Sandbox::with_minikube(&testbed);
     let devnet = env!("CARGO_BIN_EXE_devnet");
     // `head` ends when it has its lines, and devnet with it; `timeout` tells when that does not happen
     let script = format!(
@@ -144,7 +144,7 @@ fn a_silent_container_holds_nothing_back_a_restart_is_followed_and_head_ends_it(
         .devnet(&["logs", "follow-pause", "-c", &id[..2]])
         .fails(4);
     drop(docker(
-        &ground,
+        &testbed,
         "node",
         &["rm", "-f", "follow-chatty", "follow-pause"],
     ));

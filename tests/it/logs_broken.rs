@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::kubelet::Kubelet;
 use crate::support::proxy::Proxy;
-use crate::support::{Output, Sandbox, docker, ground, until};
+use crate::support::{Output, Sandbox, docker, testbed, until};
 
 /// `devnet logs` that runs on; when nothing comes, the limit of every program ends it.
 fn follow(sandbox: &Sandbox, host: &str, more: &[&str]) -> (Child, BufReader<ChildStdout>) {
@@ -30,8 +30,8 @@ fn line(lines: &mut BufReader<ChildStdout>) -> String {
 }
 
 /// The lines of a container with their times, in the order of those.
-fn sorted(ground: &std::path::Path, id: &str) -> Vec<String> {
-    let theirs = docker(ground, "node", &["logs", "-t", id]);
+fn sorted(testbed: &std::path::Path, id: &str) -> Vec<String> {
+    let theirs = docker(testbed, "node", &["logs", "-t", id]);
     let both = theirs.stdout.lines().chain(theirs.stderr.lines());
     let mut all: Vec<String> = both.map(str::to_owned).collect();
     all.sort_by(|a, b| a[..30].cmp(&b[..30]));
@@ -40,11 +40,11 @@ fn sorted(ground: &std::path::Path, id: &str) -> Vec<String> {
 
 #[test]
 fn a_container_that_is_started_again_is_followed_and_nothing_is_repeated() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "log-again", "10.91.10.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "log-again", "10.91.10.0/24");
     let pause = kubelet.pause(0, "10.91.10.5");
-    let proxy = Proxy::new(sandbox.home(), ground.join("node.sock"), &[]);
+    let proxy = Proxy::new(sandbox.home(), testbed.join("node.sock"), &[]);
     let script = "echo $(date +%s%N) begun; echo second; exec /bin/busybox sleep 600";
     let id = kubelet.script("app", 0, &pause, &[], script);
     let more = ["log-again", "app", "-f", "--timestamps"];
@@ -54,7 +54,7 @@ fn a_container_that_is_started_again_is_followed_and_nothing_is_repeated() {
     seen.extend([line(&mut lines), line(&mut lines)]);
     kubelet.docker(&["restart", "-t", "0", &id]);
     seen.extend([line(&mut lines), line(&mut lines)]);
-    assert_eq!(seen, sorted(&ground, &id));
+    assert_eq!(seen, sorted(&testbed, &id));
     // the next attempt, in a container of its own
     kubelet.docker(&["kill", &id]);
     let next = kubelet.script("app", 1, &pause, &[], "echo next");
@@ -83,9 +83,9 @@ fn a_container_that_is_started_again_is_followed_and_nothing_is_repeated() {
 
 #[test]
 fn a_stream_that_the_engine_drops_goes_on_without_loss_or_repeats() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "log-cut", "10.91.11.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "log-cut", "10.91.11.0/24");
     let pause = kubelet.pause(0, "10.91.11.5");
     // lines of 20 kB stand in the log in two pieces
     let long = "x".repeat(20_000);
@@ -97,19 +97,19 @@ fn a_stream_that_the_engine_drops_goes_on_without_loss_or_repeats() {
     for id in [&one, &two] {
         // the engine reads stdout and stderr side by side: one may be far behind
         until("it has written all", || {
-            let seen = docker(&ground, "node", &["logs", id]);
+            let seen = docker(&testbed, "node", &["logs", id]);
             seen.stderr.contains("err 2999") && seen.stdout.contains("line 2999")
         });
     }
     let mut expected: Vec<String> = Vec::new();
     for id in [&one, &two] {
-        let theirs = docker(&ground, "node", &["logs", id]);
+        let theirs = docker(&testbed, "node", &["logs", id]);
         let name = if *id == one { "one" } else { "two" };
         let both = theirs.stdout.lines().chain(theirs.stderr.lines());
         expected.extend(both.map(|line| format!("{name} | {line}")));
     }
     expected.sort_unstable();
-    let proxy = Proxy::new(sandbox.home(), ground.join("node.sock"), &[]);
+    let proxy = Proxy::new(sandbox.home(), testbed.join("node.sock"), &[]);
     for more in [vec!["log-cut"], vec!["log-cut", "-f"]] {
         let (mut child, mut lines) = follow(&sandbox, &proxy.url(), &more);
         let mut seen = Vec::new();
@@ -127,7 +127,7 @@ fn a_stream_that_the_engine_drops_goes_on_without_loss_or_repeats() {
         } else {
             // the engine is gone, and comes back, and then the pod goes
             proxy.cut();
-            let _again = Proxy::new(sandbox.home(), ground.join("node.sock"), &[]);
+            let _again = Proxy::new(sandbox.home(), testbed.join("node.sock"), &[]);
             for id in [&one, &two, &pause] {
                 kubelet.docker(&["rm", "-f", id]);
             }
@@ -147,17 +147,17 @@ fn a_stream_that_the_engine_drops_goes_on_without_loss_or_repeats() {
 
 #[test]
 fn long_lines_bytes_that_are_no_text_and_unfinished_lines_arrive_as_they_are() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "log-bytes", "10.91.12.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "log-bytes", "10.91.12.0/24");
     let pause = kubelet.pause(0, "10.91.12.5");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let script = "/bin/busybox head -c 3000000 /dev/zero | /bin/busybox tr '\\0' y; echo; \
         printf '\\001\\377\\000\\033[31m\\r\\n'; printf 'no end'";
     let id = kubelet.script("app", 0, &pause, &[], script);
     kubelet.docker(&["wait", &id]);
     let bytes = |command: &mut std::process::Command| command.output().unwrap().stdout;
-    let socket = format!("unix://{}", ground.join("node.sock").display());
+    let socket = format!("unix://{}", testbed.join("node.sock").display());
     let mut theirs = bytes(sandbox.command("docker").args(["-H", &socket, "logs", &id]));
     assert_eq!(theirs.len(), 3_000_000 + 1 + 12 + 6);
     theirs.push(b'\n');
@@ -202,11 +202,11 @@ fn long_lines_bytes_that_are_no_text_and_unfinished_lines_arrive_as_they_are() {
 
 #[test]
 fn parts_of_a_log_are_what_was_asked_for() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "log-parts", "10.91.13.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "log-parts", "10.91.13.0/24");
     let pause = kubelet.pause(0, "10.91.13.5");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let logs = |more: &[&str]| {
         let mut all = vec!["-H", host.as_str(), "logs", "log-parts", "app"];
         all.extend_from_slice(more);
@@ -285,11 +285,11 @@ fn parts_of_a_log_are_what_was_asked_for() {
 
 #[test]
 fn a_container_that_never_started_is_told_and_waited_for() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "log-never", "10.91.14.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "log-never", "10.91.14.0/24");
     let pause = kubelet.pause(0, "10.91.14.5");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let logs = |more: &[&str]| {
         let all = [&["-H", &host, "logs", "log-never"], more].concat();
         sandbox.devnet(&all)

@@ -12,7 +12,7 @@ use crate::support::engines::Engine;
 use crate::support::kubelet::Kubelet;
 use crate::support::made::Made;
 use crate::support::rewriting::Rewriting;
-use crate::support::{Sandbox, ground, until};
+use crate::support::{Sandbox, testbed, until};
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
 fn switch(name: &str, default: u32) -> u32 {
@@ -121,11 +121,11 @@ impl Written {
 
 #[test]
 fn replaced_sandboxes_end_no_follower_and_lose_no_line() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let rounds = switch("FOLLOW_SANDBOXES", 4);
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "follow-new", "10.91.21.0/24");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let kubelet = Kubelet::new(&testbed, &sandbox, "follow-new", "10.91.21.0/24");
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let mut written = Written::default();
     let pause = |attempt: u32| kubelet.pause(attempt, &format!("10.91.21.{}", 2 + attempt % 200));
     let pair = |attempt: u32, pause: &str| {
@@ -182,11 +182,11 @@ fn replaced_sandboxes_end_no_follower_and_lose_no_line() {
 
 #[test]
 fn an_engine_that_is_restarted_ends_no_follower_and_loses_no_line() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let rounds = switch("FOLLOW_ENGINES", 2);
-    let engine = Engine::start(&ground, "follow-engine");
+    let engine = Engine::start(&testbed, "follow-engine");
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::on(&ground, &engine.name, &sandbox, "follow-on");
+    let kubelet = Kubelet::on(&testbed, &engine.name, &sandbox, "follow-on");
     // what does not listen to TERM is waited for
     let at_once = ["--network=none", "--stop-signal=KILL"];
     let mut written = Written::default();
@@ -242,10 +242,10 @@ fn an_engine_that_is_restarted_ends_no_follower_and_loses_no_line() {
 
 #[test]
 fn a_pod_that_nothing_restarts_ends_its_follower_which_says_so() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "follow-job", "10.91.22.0/24");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let kubelet = Kubelet::new(&testbed, &sandbox, "follow-job", "10.91.22.0/24");
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let applied = "--label=annotation.kubectl.kubernetes.io/last-applied-configuration=\
                    {\"spec\":{\"restartPolicy\":\"Never\"}}";
     let net = format!("--network=net-{}", kubelet.name);
@@ -264,15 +264,15 @@ fn a_pod_that_nothing_restarts_ends_its_follower_which_says_so() {
 
 #[test]
 fn a_pod_that_a_restart_of_its_node_left_behind_is_over() {
-    let Some(ground) = ground() else { return };
-    let mut job = Made::new(&ground, "follow-left");
+    let Some(testbed) = testbed() else { return };
+    let mut job = Made::new(&testbed, "follow-left");
     let app = job.add("app", &[], &["/bin/busybox", "echo", "done"]);
     job.until_it_says(&app, "done");
     // as by the node's end, and nobody is known to have seen it
     job.docker(&["kill", &job.sandbox]);
-    let _others = Made::new(&ground, "follow-anew");
+    let _others = Made::new(&testbed, "follow-anew");
     let folder = tempfile::tempdir().unwrap();
-    let node = ground.join("node.sock");
+    let node = testbed.join("node.sock");
     let follow = |later: jiff::SignedDuration| {
         let _old = std::fs::remove_file(folder.path().join("rewriting.sock"));
         let proxy = Rewriting::new(folder.path(), node.clone(), move |path, body| {

@@ -1,7 +1,7 @@
 //! The real devnet, end to end: against real Docker engines over TLS, in real shells.
 //!
-//! `make test` runs this inside the test ground (`tests/ground/run.sh`), which gives it private
-//! engines and a minikube-shaped home. Without the ground a test that needs it says so and is
+//! `make test` runs this inside the test testbed (`tests/testbed/run.sh`), which gives it private
+//! engines and a minikube-shaped home. Without the testbed a test that needs it says so and is
 //! skipped on a person's computer, and fails in CI.
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says so")]
@@ -21,8 +21,8 @@ mod completions_names;
 mod config;
 mod containerd;
 mod containerd_exec;
-mod containerd_ground;
 mod containerd_logs;
+mod containerd_testbed;
 mod containerd_trouble;
 mod context;
 mod doctor;

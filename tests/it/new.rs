@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::lab::Lab;
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, testbed};
 
 #[test]
 fn templates_are_listed_with_a_line_each_and_unknown_ones_are_refused() {
@@ -50,7 +50,7 @@ fn root(folder: &Path, scripts: &[(&str, &str)]) {
 
 pub(crate) fn import(
     sandbox: &Sandbox,
-    ground: &Path,
+    testbed: &Path,
     engine: &str,
     name: &str,
     scripts: &[(&str, &str)],
@@ -63,14 +63,14 @@ pub(crate) fn import(
         .args(["-C", &folder.display().to_string(), "-cf", &archive, "."])
         .status();
     assert!(tar.unwrap().success());
-    docker(ground, engine, &["import", &archive, name]).ok();
+    docker(testbed, engine, &["import", &archive, name]).ok();
     std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
 fn every_pod_template_comes_up_and_does_what_it_says() {
     let Some(lab) = Lab::new() else { return };
-    import(&lab.sandbox, &lab.ground, lab.engine(), "busybox:1", &[]);
+    import(&lab.sandbox, &lab.testbed, lab.engine(), "busybox:1", &[]);
     for (template, pod, container, says) in [
         ("two-containers", "web", "client", "hello from pod web"),
         ("sidecar", "sidecar-demo", "shipper", "line 2"),
@@ -104,14 +104,14 @@ fn every_pod_template_comes_up_and_does_what_it_says() {
         lab.until_it_says(&crate::lab::container(&there, container)["id"], says);
         lab.run(&["down"]).ok();
     }
-    docker(&lab.ground, lab.engine(), &["rmi", "busybox:1"]).ok();
+    docker(&lab.testbed, lab.engine(), &["rmi", "busybox:1"]).ok();
 }
 
 #[test]
 fn every_dockerfile_template_builds_and_does_not_run_as_root() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let host = format!("unix://{}", ground.join("host.sock").display());
+    let host = format!("unix://{}", testbed.join("host.sock").display());
     for (template, bases, files) in [
         (
             "rust",
@@ -171,7 +171,7 @@ fn every_dockerfile_template_builds_and_does_not_run_as_root() {
         ("static", &[("busybox:1", &[])], &["public/index.html"]),
     ] {
         for (name, scripts) in bases {
-            import(&sandbox, &ground, "host", name, scripts);
+            import(&sandbox, &testbed, "host", name, scripts);
         }
         let project = sandbox.home().join(template);
         for file in files {
@@ -203,14 +203,14 @@ fn every_dockerfile_template_builds_and_does_not_run_as_root() {
             ])
             .ok();
         let user = docker(
-            &ground,
+            &testbed,
             "host",
             &["inspect", "--format", "{{.Config.User}}", &tag],
         );
         assert_eq!(user.ok().trim(), "65532:65532", "{template}");
-        docker(&ground, "host", &["rmi", &tag]).ok();
+        docker(&testbed, "host", &["rmi", &tag]).ok();
         for (name, _) in bases {
-            docker(&ground, "host", &["rmi", "-f", name]).ok();
+            docker(&testbed, "host", &["rmi", "-f", name]).ok();
         }
     }
 }

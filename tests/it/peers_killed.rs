@@ -5,7 +5,7 @@ use crate::support::caught::{Caught, MOMENTS};
 use crate::support::engines::Engine;
 use crate::support::made::{Made, tool};
 use crate::support::rewriting::Hold;
-use crate::support::{busybox_image, docker, ground, until};
+use crate::support::{busybox_image, docker, testbed, until};
 
 /// Ends it there; what was held up reaches the engine after its end.
 fn kill(caught: &mut Caught) {
@@ -15,12 +15,12 @@ fn kill(caught: &mut Caught) {
 
 #[test]
 fn a_killed_check_leaves_no_probe_in_any_pod() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "check-killed");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "check-killed");
     made.add_sleeper("app");
     for moment in MOMENTS {
         // the first of each kind is the look at the node, the second is inside a pod
-        let mut caught = Caught::after(&ground, 1, moment, &["check", "check-killed"], false);
+        let mut caught = Caught::after(&testbed, 1, moment, &["check", "check-killed"], false);
         kill(&mut caught);
         if let Hold::Answer(_, "/start") = moment {
             // several are under way at once: the others may not have been started
@@ -35,18 +35,19 @@ fn a_killed_check_leaves_no_probe_in_any_pod() {
 
 #[test]
 fn an_interrupted_check_or_shell_has_taken_everything_away_when_it_ends() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // where no pod of another test is entered too
-    let engine = Engine::start(&ground, "peers-stopped");
-    let image = busybox_image(&ground, &engine.name);
-    let mut made = Made::of_image(&ground, &engine.name, "stopped", "none", image);
+    let engine = Engine::start(&testbed, "peers-stopped");
+    let image = busybox_image(&testbed, &engine.name);
+    let mut made = Made::of_image(&testbed, &engine.name, "stopped", "none", image);
     made.add_sleeper("app");
     let shell = ["shell", "stopped", "-i", "--", "sh"];
     let check = ["check", "stopped"];
     for (command, passing) in [(&check[..], 1), (&shell[..], 0)] {
         for moment in MOMENTS {
             for refused in [None, Some(("DELETE", "/containers/"))] {
-                let mut caught = Caught::on(&ground, &engine.name, passing, moment, command, false);
+                let mut caught =
+                    Caught::on(&testbed, &engine.name, passing, moment, command, false);
                 if let Some((method, path)) = refused {
                     // an engine can't kill what ends just then
                     caught.proxy.refuse(method, path);
@@ -71,17 +72,17 @@ fn an_interrupted_check_or_shell_has_taken_everything_away_when_it_ends() {
 
 #[test]
 fn a_probe_that_is_long_in_the_making_keeps_no_other_from_being_taken_away() {
-    let Some(ground) = ground() else { return };
-    let engine = Engine::start(&ground, "peers-slow");
-    let image = busybox_image(&ground, &engine.name);
+    let Some(testbed) = testbed() else { return };
+    let engine = Engine::start(&testbed, "peers-slow");
+    let image = busybox_image(&testbed, &engine.name);
     let mut pods: Vec<Made> = ["one", "two"]
-        .map(|name| Made::of_image(&ground, &engine.name, name, "none", image.clone()))
+        .map(|name| Made::of_image(&testbed, &engine.name, name, "none", image.clone()))
         .into();
     for pod in &mut pods {
         pod.add_sleeper("app");
     }
     let hold = Hold::Request("POST", "/containers/create");
-    let mut caught = Caught::on(&ground, &engine.name, 1, hold, &["check"], false);
+    let mut caught = Caught::on(&testbed, &engine.name, 1, hold, &["check"], false);
     // both wait for the engine
     caught.proxy.until_held();
     tool("kill", &["-INT", &caught.child.id().to_string()]);
@@ -102,8 +103,8 @@ fn a_probe_that_is_long_in_the_making_keeps_no_other_from_being_taken_away() {
 
 #[test]
 fn a_killed_shell_leaves_no_helper() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "shell-killed");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "shell-killed");
     made.add_sleeper("app");
     let begun = [
         Hold::Request("POST", "/exec"),
@@ -114,7 +115,7 @@ fn a_killed_shell_leaves_no_helper() {
         for moment in MOMENTS.into_iter().chain(begun) {
             let all = [&["shell", "shell-killed", "-i"], choice].concat();
             let cat = [&all[..], &["--", "/bin/busybox", "cat"]].concat();
-            let mut caught = Caught::at(&ground, moment, &cat, false);
+            let mut caught = Caught::at(&testbed, moment, &cat, false);
             assert!(!caught.left().contains(" running") || is_late(moment));
             kill(&mut caught);
             if is_late(moment) {
@@ -139,10 +140,10 @@ fn is_late(moment: Hold) -> bool {
 
 #[test]
 fn a_command_that_reads_from_a_killed_exec_reads_its_end() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "exec-killed");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "exec-killed");
     let app = made.add_sleeper("app");
-    let running = || docker(&ground, "node", &["top", &app]).ok();
+    let running = || docker(&testbed, "node", &["top", &app]).ok();
     for moment in [
         Hold::Request("POST", "/exec"),
         Hold::Answer("POST", "/exec"),
@@ -150,7 +151,7 @@ fn a_command_that_reads_from_a_killed_exec_reads_its_end() {
         Hold::Answer("POST", "/start"),
     ] {
         let cat = ["exec", "-i", "exec-killed", "--", "/bin/busybox", "cat"];
-        let mut caught = Caught::at(&ground, moment, &cat, false);
+        let mut caught = Caught::at(&testbed, moment, &cat, false);
         assert_eq!(caught.left(), "", "it makes no container");
         if let Hold::Answer(_, "/start") = moment {
             until("it runs", || running().contains("busybox cat"));
@@ -164,14 +165,14 @@ fn a_command_that_reads_from_a_killed_exec_reads_its_end() {
 
 #[test]
 fn a_killed_reader_of_logs_leaves_nothing() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "logs-killed");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "logs-killed");
     made.add("app", &[], &["/bin/busybox", "yes"]);
     for moment in [
         Hold::Answer("GET", "/containers/json"),
         Hold::Request("GET", "/logs"),
     ] {
-        let mut caught = Caught::at(&ground, moment, &["logs", "logs-killed", "-f"], false);
+        let mut caught = Caught::at(&testbed, moment, &["logs", "logs-killed", "-f"], false);
         kill(&mut caught);
         assert_eq!(caught.left(), "");
     }

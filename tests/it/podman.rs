@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::support::podman::Podman;
 use crate::support::rewriting::Rewriting;
-use crate::support::{Output, Sandbox, docker, ground};
+use crate::support::{Output, Sandbox, docker, testbed};
 
 #[test]
 fn containers_on_which_others_depend_are_removed_after_those() {
-    let Some(ground) = ground() else { return };
-    let Some(podman) = Podman::named(&ground, "podman-removes") else {
+    let Some(testbed) = testbed() else { return };
+    let Some(podman) = Podman::named(&testbed, "podman-removes") else {
         return;
     };
     let up = podman.devnet(&["lab", "up"]).ok();
@@ -27,8 +27,8 @@ fn containers_on_which_others_depend_are_removed_after_those() {
 
 #[test]
 fn states_that_only_podman_knows_hide_neither_images_nor_pods() {
-    let Some(ground) = ground() else { return };
-    let Some(podman) = Podman::named(&ground, "podman-tells") else {
+    let Some(testbed) = testbed() else { return };
+    let Some(podman) = Podman::named(&testbed, "podman-tells") else {
         return;
     };
     let image = podman.busybox();
@@ -73,8 +73,8 @@ fn states_that_only_podman_knows_hide_neither_images_nor_pods() {
 
 #[test]
 fn no_filter_that_podman_refuses_is_asked_of_it() {
-    let Some(ground) = ground() else { return };
-    let Some(podman) = Podman::named(&ground, "podman-filters") else {
+    let Some(testbed) = testbed() else { return };
+    let Some(podman) = Podman::named(&testbed, "podman-filters") else {
         return;
     };
     let image = podman.busybox();
@@ -126,13 +126,18 @@ fn no_filter_that_podman_refuses_is_asked_of_it() {
 
 #[test]
 fn a_state_that_docker_has_no_word_for_hides_no_image() {
-    let Some(ground) = ground() else {
+    let Some(testbed) = testbed() else {
         return;
     };
-    let image = crate::support::busybox_image(&ground, "node");
-    let id = docker(&ground, "node", &["create", &image, "/bin/busybox", "true"]).ok();
+    let image = crate::support::busybox_image(&testbed, "node");
+    let id = docker(
+        &testbed,
+        "node",
+        &["create", &image, "/bin/busybox", "true"],
+    )
+    .ok();
     let folder = tempfile::tempdir().unwrap();
-    let proxy = Rewriting::new(folder.path(), ground.join("node.sock"), |path, body| {
+    let proxy = Rewriting::new(folder.path(), testbed.join("node.sock"), |path, body| {
         if path.ends_with("/containers/json") {
             for one in body.as_array_mut().unwrap() {
                 one["State"] = json!("stopped");
@@ -142,6 +147,6 @@ fn a_state_that_docker_has_no_word_for_hides_no_image() {
         }
     });
     let output = Sandbox::bare().devnet(&["-H", &proxy.url(), "images"]);
-    docker(&ground, "node", &["rm", id.trim()]).ok();
+    docker(&testbed, "node", &["rm", id.trim()]).ok();
     assert!(output.ok().contains(&image));
 }

@@ -6,25 +6,25 @@ use serde_json::{Value, json};
 
 use crate::support::made::{Made, found};
 use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Sandbox, ground};
+use crate::support::{Sandbox, testbed};
 
 /// The engine whose answers are changed on their way.
 fn through(
-    ground: &std::path::Path,
+    testbed: &std::path::Path,
     change: impl Fn(&str, &mut Value) + Send + Sync + 'static,
 ) -> (tempfile::TempDir, Rewriting) {
     let folder = tempfile::tempdir().unwrap();
-    let proxy = Rewriting::new(folder.path(), ground.join("node.sock"), change);
+    let proxy = Rewriting::new(folder.path(), testbed.join("node.sock"), change);
     (folder, proxy)
 }
 
 #[test]
 fn a_container_that_vanishes_between_list_and_inspect_is_left_out() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "vanishes");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "vanishes");
     made.add_sleeper("app");
     // one that was listed and is gone when it is asked about
-    let (_folder, proxy) = through(&ground, |path, body| {
+    let (_folder, proxy) = through(&testbed, |path, body| {
         if path.ends_with("/containers/json") {
             body.as_array_mut()
                 .unwrap()
@@ -39,11 +39,11 @@ fn a_container_that_vanishes_between_list_and_inspect_is_left_out() {
     let hold = Hold::Answer("GET", "/containers/json");
     let proxy = Rewriting::holding(
         folder.path(),
-        ground.join("node.sock"),
+        testbed.join("node.sock"),
         Some(hold),
         |_, _| {},
     );
-    let mut short = Made::new(&ground, "short-lived");
+    let mut short = Made::new(&testbed, "short-lived");
     let gone = short.add_sleeper("gone");
     let sandbox = Sandbox::bare();
     let child = sandbox
@@ -72,17 +72,17 @@ fn a_container_that_vanishes_between_list_and_inspect_is_left_out() {
 
 #[test]
 fn a_pid_that_the_engine_tells_wrongly_proves_nothing() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "wrong-pid");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "wrong-pid");
     let app = made.add_sleeper("app");
-    let of_another = Mutex::new(Made::new(&ground, "right-pid"));
+    let of_another = Mutex::new(Made::new(&testbed, "right-pid"));
     let other = {
         let another = of_another.lock().unwrap();
         another.pid(&another.sandbox)
     };
     // the number was given to a process of another container since
     let (wrong, id) = (other.clone(), app.clone());
-    let (_folder, proxy) = through(&ground, move |path, body| {
+    let (_folder, proxy) = through(&testbed, move |path, body| {
         if path.ends_with("/json") && body["Id"] == id.as_str() {
             body["State"]["Pid"] = wrong.clone();
         }
@@ -96,7 +96,7 @@ fn a_pid_that_the_engine_tells_wrongly_proves_nothing() {
     );
     assert!(found(&document).is_empty(), "{document:#}");
     // nor does a number that nobody has
-    let (_folder, proxy) = through(&ground, move |path, body| {
+    let (_folder, proxy) = through(&testbed, move |path, body| {
         if path.ends_with("/json") && body["Id"] == app.as_str() {
             body["State"]["Pid"] = json!(4_194_000);
         }
@@ -111,11 +111,11 @@ fn a_pid_that_the_engine_tells_wrongly_proves_nothing() {
 
 #[test]
 fn an_engine_that_answers_nonsense_is_told_and_nothing_is_made_up() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "nonsense");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "nonsense");
     made.add_sleeper("app");
     let fails = |change: fn(&str, &mut Value)| {
-        let (_folder, proxy) = through(&ground, change);
+        let (_folder, proxy) = through(&testbed, change);
         let output = Sandbox::bare().devnet(&["-H", &proxy.url(), "pods", "--no-probe"]);
         assert_eq!(output.stdout, "", "{output}");
         output.fails(1)
@@ -132,7 +132,7 @@ fn an_engine_that_answers_nonsense_is_told_and_nothing_is_made_up() {
         }
     });
     // where only a detail is missing, it is unknown
-    let (_folder, proxy) = through(&ground, |path, body| {
+    let (_folder, proxy) = through(&testbed, |path, body| {
         if path.contains("/containers/") && body["State"].is_object() {
             for key in ["Pid", "StartedAt", "FinishedAt", "OOMKilled"] {
                 body["State"].as_object_mut().unwrap().remove(key);
@@ -160,12 +160,12 @@ fn an_engine_that_answers_nonsense_is_told_and_nothing_is_made_up() {
 
 #[test]
 fn a_slow_engine_is_waited_for() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "slow");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "slow");
     made.add_sleeper("app");
     let folder = tempfile::tempdir().unwrap();
     let hold = Hold::Answer("GET", "/containers/json");
-    let engine = ground.join("node.sock");
+    let engine = testbed.join("node.sock");
     let proxy = Rewriting::holding(folder.path(), engine, Some(hold), |_, _| {});
     let url = proxy.url();
     let document = std::thread::scope(|scope| {
@@ -186,13 +186,13 @@ fn is_obeyed(c: char) -> bool {
 
 #[test]
 fn a_command_in_a_hint_names_what_was_meant_and_runs_nothing_else() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "hinted");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "hinted");
     let id = made.add("app", &[], &["/bin/busybox", "false"]);
     made.docker(&["wait", &id]);
     let evil = "app $(touch PWN)`touch PWN`;'\"\u{9b}\n";
     let named = id.clone();
-    let (_folder, proxy) = through(&ground, move |path, body| {
+    let (_folder, proxy) = through(&testbed, move |path, body| {
         if path.ends_with("/json") && body["Id"] == named.as_str() {
             body["Config"]["Labels"]["io.kubernetes.container.name"] = json!(evil);
             body["RestartCount"] = json!(5);
@@ -221,15 +221,15 @@ fn a_command_in_a_hint_names_what_was_meant_and_runs_nothing_else() {
 
 #[test]
 fn labels_and_names_can_not_move_the_cursor_or_break_lines() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let evil = "a\u{1b}[2Jb\nerror: c\td\u{202e}e\u{7}\u{7f}\u{9b}\u{9d}\u{2066}\u{200b}\u{2028}";
-    let mut made = Made::new(&ground, "evil");
+    let mut made = Made::new(&testbed, "evil");
     made.add(
         "app",
         &[&format!("--label=evil={evil}")],
         &["/bin/busybox", "sleep", "3600"],
     );
-    let (_folder, proxy) = through(&ground, move |path, body| {
+    let (_folder, proxy) = through(&testbed, move |path, body| {
         // an engine may say of names whatever it likes
         if path.contains("/containers/")
             && body["Config"]["Labels"]["io.kubernetes.pod.name"] == "evil"
@@ -296,9 +296,9 @@ fn labels_and_names_can_not_move_the_cursor_or_break_lines() {
 
 #[test]
 fn a_name_of_253_characters_is_never_cut() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let name = format!("{}.{}", "n".repeat(126), "m".repeat(126));
-    let mut made = Made::new(&ground, &name);
+    let mut made = Made::new(&testbed, &name);
     made.add_sleeper("app");
     let host = made.host();
     let devnet = |arguments: &[&str]| {
@@ -330,8 +330,8 @@ $| = 1; print "open\n"; sleep 3600;
 
 #[test]
 fn five_thousand_sockets_of_a_process_that_is_not_root_and_can_not_be_dumped_are_all_its() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "many-sockets");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "many-sockets");
     let mut flags: Vec<String> = ["/usr", "/lib", "/lib64"]
         .map(|folder| format!("-v={folder}:{folder}:ro"))
         .to_vec();

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::support::made::{Made, found, inode, tool};
 use crate::support::rewriting::Rewriting;
-use crate::support::{Sandbox, ground, until};
+use crate::support::{Sandbox, testbed, until};
 
 #[test]
 fn a_sandbox_that_was_restarted_alone_splits_its_pod() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "split");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "split");
     let app = made.add_sleeper("app");
     made.finds(&[]);
     made.docker(&["restart", "-t", "0", &made.sandbox]);
@@ -35,8 +35,8 @@ fn a_sandbox_that_was_restarted_alone_splits_its_pod() {
 
 #[test]
 fn a_container_without_its_sandbox_is_an_orphan() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "orphan");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "orphan");
     made.add_sleeper("app");
     made.docker(&["kill", &made.sandbox]);
     let pod = made.finds(&["orphan-container"]);
@@ -51,8 +51,8 @@ fn a_container_without_its_sandbox_is_an_orphan() {
 
 #[test]
 fn a_frozen_container_is_told() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "frozen");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "frozen");
     let app = made.add_sleeper("app");
     made.docker(&["pause", &app]);
     let pod = made.finds(&["frozen"]);
@@ -69,8 +69,8 @@ fn a_frozen_container_is_told() {
 
 #[test]
 fn the_loser_of_a_port_is_told_with_its_holder() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "conflict");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "conflict");
     let holder = made.add(
         "holder",
         &[],
@@ -101,12 +101,12 @@ fn the_loser_of_a_port_is_told_with_its_holder() {
 
 #[test]
 fn who_loses_a_port_of_the_node_is_told_whose_pod_holds_it() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let serve = ["/bin/busybox", "httpd", "-f", "-p", "47211"];
-    let mut holds = Made::with_network(&ground, "host-holds", "host");
+    let mut holds = Made::with_network(&testbed, "host-holds", "host");
     let holder = holds.add("web", &[], &serve);
     until_it_listens(&holds, &holder, 47211);
-    let mut loses = Made::with_network(&ground, "host-loses", "host");
+    let mut loses = Made::with_network(&testbed, "host-loses", "host");
     let loser = loses.add("late", &[], &serve);
     loses.docker(&["wait", &loser]);
     let pod = loses.finds(&["port-conflict"]);
@@ -119,8 +119,8 @@ fn who_loses_a_port_of_the_node_is_told_whose_pod_holds_it() {
 
 #[test]
 fn of_a_split_pod_those_that_rejoined_and_those_that_stayed_are_told_apart() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "halves");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "halves");
     let old = made.add_sleeper("old");
     let new = made.add_sleeper("new");
     made.docker(&["restart", "-t", "0", &made.sandbox]);
@@ -140,8 +140,8 @@ fn of_a_split_pod_those_that_rejoined_and_those_that_stayed_are_told_apart() {
 
 #[test]
 fn a_killed_container_and_its_next_attempt_are_no_finding() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "restarted");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "restarted");
     let first = made.add_sleeper("app");
     let before = made.finds(&[]);
     made.docker(&["kill", &first]);
@@ -160,8 +160,8 @@ fn a_killed_container_and_its_next_attempt_are_no_finding() {
 
 #[test]
 fn a_pod_whose_killed_sandbox_was_replaced_is_well_and_remembers_the_one_before() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "replaced");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "replaced");
     let old_app = made.add_sleeper("app");
     let old = made.sandbox.clone();
     made.docker(&["kill", &old]);
@@ -179,8 +179,8 @@ fn a_pod_whose_killed_sandbox_was_replaced_is_well_and_remembers_the_one_before(
 
 #[test]
 fn two_sandboxes_that_run_for_one_pod_are_one_too_many() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "twice");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "twice");
     made.add_sleeper("app");
     let old = made.sandbox.clone();
     let new = made.add_sandbox("none");
@@ -191,9 +191,9 @@ fn two_sandboxes_that_run_for_one_pod_are_one_too_many() {
 
 #[test]
 fn an_address_that_two_pods_have_is_told_once_with_both() {
-    let Some(ground) = ground() else { return };
-    let mut one = Made::new(&ground, "same-one");
-    let mut other = Made::new(&ground, "same-other");
+    let Some(testbed) = testbed() else { return };
+    let mut one = Made::new(&testbed, "same-one");
+    let mut other = Made::new(&testbed, "same-other");
     for made in [&mut one, &mut other] {
         made.add_sleeper("app");
         made.finds(&[]);
@@ -214,11 +214,11 @@ fn an_address_that_two_pods_have_is_told_once_with_both() {
 
 #[test]
 fn a_declared_port_that_listens_on_loopback_alone_is_told() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let ports = r#"--label=annotation.io.kubernetes.container.ports=[{"containerPort":9090,"protocol":"TCP"}]"#;
     let serve = ["/bin/busybox", "httpd", "-f", "-p", "127.0.0.1:9090"];
-    let mut declared = Made::new(&ground, "declared");
-    let mut silent = Made::new(&ground, "undeclared");
+    let mut declared = Made::new(&testbed, "declared");
+    let mut silent = Made::new(&testbed, "undeclared");
     let app = declared.add("app", &[ports], &serve);
     let other = silent.add("app", &[], &serve);
     for (made, id) in [(&declared, &app), (&silent, &other)] {
@@ -233,9 +233,9 @@ fn a_declared_port_that_listens_on_loopback_alone_is_told() {
 
 #[test]
 fn an_address_is_of_a_network_and_not_of_the_pod_whose_sandbox_had_it() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let serve = ["/bin/busybox", "httpd", "-f", "-p", "8080"];
-    let mut made = Made::new(&ground, "moved");
+    let mut made = Made::new(&testbed, "moved");
     let stays = made.add("stays", &[], &serve);
     let joins = made.add_sleeper("joins");
     made.give_address("10.99.1.7/32");
@@ -282,8 +282,8 @@ fn an_address_is_of_a_network_and_not_of_the_pod_whose_sandbox_had_it() {
 
 #[test]
 fn what_is_left_of_a_deleted_pod_is_no_pod_and_its_history_is_known() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "deleted");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "deleted");
     let app = made.add_sleeper("app");
     let (sandbox, host) = (Sandbox::bare(), made.host());
     let devnet = |arguments: &[&str]| {
@@ -309,8 +309,8 @@ fn what_is_left_of_a_deleted_pod_is_no_pod_and_its_history_is_known() {
 
 #[test]
 fn one_that_was_added_to_look_at_a_pod_makes_it_no_worse() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "looked-at");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "looked-at");
     let app = made.add_sleeper("app");
     let pid = format!("--pid=container:{app}");
     let look = made.add("debugger", &[&pid], &["/bin/busybox", "sh", "-c", "exit 9"]);
@@ -336,8 +336,8 @@ fn until_it_listens(made: &Made<'_>, id: &str, port: u16) {
 
 #[test]
 fn a_container_that_ends_again_and_again_is_a_crash_loop_from_the_third_restart_on() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "crashes");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "crashes");
     let fails = ["/bin/busybox", "sh", "-c", "exit 3"];
     let second = made.add_attempt("app", 2, &[], &fails);
     made.docker(&["wait", &second]);
@@ -352,17 +352,17 @@ fn a_container_that_ends_again_and_again_is_a_crash_loop_from_the_third_restart_
         "{message}"
     );
     // ten minutes later it is past
-    let later = Clock::ahead(&ground, 601);
+    let later = Clock::ahead(&testbed, 601);
     assert!(found(&made.document_by(&later.host())).is_empty());
 }
 
 #[test]
 fn a_sandbox_without_containers_is_told_after_two_minutes() {
-    let Some(ground) = ground() else { return };
-    let made = Made::new(&ground, "empty");
+    let Some(testbed) = testbed() else { return };
+    let made = Made::new(&testbed, "empty");
     // young: its images may be on their way
     assert_eq!(made.finds(&[])["state"], "pending");
-    let later = Clock::ahead(&ground, 121);
+    let later = Clock::ahead(&testbed, 121);
     let document = made.document_by(&later.host());
     assert_eq!(found(&document), ["empty-sandbox"], "{document:#}");
     assert_eq!(
@@ -373,25 +373,25 @@ fn a_sandbox_without_containers_is_told_after_two_minutes() {
 
 #[test]
 fn what_has_done_its_work_is_no_finding() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "job");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "job");
     let work = made.add("work", &[], &["/bin/busybox", "true"]);
     made.docker(&["wait", &work]);
     made.docker(&["kill", &made.sandbox]);
     let pod = made.finds(&[]);
     assert_eq!(pod["state"], "completed");
     // nor is it one hours later
-    let later = Clock::ahead(&ground, 7200);
+    let later = Clock::ahead(&testbed, 7200);
     assert!(found(&made.document_by(&later.host())).is_empty());
 }
 
 #[test]
 fn a_network_that_only_a_mount_keeps_is_leaked_after_a_minute_and_the_nodes_own_never() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // the engine pins the node's own network as soon as a container uses it
-    let mut host = Made::with_network(&ground, "host-network", "host");
+    let mut host = Made::with_network(&testbed, "host-network", "host");
     host.add_sleeper("app");
-    let pin = Pin::new(&ground);
+    let pin = Pin::new(&testbed);
     let own = inode(&std::process::id().into(), "net");
     let leaks = |host: &str| -> Vec<Value> {
         let output = Sandbox::bare().devnet(&["-H", host, "pods", "-o", "json"]);
@@ -408,7 +408,7 @@ fn a_network_that_only_a_mount_keeps_is_leaked_after_a_minute_and_the_nodes_own_
     let folder = tempfile::tempdir().unwrap();
     let shifted = Arc::new(Mutex::new(BTreeSet::new()));
     let (seen, pinned) = (shifted.clone(), [pin.inode, own]);
-    let engine = ground.join("node.sock");
+    let engine = testbed.join("node.sock");
     let later = Rewriting::with_streams(folder.path(), engine, move |path, said| {
         let all = said.get_mut("pinned").and_then(Value::as_array_mut);
         for one in all
@@ -443,9 +443,9 @@ struct Pin {
 }
 
 impl Pin {
-    fn new(ground: &std::path::Path) -> Self {
+    fn new(testbed: &std::path::Path) -> Self {
         use std::os::unix::fs::MetadataExt as _;
-        let path = ground.join("leaked-netns");
+        let path = testbed.join("leaked-netns");
         std::fs::write(&path, "").unwrap();
         let mount = format!("mount --bind /proc/self/ns/net {}", path.display());
         // a mount namespace of its own would keep it from the node
@@ -468,11 +468,11 @@ struct Clock {
 }
 
 impl Clock {
-    fn ahead(ground: &std::path::Path, seconds: i64) -> Self {
+    fn ahead(testbed: &std::path::Path, seconds: i64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let proxy = Rewriting::new(
             folder.path(),
-            ground.join("node.sock"),
+            testbed.join("node.sock"),
             move |path, body| {
                 if path.ends_with("/info") {
                     shift_system_time(body, seconds);

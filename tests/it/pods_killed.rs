@@ -4,12 +4,12 @@ use crate::support::caught::{Caught, MOMENTS};
 use crate::support::engines::Engine;
 use crate::support::made::{Made, tool};
 use crate::support::rewriting::Hold;
-use crate::support::{Sandbox, docker, ground, until};
+use crate::support::{Sandbox, docker, testbed, until};
 
 #[test]
 fn of_a_killed_devnet_what_ran_ends_and_what_never_started_goes_with_the_next_command() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "killed");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "killed");
     made.add_sleeper("app");
     for command in [
         &["pods"][..],
@@ -18,7 +18,7 @@ fn of_a_killed_devnet_what_ran_ends_and_what_never_started_goes_with_the_next_co
         &["prove"],
     ] {
         for moment in MOMENTS {
-            let mut caught = Caught::at(&ground, moment, command, false);
+            let mut caught = Caught::at(&testbed, moment, command, false);
             caught.kill();
             caught.proxy.release();
             if let Hold::Answer(_, "/start") = moment {
@@ -37,16 +37,16 @@ fn of_a_killed_devnet_what_ran_ends_and_what_never_started_goes_with_the_next_co
 
 #[test]
 fn a_container_that_a_killed_devnet_never_started_is_gone_after_one_command() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "never-started");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "never-started");
     made.add_sleeper("app");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     for command in [
         &["pods"][..],
         &["status"],
         &["exec", "never-started", "--", "/bin/busybox", "true"],
     ] {
-        let mut caught = Caught::at(&ground, Hold::Request("POST", "/start"), &["pods"], false);
+        let mut caught = Caught::at(&testbed, Hold::Request("POST", "/start"), &["pods"], false);
         caught.kill();
         assert!(
             caught.left().trim().ends_with(" created"),
@@ -61,10 +61,10 @@ fn a_container_that_a_killed_devnet_never_started_is_gone_after_one_command() {
 
 #[test]
 fn an_image_that_was_brought_for_one_look_goes_with_it() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // looks of other tests may use what one brought
-    let engine = Engine::start(&ground, "one-look");
-    let caught_at = |hold| Caught::on(&ground, &engine.name, 0, hold, &["pods"], true);
+    let engine = Engine::start(&testbed, "one-look");
+    let caught_at = |hold| Caught::on(&testbed, &engine.name, 0, hold, &["pods"], true);
     // as it should be: nothing stays
     let mut caught = caught_at(Hold::Request("POST", "/start"));
     assert_ne!(caught.images(), "");
@@ -92,10 +92,10 @@ fn an_image_that_was_brought_for_one_look_goes_with_it() {
 
 #[test]
 fn a_container_goes_also_when_a_person_has_removed_its_image() {
-    let Some(ground) = ground() else { return };
-    let engine = Engine::start(&ground, "one-look-less");
+    let Some(testbed) = testbed() else { return };
+    let engine = Engine::start(&testbed, "one-look-less");
     let hold = Hold::Request("POST", "/start");
-    let mut caught = Caught::on(&ground, &engine.name, 0, hold, &["pods"], true);
+    let mut caught = Caught::on(&testbed, &engine.name, 0, hold, &["pods"], true);
     caught.kill();
     let image = caught.images();
     engine
@@ -119,8 +119,8 @@ fn tag(engine: &Engine, repository: &str) -> String {
 
 #[test]
 fn an_interrupted_devnet_has_taken_everything_away_when_it_ends() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "interrupted");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "interrupted");
     made.add_sleeper("app");
     for no_image in [false, true] {
         for moment in MOMENTS {
@@ -128,7 +128,7 @@ fn an_interrupted_devnet_has_taken_everything_away_when_it_ends() {
                 continue;
             }
             for signal in ["-INT", "-TERM"] {
-                let mut caught = Caught::at(&ground, moment, &["pods"], no_image);
+                let mut caught = Caught::at(&testbed, moment, &["pods"], no_image);
                 tool("kill", &[signal, &caught.child.id().to_string()]);
                 caught.proxy.release();
                 let status = caught.child.wait().unwrap();
@@ -142,10 +142,10 @@ fn an_interrupted_devnet_has_taken_everything_away_when_it_ends() {
 
 #[test]
 fn a_look_leaves_nothing_in_the_engine() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "tidy");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "tidy");
     made.add_sleeper("app");
-    let mut caught = Caught::at(&ground, Hold::Request("POST", "/start"), &["pods"], false);
+    let mut caught = Caught::at(&testbed, Hold::Request("POST", "/start"), &["pods"], false);
     let name = caught.left().split(' ').next().unwrap().to_owned();
     let format = "{{range .Mounts}}{{.Name}}{{end}}";
     let volume = made.docker(&["inspect", "-f", format, &name]);
@@ -155,6 +155,6 @@ fn a_look_leaves_nothing_in_the_engine() {
     // the engine removes the look's container itself, a moment after its end
     until("the engine has removed it", || caught.left().is_empty());
     until("the engine has removed it", || {
-        docker(&ground, "node", &["volume", "inspect", volume.trim()]).code != 0
+        docker(&testbed, "node", &["volume", "inspect", volume.trim()]).code != 0
     });
 }

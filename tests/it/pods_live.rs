@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::support::archive::{Files, Pack, layer};
 use crate::support::engines::Engine;
 use crate::support::made::{Made, inode};
-use crate::support::{Sandbox, busybox_image, docker, ground};
+use crate::support::{Sandbox, busybox_image, docker, testbed};
 
 #[test]
 fn a_live_pod_is_what_docker_inspect_and_the_kernel_say() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "facts");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "facts");
     made.add(
         "app",
         &["--user", "1000"],
@@ -98,8 +98,8 @@ fn with_perl() -> Vec<String> {
 
 #[test]
 fn every_listener_has_the_owners_that_ss_names() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "listeners");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "listeners");
     let system = with_perl();
     let flags: Vec<&str> = system.iter().map(String::as_str).collect();
     let perl = ["/usr/bin/perl", "-e", LISTENERS];
@@ -195,13 +195,13 @@ fn parsed(line: &str, family: u64) -> Listener {
 
 #[test]
 fn a_range_of_exposed_ports_is_no_more_than_a_pod_or_an_image_may_tell() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // of its own: another test's probe may run from any image of an engine that is shared
-    let engine = Engine::start(&ground, "exposed");
-    let other = Engine::start(&ground, "exposed-other");
-    let from = busybox_image(&ground, &engine.name);
+    let engine = Engine::start(&testbed, "exposed");
+    let other = Engine::start(&testbed, "exposed-other");
+    let from = busybox_image(&testbed, &engine.name);
     let name = "devnet-test/calls:latest";
-    let made = docker(&ground, &engine.name, &["create", &from, "/bin/busybox"]).ok();
+    let made = docker(&testbed, &engine.name, &["create", &from, "/bin/busybox"]).ok();
     let change = [
         "commit",
         "--change",
@@ -209,9 +209,9 @@ fn a_range_of_exposed_ports_is_no_more_than_a_pod_or_an_image_may_tell() {
         made.trim(),
         name,
     ];
-    docker(&ground, &engine.name, &change).ok();
-    docker(&ground, &engine.name, &["rm", made.trim()]).ok();
-    let mut pod = Made::of_image(&ground, &engine.name, "calls", "none", name.into());
+    docker(&testbed, &engine.name, &change).ok();
+    docker(&testbed, &engine.name, &["rm", made.trim()]).ok();
+    let mut pod = Made::of_image(&testbed, &engine.name, "calls", "none", name.into());
     let speaks = ["/bin/busybox", "sh", "-c", "echo spoken; exec sleep 3600"];
     let app = pod.add("app", &[], &speaks);
     pod.until_it_says(&app, "spoken");
@@ -239,7 +239,7 @@ fn a_range_of_exposed_ports_is_no_more_than_a_pod_or_an_image_may_tell() {
     devnet(&["load", "./small.tar"]);
     // and an archive's configuration may tell as much
     let saved = sandbox.home().join("calls.tar").display().to_string();
-    docker(&ground, &engine.name, &["save", "-o", &saved, name]).ok();
+    docker(&testbed, &engine.name, &["save", "-o", &saved, name]).ok();
     sandbox.devnet(&["-H", &other.url(), "load", &saved]).ok();
     drop(pod);
 }

@@ -6,15 +6,15 @@ use serde_json::Value;
 use crate::support::engines::Engine;
 use crate::support::kubelet::{Kubelet, OBEDIENT};
 use crate::support::made::Made;
-use crate::support::{Sandbox, busybox_image, docker, ground, until};
+use crate::support::{Sandbox, busybox_image, docker, testbed, until};
 
 const SLEEPS: [&str; 3] = ["/bin/busybox", "sleep", "3600"];
 
 #[test]
 fn restarts_with_the_sandbox_and_by_somebodys_kill_are_no_crash_loop() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // as the node, or its engine, was restarted three times
-    let mut made = Made::new(&ground, "with-node");
+    let mut made = Made::new(&testbed, "with-node");
     let mut app = made.add_sleeper("app");
     for attempt in 1..=3 {
         made.docker(&["kill", &made.sandbox, &app]);
@@ -22,7 +22,7 @@ fn restarts_with_the_sandbox_and_by_somebodys_kill_are_no_crash_loop() {
         app = made.add_attempt("app", attempt, &[], &SLEEPS);
         made.finds(&[]);
     }
-    let mut made = Made::new(&ground, "killed-often");
+    let mut made = Made::new(&testbed, "killed-often");
     let mut app = made.add_sleeper("app");
     for attempt in 1..=3 {
         made.docker(&["kill", &app]);
@@ -33,11 +33,11 @@ fn restarts_with_the_sandbox_and_by_somebodys_kill_are_no_crash_loop() {
 
 #[test]
 fn restarts_of_the_engine_itself_are_no_crash_loop_and_a_loop_after_them_is() {
-    let Some(ground) = ground() else { return };
-    let engine = Engine::start(&ground, "restarts-engine");
+    let Some(testbed) = testbed() else { return };
+    let engine = Engine::start(&testbed, "restarts-engine");
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::on(&ground, &engine.name, &sandbox, "outlives");
-    let image = busybox_image(&ground, &engine.name);
+    let kubelet = Kubelet::on(&testbed, &engine.name, &sandbox, "outlives");
+    let image = busybox_image(&testbed, &engine.name);
     let run = |name: &str, more: &[&str], script: &str| {
         let (start, end) = (["run", "-d", "--name", name], ["/bin/busybox", "sh", "-c"]);
         let all = [&start[..], more, &[&image], &end[..], &[script]].concat();
@@ -105,17 +105,17 @@ fn restarts_of_the_engine_itself_are_no_crash_loop_and_a_loop_after_them_is() {
 
 /// Plain containers: one that holds a network, and one in it that its engine restarts for ever.
 struct Looping<'a> {
-    ground: &'a std::path::Path,
+    testbed: &'a std::path::Path,
     sandbox: Sandbox,
 }
 
 impl<'a> Looping<'a> {
-    fn new(ground: &'a std::path::Path, script: &str) -> Self {
-        let image = busybox_image(ground, "node");
+    fn new(testbed: &'a std::path::Path, script: &str) -> Self {
+        let image = busybox_image(testbed, "node");
         let run = |name: &str, more: &[&str], script: &str| {
             let start = ["run", "-d", "--name", name];
             let end = [&image, "/bin/busybox", "sh", "-c", script];
-            docker(ground, "node", &[&start, more, &end].concat()).ok();
+            docker(testbed, "node", &[&start, more, &end].concat()).ok();
         };
         run(
             "loop-holder",
@@ -125,11 +125,11 @@ impl<'a> Looping<'a> {
         let more = ["--network=container:loop-holder", "--restart=always"];
         run("loop-app", &more, script);
         let sandbox = Sandbox::bare();
-        Self { ground, sandbox }
+        Self { testbed, sandbox }
     }
 
     fn devnet(&self, arguments: &[&str]) -> String {
-        let host = format!("unix://{}", self.ground.join("node.sock").display());
+        let host = format!("unix://{}", self.testbed.join("node.sock").display());
         let arguments = [&["-H", &host], arguments].concat();
         self.sandbox.devnet(&arguments).ok()
     }
@@ -149,14 +149,14 @@ impl<'a> Looping<'a> {
 impl Drop for Looping<'_> {
     fn drop(&mut self) {
         let all = ["rm", "-f", "loop-holder", "loop-app"];
-        drop(docker(self.ground, "node", &all));
+        drop(docker(self.testbed, "node", &all));
     }
 }
 
 #[test]
 fn what_an_engine_restarts_itself_is_a_crash_loop_whose_fix_works() {
-    let Some(ground) = ground() else { return };
-    let looping = Looping::new(&ground, "echo run; exit 7");
+    let Some(testbed) = testbed() else { return };
+    let looping = Looping::new(&testbed, "echo run; exit 7");
     until(
         "it was restarted often enough to be held back for seconds",
         || {

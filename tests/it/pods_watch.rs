@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::made::{Made, found, inode, tool};
 use crate::support::proxy::Proxy;
-use crate::support::{Output, Sandbox, ground, until};
+use crate::support::{Output, Sandbox, testbed, until};
 
 /// A devnet that watches one pod, a JSON document a line.
 struct Watching {
@@ -69,8 +69,8 @@ fn state(document: &Value) -> &Value {
 
 #[test]
 fn every_change_is_a_new_document_and_ctrl_c_leaves_nothing() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "watched");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "watched");
     let app = made.add_sleeper("app");
     let mut watching = Watching::of(&made.host(), &["inspect", "default/watched"]);
     let first = watching.next();
@@ -101,8 +101,8 @@ fn every_change_is_a_new_document_and_ctrl_c_leaves_nothing() {
 
 #[test]
 fn a_port_that_is_opened_long_after_the_start_is_seen() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "late-port");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "late-port");
     let script =
         "until [ -e /tmp/go ]; do /bin/busybox sleep 0.1; done; exec /bin/busybox httpd -f -p 7070";
     let app = made.add("app", &[], &["/bin/busybox", "sh", "-c", script]);
@@ -121,17 +121,17 @@ fn a_port_that_is_opened_long_after_the_start_is_seen() {
 
 #[test]
 fn an_engine_that_was_lost_is_found_again() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "lost-engine");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "lost-engine");
     let app = made.add_sleeper("app");
     let folder = tempfile::tempdir().unwrap();
-    let proxy = Proxy::new(folder.path(), ground.join("node.sock"), &[]);
+    let proxy = Proxy::new(folder.path(), testbed.join("node.sock"), &[]);
     let mut watching = Watching::of(&proxy.url(), &["inspect", "default/lost-engine"]);
     assert_eq!(state(&watching.next()), "running");
     proxy.cut();
     // what happens meanwhile is seen afterwards
     made.docker(&["pause", &app]);
-    let _again = Proxy::new(folder.path(), ground.join("node.sock"), &[]);
+    let _again = Proxy::new(folder.path(), testbed.join("node.sock"), &[]);
     watching.until(|document| state(document) == "paused");
     let devnet = watching.child.id();
     watching.interrupt();
@@ -140,8 +140,8 @@ fn an_engine_that_was_lost_is_found_again() {
 
 #[test]
 fn a_probe_whose_devnet_is_killed_ends_and_so_does_one_that_is_never_asked_again() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "kept-probe");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "kept-probe");
     made.add_sleeper("app");
     for signal in ["-KILL", "-STOP"] {
         let mut watching = Watching::of(&made.host(), &["inspect", "default/kept-probe"]);
@@ -167,8 +167,8 @@ fn a_probe_whose_devnet_is_killed_ends_and_so_does_one_that_is_never_asked_again
 
 #[test]
 fn a_reader_that_has_left_ends_the_watch() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "no-reader");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "no-reader");
     let app = made.add_sleeper("app");
     let mut watching = Watching::of(&made.host(), &["inspect", "default/no-reader"]);
     watching.next();
@@ -183,8 +183,8 @@ fn a_reader_that_has_left_ends_the_watch() {
 
 #[test]
 fn on_a_terminal_the_picture_is_drawn_in_place_and_the_terminal_comes_back() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "on-screen");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "on-screen");
     let app = made.add_sleeper("app");
     let sandbox = Sandbox::bare();
     let script = sandbox.home().join("screen.py");
@@ -207,8 +207,8 @@ fn on_a_terminal_the_picture_is_drawn_in_place_and_the_terminal_comes_back() {
 
 #[test]
 fn a_pod_that_is_not_there_is_not_waited_for() {
-    let Some(ground) = ground() else { return };
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let Some(testbed) = testbed() else { return };
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let output = Sandbox::bare().devnet(&["-H", &host, "inspect", "nobody-there", "--watch"]);
     output.fails(4);
     let output = Sandbox::bare().devnet(&["-H", "unix:///nowhere", "pods", "--watch"]);
@@ -217,12 +217,12 @@ fn a_pod_that_is_not_there_is_not_waited_for() {
 
 #[test]
 fn of_several_nodes_the_living_are_shown_and_the_dead_are_told() {
-    let Some(ground) = ground() else { return };
-    let mut made = Made::new(&ground, "on-node");
+    let Some(testbed) = testbed() else { return };
+    let mut made = Made::new(&testbed, "on-node");
     made.add_sleeper("app");
     // the second node of this profile never listens
     let devnet = |arguments: &[&str]| {
-        Sandbox::with_minikube(&ground).devnet(&[&["-p", "half"], arguments].concat())
+        Sandbox::with_minikube(&testbed).devnet(&[&["-p", "half"], arguments].concat())
     };
     for command in [
         &["pods", "-o", "name"][..],
@@ -243,7 +243,7 @@ fn of_several_nodes_the_living_are_shown_and_the_dead_are_told() {
         assert!(said.contains("half-m02"), "{said}");
     }
     // nor does a watch wait for the dead
-    let sandbox = Sandbox::with_minikube(&ground);
+    let sandbox = Sandbox::with_minikube(&testbed);
     let mut child = sandbox
         .devnet_command(&["-p", "half", "inspect", "on-node", "--watch", "-o", "json"])
         .stdout(Stdio::piped())

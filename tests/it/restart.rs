@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::containerd_node::{ContainerdNode, containerd_node};
 use crate::support::kubelet::{Kubelet, OBEDIENT};
 use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, Sandbox, ended, ground, until};
+use crate::support::{Output, Sandbox, ended, testbed, until};
 
 fn on_node(node: &ContainerdNode, words: &[&str]) -> Output {
     node.sandbox()
@@ -100,12 +100,12 @@ fn nothing_restarts_unasked_and_what_stays_down_is_told() {
 
 #[test]
 fn on_docker_too_it_ends_by_term() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "again-pod", "10.91.41.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "again-pod", "10.91.41.0/24");
     let pause = kubelet.pause(0, "10.91.41.5");
     let first = kubelet.script("app", 0, &pause, &[], OBEDIENT);
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let child = sandbox
         .devnet_command(&["-H", &host, "restart", "again-pod", "--yes"])
         .stdout(Stdio::piped())

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::made::Made;
-use crate::support::{Output, Sandbox, busybox_image, docker, ground, missing, until};
+use crate::support::{Output, Sandbox, busybox_image, docker, missing, testbed, until};
 
 /// An image from scratch: one static program, a file that only its user may read, and a link to it
 /// by its full path.
-fn distroless(ground: &Path) -> Option<String> {
+fn distroless(testbed: &Path) -> Option<String> {
     let name = "devnet-test/distroless:1";
     let machine = if cfg!(target_arch = "aarch64") {
         "aarch64"
@@ -34,14 +34,14 @@ fn distroless(ground: &Path) -> Option<String> {
     let mut shell = sandbox.command("sh");
     Output::of(shell.args(["-c", pack]).current_dir(folder.path())).ok();
     let archive = path("all.tar").display().to_string();
-    docker(ground, "node", &["import", &archive, name]).ok();
+    docker(testbed, "node", &["import", &archive, name]).ok();
     Some(name.into())
 }
 
 /// A pod with such a container, `app`, that is nobody's root.
-fn pod<'a>(ground: &'a Path, name: &'a str, more: &[&str]) -> Option<Made<'a>> {
-    let image = distroless(ground)?;
-    let mut made = Made::new(ground, name);
+fn pod<'a>(testbed: &'a Path, name: &'a str, more: &[&str]) -> Option<Made<'a>> {
+    let image = distroless(testbed)?;
+    let mut made = Made::new(testbed, name);
     made.image = image;
     let mut flags = vec!["--user=1000:1000", "--env=COLOUR=blue green"];
     flags.extend(more);
@@ -63,10 +63,10 @@ struct Tried<'a> {
 }
 
 impl<'a> Tried<'a> {
-    fn new(ground: &'a Path, name: &'a str, more: &[&str]) -> Option<Self> {
+    fn new(testbed: &'a Path, name: &'a str, more: &[&str]) -> Option<Self> {
         Some(Self {
-            made: pod(ground, name, more)?,
-            host: format!("unix://{}", ground.join("node.sock").display()),
+            made: pod(testbed, name, more)?,
+            host: format!("unix://{}", testbed.join("node.sock").display()),
             name: format!("default/{name}"),
         })
     }
@@ -78,7 +78,7 @@ impl<'a> Tried<'a> {
     /// The helpers of this pod, running or not.
     fn helpers(&self) -> Vec<String> {
         let all = docker(
-            self.made.ground,
+            self.made.testbed,
             "node",
             &[
                 "ps",
@@ -94,9 +94,9 @@ impl<'a> Tried<'a> {
         let ours = |id: &&str| {
             let format = "{{.HostConfig.NetworkMode}} {{.HostConfig.PidMode}}";
             // it may go between the two questions
-            let modes = docker(self.made.ground, "node", &["inspect", "-f", format, id]).stdout;
+            let modes = docker(self.made.testbed, "node", &["inspect", "-f", format, id]).stdout;
             let found = docker(
-                self.made.ground,
+                self.made.testbed,
                 "node",
                 &[
                     "ps",
@@ -115,8 +115,8 @@ impl<'a> Tried<'a> {
 
 #[test]
 fn devnets_own_tools_see_what_a_container_from_scratch_sees() {
-    let Some(ground) = ground() else { return };
-    let Some(tried) = Tried::new(&ground, "scratch", &[]) else {
+    let Some(testbed) = testbed() else { return };
+    let Some(tried) = Tried::new(&testbed, "scratch", &[]) else {
         return;
     };
     let own = |command: &[&str]| tried.shell(&[&["--image", "none", "--"], command].concat());
@@ -172,11 +172,11 @@ fn devnets_own_tools_see_what_a_container_from_scratch_sees() {
 
 #[test]
 fn the_tools_of_an_image_that_is_there_see_its_files_its_processes_and_its_network() {
-    let Some(ground) = ground() else { return };
-    let Some(tried) = Tried::new(&ground, "tools", &[]) else {
+    let Some(testbed) = testbed() else { return };
+    let Some(tried) = Tried::new(&testbed, "tools", &[]) else {
         return;
     };
-    let image = busybox_image(&ground, "node");
+    let image = busybox_image(&testbed, "node");
     let script =
         "/bin/busybox cat $ROOT/etc/greeting; /bin/busybox netstat -lnu; /bin/busybox ps; exit 3";
     let run = ["--", "/bin/sh", "-c", script];
@@ -193,7 +193,7 @@ fn the_tools_of_an_image_that_is_there_see_its_files_its_processes_and_its_netwo
     assert!(plain.stdout.contains("/app udp-echo 7000"), "{plain}");
     // an image is named or not used, whatever it is called
     docker(
-        &ground,
+        &testbed,
         "node",
         &["tag", &image, "other.example/netshoot:2"],
     )
@@ -217,8 +217,8 @@ fn the_tools_of_an_image_that_is_there_see_its_files_its_processes_and_its_netwo
 
 #[test]
 fn in_a_shared_pid_namespace_the_files_are_those_of_the_container_that_is_named() {
-    let Some(ground) = ground() else { return };
-    let Some(mut tried) = Tried::new(&ground, "sharepid", &[]) else {
+    let Some(testbed) = testbed() else { return };
+    let Some(mut tried) = Tried::new(&testbed, "sharepid", &[]) else {
         return;
     };
     // the sandbox is process 1 there
@@ -234,7 +234,7 @@ fn in_a_shared_pid_namespace_the_files_are_those_of_the_container_that_is_named(
         "-c",
         "/bin/busybox cat $ROOT/etc/greeting; echo $ROOT",
     ];
-    let image = busybox_image(&ground, "node");
+    let image = busybox_image(&testbed, "node");
     let lent = ["-c", "two", "--image", &image, "--lend-ptrace"];
     let said = tried.shell(&[&lent[..], &cat].concat()).ok();
     assert!(said.starts_with("from scratch\n/proc/"), "{said}");
@@ -245,13 +245,13 @@ fn in_a_shared_pid_namespace_the_files_are_those_of_the_container_that_is_named(
 
 #[test]
 fn a_shell_on_a_real_terminal_has_its_size_and_its_keys() {
-    let Some(ground) = ground() else { return };
-    let Some(tried) = Tried::new(&ground, "person", &[]) else {
+    let Some(testbed) = testbed() else { return };
+    let Some(tried) = Tried::new(&testbed, "person", &[]) else {
         return;
     };
     let sandbox = Sandbox::bare();
     let person = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/person.py");
-    let image = busybox_image(&ground, "node");
+    let image = busybox_image(&testbed, "node");
     let more = ["--image", &image];
     let mut command = sandbox.command("python3");
     command
@@ -264,11 +264,11 @@ fn a_shell_on_a_real_terminal_has_its_size_and_its_keys() {
 
 #[test]
 fn whatever_ends_devnet_ends_the_helper() {
-    let Some(ground) = ground() else { return };
-    let Some(tried) = Tried::new(&ground, "ended", &[]) else {
+    let Some(testbed) = testbed() else { return };
+    let Some(tried) = Tried::new(&testbed, "ended", &[]) else {
         return;
     };
-    let image = busybox_image(&ground, "node");
+    let image = busybox_image(&testbed, "node");
     for signal in ["INT", "TERM", "KILL"] {
         let sandbox = Sandbox::bare();
         let more = [
@@ -293,7 +293,7 @@ fn whatever_ends_devnet_ends_the_helper() {
         // when it comes back the helper runs
         std::io::Read::read_exact(&mut output, &mut [0]).unwrap();
         let helper = tried.helpers().remove(0);
-        let seen = docker(&ground, "node", &["inspect", &helper]).ok();
+        let seen = docker(&testbed, "node", &["inspect", &helper]).ok();
         let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
         let host = &seen[0]["HostConfig"];
         assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]));

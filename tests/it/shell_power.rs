@@ -9,7 +9,7 @@ use crate::support::engines::Engine;
 use crate::support::made::{Made, inode};
 use crate::support::podman::Podman;
 use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Output, Sandbox, docker, ground, missing, until};
+use crate::support::{Output, Sandbox, docker, missing, testbed, until};
 
 /// Prints the name of every one of these system calls that the kernel does not refuse.
 const CALLS: &str = r#"
@@ -48,8 +48,8 @@ int main(void) {
 }
 "#;
 
-/// An image with that program as /calls, and busybox, in one of the ground's engines.
-fn calls(ground: &Path, engine: &str, more: &str) -> Option<String> {
+/// An image with that program as /calls, and busybox, in one of the testbed's engines.
+fn calls(testbed: &Path, engine: &str, more: &str) -> Option<String> {
     let sandbox = Sandbox::bare();
     std::fs::write(sandbox.home().join("calls.c"), CALLS).unwrap();
     let build = format!(
@@ -64,14 +64,14 @@ fn calls(ground: &Path, engine: &str, more: &str) -> Option<String> {
     }
     let image = "devnet-test/calls:1";
     let archive = sandbox.home().join("image.tar").display().to_string();
-    docker(ground, engine, &["import", &archive, image]).ok();
+    docker(testbed, engine, &["import", &archive, image]).ok();
     Some(image.into())
 }
 
 /// A pod of such containers.
-fn pod<'a>(ground: &'a Path, engine: &'a str, name: &'a str) -> Option<Made<'a>> {
-    let image = calls(ground, engine, "")?;
-    let mut made = Made::of_image(ground, engine, name, "none", image);
+fn pod<'a>(testbed: &'a Path, engine: &'a str, name: &'a str) -> Option<Made<'a>> {
+    let image = calls(testbed, engine, "")?;
+    let mut made = Made::of_image(testbed, engine, name, "none", image);
     made.add_sleeper("app");
     Some(made)
 }
@@ -209,10 +209,10 @@ fn looks_lack_nothing(made: &mut Made) {
 
 #[test]
 fn whatever_runs_in_a_helper_reads_nothing_past_its_pod() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // helpers of other tests are not there
-    let _engine = Engine::start(&ground, "confined");
-    let Some(mut made) = pod(&ground, "confined", "confined") else {
+    let _engine = Engine::start(&testbed, "confined");
+    let Some(mut made) = pod(&testbed, "confined", "confined") else {
         return;
     };
     power_is_confined(&made);
@@ -226,7 +226,12 @@ fn whatever_runs_in_a_helper_reads_nothing_past_its_pod() {
     // in the look, which waits for what the engine tells
     let folder = tempfile::tempdir().unwrap();
     let held = Some(Hold::Answer("GET", "/info"));
-    let proxy = Rewriting::holding(folder.path(), ground.join("confined.sock"), held, |_, _| {});
+    let proxy = Rewriting::holding(
+        folder.path(),
+        testbed.join("confined.sock"),
+        held,
+        |_, _| {},
+    );
     let sandbox = Sandbox::bare();
     let url = proxy.url();
     let words = ["-H", &url, "inspect", "default/confined", "-o", "json"];
@@ -256,11 +261,11 @@ fn whatever_runs_in_a_helper_reads_nothing_past_its_pod() {
 
 #[test]
 fn podman_takes_no_profile_and_its_helpers_confine_themselves() {
-    let Some(ground) = ground() else { return };
-    let Some(_podman) = Podman::start(&ground) else {
+    let Some(testbed) = testbed() else { return };
+    let Some(_podman) = Podman::start(&testbed) else {
         return;
     };
-    let Some(mut made) = pod(&ground, "podman", "podman") else {
+    let Some(mut made) = pod(&testbed, "podman", "podman") else {
         return;
     };
     looks_lack_nothing(&mut made);
@@ -286,7 +291,7 @@ fn podman_takes_no_profile_and_its_helpers_confine_themselves() {
 
 #[test]
 fn on_an_engine_that_does_not_confine_nothing_gets_power() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
     let runtime = sandbox.home().join("runtime");
     // as engines and runtimes that know no seccomp
@@ -300,8 +305,8 @@ fn on_an_engine_that_does_not_confine_nothing_gets_power() {
     let config = serde_json::json!({
         "default-runtime": "bare", "runtimes": {"bare": {"path": runtime}},
     });
-    let engine = Engine::configured(&ground, "bare", config.to_string());
-    let Some(made) = pod(&ground, "bare", "bare") else {
+    let engine = Engine::configured(&testbed, "bare", config.to_string());
+    let Some(made) = pod(&testbed, "bare", "bare") else {
         return;
     };
     for more in [
@@ -336,17 +341,17 @@ fn on_an_engine_that_does_not_confine_nothing_gets_power() {
 
 #[test]
 fn an_image_that_is_in_the_probes_way_is_not_the_last_that_is_tried() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // nothing can be put into the one, and the other starts nothing of devnet's
     for (engine, in_the_way) in [
         ("way1", "ln -s /etc root/devnet &&"),
         ("way2", "echo x >root/devnet &&"),
     ] {
-        let own = Engine::start(&ground, engine);
-        let Some(image) = calls(&ground, engine, in_the_way) else {
+        let own = Engine::start(&testbed, engine);
+        let Some(image) = calls(&testbed, engine, in_the_way) else {
             return;
         };
-        let mut made = Made::of_image(&ground, engine, "way", "none", image);
+        let mut made = Made::of_image(&testbed, engine, "way", "none", image);
         made.add_sleeper("app");
         let document = made.document();
         assert!(document["pods"][0]["sockets"].is_array(), "{document:#}");
@@ -373,9 +378,9 @@ fn ended(child: Child) -> (Option<i32>, String) {
 
 #[test]
 fn a_command_whose_container_is_killed_or_removed_has_ended() {
-    let Some(ground) = ground() else { return };
-    let _engine = Engine::start(&ground, "hang");
-    let Some(mut made) = pod(&ground, "hang", "hang") else {
+    let Some(testbed) = testbed() else { return };
+    let _engine = Engine::start(&testbed, "hang");
+    let Some(mut made) = pod(&testbed, "hang", "hang") else {
         return;
     };
     let host = made.host();
@@ -387,7 +392,7 @@ fn a_command_whose_container_is_killed_or_removed_has_ended() {
         devnet.spawn().unwrap()
     };
     let sleeps = |container: &str, made: &Made| {
-        let top = docker(&ground, "hang", &["top", container, "-eo", "pid,args"]).stdout;
+        let top = docker(&testbed, "hang", &["top", container, "-eo", "pid,args"]).stdout;
         assert!(!made.sandbox.is_empty());
         top.contains("sleep 300")
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Output, Sandbox, ground};
+use crate::support::{Output, Sandbox, testbed};
 
 fn report(sandbox: &Sandbox, arguments: &[&str], extra: &[(&str, &str)]) -> (Value, Output) {
     let mut command = sandbox.devnet_command(arguments);
@@ -19,8 +19,8 @@ fn report(sandbox: &Sandbox, arguments: &[&str], extra: &[(&str, &str)]) -> (Val
 
 #[test]
 fn json_says_what_answers_and_how_long_its_certificates_hold() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
     let (report, out) = report(&sandbox, &[], &[]);
     assert_eq!((out.code, out.stderr.as_str()), (0, ""), "{out}");
     assert_eq!(report["schema"], 1);
@@ -62,7 +62,7 @@ fn json_says_what_answers_and_how_long_its_certificates_hold() {
         .collect();
     assert_eq!(files, ["ca.pem", "cert.pem"]);
     for certificate in certificates {
-        let file = ground
+        let file = testbed
             .join("minikube/.minikube/certs")
             .join(certificate["file"].as_str().unwrap());
         let mut openssl = sandbox.command("openssl");
@@ -78,8 +78,8 @@ fn json_says_what_answers_and_how_long_its_certificates_hold() {
 
 #[test]
 fn text_says_the_same_to_a_person() {
-    let Some(ground) = ground() else { return };
-    let out = Sandbox::with_minikube(&ground).devnet(&["-p", "half", "status"]);
+    let Some(testbed) = testbed() else { return };
+    let out = Sandbox::with_minikube(&testbed).devnet(&["-p", "half", "status"]);
     assert_eq!(out.code, 3, "its second node does not answer: {out}");
     for wanted in [
         "minikube profile `half` (--profile)\n",
@@ -99,11 +99,11 @@ fn text_says_the_same_to_a_person() {
 
 #[test]
 fn it_says_who_decided() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    let node = format!("unix://{}", ground.join("node.sock").display());
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    let node = format!("unix://{}", testbed.join("node.sock").display());
     let tcp = "tcp://127.0.0.2:2376";
-    let certs = ground
+    let certs = testbed
         .join("minikube/.minikube/certs")
         .display()
         .to_string();
@@ -183,16 +183,16 @@ fn minikube(sandbox: &Sandbox, script: &str) {
     .unwrap();
 }
 
-fn with_minikube_on_path(ground: &Path) -> Sandbox {
-    let sandbox = Sandbox::with_minikube(ground);
+fn with_minikube_on_path(testbed: &Path) -> Sandbox {
+    let sandbox = Sandbox::with_minikube(testbed);
     let path = format!("{}/bin:/usr/bin:/bin", sandbox.home().display());
     sandbox.env("PATH", &path).env("ALL_PROXY", "socks://x:1")
 }
 
 #[test]
 fn what_minikube_says_stands_beside_what_its_files_say() {
-    let Some(ground) = ground() else { return };
-    let sandbox = with_minikube_on_path(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = with_minikube_on_path(&testbed);
     let says = |host: &str| {
         format!(
             "[ -z \"$ALL_PROXY\" ] || exit 98\n[ \"$*\" = 'docker-env -p minikube --shell none -o json' ] || exit 99\necho '{{\"DOCKER_HOST\":\"{host}\",\"DOCKER_TLS_VERIFY\":\"1\",\"DOCKER_CERT_PATH\":\"/c\",\"MINIKUBE_ACTIVE_DOCKERD\":\"minikube\"}}'"
@@ -242,14 +242,14 @@ fn what_minikube_says_stands_beside_what_its_files_say() {
 
 #[test]
 fn minikube_is_not_asked_where_that_could_restart_something_or_nobody_wants_it() {
-    let Some(ground) = ground() else { return };
-    let sandbox = with_minikube_on_path(&ground);
+    let Some(testbed) = testbed() else { return };
+    let sandbox = with_minikube_on_path(&testbed);
     minikube(&sandbox, "exit 1");
     let ran = sandbox.home().join("bin/ran");
     // it would start an engine that does not answer
     sandbox.devnet(&["-p", "stopped", "status"]).fails(3);
     sandbox.devnet(&["status", "--from", "files"]).ok();
-    let socket = format!("unix://{}", ground.join("node.sock").display());
+    let socket = format!("unix://{}", testbed.join("node.sock").display());
     sandbox.devnet(&["-H", &socket, "status"]).ok();
     sandbox.devnet(&["env", "--shell", "bash"]).ok();
     assert!(!ran.exists());
@@ -257,10 +257,10 @@ fn minikube_is_not_asked_where_that_could_restart_something_or_nobody_wants_it()
 
 #[test]
 fn a_shell_whose_cluster_moved_is_told_and_reaches_it_all_the_same() {
-    let Some(ground) = ground() else { return };
-    let sandbox = Sandbox::with_minikube(&ground);
-    let another = format!("unix://{}", ground.join("host.sock").display());
-    let certs = ground
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::with_minikube(&testbed);
+    let another = format!("unix://{}", testbed.join("host.sock").display());
+    let certs = testbed
         .join("minikube/.minikube/certs")
         .display()
         .to_string();

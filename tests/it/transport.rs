@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use crate::support::{Output, Sandbox, docker, ground, missing, until};
+use crate::support::{Output, Sandbox, docker, missing, testbed, until};
 
 /// A program that ends with the test.
 pub(crate) struct Running(pub(crate) Child);
@@ -129,27 +129,27 @@ fn says(text: &str, parts: &[&str]) {
 
 #[test]
 fn an_engine_answers_through_an_ssh_login() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let Some(sshd) = Sshd::start(kind, "") else {
             return;
         };
         sshd.knows("host_ed25519");
         let report: serde_json::Value =
-            serde_json::from_str(&sshd.status(&ground.join("node.sock")).ok()).unwrap();
+            serde_json::from_str(&sshd.status(&testbed.join("node.sock")).ok()).unwrap();
         assert_eq!(report["nodes"][0]["answers"], true, "{kind}");
-        let known = docker(&ground, "node", &["version", "-f", "{{.Server.Version}}"]).ok();
+        let known = docker(&testbed, "node", &["version", "-f", "{{.Server.Version}}"]).ok();
         assert_eq!(report["nodes"][0]["version"], known.trim(), "{kind}");
     }
 }
 
 #[test]
 fn an_ssh_host_must_be_known_and_stay_the_same() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let Some(sshd) = Sshd::start("ed25519", "") else {
         return;
     };
-    let socket = ground.join("node.sock");
+    let socket = testbed.join("node.sock");
     let known_hosts = sshd.sandbox.home().join(".ssh/known_hosts");
 
     let unknown = unreachable(sshd.status(&socket));
@@ -168,7 +168,7 @@ fn an_ssh_host_must_be_known_and_stay_the_same() {
 
 #[test]
 fn the_ssh_agent_s_keys_are_tried() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let Some(mut sshd) = Sshd::start("ed25519", "") else {
         return;
     };
@@ -188,12 +188,12 @@ fn the_ssh_agent_s_keys_are_tried() {
     sshd.sandbox = sshd.sandbox.env("SSH_AUTH_SOCK", &agent);
     Output::of(sshd.sandbox.command("ssh-add").arg(&key)).ok();
     fs::remove_file(&key).unwrap();
-    sshd.status(&ground.join("node.sock")).ok();
+    sshd.status(&testbed.join("node.sock")).ok();
 }
 
 #[test]
 fn a_key_that_is_a_pipe_or_has_no_end_is_passed_over() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let Some(sshd) = Sshd::start("rsa", "") else {
         return;
     };
@@ -202,7 +202,7 @@ fn a_key_that_is_a_pipe_or_has_no_end_is_passed_over() {
     let pipe = keys.join("id_ed25519");
     Output::of(sshd.sandbox.command("mkfifo").arg(pipe)).ok();
     std::os::unix::fs::symlink("/dev/zero", keys.join("id_ecdsa")).unwrap();
-    let url = sshd.url(&ground.join("node.sock"));
+    let url = sshd.url(&testbed.join("node.sock"));
     let mut command = sshd.sandbox.command("timeout");
     // one whose runtime waits in a file hears no other signal
     command.args(["-s", "KILL", "60"]);
@@ -214,8 +214,8 @@ fn a_key_that_is_a_pipe_or_has_no_end_is_passed_over() {
 
 #[test]
 fn what_stops_an_ssh_login_is_said() {
-    let Some(ground) = ground() else { return };
-    let socket = ground.join("node.sock");
+    let Some(testbed) = testbed() else { return };
+    let socket = testbed.join("node.sock");
     let Some(sshd) = Sshd::start("ed25519", "") else {
         return;
     };
@@ -282,21 +282,21 @@ fn serve(each: impl Fn(TcpStream) + Send + 'static) -> String {
     address
 }
 
-fn certs(ground: &Path) -> std::path::PathBuf {
-    ground.join("minikube/.minikube/certs")
+fn certs(testbed: &Path) -> std::path::PathBuf {
+    testbed.join("minikube/.minikube/certs")
 }
 
 #[test]
 fn an_engine_of_another_ca_is_refused() {
-    let Some(ground) = ground() else { return };
-    over_tls("127.0.0.2:2376", &certs(&ground)).ok();
-    let said = unreachable(over_tls("127.0.0.2:2376", &ground.join("foreign-certs")));
+    let Some(testbed) = testbed() else { return };
+    over_tls("127.0.0.2:2376", &certs(&testbed)).ok();
+    let said = unreachable(over_tls("127.0.0.2:2376", &testbed.join("foreign-certs")));
     says(&said, &["no secure connection", "another CA signed"]);
 }
 
 #[test]
 fn an_expired_certificate_is_refused() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
     let script = "set -e
         openssl req -new -newkey rsa:2048 -nodes -keyout key.pem -subj /O=node -out request.pem
@@ -307,7 +307,7 @@ fn an_expired_certificate_is_refused() {
         sandbox
             .command("sh")
             .args(["-c", script, "sh"])
-            .arg(certs(&ground)),
+            .arg(certs(&testbed)),
     )
     .ok();
     let address = format!("127.0.0.4:{}", free_port());
@@ -323,13 +323,13 @@ fn an_expired_certificate_is_refused() {
             .unwrap(),
     );
     wait_for(&address);
-    let said = unreachable(over_tls(&address, &certs(&ground)));
+    let said = unreachable(over_tls(&address, &certs(&testbed)));
     says(&said, &["has expired", "minikube start"]);
 }
 
 #[test]
 fn a_certificate_for_another_address_is_refused() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let engine = TcpStream::connect("127.0.0.2:2376").unwrap();
     drop(engine);
     // a forwarder stands at an address that the node's certificate does not name
@@ -343,13 +343,13 @@ fn a_certificate_for_another_address_is_refused() {
             std::thread::spawn(move || std::io::copy(&mut client, &mut engine));
         }
     });
-    let said = unreachable(over_tls(&address, &certs(&ground)));
+    let said = unreachable(over_tls(&address, &certs(&testbed)));
     says(&said, &["for another address"]);
 }
 
 #[test]
 fn a_tls_port_is_told_from_a_plain_one() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let said = unreachable(plainly("tcp://127.0.0.2:2376"));
     says(
         &said,
@@ -358,7 +358,7 @@ fn a_tls_port_is_told_from_a_plain_one() {
     let plain = serve(|mut stream| {
         let _gone = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
     });
-    let said = unreachable(over_tls(&plain, &certs(&ground)));
+    let said = unreachable(over_tls(&plain, &certs(&testbed)));
     says(
         &said,
         &["no secure connection", "engine with TLS listen there"],
@@ -367,13 +367,13 @@ fn a_tls_port_is_told_from_a_plain_one() {
 
 #[test]
 fn a_daemon_that_never_answers_is_given_up() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     // open streams are kept, so that nothing is ever said on them
     let kept = std::sync::Mutex::new(Vec::new());
     let silent = serve(move |stream| kept.lock().unwrap().push(stream));
     let (plain, secure) = std::thread::scope(|scope| {
         let plain = scope.spawn(|| plainly(&format!("tcp://{silent}")));
-        let secure = scope.spawn(|| over_tls(&silent, &certs(&ground)));
+        let secure = scope.spawn(|| over_tls(&silent, &certs(&testbed)));
         (plain.join().unwrap(), secure.join().unwrap())
     });
     says(
@@ -388,7 +388,7 @@ fn a_daemon_that_never_answers_is_given_up() {
 
 #[test]
 fn who_answers_nonsense_is_no_engine() {
-    if ground().is_none() {
+    if testbed().is_none() {
         return;
     }
     for answer in [

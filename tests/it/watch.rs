@@ -9,7 +9,7 @@ use crate::support::engines::Engine;
 use crate::support::kubelet::{Kubelet, OBEDIENT};
 use crate::support::made::Made;
 use crate::support::proxy::Proxy;
-use crate::support::{Output, Sandbox, ground};
+use crate::support::{Output, Sandbox, testbed};
 
 /// A watch that runs, and what it prints.
 struct Watch {
@@ -61,12 +61,12 @@ impl Watch {
 
 #[test]
 fn restarts_are_told_as_they_happen_and_kept_for_history() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "watch-pod", "10.91.4.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "watch-pod", "10.91.4.0/24");
     let zero = kubelet.pause(0, "10.91.4.5");
     let app = kubelet.app(0, &zero);
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let mut watch = Watch::begin(&sandbox, &host, &["watch-pod", "-o", "json"]);
     kubelet.docker(&["kill", &app]);
     let (name, attempt, event) = watch.next();
@@ -113,12 +113,12 @@ fn restarts_are_told_as_they_happen_and_kept_for_history() {
 
 #[test]
 fn an_engine_that_was_away_is_told_of_without_loss_and_without_repeats() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "watch-away", "10.91.5.0/24");
+    let kubelet = Kubelet::new(&testbed, &sandbox, "watch-away", "10.91.5.0/24");
     let zero = kubelet.pause(0, "10.91.5.5");
     let first = kubelet.app(0, &zero);
-    let proxy = Proxy::new(sandbox.home(), ground.join("node.sock"), &[]);
+    let proxy = Proxy::new(sandbox.home(), testbed.join("node.sock"), &[]);
     let more = ["-n", "default", "watch-away", "--no-probe", "-o", "json"];
     let mut watch = Watch::begin(&sandbox, &proxy.url(), &more);
     kubelet.docker(&["restart", "-t", "0", &first]);
@@ -127,7 +127,7 @@ fn an_engine_that_was_away_is_told_of_without_loss_and_without_repeats() {
     proxy.cut();
     kubelet.docker(&["kill", &first]);
     let second = kubelet.app(1, &zero);
-    let _again = Proxy::new(sandbox.home(), ground.join("node.sock"), &[]);
+    let _again = Proxy::new(sandbox.home(), testbed.join("node.sock"), &[]);
     let (name, attempt, _) = watch.next();
     assert_eq!((name.as_str(), attempt), ("container-ended", 0));
     let (name, attempt, event) = watch.next();
@@ -142,7 +142,7 @@ fn an_engine_that_was_away_is_told_of_without_loss_and_without_repeats() {
     );
     watch.interrupt(&sandbox);
     // a name that fits nothing is told at once; a reader that leaves ends it
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     sandbox
         .devnet(&["-H", &host, "watch", "no-such-pod"])
         .fails(4);
@@ -153,11 +153,11 @@ fn an_engine_that_was_away_is_told_of_without_loss_and_without_repeats() {
 
 #[test]
 fn an_engine_that_is_restarted_is_told_as_that_and_not_as_its_node() {
-    let Some(ground) = ground() else { return };
-    let engine = Engine::start(&ground, "watch-engine");
+    let Some(testbed) = testbed() else { return };
+    let engine = Engine::start(&testbed, "watch-engine");
     let sandbox = Sandbox::bare();
     let names = ["restarted-a", "restarted-b", "restarted-c"];
-    let pods = names.map(|name| Kubelet::on(&ground, &engine.name, &sandbox, name));
+    let pods = names.map(|name| Kubelet::on(&testbed, &engine.name, &sandbox, name));
     let begin = |pod: &Kubelet<'_>, attempt: u32| {
         let pause = pod.obedient_pause(attempt);
         pod.script("app", attempt, &pause, &[], OBEDIENT);
@@ -195,13 +195,13 @@ fn an_engine_that_is_restarted_is_told_as_that_and_not_as_its_node() {
 
 #[test]
 fn lines_are_for_people_and_a_label_chooses() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let kubelet = Kubelet::new(&ground, &sandbox, "watch-text", "10.91.6.0/24");
-    let host = format!("unix://{}", ground.join("node.sock").display());
+    let kubelet = Kubelet::new(&testbed, &sandbox, "watch-text", "10.91.6.0/24");
+    let host = format!("unix://{}", testbed.join("node.sock").display());
     let mut watch = Watch::begin(&sandbox, &host, &["-l", "tier=text", "--no-probe"]);
     // a pod that is not chosen says nothing
-    let other = Kubelet::new(&ground, &sandbox, "watch-other", "10.91.7.0/24");
+    let other = Kubelet::new(&testbed, &sandbox, "watch-other", "10.91.7.0/24");
     other.pause(0, "10.91.7.5");
     let net = format!("--network=net-{}", kubelet.name);
     let label = ["--label=tier=text", net.as_str(), "--ip", "10.91.6.5"];
@@ -226,9 +226,9 @@ fn lines_are_for_people_and_a_label_chooses() {
 
 #[test]
 fn a_sandbox_that_comes_back_without_an_address_is_told_so() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let mut made = Made::new(&ground, "watch-lost");
+    let mut made = Made::new(&testbed, "watch-lost");
     made.add_sleeper("app");
     made.give_address("10.99.3.7/32");
     let host = made.host();

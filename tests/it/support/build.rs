@@ -5,23 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Output, Sandbox, docker, ground};
+use super::{Output, Sandbox, docker, testbed};
 
-/// A sandbox whose engine is the ground's node over TLS, or another one, and a folder for a context.
+/// A sandbox whose engine is the testbed's node over TLS, or another one, and a folder for a context.
 pub(crate) struct Build {
     engine: String,
-    pub(crate) ground: PathBuf,
+    pub(crate) testbed: PathBuf,
     pub(crate) sandbox: Sandbox,
 }
 
 impl Build {
-    /// `None` when this run has no ground.
+    /// `None` when this run has no testbed.
     pub(crate) fn new(files: &[(&str, &str)]) -> Option<Self> {
-        let ground = ground()?;
+        let testbed = testbed()?;
         let this = Self {
             engine: "node".into(),
             sandbox: Sandbox::bare(),
-            ground,
+            testbed,
         };
         for (name, text) in files {
             this.write(name, text);
@@ -29,14 +29,14 @@ impl Build {
         Some(this)
     }
 
-    /// Builds on another engine of the ground.
+    /// Builds on another engine of the testbed.
     pub(crate) fn on(mut self, engine: &str) -> Self {
         self.engine = engine.into();
         self
     }
 
     fn socket(&self) -> String {
-        format!("unix://{}/{}.sock", self.ground.display(), self.engine)
+        format!("unix://{}/{}.sock", self.testbed.display(), self.engine)
     }
 
     pub(crate) fn context(&self) -> PathBuf {
@@ -50,7 +50,7 @@ impl Build {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let certs = self.ground.join("minikube/.minikube/certs");
+        let certs = self.testbed.join("minikube/.minikube/certs");
         let mut command = if self.engine == "node" {
             let mut tls = self.sandbox.devnet_command(&["-H", "tcp://127.0.0.2:2376"]);
             tls.arg("--tls-cert-path").arg(certs);
@@ -68,7 +68,7 @@ impl Build {
 
     /// Runs the docker CLI on the node.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
-        docker(&self.ground, &self.engine, arguments)
+        docker(&self.testbed, &self.engine, arguments)
     }
 
     /// The files of an image, as `path` lines.
@@ -94,9 +94,9 @@ impl Build {
     pub(crate) fn docker_build(&self, arguments: &[&str]) -> Option<Output> {
         #[expect(
             clippy::disallowed_methods,
-            reason = "the ground says which engine this is"
+            reason = "the testbed says which engine this is"
         )]
-        let tree = std::env::var_os("DEVNET_GROUND_TREE").map_or("/".into(), PathBuf::from);
+        let tree = std::env::var_os("DEVNET_TESTBED_TREE").map_or("/".into(), PathBuf::from);
         let cli = tree.join("usr/bin/docker");
         let plugin = tree.join("usr/libexec/docker/cli-plugins/docker-buildx");
         let config = self.sandbox.home().join("docker-config");
@@ -163,7 +163,7 @@ impl Build {
     pub(crate) fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
         let file = self.sandbox.home().join("stdin");
         fs::write(&file, input).unwrap();
-        let url = format!("unix://{}", self.ground.join("node.sock").display());
+        let url = format!("unix://{}", self.testbed.join("node.sock").display());
         let mut command = self.sandbox.devnet_command(&["-H", &url, "build"]);
         command
             .args(arguments)

@@ -21,7 +21,7 @@ pub(crate) const MOMENTS: [Hold; 7] = [
 
 /// A devnet whose look is held up at one moment.
 pub(crate) struct Caught {
-    ground: PathBuf,
+    testbed: PathBuf,
     /// The name of its engine.
     engine: String,
     pub(crate) child: Child,
@@ -30,24 +30,24 @@ pub(crate) struct Caught {
 }
 
 impl Caught {
-    pub(crate) fn at(ground: &Path, hold: Hold, command: &[&str], no_image: bool) -> Self {
-        Self::after(ground, 0, hold, command, no_image)
+    pub(crate) fn at(testbed: &Path, hold: Hold, command: &[&str], no_image: bool) -> Self {
+        Self::after(testbed, 0, hold, command, no_image)
     }
 
     /// At the moment after so many of its kind.
     pub(crate) fn after(
-        ground: &Path,
+        testbed: &Path,
         passing: usize,
         hold: Hold,
         command: &[&str],
         no_image: bool,
     ) -> Self {
-        Self::on(ground, "node", passing, hold, command, no_image)
+        Self::on(testbed, "node", passing, hold, command, no_image)
     }
 
     /// On another engine than the one that tests share.
     pub(crate) fn on(
-        ground: &Path,
+        testbed: &Path,
         engine: &str,
         passing: usize,
         hold: Hold,
@@ -57,7 +57,7 @@ impl Caught {
         let sandbox = Sandbox::bare();
         let proxy = Rewriting::holding_after(
             sandbox.home(),
-            ground.join(format!("{engine}.sock")),
+            testbed.join(format!("{engine}.sock")),
             passing,
             Some(hold),
             move |path, body| {
@@ -90,7 +90,7 @@ impl Caught {
             is_held
         });
         Self {
-            ground: ground.into(),
+            testbed: testbed.into(),
             engine: engine.into(),
             child,
             proxy,
@@ -103,12 +103,12 @@ impl Caught {
         // the name ends in its process's number: other tests look at the same engine
         let name = format!("name=devnet-.*-{}$", self.child.id());
         let all = ["ps", "-a", "--format", "{{.Names}} {{.State}}", "-f", &name];
-        docker(&self.ground, &self.engine, &all).ok()
+        docker(&self.testbed, &self.engine, &all).ok()
     }
 
     pub(crate) fn images(&self) -> String {
         let all = docker(
-            &self.ground,
+            &self.testbed,
             &self.engine,
             &["images", "--format", "{{.Repository}}"],
         )
@@ -137,7 +137,7 @@ impl Caught {
     pub(crate) fn another(&self, command: &[&str]) {
         let host = format!(
             "unix://{}",
-            self.ground.join(format!("{}.sock", self.engine)).display()
+            self.testbed.join(format!("{}.sock", self.engine)).display()
         );
         Sandbox::bare()
             .devnet(&[&["-H", &host], command].concat())

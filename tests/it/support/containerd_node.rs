@@ -1,11 +1,11 @@
-//! Nodes of minikube clusters that run containerd, as `tests/ground/node.sh` makes them.
+//! Nodes of minikube clusters that run containerd, as `tests/testbed/node.sh` makes them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use super::cri::Cri;
-use super::{Output, Sandbox, ground};
+use super::{Output, Sandbox, testbed};
 
 /// The image of most containers: a busybox with all its applets.
 pub(crate) const BUSYBOX: &str = "docker.io/library/busybox:1.35";
@@ -13,13 +13,13 @@ pub(crate) const BUSYBOX: &str = "docker.io/library/busybox:1.35";
 pub(crate) const DISTROLESS: &str = "docker.io/library/distroless:v1";
 
 /// The node that tests share: each uses pods of its own, and nobody stops its runtime.
-/// `None` without the ground.
+/// `None` without the testbed.
 pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
     static SHARED: OnceLock<ContainerdNode> = OnceLock::new();
-    let ground = ground()?;
+    let testbed = testbed()?;
     Some(SHARED.get_or_init(|| {
         let node = ContainerdNode {
-            ground,
+            testbed,
             name: "ctr".into(),
         };
         node.script(&["start", "ctr"]).ok();
@@ -29,24 +29,24 @@ pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
 
 /// A running node; one of a test's own is gone with its data when this is dropped.
 pub(crate) struct ContainerdNode {
-    ground: PathBuf,
+    testbed: PathBuf,
     pub(crate) name: String,
 }
 
 impl ContainerdNode {
     /// A node of a test's own, which it may kill, freeze or fill.
-    pub(crate) fn start(ground: &Path, name: &str) -> Self {
-        Self::of_version(ground, name, None).expect("the ground's own version is there")
+    pub(crate) fn start(testbed: &Path, name: &str) -> Self {
+        Self::of_version(testbed, name, None).expect("the testbed's own version is there")
     }
 
     /// One of a version as `node.sh` names it; `None` when its programs are not on this computer.
     pub(crate) fn of_version(
-        ground: &Path,
+        testbed: &Path,
         name: &str,
         version: Option<&'static str>,
     ) -> Option<Self> {
         let node = Self {
-            ground: ground.into(),
+            testbed: testbed.into(),
             name: name.into(),
         };
         if let Some(version) = version {
@@ -55,7 +55,7 @@ impl ContainerdNode {
                 "1.7" => "26",
                 _ => "28",
             };
-            let tree = format!("target/ground/engine-{engine}");
+            let tree = format!("target/testbed/engine-{engine}");
             if !Path::new(env!("CARGO_MANIFEST_DIR")).join(tree).is_dir() {
                 return None;
             }
@@ -67,17 +67,17 @@ impl ContainerdNode {
     }
 
     fn script(&self, arguments: &[&str]) -> Output {
-        let sandbox = Sandbox::bare().env("DEVNET_GROUND", &self.ground.display().to_string());
+        let sandbox = Sandbox::bare().env("DEVNET_TESTBED", &self.testbed.display().to_string());
         let mut command =
-            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/node.sh"));
+            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/node.sh"));
         // the node outlives this sandbox's own folders
         command.env_remove("TMPDIR").env("HOME", "/");
         #[expect(
             clippy::disallowed_methods,
-            reason = "what the ground was started with"
+            reason = "what the testbed was started with"
         )]
-        if let Some(tree) = std::env::var_os("DEVNET_GROUND_CONTAINERD") {
-            command.env("DEVNET_GROUND_CONTAINERD", tree);
+        if let Some(tree) = std::env::var_os("DEVNET_TESTBED_CONTAINERD") {
+            command.env("DEVNET_TESTBED_CONTAINERD", tree);
         }
         // what it starts would hold a pipe open for as long as it lives
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -94,9 +94,9 @@ impl ContainerdNode {
         }
     }
 
-    /// Its folder in the test ground: `minikube/.minikube`, and its `/etc` and `/var`.
+    /// Its folder in the test testbed: `minikube/.minikube`, and its `/etc` and `/var`.
     pub(crate) fn folder(&self) -> PathBuf {
-        self.ground.join(&self.name)
+        self.testbed.join(&self.name)
     }
 
     /// The address of its sshd, port 22, user `docker`.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Output, Sandbox, until};
 
-/// An engine beside those of the ground, gone with its data when this is dropped.
+/// An engine beside those of the testbed, gone with its data when this is dropped.
 pub(crate) struct Engine {
     pub(crate) name: String,
-    ground: PathBuf,
-    /// The version as `tests/ground/engine.sh` names it; `None` is the ground's own.
+    testbed: PathBuf,
+    /// The version as `tests/testbed/engine.sh` names it; `None` is the testbed's own.
     version: Option<&'static str>,
     /// Its `daemon.json`.
     config: Option<String>,
@@ -17,19 +17,19 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn start(ground: &Path, name: &str) -> Self {
-        Self::of_version(ground, name, None).expect("the ground's own version is there")
+    pub(crate) fn start(testbed: &Path, name: &str) -> Self {
+        Self::of_version(testbed, name, None).expect("the testbed's own version is there")
     }
 
     /// One of another version; `None` when its programs are not on this computer.
     pub(crate) fn of_version(
-        ground: &Path,
+        testbed: &Path,
         name: &str,
         version: Option<&'static str>,
     ) -> Option<Self> {
         let engine = Self {
             name: name.into(),
-            ground: ground.into(),
+            testbed: testbed.into(),
             version,
             config: None,
             plugins: None,
@@ -41,11 +41,11 @@ impl Engine {
         Some(engine)
     }
 
-    /// One of the ground's own version with this as its `daemon.json`.
-    pub(crate) fn configured(ground: &Path, name: &str, config: String) -> Self {
+    /// One of the testbed's own version with this as its `daemon.json`.
+    pub(crate) fn configured(testbed: &Path, name: &str, config: String) -> Self {
         let engine = Self {
             name: name.into(),
-            ground: ground.into(),
+            testbed: testbed.into(),
             version: None,
             config: Some(config),
             plugins: None,
@@ -55,10 +55,10 @@ impl Engine {
     }
 
     /// One that finds the plugins which this folder names.
-    pub(crate) fn with_plugins(ground: &Path, name: &str, plugins: &Path) -> Self {
+    pub(crate) fn with_plugins(testbed: &Path, name: &str, plugins: &Path) -> Self {
         let engine = Self {
             name: name.into(),
-            ground: ground.into(),
+            testbed: testbed.into(),
             version: None,
             config: None,
             plugins: Some(plugins.into()),
@@ -70,35 +70,35 @@ impl Engine {
     fn tree(&self) -> Option<PathBuf> {
         let number = self.version?.trim_end_matches('c');
         let tree =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/ground/engine-{number}"));
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/testbed/engine-{number}"));
         tree.is_dir().then_some(tree)
     }
 
     fn script(&self, verb: &str) -> Output {
-        let sandbox = Sandbox::bare().env("DEVNET_GROUND", &self.ground.display().to_string());
+        let sandbox = Sandbox::bare().env("DEVNET_TESTBED", &self.testbed.display().to_string());
         let mut command =
-            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/engine.sh"));
+            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/engine.sh"));
         // the engine outlives this sandbox's own folders
         command.env_remove("TMPDIR").env("HOME", "/");
         #[expect(
             clippy::disallowed_methods,
-            reason = "what the ground was started with"
+            reason = "what the testbed was started with"
         )]
-        for name in ["DEVNET_GROUND_TREE", "DEVNET_GROUND_ENGINE"] {
+        for name in ["DEVNET_TESTBED_TREE", "DEVNET_TESTBED_ENGINE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
         }
         if let Some(config) = &self.config {
-            command.env("DEVNET_GROUND_CONFIG", config);
+            command.env("DEVNET_TESTBED_CONFIG", config);
         }
         if let (Some(version), Some(tree)) = (self.version, self.tree()) {
             command
-                .env("DEVNET_GROUND_TREE", tree)
-                .env("DEVNET_GROUND_ENGINE", version);
+                .env("DEVNET_TESTBED_TREE", tree)
+                .env("DEVNET_TESTBED_ENGINE", version);
         }
         if let Some(plugins) = &self.plugins {
-            command.env("DEVNET_GROUND_PLUGINS", plugins);
+            command.env("DEVNET_TESTBED_PLUGINS", plugins);
         }
         // what it starts would hold a pipe open for as long as it lives
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -116,7 +116,7 @@ impl Engine {
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.ground.join(format!("{}.sock", self.name))
+        self.testbed.join(format!("{}.sock", self.name))
     }
 
     pub(crate) fn url(&self) -> String {
@@ -124,12 +124,12 @@ impl Engine {
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
-        self.ground.join(&self.name)
+        self.testbed.join(&self.name)
     }
 
     /// The docker command against it.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
-        super::docker(&self.ground, &self.name, arguments)
+        super::docker(&self.testbed, &self.name, arguments)
     }
 
     /// The events of containers so far: a line for each event of this kind, in this format.
@@ -161,7 +161,7 @@ impl Engine {
             "FROM devnet-test/busybox\nCOPY base /\nCOPY top /\n",
         )
         .unwrap();
-        super::busybox_image(&self.ground, &self.name);
+        super::busybox_image(&self.testbed, &self.name);
         let folder = folder.path().display().to_string();
         let url = self.url();
         let build = ["-q", "-H", &url, "build", "-t", name, &folder];
@@ -219,7 +219,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let stopped = self.script("stop");
-        // what an engine that was killed has left mounted goes with the ground
+        // what an engine that was killed has left mounted goes with the testbed
         let _left = std::fs::remove_dir_all(self.folder());
         if !std::thread::panicking() {
             stopped.ok();

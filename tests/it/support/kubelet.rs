@@ -11,7 +11,7 @@ pub(crate) const OBEDIENT: &str = "trap 'exit 0' TERM; /bin/busybox sleep 3600 &
 
 /// A pod that this test makes as the kubelet does, step by step.
 pub(crate) struct Kubelet<'a> {
-    ground: &'a Path,
+    testbed: &'a Path,
     engine: &'a str,
     sandbox: &'a Sandbox,
     pub(crate) name: &'a str,
@@ -19,8 +19,13 @@ pub(crate) struct Kubelet<'a> {
 }
 
 impl<'a> Kubelet<'a> {
-    pub(crate) fn new(ground: &'a Path, sandbox: &'a Sandbox, name: &'a str, subnet: &str) -> Self {
-        Self::on(ground, "node", sandbox, name).with_network(subnet)
+    pub(crate) fn new(
+        testbed: &'a Path,
+        sandbox: &'a Sandbox,
+        name: &'a str,
+        subnet: &str,
+    ) -> Self {
+        Self::on(testbed, "node", sandbox, name).with_network(subnet)
     }
 
     pub(crate) fn with_network(self, subnet: &str) -> Self {
@@ -29,16 +34,16 @@ impl<'a> Kubelet<'a> {
         self
     }
 
-    /// A pod on another engine of the ground, without a network of its own.
+    /// A pod on another engine of the testbed, without a network of its own.
     pub(crate) fn on(
-        ground: &'a Path,
+        testbed: &'a Path,
         engine: &'a str,
         sandbox: &'a Sandbox,
         name: &'a str,
     ) -> Self {
-        let image = busybox_image(ground, engine);
+        let image = busybox_image(testbed, engine);
         Self {
-            ground,
+            testbed,
             engine,
             sandbox,
             name,
@@ -47,7 +52,7 @@ impl<'a> Kubelet<'a> {
     }
 
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
-        docker(self.ground, self.engine, arguments)
+        docker(self.testbed, self.engine, arguments)
             .ok()
             .trim()
             .to_owned()
@@ -106,7 +111,7 @@ impl<'a> Kubelet<'a> {
         arguments.extend_from_slice(more);
         arguments.push(&self.image);
         arguments.extend_from_slice(command);
-        docker(self.ground, self.engine, &arguments)
+        docker(self.testbed, self.engine, &arguments)
     }
 
     /// Another container of the pod, with a shell script to run.
@@ -160,7 +165,7 @@ impl<'a> Kubelet<'a> {
     pub(crate) fn devnet(&self, arguments: &[&str]) -> String {
         let host = format!(
             "unix://{}",
-            self.ground.join(format!("{}.sock", self.engine)).display()
+            self.testbed.join(format!("{}.sock", self.engine)).display()
         );
         let mut all = vec!["-H", host.as_str()];
         all.extend_from_slice(arguments);
@@ -196,11 +201,11 @@ impl<'a> Kubelet<'a> {
 impl Drop for Kubelet<'_> {
     fn drop(&mut self) {
         let filter = format!("label=io.kubernetes.pod.name={}", self.name);
-        let all = docker(self.ground, self.engine, &["ps", "-aqf", &filter]).stdout;
+        let all = docker(self.testbed, self.engine, &["ps", "-aqf", &filter]).stdout;
         for id in all.lines() {
-            drop(docker(self.ground, self.engine, &["rm", "-f", id]));
+            drop(docker(self.testbed, self.engine, &["rm", "-f", id]));
         }
         let net = format!("net-{}", self.name);
-        drop(docker(self.ground, self.engine, &["network", "rm", &net]));
+        drop(docker(self.testbed, self.engine, &["network", "rm", &net]));
     }
 }

@@ -8,8 +8,8 @@ use super::{Output, Sandbox, busybox_image, docker, until};
 
 /// A pod shaped as the kubelet makes it, gone with the test.
 pub(crate) struct Made<'a> {
-    pub(crate) ground: &'a Path,
-    /// The engine of the ground that it is on.
+    pub(crate) testbed: &'a Path,
+    /// The engine of the testbed that it is on.
     engine: &'a str,
     pub(crate) name: &'a str,
     pub(crate) image: String,
@@ -20,25 +20,25 @@ pub(crate) struct Made<'a> {
 }
 
 impl<'a> Made<'a> {
-    pub(crate) fn new(ground: &'a Path, name: &'a str) -> Self {
-        Self::with_network(ground, name, "none")
+    pub(crate) fn new(testbed: &'a Path, name: &'a str) -> Self {
+        Self::with_network(testbed, name, "none")
     }
 
-    pub(crate) fn with_network(ground: &'a Path, name: &'a str, network: &str) -> Self {
-        let image = busybox_image(ground, "node");
-        Self::of_image(ground, "node", name, network, image)
+    pub(crate) fn with_network(testbed: &'a Path, name: &'a str, network: &str) -> Self {
+        let image = busybox_image(testbed, "node");
+        Self::of_image(testbed, "node", name, network, image)
     }
 
-    /// A pod on one of the ground's engines whose containers are all from one image.
+    /// A pod on one of the testbed's engines whose containers are all from one image.
     pub(crate) fn of_image(
-        ground: &'a Path,
+        testbed: &'a Path,
         engine: &'a str,
         name: &'a str,
         network: &str,
         image: String,
     ) -> Self {
         let mut made = Self {
-            ground,
+            testbed,
             engine,
             name,
             image,
@@ -118,7 +118,7 @@ impl<'a> Made<'a> {
     }
 
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
-        docker(self.ground, self.engine, arguments).ok()
+        docker(self.testbed, self.engine, arguments).ok()
     }
 
     /// The process ID of a container's first process.
@@ -141,7 +141,7 @@ impl<'a> Made<'a> {
         until(&format!("container {id} says `{text}`"), || {
             // asked first: what it printed before its end is there when it has ended
             let state = self.docker(&["inspect", "-f", "{{.State.Status}}", id]);
-            let logs = docker(self.ground, self.engine, &["logs", id]);
+            let logs = docker(self.testbed, self.engine, &["logs", id]);
             let said = logs.stdout.contains(text) || logs.stderr.contains(text);
             assert!(said || state.trim() == "running", "{logs}");
             said
@@ -150,7 +150,7 @@ impl<'a> Made<'a> {
 
     pub(crate) fn host(&self) -> String {
         let socket = format!("{}.sock", self.engine);
-        format!("unix://{}", self.ground.join(socket).display())
+        format!("unix://{}", self.testbed.join(socket).display())
     }
 
     /// The document of devnet about this pod now, with the findings that are not of one pod.
@@ -192,7 +192,7 @@ impl Drop for Made<'_> {
         arguments.extend(self.sandboxes.iter().map(String::as_str));
         arguments.extend(self.containers.iter().map(String::as_str));
         // a failed test has told its reason already
-        let _done = docker(self.ground, self.engine, &arguments);
+        let _done = docker(self.testbed, self.engine, &arguments);
     }
 }
 

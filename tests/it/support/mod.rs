@@ -1,4 +1,4 @@
-//! The place where tests start devnet: a clean environment, a home of its own, the ground's
+//! The place where tests start devnet: a clean environment, a home of its own, the testbed's
 //! engines.
 
 pub(crate) mod archive;
@@ -28,14 +28,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The test ground, when this run has one.
-pub(crate) fn ground() -> Option<PathBuf> {
+/// The test testbed, when this run has one.
+pub(crate) fn testbed() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
-    let ground = std::env::var_os("DEVNET_GROUND").map(PathBuf::from);
-    if ground.is_none() {
-        missing("the test ground (run `make test`)");
+    let testbed = std::env::var_os("DEVNET_TESTBED").map(PathBuf::from);
+    if testbed.is_none() {
+        missing("the test testbed (run `make test`)");
     }
-    ground
+    testbed
 }
 
 /// Writes down that something a test needs is not here; in CI that is a failure.
@@ -92,11 +92,11 @@ impl Sandbox {
         Self { home, environment }
     }
 
-    /// A sandbox whose minikube home is the ground's.
-    pub(crate) fn with_minikube(ground: &Path) -> Self {
+    /// A sandbox whose minikube home is the testbed's.
+    pub(crate) fn with_minikube(testbed: &Path) -> Self {
         Self::bare().env(
             "MINIKUBE_HOME",
-            &ground.join("minikube/.minikube").display().to_string(),
+            &testbed.join("minikube/.minikube").display().to_string(),
         )
     }
 
@@ -181,8 +181,8 @@ impl fmt::Display for Output {
     }
 }
 
-/// The docker CLI against one of the ground's engines, for comparing and preparing.
-pub(crate) fn docker(ground: &Path, engine: &str, arguments: &[&str]) -> Output {
+/// The docker CLI against one of the testbed's engines, for comparing and preparing.
+pub(crate) fn docker(testbed: &Path, engine: &str, arguments: &[&str]) -> Output {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is where tests start programs"
@@ -192,17 +192,20 @@ pub(crate) fn docker(ground: &Path, engine: &str, arguments: &[&str]) -> Output 
     command
         .args([
             "-H",
-            &format!("unix://{}", ground.join(format!("{engine}.sock")).display()),
+            &format!(
+                "unix://{}",
+                testbed.join(format!("{engine}.sock")).display()
+            ),
         ])
         .args(arguments)
         .stdin(Stdio::null());
     Output::of(&mut command)
 }
 
-/// An image with a static busybox and nothing else, in one of the ground's engines.
-pub(crate) fn busybox_image(ground: &Path, engine: &str) -> String {
+/// An image with a static busybox and nothing else, in one of the testbed's engines.
+pub(crate) fn busybox_image(testbed: &Path, engine: &str) -> String {
     let name = "devnet-test/busybox:latest";
-    if docker(ground, engine, &["image", "inspect", name]).code == 0 {
+    if docker(testbed, engine, &["image", "inspect", name]).code == 0 {
         return name.into();
     }
     let folder = tempfile::tempdir().unwrap();
@@ -229,7 +232,7 @@ pub(crate) fn busybox_image(ground: &Path, engine: &str) -> String {
         .args(["bin", "etc", "tmp", "proc"]);
     Output::of(&mut tar).ok();
     docker(
-        ground,
+        testbed,
         engine,
         &[
             "import",

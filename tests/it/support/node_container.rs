@@ -18,12 +18,12 @@ pub(crate) struct NodeContainer {
 }
 
 impl NodeContainer {
-    pub(crate) fn start(ground: &Path, node: &ContainerdNode) -> Self {
+    pub(crate) fn start(testbed: &Path, node: &ContainerdNode) -> Self {
         let name = format!("{}-kic", node.name);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ground/node-runtime.sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/node-runtime.sh");
         let config = serde_json::json!({"runtimes": {"node": {"path": script}}});
-        let engine = Engine::configured(ground, &name, config.to_string());
-        let image = busybox_image(ground, &name);
+        let engine = Engine::configured(testbed, &name, config.to_string());
+        let image = busybox_image(testbed, &name);
         engine
             .docker(&["network", "create", "--subnet", "10.203.90.0/24", &name])
             .ok();

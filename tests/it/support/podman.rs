@@ -1,4 +1,4 @@
-//! A podman of a test's own, whose Docker API listens on a socket; only where the ground's
+//! A podman of a test's own, whose Docker API listens on a socket; only where the testbed's
 //! namespaces keep it apart from the computer's.
 
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ pub(crate) struct Podman {
 }
 
 impl Podman {
-    /// Starts it; its socket is `podman.sock` in the ground. `None` where podman is not there.
-    pub(crate) fn start(ground: &Path) -> Option<Self> {
-        Self::named(ground, "podman")
+    /// Starts it; its socket is `podman.sock` in the testbed. `None` where podman is not there.
+    pub(crate) fn start(testbed: &Path) -> Option<Self> {
+        Self::named(testbed, "podman")
     }
 
     /// The same, whose socket is `NAME.sock` there.
-    pub(crate) fn named(ground: &Path, name: &str) -> Option<Self> {
+    pub(crate) fn named(testbed: &Path, name: &str) -> Option<Self> {
         if !Path::new("/usr/bin/podman").exists() {
             super::missing("podman");
             return None;
         }
-        let folder = tempfile::tempdir_in(ground).unwrap();
+        let folder = tempfile::tempdir_in(testbed).unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::create_dir(path("tmp")).unwrap();
         let engine = format!(
@@ -41,7 +41,7 @@ impl Podman {
             path("run")
         );
         std::fs::write(path("storage.conf"), storage).unwrap();
-        let socket = ground.join(format!("{name}.sock"));
+        let socket = testbed.join(format!("{name}.sock"));
         let service = program(folder.path())
             .args(["system", "service", "--time", "0"])
             .arg(format!("unix://{}", socket.display()))

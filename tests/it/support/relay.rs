@@ -77,8 +77,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the profile `name` in the sandbox's own minikube home, with the ground's certificates.
-    pub(crate) fn new(sandbox: &Sandbox, ground: &Path, name: &str) -> Self {
+    /// Makes the profile `name` in the sandbox's own minikube home, with the testbed's certificates.
+    pub(crate) fn new(sandbox: &Sandbox, testbed: &Path, name: &str) -> Self {
         let cluster = Self {
             home: sandbox.home().join(".minikube"),
             name: name.into(),
@@ -88,7 +88,7 @@ impl Cluster {
         ));
         let certs = cluster.home.join("certs");
         std::fs::create_dir_all(&certs).unwrap();
-        cluster.certs(&ground.join("minikube/.minikube/certs"));
+        cluster.certs(&testbed.join("minikube/.minikube/certs"));
         cluster
     }
 

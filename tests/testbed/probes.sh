@@ -32,7 +32,7 @@ for arch in x86_64 aarch64; do
   upper=$(upper "$target"); export "CARGO_TARGET_${upper//-/_}_LINKER=rust-lld"
   # at a fixed address, equal functions once, no table to find unwinding data by (it aborts): 20 KB less
   # where it is tried by tests, without unwinding data itself: 50 KB less (relative: paths may hold blanks)
-  lean=; if [ "$arch" = x86_64 ]; then lean="-C link-arg=-Ttests/ground/probes.ld"; fi
+  lean=; if [ "$arch" = x86_64 ]; then lean="-C link-arg=-Ttests/testbed/probes.ld"; fi
   RUSTFLAGS="-C relocation-model=static $lean -C link-arg=--icf=all -C link-arg=--no-eh-frame-hdr -C link-arg=-znoseparate-code" build "$target" "$arch" ||
     echo "probes: $target does not build here" >&2
 done

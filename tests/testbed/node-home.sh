@@ -4,7 +4,7 @@ set -euo pipefail
 home=$1/minikube/.minikube
 mkdir -p "$home"/{config,certs,machines,profiles,logs}
 # keys take a while to make: kept beside the build, per checkout
-kept=$(cd "$(dirname "$0")/../.." && pwd)/target/ground/node-keys-1
+kept=$(cd "$(dirname "$0")/../.." && pwd)/target/testbed/node-keys-1
 if [ ! -e "$kept/done" ]; then
   new=$(mktemp -d); trap 'rm -rf "$new"' EXIT
   ssh-keygen -q -N "" -t rsa -b 2048 -m PEM -C "" -f "$new/id_rsa"
@@ -16,7 +16,7 @@ if [ ! -e "$kept/done" ]; then
 fi
 cp -r "$kept" "$1/keys"
 
-# shellcheck source=tests/ground/minikube-records.sh
+# shellcheck source=tests/testbed/minikube-records.sh
 . "$(dirname "$0")/minikube-records.sh"
 records() { # PROFILE DRIVER ADDRESS
   profile "$1" "$2" containerd false "$(node "" "$3" true containerd)"

@@ -8,7 +8,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 file=$1
 probe=$root/target/probes/devnet-probe-$(uname -m)
-[ -e "$probe" ] || { echo "ground: $probe is missing: make probes" >&2; exit 1; }
+[ -e "$probe" ] || { echo "testbed: $probe is missing: make probes" >&2; exit 1; }
 busybox=$(command -v busybox)
 machine=$(uname -m); machine=${machine/x86_64/amd64}; machine=${machine/aarch64/arm64}
 

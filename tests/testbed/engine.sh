@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Starts, stops and fetches the private engines of the test ground (see run.sh).
+# Starts, stops and fetches the private engines of the test testbed (see run.sh).
 #
 #   engine.sh tree VERSION       prints the folder with that version's programs; fetches it if it must
-#   engine.sh start NAME         starts it in $DEVNET_GROUND: `node`, `node2`, `moving`, `pair`, `pair-m02` and `swept` listen
-#                                with TLS too, any other name on its socket alone. DEVNET_GROUND_TREE and
-#                                DEVNET_GROUND_ENGINE pick another version than the ground's;
-#                                DEVNET_GROUND_CONFIG is its daemon.json
+#   engine.sh start NAME         starts it in $DEVNET_TESTBED: `node`, `node2`, `moving`, `pair`, `pair-m02` and `swept` listen
+#                                with TLS too, any other name on its socket alone. DEVNET_TESTBED_TREE and
+#                                DEVNET_TESTBED_ENGINE pick another version than the testbed's;
+#                                DEVNET_TESTBED_CONFIG is its daemon.json
 #   engine.sh stop NAME          stops it and waits for its end
 #   engine.sh stop-all
 #   engine.sh sweep              removes what a killed run left on disk
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
-say() { echo "ground: $*" >&2; }
+say() { echo "testbed: $*" >&2; }
 
 # Debian's suites and the versions that they carry.
 fetch() {
@@ -50,14 +50,14 @@ case ${1:-} in
       26) suite=trixie ;;&
       28|28c) suite=sid; version=28 ;;&
       20.10|26|28|28c)
-        tree=$root/target/ground/engine-$version
+        tree=$root/target/testbed/engine-$version
         [ -d "$tree" ] || { say "fetching the engine of $suite"; mkdir -p "$(dirname "$tree")"; fetch "$suite" "$tree" >&2; }
         echo "$tree" ;;
       *) say "no engine '$version': system, 20.10, 26, 28 or 28c"; exit 2 ;;
     esac ;;
 
   start)
-    name=$2; tree=${DEVNET_GROUND_TREE:-/}; d=$DEVNET_GROUND/$name
+    name=$2; tree=${DEVNET_TESTBED_TREE:-/}; d=$DEVNET_TESTBED/$name
     mkdir -p "$d/bin"
     if [ "$tree" != / ]; then
       for program in containerd containerd-shim-runc-v2 ctr docker-init; do ln -sf "$tree/usr/bin/$program" "$d/bin/"; done
@@ -68,7 +68,7 @@ case ${1:-} in
     export PATH=$d/bin:$PATH:/usr/sbin:/sbin
     flags=()
     # a feature may stand in one place only
-    [ "${DEVNET_GROUND_ENGINE:-}${DEVNET_GROUND_CONFIG:-}" = 28c ] && flags+=(--feature containerd-snapshotter=true)
+    [ "${DEVNET_TESTBED_ENGINE:-}${DEVNET_TESTBED_CONFIG:-}" = 28c ] && flags+=(--feature containerd-snapshotter=true)
     address=
     case $name in
       node) address=127.0.0.2 ;;
@@ -79,25 +79,25 @@ case ${1:-} in
       swept) address=127.0.0.7 ;;
     esac
     if [ -n "$address" ]; then
-      tls=$DEVNET_GROUND/minikube/.minikube/machines
-      flags+=(-H "tcp://$address:${DEVNET_GROUND_PORT:-2376}" --tlsverify --tlscacert "$DEVNET_GROUND/minikube/.minikube/certs/ca.pem"
+      tls=$DEVNET_TESTBED/minikube/.minikube/machines
+      flags+=(-H "tcp://$address:${DEVNET_TESTBED_PORT:-2376}" --tlsverify --tlscacert "$DEVNET_TESTBED/minikube/.minikube/certs/ca.pem"
         --tlscert "$tls/server.pem" --tlskey "$tls/server-key.pem")
     fi
-    config=${DEVNET_GROUND_CONFIG:-}; [ -n "$config" ] || config='{}'
+    config=${DEVNET_TESTBED_CONFIG:-}; [ -n "$config" ] || config='{}'
     echo "$config" > "$d/daemon.json"
     # plugins are looked for in one place of the computer: an engine with its own sees that alone
     own=()
-    if [ -n "${DEVNET_GROUND_PLUGINS:-}" ]; then
+    if [ -n "${DEVNET_TESTBED_PLUGINS:-}" ]; then
       # shellcheck disable=SC2016  # the inner shell expands them
-      own=(unshare --mount sh -c 'mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker && mkdir /run/docker/plugins && mount --bind "$0" /run/docker/plugins && exec "$@"' "$DEVNET_GROUND_PLUGINS")
+      own=(unshare --mount sh -c 'mkdir -p /run/docker && mount -t tmpfs tmpfs /run/docker && mkdir /run/docker/plugins && mount --bind "$0" /run/docker/plugins && exec "$@"' "$DEVNET_TESTBED_PLUGINS")
     fi
     DOCKER_MIN_API_VERSION=${DOCKER_MIN_API_VERSION:-} setsid "${own[@]}" dockerd --config-file "$d/daemon.json" --data-root "$d/data" \
-      --exec-root "$d/exec" --pidfile "$d/pid" -H "unix://$DEVNET_GROUND/$name.sock" \
+      --exec-root "$d/exec" --pidfile "$d/pid" -H "unix://$DEVNET_TESTBED/$name.sock" \
       --bridge none --iptables=false --ip6tables=false "${flags[@]}" \
       > "$d/log" 2>&1 < /dev/null 9>&- &
     for _ in $(seq 600); do
       # the socket is there before the engine answers
-      if curl -sf --unix-socket "$DEVNET_GROUND/$name.sock" http://engine/_ping >/dev/null 2>&1; then exit 0; fi
+      if curl -sf --unix-socket "$DEVNET_TESTBED/$name.sock" http://engine/_ping >/dev/null 2>&1; then exit 0; fi
       # the pid stands in its file a moment after the file is there
       [ -s "$d/pid" ] && ! kill -0 "$(cat "$d/pid")" 2>/dev/null && break
       sleep 0.05
@@ -105,7 +105,7 @@ case ${1:-} in
     say "the engine '$name' did not start:"; tail -n 5 "$d/log" >&2; exit 1 ;;
 
   stop)
-    d=$DEVNET_GROUND/$2
+    d=$DEVNET_TESTBED/$2
     [ -e "$d/pid" ] || exit 0
     pid=$(cat "$d/pid"); kill "$pid" 2>/dev/null || exit 0
     for _ in $(seq 400); do kill -0 "$pid" 2>/dev/null || exit 0; sleep 0.05; done
@@ -114,7 +114,7 @@ case ${1:-} in
   stop-all) for name in host node node2 moving spare lab; do "$0" stop "$name"; done ;;
 
   sweep)
-    for left in "${TMPDIR:-/tmp}"/devnet-ground.*; do
+    for left in "${TMPDIR:-/tmp}"/devnet-testbed.*; do
       [ -e "$left/lock" ] || continue
       # a lock that can be had belongs to nobody
       if flock -n "$left/lock" true; then rm -rf --one-file-system "$left" 2>/dev/null || true; fi

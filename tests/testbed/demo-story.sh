@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo's story, told on the engines of the test ground: demo-story.sh DEVNET [lab]
+# The demo's story, told on the engines of the test testbed: demo-story.sh DEVNET [lab]
 # shellcheck disable=SC2016  # the commands are shown as a person types them, and expanded by `show`
 set -euo pipefail
 devnet=$1 only=${2:-all}
@@ -14,7 +14,7 @@ show() { printf '%s$ %s%s\n' "$cyan" "$1" "$plain"; eval "$1"; }
 devnet() { "$devnet" "$@"; }
 
 if [ "$only" = all ]; then
-  export HOME=$work MINIKUBE_HOME=$DEVNET_GROUND/minikube/.minikube
+  export HOME=$work MINIKUBE_HOME=$DEVNET_TESTBED/minikube/.minikube
   unset DOCKER_HOST DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_CONTEXT
   cd "$work"
 
@@ -34,10 +34,10 @@ if [ "$only" = all ]; then
   say "3. Bring an image from this computer's engine: only the layers that the node lacks"
   mkdir -p image; head -c 40M /dev/urandom > image/base; echo one > image/app
   printf 'FROM scratch\nCOPY base /\nCOPY app /\n' > image/Dockerfile
-  show 'devnet -q -H "unix://$DEVNET_GROUND/host.sock" build -t shop:dev image      # on this computer'
-  show 'devnet load --from-host "unix://$DEVNET_GROUND/host.sock" shop:dev'
-  show 'echo two > image/app; devnet -q -H "unix://$DEVNET_GROUND/host.sock" build -t shop:dev image'
-  show 'time devnet load --from-host "unix://$DEVNET_GROUND/host.sock" shop:dev'
+  show 'devnet -q -H "unix://$DEVNET_TESTBED/host.sock" build -t shop:dev image      # on this computer'
+  show 'devnet load --from-host "unix://$DEVNET_TESTBED/host.sock" shop:dev'
+  show 'echo two > image/app; devnet -q -H "unix://$DEVNET_TESTBED/host.sock" build -t shop:dev image'
+  show 'time devnet load --from-host "unix://$DEVNET_TESTBED/host.sock" shop:dev'
   target=
 else
   target="-p lab "

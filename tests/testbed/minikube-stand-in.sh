@@ -1,7 +1,7 @@
 #!/bin/sh
-# Stands in for minikube in tests: answers `docker-env` as minikube does for the ground's profiles,
+# Stands in for minikube in tests: answers `docker-env` as minikube does for the testbed's profiles,
 # in the forms that it prints, and refuses a command line that it does not know. What it prints was
-# taken down from minikube 1.38 (forms, exit codes) with this ground's addresses put in.
+# taken down from minikube 1.38 (forms, exit codes) with this testbed's addresses put in.
 profile='' shell=none output=''
 refuse() { echo "stand-in: does not know: minikube $*" >&2; exit 99; }
 all="$*"

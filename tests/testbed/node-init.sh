@@ -13,8 +13,8 @@ touch "$d/namespaces"
 
 # the version's own programs where the system's are
 for program in containerd containerd-shim-runc-v2 ctr; do
-  if [ "${DEVNET_GROUND_CONTAINERD:-/}" != / ]; then
-    mount --bind "$DEVNET_GROUND_CONTAINERD/usr/bin/$program" "/usr/bin/$program"
+  if [ "${DEVNET_TESTBED_CONTAINERD:-/}" != / ]; then
+    mount --bind "$DEVNET_TESTBED_CONTAINERD/usr/bin/$program" "/usr/bin/$program"
   fi
 done
 
@@ -40,7 +40,7 @@ ip link set eth0 up
 ip route add default via "192.168.$((48 + number)).1"
 echo 1 > /proc/sys/net/ipv4/ip_forward
 
-# from here on the ground's own folder is out of sight: its parts are in their places
+# from here on the testbed's own folder is out of sight: its parts are in their places
 exec 5> "$d/ready.new" 6< "$d"
 mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs /run
 mkdir -p /run/{sshd,lock,netns}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Starts and stops nodes of minikube clusters that run containerd, inside the test ground (see run.sh).
+# Starts and stops nodes of minikube clusters that run containerd, inside the test testbed (see run.sh).
 #
 #   node.sh start NAME [VERSION] starts it, if it does not run: containerd with CRI and CNI, sshd with the user `docker`, and
-#                                minikube's records of it in $DEVNET_GROUND/NAME/minikube/.minikube, as the
+#                                minikube's records of it in $DEVNET_TESTBED/NAME/minikube/.minikube, as the
 #                                profiles NAME (a machine), NAME-ssh, NAME-none and NAME-kic (those drivers)
 #   node.sh run NAME COMMAND...  runs a command there as root
 #   node.sh stop NAME | stop-all
@@ -15,13 +15,13 @@
 #
 # A node has namespaces of its own for everything but users, and root's rights there. What a node of
 # minikube's docker driver mounts noexec (/run, /tmp, /dev/shm) is so here; /etc and /var are its own.
-# DEVNET_GROUND_CONTAINERD is the folder of the programs to use (`/` are this computer's).
+# DEVNET_TESTBED_CONTAINERD is the folder of the programs to use (`/` are this computer's).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 name=${2:-}
-d=${DEVNET_GROUND:-}/$name
+d=${DEVNET_TESTBED:-}/$name
 
-say() { echo "ground: $*" >&2; }
+say() { echo "testbed: $*" >&2; }
 
 # Every cgroup hierarchy's folder here.
 hierarchies() { awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts; }
@@ -76,21 +76,21 @@ case ${1:-} in
     esac ;;
 
   start)
-    if [ -n "${3:-}" ]; then DEVNET_GROUND_CONTAINERD=$("$0" tree "$3"); export DEVNET_GROUND_CONTAINERD; fi
-    mkdir -p "$DEVNET_GROUND/nodes"
-    exec 8> "$DEVNET_GROUND/nodes/$name.lock"; flock 8
+    if [ -n "${3:-}" ]; then DEVNET_TESTBED_CONTAINERD=$("$0" tree "$3"); export DEVNET_TESTBED_CONTAINERD; fi
+    mkdir -p "$DEVNET_TESTBED/nodes"
+    exec 8> "$DEVNET_TESTBED/nodes/$name.lock"; flock 8
     if [ -e "$d/ready" ]; then exit 0; fi
     # the number is the node's everywhere: its address, its subnet, its link
     if [ -e "$d/number" ]; then
       number=$(cat "$d/number")
     else
-      number=1; until mkdir "$DEVNET_GROUND/nodes/$number" 2>/dev/null; do number=$((number + 1)); done
+      number=1; until mkdir "$DEVNET_TESTBED/nodes/$number" 2>/dev/null; do number=$((number + 1)); done
       mkdir -p "$d"
       echo "$number" > "$d/number"
       "$here/node-home.sh" "$d" "$name" "127.0.7.$number" "192.168.$((48 + number)).2"
     fi
     address=127.0.7.$number
-    group=$(basename "$DEVNET_GROUND")/$name
+    group=$(basename "$DEVNET_TESTBED")/$name
     # not a group of processes of this script's: it outlives it
     setsid "$0" enter "$name" "$group" > "$d/log" 2>&1 < /dev/null 8>&- 9>&- &
     pid=$!; echo "$pid" > "$d/pid"
@@ -132,8 +132,8 @@ case ${1:-} in
     pid=$(cat "$d/pid"); kill -KILL "$pid" 2>/dev/null || true
     # its processes die a moment after it, and only then are its folders free
     for _ in $(seq 400); do
-      leave "$(basename "$DEVNET_GROUND")/$name"
-      [ -n "$(for at in $(hierarchies); do ls -d "$at/$(basename "$DEVNET_GROUND")/$name" 2>/dev/null || true; done)" ] || break
+      leave "$(basename "$DEVNET_TESTBED")/$name"
+      [ -n "$(for at in $(hierarchies); do ls -d "$at/$(basename "$DEVNET_TESTBED")/$name" 2>/dev/null || true; done)" ] || break
       sleep 0.02
     done
     rm -f "$d"/{namespaces,linked,ready,pid,forward} ;;
@@ -146,13 +146,13 @@ case ${1:-} in
     [ -e "$d/number" ] || exit 0
     [ ! -e "$d/pid" ] || "$0" halt "$name"
     number=$(cat "$d/number")
-    rm -rf --one-file-system "$d" "$DEVNET_GROUND/nodes/$number" ;;
+    rm -rf --one-file-system "$d" "$DEVNET_TESTBED/nodes/$number" ;;
 
   stop-all)
-    for number in "$DEVNET_GROUND"/*/number; do
+    for number in "$DEVNET_TESTBED"/*/number; do
       [ ! -e "$number" ] || "$0" stop "$(basename "$(dirname "$number")")"
     done
-    leave "$(basename "$DEVNET_GROUND")" ;;
+    leave "$(basename "$DEVNET_TESTBED")" ;;
 
   containerd)
     case $3 in
@@ -173,7 +173,7 @@ case ${1:-} in
           if [ "$1" != / ]; then cp "$1/usr/bin/$program" /usr/bin/; fi
         done
       fi
-      rm "/usr/bin/$0"' "$3" "${DEVNET_GROUND_CONTAINERD:-/}" ;;
+      rm "/usr/bin/$0"' "$3" "${DEVNET_TESTBED_CONTAINERD:-/}" ;;
 
   cut)
     listener=$(cat "$d/forward")
@@ -186,7 +186,7 @@ case ${1:-} in
 
   sweep)
     for at in $(hierarchies); do
-      for group in "$at"/devnet-ground.*; do
+      for group in "$at"/devnet-testbed.*; do
         # one whose folder is gone and that has no process is nobody's
         if [ ! -d "$group" ] || [ -d "${TMPDIR:-/tmp}/$(basename "$group")" ]; then continue; fi
         [ -n "$(find "$group" -name cgroup.procs -exec cat {} +)" ] || leave "$(basename "$group")"

@@ -29,7 +29,7 @@ leaf() {
 }
 
 # keys take a second to make and are good for days: kept beside the build, per checkout
-kept=$(cd "$(dirname "$0")/../.." && pwd)/target/ground/tls-3
+kept=$(cd "$(dirname "$0")/../.." && pwd)/target/testbed/tls-3
 if [ ! -e "$kept/done" ] || [ -n "$(find "$kept/done" -mtime +30)" ]; then
   new=$(mktemp -d); trap 'rm -rf "$new"' EXIT
   tls "$new/certs" minikube
@@ -45,7 +45,7 @@ cp "$kept"/certs/* "$home/certs/"; cp "$kept"/certs/{ca,cert,key}.pem "$home/"
 cp "$kept"/server.pem "$kept"/server-key.pem "$home/machines/"
 cp -r "$kept/foreign-certs" "$1/foreign-certs"
 
-# shellcheck source=tests/ground/minikube-records.sh
+# shellcheck source=tests/testbed/minikube-records.sh
 . "$(dirname "$0")/minikube-records.sh"
 profile minikube kvm2 docker false "$(node "" 127.0.0.2 true docker)"; machine minikube kvm2 127.0.0.2
 profile multi kvm2 docker true "$(node "" 127.0.0.2 true docker),$(node m02 127.0.0.3 false docker)"

@@ -1,4 +1,4 @@
-//! The ground's own containerd node: what other tests of that runtime stand on.
+//! The testbed's own containerd node: what other tests of that runtime stand on.
 
 use crate::support::containerd_node::{BUSYBOX, ContainerdNode, DISTROLESS, containerd_node};
 use std::io::{BufRead as _, BufReader};
@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::support::cri::messages::PortMapping;
 use crate::support::node_container::NodeContainer;
 use crate::support::node_kubelet::{Container, Pod, Policy, Wanted};
-use crate::support::{Output, Sandbox, ended, ground, missing, until};
+use crate::support::{Output, Sandbox, ended, missing, testbed, until};
 
 fn two(name: &str) -> Wanted {
     Wanted::pod(name).sleeper("web").sleeper("poller")
@@ -18,7 +18,7 @@ fn a_killed_container_comes_back_in_its_sandbox_and_a_killed_pause_brings_a_new_
     let Some(node) = containerd_node() else {
         return;
     };
-    let pod = Pod::up(node, two("ground-two"));
+    let pod = Pod::up(node, two("testbed-two"));
     let network = |pid| node.namespace(pid, "net");
     let (ip, sandbox) = (pod.ip(), pod.sandbox().id);
     assert!(ip.starts_with("10.244."), "{ip}");
@@ -44,14 +44,14 @@ fn a_pod_that_nobody_heals_stays_dead_and_one_that_ends_well_is_done() {
     let Some(node) = containerd_node() else {
         return;
     };
-    let pod = Pod::made_once(node, two("ground-once"));
+    let pod = Pod::made_once(node, two("testbed-once"));
     pod.kill("web");
     assert_eq!(pod.until_ended("web").exit_code, 137);
     assert_eq!(pod.attempts("web").len(), 1);
     pod.heal(true);
     pod.until_attempt("web", 1);
 
-    let mut job = Wanted::pod("ground-job")
+    let mut job = Wanted::pod("testbed-job")
         .label("app", "job")
         .script("task", "echo did it; exit 3");
     job.restarts = Policy::Never;
@@ -59,7 +59,7 @@ fn a_pod_that_nobody_heals_stays_dead_and_one_that_ends_well_is_done() {
     pod.until_it_says("task", " stdout F did it\n");
     assert_eq!(pod.until_ended("task").exit_code, 3);
     let logs = node.path("/var/log/pods");
-    let logs = logs.join(format!("default_ground-job_{}", pod.uid()));
+    let logs = logs.join(format!("default_testbed-job_{}", pod.uid()));
     assert!(logs.join("task/0.log").is_file());
     pod.delete();
     assert!(pod.sandboxes().is_empty() && !logs.exists());
@@ -72,9 +72,9 @@ fn inits_run_before_the_others_and_what_can_not_run_is_told() {
     };
     let init = Container {
         init: true,
-        ..Container::script("first", "grep ground-init /etc/hosts")
+        ..Container::script("first", "grep testbed-init /etc/hosts")
     };
-    let mut pod = Wanted::pod("ground-init")
+    let mut pod = Wanted::pod("testbed-init")
         .with(init)
         .with(Container::of("bad", BUSYBOX, &["/no/such/program"]))
         .with(Container::of("absent", "docker.io/library/absent:v1", &[]))
@@ -84,7 +84,7 @@ fn inits_run_before_the_others_and_what_can_not_run_is_told() {
     let pod = Pod::made_once(node, pod);
     let first = pod.until_ended("first");
     assert_eq!((first.exit_code, first.reason.as_str()), (0, "Completed"));
-    pod.until_it_says("first", &format!("{}\tground-init", pod.ip()));
+    pod.until_it_says("first", &format!("{}\ttestbed-init", pod.ip()));
     let process = format!("/proc/{}/cgroup", pod.pid("server"));
     let group = format!(
         "/kubepods/besteffort/pod{}/{}",
@@ -171,11 +171,11 @@ fn the_nodes_own_folders_are_no_ones_else() {
     node.run(&[
         "sh",
         "-c",
-        "echo mine > /etc/devnet-ground; echo mine > /var/devnet-ground",
+        "echo mine > /etc/devnet-testbed; echo mine > /var/devnet-testbed",
     ])
     .ok();
     for folder in ["/etc", "/var"] {
-        let here = std::path::Path::new(folder).join("devnet-ground");
+        let here = std::path::Path::new(folder).join("devnet-testbed");
         assert!(!here.exists(), "{}", here.display());
     }
 }
@@ -185,9 +185,9 @@ fn two_nodes_are_two_computers() {
     let Some(node) = containerd_node() else {
         return;
     };
-    let other = ContainerdNode::start(&ground().unwrap(), "ground-other");
-    let pod = Pod::up(node, two("ground-here"));
-    let there = Pod::up(&other, two("ground-here"));
+    let other = ContainerdNode::start(&testbed().unwrap(), "testbed-other");
+    let pod = Pod::up(node, two("testbed-here"));
+    let there = Pod::up(&other, two("testbed-here"));
     assert_ne!(pod.ip(), there.ip());
     for kind in ["net", "pid", "mnt", "uts", "ipc", "cgroup"] {
         assert_ne!(node.namespace(1, kind), other.namespace(1, kind), "{kind}");
@@ -200,9 +200,9 @@ fn two_nodes_are_two_computers() {
 
 #[test]
 fn a_node_that_lost_its_power_has_its_pods_made_anew() {
-    let Some(ground) = ground() else { return };
-    let node = ContainerdNode::start(&ground, "ground-power");
-    let pod = Pod::up(&node, two("ground-power"));
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::start(&testbed, "testbed-power");
+    let pod = Pod::up(&node, two("testbed-power"));
     let sandbox = pod.sandbox().id;
     node.restart();
     pod.until_sandbox(1);
@@ -213,8 +213,8 @@ fn a_node_that_lost_its_power_has_its_pods_made_anew() {
 
 #[test]
 fn a_node_loses_what_minikube_relies_on() {
-    let Some(ground) = ground() else { return };
-    let node = ContainerdNode::start(&ground, "ground-poor");
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::start(&testbed, "testbed-poor");
     node.run(&["sed", "-i", "s/NOPASSWD://", "/etc/sudoers"])
         .ok();
     let asked = node.ssh("sudo -n true").fails(1);
@@ -263,7 +263,7 @@ fn a_container_stands_for_a_node_as_minikubes_docker_driver_has_it() {
     let Some(node) = containerd_node() else {
         return;
     };
-    let container = NodeContainer::start(&ground().unwrap(), node);
+    let container = NodeContainer::start(&testbed().unwrap(), node);
     let said = container.exec(&[], &["sh", "-c", "id -un; hostname; exit 7"]);
     assert_eq!(said.stdout, "root\nctr\n");
     said.fails(7);
@@ -291,7 +291,7 @@ fn a_port_of_the_node_leads_to_a_pod_and_memory_runs_out() {
     let Some(node) = containerd_node() else {
         return;
     };
-    let mut web = Wanted::pod("ground-port").script(
+    let mut web = Wanted::pod("testbed-port").script(
         "web",
         "echo hello > /www/index.html; exec httpd -f -p 80 -h /www",
     );
@@ -312,11 +312,11 @@ fn a_port_of_the_node_leads_to_a_pod_and_memory_runs_out() {
         memory: Some(16 << 20),
         ..Container::script("hog", "echo begun; tail /dev/zero")
     };
-    let pod = Pod::made_once(node, Wanted::pod("ground-hog").with(hog));
+    let pod = Pod::made_once(node, Wanted::pod("testbed-hog").with(hog));
     let ended = pod.until_ended("hog");
     assert_eq!((ended.exit_code, ended.reason.as_str()), (137, "OOMKilled"));
 
-    let mut of_node = Wanted::pod("ground-net").sleeper("agent");
+    let mut of_node = Wanted::pod("testbed-net").sleeper("agent");
     of_node.host_network = true;
     of_node.host_pid = true;
     let pod = Pod::made_once(node, of_node);
@@ -332,16 +332,16 @@ fn a_port_of_the_node_leads_to_a_pod_and_memory_runs_out() {
 
 #[test]
 fn pods_outlive_their_runtime_and_every_version_starts() {
-    let Some(ground) = ground() else { return };
+    let Some(testbed) = testbed() else { return };
     for version in ["1.6", "1.7", "2.1"] {
-        let name = format!("ground-{version}");
-        let Some(node) = ContainerdNode::of_version(&ground, &name, Some(version)) else {
+        let name = format!("testbed-{version}");
+        let Some(node) = ContainerdNode::of_version(&testbed, &name, Some(version)) else {
             missing(&format!("containerd {version} (run `make engines`)"));
             continue;
         };
         let said = node.ctr(&["version"]).ok();
         assert!(said.contains(&format!("Version:  {version}")), "{said}");
-        let pod = Pod::up(&node, two("ground-outlives"));
+        let pod = Pod::up(&node, two("testbed-outlives"));
         let (before, process) = (pod.ip(), pod.pid("web"));
         node.containerd("kill");
         node.containerd("start");
