@@ -90,7 +90,7 @@ impl Error {
 
     /// The failure to write what devnet had to say.
     pub(crate) fn stdout(error: std::io::Error) -> Self {
-        Self::failed("could not write to stdout").because(error)
+        Self::failed("could not write to stdout").caused_by(error)
     }
 
     pub(crate) fn interrupted() -> Self {
@@ -99,7 +99,7 @@ impl Error {
 
     /// Adds why it failed.
     #[must_use]
-    pub(crate) fn because(mut self, source: impl Into<Cause>) -> Self {
+    pub(crate) fn caused_by(mut self, source: impl Into<Cause>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -132,7 +132,7 @@ impl Error {
         error.hints.clone_from(&self.hints);
         match self.causes() {
             causes if causes.is_empty() => error,
-            causes => error.because(causes.join(": ")),
+            causes => error.caused_by(causes.join(": ")),
         }
     }
 
@@ -185,7 +185,8 @@ mod tests {
     #[test]
     fn a_cause_that_repeats_the_message_is_not_said_twice() {
         let inner = std::io::Error::other("connection refused");
-        let error = Error::unreachable("no answer").because(Error::failed("dial").because(inner));
+        let error =
+            Error::unreachable("no answer").caused_by(Error::failed("dial").caused_by(inner));
         assert_eq!(error.causes(), ["dial", "connection refused"]);
         assert_eq!(error.kind().exit_code(), 3);
     }

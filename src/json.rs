@@ -50,7 +50,7 @@ fn write<T: Serialize + ?Sized>(
 }
 
 fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::failed("could not write JSON").because(error)
+    Error::failed("could not write JSON").caused_by(error)
 }
 
 /// A formatter whose strings hold no hidden character.

@@ -50,7 +50,7 @@ fn block_on(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::failed("could not start the async runtime").because(error))?;
+        .map_err(|error| Error::failed("could not start the async runtime").caused_by(error))?;
     let outcome = runtime.block_on(async {
         // a file that may not grow is then an error as a full disk is, and what was begun is removed
         #[cfg(unix)]

@@ -14,7 +14,7 @@ impl Raw {
     /// When the terminal refuses.
     pub(crate) fn enter() -> Result<Self> {
         crossterm::terminal::enable_raw_mode().map_err(|error| {
-            Error::failed("the terminal would not go into raw mode").because(error)
+            Error::failed("the terminal would not go into raw mode").caused_by(error)
         })?;
         Ok(Self(()))
     }

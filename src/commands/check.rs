@@ -119,7 +119,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Err(Error::failed(
             "whether every promise is kept is not known: not all could be looked at",
         )
-        .because(listed(&report.unseen, SOME))
+        .caused_by(listed(&report.unseen, SOME))
         .with_kind(Kind::Partly));
     }
     gathered.outcome()

@@ -55,7 +55,7 @@ pub(crate) fn registration(shell: &str) -> Result<Vec<u8>> {
         .ok_or_else(|| Error::usage(format!("there is no completion for `{shell}`")))?;
     writer
         .write_registration(VARIABLE, "devnet", "devnet", "devnet", &mut script)
-        .map_err(|error| Error::failed("the script could not be made").because(error))?;
+        .map_err(|error| Error::failed("the script could not be made").caused_by(error))?;
     if shell == "bash" {
         script.extend_from_slice(template::COMPLETION_WORDS_BASH.as_bytes());
     }

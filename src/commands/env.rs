@@ -199,9 +199,9 @@ async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option
             std::io::stdin()
                 .take(LARGEST + 1)
                 .read_to_string(&mut text)
-                .map_err(|error| unreadable().because(error))?;
+                .map_err(|error| unreadable().caused_by(error))?;
             if text.len() as u64 > LARGEST {
-                return Err(unreadable().because("it is larger than 1 MB"));
+                return Err(unreadable().caused_by("it is larger than 1 MB"));
             }
             parse::parse(&text)?
         }

@@ -73,7 +73,7 @@ pub(crate) async fn carry(
                 Kind::Coded(if missing { 127 } else { 126 }),
                 "the command could not be started",
             )
-            .because(text.trim().trim_start_matches(COULD_NOT_START).to_owned()));
+            .caused_by(text.trim().trim_start_matches(COULD_NOT_START).to_owned()));
         }
         write(context, &words)?;
     }
@@ -84,7 +84,7 @@ pub(crate) async fn carry(
             Kind::Coded(KILLED),
             "the container ended while the command ran in it",
         )
-        .because("it was killed or removed, and the command with it")),
+        .caused_by("it was killed or removed, and the command with it")),
         Ended::Detached => {
             context.ui.note("detached: the command goes on");
             Ok(())

@@ -116,7 +116,7 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
         return nothing;
     };
     let mut used: UsedCluster = serde_json::from_str(used)
-        .map_err(|error| Error::failed("`DEVNET_USE` can't be read").because(error))?;
+        .map_err(|error| Error::failed("`DEVNET_USE` can't be read").caused_by(error))?;
     // a DOCKER_HOST that someone else has set since is left alone
     if current.get(plan::HOST) != Some(&used.host) {
         return nothing;
@@ -180,7 +180,7 @@ async fn listens(docker_host: &str) -> bool {
 /// This devnet, by the name on PATH where that is it: a package manager's link outlives an update.
 fn program() -> Result<String> {
     let own = std::env::current_exe().map_err(|error| {
-        Error::failed("devnet can't tell where its own program is").because(error)
+        Error::failed("devnet can't tell where its own program is").caused_by(error)
     })?;
     let on_path = which::which("devnet")
         .ok()

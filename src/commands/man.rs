@@ -70,7 +70,7 @@ fn pages_of(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
 /// Writes the page of a command and of those below it; gives how many.
 fn write_all(command: &clap::Command, folder: &Path) -> Result<usize> {
     let failed = |file: &Path, error: std::io::Error| {
-        Error::failed(format!("`{}` can't be written", file.display())).because(error)
+        Error::failed(format!("`{}` can't be written", file.display())).caused_by(error)
     };
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     let name = command.get_display_name().unwrap_or(command.get_name());
@@ -121,7 +121,7 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
             blocks(&after).to_writer(&mut text)
         })
         .and_then(|()| ending(is_root).to_writer(&mut text));
-    written.map_err(|error| Error::failed("the page could not be made").because(error))?;
+    written.map_err(|error| Error::failed("the page could not be made").caused_by(error))?;
     Ok(text)
 }
 

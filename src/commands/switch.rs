@@ -63,7 +63,7 @@ fn without_a_hook(words: impl IntoIterator<Item = String>) -> Error {
         "`{}` can't change the shell that called it",
         command_line::with("devnet", words)
     ))
-    .because("the shell's prompt hook is not there, or something stood before the verb")
+    .caused_by("the shell's prompt hook is not there, or something stood before the verb")
     .hint("`devnet hook --help` says what to put into the shell's start file")
     .hint("without it: `eval $(devnet env)` and `eval $(devnet env --unset)`")
 }

@@ -51,7 +51,7 @@ impl Files {
     /// When it can't be read, is neither, or breaks off.
     pub(crate) fn open(path: &Path, name: &str) -> Result<Self> {
         let unread =
-            |error: io::Error| Error::failed(format!("`{name}` can't be read")).because(error);
+            |error: io::Error| Error::failed(format!("`{name}` can't be read")).caused_by(error);
         let kind = std::fs::metadata(path).map_err(unread)?;
         if kind.is_dir() {
             return Self::folder(path, name);
@@ -72,7 +72,7 @@ impl Files {
     /// When it is no archive, or breaks off.
     pub(crate) fn of_file(file: File, name: &str) -> Result<Self> {
         let unread =
-            |error: io::Error| Error::failed(format!("`{name}` can't be read")).because(error);
+            |error: io::Error| Error::failed(format!("`{name}` can't be read")).caused_by(error);
         let mut first = Vec::new();
         (&file)
             .take(8)
@@ -125,7 +125,7 @@ impl Files {
         if !path.join("index.json").is_file() {
             return Err(
                 Error::failed(format!("`{name}` is a folder, and no OCI image layout"))
-                    .because("it has no `index.json`"),
+                    .caused_by("it has no `index.json`"),
             );
         }
         Ok(Self {
@@ -163,7 +163,7 @@ impl Files {
                 Ok(_) => Err(self.broken(format!("`{path}` is no file"))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(
-                    Error::failed(format!("`{}/{path}` can't be read", self.name)).because(error),
+                    Error::failed(format!("`{}/{path}` can't be read", self.name)).caused_by(error),
                 ),
             };
         }

@@ -79,7 +79,7 @@ pub(crate) fn walk(
     filter: &Filter,
     each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<()> {
-    let malformed = |error| Error::failed("the build context can't be filtered").because(error);
+    let malformed = |error| Error::failed("the build context can't be filtered").caused_by(error);
     let mut include = filter.include.clone();
     if !filter.follow.is_empty() {
         include.extend(follow::targets(root, &filter.follow));
@@ -116,7 +116,7 @@ impl Walk<'_> {
         for (name, path) in sorted(self.root, folder)? {
             let name = name.map_err(|path| {
                 Error::failed(format!("`{}` can't be sent", path.display()))
-                    .because("its name is not UTF-8, which BuildKit's protocol needs")
+                    .caused_by("its name is not UTF-8, which BuildKit's protocol needs")
                     .hint("rename it, or leave it out with `.dockerignore`")
             });
             // a name that is left out anyway may be anything
@@ -213,7 +213,7 @@ impl Walk<'_> {
             };
             let target = target.to_str().ok_or_else(|| {
                 Error::failed(format!("the symlink `{}` can't be sent", path.display()))
-                    .because("its target is not UTF-8, which BuildKit's protocol needs")
+                    .caused_by("its target is not UTF-8, which BuildKit's protocol needs")
             })?;
             target.clone_into(&mut entry.link);
         }
@@ -334,7 +334,7 @@ fn unreadable(path: &Path, error: io::Error) -> Error {
         "`{}` in the build context can't be read",
         path.display()
     ))
-    .because(error)
+    .caused_by(error)
     .hint("`.dockerignore` leaves out what the build does not need")
 }
 

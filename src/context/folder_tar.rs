@@ -47,7 +47,7 @@ pub(crate) fn write(
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     failure = Some(
-                        Error::failed(format!("`{}` can't be sent", entry.path)).because(error),
+                        Error::failed(format!("`{}` can't be sent", entry.path)).caused_by(error),
                     );
                     ControlFlow::Break(())
                 }
@@ -74,11 +74,11 @@ pub(crate) fn write(
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
             tar.append_data(&mut header, name, bytes)
-                .map_err(|error| Error::failed("the Dockerfile can't be sent").because(error))?;
+                .map_err(|error| Error::failed("the Dockerfile can't be sent").caused_by(error))?;
         }
     }
     tar.finish()
-        .map_err(|error| Error::failed("the context can't be sent").because(error))
+        .map_err(|error| Error::failed("the context can't be sent").caused_by(error))
 }
 
 fn append(tar: &mut tar::Builder<&mut dyn Write>, root: &Path, entry: &Entry) -> io::Result<()> {

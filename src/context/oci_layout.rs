@@ -37,7 +37,7 @@ pub(crate) fn find(place: &str) -> Result<(PathBuf, Digest)> {
         _ => (folder, None),
     };
     let root = fs::canonicalize(folder)
-        .map_err(|error| Error::failed(format!("no OCI layout at `{folder}`")).because(error))?;
+        .map_err(|error| Error::failed(format!("no OCI layout at `{folder}`")).caused_by(error))?;
     let digest = match digest {
         Some(digest) => Digest::parse(digest).ok_or_else(|| {
             Error::usage(format!(
@@ -62,7 +62,7 @@ pub(crate) fn blob(root: &Path, digest: &Digest) -> PathBuf {
 
 fn tagged(root: &Path, folder: &str, tag: Option<&str>) -> Result<Digest> {
     let no_layout = || Error::failed(format!("`{folder}` is no OCI layout"));
-    let index = read_index(root).map_err(|error| no_layout().because(error))?;
+    let index = read_index(root).map_err(|error| no_layout().caused_by(error))?;
     let manifests: Vec<DescriptorRef<'_>> = index.manifests().into_iter().flatten().collect();
     let wanted = tag.unwrap_or(LATEST);
     let found = manifests
@@ -89,7 +89,7 @@ fn tagged(root: &Path, folder: &str, tag: Option<&str>) -> Result<Digest> {
             error.hint(format!("it has: {}", listed(&names, MANY)))
         });
     };
-    Digest::parse(found.digest()).ok_or_else(|| no_layout().because("its index names no digest"))
+    Digest::parse(found.digest()).ok_or_else(|| no_layout().caused_by("its index names no digest"))
 }
 
 fn read_index(root: &Path) -> io::Result<Index> {

@@ -35,7 +35,7 @@ pub(crate) fn ignore_text(file: &Path) -> Result<Option<String>> {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if folder::is_gone(&error) => Ok(None),
         Err(error) => {
-            Err(Error::failed(format!("`{}` can't be read", file.display())).because(error))
+            Err(Error::failed(format!("`{}` can't be read", file.display())).caused_by(error))
         }
     }
 }
@@ -84,8 +84,9 @@ impl Scope {
     /// A malformed pattern; the patterns of before stay.
     pub(crate) fn reread(&mut self) -> Result<()> {
         let lines = excluded(self.root.as_deref(), self.dockerfile.as_deref())?;
-        self.exclude = Matcher::new(&lines)
-            .map_err(|error| Error::failed("the build context can't be filtered").because(error))?;
+        self.exclude = Matcher::new(&lines).map_err(|error| {
+            Error::failed("the build context can't be filtered").caused_by(error)
+        })?;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ struct Member {
 pub(crate) fn with_member(text: &str, name: &str, value: Option<&str>) -> Result<String> {
     let wrong = || Error::failed("it is not a JSON object");
     let parsed: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| wrong().because(error))?;
+        serde_json::from_str(text).map_err(|error| wrong().caused_by(error))?;
     if !parsed.is_object() {
         return Err(wrong());
     }

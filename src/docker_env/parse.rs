@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Result<DockerEnv> {
     }
     let variables: BTreeMap<String, String> = if text.trim_start().starts_with('{') {
         let values: BTreeMap<String, Option<String>> = serde_json::from_str(text.trim())
-            .map_err(|error| nothing("its JSON can't be read").because(error))?;
+            .map_err(|error| nothing("its JSON can't be read").caused_by(error))?;
         values
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))
@@ -70,7 +70,7 @@ fn is_yaml(text: &str) -> bool {
 
 /// A YAML mapping of names to scalars, each as text; `null` is not set.
 fn yaml(text: &str) -> Result<BTreeMap<String, String>> {
-    let unread = |error: Error| nothing("its YAML can't be read").because(error);
+    let unread = |error: Error| nothing("its YAML can't be read").caused_by(error);
     let mut values = BTreeMap::new();
     for document in node::documents("stdin", text).map_err(unread)? {
         if let Value::Map(entries) = document.value {
@@ -201,7 +201,7 @@ pub(crate) fn of_exit_code(code: u8) -> Error {
         kind,
         format!("`minikube docker-env` failed with exit code {code}"),
     )
-    .because(why)
+    .caused_by(why)
     .hint(hint)
 }
 

@@ -64,7 +64,7 @@ fn saved(current: &Current) -> Result<Saved> {
         None => Ok(Saved::new()),
         Some(text) => serde_json::from_str(text).map_err(|error| {
             Error::failed(format!("`{EXISTING}` does not hold what devnet put there"))
-                .because(error)
+                .caused_by(error)
                 .hint(format!(
                     "take it away (`unset {EXISTING}`) and run this again"
                 ))
@@ -136,7 +136,7 @@ pub(crate) fn set(
     }
     if !saved.is_empty() {
         let text = serde_json::to_string(&saved).map_err(|error| {
-            Error::failed(format!("`{EXISTING}` could not be written")).because(error)
+            Error::failed(format!("`{EXISTING}` could not be written")).caused_by(error)
         })?;
         set(EXISTING, Some(text));
     }

@@ -82,7 +82,7 @@ impl Profile {
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self> {
         let profile: Self = serde_json::from_str(text).map_err(|error| {
             Error::failed(format!("minikube's file `{file}` can't be read"))
-                .because(error)
+                .caused_by(error)
                 .hint("`minikube start` writes it anew; `minikube delete` and `minikube start` make a new cluster")
         })?;
         if profile.nodes.is_empty() && profile.cluster_config.is_some() {
@@ -222,7 +222,7 @@ impl Machine {
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| {
             Error::failed(format!("minikube's file `{file}` can't be read"))
-                .because(error)
+                .caused_by(error)
                 .hint("`minikube start` writes it anew")
         })
     }

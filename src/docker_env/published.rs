@@ -62,11 +62,11 @@ impl Published {
         }
         let wrong = || Error::failed("what `podman container inspect` printed can't be read");
         let containers: Vec<Container> =
-            serde_json::from_str(text).map_err(|error| wrong().because(error))?;
+            serde_json::from_str(text).map_err(|error| wrong().caused_by(error))?;
         let container = containers
             .into_iter()
             .next()
-            .ok_or_else(|| wrong().because("it names no container"))?;
+            .ok_or_else(|| wrong().caused_by("it names no container"))?;
         let mut published = Self {
             state: container.state.status,
             ports: BTreeMap::new(),

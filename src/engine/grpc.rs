@@ -205,7 +205,7 @@ impl Grpc {
                 return Refusal {
                     code: status.code(),
                     error: Error::failed(format!("{} was refused", method(path)))
-                        .because(status.message().to_owned()),
+                        .caused_by(status.message().to_owned()),
                 };
             }
         };
@@ -245,14 +245,14 @@ impl Grpc {
         } else if is(&["Connection refused"]) {
             "the runtime is not running there: `minikube start` starts it"
         } else {
-            return error.because(said);
+            return error.caused_by(said);
         };
-        error.because(said).hint(hint)
+        error.caused_by(said).hint(hint)
     }
 
     fn silent(&self, path: &str, limit: Duration) -> Refusal {
         let error = Error::unreachable(format!("`{}` on the node does not answer", self.socket))
-            .because(format!(
+            .caused_by(format!(
                 "{}: nothing within {} s",
                 method(path),
                 limit.as_secs_f64()

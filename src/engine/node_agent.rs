@@ -125,7 +125,7 @@ async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
     let size = program.len().to_string();
     let words = ["sh", "-c", KEEPER, "sh", &size, &sum].map(str::to_owned);
     let mut keeper = access.start_as_root(&words, None).await?;
-    let lost = |error: std::io::Error| Error::lost("the node was lost").because(error);
+    let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
     let sent = async {
         keeper.input.write_all(program).await?;
         keeper.input.flush().await
@@ -139,12 +139,12 @@ async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
             Some(Output::Stderr(bytes)) => complaint.extend_from_slice(&bytes),
             None => {
                 let why = String::from_utf8_lossy(&complaint).trim().to_owned();
-                return Err(Error::failed("the node did not take the probe").because(why));
+                return Err(Error::failed("the node did not take the probe").caused_by(why));
             }
         }
         if path.len() + complaint.len() > LONGEST {
             return Err(Error::failed("the node did not take the probe")
-                .because("it has more to say than devnet reads"));
+                .caused_by("it has more to say than devnet reads"));
         }
     }
     Ok(KeptProbe {
@@ -176,7 +176,7 @@ fn powers(power: Power) -> &'static [&'static str] {
 
 /// A program of the node's as a job that runs.
 fn of_node(program: NodeProgram) -> Running {
-    let lost = |error: std::io::Error| Error::lost("the node was lost").because(error);
+    let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
     let control = Control {
         ending: program.ending.clone(),
         terminal: program.terminal.clone(),

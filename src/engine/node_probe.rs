@@ -64,7 +64,7 @@ impl NodeProbe {
             Ask::Everything => b"everything\n",
             Ask::Changes => b"changes\n",
         };
-        let lost = |error| Error::failed("the probe is gone").because(error);
+        let lost = |error| Error::failed("the probe is gone").caused_by(error);
         let Process { input, output, .. } = &mut self.process;
         let mut answer = ProbeAnswer::default();
         let work = async {

@@ -39,14 +39,14 @@ impl NodeWords {
         let words = ["sh", "-c", SCRIPT].map(str::to_owned);
         let asked = async {
             let program = access.start_as_root(&words, None).await?;
-            let failed = |error| Error::lost("the node was lost").because(error);
+            let failed = |error| Error::lost("the node was lost").caused_by(error);
             program.read_to_end(LONGEST).await.map_err(failed)
         };
         let said = tokio::time::timeout(LIMIT, asked)
             .await
             .map_err(|_elapsed| {
                 Error::failed("the node does not answer")
-                    .because(format!("nothing within {} s", LIMIT.as_secs()))
+                    .caused_by(format!("nothing within {} s", LIMIT.as_secs()))
                     .hint("the machine may be paused or overloaded")
             })??;
         Self::parse(&String::from_utf8_lossy(&said.stdout)).ok_or_else(|| {
@@ -103,9 +103,9 @@ fn not_root(why: &str) -> Error {
     } else if is(&["sudo: not found", "sudo: command not found"]) {
         "the runtime's socket is root's, and the node has no sudo: log in as root"
     } else {
-        return error.because(why.to_owned());
+        return error.caused_by(why.to_owned());
     };
-    error.because(why.to_owned()).hint(hint)
+    error.caused_by(why.to_owned()).hint(hint)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ impl OutOfReach {
     pub(crate) fn error(self) -> Error {
         let Self { what, runtime } = self;
         Error::unreachable(format!("this needs {what} of a node with Docker"))
-            .because(format!("the node runs {runtime}"))
+            .caused_by(format!("the node runs {runtime}"))
             .hint("what works there: pods, inspect, ports, exec, logs, shell, history, watch, check, graph, prove; and `minikube image build|load|ls`")
     }
 }

@@ -71,7 +71,7 @@ impl ProbeAnswer {
                     "ended amid its answer"
                 };
                 let error = Error::failed(format!("the probe {how}"));
-                return Err(unconfined(error.because(self.complaint())));
+                return Err(unconfined(error.caused_by(self.complaint())));
             }
         }
         Ok(())
@@ -88,10 +88,10 @@ impl ProbeAnswer {
     pub(crate) fn text(self) -> Result<String> {
         if self.said.is_empty() {
             let error = Error::failed("the probe said nothing");
-            return Err(unconfined(error.because(self.complaint())));
+            return Err(unconfined(error.caused_by(self.complaint())));
         }
         String::from_utf8(self.said)
-            .map_err(|error| Error::failed("the probe's answer is no text").because(error))
+            .map_err(|error| Error::failed("the probe's answer is no text").caused_by(error))
     }
 }
 

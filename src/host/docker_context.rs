@@ -36,7 +36,7 @@ pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
         .join("meta.json");
     let text = text_file::read(&file).map_err(|error| {
         Error::not_found(format!("there is no docker context `{name}`"))
-            .because(error)
+            .caused_by(error)
             .hint("`docker context ls` lists them")
     })?;
     let unreadable = || {
@@ -46,11 +46,11 @@ pub(crate) fn endpoint(folder: &Path, name: &str) -> Result<Endpoint> {
         ))
     };
     let meta: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| unreadable().because(error))?;
+        serde_json::from_str(&text).map_err(|error| unreadable().caused_by(error))?;
     let host = meta
         .pointer("/Endpoints/docker/Host")
         .and_then(serde_json::Value::as_str)
-        .ok_or_else(|| unreadable().because("it names no docker endpoint"))?;
+        .ok_or_else(|| unreadable().caused_by("it names no docker endpoint"))?;
     let tls = folder.join("contexts").join("tls").join(id).join("docker");
     let address = Address::parse(host)?;
     let unverified = matches!(address, Address::Tcp { .. })

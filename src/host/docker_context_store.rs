@@ -115,7 +115,7 @@ impl Store {
         {
             let bytes = text_file::bytes(&file).map_err(|error| {
                 Error::failed(format!("the TLS file `{}` can't be read", file.display()))
-                    .because(error)
+                    .caused_by(error)
                     .hint("minikube writes these files; `minikube start` makes them anew")
             })?;
             certificates.push(bytes);
@@ -192,16 +192,16 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 ("{}".to_owned(), Readers::Owner)
             }
-            Err(error) => return Err(failed().because(error)),
+            Err(error) => return Err(failed().caused_by(error)),
         };
         let new =
-            with_member(&old, "currentContext", name).map_err(|error| failed().because(error))?;
+            with_member(&old, "currentContext", name).map_err(|error| failed().caused_by(error))?;
         if new == old {
             return Ok(());
         }
         replace::folder(&self.0, Readers::Owner)
             .and_then(|()| replace::replace(&file, new.as_bytes(), readers))
-            .map_err(|error| failed().because(error))
+            .map_err(|error| failed().caused_by(error))
     }
 
     fn meta(&self, name: &str) -> PathBuf {
@@ -217,7 +217,7 @@ impl Store {
             "the docker context `{name}` in `{}` can't be written",
             self.0.display()
         ))
-        .because(error)
+        .caused_by(error)
     }
 }
 

@@ -97,7 +97,7 @@ fn failed(folder: Option<&Path>, error: notify::Error) -> Error {
         |folder| format!("`{}` can't be watched", folder.display()),
     );
     let no_more = matches!(error.kind, notify::ErrorKind::MaxFilesWatch);
-    let said = Error::failed(what).because(error);
+    let said = Error::failed(what).caused_by(error);
     if no_more {
         return said.hint(
             "`sysctl fs.inotify.max_user_watches` says how many folders can be watched; raise it, or leave folders out with `.dockerignore`",

@@ -113,9 +113,9 @@ impl Home {
             .hint("name a profile with `-p`, or choose one anew with `minikube profile NAME`")
         };
         match text_file::read(&file) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| unreadable().because(error)),
+            Ok(text) => serde_json::from_str(&text).map_err(|error| unreadable().caused_by(error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
-            Err(error) => Err(unreadable().because(error)),
+            Err(error) => Err(unreadable().caused_by(error)),
         }
     }
 
@@ -161,7 +161,7 @@ impl Home {
                 "minikube's file `{}` can't be read",
                 file.display()
             ))
-            .because(error)),
+            .caused_by(error)),
         }
     }
 
@@ -177,7 +177,7 @@ impl Home {
                 "minikube's file `{}` can't be read",
                 file.display()
             ))
-            .because(error)
+            .caused_by(error)
             .hint("`minikube start` writes it anew")
         })?;
         Machine::parse(&file.display().to_string(), &text)

@@ -36,7 +36,7 @@ pub(crate) fn named(environment: &Environment) -> Result<Option<Endpoint>> {
     if !url.contains("://") {
         return Err(wrong().hint("its addresses look like `unix:///run/podman/podman.sock`"));
     }
-    let address = Address::parse(url).map_err(|error| wrong().because(error))?;
+    let address = Address::parse(url).map_err(|error| wrong().caused_by(error))?;
     let ssh_key = environment
         .path("CONTAINER_SSHKEY")
         .filter(|_| matches!(address, Address::Ssh { .. }));
@@ -83,7 +83,7 @@ pub(crate) async fn ask(
     let found = |name: &str| which::which_in(name, environment.os("PATH"), ".");
     let podman = found("podman").map_err(|error| {
         Error::unreachable("podman, which runs the cluster's nodes, can't be asked")
-            .because(format!("there is no `podman` on PATH: {error}"))
+            .caused_by(format!("there is no `podman` on PATH: {error}"))
             .hint("`CONTAINER_HOST` may name its socket")
     })?;
     // a superfluous sudo would be one more thing that may not be there
@@ -98,7 +98,7 @@ pub(crate) async fn ask(
     let asked = process::catch(program.as_os_str(), &arguments, &variables, PODMAN_TIMEOUT);
     let silent = |why: String| {
         Error::unreachable("podman, which runs the cluster's nodes, does not say where they are")
-            .because(why)
+            .caused_by(why)
             .hint(format!(
                 "try `{} {}`",
                 program.display(),

@@ -63,7 +63,7 @@ async fn caught(
     patience: Duration,
 ) -> Result<Option<Caught>> {
     let failed = |error: std::io::Error| {
-        Error::failed(format!("`{}` could not be started", program.display())).because(error)
+        Error::failed(format!("`{}` could not be started", program.display())).caused_by(error)
     };
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
@@ -110,7 +110,7 @@ pub(crate) fn start(words: &[String]) -> Result<NodeProgram> {
         .split_first()
         .ok_or_else(|| Error::usage("no command was given"))?;
     let failed = |error: std::io::Error| {
-        Error::failed(format!("`{program}` could not be started")).because(error)
+        Error::failed(format!("`{program}` could not be started")).caused_by(error)
     };
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
@@ -167,7 +167,7 @@ async fn all(program: &OsStr, stream: Option<impl AsyncRead + Unpin>) -> Result<
     stream
         .read_to_end(&mut said)
         .await
-        .map_err(|error| failed("was lost").because(error))?;
+        .map_err(|error| failed("was lost").caused_by(error))?;
     if said.len() as u64 > MOST_SAID {
         let most = format!(
             "has more to say than devnet reads ({} MiB)",
@@ -215,7 +215,7 @@ pub(crate) fn exec_replace(
             Kind::Coded(code),
             format!("the command `{}` {what}", program.display()),
         )
-        .because(error)
+        .caused_by(error)
     })?;
     let mut child = std::process::Command::new(path);
     child
@@ -225,7 +225,7 @@ pub(crate) fn exec_replace(
     become_it(child).map_err(|error| match error {
         Ended::NotStarted(error) => {
             let what = format!("the command `{}` can't be started", program.display());
-            Error::new(Kind::Coded(126), what).because(error)
+            Error::new(Kind::Coded(126), what).caused_by(error)
         }
         #[cfg(not(unix))]
         Ended::With(code) => Error::new(Kind::Child(code), "the command failed"),

@@ -97,7 +97,7 @@ impl ArchiveImage {
                     .map(|choice| choice.platform.to_string())
                     .collect();
                 Error::not_found(format!("the image is not there for {wanted}"))
-                    .because(format!("it is for {}", there.join(", ")))
+                    .caused_by(format!("it is for {}", there.join(", ")))
             })
     }
 }
@@ -185,11 +185,11 @@ impl PlatformImage {
                     format!("the layer {} is missing", layer.diff_id.0),
                 );
                 return Err(match &layer.url {
-                    Some(url) => error.because(format!(
+                    Some(url) => error.caused_by(format!(
                         "it is a foreign layer, to be had from {} only",
                         url.escape_debug()
                     )),
-                    None => error.because("neither the archive nor the node has it"),
+                    None => error.caused_by("neither the archive nor the node has it"),
                 });
             };
             if !paths.iter().any(|(_, other)| other == path) {

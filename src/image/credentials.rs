@@ -51,7 +51,7 @@ impl DockerConfig {
     /// When it is no JSON object.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let json: serde_json::Value = serde_json::from_str(text)
-            .map_err(|error| Error::failed("docker's `config.json` is no JSON").because(error))?;
+            .map_err(|error| Error::failed("docker's `config.json` is no JSON").caused_by(error))?;
         let text = |value: &serde_json::Value| value.as_str().map(ToOwned::to_owned);
         let strings = |value: Option<&serde_json::Value>| -> BTreeMap<String, String> {
             value

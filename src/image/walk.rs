@@ -252,7 +252,7 @@ fn beside(path: &str, to: &str) -> Option<String> {
 }
 
 pub(crate) fn broken(name: &str, why: String) -> Error {
-    Error::failed(format!("the image archive `{name}` is broken")).because(why)
+    Error::failed(format!("the image archive `{name}` is broken")).caused_by(why)
 }
 
 /// The error of an archive with more files than images have.
@@ -299,12 +299,12 @@ pub(crate) fn layer_unread(name: &str, layer: &str, error: io::Error) -> Error {
 
 fn too_wide(name: &str, wide: String) -> Error {
     let takes = format!("unpacking `{name}` takes more memory than devnet has for it");
-    Error::failed(takes).because(wide)
+    Error::failed(takes).caused_by(wide)
 }
 
 pub(crate) fn no_archive(name: &str, why: &str) -> Error {
     Error::failed(format!("`{name}` is no image archive"))
-        .because(why.to_owned())
+        .caused_by(why.to_owned())
         .hint("`docker save` and `--output type=oci` of a build write such archives")
 }
 

@@ -239,7 +239,7 @@ impl<'e> LabEngine<'e> {
         Err(if said.trim().is_empty() {
             error
         } else {
-            error.because(format!("it said: {}", said.trim_end()))
+            error.caused_by(format!("it said: {}", said.trim_end()))
         })
     }
 
@@ -258,7 +258,7 @@ impl<'e> LabEngine<'e> {
             return Ok(());
         }
         let archive = archive(&on_disk).map_err(|error| {
-            Error::failed("the volumes' files could not be packed").because(error)
+            Error::failed("the volumes' files could not be packed").caused_by(error)
         })?;
         let filler = plan::filler(&on_disk, uid, &self.probe, &owner::mark());
         let id = self.engine.docker()?.create(&filler).await?;
@@ -278,7 +278,7 @@ fn someone_elses(pod: &Pod, error: Error) -> Error {
         "another devnet brings up {} right now",
         pod.full_name()
     ))
-    .because(error)
+    .caused_by(error)
     .hint("`devnet lab ps` shows what is there")
 }
 

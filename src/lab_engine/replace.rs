@@ -163,7 +163,7 @@ fn comes_and_goes(there: &LabPod, last: Option<Error>) -> Error {
     let error = Error::failed(format!("{} comes and goes", there.full_name()))
         .hint("is another devnet at work? `devnet lab ps` shows what is there");
     match last {
-        Some(last) => error.because(last),
+        Some(last) => error.caused_by(last),
         None => error,
     }
 }

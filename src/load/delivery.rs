@@ -64,7 +64,7 @@ pub(super) async fn settle(
     let arrived = engine.images.image(ours).await?;
     if arrived.layers != layers {
         return Err(
-            Error::failed("the image did not arrive whole").because(format!(
+            Error::failed("the image did not arrive whole").caused_by(format!(
                 "{} of {} layers are there",
                 arrived.layers.len(),
                 layers.len()

@@ -59,7 +59,7 @@ pub(super) fn thread(work: impl FnOnce() + Send + 'static) -> Result<()> {
         .name("reader".into())
         .spawn(work)
         .map(|_detached| ())
-        .map_err(|error| Error::failed("no thread to read with").because(error))
+        .map_err(|error| Error::failed("no thread to read with").caused_by(error))
 }
 
 /// The reading thread's way to hand over parts.

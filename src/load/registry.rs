@@ -77,7 +77,8 @@ impl Registry {
     /// # Errors
     /// When no port can be had.
     pub(crate) async fn listen(token: &str, known: HashMap<Digest, u64>) -> Result<Self> {
-        let failed = |error| Error::failed("no port on 127.0.0.1 for the transfer").because(error);
+        let failed =
+            |error| Error::failed("no port on 127.0.0.1 for the transfer").caused_by(error);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let brought = Arc::new(Mutex::new(Brought {

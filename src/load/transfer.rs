@@ -233,7 +233,7 @@ impl Transfer<'_> {
                 self.name,
                 self.source.node.address()
             ))
-            .because(why)
+            .caused_by(why)
         };
         let mut saved = Box::pin(self.source.images.save(&self.image.id));
         let mut repack = Repack::new((self.repository(), TRANSFER_TAG.into()));

@@ -122,7 +122,8 @@ impl Transfer<'_> {
 
     /// Reads the configuration and the layers' records.
     async fn plan(&self, reader: &str, files: &[usize], blobs: &BlobCache) -> Result<Plan> {
-        let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
+        let broken =
+            |why: String| Error::failed("the layer store is not as expected").caused_by(why);
         let mut found = self.records(reader).await?;
         let config = found
             .remove("config")
@@ -164,7 +165,7 @@ impl Transfer<'_> {
 
     /// The small files of the store, by name.
     async fn records(&self, reader: &str) -> Result<HashMap<String, Bytes>> {
-        let broken = |why: &str| Error::failed("the layer store is not as expected").because(why);
+        let broken = |why: &str| Error::failed("the layer store is not as expected").caused_by(why);
         let mut archive = BytesMut::new();
         let mut stream = Box::pin(self.source.images.store_records(reader));
         while let Some(bytes) = stream.next().await {
@@ -251,7 +252,8 @@ impl Transfer<'_> {
         files: &[usize],
         shares: &mut [Share<'_>],
     ) -> Result<()> {
-        let broken = |why: String| Error::failed("the layer store is not as expected").because(why);
+        let broken =
+            |why: String| Error::failed("the layer store is not as expected").caused_by(why);
         let layers = files
             .iter()
             .filter_map(|index| Some((*index, plan.records.get(index)?.clone())));

@@ -193,5 +193,5 @@ pub(super) async fn watched(engine: &Engine, work: impl Future<Output = Result<(
 
 fn given_up(engine: &Engine) -> Error {
     Error::lost(format!("{} stopped answering", engine.node.address()))
-        .because(format!("nothing came from it for {} s", STALLED.as_secs()))
+        .caused_by(format!("nothing came from it for {} s", STALLED.as_secs()))
 }

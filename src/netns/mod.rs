@@ -24,7 +24,7 @@ pub(crate) use traffic::{Inner, Outer, traffic};
 /// When it is cut off, or of another version.
 pub(crate) fn read_look(text: &str) -> Result<Look> {
     let look: Look = serde_json::from_str(text)
-        .map_err(|error| Error::failed("the probe's answer can't be read").because(error))?;
+        .map_err(|error| Error::failed("the probe's answer can't be read").caused_by(error))?;
     if look.schema == SCHEMA {
         Ok(look)
     } else {

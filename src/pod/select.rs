@@ -112,7 +112,7 @@ fn ambiguous(wanted: &str, several: &[&Pod]) -> Error {
         list.push(format!("and {} more", several.len() - SHOWN));
     }
     Error::usage(format!("`{wanted}` fits {}", counted(several.len(), "pod")))
-        .because(list.join("\n           "))
+        .caused_by(list.join("\n           "))
         .hint("say `NAMESPACE/NAME`, a UID or an ID")
 }
 

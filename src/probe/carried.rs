@@ -25,7 +25,7 @@ pub(crate) fn program(architecture: &str) -> Result<Cow<'static, [u8]>> {
     }
     Err(
         Error::failed(format!("this devnet carries no probe for `{architecture}`"))
-            .because("it was built without one")
+            .caused_by("it was built without one")
             .hint("build devnet with `make build`, or run `make probes` beside this build"),
     )
 }

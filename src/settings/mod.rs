@@ -164,7 +164,7 @@ impl Settings {
         match text_file::read(&file) {
             Ok(text) => ConfigFile::parse(&file, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ConfigFile::default()),
-            Err(error) => Err(unreadable().because(error)),
+            Err(error) => Err(unreadable().caused_by(error)),
         }
     }
 

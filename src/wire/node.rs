@@ -116,7 +116,7 @@ impl NodeAccess {
                 Err(error) => {
                     return Err(
                         Error::unreachable(format!("no answer from unix://{socket}"))
-                            .because(error),
+                            .caused_by(error),
                     );
                 }
             }

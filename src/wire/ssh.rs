@@ -100,7 +100,7 @@ impl Login {
                 "nothing can be run behind the ssh login {user}@{}",
                 place.host
             ))
-            .because(error)
+            .caused_by(error)
         };
         let channel = session.channel_open_session().await.map_err(failed)?;
         if let Some(size) = terminal {
@@ -205,7 +205,7 @@ impl OpenChannel {
         channel
             .window_change(u32::from(columns), u32::from(rows), 0, 0)
             .await
-            .map_err(|error| Error::lost("the ssh connection was lost").because(error))
+            .map_err(|error| Error::lost("the ssh connection was lost").caused_by(error))
     }
 }
 
@@ -236,7 +236,7 @@ impl How {
 
     async fn log_in(&self, place: Place<'_>, user: &str) -> Result<Session> {
         let known = self.known(place)?;
-        let lost = |why| no_login(place, user).because(why);
+        let lost = |why| no_login(place, user).caused_by(why);
         let stream = tokio::net::TcpStream::connect((place.host, place.port))
             .await
             .map_err(|error| {
@@ -267,7 +267,7 @@ impl How {
             Ok(true) => Ok(session),
             Ok(false) => Err(refused(place, user, &tried)),
             // too many keys were tried
-            Err(error) if session.is_closed() => Err(refused(place, user, &tried).because(error)),
+            Err(error) if session.is_closed() => Err(refused(place, user, &tried).caused_by(error)),
             Err(error) => Err(lost(error)),
         }
     }
@@ -439,7 +439,7 @@ fn refused(place: Place<'_>, user: &str, tried: &[String]) -> Error {
     ));
     if tried.is_empty() {
         return error
-            .because("there is none: no agent, no `~/.ssh/id_*`")
+            .caused_by("there is none: no agent, no `~/.ssh/id_*`")
             .hint(
                 "make one with `ssh-keygen`, and add its `.pub` to `~/.ssh/authorized_keys` there",
             );
@@ -460,11 +460,11 @@ fn no_socket(place: Place<'_>, user: &str, error: russh::Error) -> Error {
         // sshd says no more than "failed" when the socket is missing, closed to this user, or when
         // it forwards none
         russh::Error::ChannelOpenFailure(Why::ConnectFailed | Why::AdministrativelyProhibited) => {
-            said.because("the login works, the socket does not open")
+            said.caused_by("the login works, the socket does not open")
                 .hint(format!(
                     "is the engine running there, and may `{user}` open the socket? sshd must have `AllowStreamLocalForwarding yes`, its default"
                 ))
         }
-        other => said.because(other),
+        other => said.caused_by(other),
     }
 }

@@ -44,16 +44,16 @@ impl Known {
         }
         match regular_file::open(&file) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unreadable(&file).because(error)),
+            Err(error) => return Err(unreadable(&file).caused_by(error)),
             Ok((_file, length)) if length > LARGEST => {
-                return Err(unreadable(&file).because("it is larger than 8 MB"));
+                return Err(unreadable(&file).caused_by("it is larger than 8 MB"));
             }
             Ok(_) => {}
         }
         // ssh writes names in lower case
         let keys =
             russh::keys::known_hosts::known_host_keys_path(&host.to_lowercase(), port, &file)
-                .map_err(|error| unreadable(&file).because(error))?;
+                .map_err(|error| unreadable(&file).caused_by(error))?;
         Ok(Self {
             host: ssh_form(host, port),
             revoked: revoked(&file),
@@ -71,7 +71,7 @@ impl Known {
         let text = match text_file::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(unreadable(&file).because(error)),
+            Err(error) => return Err(unreadable(&file).caused_by(error)),
         };
         let mut keys = Vec::new();
         for line in text.lines() {
@@ -80,7 +80,7 @@ impl Known {
             };
             if pinned == name {
                 let key = PublicKey::from_openssh(key)
-                    .map_err(|error| unreadable(&file).because(error))?;
+                    .map_err(|error| unreadable(&file).caused_by(error))?;
                 keys.push(key);
             }
         }
@@ -117,7 +117,7 @@ impl Known {
         if self.revoked.iter().any(same) {
             return Err(
                 Error::unreachable(format!("the host key of {host} is marked as revoked"))
-                    .because(format!("`{file}` revokes {print}"))
+                    .caused_by(format!("`{file}` revokes {print}"))
                     .hint("set up a new host key there"),
             );
         }
@@ -129,14 +129,14 @@ impl Known {
             Some(name) => Err(Error::unreachable(format!(
                 "the ssh host key of the node `{name}` has changed"
             ))
-            .because(format!("{host} shows {print}, another was pinned"))
+            .caused_by(format!("{host} shows {print}, another was pinned"))
             .hint(format!(
                 "if the node was made anew, remove the line of `{name}` from `{file}`; if not, another machine answers there"
             ))),
             None if self.keys.is_empty() => Err(Error::unreachable(format!(
                 "the ssh host key of {host} is not known"
             ))
-            .because(format!("it shows {print}, and `{file}` does not name this host"))
+            .caused_by(format!("it shows {print}, and `{file}` does not name this host"))
             .hint(format!(
                 "compare that fingerprint, then add the key: {}",
                 self.scan()
@@ -144,7 +144,7 @@ impl Known {
             None => Err(Error::unreachable(format!(
                 "the ssh host key of {host} has changed"
             ))
-            .because(format!("it shows {print}, `{file}` holds another"))
+            .caused_by(format!("it shows {print}, `{file}` holds another"))
             .hint(format!(
                 "if the machine was set up anew, remove the old key with `ssh-keygen -R '{host}'`; if not, another machine answers there"
             ))),
@@ -160,12 +160,12 @@ impl Known {
         };
         let key = shown
             .to_openssh()
-            .map_err(|error| failed().because(error))?;
+            .map_err(|error| failed().caused_by(error))?;
         if let Some(folder) = self.file.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| failed().because(error))?;
+            std::fs::create_dir_all(folder).map_err(|error| failed().caused_by(error))?;
         }
         if replace::is_special(&self.file) {
-            return Err(failed().because("it is not a regular file"));
+            return Err(failed().caused_by("it is not a regular file"));
         }
         // one write, so that two runs at once leave two whole lines
         std::fs::OpenOptions::new()
@@ -173,7 +173,7 @@ impl Known {
             .append(true)
             .open(&self.file)
             .and_then(|mut file| file.write_all(format!("{name} {key}\n").as_bytes()))
-            .map_err(|error| failed().because(error))
+            .map_err(|error| failed().caused_by(error))
     }
 
     fn scan(&self) -> String {

@@ -21,7 +21,7 @@ pub(crate) fn client_config(folder: &Path, unverified: bool) -> Result<Arc<rustl
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::failed("TLS could not be set up").because(error))?;
+        .map_err(|error| Error::failed("TLS could not be set up").caused_by(error))?;
     let builder = if unverified {
         builder
             .dangerous()
@@ -31,7 +31,7 @@ pub(crate) fn client_config(folder: &Path, unverified: bool) -> Result<Arc<rustl
         for certificate in certificates(&folder.join("ca.pem"))? {
             roots
                 .add(certificate)
-                .map_err(|error| unusable(&folder.join("ca.pem")).because(error))?;
+                .map_err(|error| unusable(&folder.join("ca.pem")).caused_by(error))?;
         }
         builder.with_root_certificates(roots)
     };
@@ -41,7 +41,7 @@ pub(crate) fn client_config(folder: &Path, unverified: bool) -> Result<Arc<rustl
         return Ok(Arc::new(builder.with_no_client_auth()));
     }
     let key = PrivateKeyDer::from_pem_slice(&read(&key_file)?)
-        .map_err(|error| unusable(&key_file).because(error))?;
+        .map_err(|error| unusable(&key_file).caused_by(error))?;
     let config = builder
         .with_client_auth_cert(certificates(&folder.join("cert.pem"))?, key)
         .map_err(|error| {
@@ -49,7 +49,7 @@ pub(crate) fn client_config(folder: &Path, unverified: bool) -> Result<Arc<rustl
                 "`cert.pem` and `key.pem` in `{}` do not fit together",
                 folder.display()
             ))
-            .because(error)
+            .caused_by(error)
         })?;
     Ok(Arc::new(config))
 }
@@ -96,15 +96,15 @@ impl ServerCertVerifier for Anyone {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {
-    text_file::bytes(file).map_err(|error| unusable(file).because(error))
+    text_file::bytes(file).map_err(|error| unusable(file).caused_by(error))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let found = CertificateDer::pem_slice_iter(&read(file)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(file).because(error))?;
+        .map_err(|error| unusable(file).caused_by(error))?;
     if found.is_empty() {
-        return Err(unusable(file).because("it holds no certificate"));
+        return Err(unusable(file).caused_by("it holds no certificate"));
     }
     Ok(found)
 }

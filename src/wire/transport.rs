@@ -83,7 +83,7 @@ impl Dialer {
             Ok(outcome) => outcome,
             Err(_elapsed) => Err(self
                 .no_answer()
-                .because(format!("no connection within {} s", DIAL_TIMEOUT.as_secs()))),
+                .caused_by(format!("no connection within {} s", DIAL_TIMEOUT.as_secs()))),
         }
     }
 
@@ -93,22 +93,22 @@ impl Dialer {
             Address::Unix(path) => {
                 let stream = tokio::net::UnixStream::connect(path)
                     .await
-                    .map_err(|error| self.no_answer().because(error))?;
+                    .map_err(|error| self.no_answer().caused_by(error))?;
                 Ok(Box::new(stream))
             }
             #[cfg(windows)]
             Address::Npipe(pipe) => {
                 let stream = open_pipe(pipe)
                     .await
-                    .map_err(|error| self.no_answer().because(error))?;
+                    .map_err(|error| self.no_answer().caused_by(error))?;
                 Ok(Box::new(stream))
             }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(self
                 .no_answer()
-                .because("this computer has no unix sockets")),
+                .caused_by("this computer has no unix sockets")),
             #[cfg(not(windows))]
-            Address::Npipe(_) => Err(self.no_answer().because("only Windows has named pipes")),
+            Address::Npipe(_) => Err(self.no_answer().caused_by("only Windows has named pipes")),
             Address::Ssh {
                 user,
                 host,
@@ -126,10 +126,10 @@ impl Dialer {
             Address::Tcp { host, port } => {
                 let stream = tokio::net::TcpStream::connect((host.as_str(), *port))
                     .await
-                    .map_err(|error| self.no_answer().because(error))?;
+                    .map_err(|error| self.no_answer().caused_by(error))?;
                 stream
                     .set_nodelay(true)
-                    .map_err(|error| self.no_answer().because(error))?;
+                    .map_err(|error| self.no_answer().caused_by(error))?;
                 match &self.tls {
                     None => Ok(Box::new(stream)),
                     Some(config) => self.handshake(config, host, stream).await,
@@ -145,7 +145,7 @@ impl Dialer {
         stream: tokio::net::TcpStream,
     ) -> Result<Box<dyn Stream>> {
         let name = rustls_pki_types::ServerName::try_from(host.to_owned())
-            .map_err(|error| self.no_answer().because(error))?;
+            .map_err(|error| self.no_answer().caused_by(error))?;
         let stream = tokio_rustls::TlsConnector::from(config.clone())
             .connect(name, stream)
             .await
@@ -190,7 +190,7 @@ impl Dialer {
                 "does a Docker engine with TLS listen there, and do the certificates belong to it?"
             }
         };
-        said.because(error).hint(hint)
+        said.caused_by(error).hint(hint)
     }
 }
 
@@ -302,7 +302,7 @@ pub(crate) async fn upgrade(
     headers: &[(&str, String)],
 ) -> Result<Upgraded> {
     let failed = |why: Box<dyn std::error::Error + Send + Sync>| {
-        Error::failed(format!("{} would not open `{path}`", dialer.endpoint())).because(why)
+        Error::failed(format!("{} would not open `{path}`", dialer.endpoint())).caused_by(why)
     };
     let patience = dialer.patience();
     tokio::time::timeout(

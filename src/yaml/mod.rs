@@ -16,7 +16,7 @@ use crate::visible::is_hidden;
 /// # Errors
 /// When serde can't write it.
 pub(crate) fn write<T: Serialize>(value: &T) -> Result<String> {
-    let unwritable = |error| Error::failed("could not write YAML").because(error);
+    let unwritable = |error| Error::failed("could not write YAML").caused_by(error);
     let mut tree = serde_yaml::to_value(value).map_err(unwritable)?;
     let mut replaced = Replaced::default();
     replaced.find(&tree);

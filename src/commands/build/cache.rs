@@ -37,7 +37,7 @@ pub(super) fn find(
             engine.node.address(),
             cache.kind
         ))
-        .because("with a graph driver's image store BuildKit knows only `type=inline`")
+        .caused_by("with a graph driver's image store BuildKit knows only `type=inline`")
         .hint("its own cache stays in the engine; `--cache-to type=inline` puts it into the image, for a push"));
     }
     for cache in from {
@@ -68,7 +68,7 @@ pub(super) fn find(
     for cache in to {
         if let Some((folder, root, _)) = local(cache) {
             std::fs::create_dir_all(&root).map_err(|error| {
-                Error::failed(format!("`{folder}` can't be written")).because(error)
+                Error::failed(format!("`{folder}` can't be written")).caused_by(error)
             })?;
             let store = Store { root, grows: true };
             caches.stores.insert(format!("local:{folder}"), store);
@@ -88,7 +88,7 @@ pub(super) fn keep(to: &[Attributed], response: &BTreeMap<String, String>) -> Re
     };
     for (folder, root, tag) in to.iter().filter_map(local) {
         oci_layout::put_tag(&root, descriptor.clone(), tag).map_err(|error| {
-            Error::failed(format!("`{folder}` can't be written")).because(error)
+            Error::failed(format!("`{folder}` can't be written")).caused_by(error)
         })?;
     }
     Ok(())

@@ -44,7 +44,7 @@ impl<'l> Borrowed<'l> {
     ) -> Result<()> {
         if !self.0.is_empty() && options.pull {
             return Err(Error::failed("`--pull` and an OCI layout don't go together here")
-                .because("without containerd's image store the engine gets the layout's image under a name of ours, which no registry knows"));
+                .caused_by("without containerd's image store the engine gets the layout's image under a name of ours, which no registry knows"));
         }
         let platform = match options.platforms.first() {
             Some(platform) => Platform::parse(platform)?,

@@ -83,7 +83,7 @@ pub(super) fn check(outputs: &[Output], context: &Context) -> Result<()> {
                 .unwrap_or(Path::new("."));
             writable_folder(there, place)?;
         } else if place.is_dir() {
-            return Err(cannot_write(place).because("it is a folder; `dest` names a file"));
+            return Err(cannot_write(place).caused_by("it is a folder; `dest` names a file"));
         } else if !is_special(place) {
             let real = real(place);
             let folder = real
@@ -96,7 +96,8 @@ pub(super) fn check(outputs: &[Output], context: &Context) -> Result<()> {
 }
 
 fn writable_folder(folder: &Path, place: &Path) -> Result<()> {
-    let why = |why: &str| Err(cannot_write(place).because(format!("`{}` {why}", folder.display())));
+    let why =
+        |why: &str| Err(cannot_write(place).caused_by(format!("`{}` {why}", folder.display())));
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -104,9 +105,9 @@ fn writable_folder(folder: &Path, place: &Path) -> Result<()> {
     };
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => why("does not exist"),
-        Err(error) => Err(cannot_write(place).because(error)),
+        Err(error) => Err(cannot_write(place).caused_by(error)),
         Ok(facts) if !facts.is_dir() => why("is no folder"),
-        Ok(_) => may_write(folder).map_err(|error| cannot_write(place).because(error)),
+        Ok(_) => may_write(folder).map_err(|error| cannot_write(place).caused_by(error)),
     }
 }
 
@@ -136,7 +137,7 @@ pub(super) fn plan(
     if !native && !annotations.is_empty() {
         return Err(
             Error::failed("`--annotation` needs an engine with containerd's image store")
-                .because("an image in a graph driver's store has no annotations")
+                .caused_by("an image in a graph driver's store has no annotations")
                 .hint("`--label` puts a name and a value into the image itself"),
         );
     }
@@ -144,7 +145,7 @@ pub(super) fn plan(
         return Err(Error::failed(format!(
             "`--{kind}` needs an engine with containerd's image store"
         ))
-        .because("an image in a graph driver's store has no place for it"));
+        .caused_by("an image in a graph driver's store has no place for it"));
     }
     let mut image = annotations.clone();
     if !options.tags.is_empty() {
@@ -224,7 +225,7 @@ fn only_plain_layers(kind: &str, attributes: &BTreeMap<String, String>) -> Resul
         Some((key, value)) => Err(Error::failed(format!(
             "`--output type={kind},{key}={value}` needs an engine with containerd's image store"
         ))
-        .because("an engine with a graph driver has no such exporter; devnet writes its layers as they are, uncompressed")),
+        .caused_by("an engine with a graph driver has no such exporter; devnet writes its layers as they are, uncompressed")),
     }
 }
 
@@ -252,7 +253,7 @@ impl Plan {
 
     /// Unpacks a tar into a folder, which is made.
     fn unpack_to(&mut self, folder: &Path) -> Result<Sink> {
-        std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder).because(error))?;
+        std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder).caused_by(error))?;
         let unpacking = Unpacking::default();
         let sink = Box::new(unpacking.sink(folder));
         self.folders.push(unpacking);

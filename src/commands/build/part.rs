@@ -22,7 +22,7 @@ pub(super) fn writer(file: &Path) -> Result<(Box<dyn io::Write + Send>, Option<U
         return Ok((Box::new(special), None));
     }
     let (to, new) = NewFile::begin(&replace::real(file), Readers::Everybody)
-        .map_err(|error| cannot_write(file).because(error))?;
+        .map_err(|error| cannot_write(file).caused_by(error))?;
     let file = file.to_owned();
     Ok((Box::new(to), Some(UnfinishedFile { new, file })))
 }
@@ -64,7 +64,7 @@ impl UnfinishedFile {
     pub(super) fn finish(self) -> Result<()> {
         let Self { new, file } = self;
         new.finish()
-            .map_err(|error| cannot_write(&file).because(error))
+            .map_err(|error| cannot_write(&file).caused_by(error))
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     fn written(file: &Path, text: &[u8]) -> Result<()> {
         let (mut to, part) = writer(file)?;
         to.write_all(text)
-            .map_err(|error| cannot_write(file).because(error))?;
+            .map_err(|error| cannot_write(file).caused_by(error))?;
         drop(to);
         part.map_or(Ok(()), UnfinishedFile::finish)
     }

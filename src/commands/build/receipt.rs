@@ -56,7 +56,7 @@ impl Receipt {
     /// The error of a place that could not be written, where that is known by now.
     pub(super) fn complaint(&mut self) -> Option<Error> {
         match self.ending.try_recv() {
-            Ok(Ending::Refused(error)) => Some(cannot_write(&self.place).because(error)),
+            Ok(Ending::Refused(error)) => Some(cannot_write(&self.place).caused_by(error)),
             _ => None,
         }
     }
@@ -68,15 +68,15 @@ impl Receipt {
     pub(super) async fn check(self) -> Result<()> {
         let Ok(ending) = tokio::time::timeout(LAST_WORDS, self.ending).await else {
             return Err(cannot_write(&self.place)
-                .because("the engine says that the build is done, and the result does not end"));
+                .caused_by("the engine says that the build is done, and the result does not end"));
         };
         match ending {
             Ok(Ending::Written) => Ok(()),
             Ok(Ending::Refused(error) | Ending::Cut(error)) => {
-                Err(cannot_write(&self.place).because(error))
+                Err(cannot_write(&self.place).caused_by(error))
             }
             Err(_never_taken) => Err(cannot_write(&self.place)
-                .because("the engine says that the build is done, and sent no result")),
+                .caused_by("the engine says that the build is done, and sent no result")),
         }
     }
 }

@@ -82,7 +82,7 @@ fn platforms(given: &[String], context: &Context) -> Result<Vec<String>> {
             .split(',')
             .map(|text| {
                 read(text.trim()).map_err(|error| {
-                    Error::usage(format!("`{VARIABLE}` names no platform")).because(error)
+                    Error::usage(format!("`{VARIABLE}` names no platform")).caused_by(error)
                 })
             })
             .collect(),
@@ -219,7 +219,7 @@ pub(super) fn classic(source: &BuildSource, dockerfile: Option<&Path>) -> Result
     };
     let text = match (dockerfile, source.folders.get("dockerfile")) {
         (Some(file), _) => regular_file::bytes(file, dockerfile::LARGEST).map_err(|error| {
-            Error::failed(format!("`{}` can't be read", file.display())).because(error)
+            Error::failed(format!("`{}` can't be read", file.display())).caused_by(error)
         })?,
         (None, Some(Folder::Memory(files))) => files.values().next().cloned().unwrap_or_default(),
         (None, _) => return Err(needs_buildkit("a Dockerfile that is no file")),
@@ -227,7 +227,7 @@ pub(super) fn classic(source: &BuildSource, dockerfile: Option<&Path>) -> Result
     let common = root.as_ref().map(|root| root.join(".dockerignore"));
     let exclude = scope::excluded(root.as_deref(), dockerfile)?;
     let matcher = ignore::Matcher::new(&exclude)
-        .map_err(|error| Error::failed("the build context can't be filtered").because(error))?;
+        .map_err(|error| Error::failed("the build context can't be filtered").caused_by(error))?;
     let within = root
         .as_deref()
         .and_then(|root| dockerfile?.strip_prefix(root).ok()?.to_str())

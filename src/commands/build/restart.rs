@@ -110,7 +110,7 @@ impl Restarts {
             // it ended by itself meanwhile: the kubelet starts the new image all the same
             Err(error) if error.kind() == Kind::NotFound => {}
             outcome => outcome.map_err(|error| {
-                Error::failed(format!("{who} on {node} could not be killed")).because(error)
+                Error::failed(format!("{who} on {node} could not be killed")).caused_by(error)
             })?,
         }
         context.ui.say(&format!(

@@ -133,7 +133,7 @@ pub(super) fn remove(file: &Path) -> Result<()> {
     }
     match std::fs::remove_file(replace::real(file)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(cannot_write(file).because(error))
+            Err(cannot_write(file).caused_by(error))
         }
         _ => Ok(()),
     }
@@ -147,13 +147,13 @@ pub(super) async fn write(file: &Path, text: String) -> Result<()> {
         let (mut to, part) = writer(&place)?;
         to.write_all(text.as_bytes())
             .and_then(|()| to.flush())
-            .map_err(|error| cannot_write(&place).because(error))?;
+            .map_err(|error| cannot_write(&place).caused_by(error))?;
         drop(to);
         part.map_or(Ok(()), UnfinishedFile::finish)
     });
     writing
         .await
-        .map_err(|error| cannot_write(file).because(error))?
+        .map_err(|error| cannot_write(file).caused_by(error))?
 }
 
 /// The exporter's answer, as buildx writes it: values that are JSON in base64 are unfolded.

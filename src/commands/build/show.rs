@@ -166,7 +166,7 @@ pub(super) async fn check(
             let found = Error::failed("the check found something to mend");
             match checked.broken {
                 None => return Err(found),
-                Some(why) => Failure::from(found.because(why)),
+                Some(why) => Failure::from(found.caused_by(why)),
             }
         }
         Err(failure) => failure,

@@ -95,7 +95,7 @@ impl BuildSource {
     fn folder(&mut self, place: &Path) -> Result<()> {
         let shown = place.display();
         let context = std::fs::canonicalize(place).map_err(|error| {
-            Error::failed(format!("no build context at `{shown}`")).because(error)
+            Error::failed(format!("no build context at `{shown}`")).caused_by(error)
         })?;
         if !context.is_dir() {
             return Err(
@@ -135,8 +135,8 @@ impl BuildSource {
             let reading = move || regular_file::named(&path, dockerfile::LARGEST);
             let text = tokio::task::spawn_blocking(reading)
                 .await
-                .map_err(|error| no_dockerfile().because(error))?
-                .map_err(|error| no_dockerfile().because(error))?;
+                .map_err(|error| no_dockerfile().caused_by(error))?
+                .map_err(|error| no_dockerfile().caused_by(error))?;
             self.dockerfile_in_memory(text, options);
             return Ok(());
         }
@@ -146,31 +146,31 @@ impl BuildSource {
         let here = folder.as_os_str().is_empty();
         let folder = if here { Path::new(".") } else { folder };
         let folder =
-            std::fs::canonicalize(folder).map_err(|error| no_dockerfile().because(error))?;
+            std::fs::canonicalize(folder).map_err(|error| no_dockerfile().caused_by(error))?;
         let path = folder.join(name);
         let facts = std::fs::metadata(&path).map_err(|error| {
-            let said = no_dockerfile().because(error);
+            let said = no_dockerfile().caused_by(error);
             if file.is_none() {
                 return said.hint("`-f FILE` names another");
             }
             said
         })?;
         if facts.is_dir() {
-            return Err(no_dockerfile().because("this is a folder"));
+            return Err(no_dockerfile().caused_by("this is a folder"));
         }
         if !facts.is_file() {
             return Err(no_dockerfile()
-                .because("this is not a regular file")
+                .caused_by("this is not a regular file")
                 .hint("`-f -` reads a Dockerfile from stdin"));
         }
         if facts.len() > dockerfile::LARGEST {
-            return Err(no_dockerfile().because(format!(
+            return Err(no_dockerfile().caused_by(format!(
                 "this is larger than {} MB",
                 dockerfile::LARGEST >> 20
             )));
         }
         name.to_str()
-            .ok_or_else(|| no_dockerfile().because("its name is not UTF-8"))?
+            .ok_or_else(|| no_dockerfile().caused_by("its name is not UTF-8"))?
             .clone_into(&mut options.filename);
         self.folders
             .insert("dockerfile".into(), Folder::Path(folder));
@@ -331,7 +331,7 @@ fn is_archive(begin: &[u8]) -> bool {
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    let failed = |error: std::io::Error| Error::failed("stdin can't be read").because(error);
+    let failed = |error: std::io::Error| Error::failed("stdin can't be read").caused_by(error);
     tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| failed(error.into()))?
@@ -357,8 +357,8 @@ pub(super) async fn secrets(
         let place = path.to_owned();
         tokio::task::spawn_blocking(move || regular_file::named(&place, LARGEST_SECRET))
             .await
-            .map_err(|error| failed().because(error))?
-            .map_err(|error| failed().because(error))
+            .map_err(|error| failed().caused_by(error))?
+            .map_err(|error| failed().caused_by(error))
     };
     let mut values = BTreeMap::new();
     for Secret { id, from } in given {
@@ -393,7 +393,7 @@ pub(super) async fn agents(given: &[Ssh], context: &Context) -> Result<BTreeMap<
                 return Err(Error::failed(format!(
                     "`--ssh {id}`: no ssh agent runs in this shell"
                 ))
-                .because("`SSH_AUTH_SOCK` is not set")
+                .caused_by("`SSH_AUTH_SOCK` is not set")
                 .hint(format!(
                     "`{}` uses a key without an agent",
                     command_line::of(["--ssh", &format!("{id}=KEYFILE")])

@@ -39,7 +39,7 @@ pub(super) fn scopes(source: &BuildSource) -> Result<Vec<Scope>> {
     let watchable = |scope: &Scope| scope.root().is_some() || !scope.apart().is_empty();
     if !all.iter().any(watchable) {
         return Err(Error::usage("`--watch` has nothing to watch")
-            .because("neither the context nor the Dockerfile is a file of this computer"));
+            .caused_by("neither the context nor the Dockerfile is a file of this computer"));
     }
     Ok(all)
 }
@@ -110,7 +110,7 @@ fn look(watch: &mut FileWatch, scopes: &[Scope]) -> Result<()> {
             // inotify watches single folders: what is ignored costs nothing
             let folders = scope
                 .folders()
-                .map_err(|error| gone(scope.root().unwrap_or(Path::new(""))).because(error))?;
+                .map_err(|error| gone(scope.root().unwrap_or(Path::new(""))).caused_by(error))?;
             let mut folders = folders.iter();
             if let Some(root) = folders.next() {
                 watch.folder(root)?;
@@ -170,7 +170,7 @@ async fn settled(
     }
     for root in scopes.iter().filter_map(Scope::root) {
         // nothing tells when it comes again
-        std::fs::metadata(root).map_err(|error| gone(root).because(error))?;
+        std::fs::metadata(root).map_err(|error| gone(root).caused_by(error))?;
     }
     Ok(changed)
 }

@@ -139,7 +139,7 @@ async fn variables(args: &Args, environment: &Environment) -> Result<Vec<String>
     let reading = move || variables::wanted(&files, &flags, &environment);
     tokio::task::spawn_blocking(reading)
         .await
-        .map_err(|error| Error::failed("`--env-file` can't be read").because(error))?
+        .map_err(|error| Error::failed("`--env-file` can't be read").caused_by(error))?
 }
 
 /// The best shell that a container has.

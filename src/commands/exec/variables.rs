@@ -20,7 +20,7 @@ pub(super) fn wanted(
     let mut all = Vec::new();
     for file in files {
         let failed = |error| {
-            Error::usage(format!("`--env-file {}` can't be read", file.display())).because(error)
+            Error::usage(format!("`--env-file {}` can't be read", file.display())).caused_by(error)
         };
         let text = regular_file::named_text(file, LARGEST).map_err(failed)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

@@ -81,7 +81,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                     None => error,
                     // it may have the image
                     Some((node, _)) => error
-                        .because(format!("node `{}` did not answer", node.name))
+                        .caused_by(format!("node `{}` did not answer", node.name))
                         .with_kind(Kind::Partly),
                 });
             }

@@ -133,7 +133,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
             Kind::Failed
         };
         let error = Error::new(kind, format!("`{}` kept some of its images", first.node));
-        return Err(error.because(first.error.clone().unwrap_or_default()));
+        return Err(error.caused_by(first.error.clone().unwrap_or_default()));
     }
     outcome(lost)
 }

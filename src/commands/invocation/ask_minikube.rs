@@ -26,7 +26,7 @@ impl Context {
     pub(crate) fn minikube_program(&self) -> Result<PathBuf> {
         which::which_in("minikube", self.settings.environment.os("PATH"), ".").map_err(|error| {
             Error::failed("there is no `minikube` on PATH")
-                .because(error)
+                .caused_by(error)
                 .hint("`--from files` needs none")
         })
     }

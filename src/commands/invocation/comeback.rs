@@ -61,7 +61,7 @@ pub(crate) fn possible(pod: &Pod, container: Option<&str>, lab: &[&str]) -> Resu
             Kind::Partly,
             format!("nothing restarts `{name}` once it is killed, so it was not"),
         )
-        .because(
+        .caused_by(
             "these are plain containers, and Docker starts none again that was killed through it",
         )
         .hint(format!(

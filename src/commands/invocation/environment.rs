@@ -96,7 +96,7 @@ impl Context {
                     |profile| format!("minikube profile `{profile}` is not running"),
                 );
                 let failed = Error::unreachable(what)
-                    .because(format!("no answer from {}: {error}", node.endpoint));
+                    .caused_by(format!("no answer from {}: {error}", node.endpoint));
                 Err(match &node.profile {
                     Some(profile) => failed.hint(format!(
                         "start it with `{}`",

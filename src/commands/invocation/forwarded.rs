@@ -107,12 +107,12 @@ impl Context {
             self.asked_of(&self.host_endpoint()?, machine).await
         };
         let (host, published) = asked.map_err(|error| match error.kind() {
-            Kind::NotFound => stopped("not there").because(error),
+            Kind::NotFound => stopped("not there").caused_by(error),
             _ => error,
         })?;
         if published.state != "running" {
             return Err(stopped(&published.state)
-                .because(format!("its container `{machine}` does not run")));
+                .caused_by(format!("its container `{machine}` does not run")));
         }
         Ok(Forwarded {
             profile: name.clone(),
@@ -131,7 +131,7 @@ impl Context {
                     "the engine whose container the node `{machine}` is can't be asked for its ports"
                 ));
                 let hints = error.hints().to_vec();
-                hints.into_iter().fold(why.because(error), Error::hint)
+                hints.into_iter().fold(why.caused_by(error), Error::hint)
             })?;
         let published =
             engine

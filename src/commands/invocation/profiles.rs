@@ -346,7 +346,7 @@ fn of_nodes(mut nodes: Vec<NodeTarget>, named: &Named) -> Result<Target> {
 fn of_node(name: &str, profile: &str, error: Error) -> Error {
     let hints = error.hints().to_vec();
     let message = format!("the node `{name}` of minikube profile `{profile}` is not reached");
-    let failed = Error::new(error.kind(), message).because(error);
+    let failed = Error::new(error.kind(), message).caused_by(error);
     hints.into_iter().fold(failed, Error::hint)
 }
 
@@ -367,7 +367,7 @@ pub(in crate::commands) fn not_docker(profile: &str, runtime: &str) -> Error {
     Error::unreachable(format!(
         "minikube profile `{profile}` runs {runtime}, which has no Docker engine"
     ))
-    .because(format!(
+    .caused_by(format!(
         "its node speaks CRI ({runtime}'s socket), which the docker command does not speak"
     ))
     .hint(what_works(profile, runtime))

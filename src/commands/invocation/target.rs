@@ -276,7 +276,7 @@ impl Context {
                         "the node `{}` of minikube profile `{profile}` does not answer",
                         node.name
                     ))
-                    .because(error)
+                    .caused_by(error)
                     .hint(format!(
                         "is it running? Start it with `{}`",
                         command_line::with("minikube start -p", [profile])

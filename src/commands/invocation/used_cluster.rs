@@ -31,7 +31,7 @@ pub(crate) struct UsedCluster {
 impl UsedCluster {
     pub(crate) fn remembered(&self) -> Result<Change> {
         let text = serde_json::to_string(self)
-            .map_err(|error| Error::failed("could not write JSON").because(error))?;
+            .map_err(|error| Error::failed("could not write JSON").caused_by(error))?;
         Ok(Change {
             name: plan::USE.into(),
             value: Some(text),

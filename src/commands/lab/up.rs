@@ -65,8 +65,8 @@ async fn wanted(context: &Context, files: &[PathBuf]) -> Result<Vec<Pod>> {
         });
         let text = reading
             .await
-            .map_err(|error| failed().because(error))?
-            .map_err(|error| failed().because(error))?;
+            .map_err(|error| failed().caused_by(error))?
+            .map_err(|error| failed().caused_by(error))?;
         texts.push((if name == "-" { "stdin".into() } else { name }, text));
     }
     if texts.is_empty() {
@@ -170,7 +170,7 @@ async fn create_pods(
             let address = raised.map_err(|error| {
                 let kind = error.kind();
                 Error::failed(format!("pod/{} did not come up", task.pod.full_name()))
-                    .because(error)
+                    .caused_by(error)
                     .with_kind(kind)
             })?;
             let line = format!("pod/{} up{}", task.pod.full_name(), at(address));
@@ -202,7 +202,7 @@ async fn images(context: &Context, engine: &Engine, tasks: &[Task]) -> Result<()
                     context.ui.say(&format!("pulling {}", crate::visible::visible(image)));
                     engine.docker()?.pull(image).await.map_err(|error| {
                         Error::not_found(format!("image `{image}` could not be pulled"))
-                            .because(error)
+                            .caused_by(error)
                             .hint("build it there with `devnet build`, or bring it with `devnet load`")
                     })
                 }

@@ -37,7 +37,7 @@ impl Load<'_> {
                 .collect();
             return Err(
                 Error::usage(format!("`{text}` holds {} images", images.len()))
-                    .because(listed(&names, MANY))
+                    .caused_by(listed(&names, MANY))
                     .hint("`--all` brings all of them"),
             );
         }

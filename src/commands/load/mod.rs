@@ -206,14 +206,14 @@ fn outcome(rows: &[Row]) -> Result<()> {
             failed.len(),
             counted(rows.len(), "transfer")
         );
-        Error::new(Kind::Partly, message).because(why)
+        Error::new(Kind::Partly, message).caused_by(why)
     } else {
         let kind = first.kind.unwrap_or(Kind::Failed);
         if first.never_begun {
             Error::new(kind, why)
         } else {
             let message = format!("`{}` did not reach `{}`", first.image, first.node);
-            Error::new(kind, message).because(why)
+            Error::new(kind, message).caused_by(why)
         }
     };
     Err(first

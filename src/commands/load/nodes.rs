@@ -101,6 +101,6 @@ pub(super) async fn runs(source: &Engine, image: &StoredImage, wanted: &Platform
     }
     Err(
         Error::not_found(format!("the image is not there for {wanted}"))
-            .because(format!("the engine has it for {own}")),
+            .caused_by(format!("the engine has it for {own}")),
     )
 }

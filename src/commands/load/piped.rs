@@ -133,7 +133,7 @@ impl Load<'_> {
     ) -> Result<(Vec<Name>, Vec<Result<PlatformImage>>)> {
         let (Some(image), true) = (images.pop(), images.is_empty()) else {
             return Err(Error::usage(format!("{name} holds several images"))
-                .because("devnet brings one out of a pipe")
+                .caused_by("devnet brings one out of a pipe")
                 .hint("write the archive to a file; `devnet load --all FILE` brings all of them"));
         };
         let names = self.names(name, &image)?;

@@ -70,7 +70,7 @@ pub(super) fn meaning(text: &str) -> Result<Meaning> {
         Err(_) if reference::split_digest(text).is_some() => Ok(Meaning::Image),
         Err(_) if there => Ok(Meaning::Path(path.to_owned())),
         Err(error) => Err(Error::not_found(format!("there is no file `{text}`"))
-            .because(format!("and as an image: {error}"))),
+            .caused_by(format!("and as an image: {error}"))),
     }
 }
 
@@ -128,7 +128,7 @@ pub(super) async fn apart<T: Send + 'static>(
 ) -> Result<T> {
     tokio::task::spawn_blocking(read)
         .await
-        .map_err(|error| Error::failed("reading the archive failed").because(error))?
+        .map_err(|error| Error::failed("reading the archive failed").caused_by(error))?
 }
 
 fn catalog(files: Files) -> Result<(Arc<Files>, Vec<ArchiveImage>)> {

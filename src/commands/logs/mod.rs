@@ -187,7 +187,7 @@ async fn never_started(engine: &Engine, container: &Container) -> Error {
         .and_then(|facts| facts.error)
         .filter(|why| !why.is_empty())
     {
-        Some(why) => error.because(why),
+        Some(why) => error.caused_by(why),
         None => error.hint("`-f` waits until it does"),
     }
 }

@@ -421,7 +421,7 @@ fn explain(error: Error, container: &str, driver: Option<&str>) -> Error {
         return Error::failed(format!(
             "the logs of container `{container}` can't be read: its log driver{driver} keeps none here"
         ))
-        .because(error)
+        .caused_by(error)
         .hint("json-file, local and journald can be read");
     }
     error

@@ -237,9 +237,9 @@ impl Folders {
             Err(error) => {
                 let failed = Error::failed(format!("`{path}` in the build context can't be read"));
                 self.complain(if folder::is_gone(&error) {
-                    failed.because(folder::Gone)
+                    failed.caused_by(folder::Gone)
                 } else {
-                    failed.because(error)
+                    failed.caused_by(error)
                 })
             }
         };

@@ -137,7 +137,7 @@ pub(in crate::engine) async fn host_gateway(dialer: &Dialer) -> Result<String> {
     let workers = control
         .list_workers(ListWorkersRequest::default())
         .await
-        .map_err(|status| unknown().because(status.message().to_owned()))?;
+        .map_err(|status| unknown().caused_by(status.message().to_owned()))?;
     workers
         .into_inner()
         .record
@@ -283,7 +283,7 @@ pub(super) async fn channel(dialer: &Dialer) -> Result<Channel> {
         .connect_with_connector(connector)
         .await
         .map_err(|error| {
-            Error::failed(format!("no BuildKit at {}", dialer.endpoint())).because(error)
+            Error::failed(format!("no BuildKit at {}", dialer.endpoint())).caused_by(error)
         })
 }
 
@@ -302,10 +302,11 @@ pub(super) fn failure(
 ) -> Failure {
     // only a transport's failure has a source; what the engine says has none
     if std::error::Error::source(status).is_some() {
-        return Failure::from(lost(dialer).because(status.message().to_owned()));
+        return Failure::from(lost(dialer).caused_by(status.message().to_owned()));
     }
-    let error = complaint
-        .unwrap_or_else(|| Error::failed("the build failed").because(status.message().to_owned()));
+    let error = complaint.unwrap_or_else(|| {
+        Error::failed("the build failed").caused_by(status.message().to_owned())
+    });
     Failure {
         places: status::places(status.details()),
         ..Failure::from(error)

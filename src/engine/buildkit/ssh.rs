@@ -45,20 +45,20 @@ impl Agent {
             Error::failed(format!("`{}` can't be used as an ssh key", file.display()))
         };
         for file in files {
-            let text = text_file::read(file).map_err(|error| unusable(file).because(error))?;
+            let text = text_file::read(file).map_err(|error| unusable(file).caused_by(error))?;
             let key = russh::keys::decode_secret_key(&text, None).map_err(|error| {
                 unusable(file)
-                    .because(error)
+                    .caused_by(error)
                     .hint("for a key with a passphrase run an agent, and use `--ssh default`")
             })?;
             let stream = agent
                 .connect()
                 .await
-                .map_err(|e| unusable(file).because(e))?;
+                .map_err(|e| unusable(file).caused_by(e))?;
             russh::keys::agent::client::AgentClient::connect(stream)
                 .add_identity(&key, &[])
                 .await
-                .map_err(|error| unusable(file).because(error))?;
+                .map_err(|error| unusable(file).caused_by(error))?;
         }
         Ok(agent)
     }

@@ -127,7 +127,7 @@ impl Containerd {
             };
             let path = "/containerd.services.events.v1.Events/Subscribe";
             let failed = |refusal: Refusal| {
-                Error::lost("the node's events were lost").because(refusal.error)
+                Error::lost("the node's events were lost").caused_by(refusal.error)
             };
             let mut events = match grpc.follow::<_, Envelope>(path, question).await {
                 Ok(events) => events,

@@ -139,7 +139,7 @@ impl Containerd {
         }
         let short = container.get(..12).unwrap_or(container);
         let error =
-            Error::failed(format!("the log of `{short}` can't be read")).because(why.clone());
+            Error::failed(format!("the log of `{short}` can't be read")).caused_by(why.clone());
         Err(if why.contains("No such file") {
             error
                 .with_kind(Kind::NotFound)
@@ -271,7 +271,7 @@ impl Lines {
 
     fn unpack(&mut self, bytes: &[u8], messages: &mut Vec<LogMessage>) -> Result<()> {
         let failed = |error: std::io::Error| {
-            Error::failed("a rotated log on the node can't be unpacked").because(error)
+            Error::failed("a rotated log on the node can't be unpacked").caused_by(error)
         };
         let mut unpacker = match self.unpacker.take() {
             Some(unpacker) => unpacker,

@@ -36,7 +36,7 @@ async fn without_cri(grpc: &Grpc, endpoint: &Endpoint) -> Error {
         Err(_silent) => "what answers there".to_owned(),
     };
     Error::unreachable(format!("no pods at {endpoint}"))
-        .because(format!(
+        .caused_by(format!(
             "{version} serves no CRI, by which pods are asked for"
         ))
         .hint("is it a Docker engine's own? `-H` with that engine's socket shows what it runs")

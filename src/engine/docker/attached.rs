@@ -81,7 +81,7 @@ impl Docker {
                 Ok(0) => None,
                 Ok(_) => Some((Ok(piece.freeze()), Some(read))),
                 Err(error) => {
-                    let error = Error::lost("its stream was cut").because(error);
+                    let error = Error::lost("its stream was cut").caused_by(error);
                     Some((Err(error), None))
                 }
             }

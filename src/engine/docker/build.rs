@@ -80,7 +80,7 @@ impl Docker {
             LONG.as_secs(),
             &self.api.client_version(),
         )
-        .map_err(|error| Error::failed("the API client could not be made").because(error))
+        .map_err(|error| Error::failed("the API client could not be made").caused_by(error))
     }
 
     /// Builds with the classic builder, from an archive that `context` writes.
@@ -149,7 +149,7 @@ impl Docker {
         if let Err(error) = outcome {
             return Err(Failure::from(match error {
                 Why::DockerStreamError { error } => {
-                    Error::failed("the build failed").because(error)
+                    Error::failed("the build failed").caused_by(error)
                 }
                 other => self.failed("the build", other),
             }));

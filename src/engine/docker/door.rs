@@ -331,7 +331,7 @@ fn ping_request() -> BollardRequest {
 
 fn pieces(body: Incoming) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     body.into_data_stream()
-        .map_err(|error| Error::lost("its answer was cut short").because(error))
+        .map_err(|error| Error::lost("its answer was cut short").caused_by(error))
 }
 
 /// Values one after the other, none of them too large.

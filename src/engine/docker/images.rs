@@ -221,7 +221,7 @@ impl Docker {
             .map_err(|error| match error {
                 streams::Broken::From(error) => error,
                 streams::Broken::To(error) => {
-                    Error::failed("the archive can't be written").because(error)
+                    Error::failed("the archive can't be written").caused_by(error)
                 }
             })
     }
@@ -249,7 +249,7 @@ impl Docker {
         match complaint {
             None => Ok(()),
             Some(text) => Err(Error::failed("the engine could not unpack the image")
-                .because(text.trim().to_owned())),
+                .caused_by(text.trim().to_owned())),
         }
     }
 

@@ -75,7 +75,7 @@ impl Docker {
                 limit.as_secs(),
                 version,
             )
-            .map_err(|error| Error::failed("the API client could not be made").because(error))
+            .map_err(|error| Error::failed("the API client could not be made").caused_by(error))
         };
         let first = api(
             FIRST.min(limit).max(Duration::from_secs(1)),
@@ -233,7 +233,7 @@ impl Docker {
                 "{what}: the engine at {} was lost",
                 self.endpoint()
             ))
-            .because(last_reason(other)),
+            .caused_by(last_reason(other)),
         }
     }
 }
@@ -318,7 +318,7 @@ async fn no_engine(dialer: &Dialer, door: &Door, error: bollard::errors::Error) 
     };
     if connected && let Some(name) = crate::engine::buildkit::listener::listener(dialer).await {
         return Error::unreachable(format!("no Docker engine listens at {endpoint}"))
-            .because(format!("{name} does"))
+            .caused_by(format!("{name} does"))
             .hint("a Docker engine's socket is /var/run/docker.sock, as a rule; a cluster on another runtime is named with `-p PROFILE`");
     }
     unreachable(door, endpoint, error)
@@ -347,7 +347,7 @@ fn last_reason(error: bollard::errors::Error) -> Box<dyn std::error::Error + Sen
 fn unreachable(door: &Door, endpoint: &Endpoint, error: bollard::errors::Error) -> Error {
     if let Some(reason) = door.reason(&error) {
         return Error::unreachable(format!("no engine answered at {endpoint}"))
-            .because(reason)
+            .caused_by(reason)
             .hint(NO_ENGINE);
     }
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -355,7 +355,7 @@ fn unreachable(door: &Door, endpoint: &Endpoint, error: bollard::errors::Error) 
         if let Some(ours) = inner.downcast_ref::<Error>() {
             let mut said = Error::new(ours.kind(), ours.to_string());
             if let Some(cause) = ours.causes().first() {
-                said = said.because(cause.clone());
+                said = said.caused_by(cause.clone());
             }
             return ours
                 .hints()
@@ -367,14 +367,14 @@ fn unreachable(door: &Door, endpoint: &Endpoint, error: bollard::errors::Error) 
     let said = Error::unreachable(format!("no engine answered at {endpoint}"));
     if matches!(error, bollard::errors::Error::RequestTimeoutError) {
         return said
-            .because(format!(
+            .caused_by(format!(
                 "no answer within {} s",
                 FIRST.min(door.liveness().limit()).as_secs_f64()
             ))
             .hint("the machine may be paused or overloaded");
     }
     if let bollard::errors::Error::DockerResponseServerError { message, .. } = &error {
-        let said = said.because(message.trim().to_owned());
+        let said = said.caused_by(message.trim().to_owned());
         // Go's TLS server says this to who speaks plain HTTP
         return if message.contains("HTTP request to an HTTPS server") {
             said.hint("it listens with TLS: name its certificates with `--tls-cert-path DIR`")
@@ -382,5 +382,5 @@ fn unreachable(door: &Door, endpoint: &Endpoint, error: bollard::errors::Error) 
             said.hint(NO_ENGINE)
         };
     }
-    said.because(last_reason(error)).hint(NO_ENGINE)
+    said.caused_by(last_reason(error)).hint(NO_ENGINE)
 }

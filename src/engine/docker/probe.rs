@@ -20,8 +20,9 @@ impl Docker {
     pub(crate) async fn probe_image(&self) -> Result<String> {
         let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
-        let image = ProbeImage::new(&program, &architecture)
-            .map_err(|error| Error::failed("the probe's image could not be made").because(error))?;
+        let image = ProbeImage::new(&program, &architecture).map_err(|error| {
+            Error::failed("the probe's image could not be made").caused_by(error)
+        })?;
         if let Some(id) = self.verified(&image.reference, &image).await? {
             return Ok(id);
         }

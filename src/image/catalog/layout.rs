@@ -168,7 +168,7 @@ impl Oci<'_> {
     ) -> Result<PlatformImage> {
         if let Some(kind) = listed.foreign_type() {
             return Err(
-                Error::failed(format!("`{}` holds no container image", self.files.name)).because(
+                Error::failed(format!("`{}` holds no container image", self.files.name)).caused_by(
                     format!("its configuration is of type `{}`", kind.escape_debug()),
                 ),
             );

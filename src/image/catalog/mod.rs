@@ -39,7 +39,7 @@ pub(crate) fn read(files: &Files) -> Result<Vec<ArchiveImage>> {
     } else {
         return Err(
             Error::failed(format!("`{}` is no image archive", files.name))
-                .because("it has neither an `index.json` nor a `manifest.json`")
+                .caused_by("it has neither an `index.json` nor a `manifest.json`")
                 .hint(EXPORTED),
         );
     };
@@ -206,7 +206,7 @@ fn same_count(files: &Files, layers: usize, diff_ids: usize) -> Result<()> {
     if layers > MOST_LAYERS {
         return Err(
             Error::failed(format!("the image in `{}` has {layers} layers", files.name))
-                .because("no engine stacks more than some 127"),
+                .caused_by("no engine stacks more than some 127"),
         );
     }
     Ok(())

@@ -249,7 +249,7 @@ async fn first_line(process: &mut node_agent::Running) -> Result<String> {
             Some(Output::Stderr(bytes)) => complaint.extend_from_slice(&bytes),
             None => {
                 let why = String::from_utf8_lossy(&complaint).trim().to_owned();
-                return Err(Error::failed("the probe did not run").because(why));
+                return Err(Error::failed("the probe did not run").caused_by(why));
             }
         }
         if line.len() + complaint.len() > LONGEST {
@@ -288,7 +288,7 @@ fn not_started(error: Error) -> Error {
     } else {
         125
     };
-    Error::new(Kind::Coded(code), "the command could not be started").because(error)
+    Error::new(Kind::Coded(code), "the command could not be started").caused_by(error)
 }
 
 /// A command that runs in a container.

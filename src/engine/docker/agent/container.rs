@@ -58,7 +58,7 @@ impl AskedFor {
             make.await
         });
         made.await
-            .map_err(|error| Error::failed("the probe could not be made").because(error))?
+            .map_err(|error| Error::failed("the probe could not be made").caused_by(error))?
     }
 
     /// Waits until it is not on its way.
@@ -112,7 +112,7 @@ impl Docker {
         let architecture = self.architecture().await?;
         let program = carried::program(&architecture)?;
         let archive = program_archive(&program)
-            .map_err(|error| Error::failed("the probe could not be packed").because(error))?;
+            .map_err(|error| Error::failed("the probe could not be packed").caused_by(error))?;
         let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
             .path(FOLDER)
             .build();

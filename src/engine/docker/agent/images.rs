@@ -191,5 +191,5 @@ pub(in crate::engine::docker) fn candidate_images<'a>(
 }
 
 fn not_made(error: std::io::Error) -> Error {
-    Error::failed("the probe's image could not be made").because(error)
+    Error::failed("the probe's image could not be made").caused_by(error)
 }
