@@ -195,7 +195,10 @@ fn a_run_that_is_over_at_once_begins_before_it_ends() {
 fn a_lab_pods_history_is_what_was_done_to_it() {
     let Some(testbed) = testbed() else { return };
     let sandbox = Sandbox::bare();
-    let host = format!("unix://{}", testbed.join("node.sock").display());
+    // a lab leaves devnet's own image where another's look runs from it just then
+    let engine = Engine::start(&testbed, "hist-lab");
+    let socket = testbed.join(format!("{}.sock", engine.name));
+    let host = format!("unix://{}", socket.display());
     let devnet = |arguments: &[&str]| {
         let mut all = vec!["-H", host.as_str()];
         all.extend_from_slice(arguments);
@@ -233,7 +236,7 @@ fn a_lab_pods_history_is_what_was_done_to_it() {
         (&true.into(), &true.into())
     );
     // a copy of one of its containers has its labels, and is no part of it
-    let docker = |arguments: &[&str]| docker(&testbed, "node", arguments).ok();
+    let docker = |arguments: &[&str]| docker(&testbed, &engine.name, arguments).ok();
     let listed = [
         "ps",
         "-q",

@@ -4,7 +4,7 @@ use crate::support::caught::{Caught, MOMENTS};
 use crate::support::engines::Engine;
 use crate::support::made::{Made, tool};
 use crate::support::rewriting::Hold;
-use crate::support::{Sandbox, docker, testbed, until};
+use crate::support::{Sandbox, busybox_image, docker, testbed, until};
 
 #[test]
 fn of_a_killed_devnet_what_ran_ends_and_what_never_started_goes_with_the_next_command() {
@@ -38,15 +38,19 @@ fn of_a_killed_devnet_what_ran_ends_and_what_never_started_goes_with_the_next_co
 #[test]
 fn a_container_that_a_killed_devnet_never_started_is_gone_after_one_command() {
     let Some(testbed) = testbed() else { return };
-    let mut made = Made::new(&testbed, "never-started");
+    // where no command of another test takes it away first
+    let engine = Engine::start(&testbed, "never-started");
+    let image = busybox_image(&testbed, &engine.name);
+    let mut made = Made::of_image(&testbed, &engine.name, "never-started", "none", image);
     made.add_sleeper("app");
-    let host = format!("unix://{}", testbed.join("node.sock").display());
+    let host = engine.url();
     for command in [
         &["pods"][..],
         &["status"],
         &["exec", "never-started", "--", "/bin/busybox", "true"],
     ] {
-        let mut caught = Caught::at(&testbed, Hold::Request("POST", "/start"), &["pods"], false);
+        let hold = Hold::Request("POST", "/start");
+        let mut caught = Caught::on(&testbed, &engine.name, 0, hold, &["pods"], false);
         caught.kill();
         assert!(
             caught.left().trim().ends_with(" created"),
