@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 use crate::error::{Error, Kind, Result};
-use crate::wire::node::NodeAccess;
+use crate::wire::node::{NodeAccess, refusal_of_root};
 use crate::wire::relay::Complaint;
 
 /// The longest answer that is read, in bytes: the descriptions of a thousand containers.
@@ -113,20 +113,11 @@ impl Grpc {
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
-        let mut client = self.client();
         let call = async {
-            client
-                .ready()
-                .await
-                .map_err(|error| Status::new(Code::Unavailable, chain(&error)))?;
             let codec = ProstCodec::<Q, A>::default();
-            client
-                .unary(
-                    self.request(question),
-                    PathAndQuery::from_static(path),
-                    codec,
-                )
-                .await
+            let at = PathAndQuery::from_static(path);
+            let mut client = self.ready().await?;
+            client.unary(self.request(question), at, codec).await
         };
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(answer)) => {
@@ -151,19 +142,12 @@ impl Grpc {
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
-        let mut client = self.client();
         let call = async {
-            client
-                .ready()
-                .await
-                .map_err(|error| Status::new(Code::Unavailable, chain(&error)))?;
             let codec = ProstCodec::<Q, A>::default();
+            let at = PathAndQuery::from_static(path);
+            let mut client = self.ready().await?;
             client
-                .server_streaming(
-                    self.request(question),
-                    PathAndQuery::from_static(path),
-                    codec,
-                )
+                .server_streaming(self.request(question), at, codec)
                 .await
         };
         match tokio::time::timeout(self.patience, call).await {
@@ -179,8 +163,13 @@ impl Grpc {
         }
     }
 
-    fn client(&self) -> tonic::client::Grpc<Channel> {
-        tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(LONGEST_ANSWER)
+    /// A client that may ask, the connection being there.
+    async fn ready(&self) -> Result<tonic::client::Grpc<Channel>, Status> {
+        let client = tonic::client::Grpc::new(self.channel.clone());
+        let mut client = client.max_decoding_message_size(LONGEST_ANSWER);
+        let ready = client.ready().await;
+        ready.map_err(|error| Status::new(Code::Unavailable, chain(&error)))?;
+        Ok(client)
     }
 
     fn request<Q>(&self, question: Q) -> Request<Q> {
@@ -233,16 +222,13 @@ impl Grpc {
         if said.is_empty() {
             return error;
         }
-        let is = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        let hint = if is(&["password is required", "a terminal is required"]) {
-            "the node's user must be allowed to become root without a password, as minikube's is"
-        } else if is(&["sudo: not found", "sudo: command not found"]) {
-            "the socket is root's, and the node has no sudo: log in as root"
-        } else if is(&["neither socat nor buildctl"]) {
+        let hint = if let Some(hint) = refusal_of_root(&said) {
+            hint
+        } else if said.contains("neither socat nor buildctl") {
             "one of them must be on the node: minikube's own nodes have both"
-        } else if is(&["No such file or directory"]) {
+        } else if said.contains("No such file or directory") {
             "another container runtime may run there since: `minikube start` writes the profile anew"
-        } else if is(&["Connection refused"]) {
+        } else if said.contains("Connection refused") {
             "the runtime is not running there: `minikube start` starts it"
         } else {
             return error.caused_by(said);

@@ -16,6 +16,7 @@ pub(crate) mod exec;
 mod grpc;
 pub(crate) mod images;
 pub(crate) mod job;
+mod kept_probe;
 pub(crate) mod layer_store;
 pub(crate) mod log_range;
 mod node_agent;

@@ -2,39 +2,25 @@
 //! up all power that its job does not need before it looks.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
 
 use crate::engine::containerd::Containerd;
 use crate::engine::exec::{Ended, Output};
 use crate::engine::job::{Job, JobNamespaces, Power, Program};
+use crate::engine::kept_probe::KeptProbe;
 use crate::engine::probe_answer::in_time;
 use crate::error::{Error, Result};
-use crate::probe::carried;
-use crate::wire::node::NodeAccess;
 use crate::wire::node_program::{Ending, NodeProgram, TerminalSize};
-
-/// The shell program that keeps the probe there; it ends with its input.
-const KEEPER: &str = include_str!("../../templates/probe-session.sh");
-/// The time that a keeper has to remove the probe.
-const GONE_WITHIN: Duration = Duration::from_secs(2);
-/// The longest path or complaint of the keeper's, in bytes.
-const LONGEST: usize = 4 << 10;
+use crate::wire::ssh::OpenChannel;
 
 /// The jobs of one command in one node.
 pub(crate) struct Session {
     containerd: Containerd,
-    kept: Mutex<Option<KeptProbe>>,
-}
-
-/// The probe in a folder of a node. It goes when this is dropped.
-struct KeptProbe {
-    program: String,
-    keeper: NodeProgram,
+    kept: Mutex<Option<Arc<KeptProbe>>>,
 }
 
 impl Session {
@@ -68,22 +54,19 @@ impl Session {
         Ok(of_node(program))
     }
 
-    /// The path of the probe there. It is brought the first time that it is wanted.
+    /// The path of the probe there. It is asked for the first time that it is wanted.
     async fn kept(&self) -> Result<String> {
         let mut kept = self.kept.lock().await;
-        if let Some(kept) = &*kept {
-            return Ok(kept.program.clone());
-        }
-        let brought = in_time(self.bring()).await?;
-        let program = brought.program.clone();
-        *kept = Some(brought);
-        Ok(program)
+        let kept = match &*kept {
+            Some(kept) => kept,
+            None => kept.insert(in_time(self.borrow()).await?),
+        };
+        Ok(kept.program().to_owned())
     }
 
-    async fn bring(&self) -> Result<KeptProbe> {
+    async fn borrow(&self) -> Result<Arc<KeptProbe>> {
         let architecture = self.containerd.words().await?.architecture;
-        let program = carried::program(&architecture)?;
-        bring(&self.containerd.access, &program).await
+        self.containerd.probe.borrow(&architecture).await
     }
 
     /// The words by which the probe enters the namespaces of a job.
@@ -105,52 +88,12 @@ impl Session {
             .collect())
     }
 
-    /// Ends the session: the probe goes with its keeper's input, and is gone when the keeper is.
+    /// Ends the session: the probe is gone then, unless another session has it too.
     pub(in crate::engine) async fn finish(&self) {
-        let Some(mut kept) = self.kept.lock().await.take() else {
-            return;
-        };
-        let gone = async {
-            let _closed = kept.keeper.input.shutdown().await;
-            while kept.keeper.output.next().await.is_some() {}
-        };
-        // a node that hangs does it when it goes on
-        let _late = tokio::time::timeout(GONE_WITHIN, gone).await;
-    }
-}
-
-/// Sends the probe's bytes to a keeper.
-async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
-    let sum = format!("{:x}", Sha256::digest(program));
-    let size = program.len().to_string();
-    let words = ["sh", "-c", KEEPER, "sh", &size, &sum].map(str::to_owned);
-    let mut keeper = access.start_as_root(&words, None).await?;
-    let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
-    let sent = async {
-        keeper.input.write_all(program).await?;
-        keeper.input.flush().await
-    };
-    // one that refuses has closed its input and says why
-    let _refused = sent.await;
-    let (mut path, mut complaint) = (Vec::new(), Vec::new());
-    while !path.ends_with(b"\n") {
-        match keeper.output.try_next().await.map_err(lost)? {
-            Some(Output::Stdout(bytes)) => path.extend_from_slice(&bytes),
-            Some(Output::Stderr(bytes)) => complaint.extend_from_slice(&bytes),
-            None => {
-                let why = String::from_utf8_lossy(&complaint).trim().to_owned();
-                return Err(Error::failed("the node did not take the probe").caused_by(why));
-            }
-        }
-        if path.len() + complaint.len() > LONGEST {
-            return Err(Error::failed("the node did not take the probe")
-                .caused_by("it has more to say than devnet reads"));
+        if let Some(kept) = self.kept.lock().await.take() {
+            kept.give_back().await;
         }
     }
-    Ok(KeptProbe {
-        program: String::from_utf8_lossy(&path).trim().to_owned(),
-        keeper,
-    })
 }
 
 /// The terminal of a job; its size is told once it runs.
@@ -198,7 +141,7 @@ pub(crate) struct Running {
 /// The handle to a program on a node.
 pub(crate) struct Control {
     ending: Ending,
-    terminal: Option<std::sync::Arc<crate::wire::ssh::OpenChannel>>,
+    terminal: Option<Arc<OpenChannel>>,
 }
 
 impl Control {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::engine::about::{ImageStore, Info};
 use crate::error::{Error, Result};
-use crate::wire::node::NodeAccess;
+use crate::wire::node::{NodeAccess, refusal_of_root};
 
 /// The time for which words may be handed on without being asked for anew; the clock goes on.
 const FRESH: Duration = Duration::from_secs(2);
@@ -97,15 +97,11 @@ impl NodeWords {
 /// The error of a node on which nothing runs as root, by what it said.
 fn not_root(why: &str) -> Error {
     let error = Error::unreachable("nothing can be run as root on the node");
-    let is = |words: &[&str]| words.iter().any(|word| why.contains(word));
-    let hint = if is(&["password is required", "a terminal is required"]) {
-        "the node's user must be allowed to become root without a password, as minikube's is"
-    } else if is(&["sudo: not found", "sudo: command not found"]) {
-        "the runtime's socket is root's, and the node has no sudo: log in as root"
-    } else {
-        return error.caused_by(why.to_owned());
-    };
-    error.caused_by(why.to_owned()).hint(hint)
+    let error = error.caused_by(why.to_owned());
+    match refusal_of_root(why) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 #[cfg(test)]

@@ -126,6 +126,19 @@ impl NodeAccess {
     }
 }
 
+/// The way out where a node refused to run something as root, by what it said; `None` where it said
+/// something else.
+pub(crate) fn refusal_of_root(said: &str) -> Option<&'static str> {
+    let is = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if is(&["password is required", "a terminal is required"]) {
+        Some("the node's user must be allowed to become root without a password, as minikube's is")
+    } else if is(&["sudo: not found", "sudo: command not found"]) {
+        Some("the runtime's socket is root's, and the node has no sudo: log in as root")
+    } else {
+        None
+    }
+}
+
 /// True where devnet itself runs as root.
 fn is_root() -> bool {
     #[cfg(unix)]

@@ -69,13 +69,12 @@ impl Containerd {
         let state = (self.told(), self.clone(), BTreeMap::new());
         let container_events =
             stream::try_unfold(state, async |(mut told, containerd, mut members)| {
-                let Some(one) = told.next().await.transpose()? else {
+                let Some(mut one) = told.next().await.transpose()? else {
                     return Ok(None);
                 };
                 if !members.contains_key(&one.id) && one.change != Change::Removed {
                     members = containerd.members().await?;
                 }
-                let mut one = one;
                 if one.change == Change::Started
                     && let Some(started) = containerd.start_of(&one.id).await?
                 {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Containerd;
-use super::messages::{WaitRequest, WaitResponse};
+use super::messages::ProcessRequest;
 use crate::engine::exec::Output;
 use crate::engine::job::{Job, JobNamespaces, Power};
 use crate::engine::log_range::LogRange;
@@ -27,8 +27,6 @@ const WAITING: usize = 1024;
 const LONGEST_LINE: usize = 1 << 20;
 /// The longest head of a chunk, in bytes.
 const LONGEST_HEAD: usize = 64;
-/// Longer than any wait for a container's end that a person has.
-const FOR_EVER: std::time::Duration = std::time::Duration::from_hours(24 * 365);
 
 impl Containerd {
     /// A container's log, message by message.
@@ -151,13 +149,11 @@ impl Containerd {
 
     /// Returns when a container has ended, or is gone.
     async fn until_ended(&self, container: &str) {
-        let question = WaitRequest {
+        let first = ProcessRequest {
             container_id: container.to_owned(),
             exec_id: String::new(),
         };
-        let path = "/containerd.services.tasks.v1.Tasks/Wait";
-        let answer: Result<WaitResponse, _> = self.grpc.ask_within(path, question, FOR_EVER).await;
-        match answer {
+        match self.wait(first).await {
             Ok(_) => {}
             Err(refusal) if refusal.is_not_found() => {}
             // the stream of its log tells what is lost

@@ -45,8 +45,10 @@ pub(crate) struct ListTasksResponse {
     pub(crate) tasks: Vec<Process>,
 }
 
+/// A process by its container, and by its own ID where it is not the container's first: all that the
+/// questions `Get`, `Start`, `Wait` and `DeleteProcess` have.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct GetTaskRequest {
+pub(crate) struct ProcessRequest {
     #[prost(string, tag = "1")]
     pub(crate) container_id: String,
     #[prost(string, tag = "2")]
@@ -138,40 +140,16 @@ pub(crate) struct ExecProcessRequest {
     pub(crate) exec_id: String,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct StartRequest {
-    #[prost(string, tag = "1")]
-    pub(crate) container_id: String,
-    #[prost(string, tag = "2")]
-    pub(crate) exec_id: String,
-}
-
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct StartResponse {
     #[prost(uint32, tag = "1")]
     pub(crate) pid: u32,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct WaitRequest {
-    #[prost(string, tag = "1")]
-    pub(crate) container_id: String,
-    #[prost(string, tag = "2")]
-    pub(crate) exec_id: String,
-}
-
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct WaitResponse {
     #[prost(uint32, tag = "1")]
     pub(crate) exit_status: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct DeleteProcessRequest {
-    #[prost(string, tag = "1")]
-    pub(crate) container_id: String,
-    #[prost(string, tag = "2")]
-    pub(crate) exec_id: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

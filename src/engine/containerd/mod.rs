@@ -11,16 +11,20 @@ mod messages;
 mod spec;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
 pub(in crate::engine) use self::containers::{Containers, Listing};
-use self::messages::{GetTaskRequest, GetTaskResponse, KillRequest, RuntimeVersion, Status};
+use self::messages::{
+    GetTaskResponse, KillRequest, ProcessRequest, RuntimeVersion, Status, WaitResponse,
+};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::about::{About, Info};
 use crate::engine::cri::Cri;
 use crate::engine::cri::messages::VersionResponse;
-use crate::engine::grpc::{Empty, Grpc, found};
+use crate::engine::grpc::{Empty, Grpc, Refusal, found};
+use crate::engine::kept_probe::ProbeKeeper;
 use crate::engine::node_words::NodeWords;
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Signal};
@@ -28,27 +32,16 @@ use crate::runtime_kind::RuntimeKind;
 use crate::settings::Settings;
 use crate::wire::node::NodeAccess;
 
-/// The error of a containerd that serves no pods, as an engine's own.
-async fn without_cri(grpc: &Grpc, endpoint: &Endpoint) -> Error {
-    let path = "/containerd.services.version.v1.Version/Version";
-    let version = match grpc.ask::<Empty, RuntimeVersion>(path, ()).await {
-        Ok(answer) => format!("containerd {}", answer.version.trim_start_matches('v')),
-        Err(_silent) => "what answers there".to_owned(),
-    };
-    Error::unreachable(format!("no pods at {endpoint}"))
-        .caused_by(format!(
-            "{version} serves no CRI, by which pods are asked for"
-        ))
-        .hint("is it a Docker engine's own? `-H` with that engine's socket shows what it runs")
-}
-
 /// The namespace in which CRI keeps a cluster's containers.
 const NAMESPACE: &str = "k8s.io";
+/// Longer than anything that a person waits for.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// A handle to a node's containerd. Copies share its connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Containerd {
     pub(in crate::engine) access: NodeAccess,
+    pub(in crate::engine) probe: ProbeKeeper,
     cri: Cri,
     /// Calls of containerd's own services, in the cluster's namespace.
     grpc: Grpc,
@@ -94,6 +87,7 @@ impl Containerd {
             )));
         }
         Ok(Self {
+            probe: ProbeKeeper::new(access.clone()),
             access,
             cri,
             grpc: grpc.in_namespace(NAMESPACE),
@@ -168,7 +162,7 @@ impl Containerd {
     /// # Errors
     /// Not found when it does not run.
     pub(in crate::engine) async fn pid(&self, container: &str) -> Result<u32> {
-        let question = GetTaskRequest {
+        let question = ProcessRequest {
             container_id: container.to_owned(),
             exec_id: String::new(),
         };
@@ -179,6 +173,15 @@ impl Containerd {
             .filter(|process| process.status() != Status::Stopped && process.pid != 0)
             .map(|process| process.pid)
             .ok_or_else(|| Error::not_found(format!("container {container} does not run")))
+    }
+
+    /// Waits for the end of a process, however long that takes.
+    ///
+    /// # Errors
+    /// When it is gone already, or the runtime does not answer.
+    async fn wait(&self, process: ProcessRequest) -> Result<WaitResponse, Refusal> {
+        let path = "/containerd.services.tasks.v1.Tasks/Wait";
+        self.grpc.ask_within(path, process, FOR_EVER).await
     }
 
     /// Sends a signal to a container's first process. One that has ended already is no failure.
@@ -207,9 +210,23 @@ impl Containerd {
     }
 
     /// The time that one question over the kept connection takes.
-    pub(in crate::engine) async fn round_trip(&self) -> Result<std::time::Duration> {
-        let before = std::time::Instant::now();
+    pub(in crate::engine) async fn round_trip(&self) -> Result<Duration> {
+        let before = Instant::now();
         self.cri.version().await?;
         Ok(before.elapsed())
     }
+}
+
+/// The error of a containerd that serves no pods, as an engine's own.
+async fn without_cri(grpc: &Grpc, endpoint: &Endpoint) -> Error {
+    let path = "/containerd.services.version.v1.Version/Version";
+    let version = match grpc.ask::<Empty, RuntimeVersion>(path, ()).await {
+        Ok(answer) => format!("containerd {}", answer.version.trim_start_matches('v')),
+        Err(_silent) => "what answers there".to_owned(),
+    };
+    Error::unreachable(format!("no pods at {endpoint}"))
+        .caused_by(format!(
+            "{version} serves no CRI, by which pods are asked for"
+        ))
+        .hint("is it a Docker engine's own? `-H` with that engine's socket shows what it runs")
 }

@@ -1,6 +1,8 @@
 //! Running a command in a container, with its streams: containerd opens named pipes, which the probe
 //! carries, and tells the code of the command's end.
 
+mod users;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,19 +15,20 @@ use tokio::sync::OnceCell;
 
 use super::Containerd;
 use super::messages::{
-    CloseIoRequest, DeleteProcessRequest, ExecProcessRequest, GetContainerRequest,
-    GetContainerResponse, ResizePtyRequest, StartRequest, StartResponse, WaitRequest, WaitResponse,
+    CloseIoRequest, ExecProcessRequest, GetContainerRequest, GetContainerResponse, ProcessRequest,
+    ResizePtyRequest, StartResponse,
 };
 use crate::engine::exec::{Ended, Exec, Output};
 use crate::engine::grpc::{Any, Empty, found};
 use crate::engine::job::{Job, JobNamespaces, Power};
-use crate::engine::node_agent::{self, Session};
+use crate::engine::kept_probe::first_line;
+use crate::engine::node_agent::Session;
 use crate::error::{Error, Kind, Result};
 
 /// The type of a specification of a process, as containerd names it.
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
-/// Longer than any command that a person waits for.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+/// The time in which the code of a command comes whose output is at its end.
+const CODE_WITHIN: Duration = Duration::from_secs(2);
 /// The longest list of a container's users that is read, in bytes.
 const LONGEST_LIST: usize = 1 << 20;
 
@@ -61,11 +64,10 @@ impl Containerd {
         };
         let spec = self.process(container, &exec, &session);
         let (mut carrier, spec) = futures_util::try_join!(session.spawn(job), spec)?;
-        let folder = first_line(&mut carrier).await?;
+        let folder = first_line(&mut carrier.output, "the probe did not run").await?;
         let id = exec_id();
         let pipe = |stream: &str| {
-            let wanted = streams.contains(&stream);
-            if wanted {
+            if streams.contains(&stream) {
                 format!("{folder}/{stream}")
             } else {
                 String::new()
@@ -92,12 +94,9 @@ impl Containerd {
             code: Arc::default(),
         };
         control.wait_for_the_end();
-        let question = StartRequest {
-            container_id: control.container.clone(),
-            exec_id: control.id.clone(),
-        };
         let path = "/containerd.services.tasks.v1.Tasks/Start";
-        if let Err(refusal) = self.grpc.ask::<_, StartResponse>(path, question).await {
+        let started = self.grpc.ask::<_, StartResponse>(path, control.process());
+        if let Err(refusal) = started.await {
             control.forget().await;
             session.finish().await;
             return Err(not_started(refusal.error));
@@ -239,26 +238,6 @@ impl Containerd {
     }
 }
 
-/// The first line that a program prints.
-async fn first_line(process: &mut node_agent::Running) -> Result<String> {
-    const LONGEST: usize = 4 << 10;
-    let (mut line, mut complaint) = (Vec::new(), Vec::new());
-    while !line.ends_with(b"\n") {
-        match process.output.next().await.transpose()? {
-            Some(Output::Stdout(bytes)) => line.extend_from_slice(&bytes),
-            Some(Output::Stderr(bytes)) => complaint.extend_from_slice(&bytes),
-            None => {
-                let why = String::from_utf8_lossy(&complaint).trim().to_owned();
-                return Err(Error::failed("the probe did not run").caused_by(why));
-            }
-        }
-        if line.len() + complaint.len() > LONGEST {
-            return Err(Error::failed("the probe's answer has no end"));
-        }
-    }
-    Ok(String::from_utf8_lossy(&line).trim().to_owned())
-}
-
 /// An ID that no other command of the container has.
 fn exec_id() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -318,6 +297,14 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// The command's process, as containerd knows it.
+    fn process(&self) -> ProcessRequest {
+        ProcessRequest {
+            container_id: self.container.clone(),
+            exec_id: self.id.clone(),
+        }
+    }
+
     /// Asks for the command's end, from before it is started: afterwards it may be forgotten.
     fn wait_for_the_end(&self) {
         let control = self.clone();
@@ -327,21 +314,10 @@ impl Control {
     async fn code(&self) -> Waited {
         *self
             .code
-            .get_or_init(async || {
-                let question = WaitRequest {
-                    container_id: self.container.clone(),
-                    exec_id: self.id.clone(),
-                };
-                let path = "/containerd.services.tasks.v1.Tasks/Wait";
-                let grpc = &self.containerd.grpc;
-                let answer = grpc.ask_within::<_, WaitResponse>(path, question, FOR_EVER);
-                match answer.await {
-                    Ok(answer) => {
-                        u8::try_from(answer.exit_status).map_or(Waited::Gone, Waited::Code)
-                    }
-                    Err(refusal) if refusal.error.kind() == Kind::Lost => Waited::Lost,
-                    Err(_gone) => Waited::Gone,
-                }
+            .get_or_init(async || match self.containerd.wait(self.process()).await {
+                Ok(answer) => u8::try_from(answer.exit_status).map_or(Waited::Gone, Waited::Code),
+                Err(refusal) if refusal.error.kind() == Kind::Lost => Waited::Lost,
+                Err(_gone) => Waited::Gone,
             })
             .await
     }
@@ -360,13 +336,9 @@ impl Control {
 
     /// Lets containerd forget a command that has ended.
     async fn forget(&self) {
-        let question = DeleteProcessRequest {
-            container_id: self.container.clone(),
-            exec_id: self.id.clone(),
-        };
         let path = "/containerd.services.tasks.v1.Tasks/DeleteProcess";
         // gone with its container
-        let _gone = self.containerd.tasks(path, question).await;
+        let _gone = self.containerd.tasks(path, self.process()).await;
     }
 
     pub(in crate::engine) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
@@ -391,8 +363,3 @@ impl Control {
         })
     }
 }
-
-/// The time in which the code of a command comes whose output is at its end.
-const CODE_WITHIN: Duration = Duration::from_secs(2);
-
-mod users;

@@ -1,0 +1,146 @@
+//! The probe in a folder of a node: brought once for all jobs that need it at the same time, and gone
+//! with the last of them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::engine::exec::Output;
+use crate::error::{Error, Result};
+use crate::probe::carried;
+use crate::wire::node::NodeAccess;
+use crate::wire::node_program::NodeProgram;
+
+/// The shell program that keeps the probe there; it ends with its input.
+const KEEPER: &str = include_str!("../../templates/probe-session.sh");
+/// The time that a keeper has to remove the probe.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+/// The longest first line of a program's, its complaints counted in, in bytes.
+const LONGEST: usize = 4 << 10;
+
+/// The way to a node's probe. Copies share what is brought.
+#[derive(Clone)]
+pub(crate) struct ProbeKeeper {
+    access: NodeAccess,
+    kept: Arc<tokio::sync::Mutex<Weak<KeptProbe>>>,
+}
+
+impl fmt::Debug for ProbeKeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProbeKeeper")
+    }
+}
+
+/// The probe in a folder of a node. It goes when the last who has it drops it.
+pub(crate) struct KeptProbe {
+    program: String,
+    keeper: Mutex<NodeProgram>,
+}
+
+impl ProbeKeeper {
+    pub(in crate::engine) fn new(access: NodeAccess) -> Self {
+        Self {
+            access,
+            kept: Arc::default(),
+        }
+    }
+
+    /// The probe that another has there just now, else one that is brought.
+    ///
+    /// # Errors
+    /// When this devnet carries no program for the node, or the node does not take it.
+    pub(in crate::engine) async fn borrow(&self, architecture: &str) -> Result<Arc<KeptProbe>> {
+        let mut kept = self.kept.lock().await;
+        if let Some(there) = kept.upgrade().filter(|kept| kept.is_there()) {
+            return Ok(there);
+        }
+        let program = carried::program(architecture)?;
+        let brought = Arc::new(bring(&self.access, &program).await?);
+        *kept = Arc::downgrade(&brought);
+        Ok(brought)
+    }
+}
+
+impl KeptProbe {
+    /// The path of the program on the node.
+    pub(in crate::engine) fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// True while its keeper runs: a keeper that was lost has taken the program away.
+    fn is_there(&self) -> bool {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(
+            keeper.output.next().now_or_never(),
+            Some(None | Some(Err(_)))
+        )
+    }
+
+    /// Gives it back. It is gone then, unless others have it too.
+    pub(in crate::engine) async fn give_back(self: Arc<Self>) {
+        let Some(last) = Arc::into_inner(self) else {
+            return;
+        };
+        let mut keeper = last
+            .keeper
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let gone = async {
+            let _closed = keeper.input.shutdown().await;
+            while keeper.output.next().await.is_some() {}
+        };
+        // a node that hangs does it when it goes on
+        let _late = tokio::time::timeout(GONE_WITHIN, gone).await;
+    }
+}
+
+/// Sends the probe's bytes to a keeper.
+async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
+    let sum = format!("{:x}", Sha256::digest(program));
+    let size = program.len().to_string();
+    let words = ["sh", "-c", KEEPER, "sh", &size, &sum].map(str::to_owned);
+    let mut keeper = access.start_as_root(&words, None).await?;
+    let sent = async {
+        keeper.input.write_all(program).await?;
+        keeper.input.flush().await
+    };
+    // one that refuses has closed its input and says why
+    let _refused = sent.await;
+    let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
+    let mut output = keeper.output.as_mut().map(|piece| piece.map_err(lost));
+    let program = first_line(&mut output, "the node did not take the probe").await?;
+    Ok(KeptProbe {
+        program,
+        keeper: Mutex::new(keeper),
+    })
+}
+
+/// The first line that a program prints; `failure` says what came to nothing where there is none.
+///
+/// # Errors
+/// The program was lost, ended before, with its own words on stderr, or has no end of its line.
+pub(in crate::engine) async fn first_line(
+    output: &mut (impl Stream<Item = Result<Output>> + Unpin),
+    failure: &str,
+) -> Result<String> {
+    let (mut line, mut complaint) = (Vec::new(), Vec::new());
+    while !line.ends_with(b"\n") {
+        match output.next().await.transpose()? {
+            Some(Output::Stdout(bytes)) => line.extend_from_slice(&bytes),
+            Some(Output::Stderr(bytes)) => complaint.extend_from_slice(&bytes),
+            None => {
+                let why = String::from_utf8_lossy(&complaint).trim().to_owned();
+                return Err(Error::failed(failure).caused_by(why));
+            }
+        }
+        if line.len() + complaint.len() > LONGEST {
+            let why = "it has more to say than devnet reads";
+            return Err(Error::failed(failure).caused_by(why));
+        }
+    }
+    Ok(String::from_utf8_lossy(&line).trim().to_owned())
+}
