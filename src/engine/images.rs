@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::buildkit::streams::Sink;
 use crate::engine::docker::Docker;
@@ -139,10 +139,7 @@ impl Images {
     pub(crate) fn save(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         match self {
             Self::Docker(docker) => docker.save(name).left_stream(),
-            Self::OutOfReach(store) => {
-                let error = store.error();
-                stream::once(async { Err(error) }).right_stream()
-            }
+            Self::OutOfReach(store) => store.stream().right_stream(),
         }
     }
 
@@ -218,10 +215,7 @@ impl Images {
     pub(crate) fn store_records(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
         match self {
             Self::Docker(docker) => docker.store_records(name).left_stream(),
-            Self::OutOfReach(store) => {
-                let error = store.error();
-                stream::once(async { Err(error) }).right_stream()
-            }
+            Self::OutOfReach(store) => store.stream().right_stream(),
         }
     }
 
@@ -229,10 +223,7 @@ impl Images {
     pub(crate) fn store_files(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
         match self {
             Self::Docker(docker) => docker.store_files(name).left_stream(),
-            Self::OutOfReach(store) => {
-                let error = store.error();
-                stream::once(async { Err(error) }).right_stream()
-            }
+            Self::OutOfReach(store) => store.stream().right_stream(),
         }
     }
 }
@@ -252,9 +243,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
+    use futures_util::stream;
     use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
 
     fn archive() -> impl Stream<Item = std::io::Result<Bytes>> {
         let broken = std::io::Error::other("the source was lost");

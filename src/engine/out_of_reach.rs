@@ -1,6 +1,8 @@
 //! The things of a node's runtime that devnet has no way to: one error says what works there instead.
 
-use crate::error::Error;
+use futures_util::{Stream, stream};
+
+use crate::error::{Error, Result};
 use crate::runtime_kind::RuntimeKind;
 
 /// Something of a node that devnet does not reach.
@@ -12,6 +14,14 @@ pub(crate) struct OutOfReach {
 }
 
 impl OutOfReach {
+    /// The same error as all that comes of a stream.
+    pub(crate) fn stream<T>(self) -> impl Stream<Item = Result<T>> + Send
+    where
+        T: Send,
+    {
+        stream::iter([Err(self.error())])
+    }
+
     /// The error of whoever wants it.
     pub(crate) fn error(self) -> Error {
         let Self { what, runtime } = self;

@@ -251,11 +251,15 @@ fn open_beneath(folder: &File, path: &CString) -> io::Result<File> {
     }
 }
 
-/// The place in a file where about its last lines begin: at least so many that are whole.
+/// The most of a file's end that is held in memory, in bytes.
+const LONGEST_END: u64 = 16 << 20;
+
+/// The place in a file where about its last lines begin: at least so many that are whole. Where they
+/// are longer than what may be held in memory, the file's beginning.
 fn start_of_tail(file: &mut File, tail: usize) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let mut step = CHUNK as u64;
-    loop {
+    while step <= LONGEST_END {
         let start = length.saturating_sub(step);
         file.seek(SeekFrom::Start(start))?;
         let mut end = Vec::new();
@@ -273,8 +277,9 @@ fn start_of_tail(file: &mut File, tail: usize) -> io::Result<u64> {
                 (start, None) => start,
             });
         }
-        step = step.saturating_mul(4);
+        step *= 4;
     }
+    Ok(0)
 }
 
 /// Sends what a file has from here on; whether that was anything.
