@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # devnet beside its peers on one engine, in one run: medians and ratios. `make bench` runs this
-# inside the test testbed; BENCH="env build load pods logs lab" picks parts, ROUNDS sets how often (10),
+# inside the testbed; BENCH="env build load pods logs lab" picks parts, ROUNDS sets how often (10),
 # SIZE the megabytes of the large context (480), DEVNET_BENCH another devnet than the one just
 # built; `load` has more switches (load.sh).
 set -euo pipefail

@@ -1,6 +1,6 @@
 //! The real devnet, end to end: against real Docker engines over TLS, in real shells.
 //!
-//! `make test` runs this inside the test testbed (`tests/testbed/run.sh`), which gives it private
+//! `make test` runs this inside the testbed (`tests/testbed/run.sh`), which gives it private
 //! engines and a minikube-shaped home. Without the testbed a test that needs it says so and is
 //! skipped on a person's computer, and fails in CI.
 

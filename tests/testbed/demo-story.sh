@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo's story, told on the engines of the test testbed: demo-story.sh DEVNET [lab]
+# The demo's story, told on the engines of the testbed: demo-story.sh DEVNET [lab]
 # shellcheck disable=SC2016  # the commands are shown as a person types them, and expanded by `show`
 set -euo pipefail
 devnet=$1 only=${2:-all}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts, stops and fetches the private engines of the test testbed (see run.sh).
+# Starts, stops and fetches the private engines of the testbed (see run.sh).
 #
 #   engine.sh tree VERSION       prints the folder with that version's programs; fetches it if it must
 #   engine.sh start NAME         starts it in $DEVNET_TESTBED: `node`, `node2`, `moving`, `pair`, `pair-m02` and `swept` listen

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts and stops nodes of minikube clusters that run containerd, inside the test testbed (see run.sh).
+# Starts and stops nodes of minikube clusters that run containerd, inside the testbed (see run.sh).
 #
 #   node.sh start NAME [VERSION] starts it, if it does not run: containerd with CRI and CNI, sshd with the user `docker`, and
 #                                minikube's records of it in $DEVNET_TESTBED/NAME/minikube/.minikube, as the

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::cri::Cri;
-use super::{Output, Sandbox, testbed};
+use super::{Output, Sandbox, testbed, testbed_script};
 
 /// The image of most containers: a busybox with all its applets.
 pub(crate) const BUSYBOX: &str = "docker.io/library/busybox:1.35";
@@ -55,10 +55,7 @@ impl ContainerdNode {
                 "1.7" => "26",
                 _ => "28",
             };
-            let tree = format!("target/testbed/engine-{engine}");
-            if !Path::new(env!("CARGO_MANIFEST_DIR")).join(tree).is_dir() {
-                return None;
-            }
+            testbed_script::tree(engine)?;
         }
         let mut arguments = vec!["start", name];
         arguments.extend(version);
@@ -67,34 +64,11 @@ impl ContainerdNode {
     }
 
     fn script(&self, arguments: &[&str]) -> Output {
-        let sandbox = Sandbox::bare().env("DEVNET_TESTBED", &self.testbed.display().to_string());
-        let mut command =
-            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/node.sh"));
-        // the node outlives this sandbox's own folders
-        command.env_remove("TMPDIR").env("HOME", "/");
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "what the testbed was started with"
-        )]
-        if let Some(tree) = std::env::var_os("DEVNET_TESTBED_CONTAINERD") {
-            command.env("DEVNET_TESTBED_CONTAINERD", tree);
-        }
-        // what it starts would hold a pipe open for as long as it lives
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let status = command
-            .args(arguments)
-            .stdout(file.reopen().unwrap())
-            .stderr(file.reopen().unwrap())
-            .status()
-            .unwrap();
-        Output {
-            code: status.code().unwrap_or(-1),
-            stdout: std::fs::read_to_string(file.path()).unwrap(),
-            stderr: String::new(),
-        }
+        let kept = ["DEVNET_TESTBED_CONTAINERD"];
+        testbed_script::run(&self.testbed, "node.sh", &kept, |_| {}, arguments)
     }
 
-    /// Its folder in the test testbed: `minikube/.minikube`, and its `/etc` and `/var`.
+    /// Its folder in the testbed: `minikube/.minikube`, and its `/etc` and `/var`.
     pub(crate) fn folder(&self) -> PathBuf {
         self.testbed.join(&self.name)
     }

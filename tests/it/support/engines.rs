@@ -1,8 +1,9 @@
 //! Engines of a test's own, which it may kill, freeze or fill.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::{Output, Sandbox, until};
+use super::{Output, Sandbox, testbed_script, until};
 
 /// An engine beside those of the testbed, gone with its data when this is dropped.
 pub(crate) struct Engine {
@@ -68,51 +69,26 @@ impl Engine {
     }
 
     fn tree(&self) -> Option<PathBuf> {
-        let number = self.version?.trim_end_matches('c');
-        let tree =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/testbed/engine-{number}"));
-        tree.is_dir().then_some(tree)
+        testbed_script::tree(self.version?.trim_end_matches('c'))
     }
 
     fn script(&self, verb: &str) -> Output {
-        let sandbox = Sandbox::bare().env("DEVNET_TESTBED", &self.testbed.display().to_string());
-        let mut command =
-            sandbox.command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/engine.sh"));
-        // the engine outlives this sandbox's own folders
-        command.env_remove("TMPDIR").env("HOME", "/");
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "what the testbed was started with"
-        )]
-        for name in ["DEVNET_TESTBED_TREE", "DEVNET_TESTBED_ENGINE"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
+        let kept = ["DEVNET_TESTBED_TREE", "DEVNET_TESTBED_ENGINE"];
+        let change = |command: &mut Command| {
+            if let Some(config) = &self.config {
+                command.env("DEVNET_TESTBED_CONFIG", config);
             }
-        }
-        if let Some(config) = &self.config {
-            command.env("DEVNET_TESTBED_CONFIG", config);
-        }
-        if let (Some(version), Some(tree)) = (self.version, self.tree()) {
-            command
-                .env("DEVNET_TESTBED_TREE", tree)
-                .env("DEVNET_TESTBED_ENGINE", version);
-        }
-        if let Some(plugins) = &self.plugins {
-            command.env("DEVNET_TESTBED_PLUGINS", plugins);
-        }
-        // what it starts would hold a pipe open for as long as it lives
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let status = command
-            .args([verb, &self.name])
-            .stdout(file.reopen().unwrap())
-            .stderr(file.reopen().unwrap())
-            .status()
-            .unwrap();
-        Output {
-            code: status.code().unwrap_or(-1),
-            stdout: std::fs::read_to_string(file.path()).unwrap(),
-            stderr: String::new(),
-        }
+            if let (Some(version), Some(tree)) = (self.version, self.tree()) {
+                command
+                    .env("DEVNET_TESTBED_TREE", tree)
+                    .env("DEVNET_TESTBED_ENGINE", version);
+            }
+            if let Some(plugins) = &self.plugins {
+                command.env("DEVNET_TESTBED_PLUGINS", plugins);
+            }
+        };
+        let arguments = [verb, &self.name];
+        testbed_script::run(&self.testbed, "engine.sh", &kept, change, &arguments)
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

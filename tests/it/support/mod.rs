@@ -20,6 +20,7 @@ pub(crate) mod relay;
 pub(crate) mod replay;
 pub(crate) mod rewriting;
 pub(crate) mod source;
+mod testbed_script;
 pub(crate) mod tripwire;
 mod watchdog;
 
@@ -28,12 +29,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The test testbed, when this run has one.
+/// The testbed, when this run has one.
 pub(crate) fn testbed() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the tests' own switch")]
     let testbed = std::env::var_os("DEVNET_TESTBED").map(PathBuf::from);
     if testbed.is_none() {
-        missing("the test testbed (run `make test`)");
+        missing("the testbed (run `make test`)");
     }
     testbed
 }
