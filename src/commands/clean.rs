@@ -105,32 +105,15 @@ async fn clean(context: &Context, node: &str, engine: &Engine) -> Result<Result<
     Ok(Ok(()))
 }
 
-/// Finds devnet's things in an engine, and those of them that can go.
+/// Finds devnet's things on a node, and those of them that can go.
 async fn plan(context: &Context, engine: &Engine) -> Result<Plan> {
-    let rest = async {
-        futures_util::try_join!(
-            engine.docker()?.own_containers(&[]),
-            engine.docker()?.own_networks(),
-            engine.docker()?.own_images(),
-            engine.images.image_names(),
-        )
+    let transfers = engine.images.transfers();
+    let ((containers, things), transfers) = if engine.is_docker() {
+        futures_util::try_join!(in_docker(context, engine), transfers)?
+    } else {
+        ((Vec::new(), Vec::new()), transfers.await?)
     };
-    let volumes = engine.docker()?.own_volumes();
-    let ((containers, networks, images, names), volumes) =
-        match select(pin!(rest), pin!(volumes)).await {
-            Either::Left((rest, volumes)) => {
-                let rest = rest?;
-                let (containers, networks, images, _) = &rest;
-                // a lab's volumes go before its network and its image
-                let of_a_lab = |one: &Found| one.labels.contains_key(label::POD_UID);
-                let is_a_lab =
-                    containers.iter().any(of_a_lab) || !networks.is_empty() || !images.is_empty();
-                (rest, in_time(context, volumes, is_a_lab).await?)
-            }
-            Either::Right((volumes, rest)) => (rest.await?, volumes?),
-        };
-    let names = names.into_iter().flat_map(|(_, names)| names);
-    let transfers = names.filter_map(|name| {
+    let transfers = transfers.into_iter().filter_map(|name| {
         let token = reference::transfer_token(&name)?.to_owned();
         Some(Thing {
             kind: ThingKind::Transfer,
@@ -140,8 +123,7 @@ async fn plan(context: &Context, engine: &Engine) -> Result<Plan> {
             labels: BTreeMap::from([(label::OWNER.to_owned(), token)]),
         })
     });
-    let things = [networks, volumes, images].into_iter().flatten();
-    let things: Vec<Thing> = things.chain(transfers).collect();
+    let things: Vec<Thing> = things.into_iter().chain(transfers).collect();
     let witness = Witness {
         gone: &|mark| owner::is_gone(mark).or_else(|| owner::signer_is_gone(mark)),
         now: if containers.is_empty() && things.iter().all(|thing| thing.made.is_none()) {
@@ -151,6 +133,33 @@ async fn plan(context: &Context, engine: &Engine) -> Result<Plan> {
         },
     };
     Ok(witness.plan(containers, things))
+}
+
+/// Finds what devnet made in a Docker engine: containers, and what stands beside them.
+async fn in_docker(context: &Context, engine: &Engine) -> Result<(Vec<Found>, Vec<Thing>)> {
+    let docker = engine.docker()?;
+    let rest = async {
+        futures_util::try_join!(
+            docker.own_containers(&[]),
+            docker.own_networks(),
+            docker.own_images(),
+        )
+    };
+    let volumes = docker.own_volumes();
+    let ((containers, networks, images), volumes) = match select(pin!(rest), pin!(volumes)).await {
+        Either::Left((rest, volumes)) => {
+            let rest = rest?;
+            let (containers, networks, images) = &rest;
+            // a lab's volumes go before its network and its image
+            let of_a_lab = |one: &Found| one.labels.contains_key(label::POD_UID);
+            let is_a_lab =
+                containers.iter().any(of_a_lab) || !networks.is_empty() || !images.is_empty();
+            (rest, in_time(context, volumes, is_a_lab).await?)
+        }
+        Either::Right((volumes, rest)) => (rest.await?, volumes?),
+    };
+    let things = [networks, volumes, images].into_iter().flatten();
+    Ok((containers, things.collect()))
 }
 
 /// An engine lists its volumes only after it has asked every volume plugin, for 15 s where one is

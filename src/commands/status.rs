@@ -248,7 +248,7 @@ async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -
     let info = engine.runtime.info().await?;
     report.machine = info.name;
     report.image_store = Some(match info.store {
-        ImageStore::Containerd => "containerd",
+        ImageStore::Containerd | ImageStore::Cri => "containerd",
         ImageStore::Graph => "graph driver",
     });
     report.clock_offset_seconds = info

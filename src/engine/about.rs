@@ -26,6 +26,9 @@ pub(crate) enum ImageStore {
     Graph,
     /// containerd's: blobs as they were sent, an image by its manifest's digest.
     Containerd,
+    /// A kubelet's runtime's: layers by their unpacked content, an image by its configuration's
+    /// digest; blobs may be gone.
+    Cri,
 }
 
 /// An engine's description of the machine it runs on (`/info`).

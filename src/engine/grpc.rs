@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
 use hyper_util::rt::TokioIo;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
@@ -37,6 +37,8 @@ pub(crate) struct Grpc {
     patience: Duration,
     /// The namespace of containerd that is meant.
     namespace: Option<&'static str>,
+    /// The lease of containerd that keeps what calls make or look at.
+    lease: Option<MetadataValue<Ascii>>,
 }
 
 impl Grpc {
@@ -76,6 +78,7 @@ impl Grpc {
             reached: Arc::default(),
             patience,
             namespace: None,
+            lease: None,
         }
     }
 
@@ -85,6 +88,15 @@ impl Grpc {
             namespace: Some(namespace),
             ..self.clone()
         }
+    }
+
+    /// The same connection with calls under a lease of containerd: what they make or look at is kept
+    /// as long as that. `None` for what can't be the name of one.
+    pub(crate) fn under_lease(&self, lease: &str) -> Option<Self> {
+        Some(Self {
+            lease: Some(lease.parse().ok()?),
+            ..self.clone()
+        })
     }
 
     /// Asks once. `path` is `/package.Service/Method`.
@@ -163,6 +175,38 @@ impl Grpc {
         }
     }
 
+    /// Asks by a stream of pieces, each of which may be answered; the answers end with the call.
+    /// The pieces set the time that it takes.
+    ///
+    /// # Errors
+    /// As `ask`, also amid the answers.
+    pub(crate) async fn exchange<Q, A>(
+        &self,
+        path: &'static str,
+        pieces: impl Stream<Item = Q> + Send + 'static,
+    ) -> Result<BoxStream<'static, Result<A, Refusal>>, Refusal>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        let codec = ProstCodec::<Q, A>::default();
+        let at = PathAndQuery::from_static(path);
+        let call = async {
+            let mut client = self.ready().await?;
+            client.streaming(self.request(pieces), at, codec).await
+        };
+        match call.await {
+            Ok(answers) => {
+                let grpc = self.clone();
+                let answers = answers
+                    .into_inner()
+                    .map(move |answer| answer.map_err(|status| grpc.refusal(path, &status)));
+                Ok(answers.boxed())
+            }
+            Err(status) => Err(self.refusal(path, &status)),
+        }
+    }
+
     /// A client that may ask, the connection being there.
     async fn ready(&self) -> Result<tonic::client::Grpc<Channel>, Status> {
         let client = tonic::client::Grpc::new(self.channel.clone());
@@ -177,6 +221,10 @@ impl Grpc {
         if let Some(namespace) = self.namespace {
             let value = MetadataValue::from_static(namespace);
             request.metadata_mut().insert("containerd-namespace", value);
+        }
+        if let Some(lease) = &self.lease {
+            let metadata = request.metadata_mut();
+            metadata.insert("containerd-lease", lease.clone());
         }
         request
     }
@@ -262,6 +310,11 @@ impl Refusal {
     /// True where the service does not have what was asked for.
     pub(crate) fn is_not_found(&self) -> bool {
         self.code == Code::NotFound
+    }
+
+    /// True where the service has it already.
+    pub(crate) fn is_already_there(&self) -> bool {
+        self.code == Code::AlreadyExists
     }
 
     /// True where nobody serves such a call there.

@@ -5,24 +5,24 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
-use crate::engine::buildkit::streams::Sink;
+use crate::engine::buildkit::streams::{self, Sink};
+use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
-use crate::engine::layer_store::{LayerStore, Reading};
-use crate::engine::out_of_reach::OutOfReach;
-use crate::error::Result;
+use crate::engine::layer_store::LayerStore;
+use crate::error::{Error, Result};
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
 use crate::image::inventory::{Held, Removed};
 use crate::image::platform::Platform;
-use crate::image::stored::StoredImage;
+use crate::image::reference::is_transfer;
+use crate::image::stored::{Keep, StoredImage};
 use crate::progress::{Event, Sender};
 
 /// The image store of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Images {
     Docker(Box<Docker>),
-    /// Of a runtime whose store devnet does not reach.
-    OutOfReach(OutOfReach),
+    Containerd(Box<ClusterImages>),
 }
 
 impl Images {
@@ -30,7 +30,7 @@ impl Images {
     pub(crate) fn archives_name_layers_by_digest(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.archives_name_layers_by_digest(),
-            Self::OutOfReach(_) => false,
+            Self::Containerd(_) => true,
         }
     }
 
@@ -41,7 +41,7 @@ impl Images {
     pub(crate) async fn inventory(&self) -> Result<Vec<Held>> {
         match self {
             Self::Docker(docker) => docker.inventory().await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.inventory().await,
         }
     }
 
@@ -52,7 +52,18 @@ impl Images {
     pub(crate) async fn remove_nameless(&self, id: &str) -> Result<Removed> {
         match self {
             Self::Docker(docker) => docker.remove_nameless(id).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.remove_nameless(id).await,
+        }
+    }
+
+    /// Removes an image with all its names, if no container uses it, running or not.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(crate) async fn remove_unused(&self, id: &str, names: &[String]) -> Result<Removed> {
+        match self {
+            Self::Docker(docker) => docker.remove_unused(id, names).await,
+            Self::Containerd(images) => images.remove_unused(id).await,
         }
     }
 
@@ -63,7 +74,7 @@ impl Images {
     pub(crate) async fn image(&self, name: &str) -> Result<StoredImage> {
         match self {
             Self::Docker(docker) => docker.image(name).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.image(name).await,
         }
     }
 
@@ -71,7 +82,7 @@ impl Images {
     pub(crate) async fn image_platform(&self, name: &str) -> Result<Platform> {
         match self {
             Self::Docker(docker) => docker.image_platform(name).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.image_platform(name).await,
         }
     }
 
@@ -82,7 +93,7 @@ impl Images {
     pub(crate) async fn platform(&self) -> Result<Platform> {
         match self {
             Self::Docker(docker) => docker.platform().await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.platform().await,
         }
     }
 
@@ -90,23 +101,41 @@ impl Images {
     pub(crate) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
         match self {
             Self::Docker(docker) => docker.image_names().await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.image_names().await,
         }
     }
 
-    /// The chain IDs of all layers that belong to an image of this engine.
-    pub(crate) async fn present_layers(&self) -> Result<HashSet<ChainId>> {
-        match self {
-            Self::Docker(docker) => docker.present_layers().await,
-            Self::OutOfReach(store) => Err(store.error()),
+    /// The chain IDs of those of an image's layers that are there, and perhaps of others.
+    pub(crate) async fn present_layers(
+        &self,
+        layers: &[DiffId],
+        keep: Keep,
+    ) -> Result<HashSet<ChainId>> {
+        match (self, keep) {
+            (Self::Docker(docker), _) => docker.present_layers().await,
+            (Self::Containerd(images), Keep::ToRun) => images.present(layers).await,
+            // out of an unpacked layer its blob can't be made again
+            (Self::Containerd(_), Keep::Whole) => Ok(HashSet::new()),
         }
     }
 
-    /// The layers of each image.
-    pub(crate) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
+    /// True where nothing of an image was thrown away: it can be sent on, exported and built upon.
+    ///
+    /// # Errors
+    /// Not found when the engine does not have it.
+    pub(crate) async fn is_whole(&self, name: &str) -> Result<bool> {
         match self {
-            Self::Docker(docker) => docker.stacks().await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Docker(_) => Ok(true),
+            Self::Containerd(images) => images.is_whole(name).await,
+        }
+    }
+
+    /// The layers of each image that need not be sent for another one.
+    pub(crate) async fn stacks(&self, keep: Keep) -> Result<Vec<Vec<DiffId>>> {
+        match (self, keep) {
+            (Self::Docker(docker), _) => docker.stacks().await,
+            (Self::Containerd(images), Keep::ToRun) => images.stacks().await,
+            (Self::Containerd(_), Keep::Whole) => Ok(Vec::new()),
         }
     }
 
@@ -115,7 +144,7 @@ impl Images {
     pub(crate) async fn layer_sizes(&self, image: &StoredImage) -> Option<Vec<u64>> {
         match self {
             Self::Docker(docker) => docker.layer_sizes(image).await,
-            Self::OutOfReach(_) => None,
+            Self::Containerd(images) => images.layer_sizes(image).await,
         }
     }
 
@@ -123,7 +152,7 @@ impl Images {
     pub(crate) async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.tag(image, repository, tag).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.tag(image, repository, tag).await,
         }
     }
 
@@ -131,7 +160,22 @@ impl Images {
     pub(crate) async fn untag(&self, name: &str) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.untag(name).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.untag(name).await,
+        }
+    }
+
+    /// The names of transfers that stand there, or whose images wait for their names.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(crate) async fn transfers(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Docker(docker) => {
+                let images = docker.image_names().await?.into_iter();
+                let names = images.flat_map(|(_, names)| names);
+                Ok(names.filter(|name| is_transfer(name)).collect())
+            }
+            Self::Containerd(images) => images.transfers().await,
         }
     }
 
@@ -139,7 +183,7 @@ impl Images {
     pub(crate) fn save(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         match self {
             Self::Docker(docker) => docker.save(name).left_stream(),
-            Self::OutOfReach(store) => store.stream().right_stream(),
+            Self::Containerd(images) => images.save(name).right_stream(),
         }
     }
 
@@ -150,23 +194,29 @@ impl Images {
     pub(crate) async fn save_into(&self, id: &str, sink: Sink) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.save_into(id, sink).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => streams::save_into(images.save(id), sink).await,
         }
     }
 
-    /// Loads an archive, and tells how much of it the engine has taken. What the engine says
-    /// against it is read to its end.
+    /// Loads an archive that holds an image under `name`, the name of a transfer, and tells how much
+    /// of it the engine has taken. What the engine says against it is read to its end.
     ///
     /// # Errors
     /// What the engine says against it.
-    pub(crate) async fn load<S>(&self, archive: S, events: &Sender) -> Result<()>
+    pub(crate) async fn load<S>(
+        &self,
+        name: &str,
+        keep: Keep,
+        archive: S,
+        events: &Sender,
+    ) -> Result<()>
     where
         S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     {
         let archive = taken(archive, events);
         match self {
             Self::Docker(docker) => docker.load(archive).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(images) => images.load(name, keep, archive).await,
         }
     }
 
@@ -183,7 +233,9 @@ impl Images {
     ) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.push(name, login, what).await,
-            Self::OutOfReach(store) => Err(store.error()),
+            Self::Containerd(_) => Err(Error::failed(what.to_owned())
+                .caused_by("images can't be pushed from a node with containerd")
+                .hint("`devnet build --push` builds and pushes in one")),
         }
     }
 
@@ -191,39 +243,7 @@ impl Images {
     pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         match self {
             Self::Docker(docker) => docker.layer_store(image).await,
-            Self::OutOfReach(store) => Err(store.error()),
-        }
-    }
-
-    /// Makes the container through which a store is read.
-    ///
-    /// # Errors
-    /// When the engine refuses; also when a folder is not there.
-    pub(crate) async fn open_store(
-        &self,
-        store: &LayerStore,
-        reading: &Reading<'_>,
-        name: &str,
-    ) -> Result<()> {
-        match self {
-            Self::Docker(docker) => docker.open_store(store, reading, name).await,
-            Self::OutOfReach(store) => Err(store.error()),
-        }
-    }
-
-    /// `config`, the image's configuration, and the layers' records, each named by its place.
-    pub(crate) fn store_records(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
-        match self {
-            Self::Docker(docker) => docker.store_records(name).left_stream(),
-            Self::OutOfReach(store) => store.stream().right_stream(),
-        }
-    }
-
-    /// The layers' files in folders named by place, in the order of a walk.
-    pub(crate) fn store_files(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
-        match self {
-            Self::Docker(docker) => docker.store_files(name).left_stream(),
-            Self::OutOfReach(store) => store.stream().right_stream(),
+            Self::Containerd(_) => Ok(None),
         }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) use crate::engine::about::{About, ImageStore, Info};
 use crate::engine::agent::Agent;
 use crate::engine::builder::Builder;
 use crate::engine::containerd::Containerd;
+use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
 use crate::engine::images::Images;
 use crate::engine::out_of_reach::OutOfReach;
@@ -79,12 +80,17 @@ impl Engine {
                         version: containerd.version().to_owned(),
                     },
                     runtime: Runtime::Containerd(Box::new(containerd.clone())),
-                    images: Images::OutOfReach(out_of_reach("the images")),
+                    images: Images::Containerd(Box::new(ClusterImages::new(&containerd))),
                     builder: Builder::OutOfReach(out_of_reach("the builder")),
                     agent: Agent::Node(Box::new(containerd)),
                 })
             }
         }
+    }
+
+    /// True where the node's runtime is Docker.
+    pub(crate) fn is_docker(&self) -> bool {
+        matches!(self.runtime, Runtime::Docker(_))
     }
 
     /// The Docker engine itself, for what only that has: making containers, networks and volumes.

@@ -87,7 +87,7 @@ impl NodeWords {
         Info {
             id: Some(self.boot.clone()),
             name: Some(self.name.clone()),
-            store: ImageStore::Containerd,
+            store: ImageStore::Cri,
             system_time: now.map(|now| now.to_string()),
             root_dir: None,
         }

@@ -27,6 +27,13 @@ pub(crate) struct Held {
     pub(crate) size: u64,
     /// Its layers with what they take unpacked; `None` when the engine does not say.
     pub(crate) layers: Option<Vec<(ChainId, u64)>>,
+    /// Containers whose files stand on it, by ID, where the store tells.
+    pub(crate) under: Vec<String>,
+    /// The node keeps it, used or not.
+    pub(crate) pinned: bool,
+    /// It runs, and no more: the node has thrown blobs of it away, so that it can't be sent on,
+    /// exported or built upon.
+    pub(crate) run_only: bool,
 }
 
 /// A container and what it runs.
@@ -56,12 +63,21 @@ pub(crate) struct Shown {
     pub(crate) pods: Vec<String>,
     /// Containers of no pod.
     pub(crate) containers: Vec<String>,
+    /// The node keeps it, used or not.
+    pub(crate) pinned: bool,
+    /// The node has thrown blobs of it away: it can't be sent on, exported or built upon.
+    pub(crate) run_only: bool,
 }
 
 impl Shown {
     /// True where nobody would miss it.
     pub(crate) fn is_spare(&self) -> bool {
-        self.dangling && self.pods.is_empty() && self.containers.is_empty()
+        self.dangling && !self.is_used()
+    }
+
+    /// True where a container of any state needs it, or the node keeps it for its own sake.
+    pub(crate) fn is_used(&self) -> bool {
+        self.pinned || !self.pods.is_empty() || !self.containers.is_empty()
     }
 
     /// True where a person means it: a part of a name, or the beginning of its ID.
@@ -116,6 +132,8 @@ pub(crate) fn account(node: &str, held: &[Held], users: &[User]) -> Vec<Shown> {
                 names: image.names.clone(),
                 pods: pods.into_iter().collect(),
                 containers: containers.into_iter().collect(),
+                pinned: image.pinned,
+                run_only: image.run_only,
             }
         })
         .collect();

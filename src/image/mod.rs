@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod archive_image;
+pub(crate) mod archive_pieces;
 pub(crate) mod archive_reader;
 pub(crate) mod build;
 pub(crate) mod build_flags;

@@ -114,6 +114,11 @@ impl Descriptor {
         self
     }
 
+    /// The type, the digest and the size in bytes.
+    pub(crate) fn parts(&self) -> (&str, &str, u64) {
+        (&self.media_type, &self.digest, self.size)
+    }
+
     /// The same under a name; `image` is the whole of it.
     pub(crate) fn named(mut self, image: String, tag: &str) -> Self {
         self.annotations = Some(Names {
@@ -212,6 +217,11 @@ impl<'v> DescriptorRef<'v> {
         self.0.get("platform")
     }
 
+    /// The platform that its image is for, where it says so.
+    pub(crate) fn for_platform(self) -> Option<Platform> {
+        self.platform().map(platform_of)
+    }
+
     /// True where it is provenance or the like, which stands beside images.
     pub(crate) fn is_attestation(self) -> bool {
         let annotations = self.0.get("annotations");
@@ -247,6 +257,14 @@ impl<'v> DescriptorRef<'v> {
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn platform_of(value: &Value) -> Platform {
+    Platform {
+        os: text(value, "os").to_owned(),
+        architecture: text(value, "architecture").to_owned(),
+        variant: text(value, "variant").to_owned(),
+    }
 }
 
 fn strings<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
@@ -393,11 +411,12 @@ impl Config {
     }
 
     pub(crate) fn platform(&self) -> Platform {
-        Platform {
-            os: text(&self.0, "os").to_owned(),
-            architecture: text(&self.0, "architecture").to_owned(),
-            variant: text(&self.0, "variant").to_owned(),
-        }
+        platform_of(&self.0)
+    }
+
+    /// The time at which it was made, as it stands there.
+    pub(crate) fn created(&self) -> Option<&str> {
+        self.0.get("created")?.as_str()
     }
 
     fn platform_fields(&self) -> Map<String, Value> {

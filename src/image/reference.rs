@@ -101,6 +101,13 @@ pub(crate) fn split_digest(name: &str) -> Option<(String, Option<String>, Digest
     Some((repository, is_tagged.then_some(tag), digest))
 }
 
+/// A name as people write it, without what they leave out: `app:latest` for
+/// `docker.io/library/app:latest`.
+pub(crate) fn familiar(name: &str) -> String {
+    let short = name.strip_prefix("docker.io/").unwrap_or(name);
+    short.strip_prefix("library/").unwrap_or(short).to_owned()
+}
+
 /// A name in full, as `docker.io/library/app:latest`, so that two ways to say one are equal.
 pub(crate) fn canonical(name: &str) -> String {
     let (host, path) = match name.split_once('/') {

@@ -2,6 +2,17 @@
 
 use crate::image::digest::DiffId;
 
+/// The part of an image that a node is to keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Enough to start containers from it: a kubelet's runtime throws blobs away once they are
+    /// unpacked.
+    #[default]
+    ToRun,
+    /// Also what is needed to send it on, export it and build upon it.
+    Whole,
+}
+
 /// An image in a node's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredImage {

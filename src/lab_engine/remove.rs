@@ -141,6 +141,6 @@ pub(crate) async fn remove(engine: &Engine, thing: &Thing) -> Result<()> {
         ThingKind::Network => engine.docker()?.remove_network(&thing.id).await,
         ThingKind::Image => engine.docker()?.remove_unused_image(&thing.id).await,
         // by name: an image that has other names stays under those
-        ThingKind::Transfer => engine.docker()?.remove_image(&thing.id).await,
+        ThingKind::Transfer => engine.images.untag(&thing.id).await,
     }
 }

@@ -94,19 +94,20 @@ impl ArchiveTransfer {
                     wanted.extend(paths.iter().map(|(index, _)| *index));
                     let paths = paths.into_iter().map(|(_, path)| path.to_owned());
                     wants.push(paths.collect::<HashSet<String>>());
-                    nodes.push(node.engine);
+                    nodes.push((node.engine, node.keep));
                     refused.push(None);
                 }
                 Err(error) => refused.push(Some(error)),
             }
         }
+        let ours = self.transfer_name();
         let fan_out = FanOut {
             nodes,
+            name: &ours,
             waiting: WAITING,
             events: to.events,
         };
         let give = async |uploads: &mut [NodeUpload]| self.give(wanted, uploads, &wants).await;
-        let ours = self.transfer_name();
         let settle =
             async |engine: &Engine| settle(engine, &ours, &self.image.layers, to.names).await;
         let (given, sent) = fan_out.run(give, async {}, settle).await;

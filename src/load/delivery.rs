@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::image::digest::{DiffId, missing};
-use crate::image::stored::StoredImage;
+use crate::image::stored::{Keep, StoredImage};
 use crate::progress::Sender;
 
 /// A node and what it lacks.
@@ -12,6 +12,7 @@ pub(crate) struct Needs<'a> {
     pub(crate) engine: &'a Engine,
     /// Indexes of layers in the image, the base being 0.
     pub(crate) missing: Vec<usize>,
+    pub(crate) keep: Keep,
 }
 
 /// The nodes that an image goes to, the names that it gets there, and the place for news of it.
@@ -34,19 +35,21 @@ impl<'a> Needs<'a> {
     ///
     /// # Errors
     /// When it does not answer.
-    pub(crate) async fn of(engine: &'a Engine, image: &StoredImage) -> Result<Self> {
-        let present = engine.images.present_layers().await?;
+    pub(crate) async fn of(engine: &'a Engine, image: &StoredImage, keep: Keep) -> Result<Self> {
+        let present = engine.images.present_layers(&image.layers, keep).await?;
         Ok(Self {
             engine,
             missing: missing(&image.layers, &present),
+            keep,
         })
     }
 
-    /// Everything, whatever the node has.
-    pub(crate) fn all(engine: &'a Engine, image: &StoredImage) -> Self {
+    /// Everything of the image, whatever the node has.
+    pub(crate) fn all(&self, image: &StoredImage) -> Self {
         Self {
-            engine,
+            engine: self.engine,
             missing: (0..image.layers.len()).collect(),
+            keep: self.keep,
         }
     }
 }

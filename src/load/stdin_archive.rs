@@ -18,6 +18,7 @@ use crate::image::catalog;
 use crate::image::check::{self, Checked};
 use crate::image::digest::{ChainId, DiffId, chain_ids, missing};
 use crate::image::packing::{Packing, Window, unpack};
+use crate::image::stored::Keep;
 use crate::image::walk::{FIRST, TarScanner, Walked, broken, no_archive, too_many, unread_once};
 use crate::load::delivery::Sent;
 use crate::load::parts::{FilePaths, FileToSend, Hand, Part, WAITING, parts};
@@ -30,6 +31,7 @@ const TRAILER: u64 = 1 << 20;
 /// A node and what it has.
 pub(crate) struct Known<'a> {
     pub(crate) engine: &'a Engine,
+    keep: Keep,
     chains: HashSet<ChainId>,
     diff_ids: HashSet<DiffId>,
 }
@@ -46,10 +48,11 @@ impl<'a> Known<'a> {
     ///
     /// # Errors
     /// When it does not answer.
-    pub(crate) async fn of(engine: &'a Engine) -> Result<Self> {
-        let stacks = engine.images.stacks().await?;
+    pub(crate) async fn of(engine: &'a Engine, keep: Keep) -> Result<Self> {
+        let stacks = engine.images.stacks(keep).await?;
         Ok(Self {
             engine,
+            keep,
             chains: stacks.iter().flat_map(|layers| chain_ids(layers)).collect(),
             diff_ids: stacks.into_iter().flatten().collect(),
         })
@@ -79,11 +82,13 @@ pub(crate) async fn receive(
         let picked = pick(catalog::read(&files)?)?;
         stream.end(&files, picked, name).await
     };
+    let ours = format!("{}:{}", name.0, name.1);
     let fan_out = FanOut {
+        name: &ours,
         nodes: nodes
             .iter()
             .filter(|_| send)
-            .map(|node| node.engine)
+            .map(|node| (node.engine, node.keep))
             .collect(),
         waiting: WAITING,
         events,

@@ -179,7 +179,9 @@ impl Transfer<'_> {
             let pieces = pushed.archive(&node.missing, (&repository, TRANSFER_TAG));
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
             let body = stream::iter(pieces.into_iter().map(Ok));
-            let loaded = watched(node.engine, node.engine.images.load(body, to.events)).await;
+            let ours = self.transfer_name();
+            let load = node.engine.images.load(&ours, node.keep, body, to.events);
+            let loaded = watched(node.engine, load).await;
             let outcome = match loaded {
                 Ok(()) => self.settle(node.engine, to.names).await,
                 Err(error) => Err(error),
@@ -217,8 +219,14 @@ impl Transfer<'_> {
             let mut shares: Vec<Share<'_>> = shares.map(Share::new).collect();
             read(&mut shares).await
         };
+        let ours = self.transfer_name();
         let fan_out = FanOut {
-            nodes: to.nodes.iter().map(|node| node.engine).collect(),
+            nodes: to
+                .nodes
+                .iter()
+                .map(|node| (node.engine, node.keep))
+                .collect(),
+            name: &ours,
             waiting: WAITING,
             events: to.events,
         };

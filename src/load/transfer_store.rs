@@ -84,7 +84,7 @@ impl Transfer<'_> {
         };
         self.leftovers().reader = Some(reader.to_owned());
         self.source
-            .images
+            .docker()?
             .open_store(store, &reading, reader)
             .await?;
         let plan = self.plan(reader, &files, blobs).await?;
@@ -167,7 +167,7 @@ impl Transfer<'_> {
     async fn records(&self, reader: &str) -> Result<HashMap<String, Bytes>> {
         let broken = |why: &str| Error::failed("the layer store is not as expected").caused_by(why);
         let mut archive = BytesMut::new();
-        let mut stream = Box::pin(self.source.images.store_records(reader));
+        let mut stream = Box::pin(self.source.docker()?.store_records(reader));
         while let Some(bytes) = stream.next().await {
             archive.extend_from_slice(&bytes?);
             if archive.len() as u64 > RECORDS {
@@ -266,7 +266,7 @@ impl Transfer<'_> {
             gathered: BytesMut::new(),
         };
         let mut pieces = Vec::new();
-        let mut stream = Box::pin(self.source.images.store_files(reader));
+        let mut stream = Box::pin(self.source.docker()?.store_files(reader));
         while let Some(bytes) = stream.next().await {
             reassembly
                 .take(bytes?, &mut |piece| pieces.push(piece))

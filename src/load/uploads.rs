@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::image::stored::Keep;
 use crate::load::delivery::Sent;
 use crate::progress::Sender;
 
@@ -28,7 +29,9 @@ const ASKED_AT_MOST: usize = 9;
 
 /// The nodes that one archive goes to: it is read once, and each loads its part of it meanwhile.
 pub(super) struct FanOut<'a> {
-    pub(super) nodes: Vec<&'a Engine>,
+    pub(super) nodes: Vec<(&'a Engine, Keep)>,
+    /// The transfer's name, which the archive gives its image.
+    pub(super) name: &'a str,
     /// The number of pieces that wait for a node that is slower than the reader.
     pub(super) waiting: usize,
     pub(super) events: &'a Sender,
@@ -45,8 +48,8 @@ impl FanOut<'_> {
         settle: impl AsyncFn(&Engine) -> Result<R>,
     ) -> (Result<T>, Vec<Sent<R>>) {
         let settle = &settle;
-        let uploads = self.nodes.iter().map(|node| {
-            let (upload, load) = upload(node, self.waiting, self.events);
+        let uploads = self.nodes.iter().map(|(node, keep)| {
+            let (upload, load) = upload((node, *keep), self.name, self.waiting, self.events);
             let settled = async move {
                 load.await?;
                 settle(node).await
@@ -90,11 +93,12 @@ pub(super) struct NodeUpload {
 }
 
 /// An upload, and the load at its other end.
-fn upload(
-    engine: &Engine,
+fn upload<'a>(
+    (engine, keep): (&'a Engine, Keep),
+    name: &'a str,
     waiting: usize,
-    events: &Sender,
-) -> (NodeUpload, impl Future<Output = Result<()>>) {
+    events: &'a Sender,
+) -> (NodeUpload, impl Future<Output = Result<()>> + use<'a>) {
     let (sender, mut receiver) = mpsc::channel(waiting);
     let body = stream::poll_fn(move |context| receiver.poll_recv(context));
     let stalled = Arc::new(Notify::new());
@@ -108,7 +112,7 @@ fn upload(
     let over = upload.over.clone();
     let load = async move {
         let outcome = tokio::select! {
-            loaded = watched(engine, engine.images.load(body, events)) => loaded,
+            loaded = watched(engine, engine.images.load(name, keep, body, events)) => loaded,
             () = stalled.notified() => Err(given_up(engine)),
         };
         over.notify_one();

@@ -16,7 +16,16 @@ pub(crate) fn short(id: &str) -> &str {
 
 /// The images, a line for each name; the node where there are several.
 pub(crate) fn table(images: &[Shown], several: bool, style: Style) -> String {
-    let heads = ["IMAGE", "NODE", "ID", "SIZE", "SHARED", "UNIQUE", "USED BY"];
+    let heads = [
+        "IMAGE", "NODE", "ID", "SIZE", "SHARED", "UNIQUE", "KEPT", "USED BY",
+    ];
+    // only a runtime that throws blobs away has something to say there
+    let some_run_only = images.iter().any(|image| image.run_only);
+    let kept = |image: &Shown| match (some_run_only, image.run_only) {
+        (true, true) => "to run",
+        (true, false) => "whole",
+        (false, _) => "",
+    };
     let size = |count: Option<u64>| Cell::number(count.map_or_else(|| "?".into(), bytes));
     let mut rows = Vec::new();
     for image in images {
@@ -29,7 +38,7 @@ pub(crate) fn table(images: &[Shown], several: bool, style: Style) -> String {
         } else {
             String::new()
         };
-        let users: Vec<String> = image
+        let mut users: Vec<String> = image
             .pods
             .iter()
             .cloned()
@@ -40,6 +49,9 @@ pub(crate) fn table(images: &[Shown], several: bool, style: Style) -> String {
                     .map(|name| format!("container {name}")),
             )
             .collect();
+        if image.pinned && users.is_empty() {
+            users.push("the node itself".into());
+        }
         rows.push(vec![
             name,
             Cell::plain(node),
@@ -47,6 +59,7 @@ pub(crate) fn table(images: &[Shown], several: bool, style: Style) -> String {
             size(Some(image.size)),
             size(image.shared),
             size(image.unique),
+            Cell::new(kept(image), Tone::Dim),
             Cell::plain(style.list(&users, style.room_for_names())),
         ]);
         for name in image.names.iter().skip(1) {

@@ -21,6 +21,7 @@ mod completions_names;
 mod config;
 mod containerd;
 mod containerd_exec;
+mod containerd_load;
 mod containerd_logs;
 mod containerd_testbed;
 mod containerd_trouble;

@@ -16,6 +16,7 @@ use crate::image::build::Options;
 use crate::image::catalog;
 use crate::image::platform::Platform;
 use crate::image::reference;
+use crate::image::stored::Keep;
 use crate::image::stored::StoredImage;
 use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::delivery::Needs;
@@ -52,7 +53,7 @@ impl<'l> Borrowed<'l> {
         };
         for (layout, repository) in &self.0 {
             let image_source = ImageSource::Archive(archive_transfer(layout, &platform)?);
-            let needs = [Needs::of(engine, image_source.image()).await?];
+            let needs = [Needs::of(engine, image_source.image(), Keep::Whole).await?];
             let name = (repository.clone(), TAG.to_owned());
             let sent = context
                 .deliver(&image_source, &needs, &[name], &mut BlobCache::default())

@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::owner::SignedToken;
 use crate::host::replace;
 use crate::image::reference;
+use crate::image::stored::Keep;
 use crate::load::transfer::{BlobCache, Transfer};
 
 pub(super) fn cannot_write(path: &Path) -> Error {
@@ -84,7 +85,7 @@ pub(super) async fn hand_over(
     for (node, engine) in others {
         let outcome = match engine {
             Err(error) => Err(error.duplicate()),
-            Ok(engine) => needs(engine, &image, &image.id, &wanted, true).await,
+            Ok(engine) => needs(engine, &image, &image.id, &wanted, true, Keep::ToRun).await,
         };
         match outcome {
             Ok(Some(needs)) => lacking.push((node, needs)),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
-use crate::image::stored::StoredImage;
+use crate::image::reference::canonical;
+use crate::image::stored::{Keep, StoredImage};
 use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::delivery::{Delivery, Needs, Sent};
 use crate::load::transfer::{BlobCache, Transfer};
@@ -79,18 +80,21 @@ pub(crate) async fn needs<'e>(
     id: &str,
     names: &[Name],
     name_it: bool,
+    keep: Keep,
 ) -> Result<Option<Needs<'e>>> {
     let there = match engine.images.image(id).await {
         Ok(there) => Some(there).filter(|there| there.id == id && there.layers == image.layers),
         Err(error) if error.kind() == Kind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let Some(there) = there else {
-        return Needs::of(engine, image).await.map(Some);
+    let there = match there {
+        Some(there) if keep == Keep::ToRun || engine.images.is_whole(id).await? => there,
+        _ => return Needs::of(engine, image, keep).await.map(Some),
     };
-    let nameless = names
-        .iter()
-        .filter(|(repository, tag)| !there.tags.contains(&format!("{repository}:{tag}")));
+    let nameless = names.iter().filter(|(repository, tag)| {
+        let name = canonical(&format!("{repository}:{tag}"));
+        !there.tags.iter().any(|other| canonical(other) == name)
+    });
     for (repository, tag) in nameless.filter(|_| name_it) {
         engine.images.tag(id, repository, tag).await?;
     }
@@ -206,7 +210,7 @@ impl Context {
         }
         let whole: Vec<Needs<'_>> = failed
             .iter()
-            .map(|index| Needs::all(nodes[*index].engine, image_source.image()))
+            .map(|index| nodes[*index].all(image_source.image()))
             .collect();
         for (index, again) in failed
             .into_iter()

@@ -2,6 +2,7 @@
 //! nobody would miss.
 
 mod prune;
+mod rm;
 
 use std::collections::HashMap;
 
@@ -13,14 +14,15 @@ use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::image::inventory::{self, Held, Shown, User};
-use crate::pod::{self, Origin, PlainContainers};
+use crate::pod::{self, ContainerFacts, Origin, PlainContainers};
 use crate::render::document;
 use crate::render::images as render;
 
 /// Show the images on the cluster's nodes: sizes, shared or not, and the pods that use them
 ///
 /// SHARED is what other images of that node have too, UNIQUE what removing this one alone would
-/// free; both as unpacked.
+/// free; both as unpacked. KEPT says what a node with containerd has of it: enough to run it, or the
+/// whole, with which it can be built upon and sent on.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -28,7 +30,8 @@ use crate::render::images as render;
   devnet images
   devnet images app                those with `app` in a name
   devnet images -n m02 -o json
-  devnet images prune --dry-run    what nobody would miss"
+  devnet images prune --dry-run    what nobody would miss
+  devnet images rm app:v1          what no pod uses"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -43,6 +46,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Prune(prune::Args),
+    Rm(rm::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,8 +67,10 @@ struct NodeImages {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    if let Some(Verb::Prune(args)) = args.verb {
-        return prune::run(args, context).await;
+    match args.verb {
+        Some(Verb::Prune(args)) => return prune::run(args, context).await,
+        Some(Verb::Rm(args)) => return rm::run(args, context).await,
+        None => {}
     }
     let target = target(context, &args.choice).await?;
     let reached = look(context, &target).await?;
@@ -126,6 +132,35 @@ async fn look<'a>(
     Ok(reached)
 }
 
+/// The containers and the image that each runs: as they say it themselves, else as their files stand
+/// on it.
+fn users(held: &[Held], facts: Vec<ContainerFacts>, pods: &HashMap<String, String>) -> Vec<User> {
+    let user = |id: &str, container: String, image: String| User {
+        image,
+        pod: pods.get(id).cloned(),
+        container,
+    };
+    let standing = held.iter().flat_map(|image| {
+        let containers = image.under.iter();
+        containers.map(move |id| (id.as_str(), image.id.as_str()))
+    });
+    let mut standing: HashMap<&str, &str> = standing.collect();
+    let mut users = Vec::new();
+    for facts in facts {
+        let below = standing.remove(facts.id.as_str()).map(str::to_owned);
+        // a look that another command holds, or that is just going, is nobody's use
+        if let Some(image) = facts.image_id.clone().or(below)
+            && !facts.is_helper()
+        {
+            users.push(user(&facts.id, facts.name, image));
+        }
+    }
+    // what the cluster did not make
+    let others = standing.into_iter();
+    users.extend(others.map(|(id, image)| user(id, id.to_owned(), image.to_owned())));
+    users
+}
+
 async fn look_at(context: &Context, node: &NodeTarget) -> Result<NodeImages> {
     let engine = context.connect(node).await?;
     let (held, facts) =
@@ -138,18 +173,7 @@ async fn look_at(context: &Context, node: &NodeTarget) -> Result<NodeImages> {
             pod.ids().map(move |id| (id.clone(), name.clone()))
         })
         .collect();
-    let users: Vec<User> = facts
-        .into_iter()
-        // a look that another command holds, or that is just going, is nobody's use
-        .filter(|container| !container.is_helper())
-        .filter_map(|container| {
-            Some(User {
-                image: container.image_id?,
-                pod: pods.get(&container.id).cloned(),
-                container: container.name,
-            })
-        })
-        .collect();
+    let users = users(&held, facts, &pods);
     let mut shown = inventory::account(&node.name, &held, &users);
     for image in &mut shown {
         let seconds = held.iter().find(|other| other.id == image.id);

@@ -108,7 +108,7 @@ impl Context {
         let profile = home.profile(&named.profile)?;
         match (RuntimeKind::of_minikube(profile.runtime()), need) {
             (Some(RuntimeKind::Docker), _) => {}
-            (Some(RuntimeKind::Containerd), Need::Pods) => {
+            (Some(RuntimeKind::Containerd), Need::Pods | Need::Image) => {
                 return self.containerd_target(&home, &profile, named, which).await;
             }
             _ => return Err(not_docker(&named.profile, profile.runtime())),

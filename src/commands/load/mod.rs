@@ -26,6 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::image::archive_image::ArchiveImage;
 use crate::image::platform::Platform;
 use crate::image::reference;
+use crate::image::stored::Keep;
 use crate::load::transfer::BlobCache;
 use crate::regular_file::is_pipe;
 use crate::render::document;
@@ -65,6 +66,10 @@ pub(crate) struct Args {
     /// Of an image for several platforms this one; the default is what each node runs
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
+    /// Bring also what a node with containerd throws away once it has unpacked it, and what is needed
+    /// to push an image from there, export it, or build `FROM` it
+    #[arg(long)]
+    whole: bool,
     /// The name on the nodes
     #[arg(long, value_name = "NEW")]
     tag: Option<String>,
@@ -76,6 +81,13 @@ pub(crate) struct Args {
     dry_run: bool,
     #[command(flatten)]
     printed: Printed,
+}
+
+impl Args {
+    /// The part of an image that nodes are to keep.
+    fn keep(&self) -> Keep {
+        if self.whole { Keep::Whole } else { Keep::ToRun }
+    }
 }
 
 /// The things that one run of the command has at hand.
@@ -327,7 +339,15 @@ impl Load<'_> {
         let mut rows: Vec<Row> = nodes.iter().map(row).collect();
         let plans = futures_util::future::join_all(nodes.iter().map(|node| async {
             let engine = node.engine.as_ref().map_err(Error::duplicate)?;
-            needs(engine, image, id(node), names, !self.args.dry_run).await
+            needs(
+                engine,
+                image,
+                id(node),
+                names,
+                !self.args.dry_run,
+                self.args.keep(),
+            )
+            .await
         }))
         .await;
         let mut lacking = Vec::new();

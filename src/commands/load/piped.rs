@@ -54,7 +54,7 @@ impl Load<'_> {
         let mut reached: Vec<(&LoadNode, Known<'_>)> = Vec::new();
         for node in &self.nodes {
             let known = match &node.engine {
-                Ok(engine) => Known::of(engine).await,
+                Ok(engine) => Known::of(engine, self.args.keep()).await,
                 Err(error) => Err(error.duplicate()),
             };
             match known {

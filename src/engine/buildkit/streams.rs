@@ -176,6 +176,23 @@ pub(crate) enum Broken<E> {
     To(io::Error),
 }
 
+/// Streams an archive into a sink.
+///
+/// # Errors
+/// The archive could not be read to its end; the sink failed.
+pub(in crate::engine) async fn save_into(
+    archive: impl Stream<Item = crate::error::Result<bytes::Bytes>>,
+    sink: Sink,
+) -> crate::error::Result<()> {
+    let pieces = archive.map(|piece| piece.map(|bytes| bytes.to_vec()));
+    into_sink(pieces, sink).await.map_err(|error| match error {
+        Broken::From(error) => error,
+        Broken::To(error) => {
+            crate::error::Error::failed("the archive can't be written").caused_by(error)
+        }
+    })
+}
+
 /// Hands a stream of pieces to a sink, which reads it on a thread of its own.
 pub(crate) async fn into_sink<E>(
     stream: impl Stream<Item = Result<Vec<u8>, E>>,

@@ -9,7 +9,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::Containerd;
 use super::facts::{Answers, facts};
 use super::messages::{
-    ListContainersRequest, ListContainersResponse, ListTasksRequest, ListTasksResponse,
+    Container as Record, ListContainersRequest, ListContainersResponse, ListTasksRequest,
+    ListTasksResponse,
 };
 use crate::engine::cri::messages::{Container, ContainerStatus};
 use crate::error::Result;
@@ -33,20 +34,18 @@ impl Containerd {
 
     /// Everything but the statuses.
     async fn answers(&self) -> Result<Answers> {
-        let records = async {
-            let question = ListContainersRequest::default();
-            let path = "/containerd.services.containers.v1.Containers/List";
-            let answer: ListContainersResponse = self.grpc.ask(path, question).await?;
-            Ok(answer.containers)
-        };
         let tasks = async {
             let question = ListTasksRequest::default();
             let path = "/containerd.services.tasks.v1.Tasks/List";
             let answer: ListTasksResponse = self.grpc.ask(path, question).await?;
             Ok(answer.tasks)
         };
-        let (sandboxes, containers, records, tasks) =
-            futures_util::try_join!(self.cri.sandboxes(), self.cri.containers(), records, tasks)?;
+        let (sandboxes, containers, records, tasks) = futures_util::try_join!(
+            self.cri.sandboxes(),
+            self.cri.containers(),
+            self.records(),
+            tasks
+        )?;
         Ok(Answers {
             sandboxes,
             containers,
@@ -57,6 +56,14 @@ impl Containerd {
             tasks: tasks.into_iter().map(|one| (one.id.clone(), one)).collect(),
             statuses: BTreeMap::new(),
         })
+    }
+
+    /// containerd's records of all containers, CRI's and others'.
+    pub(super) async fn records(&self) -> Result<Vec<Record>> {
+        let question = ListContainersRequest::default();
+        let path = "/containerd.services.containers.v1.Containers/List";
+        let answer: ListContainersResponse = self.grpc.ask(path, question).await?;
+        Ok(answer.containers)
     }
 
     /// The statuses of these containers, where none is known that still holds.

@@ -27,6 +27,9 @@ pub(crate) struct Container {
     /// The OCI specification, as JSON.
     #[prost(message, optional, tag = "5")]
     pub(crate) spec: Option<Any>,
+    /// The name of its root filesystem among the snapshots.
+    #[prost(string, tag = "7")]
+    pub(crate) snapshot_key: String,
     #[prost(message, optional, tag = "8")]
     pub(crate) created_at: Option<Time>,
     #[prost(btree_map = "string, message", tag = "10")]

@@ -5,6 +5,7 @@ mod containers;
 mod events;
 pub(in crate::engine) mod exec;
 mod facts;
+pub(crate) mod images;
 mod logs;
 pub(in crate::engine) mod marks;
 mod messages;

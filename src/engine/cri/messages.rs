@@ -192,3 +192,57 @@ pub(crate) struct StopContainerRequest {
     #[prost(int64, tag = "2")]
     pub(crate) timeout: i64,
 }
+
+/// The question for one image, and the order to remove it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ImageRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) image: Option<ImageSpec>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ImageStatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) image: Option<Image>,
+}
+
+/// An image as a kubelet sees it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Image {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(string, repeated, tag = "2")]
+    pub(crate) repo_tags: Vec<String>,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) repo_digests: Vec<String>,
+    /// Bytes, as a registry would send it.
+    #[prost(uint64, tag = "4")]
+    pub(crate) size: u64,
+    /// True where nobody may remove it.
+    #[prost(bool, tag = "8")]
+    pub(crate) pinned: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListImagesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) images: Vec<Image>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ImageFsInfoResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) image_filesystems: Vec<FilesystemUsage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FilesystemUsage {
+    #[prost(message, optional, tag = "2")]
+    pub(crate) fs_id: Option<FilesystemIdentifier>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FilesystemIdentifier {
+    #[prost(string, tag = "1")]
+    pub(crate) mountpoint: String,
+}

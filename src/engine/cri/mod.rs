@@ -5,8 +5,9 @@ pub(crate) mod messages;
 use std::time::Duration;
 
 use crate::engine::cri::messages::{
-    Container, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse,
-    ListContainersRequest, ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse,
+    Container, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse, Image,
+    ImageFsInfoResponse, ImageRequest, ImageSpec, ImageStatusResponse, ListContainersRequest,
+    ListContainersResponse, ListImagesResponse, ListPodSandboxRequest, ListPodSandboxResponse,
     PodSandbox, StopContainerRequest, VersionRequest, VersionResponse,
 };
 use crate::engine::grpc::{Empty, Grpc, Refusal, found};
@@ -94,5 +95,57 @@ impl Cri {
         let answer: Option<Empty> = found(self.grpc.ask_within(PATH, question, limit).await)?;
         let _is_gone = answer.is_none();
         Ok(())
+    }
+
+    /// All images.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(crate) async fn images(&self) -> Result<Vec<Image>> {
+        const PATH: &str = "/runtime.v1.ImageService/ListImages";
+        let answer: ListImagesResponse = self.grpc.ask(PATH, Empty::default()).await?;
+        Ok(answer.images)
+    }
+
+    /// The image with a whole name or an ID; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(crate) async fn image(&self, name: &str) -> Result<Option<Image>> {
+        const PATH: &str = "/runtime.v1.ImageService/ImageStatus";
+        let answer = self.grpc.ask(PATH, image_request(name)).await;
+        let answer: Option<ImageStatusResponse> = found(answer)?;
+        Ok(answer.and_then(|answer| answer.image))
+    }
+
+    /// Removes an image with all its names, whoever uses it; it may be gone already.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(crate) async fn remove_image(&self, id: &str) -> Result<()> {
+        const PATH: &str = "/runtime.v1.ImageService/RemoveImage";
+        let _gone: Option<Empty> = found(self.grpc.ask(PATH, image_request(id)).await)?;
+        Ok(())
+    }
+
+    /// The folders in which the node keeps its images.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(crate) async fn image_folders(&self) -> Result<Vec<String>> {
+        const PATH: &str = "/runtime.v1.ImageService/ImageFsInfo";
+        let answer: ImageFsInfoResponse = self.grpc.ask(PATH, Empty::default()).await?;
+        let systems = answer.image_filesystems.into_iter();
+        let folders = systems.filter_map(|system| Some(system.fs_id?.mountpoint));
+        Ok(folders.collect())
+    }
+}
+
+fn image_request(name: &str) -> ImageRequest {
+    ImageRequest {
+        image: Some(ImageSpec {
+            image: name.to_owned(),
+            ..ImageSpec::default()
+        }),
     }
 }

@@ -215,15 +215,7 @@ impl Docker {
     /// # Errors
     /// The engine has no such image or was lost; the sink failed.
     pub(in crate::engine) async fn save_into(&self, id: &str, sink: Sink) -> Result<()> {
-        let stream = self.save(id).map(|piece| piece.map(|bytes| bytes.to_vec()));
-        streams::into_sink(stream, sink)
-            .await
-            .map_err(|error| match error {
-                streams::Broken::From(error) => error,
-                streams::Broken::To(error) => {
-                    Error::failed("the archive can't be written").caused_by(error)
-                }
-            })
+        streams::save_into(self.save(id), sink).await
     }
 
     /// Loads an archive. What the engine says while it works is read to its end: containerd's

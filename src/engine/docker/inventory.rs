@@ -58,12 +58,38 @@ impl Docker {
             Err(error) if error.kind() == Kind::NotFound => return Ok(Removed::Gone(Vec::new())),
             Err(error) => return Err(error),
         }
+        self.remove_unforced(id).await
+    }
+
+    /// Removes an image with all its names, if no container uses it. Never by force.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(in crate::engine) async fn remove_unused(
+        &self,
+        id: &str,
+        names: &[String],
+    ) -> Result<Removed> {
+        let mut removed = Vec::new();
+        for name in names {
+            match self.remove_unforced(name).await? {
+                Removed::Gone(layers) => removed.extend(layers),
+                Removed::Kept => return Ok(Removed::Kept),
+            }
+        }
+        if names.is_empty() {
+            return self.remove_unforced(id).await;
+        }
+        Ok(Removed::Gone(removed))
+    }
+
+    async fn remove_unforced(&self, name: &str) -> Result<Removed> {
         let options = RemoveImageOptions {
             force: false,
             noprune: false,
             platforms: None,
         };
-        match self.api.remove_image(id, Some(options), None).await {
+        match self.api.remove_image(name, Some(options), None).await {
             Ok(removed) => Ok(Removed::Gone(
                 removed
                     .into_iter()
@@ -76,7 +102,7 @@ impl Docker {
             Err(bollard::errors::Error::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(Removed::Gone(Vec::new())),
-            Err(error) => Err(self.failed(&format!("removing image `{id}`"), error)),
+            Err(error) => Err(self.failed(&format!("removing image `{name}`"), error)),
         }
     }
 }
@@ -93,6 +119,7 @@ fn one(
         created: summary.created,
         size: image.size,
         layers: sizes.map(|sizes| chain_ids(&image.layers).into_iter().zip(sizes).collect()),
+        ..Held::default()
     }
 }
 

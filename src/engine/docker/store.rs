@@ -40,7 +40,7 @@ impl Docker {
     ///
     /// # Errors
     /// When the engine refuses; also when a folder is not there.
-    pub(in crate::engine) async fn open_store(
+    pub(crate) async fn open_store(
         &self,
         store: &LayerStore,
         reading: &Reading<'_>,
@@ -57,18 +57,12 @@ impl Docker {
     }
 
     /// `config`, the image's configuration, and the layers' records, each named by its place.
-    pub(in crate::engine) fn store_records(
-        &self,
-        name: &str,
-    ) -> impl Stream<Item = Result<Bytes>> + Send {
+    pub(crate) fn store_records(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
         self.archive_of(name, "records")
     }
 
     /// The layers' files in folders named by place, in the order of a walk.
-    pub(in crate::engine) fn store_files(
-        &self,
-        name: &str,
-    ) -> impl Stream<Item = Result<Bytes>> + Send {
+    pub(crate) fn store_files(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send {
         self.archive_of(name, "files")
     }
 

@@ -12,6 +12,7 @@ use crate::image::digest::{DiffId, Digest};
 use crate::image::oci::{ArchiveImageRef, ArchiveManifest, Config};
 use crate::image::packing::Packing;
 use crate::image::platform::Platform;
+use crate::image::reference::familiar;
 use crate::image::walk::{EXPORTED, LISTS};
 use crate::weight;
 
@@ -89,12 +90,6 @@ impl Room {
         }
         Ok(())
     }
-}
-
-/// As people write it.
-fn familiar(name: &str) -> String {
-    let short = name.strip_prefix("docker.io/").unwrap_or(name);
-    short.strip_prefix("library/").unwrap_or(short).to_owned()
 }
 
 /// An archive of docker's old kind.

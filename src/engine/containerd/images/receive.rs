@@ -1,0 +1,393 @@
+//! The receipt of an image: an archive is taken apart as it comes, its layers go to the node's content
+//! store and from there to its snapshotter. The image has no name until all of it is there.
+
+use std::collections::HashMap;
+use std::io;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+
+use super::ClusterImages;
+use super::content::{BlobWriter, Content, Labels, Written};
+use super::lease::{self, Leases};
+use super::messages::Descriptor;
+use super::snapshots::{Snapshots, Unpacking};
+use crate::context::files::Files;
+use crate::error::{Error, Result};
+use crate::image::archive::Entry;
+use crate::image::archive_image::{ArchiveLayer, PlatformImage};
+use crate::image::archive_pieces::{ArchivePiece, ArchivePieces};
+use crate::image::catalog;
+use crate::image::digest::{ChainId, DiffId, Digest, chain_ids};
+use crate::image::oci;
+use crate::image::packing::Packing;
+use crate::image::reference::transfer_token;
+use crate::image::stored::{Keep, StoredImage};
+use crate::image::walk::{FIRST, Walked};
+
+/// The name of what is received, in messages.
+const ARCHIVE: &str = "what was sent to the node";
+/// The labels by which containerd keeps what an image needs: its configuration, its layers.
+const KEEPS_CONFIG: &str = "containerd.io/gc.ref.content.config";
+const KEEPS_LAYER: &str = "containerd.io/gc.ref.content.l.";
+const KEEPS_SNAPSHOT: &str = "containerd.io/gc.ref.snapshot.";
+
+/// An image that is whole on the node, and has no name yet.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) image: StoredImage,
+    pub(super) target: Descriptor,
+}
+
+impl ClusterImages {
+    /// Receives the image of an archive under the name of a transfer: that is no name on the node,
+    /// where a lease keeps the image until `untag` ends it.
+    ///
+    /// # Errors
+    /// What the node says against it; a layer that is neither there nor in the archive.
+    pub(in crate::engine) async fn load<S>(
+        &self,
+        transfer: &str,
+        keep: Keep,
+        archive: S,
+    ) -> Result<()>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let token = transfer_token(transfer)
+            .ok_or_else(|| Error::failed(format!("`{transfer}` is the name of no transfer")))?;
+        let leases = Leases::new(self.grpc.clone());
+        leases.begin(token).await?;
+        leases.sweep().await?;
+        let leased = self.grpc.under_lease(&lease::name(token));
+        let leased = leased.ok_or_else(|| Error::failed("a lease can't have this name"))?;
+        let snapshotter = self.snapshots().await?.snapshotter().into();
+        let receipt = Receipt {
+            images: self,
+            content: Content::new(leased.clone()),
+            snapshots: Snapshots::new(leased, snapshotter),
+            token,
+            keep,
+            begun: 0,
+            walked: Walked::default(),
+            written: HashMap::new(),
+        };
+        let arrival = receipt.run(archive).await?;
+        self.arrivals().insert(token.to_owned(), arrival);
+        Ok(())
+    }
+}
+
+/// An archive that is being received.
+struct Receipt<'a> {
+    images: &'a ClusterImages,
+    content: Content,
+    snapshots: Snapshots,
+    /// The transfer's own word, and the number of names that were made of it.
+    token: &'a str,
+    begun: usize,
+    keep: Keep,
+    walked: Walked,
+    /// The blobs that were written, by their path in the archive.
+    written: HashMap<String, Written>,
+}
+
+/// A file of the archive on its way.
+struct Current {
+    entry: Entry,
+    /// Its path without detours; `None` where nobody can ask for it.
+    path: Option<String>,
+    first: Vec<u8>,
+    to: Destination,
+}
+
+enum Destination {
+    Undecided,
+    Memory(Vec<u8>),
+    Node(BlobWriter, Option<Box<Sha256>>),
+}
+
+impl Receipt<'_> {
+    async fn run<S>(mut self, archive: S) -> Result<Arrival>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let broken = |why: String| Error::failed(format!("{ARCHIVE} is broken")).caused_by(why);
+        let mut archive = Box::pin(archive);
+        let mut pieces = ArchivePieces::default();
+        let mut current = None;
+        while let Some(bytes) = archive.next().await {
+            let bytes = bytes.map_err(|error| broken(error.to_string()))?;
+            let mut taken = Vec::new();
+            pieces
+                .take(bytes, &mut |piece| taken.push(piece))
+                .map_err(|why| broken(why.to_owned()))?;
+            for piece in taken {
+                match piece {
+                    ArchivePiece::Begin(entry) => {
+                        let path = self.walked.note(&entry, 0).map_err(broken)?;
+                        current = Some(Current {
+                            entry,
+                            path,
+                            first: Vec::new(),
+                            to: Destination::Undecided,
+                        });
+                    }
+                    ArchivePiece::Content(bytes) => {
+                        if let Some(current) = &mut current {
+                            self.more(current, bytes).await.map_err(broken)?;
+                        }
+                    }
+                    ArchivePiece::End => {
+                        if let Some(current) = current.take() {
+                            self.end(current).await?;
+                        }
+                    }
+                }
+            }
+        }
+        if !pieces.is_whole() {
+            return Err(broken("it breaks off".into()));
+        }
+        self.put_together().await
+    }
+
+    /// Takes more of the file that is on its way.
+    async fn more(&mut self, current: &mut Current, mut bytes: Bytes) -> Result<(), String> {
+        let Some(path) = &current.path else {
+            return Ok(());
+        };
+        if matches!(current.to, Destination::Undecided) {
+            let enough = usize::try_from(current.entry.size)
+                .unwrap_or(FIRST)
+                .min(FIRST);
+            current.first.extend_from_slice(&bytes);
+            if current.first.len() < enough {
+                return Ok(());
+            }
+            bytes = std::mem::take(&mut current.first).into();
+            current.to = if self.walked.may_hold(path, current.entry.size, bytes[0]) {
+                Destination::Memory(Vec::new())
+            } else {
+                self.walked.passed_on(path)?;
+                let packing = Packing::of(&bytes[..enough]);
+                self.walked.packed(path.clone(), packing)?;
+                let named = path.strip_prefix("blobs/sha256/");
+                let named = named.and_then(|hex| Digest::parse(&format!("sha256:{hex}")));
+                let hash = named.is_none().then(Box::default);
+                let expected = named.map_or_else(String::new, |digest| digest.as_str().to_owned());
+                let name = self.name();
+                Destination::Node(self.content.writer(name, expected), hash)
+            };
+        }
+        match &mut current.to {
+            Destination::Memory(held) => held.extend_from_slice(&bytes),
+            Destination::Node(writer, hash) => {
+                if let Some(hash) = hash {
+                    hash.update(&bytes);
+                }
+                writer.write(bytes).await;
+            }
+            Destination::Undecided => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the file that is on its way.
+    async fn end(&mut self, current: Current) -> Result<()> {
+        let Some(path) = current.path else {
+            return Ok(());
+        };
+        match current.to {
+            Destination::Memory(held) => {
+                let too_many = |why| Error::failed(format!("{ARCHIVE} is broken")).caused_by(why);
+                self.walked.hold(path, held).map_err(too_many)?;
+            }
+            Destination::Node(writer, hash) => {
+                let mut written = writer.commit(Labels::new()).await?;
+                if let Some(hash) = hash {
+                    let digest = Digest::from_hash(&hash.finalize());
+                    written.digest = digest.as_str().to_owned();
+                }
+                self.written.insert(path, written);
+            }
+            Destination::Undecided => {}
+        }
+        Ok(())
+    }
+
+    /// Makes the image of what has come: its layers are unpacked, its documents written.
+    async fn put_together(mut self) -> Result<Arrival> {
+        let walked = std::mem::take(&mut self.walked);
+        let files = Files::passed(ARCHIVE, walked);
+        let own = self.images.platform().await?;
+        let images = catalog::read(&files)?;
+        let [image] = images.as_slice() else {
+            return Err(Error::failed(format!("{ARCHIVE} holds several images")));
+        };
+        let mut image = image.pick(&own, false)?.clone();
+        let diff_ids: Vec<DiffId> = image
+            .layers
+            .iter()
+            .map(|layer| layer.diff_id.clone())
+            .collect();
+        let chain = chain_ids(&diff_ids);
+        self.hold_layers(&files, &mut image).await?;
+        let there = self.pinned(&chain).await?;
+        for place in there..chain.len() {
+            self.unpack(&image.layers[place], &chain, place).await?;
+        }
+        let target = self.write_documents(&mut image, &chain).await?;
+        Ok(Arrival {
+            image: StoredImage {
+                id: image.config_id().to_owned(),
+                size: image.layers.iter().map(|layer| layer.size).sum(),
+                layers: diff_ids,
+                tags: Vec::new(),
+            },
+            target,
+        })
+    }
+
+    /// Tells each layer's blob where it came; one that was taken for a document is written now.
+    async fn hold_layers(&mut self, files: &Files, image: &mut PlatformImage) -> Result<()> {
+        for layer in &mut image.layers {
+            let Some(path) = &layer.path else { continue };
+            if !self.written.contains_key(path) {
+                let bytes: Bytes = match files.small(path)? {
+                    Some(held) => Bytes::copy_from_slice(&held),
+                    None => continue,
+                };
+                let digest = Digest::of(&bytes).as_str().to_owned();
+                let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+                let name = self.name();
+                self.content
+                    .write(name, &digest, bytes, Labels::new())
+                    .await?;
+                let written = Written {
+                    digest,
+                    size,
+                    was_there: false,
+                };
+                self.written.insert(path.clone(), written);
+            }
+            if let Some(written) = self.written.get(path) {
+                layer.blob = Digest::parse(&written.digest);
+                layer.size = u64::try_from(written.size).unwrap_or(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of layers that are there, from the base on; from now on they stay.
+    async fn pinned(&mut self, chain: &[ChainId]) -> Result<usize> {
+        for place in (0..chain.len()).rev() {
+            let name = self.name();
+            if self.snapshots.has(&chain[place]).await?
+                && self.snapshots.pin(&chain[place], &name).await?
+            {
+                return Ok(place + 1);
+            }
+        }
+        Ok(0)
+    }
+
+    async fn unpack(
+        &mut self,
+        layer: &ArchiveLayer,
+        chain: &[ChainId],
+        place: usize,
+    ) -> Result<()> {
+        let key = self.name();
+        let came = layer.path.as_ref().and_then(|path| self.written.get(path));
+        let Some(written) = came else {
+            return Err(
+                Error::failed("a layer of the image is missing").caused_by(format!(
+                    "the node has no layer {}, and it was not sent",
+                    layer.diff_id.0
+                )),
+            );
+        };
+        let packed = match layer.packing {
+            Packing::Plain => "",
+            Packing::Gzip => "+gzip",
+            Packing::Zstd => "+zstd",
+            Packing::Bzip2 | Packing::Xz | Packing::Foreign(_) => {
+                return Err(Error::failed("a layer is packed as containerd unpacks none")
+                    .caused_by(layer.diff_id.0.clone())
+                    .hint("`docker load` it into this computer's engine, and `devnet load` the image from there"));
+            }
+        };
+        let blob = oci::Descriptor::layer(packed, &written.digest, layer.size);
+        let unpacking = Unpacking {
+            blob: descriptor(&blob),
+            diff_id: &layer.diff_id,
+            chain: &chain[place],
+            parent: place.checked_sub(1).map(|below| &chain[below]),
+            key,
+        };
+        self.snapshots.unpack(unpacking).await
+    }
+
+    /// Writes the configuration and the manifest, each with what it needs; gives the manifest's.
+    async fn write_documents(
+        &mut self,
+        image: &mut PlatformImage,
+        chain: &[ChainId],
+    ) -> Result<Descriptor> {
+        if image.manifest.is_none() {
+            for (layer, id) in image.layers.iter_mut().zip(chain) {
+                if layer.path.is_none() {
+                    layer.size = self.snapshots.usage(id).await?.unwrap_or(0);
+                }
+            }
+        }
+        image.make_manifest();
+        let Some(manifest) = &image.manifest else {
+            return Err(Error::failed("the image's layers can't be told apart"));
+        };
+        let config = image.config.clone();
+        let config_digest = config.digest.as_str();
+        let mut labels = Labels::new();
+        if let Some(top) = chain.last() {
+            let label = format!("{KEEPS_SNAPSHOT}{}", self.snapshots.snapshotter());
+            labels.insert(label, top.as_str().to_owned());
+        }
+        let name = self.name();
+        let bytes = Bytes::copy_from_slice(&config.bytes);
+        self.content
+            .write(name, config_digest, bytes, labels)
+            .await?;
+        let mut labels = Labels::from([(KEEPS_CONFIG.to_owned(), config_digest.to_owned())]);
+        if self.keep == Keep::Whole {
+            for (place, layer) in image.layers.iter().enumerate() {
+                let blob = layer.blob.as_ref().map(Digest::as_str).unwrap_or_default();
+                labels.insert(format!("{KEEPS_LAYER}{place}"), blob.to_owned());
+            }
+        }
+        let bytes = Bytes::copy_from_slice(&manifest.bytes);
+        let target = descriptor(&oci::Descriptor::target(&bytes));
+        let name = self.name();
+        self.content
+            .write(name, &target.digest, bytes, labels)
+            .await?;
+        Ok(target)
+    }
+
+    /// A name that nothing on the node has.
+    fn name(&mut self) -> String {
+        self.begun += 1;
+        format!("devnet-{}-{}", self.token, self.begun)
+    }
+}
+
+fn descriptor(written: &oci::Descriptor) -> Descriptor {
+    let (media_type, digest, size) = written.parts();
+    Descriptor {
+        media_type: media_type.to_owned(),
+        digest: digest.to_owned(),
+        size: i64::try_from(size).unwrap_or(i64::MAX),
+        ..Descriptor::default()
+    }
+}

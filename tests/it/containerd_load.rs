@@ -1,0 +1,250 @@
+//! `devnet load` and `devnet images` on nodes that run containerd.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::containerd_node::{ContainerdNode, containerd_node};
+use crate::support::node_kubelet::{Container, Pod, Wanted};
+use crate::support::{Output, Sandbox, busybox_image, docker, testbed};
+
+/// An image with a base that has all of busybox's programs, and a small top, on an engine.
+fn image(testbed: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |file: &str| folder.path().join(file);
+    std::fs::write(path("base"), base.repeat(100_000)).unwrap();
+    std::fs::write(path("top"), top).unwrap();
+    let dockerfile = "FROM devnet-test/busybox\nCOPY base /\nCOPY top /\n";
+    std::fs::write(path("Dockerfile"), dockerfile).unwrap();
+    busybox_image(testbed, engine);
+    let host = format!(
+        "unix://{}",
+        testbed.join(format!("{engine}.sock")).display()
+    );
+    let folder = folder.path().display().to_string();
+    let build = ["-q", "-H", &host, "build", "-q", "-t", name, &folder];
+    Sandbox::bare().devnet(&build).ok().trim().to_owned()
+}
+
+fn load(testbed: &Path, node: &ContainerdNode, engine: &str, more: &[&str]) -> Output {
+    let from = format!(
+        "unix://{}",
+        testbed.join(format!("{engine}.sock")).display()
+    );
+    let arguments = [&["load", "--from-host", &from], more].concat();
+    node.sandbox().devnet(&arguments)
+}
+
+/// Runs a line of a shell's on this computer, for what takes pipes.
+fn sh(line: &str) {
+    Output::of(Sandbox::bare().command("/bin/sh").args(["-c", line])).ok();
+}
+
+/// The same with the node's profile; `$DEVNET` is devnet.
+fn by_shell(node: &ContainerdNode, line: &str) -> Output {
+    let sandbox = node.sandbox();
+    let mut shell = sandbox.command("/bin/sh");
+    shell
+        .args(["-c", line])
+        .env("DEVNET", env!("CARGO_BIN_EXE_devnet"));
+    Output::of(&mut shell)
+}
+
+/// The only row of a load's JSON.
+fn row(text: &str) -> Value {
+    let rows: Vec<Value> = serde_json::from_str(text).unwrap();
+    assert_eq!(rows.len(), 1, "{text}");
+    rows.into_iter().next().unwrap()
+}
+
+/// Starts a pod from an image by CRI, and reads a file of it.
+fn runs(node: &ContainerdNode, pod: &str, image: &str, file: &str) -> String {
+    let sleeper = Container::of("app", image, &["/bin/busybox", "sleep", "1000"]);
+    let _pod = Pod::up(node, Wanted::pod(pod).with(sleeper));
+    node.sandbox()
+        .devnet(&["exec", pod, "--", "/bin/busybox", "cat", file])
+        .ok()
+}
+
+#[test]
+fn a_changed_layer_is_all_that_crosses_and_a_pod_starts_from_what_arrived() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    let id = image(&testbed, "host", "ctr-delta:v1", "ctr-delta", "one");
+    let first = row(&load(&testbed, node, "host", &["ctr-delta:v1", "-o", "json"]).ok());
+    assert_eq!(
+        (&first["id"], &first["node"]),
+        (&id.as_str().into(), &node.name.as_str().into())
+    );
+    assert_eq!(first["layers_sent"], first["layers_total"], "{first}");
+    assert_eq!(
+        runs(
+            node,
+            "ctr-delta-1",
+            "docker.io/library/ctr-delta:v1",
+            "/top"
+        ),
+        "one"
+    );
+
+    let id = image(&testbed, "host", "ctr-delta:v1", "ctr-delta", "two");
+    let second = row(&load(&testbed, node, "host", &["ctr-delta:v1", "-o", "json"]).ok());
+    assert_eq!(second["id"], id.as_str());
+    assert_eq!(second["layers_sent"], 1, "{second}");
+    assert!(second["bytes_sent"].as_u64().unwrap() < 20_000, "{second}");
+    assert_eq!(
+        runs(
+            node,
+            "ctr-delta-2",
+            "docker.io/library/ctr-delta:v1",
+            "/top"
+        ),
+        "two"
+    );
+
+    let third = row(&load(&testbed, node, "host", &["ctr-delta:v1", "-o", "json"]).ok());
+    assert_eq!(
+        (&third["layers_sent"], &third["bytes_sent"]),
+        (&0.into(), &0.into())
+    );
+}
+
+#[test]
+fn an_image_is_the_same_from_an_engine_an_archive_a_layout_and_a_pipe() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let id = image(&testbed, "host", "ctr-sources:v1", "ctr-sources", "same");
+    let (saved, packed) = (file("saved.tar"), file("saved.tar.gz"));
+    docker(&testbed, "host", &["save", "-o", &saved, "ctr-sources:v1"]).ok();
+    sh(&format!("PATH=/usr/bin:/bin; gzip -k {saved}"));
+    let one = |name: &str, source: &str| {
+        let sources = ["load", source, "--tag", name, "-o", "json"];
+        row(&node.sandbox().devnet(&sources).ok())
+    };
+    let name = "docker.io/library/ctr-sources:";
+    for (tag, source) in [("archive", &saved), ("packed", &packed)] {
+        let loaded = one(&format!("ctr-sources:{tag}"), source);
+        assert_eq!(loaded["id"], id.as_str(), "{tag}");
+        let pod = format!("ctr-sources-{tag}");
+        assert_eq!(runs(node, &pod, &format!("{name}{tag}"), "/top"), "same");
+    }
+    // without any of its layers there, through a pipe
+    node.sandbox()
+        .devnet(&["images", "rm", "ctr-sources:archive", "ctr-sources:packed"])
+        .ok();
+    let script =
+        format!("PATH=/usr/bin:/bin; cat {saved} | $DEVNET load - --tag ctr-sources:pipe -o json");
+    let loaded = row(&by_shell(node, &script).ok());
+    assert_eq!(loaded["id"], id.as_str());
+    assert_eq!(loaded["layers_sent"], loaded["layers_total"]);
+    assert_eq!(
+        runs(node, "ctr-sources-pipe", &format!("{name}pipe"), "/top"),
+        "same"
+    );
+}
+
+#[test]
+fn what_a_node_throws_away_is_said_and_whole_brings_it() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    let id = image(&testbed, "host", "ctr-whole:v1", "ctr-whole", "all");
+    load(&testbed, node, "host", &["ctr-whole:v1"]).ok();
+    let seen = || {
+        let text = node
+            .sandbox()
+            .devnet(&["images", "ctr-whole", "-o", "json"])
+            .ok();
+        row(&text)
+    };
+    assert_eq!(
+        (&seen()["run_only"], &seen()["id"]),
+        (&true.into(), &id.as_str().into())
+    );
+    let plan = load(
+        &testbed,
+        node,
+        "host",
+        &["ctr-whole:v1", "--whole", "--dry-run", "-o", "json"],
+    );
+    let plan = row(&plan.ok());
+    assert_eq!(plan["layers_sent"], plan["layers_total"], "{plan}");
+    load(&testbed, node, "host", &["ctr-whole:v1", "--whole"]).ok();
+    assert_eq!(
+        (&seen()["run_only"], &seen()["id"]),
+        (&false.into(), &id.as_str().into())
+    );
+    // and it stays so
+    let again = row(&load(
+        &testbed,
+        node,
+        "host",
+        &["ctr-whole:v1", "--whole", "-o", "json"],
+    )
+    .ok());
+    assert_eq!(again["layers_sent"], 0, "{again}");
+    let ctr = node.ctr(&[
+        "images",
+        "export",
+        "/var/tmp/ctr-whole.tar",
+        "docker.io/library/ctr-whole:v1",
+    ]);
+    ctr.ok();
+}
+
+#[test]
+fn what_a_pod_uses_is_named_and_stays() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    image(&testbed, "host", "ctr-used:v1", "ctr-used", "1");
+    load(&testbed, node, "host", &["ctr-used:v1"]).ok();
+    let name = "docker.io/library/ctr-used:v1";
+    let sleeper = Container::of("app", name, &["/bin/busybox", "sleep", "1000"]);
+    let pod = Pod::up(node, Wanted::pod("ctr-used").with(sleeper));
+    // the name goes to another image, as the next load does it
+    image(&testbed, "host", "ctr-used:v1", "ctr-used", "2");
+    load(&testbed, node, "host", &["ctr-used:v1"]).ok();
+    let images = || -> Vec<Value> {
+        let text = node.sandbox().devnet(&["images", "-o", "json"]).ok();
+        serde_json::from_str(&text).unwrap()
+    };
+    let all = images();
+    let is_pause = |image: &Value| image["names"].to_string().contains("/pause:");
+    let used = |image: &&Value| image["pods"].to_string().contains("default/ctr-used");
+    let of_pod: Vec<&Value> = all
+        .iter()
+        .filter(used)
+        .filter(|image| !is_pause(image))
+        .collect();
+    assert_eq!(of_pod.len(), 1, "{of_pod:?}");
+    let old = of_pod[0];
+    assert_eq!(old["dangling"], true, "{old}");
+    let pause = all.iter().find(|image| is_pause(image));
+    let pause = pause.expect("the image of sandboxes is listed");
+    assert!(used(&pause), "{pause}");
+
+    let said = node.sandbox().devnet(&[
+        "images",
+        "rm",
+        name.trim_start_matches("docker.io/library/"),
+    ]);
+    said.ok();
+    let refused = node
+        .sandbox()
+        .devnet(&["images", "rm", old["id"].as_str().unwrap()])
+        .fails(1);
+    assert!(refused.contains("default/ctr-used"), "{refused}");
+    let pause = pause["names"][0].as_str().unwrap();
+    let refused = node.sandbox().devnet(&["images", "rm", pause]).fails(1);
+    assert!(refused.contains("default/ctr-used"), "{refused}");
+
+    pod.delete();
+    let id = old["id"].as_str().unwrap();
+    node.sandbox().devnet(&["images", "rm", id]).ok();
+    assert!(images().iter().all(|image| image["id"] != id));
+}
