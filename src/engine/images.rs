@@ -216,7 +216,7 @@ impl Images {
         let archive = taken(archive, events);
         match self {
             Self::Docker(docker) => docker.load(archive).await,
-            Self::Containerd(images) => images.load(name, keep, archive).await,
+            Self::Containerd(images) => Box::pin(images.load(name, keep, archive)).await,
         }
     }
 

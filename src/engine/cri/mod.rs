@@ -103,7 +103,7 @@ impl Cri {
     /// When the runtime does not answer.
     pub(crate) async fn images(&self) -> Result<Vec<Image>> {
         const PATH: &str = "/runtime.v1.ImageService/ListImages";
-        let answer: ListImagesResponse = self.grpc.ask(PATH, Empty::default()).await?;
+        let answer: ListImagesResponse = self.grpc.ask(PATH, ()).await?;
         Ok(answer.images)
     }
 
@@ -134,7 +134,7 @@ impl Cri {
     /// When the runtime does not answer.
     pub(crate) async fn image_folders(&self) -> Result<Vec<String>> {
         const PATH: &str = "/runtime.v1.ImageService/ImageFsInfo";
-        let answer: ImageFsInfoResponse = self.grpc.ask(PATH, Empty::default()).await?;
+        let answer: ImageFsInfoResponse = self.grpc.ask(PATH, ()).await?;
         let systems = answer.image_filesystems.into_iter();
         let folders = systems.filter_map(|system| Some(system.fs_id?.mountpoint));
         Ok(folders.collect())

@@ -188,12 +188,11 @@ impl ClusterImages {
         repository: &str,
         tag: &str,
     ) -> Result<()> {
-        let (target, id) = match self.arrival(image) {
-            Some(arrival) => (arrival.target, arrival.image.id),
-            None => {
-                let documents = self.documents(self.target(image).await?).await?;
-                (documents.target, documents.config_digest)
-            }
+        let (target, id) = if let Some(arrival) = self.arrival(image) {
+            (arrival.target, arrival.image.id)
+        } else {
+            let documents = self.documents(self.target(image).await?).await?;
+            (documents.target, documents.config_digest)
         };
         let name = canonical(&format!("{repository}:{tag}"));
         self.names().put(&name, target).await?;

@@ -208,7 +208,7 @@ impl Receipt<'_> {
                 let mut written = writer.commit(Labels::new()).await?;
                 if let Some(hash) = hash {
                     let digest = Digest::from_hash(&hash.finalize());
-                    written.digest = digest.as_str().to_owned();
+                    digest.as_str().clone_into(&mut written.digest);
                 }
                 self.written.insert(path, written);
             }

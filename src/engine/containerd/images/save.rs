@@ -1,7 +1,8 @@
 //! An image of a node as an archive, as `docker save` writes one: an OCI layout in a tar.
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::content::Content;
 use super::{ClusterImages, LARGEST_DOCUMENT};
@@ -18,10 +19,7 @@ enum Part {
 
 impl ClusterImages {
     /// The archive of an image, as it comes.
-    pub(in crate::engine) fn save(
-        &self,
-        name: &str,
-    ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+    pub(in crate::engine) fn save(&self, name: &str) -> BoxStream<'static, Result<Bytes>> {
         let (images, name) = (self.clone(), name.to_owned());
         let parts = async move {
             let content = images.content();
@@ -37,7 +35,7 @@ impl ClusterImages {
             });
             Ok::<_, Error>(bytes.try_flatten())
         };
-        stream::once(parts).try_flatten()
+        stream::once(parts).try_flatten().boxed()
     }
 
     /// The parts of an image's archive, in order.
