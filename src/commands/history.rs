@@ -143,6 +143,7 @@ fn gone(run: &Run) -> Pod {
         sockets: None,
         host_ports: Vec::new(),
         networks: std::collections::BTreeMap::new(),
+        kubelet: None,
         findings: Vec::new(),
     }
 }

@@ -150,7 +150,7 @@ async fn agreed(
     if pod.namespace == "kube-system" {
         text.push_str("\nIt is in kube-system: a part of the cluster itself.");
     }
-    if let Some(doubt) = pod::doubt(pod) {
+    if let Some(doubt) = pod::doubt(pod, container) {
         text.push_str("\nAttention: ");
         text.push_str(doubt);
         text.push('.');

@@ -1,39 +1,50 @@
-//! `devnet restart`: every app container of a pod ends as it is told to, and its next attempt runs in
-//! the same sandbox.
+//! `devnet restart`: containers of a pod end as they are told to, and their next attempts run in the same
+//! sandbox.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use crate::commands::invocation::comeback::{self, Outcome, full_name, limit};
+use crate::commands::invocation::comeback::{self, Outcome, limit};
+use crate::commands::invocation::every_node::{Reached, on_nodes};
 use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::output::write;
-use crate::commands::invocation::{Context, one_pod, question};
+use crate::commands::invocation::restarts::{Restart, agreed};
+use crate::commands::invocation::target::Need;
+use crate::commands::invocation::{Context, one_pod, snapshot};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::pod::{self, Container, ContainerFacts, Killed, Pod, Pull, State};
+use crate::pod::{Pod, Renamed};
 use crate::render;
-use crate::wording::{MANY, counted, listed};
+use crate::wording::counted;
 
 /// Restart the app containers of pods in the sandboxes they have: their IPs stay
 ///
-/// Each is sent TERM, and KILL after the pod's grace period. Asks first on a terminal; elsewhere
-/// `--yes` must say so.
+/// Each is sent TERM, and KILL after the pod's grace period. With `--image` only those that run an older
+/// image under that name: what was built or loaded since is what they run then. Asks first on a terminal;
+/// elsewhere `--yes` must say so.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devnet restart web                    its app containers, one sandbox, one IP
-  devnet restart web api --yes -o json")]
+  devnet restart web api --yes -o json
+  devnet restart --image app:dev        all pods that run an older app:dev")]
 pub(crate) struct Args {
+    /// Only containers whose image is not what this name stands for now on their node
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
+        add = clap_complete::ArgValueCompleter::new(crate::commands::complete::images)
+    )]
+    image: Option<String>,
     /// Wait no longer than this for what comes after, as 90s or 2m
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = limit)]
     timeout: Duration,
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Also pods whose images the kubelet pulls before it starts them again
+    /// Also pods whose images the kubelet pulls before it starts them again, or that name them by digest
     #[arg(long)]
     force: bool,
     /// The pods' namespace
@@ -42,7 +53,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     printed: Printed,
     /// The pods: a name, namespace/name, a UID, a container's ID, or a part of them that fits one
-    #[arg(value_name = "POD", required = true, add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
+    #[arg(value_name = "POD", required_unless_present = "image", add = clap_complete::ArgValueCompleter::new(crate::commands::complete::pods))]
     pods: Vec<String>,
 }
 
@@ -54,33 +65,27 @@ struct Document {
     containers: Vec<Outcome>,
 }
 
-/// A pod that is to be restarted, as it is before.
-struct Planned {
-    engine: Engine,
-    pod: Pod,
-    /// The IDs of its app containers that run, with the seconds that each has to end.
-    graces: Vec<(String, i64)>,
-}
-
-impl Planned {
-    fn containers(&self) -> impl Iterator<Item = &Container> {
-        let is_meant = |one: &&Container| self.graces.iter().any(|(id, _)| *id == one.id);
-        self.pod.containers.iter().filter(is_meant)
-    }
-}
-
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let mut failures = Vec::new();
-    let mut all = Vec::new();
-    let mut known = BTreeSet::new();
-    for wanted in &args.pods {
-        let planned = plan(context, &args, wanted).await?;
-        if !known.insert(planned.pod.uid.clone()) {
-            continue;
+    let planned = match &args.image {
+        Some(image) => of_image(context, &args, image).await?,
+        None => of_pods(context, &args).await?,
+    };
+    if let (Some(image), true) = (&args.image, planned.is_empty()) {
+        context.ui.say(&format!("nothing runs an older `{image}`"));
+        return Ok(());
+    }
+    let (mut failures, mut all) = (Vec::new(), Vec::new());
+    for one in planned {
+        match one.obstacle() {
+            Some(obstacle) if !args.force => failures.push(obstacle),
+            _ => all.push(one),
         }
-        match pulled(&planned) {
-            Some(container) if !args.force => failures.push(left_alone(&planned.pod, container)),
-            _ => all.push(planned),
+    }
+    // what is left alone is said before anything is ended
+    let left_alone = failures.len();
+    if !all.is_empty() {
+        for error in failures.drain(..) {
+            context.ui.error(&error);
         }
     }
     if !all.is_empty() && !args.yes && !agreed(context, &all).await? {
@@ -88,8 +93,17 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Ok(());
     }
     let mut outcomes = Vec::new();
-    for planned in &all {
-        match restart(context, &args, planned, &mut outcomes).await {
+    for one in &all {
+        let mut tell = |outcome, line: Option<String>| {
+            outcomes.push(outcome);
+            match line {
+                Some(line) if args.printed.output == Format::Text => {
+                    context.ui.line(&line).map_err(Error::stdout)
+                }
+                _ => Ok(()),
+            }
+        };
+        match one.run(args.timeout, &mut tell).await {
             Ok(()) => {}
             // the others have their turn all the same
             Err(error) if error.kind() != Kind::Interrupted => failures.push(error),
@@ -107,132 +121,97 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     for error in &failures {
         context.ui.error(error);
     }
-    last.map_or(Ok(()), |error| Err(error.with_kind(Kind::Partly)))
+    match last {
+        Some(error) => Err(error.with_kind(Kind::Partly)),
+        None if left_alone > 0 => {
+            let message = format!("{} left alone", counted(left_alone, "pod"));
+            Err(Error::new(Kind::Partly, message))
+        }
+        None => Ok(()),
+    }
 }
 
-/// Finds a pod and those of its containers that are to end.
-async fn plan(context: &Context, args: &Args, wanted: &str) -> Result<Planned> {
+/// The app containers of the pods that are named.
+async fn of_pods(context: &Context, args: &Args) -> Result<Vec<Restart>> {
+    let mut all = Vec::new();
+    let mut known = BTreeSet::new();
+    for wanted in &args.pods {
+        let (engine, found) = find(context, args, wanted).await?;
+        if known.insert(found.uid.clone()) {
+            all.push(Restart::of_pod(engine, found).await?);
+        }
+    }
+    Ok(all)
+}
+
+async fn find(context: &Context, args: &Args, wanted: &str) -> Result<(Engine, Pod)> {
     let (engine, found) = one_pod::find(context, wanted, args.namespace.as_deref()).await?;
     comeback::possible(&found, None, &["restart", &found.name])?;
-    let (now, facts) = comeback::look(&engine, &found).await?;
-    let pod = now.unwrap_or(found);
-    let sandbox = pod.sandbox.as_ref().filter(|one| one.state.is_up());
-    let is_meant = |one: &&Container| {
-        one.state == State::Running
-            && one.kind.starts_with("app")
-            && sandbox.is_some_and(|sandbox| one.sandbox_id.as_ref() == Some(&sandbox.id))
-    };
-    let graces: Vec<(String, i64)> = pod
-        .containers
-        .iter()
-        .filter(is_meant)
-        .map(|one| (one.id.clone(), grace(&facts, &one.id)))
-        .collect();
-    if graces.is_empty() {
-        let message = format!("no app container of pod `{}` runs in its sandbox", pod.name);
-        return Err(Error::failed(message).hint("`devnet pods` shows what there is of it"));
-    }
-    Ok(Planned {
-        engine,
-        pod,
-        graces,
-    })
+    Ok((engine, found))
 }
 
-/// The seconds that a container has to end: the kubelet's note, else what Kubernetes gives by default.
-fn grace(facts: &[ContainerFacts], id: &str) -> i64 {
-    const DEFAULT: i64 = 30;
-    const LONGEST: i64 = 24 * 60 * 60;
-    let of = facts.iter().find(|one| one.id == id);
-    let note = of.and_then(|one| {
-        one.annotations
-            .get("io.kubernetes.pod.terminationGracePeriod")
+/// The containers that run an older image of that name, of the pods that are named or of all.
+async fn of_image(context: &Context, args: &Args, name: &str) -> Result<Vec<Restart>> {
+    let mut nodes: Vec<(Engine, Vec<Pod>)> = Vec::new();
+    for wanted in &args.pods {
+        let (engine, pod) = find(context, args, wanted).await?;
+        let is_same = |other: &&mut (Engine, Vec<Pod>)| other.1[0].node == pod.node;
+        match nodes.iter_mut().find(is_same) {
+            Some((_, pods)) if pods.iter().any(|other| other.uid == pod.uid) => {}
+            Some((_, pods)) => pods.push(pod),
+            None => nodes.push((engine, vec![pod])),
+        }
+    }
+    if args.pods.is_empty() {
+        nodes = everywhere(context, args).await?;
+    }
+    let (mut all, mut missing) = (Vec::new(), None);
+    for (engine, pods) in &nodes {
+        let image = match engine.images.image(name).await {
+            Ok(image) => image,
+            Err(error) if error.kind() == Kind::NotFound => {
+                missing = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let image = Renamed {
+            name: name.to_owned(),
+            before: lost_names(args, engine).await?,
+            now: image.id,
+        };
+        all.extend(Restart::of_image(engine, pods, &image).await?);
+    }
+    match missing {
+        Some(error) if all.is_empty() => Err(error),
+        _ => Ok(all),
+    }
+}
+
+/// The pods of all nodes.
+async fn everywhere(context: &Context, args: &Args) -> Result<Vec<(Engine, Vec<Pod>)>> {
+    let target = context.target(Need::Pods).await?;
+    let looks = on_nodes(&target.nodes, async |node| {
+        let engine = context.connect(node).await?;
+        let mut pods = snapshot::pods_of(context, &engine, &target, node).await?;
+        let namespace = args.namespace.as_ref();
+        pods.retain(|pod| namespace.is_none_or(|namespace| pod.namespace == *namespace));
+        Ok((engine, pods))
     });
-    let seconds = note.and_then(|text| text.parse().ok());
-    seconds.unwrap_or(DEFAULT).clamp(0, LONGEST)
-}
-
-/// A container whose image the kubelet pulls before it starts the next attempt.
-fn pulled(planned: &Planned) -> Option<&Container> {
-    let is_pulled = |one: &&Container| pod::pull_at_restart(&planned.pod, one) == Pull::Always;
-    planned.containers().find(is_pulled)
-}
-
-fn left_alone(pod: &Pod, container: &Container) -> Error {
-    let message = format!(
-        "pod `{}` was left alone: the kubelet pulls the image of its container `{}` before it starts it again",
-        pod.name, container.name
-    );
-    Error::new(Kind::Partly, message)
-        .hint("`--force` restarts it anyway; it stays down where the image can't be pulled")
-}
-
-/// Asks whether they may be restarted.
-async fn agreed(context: &Context, all: &[Planned]) -> Result<bool> {
-    let count: usize = all.iter().map(|one| one.graces.len()).sum();
-    let names: Vec<String> = all.iter().map(|one| full_name(&one.pod)).collect();
-    let what = format!(
-        "{} of {}",
-        counted(count, "container"),
-        listed(&names, MANY)
-    );
-    let mut text = format!("Restart {what}?");
-    for planned in all {
-        let (name, pod) = (full_name(&planned.pod), &planned.pod);
-        if pod.namespace == "kube-system" {
-            let _infallible = write!(
-                text,
-                "\n{name} is in kube-system: a part of the cluster itself."
-            );
-        }
-        if let Some(doubt) = pod::doubt(pod) {
-            let _infallible = write!(text, "\nAttention, {name}: {doubt}.");
-        }
-        let perhaps = |one: &Container| pod::pull_at_restart(pod, one) == Pull::Perhaps;
-        if planned.containers().any(perhaps) {
-            let _infallible = write!(text, "\nThe kubelet may pull images of {name} anew.");
-        }
+    let reached = Reached::of(looks.await)?;
+    for (_, error) in &reached.lost {
+        context.ui.warn(&error.to_string());
     }
-    let nobody = || {
-        Error::usage(format!("nobody can be asked whether to restart {what}"))
-            .hint("`--yes` restarts without asking")
-    };
-    question::agreed(context, &text, nobody).await
+    Ok(reached.answered.into_iter().map(|(_, node)| node).collect())
 }
 
-/// Restarts one pod, and says what came of it.
-async fn restart(
-    context: &Context,
-    args: &Args,
-    planned: &Planned,
-    outcomes: &mut Vec<Outcome>,
-) -> Result<()> {
-    let killed: Vec<Killed<'_>> = planned
-        .containers()
-        .map(|container| Killed {
-            before: &planned.pod,
-            container: Some(container),
-        })
-        .collect();
-    let runtime = &planned.engine.runtime;
-    let end = async {
-        let stops = planned.graces.iter();
-        let stops = stops.map(|(id, grace)| runtime.stop(id, *grace));
-        try_join_all(stops).await.map(drop)
-    };
-    let progress = comeback::after(&planned.engine, &killed, args.timeout, end).await?;
-    let mut failure = Ok(());
-    for (killed, progress) in killed.iter().zip(&progress) {
-        outcomes.push(Outcome::of(killed, "SIGTERM".to_owned(), progress));
-        if args.printed.output == Format::Text
-            && let Some(comeback) = comeback::comeback(progress)
-        {
-            let container = killed.container.map(|one| one.name.as_str());
-            let line = render::kill::line(&full_name(&planned.pod), container, comeback);
-            context.ui.line(&line).map_err(Error::stdout)?;
-        }
-        let one = comeback::outcome(&planned.pod, progress, args.timeout, "SIGTERM");
-        failure = failure.and(one);
+/// The images of a node that have lost their names: where a pod is named whose container runs such a one,
+/// that may have been this name. A kubelet with Docker keeps no name with a container.
+async fn lost_names(args: &Args, engine: &Engine) -> Result<BTreeSet<String>> {
+    if args.pods.is_empty() {
+        return Ok(BTreeSet::new());
     }
-    failure
+    let all = engine.images.image_names().await?.into_iter();
+    let nameless = all.filter(|(_, names)| names.is_empty());
+    Ok(nameless.map(|(id, _)| id).collect())
 }

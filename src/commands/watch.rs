@@ -13,6 +13,7 @@ use crate::commands::invocation::output::style;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::commands::invocation::{Context, snapshot};
 use crate::engine::Engine;
+use crate::engine::kubelet::Kubelet;
 use crate::engine::node_probe::NodeProbe;
 use crate::error::{Error, Result};
 use crate::netns::{self, read_look};
@@ -452,9 +453,9 @@ impl Watch<'_> {
         let agent = &seen.engine.agent;
         let session = agent.session(agent.candidates(&seen.facts));
         // Ctrl-C may come while the probe's container is there
-        let work = NodeProbe::look_once(&session, async {});
+        let work = NodeProbe::look_once(&session, &Kubelet::Silent, async {});
         let view = self.context.or_undo(work, session.cleanup()).await;
-        match view.and_then(|text| read_look(&text)) {
+        match view.and_then(|probed| read_look(&probed.look)) {
             Ok(view) => {
                 let mut node = Node::default();
                 let marks = seen.engine.runtime.marks();

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::journal;
 use crate::commands::invocation::output::{SnapshotForm, write};
-use crate::commands::invocation::snapshot::{self, Depth, Gathered, NodeSnapshot};
+use crate::commands::invocation::snapshot::{self, Depth, Gathered, NodeSnapshot, Told};
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::engine::Info;
 use crate::engine::agent::AgentSession;
@@ -174,19 +174,26 @@ impl Follower<'_> {
         let mut quiet = 0;
         let mut ask = Ask::Everything;
         loop {
-            let view = match &mut kept {
-                Some(probe) => Some(read_look(&probe.ask(ask).await?)?),
-                None => None,
+            let (view, by_probe) = match &mut kept {
+                Some(probe) => {
+                    let pods = probe.pods(&engine.kubelet).await?;
+                    (Some(read_look(&probe.ask(ask).await?)?), pods)
+                }
+                None => (None, None),
             };
+            let ((), kubelet) = engine.kubelet.beside(async {}).await;
             let plain_containers = self.depth.plain_containers;
             let seen = snapshot::examine(
                 engine.clone(),
                 about,
                 name.clone(),
                 plain_containers,
-                containers.shared(),
-                clock.now(),
-                view.as_ref(),
+                Told {
+                    facts: containers.shared(),
+                    kubelet: kubelet.or(by_probe),
+                    now: clock.now(),
+                    view: view.as_ref(),
+                },
             );
             let _listening = self.tell.send((self.index, Ok(seen.await)));
             let wait = AGAIN[quiet.min(AGAIN.len() - 1)];

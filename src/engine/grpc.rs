@@ -35,6 +35,8 @@ pub(crate) struct Grpc {
     /// True once a service has answered: what fails from then on was reached.
     reached: Arc<AtomicBool>,
     patience: Duration,
+    /// The longest answer that is read, in bytes.
+    longest: usize,
     /// The namespace of containerd that is meant.
     namespace: Option<&'static str>,
     /// The lease of containerd that keeps what calls make or look at.
@@ -77,6 +79,7 @@ impl Grpc {
             complaint,
             reached: Arc::default(),
             patience,
+            longest: LONGEST_ANSWER,
             namespace: None,
             lease: None,
         }
@@ -97,6 +100,11 @@ impl Grpc {
             lease: Some(lease.parse().ok()?),
             ..self.clone()
         })
+    }
+
+    /// The same connection with answers of so many bytes at most.
+    pub(crate) fn with_answers_below(self, longest: usize) -> Self {
+        Self { longest, ..self }
     }
 
     /// Asks once. `path` is `/package.Service/Method`.
@@ -210,7 +218,7 @@ impl Grpc {
     /// A client that may ask, the connection being there.
     async fn ready(&self) -> Result<tonic::client::Grpc<Channel>, Status> {
         let client = tonic::client::Grpc::new(self.channel.clone());
-        let mut client = client.max_decoding_message_size(LONGEST_ANSWER);
+        let mut client = client.max_decoding_message_size(self.longest);
         let ready = client.ready().await;
         ready.map_err(|error| Status::new(Code::Unavailable, chain(&error)))?;
         Ok(client)

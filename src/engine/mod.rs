@@ -17,6 +17,7 @@ mod grpc;
 pub(crate) mod images;
 pub(crate) mod job;
 mod kept_probe;
+pub(crate) mod kubelet;
 pub(crate) mod layer_store;
 pub(crate) mod log_range;
 mod node_agent;
@@ -35,6 +36,7 @@ use crate::engine::containerd::Containerd;
 use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
 use crate::engine::images::Images;
+use crate::engine::kubelet::Kubelet;
 use crate::engine::out_of_reach::OutOfReach;
 use crate::engine::runtime::Runtime;
 use crate::error::Result;
@@ -46,6 +48,7 @@ use crate::settings::Settings;
 pub(crate) struct Engine {
     pub(crate) node: NodeConnection,
     pub(crate) runtime: Runtime,
+    pub(crate) kubelet: Kubelet,
     pub(crate) agent: Agent,
     pub(crate) images: Images,
     pub(crate) builder: Builder,
@@ -66,6 +69,7 @@ impl Engine {
                         address: docker.endpoint().to_string(),
                         version: docker.greeting().version.clone().unwrap_or_default(),
                     },
+                    kubelet: Kubelet::Probe,
                     runtime: Runtime::Docker(Box::new(docker.clone())),
                     images: Images::Docker(Box::new(docker.clone())),
                     builder: Builder::Docker(Box::new(docker.clone())),
@@ -79,6 +83,7 @@ impl Engine {
                         address: containerd.address().to_owned(),
                         version: containerd.version().to_owned(),
                     },
+                    kubelet: containerd.kubelet().await?,
                     runtime: Runtime::Containerd(Box::new(containerd.clone())),
                     images: Images::Containerd(Box::new(ClusterImages::new(&containerd))),
                     builder: Builder::OutOfReach(out_of_reach("the builder")),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::engine::about::{ImageStore, Info};
 use crate::error::{Error, Result};
+use crate::probe::pods_api;
 use crate::wire::node::{NodeAccess, refusal_of_root};
 
 /// The time for which words may be handed on without being asked for anew; the clock goes on.
@@ -14,8 +15,10 @@ const FRESH: Duration = Duration::from_secs(2);
 const LONGEST: usize = 16 << 10;
 /// The time that a node may take for it.
 const LIMIT: Duration = Duration::from_secs(20);
-/// A line for each; of an old busybox the last has no fraction.
-const SCRIPT: &str = "uname -m; uname -n; cat /proc/sys/kernel/random/boot_id; date +%s.%N";
+/// A line for each; of an old busybox the time has no fraction. At the end those of the kubelet's sockets
+/// that are there.
+const SCRIPT: &str = "uname -m; uname -n; cat /proc/sys/kernel/random/boot_id; date +%s.%N; \
+     for one; do if [ -S \"$one\" ]; then echo \"$one\"; fi; done";
 
 /// A node's word on itself.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct NodeWords {
     name: String,
     /// Another one after each start of the machine.
     boot: String,
+    /// The socket at which its kubelet serves the Pods API.
+    pub(crate) pods_socket: Option<&'static str>,
     clock: Timestamp,
     told: Instant,
 }
@@ -36,7 +41,9 @@ impl NodeWords {
     /// # Errors
     /// Unreachable: no login. Failed where it does not say these things.
     pub(crate) async fn ask(access: &NodeAccess) -> Result<Self> {
-        let words = ["sh", "-c", SCRIPT].map(str::to_owned);
+        let words = ["sh", "-c", SCRIPT, "sh"].into_iter();
+        let words = words.chain(pods_api::SOCKETS).map(str::to_owned);
+        let words: Vec<String> = words.collect();
         let asked = async {
             let program = access.start_as_root(&words, None).await?;
             let failed = |error| Error::lost("the node was lost").caused_by(error);
@@ -66,11 +73,14 @@ impl NodeWords {
         let boot = lines.next()?.to_owned();
         let (seconds, fraction) = lines.next()?.split_once('.')?;
         let fraction = fraction.parse().ok().filter(|part| *part < 1_000_000_000);
+        let there: Vec<&str> = lines.collect();
+        let mut sockets = pods_api::SOCKETS.into_iter();
         let clock = Timestamp::new(seconds.parse().ok()?, fraction.unwrap_or(0)).ok()?;
         Some(Self {
             architecture: architecture.to_owned(),
             name,
             boot,
+            pods_socket: sockets.find(|socket| there.contains(socket)),
             clock,
             told: Instant::now(),
         })
@@ -109,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_without_fractions_of_seconds_is_understood() {
+    fn what_a_node_says_is_understood_and_no_more_is_believed() {
         for (date, time) in [
             ("1700000000.123456789", "2023-11-14T22:13:20.123456789Z"),
             ("1700000000.%N", "2023-11-14T22:13:20Z"),
@@ -118,6 +128,13 @@ mod tests {
             assert_eq!(words.architecture, "arm64");
             assert_eq!(words.clock.to_string(), time);
         }
+        let with = |more: &str| NodeWords::parse(&format!("x86_64\nn\nb\n1.0\n{more}\n")).unwrap();
+        assert_eq!(with("").pods_socket, None);
+        assert_eq!(with("/etc/passwd").pods_socket, None);
+        let [first, second] = pods_api::SOCKETS;
+        assert_eq!(with(second).pods_socket, Some(second));
+        let both = format!("{second}\n{first}");
+        assert_eq!(with(&both).pods_socket, Some(first));
         assert!(NodeWords::parse("x86_64\nn\n").is_none());
         assert!(NodeWords::parse("").is_none());
     }

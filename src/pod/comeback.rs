@@ -133,7 +133,7 @@ impl Killed<'_> {
             return Progress::Survives(format!("the end of container `{name}`"));
         }
         let last = of_it().find(is_next).or(same);
-        if let Some(why) = self.why_over(last.into_iter()) {
+        if let Some(why) = self.why_over(now, last.into_iter()) {
             return Progress::Over(why);
         }
         let mut waits = format!("the next attempt of container `{name}`");
@@ -142,6 +142,7 @@ impl Killed<'_> {
         {
             let _infallible = write!(waits, ": attempt {attempt} ended with exit code {code}");
         }
+        waits.push_str(&reason(now, name));
         Progress::Waits(waits)
     }
 
@@ -175,7 +176,7 @@ impl Killed<'_> {
                 Progress::Waits(format!("{names} in the new sandbox"))
             }
             _ => {
-                if let Some(why) = self.why_over(now.containers.iter()) {
+                if let Some(why) = self.why_over(now, now.containers.iter()) {
                     return Progress::Over(why);
                 }
                 Progress::Waits("a new sandbox".to_owned())
@@ -197,11 +198,19 @@ impl Killed<'_> {
         }))
     }
 
-    /// The restart policy that proves that what has ended stays so.
-    fn why_over<'c>(&self, ended: impl Iterator<Item = &'c Container>) -> Option<String> {
+    /// The proof that what has ended stays so: its restart policy, or that it is deleted.
+    fn why_over<'c>(
+        &self,
+        now: &Pod,
+        ended: impl Iterator<Item = &'c Container>,
+    ) -> Option<String> {
+        if now.kubelet.as_ref().is_some_and(|word| word.terminating) {
+            return Some("somebody deletes it".to_owned());
+        }
         let codes: Vec<Option<i64>> = ended.map(|one| one.exit_code).collect();
         let ended_well = !codes.is_empty() && codes.iter().all(|code| *code == Some(0));
-        match outlook::restart_policy(self.before)?.as_str() {
+        let container = self.container.map(|one| one.name.as_str());
+        match outlook::restart_policy(self.before, container)?.as_str() {
             "Never" => Some("its restart policy is Never".to_owned()),
             "OnFailure" if ended_well => {
                 Some("it ended well, and its restart policy is OnFailure".to_owned())
@@ -211,10 +220,29 @@ impl Killed<'_> {
     }
 }
 
-/// The doubt whether a pod comes back once a part of it is killed; none where its restart policy is
-/// Always.
-pub(crate) fn doubt(pod: &Pod) -> Option<&'static str> {
-    match outlook::restart_policy(pod).as_deref() {
+/// The reason for which a kubelet says that a container waits, with its seconds where it has told them.
+fn reason(now: &Pod, container: &str) -> String {
+    let declared = now
+        .kubelet
+        .as_ref()
+        .and_then(|word| word.container(container));
+    match declared.map(|one| (one.waiting.as_deref(), one.back_off)) {
+        Some((Some(reason), Some(seconds))) => {
+            format!("; the kubelet waits {seconds} s before it ({reason})")
+        }
+        Some((Some(reason), None)) => format!("; the kubelet says {reason}"),
+        _ => String::new(),
+    }
+}
+
+/// The doubt whether a pod comes back once a container of it, or its sandbox, is killed; none where the
+/// restart policy is Always.
+pub(crate) fn doubt(pod: &Pod, container: Option<&Container>) -> Option<&'static str> {
+    if pod.kubelet.as_ref().is_some_and(|word| word.terminating) {
+        return Some("somebody deletes it: it will not come back");
+    }
+    let container = container.map(|one| one.name.as_str());
+    match outlook::restart_policy(pod, container).as_deref() {
         Some("Always") => None,
         Some("Never") => Some("its restart policy is Never: it will not come back"),
         Some("OnFailure") => Some("its restart policy is OnFailure: it may not come back"),

@@ -141,7 +141,7 @@ fn only_a_policy_that_is_known_ends_the_wait() {
 
 #[test]
 fn the_doubt_is_said_unless_the_policy_is_always() {
-    let of = |policy: Option<&str>| doubt(&pod(&[sandbox("s0", 0, "running", policy)]));
+    let of = |policy: Option<&str>| doubt(&pod(&[sandbox("s0", 0, "running", policy)]), None);
     assert_eq!(of(Some("")), None);
     assert!(of(None).is_some_and(|text| text.contains("not known")));
     assert!(of(Some(r#""restartPolicy":"Never""#)).is_some_and(|text| text.contains("Never")));

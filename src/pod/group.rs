@@ -100,6 +100,7 @@ fn made_pod(node: &str, key: &PodKey, members: Vec<(&ContainerFacts, &Member)>) 
         sockets: None,
         host_ports,
         networks: BTreeMap::new(),
+        kubelet: None,
         findings: Vec::new(),
     }
 }
@@ -357,6 +358,7 @@ fn plain_pod(node: &str, root: &str, members: &[&ContainerFacts]) -> Pod {
         sockets: None,
         host_ports: host_ports::host_ports(holder, &named),
         networks: BTreeMap::new(),
+        kubelet: None,
         findings: Vec::new(),
     }
 }

@@ -12,6 +12,7 @@ mod group;
 mod history;
 mod host_ports;
 mod kind;
+mod kubelet;
 pub(crate) mod log;
 mod outlook;
 mod previous;
@@ -41,6 +42,7 @@ pub(crate) use group::{PlainContainers, pods};
 pub(crate) use history::{Event, EventKind, Restart, history};
 pub(crate) use host_ports::{DeclaredPort, declared, declared_in_lab};
 pub(crate) use kind::is_init;
+pub(crate) use kubelet::{ContainerKind, DeclaredContainer, KubeletPod, KubeletWord, hear};
 pub(crate) use outlook::{Outlook, outlook};
 pub(crate) use previous::last_ended;
 pub(crate) use resolver::Resolver;
@@ -48,7 +50,7 @@ pub(crate) use run::{Change, ContainerEvent, Run, Runs, present, runs};
 pub(crate) use select::select;
 pub(crate) use selector::Selector;
 pub(crate) use signal::Signal;
-pub(crate) use stale::{Pull, Renamed, Stale, pull_at_restart, stale};
+pub(crate) use stale::{Pull, Renamed, Stale, is_at_digest, pull_at_restart, stale};
 pub(crate) use state::timestamp;
 
 pub(crate) use crate::probe::look::Namespaces;
@@ -141,6 +143,8 @@ pub(crate) struct Pod {
     /// whose sandbox was restarted alone there are several.
     #[serde(skip)]
     pub(crate) networks: BTreeMap<u64, Vec<String>>,
+    /// `None` where its node's kubelet was not asked, or does not tell.
+    pub(crate) kubelet: Option<KubeletWord>,
     #[serde(skip)]
     pub(crate) findings: Vec<Finding>,
 }
@@ -158,12 +162,13 @@ pub(crate) struct PortMapping {
 
 impl Pod {
     /// True where it was deleted: its containers are gone, and its dead sandbox is kept until
-    /// somebody collects it.
+    /// somebody collects it. A kubelet that goes on with it makes it anew.
     pub(crate) fn is_over(&self) -> bool {
         let is_up = |sandbox: &Sandbox| sandbox.state.is_up();
         self.origin == Origin::Kubernetes
             && self.containers.is_empty()
             && !self.sandbox.as_ref().is_some_and(is_up)
+            && !self.kubelet.as_ref().is_some_and(KubeletWord::goes_on)
     }
 
     /// True where its kernel says that its own network has no address but loopback.

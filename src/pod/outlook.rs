@@ -44,7 +44,7 @@ pub(crate) fn outlook(
         Origin::Docker if containers.iter().any(|one| one.restarted_by_engine) => Outlook::Unknown,
         Origin::Docker => Outlook::Over("nothing restarts its containers"),
         Origin::Lab => Outlook::Over("the lab restarts nothing by itself"),
-        Origin::Kubernetes => match restart_policy(pod).as_deref() {
+        Origin::Kubernetes => match restart_policy(pod, None).as_deref() {
             Some("Never") => Outlook::Over("its restart policy is Never"),
             Some("OnFailure") if containers.iter().all(|one| one.exit_code == Some(0)) => {
                 Outlook::Over("it has done its work, and its restart policy is OnFailure")
@@ -60,9 +60,13 @@ pub(crate) fn outlook(
     }
 }
 
-/// The restart policy, where the pod itself was applied; Always is what a manifest means that names
-/// none.
-pub(super) fn restart_policy(pod: &Pod) -> Option<String> {
+/// The restart policy of a pod, or of one of its containers: its kubelet's word, else that of the
+/// manifest where the pod itself was applied; Always is what a manifest means that names none.
+pub(super) fn restart_policy(pod: &Pod, container: Option<&str>) -> Option<String> {
+    let told = pod.kubelet.as_ref();
+    if let Some(policy) = told.and_then(|word| word.restart_policy(container)) {
+        return Some(policy.to_owned());
+    }
     let manifest = applied::manifest(pod)?;
     match manifest.get("spec")?.get("restartPolicy") {
         None => Some("Always".to_owned()),

@@ -58,7 +58,7 @@ pub(crate) fn stale<'p>(pods: &'p [Pod], image: &Renamed) -> Vec<Stale<'p>> {
                 found.push(Stale {
                     pod,
                     container,
-                    pull: pull(pod, planned, &wanted),
+                    pull: pull(pod, &container.name, planned, &wanted),
                 });
             }
         }
@@ -74,7 +74,7 @@ pub(crate) fn pull_at_restart(pod: &Pod, container: &Container) -> Pull {
         .and_then(|spec| planned(spec, &container.name));
     let name = planned.and_then(|planned| planned["image"].as_str());
     let name = reference::canonical(name.unwrap_or(&container.image));
-    pull(pod, planned, &name)
+    pull(pod, &container.name, planned, &name)
 }
 
 fn planned<'v>(manifest: &'v Value, container: &str) -> Option<&'v Value> {
@@ -85,7 +85,29 @@ fn planned<'v>(manifest: &'v Value, container: &str) -> Option<&'v Value> {
         .find(|planned| planned["name"] == container)
 }
 
-fn pull(pod: &Pod, planned: Option<&Value>, name: &str) -> Pull {
+/// True where a container's image is named by its digest: no other takes its place.
+pub(crate) fn is_at_digest(pod: &Pod, container: &Container) -> bool {
+    let told = pod.kubelet.as_ref();
+    if let Some(declared) = told.and_then(|word| word.container(&container.name)) {
+        return declared.by_digest;
+    }
+    let applied = applied::manifest(pod);
+    let planned = applied
+        .as_ref()
+        .and_then(|spec| planned(spec, &container.name));
+    let name = planned.and_then(|planned| planned["image"].as_str());
+    name.unwrap_or(&container.image).contains('@')
+}
+
+fn pull(pod: &Pod, container: &str, planned: Option<&Value>, name: &str) -> Pull {
+    let told = pod.kubelet.as_ref();
+    let told = told.and_then(|word| word.container(container)?.pull_policy.as_deref());
+    if let Some(policy) = told {
+        return match policy {
+            "Always" => Pull::Always,
+            _ => Pull::No,
+        };
+    }
     let latest = name.ends_with(":latest");
     let policy = planned.map(|planned| planned["imagePullPolicy"].as_str());
     match policy {
@@ -100,7 +122,9 @@ fn pull(pod: &Pod, planned: Option<&Value>, name: &str) -> Pull {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::{ContainerFacts, PlainContainers, pods};
+    use crate::pod::{
+        ContainerFacts, ContainerKind, DeclaredContainer, KubeletWord, PlainContainers, pods,
+    };
 
     /// A kubelet pod's sandbox and its one container, and the container's image.
     fn pod(applied: Option<&str>, image: &str, image_id: &str) -> Vec<ContainerFacts> {
@@ -179,6 +203,41 @@ mod tests {
         };
         assert_eq!(of(r#"{"containers":[{"name":"app"}]}"#), Some(Pull::No));
         assert_eq!(of(r#"{"init_containers":[{"name":"app"}]}"#), None);
+    }
+
+    #[test]
+    fn what_the_kubelet_tells_of_a_pull_goes_before_the_name() {
+        let mut pods = pods("node", &pod(None, "app", "old"), PlainContainers::Hide);
+        let of = |pods: &[Pod]| {
+            let pod = &pods[0];
+            let container = &pod.containers[0];
+            (
+                pull_at_restart(pod, container),
+                is_at_digest(pod, container),
+            )
+        };
+        assert_eq!(of(&pods), (Pull::Perhaps, false));
+        let mut tell = |policy: &str, by_digest| {
+            let declared = DeclaredContainer {
+                name: "app".to_owned(),
+                kind: ContainerKind::App,
+                restart_policy: None,
+                pull_policy: Some(policy.to_owned()),
+                by_digest,
+                waiting: None,
+                back_off: None,
+            };
+            pods[0].kubelet = Some(KubeletWord {
+                containers: vec![declared],
+                ..KubeletWord::default()
+            });
+            of(&pods)
+        };
+        assert_eq!(tell("Never", false), (Pull::No, false));
+        assert_eq!(tell("Always", true), (Pull::Always, true));
+        let by_name = pod(None, "app@sha256:00", "old");
+        let pods = super::super::pods("node", &by_name, PlainContainers::Hide);
+        assert!(of(&pods).1);
     }
 
     #[test]

@@ -6,4 +6,5 @@ pub(crate) mod carried;
 #[cfg(feature = "cli")]
 pub(crate) mod image;
 pub mod look;
+pub mod pods_api;
 pub mod reach;

@@ -8,8 +8,8 @@ use super::pods::{container_state, findings};
 use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::pod::{
-    Container, Pod, PortMapping, Resolver, Sandbox, Shares, Snapshot, Socket, how_it_ended, short,
-    timestamp,
+    Container, DeclaredContainer, KubeletWord, Pod, PortMapping, Resolver, Sandbox, Shares,
+    Snapshot, Socket, how_it_ended, short, timestamp,
 };
 
 /// The things that a card needs beside the pod.
@@ -72,6 +72,10 @@ fn card(pod: &Pod, about: &About<'_>, style: Style) -> String {
         },
     );
     fact("ports", &host_ports(pod, style));
+    if let Some(word) = &pod.kubelet {
+        fact("kubelet", &kubelet_line(word));
+        fact("waits", &waiting_line(word, style));
+    }
     let resolver = about.resolvers.iter().find(|(uid, _)| *uid == pod.uid);
     fact(
         "dns",
@@ -106,6 +110,26 @@ fn card(pod: &Pod, about: &About<'_>, style: Style) -> String {
 fn line(text: &mut String, line: &str) {
     text.push_str(line.trim_end());
     text.push('\n');
+}
+
+/// The line on a pod as its kubelet sees it: `phase Running, restart policy Always, terminating`.
+fn kubelet_line(word: &KubeletWord) -> String {
+    let phase = word.phase.as_ref().map(|phase| format!("phase {phase}"));
+    let policy = word.restart_policy.as_ref();
+    let policy = policy.map(|policy| format!("restart policy {policy}"));
+    let terminating = word.terminating.then(|| "terminating".to_owned());
+    let parts: Vec<String> = [phase, policy, terminating].into_iter().flatten().collect();
+    parts.join(", ")
+}
+
+/// The line on what keeps containers from running: `app: CrashLoopBackOff (40 s)`.
+fn waiting_line(word: &KubeletWord, style: Style) -> String {
+    let one = |(container, reason): (&DeclaredContainer, &str)| {
+        let seconds = container.back_off;
+        let seconds = seconds.map_or(String::new(), |seconds| format!(" ({seconds} s)"));
+        format!("{}: {reason}{seconds}", style.text(&container.name))
+    };
+    word.waiting().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// A line of the card's head; what is too long goes on under its value.

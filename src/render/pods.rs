@@ -1,6 +1,7 @@
 //! `devnet pods`: a tree in a table. A pod with one container folds to one line.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
@@ -9,7 +10,10 @@ use super::table::{Cell, lay_out};
 use super::{Style, Tone, age};
 use crate::finding::{Finding, Severity};
 use crate::pod::short;
-use crate::pod::{Container, Node, Pod, PodState, Snapshot, Socket, State, is_init, timestamp};
+use crate::pod::{
+    Container, ContainerKind, DeclaredContainer, KubeletWord, Node, Pod, PodState, Snapshot,
+    Socket, State, is_init, timestamp,
+};
 use crate::wording::{SOME, counted, grouped, listed};
 
 /// The amount to show.
@@ -83,8 +87,8 @@ fn head(node: &Node, pods: &[&Pod], snapshot: &Snapshot, style: Style) -> String
 }
 
 fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<Vec<Cell>> {
-    let fold = matches!(pod.containers.as_slice(), [one] if *one.name == *pod.name)
-        || pod.containers.len() <= 1;
+    let absent = absent(pod);
+    let fold = pod.containers.len() + absent.len() <= 1;
     let name = style.text(&format!("{}/{}", pod.namespace, pod.name));
     let listens = |container: Option<&str>| Cell::plain(listening(pod, container, style));
     let mut rows = vec![vec![
@@ -111,15 +115,15 @@ fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<
     if fold {
         return rows;
     }
-    let last = pod.containers.len() - 1;
+    let all = pod.containers.len() + absent.len();
     for (index, container) in pod.containers.iter().enumerate() {
-        let branch = style.branch(index == last);
+        let branch = style.branch(index + 1 == all);
         let began = timestamp(container.started_at.as_deref());
         let ended = timestamp(container.finished_at.as_deref());
         let mut row = vec![
             Cell::plain(format!("{branch}{}", style.text(&container.name))),
             own_network(container, style),
-            container_state(container, style),
+            waiting_state(pod, container, style),
             Cell::number(age(ended.or(began), now)),
             Cell::number(
                 container
@@ -135,7 +139,39 @@ fn rows_of(pod: &Pod, now: Option<Timestamp>, wide: Width, style: Style) -> Vec<
         }
         rows.push(row);
     }
+    for (index, (declared, reason)) in absent.iter().enumerate() {
+        let branch = style.branch(pod.containers.len() + index + 1 == all);
+        rows.push(vec![
+            Cell::plain(format!("{branch}{}", style.text(&declared.name))),
+            Cell::empty(),
+            Cell::new(format!("{} {reason}", style.glyph("◌", ".")), Tone::Odd),
+        ]);
+    }
     rows
+}
+
+/// The containers that a kubelet waits for and that are not there yet, with the reasons.
+fn absent(pod: &Pod) -> Vec<(&DeclaredContainer, &str)> {
+    let is_there = |name: &String| pod.containers.iter().any(|one| one.name == *name);
+    let waiting = pod.kubelet.iter().flat_map(KubeletWord::waiting);
+    waiting.filter(|(one, _)| !is_there(&one.name)).collect()
+}
+
+/// A container's state, and what its kubelet waits for before it starts it again.
+pub(crate) fn waiting_state(pod: &Pod, container: &Container, style: Style) -> Cell {
+    let mut cell = container_state(container, style);
+    let word = pod.kubelet.as_ref();
+    let declared = word.and_then(|word| word.container(&container.name));
+    if let Some(declared) = declared
+        && !container.state.is_up()
+        && let Some(reason) = &declared.waiting
+    {
+        let _infallible = write!(cell.text, ", {reason}");
+        if let Some(seconds) = declared.back_off {
+            let _infallible = write!(cell.text, " {seconds}s");
+        }
+    }
+    cell
 }
 
 fn addresses(pod: &Pod, style: Style) -> String {
@@ -184,7 +220,10 @@ fn pod_state(pod: &Pod, style: Style) -> Cell {
         .filter(|c| !is_init(&c.kind) && (c.state.is_up() || !c.kind.starts_with("ephemeral")))
         .collect();
     let up = all.iter().filter(|c| c.state.is_up()).count();
-    let ratio = format!("{up}/{}", all.len());
+    let absent = absent(pod);
+    let is_init = |one: &DeclaredContainer| one.kind == ContainerKind::Init;
+    let awaited = absent.iter().filter(|(one, _)| !is_init(one)).count();
+    let ratio = format!("{up}/{}", all.len() + awaited);
     let (glyph, tone, word) = match pod.state {
         PodState::Running => (style.glyph("●", "*"), Tone::Good, ""),
         PodState::Paused => (style.glyph("❄", "="), Tone::Odd, " paused"),
@@ -194,7 +233,14 @@ fn pod_state(pod: &Pod, style: Style) -> Cell {
         PodState::Degraded if up == all.len() => (style.glyph("⚠", "!"), Tone::Bad, ""),
         PodState::Degraded => (style.glyph("✗", "x"), Tone::Bad, ""),
     };
-    Cell::new(format!("{glyph} {ratio}{word}"), tone)
+    let mut text = format!("{glyph} {ratio}{word}");
+    if let ([], [(_, reason)]) = (pod.containers.as_slice(), absent.as_slice()) {
+        let _infallible = write!(text, ", {reason}");
+    }
+    if pod.kubelet.as_ref().is_some_and(|word| word.terminating) {
+        text.push_str(" terminating");
+    }
+    Cell::new(text, tone)
 }
 
 /// A container's state in a word or two.

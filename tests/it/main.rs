@@ -45,6 +45,7 @@ mod hostile_files;
 mod house;
 mod images;
 mod kill;
+mod kubelet_word;
 mod lab;
 mod lab_manifests;
 mod load;

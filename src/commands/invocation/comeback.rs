@@ -36,8 +36,13 @@ pub(crate) async fn look(
     engine: &Engine,
     wanted: &Pod,
 ) -> Result<(Option<Pod>, Vec<ContainerFacts>)> {
-    let facts = engine.runtime.containers().await?;
+    let containers = Box::pin(engine.runtime.containers());
+    let (facts, kubelet) = engine.kubelet.beside(containers).await;
+    let facts = facts?;
     let mut pods = pod::pods(&wanted.node, &facts, PlainContainers::Hide);
+    if let Some(kubelet) = kubelet {
+        pod::hear(&mut pods, &wanted.node, kubelet);
+    }
     pods.retain(|pod| pod.uid == wanted.uid && pod.origin == wanted.origin);
     engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
     Ok((pods.pop(), facts))

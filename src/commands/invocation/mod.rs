@@ -16,6 +16,7 @@ pub(crate) mod pod_choice;
 pub(crate) mod profiles;
 pub(crate) mod proofs;
 pub(crate) mod question;
+pub(crate) mod restarts;
 pub(crate) mod snapshot;
 pub(crate) mod target;
 pub(crate) mod used_cluster;

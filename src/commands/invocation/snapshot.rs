@@ -15,7 +15,7 @@ use crate::engine::{About, Engine, Info};
 use crate::error::{Error, Kind, Result};
 use crate::finding::Finding;
 use crate::netns::{self, Look, Neighbours, read_look};
-use crate::pod::{self, Event, Node, PlainContainers, Pod, Run, Snapshot, State};
+use crate::pod::{self, Event, KubeletPod, Node, PlainContainers, Pod, Run, Snapshot, State};
 
 /// The depth of a look at pods.
 #[derive(Clone, Copy, Debug)]
@@ -218,33 +218,36 @@ async fn look(
             engine.runtime.about()
         );
         drop(told);
-        Ok(outcome)
+        outcome
     };
+    let all_but_kernel_told = async { Ok(engine.kubelet.beside(Box::pin(engine_told)).await) };
     let kernel_told = async {
         if !depth.probe {
             return Ok(None);
         }
         let session = engine.agent.session(images);
-        let work = NodeProbe::look_once(&session, async {
+        let work = NodeProbe::look_once(&session, &engine.kubelet, async {
             let _all_told = all_told.await;
         });
         let answer = context.or_undo(work, session.cleanup()).await;
-        match answer.and_then(|text| read_look(&text)) {
+        let seen = answer.and_then(|probed| Ok((read_look(&probed.look)?, probed.pods)));
+        match seen {
             Err(error) if error.kind() == Kind::Interrupted => Err(error),
             seen => Ok(Some(seen)),
         }
     };
     // what the engine fails to tell must not end the look before it is undone
-    let (outcome, seen) = futures_util::try_join!(engine_told, kernel_told)?;
+    let ((outcome, kubelet), seen) = futures_util::try_join!(all_but_kernel_told, kernel_told)?;
     let (containers, info, about) = outcome?;
     let facts = containers.shared();
     let name = name_of(target, node, &info);
-    let view = match seen {
+    let (view, by_probe) = match seen {
         Some(Err(error)) => {
             tell_blind(context, &name, &error);
-            None
+            (None, None)
         }
-        seen => seen.transpose()?,
+        Some(Ok((view, pods))) => (Some(view), pods),
+        None => (None, None),
     };
     let now = info.now();
     let about = about.clone();
@@ -253,9 +256,12 @@ async fn look(
         &about,
         name,
         depth.plain_containers,
-        facts,
-        now,
-        view.as_ref(),
+        Told {
+            facts,
+            kubelet: kubelet.or(by_probe),
+            now,
+            view: view.as_ref(),
+        },
     )
     .await)
 }
@@ -285,17 +291,32 @@ pub(crate) fn tell_blind(context: &Context, node: &str, error: &Error) {
     ));
 }
 
-/// Makes pods of what an engine, and where it could be asked its kernel, say.
+/// The answers about a node, each where it could be asked.
+pub(crate) struct Told<'a> {
+    pub(crate) facts: Arc<Vec<pod::ContainerFacts>>,
+    pub(crate) kubelet: Option<Vec<KubeletPod>>,
+    pub(crate) now: Option<Timestamp>,
+    pub(crate) view: Option<&'a Look>,
+}
+
+/// Makes pods of what an engine, and where they could be asked its kubelet and its kernel, say.
 pub(crate) async fn examine(
     engine: Engine,
     about: &About,
     name: String,
     plain_containers: PlainContainers,
-    facts: Arc<Vec<pod::ContainerFacts>>,
-    now: Option<Timestamp>,
-    view: Option<&Look>,
+    told: Told<'_>,
 ) -> NodeSnapshot {
+    let Told {
+        facts,
+        kubelet,
+        now,
+        view,
+    } = told;
     let mut pods = pod::pods(&name, &facts, plain_containers);
+    if let Some(kubelet) = kubelet {
+        pod::hear(&mut pods, &name, kubelet);
+    }
     let mut node = Node {
         name,
         runtime: engine.runtime.kind(),

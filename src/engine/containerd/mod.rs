@@ -26,6 +26,7 @@ use crate::engine::cri::Cri;
 use crate::engine::cri::messages::VersionResponse;
 use crate::engine::grpc::{Empty, Grpc, Refusal, found};
 use crate::engine::kept_probe::ProbeKeeper;
+use crate::engine::kubelet::Kubelet;
 use crate::engine::node_words::NodeWords;
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Signal};
@@ -123,6 +124,15 @@ impl Containerd {
                 })
             })
             .await
+    }
+
+    /// The way to the node's kubelet.
+    pub(in crate::engine) async fn kubelet(&self) -> Result<Kubelet> {
+        let words = self.words().await?;
+        Ok(match words.pods_socket {
+            Some(socket) => Kubelet::at(self.access.clone(), socket),
+            None => Kubelet::Silent,
+        })
     }
 
     /// The node's word on itself, its clock above all.

@@ -13,6 +13,7 @@ pub(crate) mod made;
 pub(crate) mod node_container;
 pub(crate) mod node_kubelet;
 pub(crate) mod podman;
+pub(crate) mod pods_api;
 pub(crate) mod proxy;
 pub(crate) mod recorded_probe;
 pub(crate) mod registry;

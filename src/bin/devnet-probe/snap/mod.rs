@@ -30,8 +30,9 @@ pub(crate) fn snap() {
 }
 
 /// Prints the document, in one line, for every line that is read. Networks in which no socket came or
-/// went since the look before are not read again for a line that says `changes`. Ends with its input,
-/// which the engine closes when whoever asked is gone, and after a while without a question.
+/// went since the look before are not read again for a line that says `changes`. For `pods` the kubelet's
+/// answer is printed instead. Ends with its input, which the engine closes when whoever asked is gone,
+/// and after a while without a question.
 pub(crate) fn serve() {
     let asked = watch_over();
     let mut seen = Seen::new();
@@ -40,8 +41,13 @@ pub(crate) fn serve() {
         if let Ok(mut asked) = asked.lock() {
             *asked = Instant::now();
         }
-        if line != "changes" {
-            seen.clear();
+        match line.as_str() {
+            "pods" => {
+                crate::kubelet::list_pods();
+                continue;
+            }
+            "changes" => {}
+            _ => seen.clear(),
         }
         seen = look(&seen);
     }
