@@ -44,7 +44,11 @@ pub(crate) fn stale<'p>(pods: &'p [Pod], image: &Renamed) -> Vec<Stale<'p>> {
             let planned = applied
                 .as_ref()
                 .and_then(|spec| planned(spec, &container.name));
-            let named = |name: &str| reference::canonical(name) == wanted;
+            // a tag beside a digest says which name was meant
+            let named = |name: &str| {
+                let name = name.split_once('@').map_or(name, |(tagged, _)| tagged);
+                reference::canonical(name) == wanted
+            };
             let by_name = named(&container.image)
                 || planned
                     .and_then(|planned| planned["image"].as_str())

@@ -161,8 +161,9 @@ fn bollard_is_named_in_the_docker_adapter_only() {
     only(
         &["tonic::", "prost::"],
         |name| {
-            let folders = ["engine/buildkit/", "engine/cri/", "engine/containerd/"];
-            name == "engine/grpc.rs" || folders.iter().any(|folder| name.starts_with(folder))
+            let services = ["buildkit", "containerd", "cri", "kubelet"];
+            let is_of = |service| name.starts_with(&format!("engine/{service}/"));
+            name == "engine/grpc.rs" || services.into_iter().any(is_of)
         },
         "gRPC stays in engine/grpc.rs and the folders of its services",
     );

@@ -434,3 +434,51 @@ fn on_a_docker_node_the_probe_asks_the_kubelet() {
     answer_with(&socket, &[0; 4096]);
     assert_eq!(pod(devnet(&json), "told"), before);
 }
+
+#[test]
+fn containers_that_a_kubelet_removes_and_makes_anew_are_told_by_the_journal() {
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::start(&testbed, "renewed");
+    let wanted = Wanted::pod("renewed").sleeper("web").sleeper("side");
+    let made = node_kubelet::Pod::made_once(&node, wanted);
+    let (ip, sandbox_id) = (made.ip(), made.sandbox().id);
+    let sandbox = node.sandbox();
+    devnet(&node, &sandbox, &["pods", "--no-probe"]).ok();
+    // RestartAllContainers: all of them are removed, and the sandbox stays
+    let cri = node.cri();
+    let first = [made.attempts("web"), made.attempts("side")].concat();
+    for id in &first {
+        cri.stop(id, 0).unwrap();
+        cri.remove(id).unwrap();
+    }
+    made.heal(true);
+    until("both run again", || {
+        ["web", "side"].iter().all(|name| {
+            let newest = made.attempts(name);
+            newest.first().is_some_and(|id| !first.contains(id)) && made.container(name).state == 1
+        })
+    });
+    assert_eq!(
+        (made.ip(), made.sandbox().id),
+        (ip.clone(), sandbox_id.clone())
+    );
+    let history = devnet(&node, &sandbox, &["history", "renewed", "-o", "json"]);
+    let history = pod(history, "renewed");
+    let events = history["events"].as_array().unwrap();
+    let starts: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["event"] == "container-started")
+        .collect();
+    assert_eq!(starts.len(), 4, "{events:?}");
+    for start in &starts[2..] {
+        assert!(!first.iter().any(|id| start["id"] == **id));
+        assert_eq!(start["restart"]["same_sandbox"], true, "{start}");
+        assert_eq!(start["restart"]["ip_kept"], true, "{start}");
+        assert_eq!(start["sandbox_id"], sandbox_id);
+    }
+    // a computer that did not see them before knows nothing of them
+    let other = node.sandbox();
+    let history = devnet(&node, &other, &["history", "renewed", "-o", "json"]);
+    let events = pod(history, "renewed")["events"].as_array().unwrap().len();
+    assert_eq!(events, 3);
+}

@@ -122,3 +122,122 @@ fn on_docker_too_it_ends_by_term() {
     assert!(said.starts_with(kept), "{said}");
     assert!(said.contains("; IP 10.91.41.5 kept; "), "{said}");
 }
+
+#[test]
+fn on_docker_what_runs_an_older_image_starts_the_one_of_that_name_now() {
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::bare();
+    let mut kubelet = Kubelet::new(&testbed, &sandbox, "again-image", "10.91.42.0/24");
+    let base = kubelet.docker(&["create", "devnet-test/busybox:latest", "/bin/busybox"]);
+    let version = |number: u32, kubelet: &Kubelet<'_>| {
+        let change = format!("LABEL again-image={number}");
+        kubelet.docker(&["commit", "--change", &change, &base, "again-image:dev"])
+    };
+    let old = version(1, &kubelet);
+    let pause = kubelet.pause(0, "10.91.42.5");
+    // as the real one: its containers have an image's ID, and no name
+    kubelet.use_image(&old);
+    let first = kubelet.script("app", 0, &pause, &[], OBEDIENT);
+    kubelet.use_image("devnet-test/busybox:latest");
+    let beside = kubelet.script("beside", 0, &pause, &[], OBEDIENT);
+    let host = format!("unix://{}", testbed.join("node.sock").display());
+    let restart = |more: &[&str]| {
+        let words = ["-H", &host, "restart", "--image", "again-image:dev"];
+        let mut command = sandbox.devnet_command(&[&words[..], more].concat());
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let pod = ["again-image", "--yes"];
+    let nothing = "nothing runs an older `again-image:dev`";
+    let said = ended(restart(&pod));
+    assert!(said.stderr.contains(nothing), "{said}");
+    let new = version(2, &kubelet);
+    let said = ended(restart(&["again-image"])).fails(2);
+    assert!(said.contains("nobody can be asked"), "{said}");
+    // nothing says of which name that image was, unless somebody names the pod
+    let said = ended(restart(&["--yes"]));
+    assert!(said.stderr.contains(nothing), "{said}");
+
+    let until_ended = |id: &str| {
+        until("it has ended", || {
+            kubelet.docker(&["inspect", "-f", "{{.State.Status}}", id]) == "exited"
+        });
+    };
+    let child = restart(&pod);
+    until_ended(&first);
+    let mut next = Kubelet::on(&testbed, "node", &sandbox, "again-image");
+    next.use_image(&new);
+    let second = next.script("app", 1, &pause, &[], OBEDIENT);
+    let said = ended(child).ok();
+    let kept = "default/again-image: attempt 1 of app runs in the same sandbox ";
+    assert!(
+        said.starts_with(kept) && said.lines().count() == 1,
+        "{said}"
+    );
+    assert!(said.contains("; IP 10.91.42.5 kept; "), "{said}");
+    let state = kubelet.docker(&["inspect", "-f", "{{.State.Running}}", &beside]);
+    assert_eq!(state, "true", "another image's container was ended");
+    let said = ended(restart(&pod));
+    assert!(said.stderr.contains(nothing), "{said}");
+
+    // a pod that names another image gets that one again
+    version(3, &kubelet);
+    let child = restart(&[&pod[..], &["-o", "json"]].concat());
+    until_ended(&second);
+    next.script("app", 2, &pause, &[], OBEDIENT);
+    let run = ended(child);
+    let told: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(told["containers"][0]["container"], "app");
+    let said = run.fails(5);
+    assert!(
+        said.contains("runs another image than `again-image:dev`"),
+        "{said}"
+    );
+    // one that nobody brings back is waited for no longer than asked
+    let said = ended(restart(&[&pod[..], &["--timeout", "1s"]].concat())).fails(5);
+    assert!(
+        said.contains("after 1 s the next attempt of container `app`"),
+        "{said}"
+    );
+    let said = ended(restart(&["--yes", "nope"])).fails(4);
+    assert!(said.contains("nope"), "{said}");
+    kubelet.docker(&["rm", "-f", &base]);
+}
+
+#[test]
+fn a_name_that_no_node_has_and_a_pod_at_a_digest_are_told() {
+    let Some(testbed) = testbed() else { return };
+    let sandbox = Sandbox::bare();
+    let kubelet = Kubelet::on(&testbed, "node", &sandbox, "again-pinned");
+    let host = format!("unix://{}", testbed.join("node.sock").display());
+    let restart = |image: &str, more: &[&str]| {
+        let words = ["-H", &host, "restart", "--image", image, "--yes"];
+        sandbox.devnet(&[&words[..], more].concat())
+    };
+    let said = restart("again-nowhere:dev", &[]).fails(4);
+    assert!(said.contains("again-nowhere:dev"), "{said}");
+    let change = ["commit", "--change", "LABEL again-pinned=1"];
+    let base = kubelet.docker(&["create", "devnet-test/busybox:latest", "/bin/busybox"]);
+    let old = kubelet.docker(&[&change[..], &[&base, "again-pinned:dev"]].concat());
+    let manifest =
+        r#"{"spec":{"containers":[{"name":"app","image":"again-pinned:dev@sha256:00"}]}}"#;
+    let note =
+        format!("--label=annotation.kubectl.kubernetes.io/last-applied-configuration={manifest}");
+    let mut kubelet = kubelet;
+    let pause = kubelet.run("POD", "podsandbox", 0, &["--network=none", &note]);
+    kubelet.use_image(&old);
+    let app = kubelet.app(0, &pause);
+    kubelet.docker(&[
+        "commit",
+        "--change",
+        "LABEL again-pinned=2",
+        &base,
+        "again-pinned:dev",
+    ]);
+    let said = restart("again-pinned:dev", &["again-pinned"]).fails(5);
+    assert!(said.contains("names its image by its digest"), "{said}");
+    assert!(said.contains("--force"), "{said}");
+    let state = kubelet.docker(&["inspect", "-f", "{{.State.Running}}", &app]);
+    assert_eq!(state, "true");
+    kubelet.docker(&["rm", "-f", &base]);
+}

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
 use crate::engine::buildkit::streams::{self, Sink};
 use crate::engine::docker::Docker;
+use crate::engine::docker::inventory::real;
 use crate::error::{Error, Kind, Result};
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId, chain_ids};
@@ -110,7 +111,7 @@ impl Docker {
         let listed = self.listed_images(None).await?;
         Ok(listed
             .into_iter()
-            .map(|image| (image.id, image.repo_tags))
+            .map(|image| (image.id, real(&image.repo_tags)))
             .collect())
     }
 

@@ -125,18 +125,19 @@ fn one(
 
 /// Tags; where there are none, the digests by which it was pulled, which are names as well.
 fn names(summary: &ImageSummary) -> Vec<String> {
-    let real = |names: &[String]| -> Vec<String> {
-        names
-            .iter()
-            // containerd's store gives an image that has lost its name one of this kind
-            .filter(|name| !name.starts_with("<none>") && !name.starts_with("moby-dangling@"))
-            .cloned()
-            .collect()
-    };
     let tags = real(&summary.repo_tags);
     if tags.is_empty() {
         real(&summary.repo_digests)
     } else {
         tags
     }
+}
+
+/// Those of an image's names that are not the engine's own for one that has lost its name.
+pub(super) fn real(names: &[String]) -> Vec<String> {
+    names
+        .iter()
+        .filter(|name| !name.starts_with("<none>") && !name.starts_with("moby-dangling@"))
+        .cloned()
+        .collect()
 }

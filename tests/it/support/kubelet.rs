@@ -51,6 +51,11 @@ impl<'a> Kubelet<'a> {
         }
     }
 
+    /// From now on its containers are made from another image.
+    pub(crate) fn use_image(&mut self, image: &str) {
+        image.clone_into(&mut self.image);
+    }
+
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
         docker(self.testbed, self.engine, arguments)
             .ok()

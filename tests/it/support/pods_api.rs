@@ -258,7 +258,7 @@ struct Waiting {
     message: String,
 }
 
-/// What no pod shows of itself by any command.
+/// A secret that no command may show.
 pub(crate) const SECRET: &str = "hunter2-of-the-environment";
 
 impl Pod {
