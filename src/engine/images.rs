@@ -15,7 +15,7 @@ use crate::image::digest::{ChainId, DiffId};
 use crate::image::inventory::{Held, Removed};
 use crate::image::platform::Platform;
 use crate::image::reference::is_transfer;
-use crate::image::stored::{Keep, StoredImage};
+use crate::image::stored::{Keep, StoredImage, Wanted};
 use crate::progress::{Event, Sender};
 
 /// The image store of a node.
@@ -148,6 +148,15 @@ impl Images {
         }
     }
 
+    /// The blobs of an image's layers with their sizes, the base first, where the store keeps layers
+    /// as they were packed.
+    pub(crate) async fn layer_blobs(&self, image: &StoredImage) -> Option<Vec<(String, u64)>> {
+        match self {
+            Self::Docker(_) => None,
+            Self::Containerd(images) => images.layer_blobs(image).await,
+        }
+    }
+
     /// Gives an image one more name.
     pub(crate) async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
         match self {
@@ -179,11 +188,15 @@ impl Images {
         }
     }
 
-    /// The archive that `docker save` writes, as it comes.
-    pub(crate) fn save(&self, name: &str) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+    /// The archive that `docker save` writes, as it comes. Layers that are not wanted may be left out.
+    pub(crate) fn save(
+        &self,
+        name: &str,
+        wanted: Wanted,
+    ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         match self {
             Self::Docker(docker) => docker.save(name).left_stream(),
-            Self::Containerd(images) => images.save(name).right_stream(),
+            Self::Containerd(images) => images.save(name, wanted).right_stream(),
         }
     }
 
@@ -194,7 +207,9 @@ impl Images {
     pub(crate) async fn save_into(&self, id: &str, sink: Sink) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.save_into(id, sink).await,
-            Self::Containerd(images) => streams::save_into(images.save(id), sink).await,
+            Self::Containerd(images) => {
+                streams::save_into(images.save(id, Wanted::All), sink).await
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! An image as a node's store tells of it.
 
+use std::collections::HashSet;
+
 use crate::image::digest::DiffId;
 
 /// The part of an image that a node is to keep.
@@ -11,6 +13,24 @@ pub(crate) enum Keep {
     ToRun,
     /// Also what is needed to send it on, export it and build upon it.
     Whole,
+}
+
+/// The layers of an image that are wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    All,
+    /// By their places, the base being 0.
+    Only(HashSet<usize>),
+}
+
+impl Wanted {
+    /// True where the layer at this place is wanted.
+    pub(crate) fn contains(&self, place: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(places) => places.contains(&place),
+        }
+    }
 }
 
 /// An image in a node's store.

@@ -19,7 +19,7 @@ use crate::image::archive;
 use crate::image::digest::{DiffId, Digest};
 use crate::image::reference::{self, TRANSFER_TAG};
 use crate::image::repack::{Piece, Repack};
-use crate::image::stored::StoredImage;
+use crate::image::stored::{StoredImage, Wanted};
 use crate::load::delivery::{Delivery, Needs, Sent, settle};
 use crate::load::registry::Registry;
 use crate::load::transfer_pushed::Pushed;
@@ -82,7 +82,8 @@ impl Transfer<'_> {
             return sent;
         }
         // taking our name away again would remove an image that has no other
-        if self.shares_loopback
+        if self.source.is_docker()
+            && self.shares_loopback
             && !self.image.tags.is_empty()
             && self.is_small(&wanted).await
             && let Ok(pushed) = self.push(&wanted, blobs).await
@@ -193,13 +194,20 @@ impl Transfer<'_> {
 
     /// Reads the source's archive once and gives each node its part of it.
     async fn send_saved(&self, to: Delivery<'_>, blobs: &mut BlobCache) -> Vec<Sent> {
+        if let Some(known) = self.source.images.layer_blobs(&self.image).await {
+            for (layer, (blob, size)) in self.image.layers.iter().zip(known) {
+                blobs.insert(blob, (layer.0.clone(), size));
+            }
+        }
         let leave_out = self.leave_out(to.nodes, blobs);
-        let read = async |shares: &mut [Share<'_>]| self.read_saved(shares, blobs).await;
+        let wanted = to.nodes.iter().flat_map(|node| &node.missing).copied();
+        let wanted = Wanted::Only(wanted.collect());
+        let read = async |shares: &mut [Share<'_>]| self.read_saved(wanted, shares, blobs).await;
         let (read, mut sent) = self.fan_out(to, leave_out, read, async {}).await;
         if let Err(error) = read {
             for sent in &mut sent {
                 // the node only tells that its archive broke off; the source tells why
-                sent.outcome = Err(Error::new(error.kind(), error.to_string()));
+                sent.outcome = Err(error.duplicate());
             }
         }
         sent
@@ -234,7 +242,12 @@ impl Transfer<'_> {
         fan_out.run(produce, after, settle).await
     }
 
-    async fn read_saved(&self, shares: &mut [Share<'_>], blobs: &mut BlobCache) -> Result<()> {
+    async fn read_saved(
+        &self,
+        wanted: Wanted,
+        shares: &mut [Share<'_>],
+        blobs: &mut BlobCache,
+    ) -> Result<()> {
         let broken = |why: String| {
             Error::failed(format!(
                 "the archive of `{}` from {} is broken",
@@ -243,7 +256,7 @@ impl Transfer<'_> {
             ))
             .caused_by(why)
         };
-        let mut saved = Box::pin(self.source.images.save(&self.image.id));
+        let mut saved = Box::pin(self.source.images.save(&self.image.id, wanted));
         let mut repack = Repack::new((self.repository(), TRANSFER_TAG.into()));
         while let Some(bytes) = saved.next().await {
             let bytes = bytes?;

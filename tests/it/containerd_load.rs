@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::containerd_node::{ContainerdNode, containerd_node};
+use crate::support::containerd_node::{ContainerdNode, cluster, containerd_node};
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::{Output, Sandbox, busybox_image, docker, testbed};
 
@@ -247,4 +247,77 @@ fn what_a_pod_uses_is_named_and_stays() {
     let id = old["id"].as_str().unwrap();
     node.sandbox().devnet(&["images", "rm", id]).ok();
     assert!(images().iter().all(|image| image["id"] != id));
+}
+
+#[test]
+fn one_reading_serves_all_nodes_and_a_node_gives_what_it_has() {
+    let (Some(testbed), Some(first)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    let second = ContainerdNode::start(&testbed, "ctr-load-2");
+    let both = cluster(&[first, &second]);
+    let from = format!("unix://{}", testbed.join("host.sock").display());
+    let rows = |arguments: &[&str]| -> Vec<Value> {
+        let text = both.devnet(&[arguments, &["-o", "json"]].concat()).ok();
+        serde_json::from_str(&text).unwrap()
+    };
+    let id = image(&testbed, "host", "ctr-both:v1", "ctr-both", "both");
+    let sent = rows(&["load", "--from-host", &from, "ctr-both:v1"]);
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    for row in &sent {
+        assert_eq!(
+            (&row["id"], &row["error"]),
+            (&id.as_str().into(), &Value::Null),
+            "{row}"
+        );
+    }
+    assert_eq!(
+        runs(&second, "ctr-both", "docker.io/library/ctr-both:v1", "/top"),
+        "both"
+    );
+
+    // what was thrown away can't come out of a node
+    second
+        .ctr(&[
+            "images",
+            "rm",
+            "--sync",
+            "docker.io/library/ctr-both:v1",
+            &id,
+        ])
+        .ok();
+    let from_first = ["load", "--from-node", "several", "-n", "m02", "ctr-both:v1"];
+    let refused = both.devnet(&from_first).fails(1);
+    assert!(
+        refused.contains("thrown") && refused.contains("--whole"),
+        "{refused}"
+    );
+    both.devnet(&[
+        "load",
+        "--from-host",
+        &from,
+        "-n",
+        "several",
+        "--whole",
+        "ctr-both:v1",
+    ])
+    .ok();
+    let sent = rows(&from_first);
+    assert_eq!(sent[0]["id"], id.as_str(), "{sent:?}");
+    assert_eq!(
+        runs(
+            &second,
+            "ctr-both-2",
+            "docker.io/library/ctr-both:v1",
+            "/top"
+        ),
+        "both"
+    );
+
+    // of one that differs in its last layer no other has to be there
+    image(&testbed, "host", "ctr-both:v1", "ctr-both", "newer");
+    both.devnet(&["load", "--from-host", &from, "-n", "several", "ctr-both:v1"])
+        .ok();
+    let refused = both.devnet(&from_first).fails(1);
+    assert!(refused.contains("thrown"), "{refused}");
 }

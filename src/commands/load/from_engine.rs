@@ -33,7 +33,7 @@ impl Load<'_> {
         blobs: &mut BlobCache,
     ) -> Result<Vec<Row>> {
         let source = self.source()?;
-        let named = self.args.from_host.is_some();
+        let named = self.args.from_host.is_some() || self.args.from_node.is_some();
         let image = source::image(source, name, &self.from, named).await?;
         if let Some(wanted) = &self.platform {
             nodes::runs(source, &image, wanted).await?;

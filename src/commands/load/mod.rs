@@ -47,7 +47,8 @@ use crate::wording::counted;
   devnet load --all images.tar.gz        every image in it
   devnet load ./layout --platform linux/arm64
   docker save app:dev | devnet load -
-  devnet load --from-host unix:///run/user/1000/docker.sock app:dev")]
+  devnet load --from-host unix:///run/user/1000/docker.sock app:dev
+  devnet load --from-node m02 app:dev    what another node has")]
 pub(crate) struct Args {
     /// Images, archives, OCI layout folders, or `-` for an archive on stdin
     #[arg(
@@ -63,6 +64,9 @@ pub(crate) struct Args {
     /// The engine to take images from; the default is this computer's
     #[arg(long, value_name = "URL")]
     from_host: Option<String>,
+    /// The node of the profile to take images from, in place of this computer's engine
+    #[arg(long, value_name = "NAME", conflicts_with = "from_host")]
+    from_node: Option<String>,
     /// Of an image for several platforms this one; the default is what each node runs
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
@@ -111,10 +115,6 @@ enum Item {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let from = match &args.from_host {
-        Some(url) => Endpoint::plain(Address::parse(url)?),
-        None => context.host_endpoint()?,
-    };
     // `--all=false` takes the place of a source for whoever reads the command line
     if args.sources.is_empty() && !args.all {
         return Err(Error::usage("nothing to load was named")
@@ -145,18 +145,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let target = context
         .target_on(Need::Image, Nodes::named_or_all(args.node.as_deref()))
         .await?;
+    let from = source_engine(&args, context).await?;
     let source = if from_engine {
-        let host = NodeTarget {
-            name: "host".into(),
-            endpoint: from.clone(),
-            profile: None,
-            login: None,
-            away: None,
-        };
-        Some(context.connect(&host).await)
+        Some(context.connect(&from).await)
     } else {
         None
     };
+    let from = from.endpoint;
     let nodes = nodes::connect(context, source.as_ref(), &target.nodes).await;
     let load = Load {
         context,
@@ -203,6 +198,29 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
     }
     outcome(&rows)
+}
+
+/// The engine that images come from: this computer's, or the one that is named.
+///
+/// # Errors
+/// When the one that is named is not known, or can't be.
+async fn source_engine(args: &Args, context: &Context) -> Result<NodeTarget> {
+    if let Some(node) = &args.from_node {
+        let target = context.target_on(Need::Image, Nodes::Named(node)).await?;
+        let mut nodes = target.nodes.into_iter();
+        let absent = || Error::not_found(format!("the cluster has no node `{node}`"));
+        return nodes.next().ok_or_else(absent);
+    }
+    Ok(NodeTarget {
+        name: "host".into(),
+        endpoint: match &args.from_host {
+            Some(url) => Endpoint::plain(Address::parse(url)?),
+            None => context.host_endpoint()?,
+        },
+        profile: None,
+        login: None,
+        away: None,
+    })
 }
 
 /// Done, failed everywhere, or partly.

@@ -217,3 +217,47 @@ impl Drop for ContainerdNode {
         }
     }
 }
+
+/// A sandbox whose minikube home has one cluster of these nodes, the profile `several`: the machines
+/// `several`, `several-m02` and so on.
+pub(crate) fn cluster(nodes: &[&ContainerdNode]) -> Sandbox {
+    use serde_json::json;
+    let sandbox = Sandbox::bare();
+    let home = sandbox.home().join(".minikube");
+    let write = |path: PathBuf, value: serde_json::Value| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, value.to_string()).unwrap();
+    };
+    let mut listed = Vec::new();
+    for (place, node) in nodes.iter().enumerate() {
+        let short = (place > 0).then(|| format!("m{:02}", place + 1));
+        let machine = match &short {
+            Some(short) => format!("several-{short}"),
+            None => "several".to_owned(),
+        };
+        let folder = home.join("machines").join(&machine);
+        let driver = json!({"IPAddress": node.address(), "MachineName": machine, "SSHUser": "docker",
+            "SSHPort": 22, "SSHKeyPath": folder.join("id_rsa"), "StorePath": home});
+        write(
+            folder.join("config.json"),
+            json!({"Driver": driver, "DriverName": "kvm2", "Name": machine}),
+        );
+        std::fs::copy(node.key(), folder.join("id_rsa")).unwrap();
+        listed.push(
+            json!({"Name": short.unwrap_or_default(), "IP": node.address(), "Port": 8443,
+            "ContainerRuntime": "containerd", "ControlPlane": place == 0, "Worker": true}),
+        );
+    }
+    let kubernetes = json!({"KubernetesVersion": "v1.35.1", "ClusterName": "several",
+        "ContainerRuntime": "containerd"});
+    write(
+        home.join("profiles/several/config.json"),
+        json!({"Name": "several", "Driver": "kvm2", "KubernetesConfig": kubernetes, "Nodes": listed}),
+    );
+    write(
+        home.join("config/config.json"),
+        json!({"profile": "several"}),
+    );
+    let home = home.display().to_string();
+    sandbox.env("MINIKUBE_HOME", &home)
+}

@@ -168,14 +168,22 @@ impl ClusterImages {
 
     /// The sizes of an image's layers, the base first, as its manifest tells them.
     pub(in crate::engine) async fn layer_sizes(&self, image: &StoredImage) -> Option<Vec<u64>> {
+        let blobs = self.layer_blobs(image).await?;
+        Some(blobs.into_iter().map(|(_, size)| size).collect())
+    }
+
+    /// The blobs of an image's layers with their sizes, the base first.
+    pub(in crate::engine) async fn layer_blobs(
+        &self,
+        image: &StoredImage,
+    ) -> Option<Vec<(String, u64)>> {
         let target = self.target(&image.id).await.ok()?;
         let documents = self.documents(target).await.ok()?;
-        let sizes: Vec<u64> = documents
-            .manifest
-            .layers()?
-            .map(oci::DescriptorRef::size)
+        let layers = documents.manifest.layers()?;
+        let blobs: Vec<(String, u64)> = layers
+            .map(|layer| (layer.digest().to_owned(), layer.size()))
             .collect();
-        (sizes.len() == image.layers.len()).then_some(sizes)
+        (blobs.len() == image.layers.len()).then_some(blobs)
     }
 
     /// Gives an image one more name, in full, and waits until CRI has heard of it.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::archive;
 use crate::image::digest::Digest;
 use crate::image::oci;
+use crate::image::stored::Wanted;
 
 /// A part of the archive.
 enum Part {
@@ -18,12 +19,16 @@ enum Part {
 }
 
 impl ClusterImages {
-    /// The archive of an image, as it comes.
-    pub(in crate::engine) fn save(&self, name: &str) -> BoxStream<'static, Result<Bytes>> {
+    /// The archive of an image, as it comes, with those layers that `wanted` says.
+    pub(in crate::engine) fn save(
+        &self,
+        name: &str,
+        wanted: Wanted,
+    ) -> BoxStream<'static, Result<Bytes>> {
         let (images, name) = (self.clone(), name.to_owned());
         let parts = async move {
             let content = images.content();
-            let parts = images.parts(&name, &content).await?;
+            let parts = images.parts(&name, &wanted, &content).await?;
             let bytes = stream::iter(parts).then(move |part| {
                 let content = content.clone();
                 async move {
@@ -41,20 +46,20 @@ impl ClusterImages {
     /// The parts of an image's archive, in order.
     ///
     /// # Errors
-    /// When the node has thrown a layer's blob away: out of its snapshot other bytes would come.
-    async fn parts(&self, name: &str, content: &Content) -> Result<Vec<Part>> {
+    /// When the node has thrown the blob of a layer away that is wanted: out of its snapshot other bytes would come.
+    async fn parts(&self, name: &str, wanted: &Wanted, content: &Content) -> Result<Vec<Part>> {
         let documents = self.documents(self.target(name).await?).await?;
         let mut parts = Vec::new();
         let mut layers: Vec<String> = Vec::new();
         let listed = documents.manifest.layers().into_iter().flatten();
-        for layer in listed.map(|layer| (layer.digest().to_owned(), layer.size())) {
-            let (blob, size) = layer;
+        let listed = listed.map(|layer| (layer.digest().to_owned(), layer.size()));
+        for (place, (blob, size)) in listed.enumerate() {
             let digest = Digest::parse(&blob)
                 .ok_or_else(|| Error::failed(format!("`{blob}` is no digest")))?;
             let path = digest.blob_path();
-            if !layers.contains(&path) {
+            if wanted.contains(place) && !layers.contains(&path) {
                 if content.info(&blob).await?.is_none() {
-                    return Err(thrown_away(name, &blob));
+                    return Err(thrown_away(&blob));
                 }
                 let (header, padding) = archive::file_header(&path, size)
                     .ok_or_else(|| Error::failed("a layer's name fits no archive"))?;
@@ -91,8 +96,8 @@ async fn document(content: &Content, digest: &str) -> Result<Bytes> {
 }
 
 /// The error of an image that runs, and no more.
-fn thrown_away(name: &str, blob: &str) -> Error {
-    Error::failed(format!("`{name}` can't be read out of this node"))
+fn thrown_away(blob: &str) -> Error {
+    Error::failed("the node has not kept all of the image")
         .caused_by(format!(
             "the node has thrown its layer {blob} away once it was unpacked"
         ))
