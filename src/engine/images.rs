@@ -15,7 +15,7 @@ use crate::image::digest::{ChainId, DiffId};
 use crate::image::inventory::{Held, Removed};
 use crate::image::platform::Platform;
 use crate::image::reference::is_transfer;
-use crate::image::stored::{Keep, StoredImage, Wanted};
+use crate::image::stored::{Incoming, Keep, StoredImage, Wanted};
 use crate::progress::{Event, Sender};
 
 /// The image store of a node.
@@ -221,7 +221,7 @@ impl Images {
     pub(crate) async fn load<S>(
         &self,
         name: &str,
-        keep: Keep,
+        incoming: Incoming<'_>,
         archive: S,
         events: &Sender,
     ) -> Result<()>
@@ -231,7 +231,7 @@ impl Images {
         let archive = taken(archive, events);
         match self {
             Self::Docker(docker) => docker.load(archive).await,
-            Self::Containerd(images) => Box::pin(images.load(name, keep, archive)).await,
+            Self::Containerd(images) => Box::pin(images.load(name, incoming, archive)).await,
         }
     }
 

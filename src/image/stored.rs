@@ -15,6 +15,14 @@ pub(crate) enum Keep {
     Whole,
 }
 
+/// An image that a node is about to receive.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) keep: Keep,
+    /// Its layers, the base first, where they are known before it comes.
+    pub(crate) layers: Option<&'a [DiffId]>,
+}
+
 /// The layers of an image that are wanted of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {

@@ -104,6 +104,7 @@ impl ArchiveTransfer {
         let fan_out = FanOut {
             nodes,
             name: &ours,
+            layers: Some(&self.image.layers),
             waiting: WAITING,
             events: to.events,
         };

@@ -85,6 +85,7 @@ pub(crate) async fn receive(
     let ours = format!("{}:{}", name.0, name.1);
     let fan_out = FanOut {
         name: &ours,
+        layers: None,
         nodes: nodes
             .iter()
             .filter(|_| send)

@@ -19,7 +19,7 @@ use crate::image::archive;
 use crate::image::digest::{DiffId, Digest};
 use crate::image::reference::{self, TRANSFER_TAG};
 use crate::image::repack::{Piece, Repack};
-use crate::image::stored::{StoredImage, Wanted};
+use crate::image::stored::{Incoming, StoredImage, Wanted};
 use crate::load::delivery::{Delivery, Needs, Sent, settle};
 use crate::load::registry::Registry;
 use crate::load::transfer_pushed::Pushed;
@@ -181,7 +181,11 @@ impl Transfer<'_> {
             let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
             let body = stream::iter(pieces.into_iter().map(Ok));
             let ours = self.transfer_name();
-            let load = node.engine.images.load(&ours, node.keep, body, to.events);
+            let incoming = Incoming {
+                keep: node.keep,
+                layers: Some(&self.image.layers),
+            };
+            let load = node.engine.images.load(&ours, incoming, body, to.events);
             let loaded = watched(node.engine, load).await;
             let outcome = match loaded {
                 Ok(()) => self.settle(node.engine, to.names).await,
@@ -235,6 +239,7 @@ impl Transfer<'_> {
                 .map(|node| (node.engine, node.keep))
                 .collect(),
             name: &ours,
+            layers: Some(&self.image.layers),
             waiting: WAITING,
             events: to.events,
         };

@@ -12,7 +12,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::image::stored::Keep;
+use crate::image::digest::DiffId;
+use crate::image::stored::{Incoming, Keep};
 use crate::load::delivery::Sent;
 use crate::progress::Sender;
 
@@ -32,6 +33,8 @@ pub(super) struct FanOut<'a> {
     pub(super) nodes: Vec<(&'a Engine, Keep)>,
     /// The transfer's name, which the archive gives its image.
     pub(super) name: &'a str,
+    /// The image's layers, the base first, where they are known before the archive is read.
+    pub(super) layers: Option<&'a [DiffId]>,
     /// The number of pieces that wait for a node that is slower than the reader.
     pub(super) waiting: usize,
     pub(super) events: &'a Sender,
@@ -49,7 +52,11 @@ impl FanOut<'_> {
     ) -> (Result<T>, Vec<Sent<R>>) {
         let settle = &settle;
         let uploads = self.nodes.iter().map(|(node, keep)| {
-            let (upload, load) = upload((node, *keep), self.name, self.waiting, self.events);
+            let incoming = Incoming {
+                keep: *keep,
+                layers: self.layers,
+            };
+            let (upload, load) = upload((node, incoming), self.name, self.waiting, self.events);
             let settled = async move {
                 load.await?;
                 settle(node).await
@@ -94,7 +101,7 @@ pub(super) struct NodeUpload {
 
 /// An upload, and the load at its other end.
 fn upload<'a>(
-    (engine, keep): (&'a Engine, Keep),
+    (engine, incoming): (&'a Engine, Incoming<'a>),
     name: &'a str,
     waiting: usize,
     events: &'a Sender,
@@ -112,7 +119,7 @@ fn upload<'a>(
     let over = upload.over.clone();
     let load = async move {
         let outcome = tokio::select! {
-            loaded = watched(engine, engine.images.load(name, keep, body, events)) => loaded,
+            loaded = watched(engine, engine.images.load(name, incoming, body, events)) => loaded,
             () = stalled.notified() => Err(given_up(engine)),
         };
         over.notify_one();

@@ -9,6 +9,7 @@ mod names;
 mod receive;
 mod save;
 mod snapshots;
+mod unpacker;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

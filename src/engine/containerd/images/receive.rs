@@ -12,7 +12,8 @@ use super::ClusterImages;
 use super::content::{BlobWriter, Content, Labels, Written};
 use super::lease::{self, Leases};
 use super::messages::Descriptor;
-use super::snapshots::{Snapshots, Unpacking};
+use super::snapshots::Snapshots;
+use super::unpacker::Unpacker;
 use crate::context::files::Files;
 use crate::error::{Error, Result};
 use crate::image::archive::Entry;
@@ -23,7 +24,7 @@ use crate::image::digest::{ChainId, DiffId, Digest, chain_ids};
 use crate::image::oci;
 use crate::image::packing::Packing;
 use crate::image::reference::transfer_token;
-use crate::image::stored::{Keep, StoredImage};
+use crate::image::stored::{Incoming, Keep, StoredImage};
 use crate::image::walk::{FIRST, Walked};
 
 /// The name of what is received, in messages.
@@ -49,7 +50,7 @@ impl ClusterImages {
     pub(in crate::engine) async fn load<S>(
         &self,
         transfer: &str,
-        keep: Keep,
+        incoming: Incoming<'_>,
         archive: S,
     ) -> Result<()>
     where
@@ -63,16 +64,20 @@ impl ClusterImages {
         let leased = self.grpc.under_lease(&lease::name(token));
         let leased = leased.ok_or_else(|| Error::failed("a lease can't have this name"))?;
         let snapshotter = self.snapshots().await?.snapshotter().into();
-        let receipt = Receipt {
+        let mut receipt = Receipt {
             images: self,
             content: Content::new(leased.clone()),
             snapshots: Snapshots::new(leased, snapshotter),
-            token,
-            keep,
+            word: format!("devnet-{token}"),
             begun: 0,
+            keep: incoming.keep,
             walked: Walked::default(),
             written: HashMap::new(),
+            unpacker: None,
         };
+        if let Some(layers) = incoming.layers {
+            receipt.expect(layers.to_vec()).await?;
+        }
         let arrival = receipt.run(archive).await?;
         self.arrivals().insert(token.to_owned(), arrival);
         Ok(())
@@ -84,13 +89,15 @@ struct Receipt<'a> {
     images: &'a ClusterImages,
     content: Content,
     snapshots: Snapshots,
-    /// The transfer's own word, and the number of names that were made of it.
-    token: &'a str,
+    /// A word for names that nothing on the node has, and the number of those.
+    word: String,
     begun: usize,
     keep: Keep,
     walked: Walked,
     /// The blobs that were written, by their path in the archive.
     written: HashMap<String, Written>,
+    /// Begun as soon as the image's layers are known.
+    unpacker: Option<Unpacker>,
 }
 
 /// A file of the archive on its way.
@@ -210,10 +217,21 @@ impl Receipt<'_> {
                     let digest = Digest::from_hash(&hash.finalize());
                     digest.as_str().clone_into(&mut written.digest);
                 }
+                if let Some(unpacker) = &mut self.unpacker {
+                    let size = u64::try_from(written.size).unwrap_or(0);
+                    unpacker.plain(&layer_blob("", &written.digest, size));
+                }
                 self.written.insert(path, written);
             }
             Destination::Undecided => {}
         }
+        Ok(())
+    }
+
+    /// Begins to unpack: these are the image's layers.
+    async fn expect(&mut self, layers: Vec<DiffId>) -> Result<()> {
+        let unpacker = Unpacker::begin(&self.snapshots, layers, self.word.clone()).await?;
+        self.unpacker = Some(unpacker);
         Ok(())
     }
 
@@ -227,23 +245,25 @@ impl Receipt<'_> {
             return Err(Error::failed(format!("{ARCHIVE} holds several images")));
         };
         let mut image = image.pick(&own, false)?.clone();
-        let diff_ids: Vec<DiffId> = image
+        let layers: Vec<DiffId> = image
             .layers
             .iter()
             .map(|layer| layer.diff_id.clone())
             .collect();
-        let chain = chain_ids(&diff_ids);
-        self.hold_layers(&files, &mut image).await?;
-        let there = self.pinned(&chain).await?;
-        for place in there..chain.len() {
-            self.unpack(&image.layers[place], &chain, place).await?;
+        if self
+            .unpacker
+            .as_ref()
+            .is_none_or(|unpacker| unpacker.layers() != layers)
+        {
+            self.expect(layers.clone()).await?;
         }
-        let target = self.write_documents(&mut image, &chain).await?;
+        self.hold_layers(&files, &mut image).await?;
+        let target = self.make(&mut image).await?;
         Ok(Arrival {
             image: StoredImage {
                 id: image.config_id().to_owned(),
                 size: image.layers.iter().map(|layer| layer.size).sum(),
-                layers: diff_ids,
+                layers,
                 tags: Vec::new(),
             },
             target,
@@ -280,106 +300,94 @@ impl Receipt<'_> {
         Ok(())
     }
 
-    /// The number of layers that are there, from the base on; from now on they stay.
-    async fn pinned(&mut self, chain: &[ChainId]) -> Result<usize> {
-        for place in (0..chain.len()).rev() {
-            let name = self.name();
-            if self.snapshots.has(&chain[place]).await?
-                && self.snapshots.pin(&chain[place], &name).await?
-            {
-                return Ok(place + 1);
+    /// Unpacks what is not unpacked yet, and writes the documents meanwhile; gives the manifest's.
+    async fn make(&mut self, image: &mut PlatformImage) -> Result<Descriptor> {
+        let Some(mut unpacker) = self.unpacker.take() else {
+            return Err(Error::failed("the image's layers are not known"));
+        };
+        for place in unpacker.missing() {
+            let layer = &image.layers[place];
+            let came = layer.path.as_ref().and_then(|path| self.written.get(path));
+            if let Some(written) = came {
+                let blob = layer_blob(packed(layer)?, &written.digest, layer.size);
+                unpacker.came(place, blob);
             }
         }
-        Ok(0)
-    }
-
-    async fn unpack(
-        &mut self,
-        layer: &ArchiveLayer,
-        chain: &[ChainId],
-        place: usize,
-    ) -> Result<()> {
-        let key = self.name();
-        let came = layer.path.as_ref().and_then(|path| self.written.get(path));
-        let Some(written) = came else {
-            return Err(
-                Error::failed("a layer of the image is missing").caused_by(format!(
-                    "the node has no layer {}, and it was not sent",
-                    layer.diff_id.0
-                )),
-            );
-        };
-        let packed = match layer.packing {
-            Packing::Plain => "",
-            Packing::Gzip => "+gzip",
-            Packing::Zstd => "+zstd",
-            Packing::Bzip2 | Packing::Xz | Packing::Foreign(_) => {
-                return Err(Error::failed("a layer is packed as containerd unpacks none")
-                    .caused_by(layer.diff_id.0.clone())
-                    .hint("`docker load` it into this computer's engine, and `devnet load` the image from there"));
-            }
-        };
-        let blob = oci::Descriptor::layer(packed, &written.digest, layer.size);
-        let unpacking = Unpacking {
-            blob: descriptor(&blob),
-            diff_id: &layer.diff_id,
-            chain: &chain[place],
-            parent: place.checked_sub(1).map(|below| &chain[below]),
-            key,
-        };
-        self.snapshots.unpack(unpacking).await
-    }
-
-    /// Writes the configuration and the manifest, each with what it needs; gives the manifest's.
-    async fn write_documents(
-        &mut self,
-        image: &mut PlatformImage,
-        chain: &[ChainId],
-    ) -> Result<Descriptor> {
+        let chain: Vec<ChainId> = chain_ids(unpacker.layers());
+        let top = unpacker.top().cloned();
         if image.manifest.is_none() {
-            for (layer, id) in image.layers.iter_mut().zip(chain) {
+            for (layer, id) in image.layers.iter_mut().zip(&chain) {
                 if layer.path.is_none() {
                     layer.size = self.snapshots.usage(id).await?.unwrap_or(0);
                 }
             }
         }
         image.make_manifest();
+        let documents = self.write_documents(image, top.as_ref());
+        let ((), target) = futures_util::try_join!(unpacker.finish(), documents)?;
+        Ok(target)
+    }
+
+    /// Writes the configuration and the manifest, each with what it needs; gives the manifest's.
+    async fn write_documents(
+        &mut self,
+        image: &PlatformImage,
+        top: Option<&ChainId>,
+    ) -> Result<Descriptor> {
         let Some(manifest) = &image.manifest else {
             return Err(Error::failed("the image's layers can't be told apart"));
         };
-        let config = image.config.clone();
-        let config_digest = config.digest.as_str();
-        let mut labels = Labels::new();
-        if let Some(top) = chain.last() {
+        let config = image.config.digest.as_str();
+        let mut keeps = Labels::new();
+        if let Some(top) = top {
             let label = format!("{KEEPS_SNAPSHOT}{}", self.snapshots.snapshotter());
-            labels.insert(label, top.as_str().to_owned());
+            keeps.insert(label, top.as_str().to_owned());
         }
-        let name = self.name();
-        let bytes = Bytes::copy_from_slice(&config.bytes);
-        self.content
-            .write(name, config_digest, bytes, labels)
-            .await?;
-        let mut labels = Labels::from([(KEEPS_CONFIG.to_owned(), config_digest.to_owned())]);
+        let bytes = Bytes::copy_from_slice(&image.config.bytes);
+        let (first, second) = (self.name(), self.name());
+        let configuration = self.content.write(first, config, bytes, keeps);
+        let mut keeps = Labels::from([(KEEPS_CONFIG.to_owned(), config.to_owned())]);
         if self.keep == Keep::Whole {
             for (place, layer) in image.layers.iter().enumerate() {
                 let blob = layer.blob.as_ref().map(Digest::as_str).unwrap_or_default();
-                labels.insert(format!("{KEEPS_LAYER}{place}"), blob.to_owned());
+                keeps.insert(format!("{KEEPS_LAYER}{place}"), blob.to_owned());
             }
         }
         let bytes = Bytes::copy_from_slice(&manifest.bytes);
         let target = descriptor(&oci::Descriptor::target(&bytes));
-        let name = self.name();
-        self.content
-            .write(name, &target.digest, bytes, labels)
-            .await?;
+        let manifest = self.content.write(second, &target.digest, bytes, keeps);
+        futures_util::try_join!(configuration, manifest)?;
         Ok(target)
     }
 
     /// A name that nothing on the node has.
     fn name(&mut self) -> String {
         self.begun += 1;
-        format!("devnet-{}-{}", self.token, self.begun)
+        format!("{}-{}", self.word, self.begun)
     }
+}
+
+/// The ending of a layer's type that says how it is packed.
+///
+/// # Errors
+/// When containerd unpacks none such.
+fn packed(layer: &ArchiveLayer) -> Result<&'static str> {
+    match layer.packing {
+        Packing::Plain => Ok(""),
+        Packing::Gzip => Ok("+gzip"),
+        Packing::Zstd => Ok("+zstd"),
+        Packing::Bzip2 | Packing::Xz | Packing::Foreign(_) => Err(Error::failed(
+            "a layer is packed as containerd unpacks none",
+        )
+        .caused_by(layer.diff_id.0.clone())
+        .hint(
+            "`docker load` it into this computer's engine, and `devnet load` the image from there",
+        )),
+    }
+}
+
+fn layer_blob(packed: &str, digest: &str, size: u64) -> Descriptor {
+    descriptor(&oci::Descriptor::layer(packed, digest, size))
 }
 
 fn descriptor(written: &oci::Descriptor) -> Descriptor {

@@ -32,13 +32,13 @@ pub(super) struct Snapshots {
 
 /// A layer to be unpacked.
 #[derive(Debug)]
-pub(super) struct Unpacking<'a> {
+pub(super) struct Unpacking {
     /// The blob that holds it.
     pub(super) blob: Descriptor,
-    pub(super) diff_id: &'a DiffId,
-    pub(super) chain: &'a ChainId,
+    pub(super) diff_id: DiffId,
+    pub(super) chain: ChainId,
     /// The layers below it; `None` for the base.
-    pub(super) parent: Option<&'a ChainId>,
+    pub(super) parent: Option<ChainId>,
     /// Its name until it is whole.
     pub(super) key: String,
 }
@@ -80,7 +80,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// When it is another layer than was said; when the layers below are gone; what the node says.
-    pub(super) async fn unpack(&self, layer: Unpacking<'_>) -> Result<()> {
+    pub(super) async fn unpack(&self, layer: Unpacking) -> Result<()> {
         const APPLY: &str = "/containerd.services.diff.v1.Diff/Apply";
         const COMMIT: &str = "/containerd.services.snapshots.v1.Snapshots/Commit";
         let Unpacking {
@@ -90,7 +90,7 @@ impl Snapshots {
             parent,
             key,
         } = layer;
-        let Some(mounts) = self.prepare(&key, parent, chain).await? else {
+        let Some(mounts) = self.prepare(&key, parent.as_ref(), &chain).await? else {
             // another has brought it meanwhile
             return Ok(());
         };
@@ -116,7 +116,7 @@ impl Snapshots {
             snapshotter: self.snapshotter.to_string(),
             name: chain.as_str().to_owned(),
             key: key.clone(),
-            labels: to_be(chain),
+            labels: to_be(&chain),
         };
         match self.grpc.ask::<_, Empty>(COMMIT, commit).await {
             Ok(()) => Ok(()),
