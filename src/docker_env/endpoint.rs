@@ -19,6 +19,13 @@ pub(crate) const USUAL_PIPE: &str = "//./pipe/docker_engine";
 /// The way to an engine's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
+    /// A container that is a node: its engine runs programs in it as root.
+    Container {
+        engine: Box<Endpoint>,
+        name: String,
+        /// The runtime's socket in the container.
+        socket: String,
+    },
     /// A named pipe of Windows, as `//./pipe/docker_engine`.
     Npipe(String),
     /// A login on the node; the API is asked through it on `socket`.
@@ -126,7 +133,7 @@ impl Address {
     pub(crate) fn runtime(&self) -> RuntimeKind {
         let socket = match self {
             Self::Unix(path) => path.as_path(),
-            Self::Ssh { socket, .. } => Path::new(socket),
+            Self::Container { socket, .. } | Self::Ssh { socket, .. } => Path::new(socket),
             Self::Npipe(_) | Self::Tcp { .. } => return RuntimeKind::Docker,
         };
         match socket.file_name() {
@@ -178,6 +185,7 @@ fn split_port(authority: &str) -> Option<(String, Option<u16>)> {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Container { engine, name, .. } => write!(f, "container `{name}` at {engine}"),
             Self::Npipe(pipe) => write!(f, "npipe://{pipe}"),
             Self::Ssh {
                 user, host, port, ..
@@ -227,6 +235,8 @@ pub(crate) struct Endpoint {
     /// The name under which devnet pins this node's ssh host key on first use (a minikube
     /// profile's node); `None` means the host must stand in `known_hosts`.
     pub(crate) pin_as: Option<String>,
+    /// The way to the same node for where this one lets nobody in.
+    pub(crate) instead: Option<Box<Endpoint>>,
 }
 
 impl Endpoint {
@@ -239,6 +249,7 @@ impl Endpoint {
             unverified: false,
             ssh_key: None,
             pin_as: None,
+            instead: None,
         }
     }
 }

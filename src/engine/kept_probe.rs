@@ -39,6 +39,8 @@ impl fmt::Debug for ProbeKeeper {
 pub(crate) struct KeptProbe {
     program: String,
     keeper: Mutex<NodeProgram>,
+    /// False where the keeper has to end what was started.
+    all_ends_with_its_streams: bool,
 }
 
 impl ProbeKeeper {
@@ -90,6 +92,9 @@ impl KeptProbe {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         let gone = async {
+            if last.all_ends_with_its_streams {
+                let _said = keeper.input.write_all(b"\n").await;
+            }
             let _closed = keeper.input.shutdown().await;
             while keeper.output.next().await.is_some() {}
         };
@@ -116,6 +121,7 @@ async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
     Ok(KeptProbe {
         program,
         keeper: Mutex::new(keeper),
+        all_ends_with_its_streams: access.closes_streams(),
     })
 }
 

@@ -27,6 +27,9 @@ mod out_of_reach;
 mod probe_answer;
 pub(crate) mod process;
 pub(crate) mod runtime;
+mod way_in;
+
+use std::sync::Arc;
 
 use crate::docker_env::endpoint::Endpoint;
 pub(crate) use crate::engine::about::{About, ImageStore, Info};
@@ -39,7 +42,8 @@ use crate::engine::images::Images;
 use crate::engine::kubelet::Kubelet;
 use crate::engine::out_of_reach::OutOfReach;
 use crate::engine::runtime::Runtime;
-use crate::error::Result;
+use crate::engine::way_in::WayIn;
+use crate::error::{Error, Result};
 use crate::runtime_kind::RuntimeKind;
 use crate::settings::Settings;
 
@@ -68,6 +72,7 @@ impl Engine {
                     node: NodeConnection {
                         address: docker.endpoint().to_string(),
                         version: docker.greeting().version.clone().unwrap_or_default(),
+                        detour: None,
                     },
                     kubelet: Kubelet::Probe,
                     runtime: Runtime::Docker(Box::new(docker.clone())),
@@ -77,11 +82,17 @@ impl Engine {
                 })
             }
             RuntimeKind::Containerd => {
-                let containerd = Containerd::connect(endpoint, settings).await?;
+                let WayIn {
+                    access,
+                    endpoint,
+                    detour,
+                } = WayIn::find(endpoint, settings).await?;
+                let containerd = Containerd::connect(access, endpoint, settings).await?;
                 Ok(Self {
                     node: NodeConnection {
                         address: containerd.address().to_owned(),
                         version: containerd.version().to_owned(),
+                        detour: detour.map(Arc::new),
                     },
                     kubelet: containerd.kubelet().await?,
                     runtime: Runtime::Containerd(Box::new(containerd.clone())),
@@ -123,12 +134,19 @@ fn out_of_reach(what: &'static str) -> OutOfReach {
 pub(crate) struct NodeConnection {
     address: String,
     version: String,
+    /// The reason why it was not reached as it is named first.
+    detour: Option<Arc<Error>>,
 }
 
 impl NodeConnection {
     /// The address it was reached at, for messages.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The reason why another way was taken than the first, if so.
+    pub(crate) fn detour(&self) -> Option<&Error> {
+        self.detour.as_deref()
     }
 
     /// The engine's version, as `28.5.2`.

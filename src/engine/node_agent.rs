@@ -14,8 +14,7 @@ use crate::engine::job::{Job, JobNamespaces, Power, Program};
 use crate::engine::kept_probe::KeptProbe;
 use crate::engine::probe_answer::in_time;
 use crate::error::{Error, Result};
-use crate::wire::node_program::{Ending, NodeProgram, TerminalSize};
-use crate::wire::ssh::OpenChannel;
+use crate::wire::node_program::{Ending, NodeProgram, Terminal, TerminalSize};
 
 /// The jobs of one command in one node.
 pub(crate) struct Session {
@@ -39,7 +38,8 @@ impl Session {
         let Program::Probe(words) = &job.program else {
             return Err(Error::failed(
                 "a command of an image can't be run beside a container here",
-            ));
+            )
+            .hint("without `--image`, devnet's own tools run there"));
         };
         let (probe, joining) = futures_util::try_join!(self.kept(), self.joining(&job.joins))?;
         let start = [probe].into_iter();
@@ -141,7 +141,7 @@ pub(crate) struct Running {
 /// The handle to a program on a node.
 pub(crate) struct Control {
     ending: Ending,
-    terminal: Option<Arc<OpenChannel>>,
+    terminal: Option<Arc<dyn Terminal>>,
 }
 
 impl Control {

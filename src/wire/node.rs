@@ -1,16 +1,18 @@
-//! The way into a node: as its user logs in, or none where devnet runs on the node itself. Programs
-//! run there, as root where that is wanted, and sockets are opened that only root may open.
+//! The way into a node: as its user logs in, through whoever starts programs there, or none where
+//! devnet runs on the node itself. Programs run there, as root where that is wanted, and sockets are
+//! opened that only root may open.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::command_line;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
 use crate::host::process;
 use crate::settings::Settings;
-use crate::wire::node_program::{NodeProgram, TerminalSize};
+use crate::wire::node_program::{NodeProgram, ProgramStarter, TerminalSize};
 use crate::wire::relay::{self, Complaint, Relayed};
-use crate::wire::ssh::{Login, Place};
+use crate::wire::ssh::{Login, NoLogin, Place};
 use crate::wire::transport::Stream;
 
 /// The way into a node. Copies share one login.
@@ -24,6 +26,8 @@ pub(crate) enum NodeAccess {
         host: String,
         port: u16,
     },
+    /// Another starts its programs.
+    Container(Arc<dyn ProgramStarter>),
 }
 
 impl fmt::Debug for NodeAccess {
@@ -31,6 +35,7 @@ impl fmt::Debug for NodeAccess {
         f.write_str(match self {
             Self::Here => "Here",
             Self::Ssh { .. } => "Ssh",
+            Self::Container(_) => "Container",
         })
     }
 }
@@ -49,8 +54,29 @@ impl NodeAccess {
                 host: host.clone(),
                 port: *port,
             }),
-            Address::Npipe(_) | Address::Tcp { .. } => None,
+            Address::Container { .. } | Address::Npipe(_) | Address::Tcp { .. } => None,
         }
+    }
+
+    /// Logs in, where that is the way and was not done yet.
+    ///
+    /// # Errors
+    /// No login.
+    pub(crate) async fn log_in(&self) -> Result<(), NoLogin> {
+        match self {
+            Self::Here | Self::Container(_) => Ok(()),
+            Self::Ssh {
+                login,
+                user,
+                host,
+                port,
+            } => login.log_in(place(user.as_deref(), host, *port)).await,
+        }
+    }
+
+    /// True where a program's streams and terminal are closed with ours, so that it notices.
+    pub(crate) fn closes_streams(&self) -> bool {
+        !matches!(self, Self::Container(_))
     }
 
     /// Starts a program as the node's root, with a terminal where one is described.
@@ -83,18 +109,14 @@ impl NodeAccess {
                 host,
                 port,
             } => {
-                let place = Place {
-                    user: user.as_deref(),
-                    host,
-                    port: *port,
-                    socket: "",
-                };
+                let place = place(user.as_deref(), host, *port);
                 let line = match login.user(place)?.as_str() {
                     "root" => command_line::of(words),
                     _ => command_line::with("sudo -n --", words),
                 };
                 login.start(place, &line, terminal).await
             }
+            Self::Container(starter) => starter.start(words, terminal).await,
         }
     }
 
@@ -123,6 +145,16 @@ impl NodeAccess {
         }
         let program = self.start_as_root(&relay::command(socket), None).await?;
         Ok(Box::new(Relayed::new(program, complaint.clone())))
+    }
+}
+
+/// A login without a socket behind it.
+fn place<'a>(user: Option<&'a str>, host: &'a str, port: u16) -> Place<'a> {
+    Place {
+        user,
+        host,
+        port,
+        socket: "",
     }
 }
 

@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 use tokio::io::AsyncWrite;
 
-use crate::wire::ssh::OpenChannel;
+use crate::error::Result;
 
 /// A piece of what a program wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +34,30 @@ pub(crate) struct NodeProgram {
     pub(crate) output: Pin<Box<dyn Stream<Item = io::Result<Output>> + Send>>,
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
     pub(crate) ending: Ending,
-    /// The channel that carries it, where an ssh login does.
-    pub(crate) terminal: Option<Arc<OpenChannel>>,
+    /// The handle to its terminal, which is of no use to a program without one.
+    pub(crate) terminal: Option<Arc<dyn Terminal>>,
+}
+
+/// The handle to the terminal of a program.
+pub(crate) trait Terminal: Send + Sync {
+    /// Tells it its size.
+    ///
+    /// # Errors
+    /// When the program can't be reached any more.
+    fn resize(&self, columns: u16, rows: u16) -> BoxFuture<'_, Result<()>>;
+}
+
+/// The starter of programs on a node that is reached by other means than devnet's own.
+pub(crate) trait ProgramStarter: Send + Sync {
+    /// Starts one as root, with a terminal where one is described.
+    ///
+    /// # Errors
+    /// Unreachable, where nothing can be run there.
+    fn start<'a>(
+        &'a self,
+        words: &'a [String],
+        terminal: Option<&'a TerminalSize>,
+    ) -> BoxFuture<'a, Result<NodeProgram>>;
 }
 
 /// The exit code of a program, known once its output is at its end; 128 + the signal's number when

@@ -68,10 +68,13 @@ impl AsyncRead for Relayed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.unread.is_empty() {
-            let piece = ready!(self.program.output.as_mut().poll_next(context));
-            match piece.transpose()? {
-                Some(Output::Stdout(bytes)) => self.unread = bytes,
-                Some(Output::Stderr(bytes)) => self.complaint.add(&bytes),
+            match ready!(self.program.output.as_mut().poll_next(context)) {
+                Some(Ok(Output::Stdout(bytes))) => self.unread = bytes,
+                Some(Ok(Output::Stderr(bytes))) => self.complaint.add(&bytes),
+                Some(Err(error)) => {
+                    self.complaint.add(error.to_string().as_bytes());
+                    return Poll::Ready(Err(error));
+                }
                 None => return Poll::Ready(Ok(())),
             }
         }

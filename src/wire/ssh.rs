@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use russh::client;
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
 use russh::{Channel, ChannelMsg, ChannelWriteHalf};
@@ -13,7 +14,7 @@ use crate::docker_env::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use crate::text_file;
-use crate::wire::node_program::{Ending, NodeProgram, Output, TerminalSize};
+use crate::wire::node_program::{Ending, NodeProgram, Output, Terminal, TerminalSize};
 use crate::wire::ssh_hosts::Known;
 use crate::wire::transport::Stream;
 
@@ -114,6 +115,15 @@ impl Login {
         Ok(program(channel))
     }
 
+    /// Makes the login's connection, unless it is there.
+    ///
+    /// # Errors
+    /// As for `dial`, but for the socket.
+    pub(crate) async fn log_in(&self, place: Place<'_>) -> Result<(), NoLogin> {
+        let user = self.how.user(place).map_err(NoLogin::Untrusted)?;
+        self.session(place, &user).await.map(drop)
+    }
+
     /// The user of this login on its node.
     ///
     /// # Errors
@@ -123,7 +133,7 @@ impl Login {
     }
 
     /// The login's connection, made where there is none.
-    async fn session(&self, place: Place<'_>, user: &str) -> Result<Arc<Session>> {
+    async fn session(&self, place: Place<'_>, user: &str) -> Result<Arc<Session>, NoLogin> {
         let mut shared = self.session.lock().await;
         match &*shared {
             Some(session) if !session.is_closed() => Ok(session.clone()),
@@ -132,6 +142,23 @@ impl Login {
                 *shared = Some(session.clone());
                 Ok(session)
             }
+        }
+    }
+}
+
+/// The error of a login that was not made.
+#[derive(Debug)]
+pub(crate) enum NoLogin {
+    /// Nobody answers, or no key is accepted.
+    Closed(Error),
+    /// It can't be said that the host is the one that is meant.
+    Untrusted(Error),
+}
+
+impl From<NoLogin> for Error {
+    fn from(error: NoLogin) -> Self {
+        match error {
+            NoLogin::Closed(error) | NoLogin::Untrusted(error) => error,
         }
     }
 }
@@ -191,21 +218,19 @@ fn number(signal: &russh::Sig) -> i32 {
 
 /// A channel that is closed when nobody holds it any more: the node's sshd ends its program's
 /// input, and the program's own output goes nowhere.
-pub(crate) struct OpenChannel(Option<ChannelWriteHalf<client::Msg>>);
+struct OpenChannel(Option<ChannelWriteHalf<client::Msg>>);
 
-impl OpenChannel {
-    /// Tells the program's terminal its size.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    pub(crate) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
-        let Some(channel) = &self.0 else {
-            return Ok(());
-        };
-        channel
-            .window_change(u32::from(columns), u32::from(rows), 0, 0)
-            .await
-            .map_err(|error| Error::lost("the ssh connection was lost").caused_by(error))
+impl Terminal for OpenChannel {
+    fn resize(&self, columns: u16, rows: u16) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let Some(channel) = &self.0 else {
+                return Ok(());
+            };
+            channel
+                .window_change(u32::from(columns), u32::from(rows), 0, 0)
+                .await
+                .map_err(|error| Error::lost("the ssh connection was lost").caused_by(error))
+        })
     }
 }
 
@@ -234,17 +259,31 @@ impl How {
             })
     }
 
-    async fn log_in(&self, place: Place<'_>, user: &str) -> Result<Session> {
-        let known = self.known(place)?;
+    async fn log_in(&self, place: Place<'_>, user: &str) -> Result<Session, NoLogin> {
+        let known = self.known(place).map_err(NoLogin::Untrusted)?;
+        let session = self.connect(place, user, known).await?;
+        self.authenticate(place, user, session)
+            .await
+            .map_err(NoLogin::Closed)
+    }
+
+    /// Connects to a host that shows a key which is known of it.
+    async fn connect(
+        &self,
+        place: Place<'_>,
+        user: &str,
+        known: Known,
+    ) -> Result<Session, NoLogin> {
         let lost = |why| no_login(place, user).caused_by(why);
         let stream = tokio::net::TcpStream::connect((place.host, place.port))
             .await
             .map_err(|error| {
-                lost(russh::Error::IO(error)).hint("is the machine up, and does sshd listen there?")
+                let error = lost(russh::Error::IO(error));
+                NoLogin::Closed(error.hint("is the machine up, and does sshd listen there?"))
             })?;
         stream
             .set_nodelay(true)
-            .map_err(|error| lost(russh::Error::IO(error)))?;
+            .map_err(|error| NoLogin::Closed(lost(russh::Error::IO(error))))?;
         let config = client::Config {
             preferred: russh::Preferred {
                 key: known.preferred(),
@@ -252,12 +291,23 @@ impl How {
             },
             ..client::Config::default()
         };
-        let mut session = client::connect_stream(Arc::new(config), stream, Host(known))
+        client::connect_stream(Arc::new(config), stream, Host(known))
             .await
             .map_err(|failure| match failure {
-                Failure::Refused(error) => error,
-                Failure::Ssh(error) => lost(error).hint("does an ssh server listen there?"),
-            })?;
+                Failure::Refused(error) => NoLogin::Untrusted(error),
+                Failure::Ssh(error) => {
+                    NoLogin::Closed(lost(error).hint("does an ssh server listen there?"))
+                }
+            })
+    }
+
+    /// Shows the host the user's keys until it accepts one.
+    async fn authenticate(
+        &self,
+        place: Place<'_>,
+        user: &str,
+        mut session: Session,
+    ) -> Result<Session> {
         let mut tried = Vec::new();
         let accepted = match &self.key {
             Some(file) => self.try_file(&mut session, user, file, &mut tried).await,
@@ -268,7 +318,7 @@ impl How {
             Ok(false) => Err(refused(place, user, &tried)),
             // too many keys were tried
             Err(error) if session.is_closed() => Err(refused(place, user, &tried).caused_by(error)),
-            Err(error) => Err(lost(error)),
+            Err(error) => Err(no_login(place, user).caused_by(error)),
         }
     }
 

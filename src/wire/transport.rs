@@ -123,6 +123,8 @@ impl Dialer {
                 };
                 self.ssh.dial(place).await
             }
+            // no engine's API is asked through programs
+            Address::Container { .. } => Err(self.no_answer()),
             Address::Tcp { host, port } => {
                 let stream = tokio::net::TcpStream::connect((host.as_str(), *port))
                     .await
@@ -159,7 +161,7 @@ impl Dialer {
             Address::Unix(_) | Address::Npipe(_) => {
                 error.hint("is the engine running, and may this user open its socket?")
             }
-            Address::Ssh { .. } | Address::Tcp { .. } => error,
+            Address::Container { .. } | Address::Ssh { .. } | Address::Tcp { .. } => error,
         }
     }
 

@@ -5,17 +5,7 @@ use std::process::{Child, Stdio};
 
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, Sandbox, ended, testbed, until};
-
-/// Nothing of devnet's runs or lies on a node, after a while.
-fn nothing_is_left(node: &ContainerdNode) {
-    let left = "ls -A /run/devnet /var/lib/devnet /var/tmp/devnet 2>/dev/null; \
-                pgrep -fa '[d]evnet-probe|[s]ocat.*containerd.sock'; true";
-    until("nothing of devnet's is on the node", || {
-        let now = node.run(&["sh", "-c", left]).ok();
-        !now.contains("probe") && !now.contains("socat")
-    });
-}
+use crate::support::{Output, Sandbox, ended, testbed};
 
 /// Every verb's way in fails with the same words.
 fn refused(node: &ContainerdNode, words: &[&str]) {
@@ -90,7 +80,7 @@ fn a_node_that_does_not_let_devnet_in_says_why() {
         &node,
         &["authorized_keys", "accepts no key for the user `docker`"],
     );
-    nothing_is_left(&node);
+    node.until_nothing_is_left();
 }
 
 /// devnet at work on a pod of a node, which has printed something.
@@ -127,7 +117,7 @@ fn a_log_goes_on_after_a_lost_connection_and_a_command_ends_with_an_error() {
     (0..30).for_each(|_| next());
     child.kill().unwrap();
     child.wait().unwrap();
-    nothing_is_left(&node);
+    node.until_nothing_is_left();
 
     let command = "echo began; cat; sleep 600";
     let words = ["exec", "-i", "web", "--", "sh", "-c", command];
@@ -136,7 +126,7 @@ fn a_log_goes_on_after_a_lost_connection_and_a_command_ends_with_an_error() {
     let output = ended(child);
     assert_eq!(output.code, 1, "{output}");
     assert!(output.stderr.contains("error: "), "{output}");
-    nothing_is_left(&node);
+    node.until_nothing_is_left();
 }
 
 #[test]
@@ -163,7 +153,7 @@ fn a_killed_devnet_leaves_nothing_on_the_node() {
         let (mut child, _output) = begun(&sandbox, &[&["-p", &node.name], words].concat());
         child.kill().unwrap();
         child.wait().unwrap();
-        nothing_is_left(&node);
+        node.until_nothing_is_left();
     }
 }
 
@@ -185,5 +175,5 @@ fn a_node_that_hangs_is_given_up() {
         assert!(said.contains("paused or overloaded"), "{words:?}: {said}");
     }
     node.signal_all("CONT");
-    nothing_is_left(&node);
+    node.until_nothing_is_left();
 }

@@ -20,6 +20,7 @@ mod completions;
 mod completions_names;
 mod config;
 mod containerd;
+mod containerd_container;
 mod containerd_exec;
 mod containerd_load;
 mod containerd_logs;

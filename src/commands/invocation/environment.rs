@@ -172,7 +172,7 @@ pub(crate) fn of_target(target: &Target) -> Result<DockerEnv> {
 pub(crate) fn host_in_lists(docker_host: &str) -> Option<String> {
     match Address::parse(docker_host).ok()? {
         Address::Tcp { host, .. } | Address::Ssh { host, .. } => Some(host),
-        Address::Npipe(_) | Address::Unix(_) => None,
+        Address::Container { .. } | Address::Npipe(_) | Address::Unix(_) => None,
     }
 }
 

@@ -148,7 +148,7 @@ impl Context {
         // the node's certificate names 127.0.0.1; a remote engine publishes on its own address
         let host = match &endpoint.address {
             Address::Tcp { host, .. } | Address::Ssh { host, .. } => host.clone(),
-            Address::Npipe(_) | Address::Unix(_) => "127.0.0.1".into(),
+            Address::Container { .. } | Address::Npipe(_) | Address::Unix(_) => "127.0.0.1".into(),
         };
         Ok((host, published))
     }

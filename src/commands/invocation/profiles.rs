@@ -123,57 +123,6 @@ impl Context {
         of_nodes(nodes, named)
     }
 
-    /// Nodes of a profile that runs containerd: each is reached as its user logs in.
-    async fn containerd_target(
-        &self,
-        home: &Home,
-        profile: &Profile,
-        named: &Named,
-        which: Nodes<'_>,
-    ) -> Result<Target> {
-        let socket = RuntimeKind::Containerd.socket();
-        let wanted = which.of(Some(&named.profile), profile.machines(), |(name, _)| name)?;
-        let looks = wanted.into_iter().map(async |(name, _)| {
-            let mut away = None;
-            let endpoint = if profile.driver == "none" {
-                Endpoint::plain(Address::Unix(socket.into()))
-            } else {
-                let login = match self.ssh_address(&profile.name, &name, None).await {
-                    Ok(Address::Ssh {
-                        user, host, port, ..
-                    }) => Address::Ssh {
-                        user,
-                        host,
-                        port,
-                        socket: socket.to_owned(),
-                    },
-                    Ok(other) => other,
-                    Err(error) => {
-                        away = Some(Arc::new(match profile.machines().len() {
-                            0 | 1 => error,
-                            _ => of_node(&name, &profile.name, error),
-                        }));
-                        Address::Unix(socket.into())
-                    }
-                };
-                Endpoint {
-                    ssh_key: Some(home.login_key(&name)?),
-                    pin_as: Some(name.clone()),
-                    ..Endpoint::plain(login)
-                }
-            };
-            Ok::<_, Error>(NodeTarget {
-                name,
-                endpoint,
-                profile: Some(profile.name.clone()),
-                login: None,
-                away,
-            })
-        });
-        let nodes = futures_util::future::try_join_all(looks).await?;
-        of_nodes(nodes, named)
-    }
-
     /// The address of one node, or the reason why it is not reached.
     async fn node_target(
         &self,
@@ -329,7 +278,7 @@ impl Context {
 }
 
 /// The target that these nodes of a profile are: one that was stopped must not hide the others.
-fn of_nodes(mut nodes: Vec<NodeTarget>, named: &Named) -> Result<Target> {
+pub(super) fn of_nodes(mut nodes: Vec<NodeTarget>, named: &Named) -> Result<Target> {
     if nodes.iter().all(|node| node.away.is_some())
         && let Some(error) = nodes.swap_remove(0).away.and_then(Arc::into_inner)
     {
@@ -343,7 +292,7 @@ fn of_nodes(mut nodes: Vec<NodeTarget>, named: &Named) -> Result<Target> {
 }
 
 /// The error of one of several nodes that is not reached; the others may be.
-fn of_node(name: &str, profile: &str, error: Error) -> Error {
+pub(super) fn of_node(name: &str, profile: &str, error: Error) -> Error {
     let hints = error.hints().to_vec();
     let message = format!("the node `{name}` of minikube profile `{profile}` is not reached");
     let failed = Error::new(error.kind(), message).caused_by(error);

@@ -9,6 +9,7 @@ use crate::commands::invocation::profiles::Named;
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::runtime_kind::RuntimeKind;
 use crate::settings::origin::Origin;
 use crate::wording::{MANY, listed};
 
@@ -287,6 +288,15 @@ impl Context {
                 }
                 _ => error,
             })?;
+        if let Some(why) = engine.node.detour() {
+            self.ui
+                .detail(&format!("no ssh login: {}", why.in_one_line()));
+        }
+        if node.endpoint.runtime != RuntimeKind::Docker {
+            let (name, way) = (&node.name, engine.node.address());
+            self.ui
+                .detail(&format!("node `{name}` is reached through {way}"));
+        }
         engine.agent.sweep_abandoned().await;
         Ok(engine)
     }

@@ -108,6 +108,9 @@ impl Load<'_> {
 fn shares_loopback(from: &Endpoint) -> bool {
     match &from.address {
         Address::Unix(path) => cfg!(target_os = "linux") && !is_docker_desktop(path),
-        Address::Tcp { .. } | Address::Npipe(_) | Address::Ssh { .. } => false,
+        Address::Container { .. }
+        | Address::Tcp { .. }
+        | Address::Npipe(_)
+        | Address::Ssh { .. } => false,
     }
 }

@@ -54,18 +54,15 @@ pub(crate) struct Containerd {
 }
 
 impl Containerd {
-    /// Connects, and asks the runtime for its version.
+    /// Connects by this way in, and asks the runtime for its version.
     ///
     /// # Errors
     /// Unreachable, with the reason: no login, no root there, no such socket, another runtime.
     pub(in crate::engine) async fn connect(
+        access: NodeAccess,
         endpoint: &Endpoint,
         settings: &Settings,
     ) -> Result<Self> {
-        let access = NodeAccess::of(endpoint, settings).ok_or_else(|| {
-            Error::unreachable(format!("{endpoint} leads to no containerd"))
-                .hint("containerd is reached through an ssh login or its socket on this computer")
-        })?;
         let socket = match &endpoint.address {
             Address::Unix(path) => path.display().to_string(),
             _ => RuntimeKind::Containerd.socket().to_owned(),

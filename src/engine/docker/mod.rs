@@ -18,6 +18,7 @@ mod logs;
 pub(in crate::engine) mod marks;
 mod membership;
 mod networks;
+pub(super) mod node_container;
 mod own;
 pub(crate) mod pods;
 mod probe;

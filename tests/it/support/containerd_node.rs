@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::cri::Cri;
-use super::{Output, Sandbox, testbed, testbed_script};
+use super::{Output, Sandbox, testbed, testbed_script, until};
 
 /// The image of most containers: a busybox with all its applets.
 pub(crate) const BUSYBOX: &str = "docker.io/library/busybox:1.35";
@@ -73,16 +73,20 @@ impl ContainerdNode {
         self.testbed.join(&self.name)
     }
 
+    /// Its number among the testbed's nodes.
+    pub(crate) fn number(&self) -> u8 {
+        let number = std::fs::read_to_string(self.folder().join("number")).unwrap();
+        number.trim().parse().unwrap()
+    }
+
     /// The address of its sshd, port 22, user `docker`.
     pub(crate) fn address(&self) -> String {
-        let number = std::fs::read_to_string(self.folder().join("number")).unwrap();
-        format!("127.0.7.{}", number.trim())
+        format!("127.0.7.{}", self.number())
     }
 
     /// Its address in the network between it and this computer.
     pub(crate) fn own_address(&self) -> String {
-        let number = std::fs::read_to_string(self.folder().join("number")).unwrap();
-        format!("192.168.{}.2", 48 + number.trim().parse::<u8>().unwrap())
+        format!("192.168.{}.2", 48 + self.number())
     }
 
     /// The private key of its login.
@@ -200,6 +204,21 @@ impl ContainerdNode {
     /// Starts, stops, kills or restarts containerd: pods stay as they are.
     pub(crate) fn containerd(&self, verb: &str) {
         self.script(&["containerd", &self.name, verb]).ok();
+    }
+
+    /// Waits until nothing of devnet's runs or lies on it.
+    pub(crate) fn until_nothing_is_left(&self) {
+        let left = "find /run/devnet /var/lib/devnet /var/tmp/devnet -mindepth 1 2>/dev/null; \
+                    pgrep -fa '[d]evnet-probe|[s]ocat.*containerd.sock'; true";
+        let mut last = String::new();
+        until("nothing of devnet's is on the node", || {
+            let now = self.run(&["sh", "-c", left]).ok();
+            if now != last {
+                eprintln!("left: {now}");
+                last = now;
+            }
+            last.is_empty()
+        });
     }
 
     /// A namespace of a process of the node, as `net:[4026532000]`.

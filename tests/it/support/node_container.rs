@@ -19,13 +19,19 @@ pub(crate) struct NodeContainer {
 
 impl NodeContainer {
     pub(crate) fn start(testbed: &Path, node: &ContainerdNode) -> Self {
+        Self::publishing(testbed, node, &["22", "2376"])
+    }
+
+    /// One of which only these ports are published.
+    pub(crate) fn publishing(testbed: &Path, node: &ContainerdNode, ports: &[&str]) -> Self {
         let name = format!("{}-kic", node.name);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testbed/node-runtime.sh");
         let config = serde_json::json!({"runtimes": {"node": {"path": script}}});
         let engine = Engine::configured(testbed, &name, config.to_string());
         let image = busybox_image(testbed, &name);
+        let subnet = format!("10.203.{}.0/24", 90 + node.number());
         engine
-            .docker(&["network", "create", "--subnet", "10.203.90.0/24", &name])
+            .docker(&["network", "create", "--subnet", &subnet, &name])
             .ok();
         let folder = format!("NODE_FOLDER={}", node.folder().display());
         let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -42,7 +48,11 @@ impl NodeContainer {
         // all that root has here
         let rights = ["--cap-add=ALL", "--cap-drop=SYS_RESOURCE"];
         let unconfined = ["--security-opt=seccomp=unconfined"];
-        let ports = ["-p", "127.0.0.1::22", "-p", "127.0.0.1::2376"];
+        let ports: Vec<String> = ports
+            .iter()
+            .map(|port| format!("--publish=127.0.0.1::{port}"))
+            .collect();
+        let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
         let what = [image.as_str(), "/bin/busybox", "sleep", "100000"];
         let all = [&run[..], &whose, &rights, &unconfined, &ports, &what];
         engine.docker(&all.concat()).ok();
