@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says so")]
 
+mod any_runtime;
 mod build;
 mod build_engines;
 mod build_faults;
@@ -21,9 +22,12 @@ mod completions_names;
 mod config;
 mod containerd;
 mod containerd_container;
+mod containerd_cost;
 mod containerd_exec;
+mod containerd_hostile;
 mod containerd_load;
 mod containerd_logs;
+mod containerd_pods;
 mod containerd_testbed;
 mod containerd_trouble;
 mod context;

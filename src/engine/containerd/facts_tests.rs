@@ -9,6 +9,9 @@ use super::*;
 use crate::engine::cri::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
 use crate::engine::grpc::Any;
 
+#[path = "nonsense_tests.rs"]
+mod nonsense;
+
 fn recorded(look: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/containerd-node");
     let text = std::fs::read_to_string(folder.join(look)).unwrap();

@@ -1,0 +1,379 @@
+//! Pods for tests of what holds on every runtime: the same pod on an engine with Docker and on a node
+//! with containerd.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use super::containerd_node::{BUSYBOX, ContainerdNode};
+use super::cri::messages::Mount;
+use super::made::{Made, found, tool};
+use super::node_kubelet::{Container, Pod, Wanted};
+use super::{Output, Sandbox, testbed, until};
+
+/// The folders of this computer that a container needs to run its programs.
+const PROGRAMS: [&str; 3] = ["/usr", "/lib", "/lib64"];
+
+/// A node that tests share.
+#[derive(Clone, Copy)]
+pub(crate) enum TestNode<'a> {
+    Docker(&'a Path),
+    Containerd(&'a ContainerdNode),
+}
+
+/// A container of a pod of a test's: busybox that runs a shell script.
+#[derive(Clone, Default)]
+pub(crate) struct Script {
+    name: &'static str,
+    script: String,
+    declared_port: Option<u16>,
+    capability: Option<&'static str>,
+    /// True where it runs this computer's programs.
+    with_programs: bool,
+}
+
+impl Script {
+    pub(crate) fn new(name: &'static str, script: &str) -> Self {
+        Self {
+            name,
+            script: script.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn idle(name: &'static str) -> Self {
+        Self::new(name, "exec busybox sleep 3600")
+    }
+
+    /// Declares a port, as `ports:` of a manifest does.
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.declared_port = Some(port);
+        self
+    }
+
+    /// Gives it a capability.
+    pub(crate) fn capability(mut self, name: &'static str) -> Self {
+        self.capability = Some(name);
+        self
+    }
+
+    /// Lets it run this computer's programs.
+    pub(crate) fn with_programs(mut self) -> Self {
+        self.with_programs = true;
+        self
+    }
+
+    fn docker_flags(&self) -> Vec<String> {
+        let mut flags = vec!["--env=PATH=/bin:/usr/bin".to_owned()];
+        if let Some(port) = self.declared_port {
+            let list = format!("[{{\"containerPort\":{port},\"protocol\":\"TCP\"}}]");
+            flags.push(format!(
+                "--label=annotation.io.kubernetes.container.ports={list}"
+            ));
+        }
+        flags.extend(self.capability.map(|name| format!("--cap-add={name}")));
+        if self.with_programs {
+            flags.extend(PROGRAMS.map(|folder| format!("--volume={folder}:{folder}:ro")));
+        }
+        flags
+    }
+
+    fn of_kubelet(&self) -> Container {
+        let mut container = Container::of(self.name, BUSYBOX, &["/bin/busybox", "sh", "-c"]);
+        container.command.push(self.script.clone());
+        let ports = self.declared_port.map(|port| (String::new(), port));
+        container.ports.extend(ports);
+        let more = self.capability.map(str::to_owned);
+        container.added_capabilities.extend(more);
+        if self.with_programs {
+            container.mounts.extend(PROGRAMS.map(|folder| Mount {
+                container_path: folder.into(),
+                host_path: folder.into(),
+                readonly: true,
+            }));
+        }
+        container
+    }
+}
+
+/// A pod whose containers are made anew only when the test says so; gone with the test.
+pub(crate) struct TestPod<'a> {
+    node: TestNode<'a>,
+    name: &'a str,
+    made: MadePod<'a>,
+}
+
+enum MadePod<'a> {
+    Docker {
+        made: RefCell<Made<'a>>,
+        scripts: Vec<Script>,
+        /// The newest attempt of each: its number and its ID.
+        newest: RefCell<Vec<(usize, String)>>,
+    },
+    Containerd(Pod<'a>),
+}
+
+impl TestNode<'static> {
+    /// One of each runtime; none without the testbed.
+    pub(crate) fn all() -> Vec<Self> {
+        static NODES: OnceLock<(PathBuf, ContainerdNode)> = OnceLock::new();
+        let Some(testbed) = testbed() else {
+            return Vec::new();
+        };
+        let (testbed, node) = NODES.get_or_init(|| {
+            let node = ContainerdNode::start(&testbed, "any");
+            (testbed, node)
+        });
+        vec![Self::Docker(testbed), Self::Containerd(node)]
+    }
+}
+
+impl<'a> TestNode<'a> {
+    pub(crate) fn runtime(self) -> &'static str {
+        match self {
+            Self::Docker(_) => "docker",
+            Self::Containerd(_) => "containerd",
+        }
+    }
+
+    /// A pod of the node with a network of its own.
+    pub(crate) fn pod(self, name: &'a str, scripts: &[Script]) -> TestPod<'a> {
+        self.pod_in(name, false, scripts)
+    }
+
+    /// A pod in the node's network.
+    pub(crate) fn pod_of_host(self, name: &'a str, scripts: &[Script]) -> TestPod<'a> {
+        self.pod_in(name, true, scripts)
+    }
+
+    fn pod_in(self, name: &'a str, host_network: bool, scripts: &[Script]) -> TestPod<'a> {
+        let made = match self {
+            Self::Docker(testbed) => {
+                let network = if host_network { "host" } else { "none" };
+                let mut made = Made::with_network(testbed, name, network);
+                let newest = scripts.iter().map(|one| (0, run(&mut made, one, 0)));
+                MadePod::Docker {
+                    newest: RefCell::new(newest.collect()),
+                    made: RefCell::new(made),
+                    scripts: scripts.to_vec(),
+                }
+            }
+            Self::Containerd(node) => {
+                let mut wanted = Wanted::pod(name);
+                wanted.host_network = host_network;
+                wanted.containers = scripts.iter().map(Script::of_kubelet).collect();
+                MadePod::Containerd(Pod::made_once(node, wanted))
+            }
+        };
+        TestPod {
+            node: self,
+            name,
+            made,
+        }
+    }
+}
+
+fn run(made: &mut Made<'_>, script: &Script, attempt: usize) -> String {
+    let flags = script.docker_flags();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let command = ["/bin/busybox", "sh", "-c", &script.script];
+    made.add_attempt(script.name, attempt, &flags, &command)
+}
+
+impl TestPod<'_> {
+    /// devnet on the pod's node, with this sandbox's memory.
+    pub(crate) fn devnet_by(&self, sandbox: &Sandbox, words: &[&str]) -> Output {
+        Output::of(&mut self.command(sandbox, words))
+    }
+
+    pub(crate) fn devnet(&self, words: &[&str]) -> Output {
+        self.devnet_by(&self.sandbox(), words)
+    }
+
+    /// A sandbox that knows the pod's node.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        match self.node {
+            TestNode::Docker(_) => Sandbox::bare(),
+            TestNode::Containerd(node) => node.sandbox(),
+        }
+    }
+
+    /// devnet on the pod's node, ready to start.
+    pub(crate) fn command(&self, sandbox: &Sandbox, words: &[&str]) -> std::process::Command {
+        let (flag, node) = match (&self.made, self.node) {
+            (MadePod::Docker { made, .. }, _) => ("-H", made.borrow().host()),
+            (_, TestNode::Containerd(node)) => ("-p", node.name.clone()),
+            _ => unreachable!("a pod is of its node"),
+        };
+        sandbox.devnet_command(&[&[flag, node.as_str()], words].concat())
+    }
+
+    /// The newest attempt of a container.
+    pub(crate) fn id(&self, container: &str) -> String {
+        match &self.made {
+            MadePod::Docker {
+                scripts, newest, ..
+            } => newest.borrow()[place(scripts, container)].1.clone(),
+            MadePod::Containerd(pod) => pod.container(container).id,
+        }
+    }
+
+    pub(crate) fn sandbox_id(&self) -> String {
+        match &self.made {
+            MadePod::Docker { made, .. } => made.borrow().sandbox.clone(),
+            MadePod::Containerd(pod) => pod.sandbox().id,
+        }
+    }
+
+    /// The first process of a container, as its node numbers it.
+    fn pid(&self, container: &str) -> u32 {
+        match &self.made {
+            MadePod::Docker { made, .. } => {
+                let pid = made.borrow().pid(&self.id(container));
+                pid.as_u64().and_then(|pid| pid.try_into().ok()).unwrap()
+            }
+            MadePod::Containerd(pod) => pod.pid(container),
+        }
+    }
+
+    /// The number of a namespace of a container's first process, as the kernel says it.
+    pub(crate) fn inode(&self, container: &str, kind: &str) -> u64 {
+        let link = self.on_node(&[
+            "readlink",
+            &format!("/proc/{}/ns/{kind}", self.pid(container)),
+        ]);
+        let number = link.split(['[', ']']).nth(1).unwrap();
+        number.parse().unwrap()
+    }
+
+    /// Runs a program as root of the node to its good end.
+    fn on_node(&self, words: &[&str]) -> String {
+        match self.node {
+            TestNode::Docker(_) => tool(words[0], &words[1..]),
+            TestNode::Containerd(node) => node.run(words).ok(),
+        }
+    }
+
+    /// The same in the network of a container.
+    pub(crate) fn in_network(&self, container: &str, words: &[&str]) -> String {
+        let pid = self.pid(container).to_string();
+        self.on_node(&[&["nsenter", "-t", &pid, "-n"], words].concat())
+    }
+
+    /// Sends a signal, as `STOP`, to a container's first process.
+    pub(crate) fn signal(&self, container: &str, signal: &str) {
+        let pid = self.pid(container).to_string();
+        self.on_node(&["kill", &format!("-{signal}"), &pid]);
+    }
+
+    /// Ends the sandbox's process.
+    pub(crate) fn kill_sandbox(&self) {
+        match &self.made {
+            MadePod::Docker { made, .. } => {
+                let made = made.borrow();
+                made.docker(&["kill", &made.sandbox]);
+            }
+            MadePod::Containerd(pod) => {
+                pod.kill_pause();
+                until("the sandbox is not ready", || pod.sandbox().state != 0);
+            }
+        }
+    }
+
+    /// Lets the runtime freeze a container, or let it go on.
+    pub(crate) fn freeze(&self, container: &str, frozen: bool) {
+        let id = self.id(container);
+        match (&self.made, self.node) {
+            (MadePod::Docker { made, .. }, _) => {
+                let verb = if frozen { "pause" } else { "unpause" };
+                made.borrow().docker(&[verb, &id]);
+            }
+            (_, TestNode::Containerd(node)) => {
+                let verb = if frozen { "pause" } else { "resume" };
+                node.ctr(&["tasks", verb, &id]).ok();
+            }
+            _ => unreachable!("a pod is of its node"),
+        }
+    }
+
+    /// Waits until a container has ended.
+    pub(crate) fn until_ended(&self, container: &str) {
+        match &self.made {
+            MadePod::Docker { made, .. } => {
+                made.borrow().docker(&["wait", &self.id(container)]);
+            }
+            MadePod::Containerd(pod) => {
+                pod.until_ended(container);
+            }
+        }
+    }
+
+    /// Makes the next attempt of a container that has ended, as the kubelet does.
+    pub(crate) fn again(&self, container: &str) {
+        match &self.made {
+            MadePod::Docker {
+                made,
+                scripts,
+                newest,
+            } => {
+                let place = place(scripts, container);
+                let attempt = newest.borrow()[place].0 + 1;
+                let id = run(&mut made.borrow_mut(), &scripts[place], attempt);
+                newest.borrow_mut()[place] = (attempt, id);
+            }
+            MadePod::Containerd(pod) => {
+                let before = self.id(container);
+                pod.heal(true);
+                until("the next attempt is made", || self.id(container) != before);
+                pod.heal(false);
+            }
+        }
+    }
+
+    /// Waits until a container's newest attempt has printed a text.
+    pub(crate) fn until_it_says(&self, container: &str, text: &str) {
+        match &self.made {
+            MadePod::Docker { made, .. } => {
+                made.borrow().until_it_says(&self.id(container), text);
+            }
+            MadePod::Containerd(pod) => pod.until_it_says(container, text),
+        }
+    }
+
+    /// Waits until a TCP port is open in a container's network.
+    pub(crate) fn until_it_listens(&self, container: &str, port: u16) {
+        let filter = format!("sport = :{port}");
+        until("the port is open", || {
+            !self
+                .in_network(container, &["ss", "-Htln", &filter])
+                .is_empty()
+        });
+    }
+
+    /// devnet's document of this pod, with the findings that are not of one pod.
+    pub(crate) fn document(&self) -> Value {
+        let name = format!("default/{}", self.name);
+        let output = self.devnet(&["inspect", &name, "-o", "json"]);
+        assert!(output.stderr.is_empty(), "{}", output.stderr);
+        let document: Value = serde_json::from_str(&output.ok()).unwrap();
+        assert_eq!(document["nodes"][0]["runtime"], self.node.runtime());
+        document
+    }
+
+    /// Asserts that devnet finds these in this pod now and nothing else, and gives its document.
+    #[track_caller]
+    pub(crate) fn finds(&self, codes: &[&str]) -> Value {
+        let document = self.document();
+        assert_eq!(found(&document), codes, "{document:#}");
+        document["pods"][0].clone()
+    }
+}
+
+fn place(scripts: &[Script], container: &str) -> usize {
+    scripts
+        .iter()
+        .position(|one| one.name == container)
+        .unwrap()
+}
