@@ -57,7 +57,18 @@ say "6. The pause container dies: the pod's network is gone, and a new sandbox g
 show "devnet ${target}lab kill web"
 show "devnet ${target}pods"
 
-say "7. Clean up: nothing of devnet stays"
+if [ "$only" = all ]; then
+  say "7. Another cluster, with containerd (minikube's default): the same commands, over minikube's own ssh login"
+  "$root/tests/testbed/node.sh" start ctr
+  python3 "$root/tests/testbed/node_pods.py" ctr web
+  containerd() { MINIKUBE_HOME=$DEVNET_TESTBED/ctr/minikube/.minikube "$devnet" "$@"; }
+  devnet() { case "$*" in "-p ctr"*) containerd "$@" ;; *) "$devnet" "$@" ;; esac; }
+  show 'devnet -p ctr pods --ns'
+  show 'devnet -p ctr exec web -c client -- wget -qO- http://localhost:8080/'
+  show 'devnet -p ctr logs web --tail 3'
+fi
+
+say "8. Clean up: nothing of devnet stays"
 show "devnet ${target}lab down"
 if [ "$only" = all ]; then
   show 'eval "$(devnet env --shell bash --unset)"; env | grep -c DOCKER_ || true'

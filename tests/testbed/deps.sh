@@ -6,14 +6,17 @@ purpose=$1
 
 # program:package pairs; a package without a program is asked of dpkg
 needs="dockerd:docker.io openssl:openssl curl:curl ip:iproute2 setpriv:util-linux unshare:util-linux"
+# a node that runs containerd
+node="busybox:busybox-static sshd:openssh-server ssh:openssh-client containerd:containerd runc:runc
+  /usr/lib/cni/bridge:containernetworking-plugins sudo:sudo socat:socat python3:python3"
 # without root there are no private engines, so nothing is needed for them
 if [ "$purpose" = demo ] && { [ "$(uname)" != Linux ] || [ "$(id -u)" != 0 ]; }; then exit 0; fi
 case $purpose in
-  demo) ;;
-  test) needs="$needs docker:docker-cli busybox:busybox-static zsh:zsh fish:fish tcsh:tcsh bsd-csh:csh dash:dash ksh:ksh elvish:elvish
-    xonsh:xonsh sshd:openssh-server ssh:openssh-client python3:python3 ss:iproute2 nsenter:util-linux strace:strace nft:nftables dot:graphviz man:man-db groff:groff script:bsdutils
-    podman:podman cc:gcc containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins sudo:sudo socat:socat" ;;
-  bench) needs="$needs docker:docker-cli busybox:busybox-static hyperfine:hyperfine python3:python3" ;;
+  demo) needs="$needs $node" ;;
+  test) needs="$needs docker:docker-cli zsh:zsh fish:fish tcsh:tcsh bsd-csh:csh dash:dash ksh:ksh elvish:elvish
+    xonsh:xonsh ss:iproute2 nsenter:util-linux strace:strace nft:nftables dot:graphviz man:man-db groff:groff script:bsdutils
+    podman:podman cc:gcc $node" ;;
+  bench) needs="$needs docker:docker-cli hyperfine:hyperfine $node" ;;
   lint) needs="shellcheck:shellcheck" ;;
   *) echo "deps: unknown purpose '$purpose'" >&2; exit 2 ;;
 esac
@@ -24,7 +27,7 @@ for need in $needs; do
   command -v "${need%%:*}" >/dev/null || missing="$missing ${need##*:}"
 done
 # a dynamically linked busybox runs in no empty image
-if [ "$purpose" = test ] || [ "$purpose" = bench ]; then
+if [ "$purpose" != lint ]; then
   if command -v ldd >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then missing="$missing busybox-static"; fi
 fi
 # no distribution has cargo-deny; building it takes minutes, so a person is asked and CI just does it
