@@ -13,7 +13,7 @@ use super::messages::{
     ListContentResponse, ReadContentRequest, ReadContentResponse, UpdateContentRequest,
     WriteAction, WriteContentRequest, WriteContentResponse,
 };
-use crate::engine::grpc::{Grpc, found};
+use crate::engine::grpc::{Empty, Grpc, found};
 use crate::error::{Error, Result};
 
 /// The largest piece of a blob in one message, in bytes; a server refuses much larger ones.
@@ -75,16 +75,45 @@ impl Content {
         &self,
         digest: &str,
     ) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
+        self.read(digest, 0).await
+    }
+
+    /// The same of the first bytes alone; 0 means all.
+    async fn read(
+        &self,
+        digest: &str,
+        size: i64,
+    ) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
         const PATH: &str = "/containerd.services.content.v1.Content/Read";
         let question = ReadContentRequest {
             digest: digest.to_owned(),
-            ..ReadContentRequest::default()
+            offset: 0,
+            size,
         };
         let answers = self.grpc.follow(PATH, question).await?;
         Ok(answers.map(|answer| {
             let answer: ReadContentResponse = answer?;
             Ok(answer.data)
         }))
+    }
+
+    /// True where a blob that the store lists can be read: its file may be gone.
+    pub(super) async fn is_readable(&self, digest: &str) -> bool {
+        let pieces = self.read(digest, 1).await;
+        match pieces {
+            Ok(pieces) => matches!(Box::pin(pieces).next().await, Some(Ok(_))),
+            Err(_unreadable) => false,
+        }
+    }
+
+    /// Removes a blob; it may be gone already.
+    pub(super) async fn remove(&self, digest: &str) -> Result<()> {
+        const PATH: &str = "/containerd.services.content.v1.Content/Delete";
+        let order = BlobRequest {
+            digest: digest.to_owned(),
+        };
+        let _gone: Option<Empty> = found(self.grpc.ask(PATH, order).await)?;
+        Ok(())
     }
 
     /// A small document, such as a manifest; `None` when it is not there.

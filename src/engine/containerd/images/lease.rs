@@ -53,6 +53,17 @@ impl Leases {
         Ok(())
     }
 
+    /// A transfer's error, which may come of its lease: without one the node collects what has come.
+    pub(super) async fn explained(&self, token: &str, error: Error) -> Error {
+        match self.tokens().await {
+            Ok(tokens) if !tokens.iter().any(|other| other == token) => {
+                Error::failed("the node ended the transfer's lease before all was there")
+                    .caused_by(error.in_one_line())
+            }
+            _ => error,
+        }
+    }
+
     /// Ends the leases of transfers whose devnet has ended without doing so.
     pub(super) async fn sweep(&self) -> Result<()> {
         for token in self.tokens().await? {

@@ -162,9 +162,9 @@ impl ClusterImages {
         let content = &self.content();
         let layers = documents.manifest.layers().into_iter().flatten();
         let layers: Vec<String> = layers.map(|layer| layer.digest().to_owned()).collect();
-        let asked = stream::iter(&layers).map(|digest| content.info(digest));
-        let blobs: Vec<_> = asked.buffered(IN_FLIGHT).try_collect().await?;
-        Ok(blobs.iter().all(Option::is_some))
+        let asked = stream::iter(&layers).map(|digest| content.is_readable(digest));
+        let blobs: Vec<bool> = asked.buffered(IN_FLIGHT).collect().await;
+        Ok(blobs.iter().all(|readable| *readable))
     }
 
     /// The sizes of an image's layers, the base first, as its manifest tells them.

@@ -78,7 +78,10 @@ impl ClusterImages {
         if let Some(layers) = incoming.layers {
             receipt.expect(layers.to_vec()).await?;
         }
-        let arrival = receipt.run(archive).await?;
+        let arrival = match receipt.run(archive).await {
+            Ok(arrival) => arrival,
+            Err(error) => return Err(leases.explained(token, error).await),
+        };
         self.arrivals().insert(token.to_owned(), arrival);
         Ok(())
     }
@@ -216,6 +219,13 @@ impl Receipt<'_> {
                 if let Some(hash) = hash {
                     let digest = Digest::from_hash(&hash.finalize());
                     digest.as_str().clone_into(&mut written.digest);
+                }
+                if written.was_there && !self.content.is_readable(&written.digest).await {
+                    self.content.remove(&written.digest).await?;
+                    return Err(
+                        Error::failed("the node's store had lost a blob that it lists")
+                            .caused_by(written.digest),
+                    );
                 }
                 if let Some(unpacker) = &mut self.unpacker {
                     let size = u64::try_from(written.size).unwrap_or(0);

@@ -1,0 +1,335 @@
+//! `devnet load` to nodes with containerd when something goes wrong: every name points at an image from
+//! which a pod starts, and nothing of devnet's stays.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::containerd_node::ContainerdNode;
+use crate::support::engines::Engine;
+use crate::support::node_kubelet::{Container, Pod, Wanted};
+use crate::support::{Output, Sandbox, docker, ended, testbed, until};
+
+const NAME: &str = "docker.io/library/app:1";
+
+/// The `/top` of an image, read in a pod that CRI starts from it.
+fn top(node: &ContainerdNode, pod: &str, image: &str) -> String {
+    let sleeper = Container::of("app", image, &["/bin/busybox", "sleep", "1000"]);
+    let _pod = Pod::up(node, Wanted::pod(pod).with(sleeper));
+    let read = ["exec", pod, "--", "/bin/busybox", "cat", "/top"];
+    node.sandbox().devnet(&read).ok()
+}
+
+fn load(node: &ContainerdNode, host: &Engine, more: &[&str]) -> Output {
+    let from = host.url();
+    let arguments = [&["load", "--from-host", &from], more].concat();
+    node.sandbox().devnet(&arguments)
+}
+
+/// Asserts that no lease, no write and no snapshot of a transfer's is left.
+fn nothing_left(node: &ContainerdNode) {
+    let left = || {
+        let mut left = String::new();
+        for list in [
+            &["leases", "list", "-q"][..],
+            &["content", "active"],
+            &["snapshots", "list"],
+        ] {
+            let said = node.ctr(list).ok();
+            left.extend(
+                said.lines()
+                    .filter(|line| line.contains("devnet-"))
+                    .map(str::to_owned),
+            );
+        }
+        left
+    };
+    let mut last = String::new();
+    until("the node has collected what no lease keeps", || {
+        last = left();
+        last.is_empty()
+    });
+}
+
+fn has(node: &ContainerdNode, name: &str) -> bool {
+    let names = node.ctr(&["images", "list", "-q"]).ok();
+    names.lines().any(|line| line == name)
+}
+
+/// An image's archive in a file.
+fn saved(testbed: &Path, host: &str, folder: &Path, image: &str) -> Vec<u8> {
+    let file = folder.join("saved.tar").display().to_string();
+    docker(testbed, host, &["save", "-o", &file, image]).ok();
+    std::fs::read(file).unwrap()
+}
+
+/// A load out of a pipe that has begun, and of which half has come.
+struct Halved {
+    child: Child,
+    rest: Vec<u8>,
+    _sandbox: Sandbox,
+}
+
+impl Halved {
+    fn begin(node: &ContainerdNode, archive: &[u8], more: &[&str]) -> Self {
+        let sandbox = node.sandbox();
+        let arguments = [&["load", "-", "--tag", "app:1"], more].concat();
+        let mut child = sandbox
+            .devnet_command(&arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (half, rest) = archive.split_at(archive.len() / 2);
+        child.stdin.as_mut().unwrap().write_all(half).unwrap();
+        until("the transfer has a lease", || {
+            node.ctr(&["leases", "list", "-q"])
+                .ok()
+                .contains("devnet-transfer-")
+        });
+        until("a blob is being written", || {
+            node.ctr(&["content", "active"]).ok().contains("devnet-")
+        });
+        Self {
+            child,
+            rest: rest.to_vec(),
+            _sandbox: sandbox,
+        }
+    }
+
+    /// The end of the load, once the rest has come.
+    fn end(mut self) -> Output {
+        // one that has failed reads no more
+        let _failed = self.child.stdin.take().unwrap().write_all(&self.rest);
+        ended(self.child)
+    }
+}
+
+fn signal(signal: &str, pid: u32) {
+    let sandbox = Sandbox::bare();
+    let mut kill = sandbox.command("/bin/sh");
+    kill.args(["-c", &format!("kill -{signal} {pid}")]);
+    Output::of(&mut kill).ok();
+}
+
+#[test]
+fn a_transfer_that_loses_its_lease_its_base_or_its_person_names_nothing() {
+    let Some(testbed) = testbed() else { return };
+    let host = Engine::start(&testbed, "ctr-faults-host");
+    let node = ContainerdNode::start(&testbed, "ctr-faults");
+    let folder = tempfile::tempdir().unwrap();
+    host.image("app:1", 6, "one");
+    let archive = saved(&testbed, "ctr-faults-host", folder.path(), "app:1");
+
+    // the lease runs out half-way
+    let halved = Halved::begin(&node, &archive, &[]);
+    let leases = node.ctr(&["leases", "list", "-q"]).ok();
+    let lease = leases
+        .lines()
+        .find(|line| line.contains("devnet-transfer-"));
+    node.ctr(&["leases", "delete", "--sync", lease.unwrap().trim()])
+        .ok();
+    let said = halved.end().fails(1);
+    assert!(said.contains("lease"), "{said}");
+    assert!(!has(&node, NAME), "a broken transfer has a name");
+    nothing_left(&node);
+
+    // Ctrl-C
+    let halved = Halved::begin(&node, &archive, &[]);
+    signal("INT", halved.child.id());
+    assert_eq!(halved.end().code, 130);
+    assert!(!has(&node, NAME));
+    nothing_left(&node);
+
+    // SIGKILL: the next load ends the lease of the dead one
+    let halved = Halved::begin(&node, &archive, &[]);
+    signal("KILL", halved.child.id());
+    assert_ne!(halved.end().code, 0);
+    assert!(!has(&node, NAME));
+    load(&node, &host, &["app:1"]).ok();
+    nothing_left(&node);
+    assert_eq!(top(&node, "faults-one", NAME), "one");
+
+    // the layers below go while the others come
+    host.image("app:1", 6, "two");
+    let path = |file: &str| folder.path().join(file).display().to_string();
+    std::fs::write(path("Dockerfile"), "FROM app:1\nCOPY Dockerfile /more\n").unwrap();
+    let output = format!("type=oci,dest={}", path("layout.tar"));
+    let sandbox = node.sandbox();
+    let build = ["-q", "-H", &host.url(), "build", "-o", &output, &path("")];
+    sandbox.devnet(&build).ok();
+    let archive = std::fs::read(path("layout.tar")).unwrap();
+    let mut child = sandbox
+        .devnet_command(&["load", "-", "--tag", "app:1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (half, rest) = archive.split_at(1024);
+    child.stdin.as_mut().unwrap().write_all(half).unwrap();
+    until("the transfer has a lease", || {
+        node.ctr(&["leases", "list", "-q"])
+            .ok()
+            .contains("devnet-transfer-")
+    });
+    let images = node.ctr(&["images", "list", "-q"]).ok();
+    for name in images.lines().filter(|name| !name.contains("pause")) {
+        node.ctr(&["images", "rm", "--sync", name.trim()]).ok();
+    }
+    let _failed = child.stdin.take().unwrap().write_all(rest);
+    let said = ended(child).fails(1);
+    assert!(
+        said.contains("layer") && said.contains("was not sent"),
+        "{said}"
+    );
+    assert!(!has(&node, NAME));
+    nothing_left(&node);
+    load(&node, &host, &["app:1"]).ok();
+    assert_eq!(top(&node, "faults-two", NAME), "two");
+}
+
+#[test]
+fn a_full_disk_and_a_blob_that_is_not_there_are_said_and_nothing_is_named() {
+    let Some(testbed) = testbed() else { return };
+    let host = Engine::start(&testbed, "ctr-full-host");
+    let node = ContainerdNode::start(&testbed, "ctr-full");
+    host.image("app:1", 6, "one");
+    let store = "/var/lib/containerd/io.containerd.content.v1.content";
+    let mount = "mount -t tmpfs -o size=2m none $0 && mkdir -p $0/ingest $0/blobs/sha256";
+    node.run(&["sh", "-c", mount, store]).ok();
+
+    let said = load(&node, &host, &["app:1"]).fails(1);
+    assert!(said.contains("no space left"), "{said}");
+    assert!(!has(&node, NAME));
+    node.run(&["umount", store]).ok();
+    nothing_left(&node);
+
+    // a blob that the store lists, whose file is gone
+    load(&node, &host, &["--whole", "app:1"]).ok();
+    let large = node.run(&["find", store, "-size", "+1M"]).ok();
+    for file in large.lines() {
+        node.run(&["rm", file]).ok();
+    }
+    load(&node, &host, &["--whole", "app:1", "--tag", "app:2"]).ok();
+    let exported = [
+        "images",
+        "export",
+        "/var/tmp/whole.tar",
+        "docker.io/library/app:2",
+    ];
+    node.ctr(&exported).ok();
+    assert_eq!(top(&node, "full-two", "docker.io/library/app:2"), "one");
+}
+
+#[test]
+fn two_loads_at_once_both_arrive() {
+    let Some(testbed) = testbed() else { return };
+    let host = Engine::start(&testbed, "ctr-twice-host");
+    let node = ContainerdNode::start(&testbed, "ctr-twice");
+    host.image("app:1", 6, "one");
+    let from = host.url();
+    let sandboxes = [node.sandbox(), node.sandbox(), node.sandbox()];
+    let tags = ["app:1", "app:1", "app:other"];
+    let children = sandboxes.iter().zip(tags).map(|(sandbox, tag)| {
+        let arguments = ["load", "--from-host", &from, "app:1", "--tag", tag];
+        let mut command = sandbox.devnet_command(&arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    for child in children.collect::<Vec<_>>() {
+        ended(child).ok();
+    }
+    assert_eq!(top(&node, "twice-one", NAME), "one");
+    assert_eq!(
+        top(&node, "twice-other", "docker.io/library/app:other"),
+        "one"
+    );
+    nothing_left(&node);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
+fn switch(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// A number that looks random, below `limit`.
+fn dice(state: &mut u64, limit: u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state % limit
+}
+
+/// `ROUNDS` says how many (6); with another `SEED`, other moments.
+#[test]
+fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() {
+    let Some(testbed) = testbed() else { return };
+    let rounds = switch("ROUNDS").unwrap_or(6);
+    let seed = switch("SEED").unwrap_or(20_261_128);
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let host = Engine::start(&testbed, "ctr-kills-host");
+    let node = ContainerdNode::start(&testbed, "ctr-kills");
+    let from = host.url();
+    host.image("app:1", 6, "0");
+    let begun = Instant::now();
+    load(&node, &host, &["app:1"]).ok();
+    let whole = u64::try_from(begun.elapsed().as_micros()).unwrap();
+    let (mut before, mut killed, mut finished) = ("0".to_owned(), 0, 0);
+    for round in 1..=rounds {
+        let what = format!("round {round} of seed {seed}");
+        let now = round.to_string();
+        host.image("app:1", 6, &now);
+        if dice(&mut state, 4) == 0 {
+            // everything anew, so that large layers are under way too
+            node.sandbox().devnet(&["images", "rm", "app:1"]);
+            before = if has(&node, NAME) {
+                before
+            } else {
+                String::new()
+            };
+        }
+        let sandbox = node.sandbox();
+        let mut child = sandbox
+            .devnet_command(&["load", "--from-host", &from, "app:1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(dice(&mut state, whole * 5 / 4)));
+        match dice(&mut state, 3) {
+            0 => {
+                killed += u32::from(child.try_wait().unwrap().is_none());
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            1 => {
+                node.cut_connections();
+                killed += u32::from(!child.wait().unwrap().success());
+            }
+            _ => {
+                node.containerd("kill");
+                killed += u32::from(!child.wait().unwrap().success());
+                node.containerd("start");
+            }
+        }
+        let runs = if has(&node, NAME) {
+            top(&node, &format!("kills-{round}"), NAME)
+        } else {
+            String::new()
+        };
+        assert!(
+            runs == before || runs == now,
+            "{what}: app:1 holds `{runs}`, it held `{before}` and was to hold `{now}`"
+        );
+        finished += u32::from(runs == now);
+        before = runs;
+    }
+    node.sandbox().devnet(&["clean"]).ok();
+    nothing_left(&node);
+    load(&node, &host, &["app:1"]).ok();
+    assert_eq!(top(&node, "kills-last", NAME), rounds.to_string());
+    eprintln!("{rounds} rounds (seed {seed}): {killed} loads died, {finished} were through before");
+}
