@@ -307,3 +307,28 @@ fn connection(
     text.push_str("</g>\n");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::{ContainerFacts, PlainContainers, graph, pods};
+
+    #[test]
+    fn a_dead_sandbox_holds_no_network() {
+        let drawn = |state: &str| {
+            let sandbox = ContainerFacts {
+                state: state.into(),
+                ..ContainerFacts::of_kubelet("POD", "default/web/u", 0, "")
+            };
+            let app = ContainerFacts::of_kubelet("app", "default/web/u", 0, "POD");
+            let pods = pods("node", &[sandbox, app], PlainContainers::Hide);
+            svg(&graph::graph(&pods, &[0]))
+        };
+        assert!(drawn("running").contains("pause holds the network"));
+        let dead = drawn("exited");
+        assert!(
+            dead.contains("pause is exited") && !dead.contains("holds"),
+            "{dead}"
+        );
+    }
+}

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::support::containerd_node::{ContainerdNode, containerd_node};
 use crate::support::kubelet::{Kubelet, OBEDIENT};
-use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, Sandbox, ended, testbed, until};
+use crate::support::node_kubelet::{Container, Pod, Wanted};
+use crate::support::{Output, Sandbox, busybox_image, docker, ended, testbed, until};
 
 fn on_node(node: &ContainerdNode, words: &[&str]) -> Output {
     node.sandbox()
@@ -240,4 +240,59 @@ fn a_name_that_no_node_has_and_a_pod_at_a_digest_are_told() {
     let state = kubelet.docker(&["inspect", "-f", "{{.State.Running}}", &app]);
     assert_eq!(state, "true");
     kubelet.docker(&["rm", "-f", &base]);
+}
+
+#[test]
+fn on_containerd_every_pod_that_runs_an_older_image_starts_the_loaded_one() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    busybox_image(&testbed, "host");
+    let engine = |words: &[&str]| docker(&testbed, "host", words).ok().trim().to_owned();
+    let base = engine(&["create", "devnet-test/busybox:latest", "/bin/busybox"]);
+    let host = format!("unix://{}", testbed.join("host.sock").display());
+    let load = |number: u32| {
+        let change = format!("LABEL again-ctr={number}");
+        let id = engine(&["commit", "--change", &change, &base, "again-ctr:dev"]);
+        let load = ["-p", "ctr", "load", "--from-host", &host, "again-ctr:dev"];
+        node.sandbox().devnet(&load).ok();
+        id
+    };
+    load(1);
+    let sleeps =
+        |name: &str, image: &str| Container::of(name, image, &["/bin/busybox", "sleep", "3600"]);
+    let wanted = Wanted::pod("again-ctr")
+        .with(sleeps("web", "docker.io/library/again-ctr:dev"))
+        .sleeper("side");
+    let pod = Pod::up(node, wanted);
+    let (ip, sandbox) = (pod.ip(), pod.sandbox().id);
+    let older = ["--image", "again-ctr:dev", "--yes"];
+    let nothing = "nothing runs an older `again-ctr:dev`";
+    let said = on_node(node, &older);
+    assert!(said.code == 0 && said.stderr.contains(nothing), "{said}");
+    let new = load(2);
+    let said = on_node(node, &older[..2]).fails(2);
+    assert!(
+        said.contains("restart 1 container of default/again-ctr"),
+        "{said}"
+    );
+    let said = on_node(node, &older).ok();
+    assert!(
+        said.starts_with("default/again-ctr: attempt 1 of web runs in the same sandbox"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!((pod.ip(), pod.sandbox().id), (ip, sandbox));
+    assert_eq!(
+        (pod.attempts("web").len(), pod.attempts("side").len()),
+        (2, 1)
+    );
+    let words = ["-p", "ctr", "pods", "again-ctr", "--no-probe", "-o", "json"];
+    let found: Value = serde_json::from_str(&node.sandbox().devnet(&words).ok()).unwrap();
+    let containers = found["pods"][0]["containers"].as_array().unwrap();
+    let web = containers.iter().find(|one| one["name"] == "web").unwrap();
+    assert_eq!(web["image_id"], new.as_str());
+    let said = on_node(node, &older);
+    assert!(said.code == 0 && said.stderr.contains(nothing), "{said}");
+    engine(&["rm", &base]);
 }
