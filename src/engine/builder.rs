@@ -2,11 +2,12 @@
 
 use crate::engine::build_features::BuildFeatures;
 use crate::engine::buildkit::check::{self, Checked};
+use crate::engine::buildkit::connection::Connection;
+use crate::engine::buildkit::node::NodeBuildKit;
 use crate::engine::buildkit::streams::Pump;
 use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::docker::Docker;
-use crate::engine::out_of_reach::OutOfReach;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::progress::Sender;
 
@@ -14,16 +15,38 @@ use crate::progress::Sender;
 #[derive(Clone, Debug)]
 pub(crate) enum Builder {
     Docker(Box<Docker>),
-    /// Of a runtime whose builder devnet does not reach.
-    OutOfReach(OutOfReach),
+    /// A node's own BuildKit, which builds into its containerd.
+    Node(Box<NodeBuildKit>),
 }
 
 impl Builder {
     /// The features that it has beyond the least.
-    pub(crate) fn features(&self) -> BuildFeatures {
+    ///
+    /// # Errors
+    /// Unreachable, where a node has no builder.
+    pub(crate) async fn features(&self) -> Result<BuildFeatures> {
         match self {
-            Self::Docker(docker) => docker.build_features(),
-            Self::OutOfReach(_) => BuildFeatures::NONE,
+            Self::Docker(docker) => Ok(docker.build_features()),
+            Self::Node(buildkit) => buildkit.features().await,
+        }
+    }
+
+    /// A node's own BuildKit, which names images as it is told, before they are known to be whole.
+    pub(crate) fn of_node(&self) -> Option<&NodeBuildKit> {
+        match self {
+            Self::Docker(_) => None,
+            Self::Node(buildkit) => Some(buildkit),
+        }
+    }
+
+    /// The ID by which the node knows an image that it has built.
+    pub(crate) fn image_id<'b>(&self, built: &'b Built) -> Option<&'b str> {
+        let said = |key: &str| built.response.get(key).map(String::as_str);
+        // with containerd's store an engine names it by its manifest; pods do by its configuration
+        let digest = said("containerimage.digest");
+        match self {
+            Self::Docker(_) => digest,
+            Self::Node(_) => said("containerimage.config.digest").or(digest),
         }
     }
 
@@ -32,7 +55,7 @@ impl Builder {
     pub(crate) fn buildkit_is_off(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.buildkit_is_off(),
-            Self::OutOfReach(_) => false,
+            Self::Node(_) => false,
         }
     }
 
@@ -48,7 +71,11 @@ impl Builder {
     ) -> std::result::Result<Built, Failure> {
         match self {
             Self::Docker(docker) => docker.build_classic(options, context, events).await,
-            Self::OutOfReach(builder) => Err(builder.error().into()),
+            Self::Node(_) => Err(
+                Error::failed("a node with containerd has no classic builder")
+                    .hint("without `DOCKER_BUILDKIT=0` its BuildKit builds")
+                    .into(),
+            ),
         }
     }
 
@@ -58,8 +85,10 @@ impl Builder {
     /// The engine does not say, or was lost.
     pub(crate) async fn host_gateway(&self) -> Result<String> {
         match self {
-            Self::Docker(docker) => buildkit::host_gateway(docker.dialer()).await,
-            Self::OutOfReach(builder) => Err(builder.error()),
+            Self::Docker(docker) => {
+                buildkit::host_gateway(&Connection::to_engine(docker.dialer()).await?).await
+            }
+            Self::Node(buildkit) => buildkit.host_gateway().await,
         }
     }
 
@@ -73,8 +102,12 @@ impl Builder {
         events: &Sender,
     ) -> std::result::Result<Built, Failure> {
         match self {
-            Self::Docker(docker) => buildkit::build(docker.dialer(), solve, events).await,
-            Self::OutOfReach(builder) => Err(builder.error().into()),
+            Self::Docker(docker) => {
+                // before the session: an engine without BuildKit has asked for nothing yet
+                let connection = Connection::to_engine(docker.dialer()).await?;
+                buildkit::build(&connection, solve, events).await
+            }
+            Self::Node(buildkit) => Box::pin(buildkit.build(solve, events)).await,
         }
     }
 
@@ -88,8 +121,11 @@ impl Builder {
         events: &Sender,
     ) -> Result<Checked, Failure> {
         match self {
-            Self::Docker(docker) => check::check_dockerfile(docker.dialer(), solve, events).await,
-            Self::OutOfReach(builder) => Err(builder.error().into()),
+            Self::Docker(docker) => {
+                let connection = Connection::to_engine(docker.dialer()).await?;
+                check::check_dockerfile(&connection, solve, events).await
+            }
+            Self::Node(buildkit) => Box::pin(buildkit.check_dockerfile(solve, events)).await,
         }
     }
 }

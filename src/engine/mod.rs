@@ -35,6 +35,7 @@ use crate::docker_env::endpoint::Endpoint;
 pub(crate) use crate::engine::about::{About, ImageStore, Info};
 use crate::engine::agent::Agent;
 use crate::engine::builder::Builder;
+use crate::engine::buildkit::node::NodeBuildKit;
 use crate::engine::containerd::Containerd;
 use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
@@ -97,7 +98,7 @@ impl Engine {
                     kubelet: containerd.kubelet().await?,
                     runtime: Runtime::Containerd(Box::new(containerd.clone())),
                     images: Images::Containerd(Box::new(ClusterImages::new(&containerd))),
-                    builder: Builder::OutOfReach(out_of_reach("the builder")),
+                    builder: Builder::Node(Box::new(NodeBuildKit::new(&containerd))),
                     agent: Agent::Node(Box::new(containerd)),
                 })
             }

@@ -1,4 +1,4 @@
-//! The place of an instruction in a Dockerfile: the only thing that devnet reads in one itself.
+//! The instructions of a Dockerfile, as far as devnet reads one itself: the places of steps.
 
 /// The largest Dockerfile that is read.
 pub(crate) const LARGEST: u64 = 4 << 20;
@@ -28,12 +28,20 @@ pub(crate) fn line_in_message(message: &str) -> Option<Span> {
     Some((line, line))
 }
 
-/// Instructions with their lines joined, without comments.
-fn instructions(dockerfile: &str) -> Vec<(String, Span)> {
+/// Instructions with their lines joined, without comments and without the documents that stand
+/// below them (`RUN <<EOF`).
+pub(super) fn instructions(dockerfile: &str) -> Vec<(String, Span)> {
     let mut found = Vec::new();
     let mut open: Option<(String, i32)> = None;
+    let mut documents: Vec<String> = Vec::new();
     for (line, number) in dockerfile.lines().zip(1..) {
         let text = line.trim();
+        if let Some(end) = documents.first() {
+            if text == end {
+                documents.remove(0);
+            }
+            continue;
+        }
         if text.starts_with('#') || (text.is_empty() && open.is_none()) {
             continue;
         }
@@ -43,14 +51,31 @@ fn instructions(dockerfile: &str) -> Vec<(String, Span)> {
             open = Some((joined, first));
         } else {
             joined.push_str(text);
+            documents = ends_of_documents(&joined);
             found.push((joined, (first, number)));
         }
     }
     found
 }
 
+/// The words that end the documents below an instruction, in order.
+fn ends_of_documents(instruction: &str) -> Vec<String> {
+    let words = words(instruction);
+    let has_some = words
+        .first()
+        .is_some_and(|first| matches!(first.as_str(), "RUN" | "COPY" | "ADD"));
+    let end = |word: &String| {
+        let word = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let word = word.strip_prefix("<<")?.trim_start_matches('-');
+        let word = word.trim_matches(['"', '\'']);
+        let is_name = !word.is_empty() && !word.contains(['<', '"', '\'']);
+        is_name.then(|| word.to_owned())
+    };
+    words.iter().filter(|_| has_some).filter_map(end).collect()
+}
+
 /// The words; the instruction itself may be written in any case.
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = text.split_whitespace().map(ToOwned::to_owned).collect();
     if let Some(first) = words.first_mut() {
         first.make_ascii_uppercase();

@@ -12,6 +12,7 @@ pub(crate) mod credentials;
 pub(crate) mod digest;
 pub(crate) mod docker_words;
 pub(crate) mod dockerfile;
+pub(crate) mod dockerfile_bases;
 pub(crate) mod ignore;
 pub(crate) mod inventory;
 pub(crate) mod oci;

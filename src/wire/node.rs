@@ -120,6 +120,36 @@ impl NodeAccess {
         }
     }
 
+    /// Opens a socket of the node: straight where the login may, else as root does.
+    ///
+    /// # Errors
+    /// As `root_socket`.
+    pub(crate) async fn socket(
+        &self,
+        socket: &str,
+        complaint: &Complaint,
+    ) -> Result<Box<dyn Stream>> {
+        if let Self::Ssh {
+            login,
+            user,
+            host,
+            port,
+        } = self
+        {
+            let place = Place {
+                user: user.as_deref(),
+                host,
+                port: *port,
+                socket,
+            };
+            // sshd does not say whether it is closed to this user, or not there at all: root knows
+            if let Ok(stream) = login.dial(place).await {
+                return Ok(stream);
+            }
+        }
+        self.root_socket(socket, complaint).await
+    }
+
     /// Opens a socket of the node that only root may open. What a relay complains of stands in
     /// `complaint`, also after this.
     ///

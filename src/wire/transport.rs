@@ -279,6 +279,9 @@ where
         .build(Connector(dialer.clone()))
 }
 
+/// The reason why a stream was not upgraded.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// A dialled stream that has been upgraded from HTTP/1.1 to another protocol.
 pub(crate) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
 
@@ -303,7 +306,7 @@ pub(crate) async fn upgrade(
     path: &str,
     headers: &[(&str, String)],
 ) -> Result<Upgraded> {
-    let failed = |why: Box<dyn std::error::Error + Send + Sync>| {
+    let failed = |why: Cause| {
         Error::failed(format!("{} would not open `{path}`", dialer.endpoint())).caused_by(why)
     };
     let patience = dialer.patience();
@@ -322,7 +325,7 @@ async fn upgrade_without_limit(
     dialer: &Dialer,
     path: &str,
     headers: &[(&str, String)],
-    failed: &impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Error,
+    failed: &impl Fn(Cause) -> Error,
 ) -> Result<Upgraded> {
     // an engine that has answered before
     let dialled = dialer.dial().await;
@@ -330,9 +333,20 @@ async fn upgrade_without_limit(
         Kind::Unreachable => error.with_kind(Kind::Lost),
         _ => error,
     })?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failed(error.into()))?;
+    upgraded(stream, path, headers).await.map_err(failed)
+}
+
+/// Upgrades a stream that an engine listens on.
+///
+/// # Errors
+/// When the engine answers anything but `101`.
+pub(crate) async fn upgraded(
+    stream: Box<dyn Stream>,
+    path: &str,
+    headers: &[(&str, String)],
+) -> Result<Upgraded, Cause> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         // its failure reaches the other half of the upgraded stream
         let _ended = connection.with_upgrades().await;
@@ -344,18 +358,10 @@ async fn upgrade_without_limit(
     for (name, value) in headers {
         request = request.header(*name, value);
     }
-    let request = request
-        .body(http_body_util::Empty::<bytes::Bytes>::new())
-        .map_err(|error| failed(error.into()))?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| failed(error.into()))?;
+    let request = request.body(http_body_util::Empty::<bytes::Bytes>::new())?;
+    let response = sender.send_request(request).await?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-        return Err(failed(Box::new(NotUpgraded(response.status()))));
+        return Err(Box::new(NotUpgraded(response.status())));
     }
-    let upgraded = hyper::upgrade::on(response)
-        .await
-        .map_err(|error| failed(error.into()))?;
-    Ok(TokioIo::new(upgraded))
+    Ok(TokioIo::new(hyper::upgrade::on(response).await?))
 }

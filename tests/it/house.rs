@@ -572,6 +572,8 @@ fn a_test_that_returns_early_has_said_why() {
         "Podman::named(",
         "Podman::start(",
         "containerd_node()",
+        "building_node()",
+        "ContainerdNode::building(",
         "pod(",
         "calls(",
         "same(",

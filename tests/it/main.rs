@@ -21,6 +21,8 @@ mod completions;
 mod completions_names;
 mod config;
 mod containerd;
+mod containerd_build;
+mod containerd_build_faults;
 mod containerd_container;
 mod containerd_cost;
 mod containerd_exec;

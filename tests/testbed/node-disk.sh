@@ -16,7 +16,7 @@ docker:x:1000:999:,,,:/var/home/docker:/bin/bash
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 FILE
 printf 'root:*:20000::::::\nsshd:*:20000::::::\ndocker:*:20000::::::\nnobody:*:20000::::::\n' > "$d/etc/shadow"
-printf 'root:x:0:\ntty:x:5:\nsudo:x:27:docker\ndocker:x:999:docker\nnogroup:x:65534:\n' > "$d/etc/group"
+printf 'root:x:0:\ntty:x:5:\nsudo:x:27:docker\nbuildkit:x:998:docker\ndocker:x:999:docker\nnogroup:x:65534:\n' > "$d/etc/group"
 printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n' > "$d/etc/nsswitch.conf"
 printf '127.0.0.1 localhost\n192.168.%s.2 %s\n' "$((48 + number))" "$name" > "$d/etc/hosts"
 rm -f "$d/etc/resolv.conf"; printf 'nameserver 192.168.%s.1\n' "$((48 + number))" > "$d/etc/resolv.conf"

@@ -8,6 +8,8 @@
 #   node.sh stop NAME | stop-all
 #   node.sh restart NAME         kills all that runs there, and starts it with the disk it had
 #   node.sh containerd NAME start|stop|kill|restart
+#   node.sh buildkitd NAME start|stop|kill  what stands for buildkitd there; `start plain` is one that does not build
+#                                into containerd, `second` starts another beside it and ends that
 #   node.sh without NAME PROGRAM takes a program of /usr/bin away from it
 #   node.sh cut NAME             ends every connection to its sshd
 #   node.sh tree VERSION         prints the folder with that containerd's programs (1.6, 1.7, 2.1 or system)
@@ -162,6 +164,39 @@ case ${1:-} in
       restart) inside /etc/containerd/stop TERM; inside /etc/containerd/start ;;
     esac ;;
 
+  # a Docker engine of version 28, whose programs are out of sight there: the file that is open leads to them
+  buildkitd)
+    folder=/var/lib/buildkit
+    case $3 in
+      start|second)
+        tree=$("$here/engine.sh" tree 28)
+        snapshotter=$(sed -n 's/^ *snapshotter = "\(.*\)"/\1/p' "$d/etc/containerd/config.toml")
+        flags=(--storage-driver vfs)
+        [ "${4:-}" = plain ] || flags=(--containerd-namespace k8s.io --containerd-plugins-namespace k8s.io-plugins
+          --feature containerd-snapshotter=true --storage-driver "$snapshotter")
+        mkdir -p "$d/var/lib/buildkit"
+        cp "$here/buildkitd-relay.py" "$here/node-buildkitd.sh" "$d/var/lib/buildkit/"
+        exec 7< "$tree/usr/sbin/dockerd"
+        if [ "$3" = second ]; then
+          # shellcheck disable=SC2016  # the node's shell expands them
+          inside sh -c 'd=$(mktemp -d -p /var/tmp); echo "{}" > "$d/config"
+            "$0" --config-file "$d/config" --data-root "$d/data" --exec-root "$d/exec" --pidfile "$d/pid" -H "unix://$d/sock" --bridge none \
+              --iptables=false --ip6tables=false --containerd /run/containerd/containerd.sock "$@" > "$d/log" 2>&1 & pid=$!
+            until curl -sf --unix-socket "$d/sock" http://engine/_ping > /dev/null 2>&1; do kill -0 $pid || exit 1; sleep 0.02; done
+            kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.02; done; umount -l "$d/data"; rm -rf "$d"' /proc/self/fd/7 "${flags[@]}"
+          exit 0
+        fi
+        inside "$folder/node-buildkitd.sh" /proc/self/fd/7 "$folder/buildkitd-relay.py" "$folder" \
+          --containerd /run/containerd/containerd.sock "${flags[@]}" ;;
+      stop|kill)
+        signal=TERM; [ "$3" = stop ] || signal=KILL
+        # shellcheck disable=SC2016  # the node's shell expands them
+        inside sh -c 'for file in relay pid; do
+            pid=$(cat "$2/$file"); kill -"$1" "$pid"
+            while [ -e "/proc/$pid" ]; do sleep 0.02; done
+          done; rm -f /run/buildkit/buildkitd.sock' sh "$signal" "$folder" ;;
+    esac ;;
+
   # of the folder that it shares with this computer it has a copy from then on
   without)
     # shellcheck disable=SC2016  # the node's shell expands them
@@ -192,5 +227,5 @@ case ${1:-} in
         [ -n "$(find "$group" -name cgroup.procs -exec cat {} +)" ] || leave "$(basename "$group")"
       done
     done ;;
-  *) sed -n '2,16p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,18p' "$0" >&2; exit 2 ;;
 esac

@@ -5,17 +5,21 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::commands::build::bases::{self, Incomplete};
 use crate::commands::build::cache;
 use crate::commands::build::layout::Borrowed;
+use crate::commands::build::node_image::NodeImage;
 use crate::commands::build::output;
 use crate::commands::build::request::{self, BuildRequest};
 use crate::commands::build::result::{self, Other};
 use crate::commands::build::show::{self, Work};
 use crate::commands::build::source::{self, BuildSource};
 use crate::commands::invocation::Context;
+use crate::commands::invocation::older_images::OlderImages;
 use crate::context::folder::Gone;
 use crate::engine::buildkit::auth::Logins;
 use crate::engine::buildkit::content::Store;
+use crate::engine::buildkit::node::NodeBuildKit;
 use crate::engine::buildkit::ssh::Agent;
 use crate::engine::buildkit::streams::Supply;
 use crate::engine::buildkit::{Built, Failure, Provide, Solve};
@@ -52,6 +56,14 @@ pub(super) struct Job {
     pub(super) metadata_file: Option<PathBuf>,
 }
 
+/// The engine as the place of results.
+#[derive(Clone, Copy)]
+struct Destination<'a> {
+    info: &'a Info,
+    /// The image that a node's builder makes for pods.
+    image: Option<&'a NodeImage<'a>>,
+}
+
 /// The secrets and ssh agents that steps may ask for by their IDs.
 #[derive(Clone)]
 pub(super) struct Provided {
@@ -76,7 +88,8 @@ impl Job {
     ) -> Result<Option<String>> {
         let request = &self.request;
         // one question less where the answer changes nothing
-        let info = if request.outputs.is_empty()
+        let info = if self.engine.builder.of_node().is_none()
+            && request.outputs.is_empty()
             && request.annotations.is_empty()
             && request.options.attestations.is_empty()
             && request.cache_to.is_empty()
@@ -88,18 +101,55 @@ impl Job {
         };
         let upload = self.source.upload.take();
         let mut options = request.options.clone();
+        if let Some(buildkit) = self.engine.builder.of_node() {
+            let on_node = self.on_node(buildkit, provided, upload, options, &info, context);
+            return Box::pin(on_node).await;
+        }
+        let to = Destination {
+            info: &info,
+            image: None,
+        };
         if info.store == ImageStore::Containerd {
-            return Box::pin(self.solve(provided, upload, options, &info, context)).await;
+            return Box::pin(self.solve(provided, upload, options, to, context)).await;
         }
         let borrowed = Borrowed::new(&self.source.layouts);
         let work = async {
             Box::pin(borrowed.deliver(&self.engine, &mut options, context)).await?;
-            Box::pin(self.solve(provided, upload, options, &info, context)).await
+            Box::pin(self.solve(provided, upload, options, to, context)).await
         };
         let take_back = borrowed.take_back(&self.engine, context);
         let id = Box::pin(context.or_undo(work, take_back)).await?;
         borrowed.take_back(&self.engine, context).await;
         Ok(id)
+    }
+
+    /// The same on a node with containerd: its bases are completed before, and its image has a name
+    /// of ours until it is whole.
+    async fn on_node(
+        &self,
+        buildkit: &NodeBuildKit,
+        provided: Provided,
+        upload: Option<Supply>,
+        options: Options,
+        info: &Info,
+        context: &Context,
+    ) -> Result<Option<String>> {
+        buildkit.sweep().await?;
+        let incomplete = match self.source.dockerfile_text() {
+            Some(text) => bases::complete(&text, &options, &self.engine, context).await?,
+            None => Incomplete::default(),
+        };
+        let image = NodeImage::new(buildkit);
+        let named = (self.is_for_the_engine() && !self.check).then_some(&image);
+        let to = Destination { info, image: named };
+        let work = self.solve(provided, upload, options, to, context);
+        let take_back = async {
+            if let Some(image) = named {
+                image.forget(&self.engine, context).await;
+            }
+        };
+        let outcome = Box::pin(context.or_undo(work, take_back)).await;
+        outcome.map_err(|error| incomplete.explain(error))
     }
 
     /// Solves, and again without what went meanwhile: editors' files come and go, and what is gone
@@ -109,7 +159,7 @@ impl Job {
         provided: Provided,
         upload: Option<Supply>,
         options: Options,
-        info: &Info,
+        to: Destination<'_>,
         context: &Context,
     ) -> Result<Option<String>> {
         let mut upload = upload;
@@ -119,7 +169,7 @@ impl Job {
                 provided.clone(),
                 upload.take(),
                 options.clone(),
-                info,
+                to,
                 false,
                 context,
             );
@@ -133,7 +183,7 @@ impl Job {
                 outcome => return outcome,
             }
         }
-        Box::pin(self.solve_once(provided, upload, options, info, true, context)).await
+        Box::pin(self.solve_once(provided, upload, options, to, true, context)).await
     }
 
     async fn solve_once(
@@ -141,10 +191,11 @@ impl Job {
         provided: Provided,
         mut upload: Option<Supply>,
         mut options: Options,
-        info: &Info,
+        to: Destination<'_>,
         gone_is_empty: bool,
         context: &Context,
     ) -> Result<Option<String>> {
+        let Destination { info, image } = to;
         let engine = &self.engine;
         let request = &self.request;
         let caches = cache::find(
@@ -164,10 +215,10 @@ impl Job {
             (format!("oci:{}", layout.store), store)
         }));
         let options = &options;
-        let mut plan = output::plan(&request.outputs, options, &request.annotations, info)?;
+        let mut plan = output::plan(&request.outputs, options, &request.annotations, info, image)?;
         let before = plan.images_before(engine).await?;
         let mut built: Option<Built> = None;
-        let rounds = plan.rounds(engine);
+        let rounds = plan.rounds(engine).await?;
         if rounds.len() > 1 && upload.is_some() {
             return Err(Error::failed(format!(
                 "the engine at {} makes one output at a time, and the context on stdin can be read once",
@@ -228,7 +279,10 @@ impl Job {
         }
         let built = built.unwrap_or_default();
         cache::keep(&caches.to, &built.response)?;
-        let id = built.image_id();
+        let id = engine.builder.image_id(&built);
+        if let Some(image) = image {
+            image.settle(&options.tags).await?;
+        }
         plan.finish(engine, id, &before, &options.tags, context)
             .await?;
         if let (Some(file), Some(id)) = (&self.iidfile, id) {
@@ -297,6 +351,15 @@ impl Job {
             .iter()
             .filter_map(|(name, engine)| Some((name.as_str(), engine.as_ref().ok()?)));
         std::iter::once((self.node.as_str(), &self.engine)).chain(others)
+    }
+
+    /// The images that the build's names stand for now, where it will give them to another.
+    pub(super) async fn older_images(&self) -> Option<OlderImages> {
+        let names = &self.request.options.tags;
+        if self.check || names.is_empty() || !self.is_for_the_engine() {
+            return None;
+        }
+        Some(OlderImages::remember(self.nodes(), names).await)
     }
 
     /// True where the result stays in the engine.
@@ -380,7 +443,7 @@ pub(super) async fn can_it(
         }
     }
     let version = engine.node.version();
-    let features = engine.builder.features();
+    let features = engine.builder.features().await?;
     let who = format!(
         "the engine at {} (version {version})",
         engine.node.address()

@@ -1,9 +1,11 @@
 //! `devnet build`.
 
+mod bases;
 mod cache;
 mod classic;
 mod job;
 mod layout;
+mod node_image;
 mod output;
 mod part;
 mod receipt;
@@ -39,6 +41,7 @@ use crate::text_file;
   devnet build --target test --build-arg GO=1.24 . one stage, with an argument
   devnet build --secret id=npm,src=.npmrc .        a file that RUN --mount=type=secret may see
   devnet build -o out .                            the result's files into a folder
+  devnet build -t app:dev --restart .              and pods that run an older app:dev start it
   devnet build -t app:dev --watch .                again at each change, and into the running pods
   id=$(devnet build -q .)                          only the image ID on stdout
 
@@ -155,6 +158,9 @@ pub(crate) struct Args {
     /// Build again whenever a file changes, and have pods that run the image start the new one
     #[arg(long, conflicts_with = "check")]
     pub(super) watch: bool,
+    /// Have pods that run an older image of these names start the new one in the sandbox they have
+    #[arg(long, conflicts_with = "check")]
+    pub(super) restart: bool,
     /// Print the resolved build as JSON, and send nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -226,8 +232,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.watch {
         return Box::pin(watch::run(&mut job, provided, watched, context)).await;
     }
-    match job.build(provided, context).await? {
-        Some(id) => job.hand_over(&id, context).await,
+    let older = job.older_images().await;
+    let Some(id) = job.build(provided, context).await? else {
+        return Ok(());
+    };
+    job.hand_over(&id, context).await?;
+    match older {
+        Some(older) => older.settle(job.nodes(), args.restart, context).await,
         None => Ok(()),
     }
 }

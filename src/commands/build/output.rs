@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::commands::build::node_image::NodeImage;
 use crate::commands::build::part::{UnfinishedFile, writer};
 use crate::commands::build::receipt::Receipt;
 use crate::commands::build::result::cannot_write;
@@ -36,13 +37,18 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The exporters, in groups that this engine takes at once; at least one group.
-    pub(super) fn rounds(&mut self, engine: &Engine) -> Vec<Vec<(Attributed, Option<Sink>)>> {
+    ///
+    /// # Errors
+    /// When the engine does not say how many it takes.
+    pub(super) async fn rounds(
+        &mut self,
+        engine: &Engine,
+    ) -> Result<Vec<Vec<(Attributed, Option<Sink>)>>> {
         let all = std::mem::take(&mut self.exporters);
-        let at_once = engine.builder.features().several_exporters;
-        if at_once || all.len() < 2 {
-            return vec![all];
+        if all.len() < 2 || engine.builder.features().await?.several_exporters {
+            return Ok(vec![all]);
         }
-        all.into_iter().map(|one| vec![one]).collect()
+        Ok(all.into_iter().map(|one| vec![one]).collect())
     }
 }
 
@@ -132,8 +138,9 @@ pub(super) fn plan(
     options: &Options,
     annotations: &BTreeMap<String, String>,
     engine: &Info,
+    node_image: Option<&NodeImage<'_>>,
 ) -> Result<Plan> {
-    let native = engine.store == ImageStore::Containerd;
+    let native = engine.store != ImageStore::Graph;
     if !native && !annotations.is_empty() {
         return Err(
             Error::failed("`--annotation` needs an engine with containerd's image store")
@@ -206,9 +213,16 @@ pub(super) fn plan(
         // an image that only passes through the engine's store gets no name there
         stored.get_or_insert_default();
     }
-    if let Some(attributes) = stored {
+    if let Some(mut attributes) = stored {
+        let kind = match node_image {
+            None => "moby",
+            Some(image) => {
+                image.describe(&mut attributes);
+                "image"
+            }
+        };
         plan.exporters
-            .insert(0, (attributed("moby", attributes), None));
+            .insert(0, (attributed(kind, attributes), None));
     }
     Ok(plan)
 }

@@ -6,7 +6,7 @@ use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::lab_engine::replace;
-use crate::pod::{self, Origin, PlainContainers, Pull, Renamed, Stale, State};
+use crate::pod::{self, Origin, PlainContainers, Pull, Renamed, Signal, Stale, State};
 
 /// The images that the names stood for, by node and name, as long as the watch goes on.
 #[derive(Debug, Default)]
@@ -102,11 +102,13 @@ impl Restarts {
             ));
             return Ok(());
         }
-        if container.state == State::Paused {
+        if container.state == State::Paused
+            && let Ok(docker) = engine.docker()
+        {
             // older engines send no signal to what is frozen
-            engine.docker()?.unpause(&container.id).await?;
+            docker.unpause(&container.id).await?;
         }
-        match engine.docker()?.kill(&container.id).await {
+        match engine.runtime.signal(&container.id, Signal::KILL).await {
             // it ended by itself meanwhile: the kubelet starts the new image all the same
             Err(error) if error.kind() == Kind::NotFound => {}
             outcome => outcome.map_err(|error| {

@@ -142,7 +142,7 @@ pub(super) async fn check(
     context: &Context,
 ) -> Result<()> {
     let version = engine.node.version();
-    if !engine.builder.features().checks {
+    if !engine.builder.features().await?.checks {
         return Err(Error::failed(format!(
             "the engine at {} (version {version}) can't check Dockerfiles",
             engine.node.address()

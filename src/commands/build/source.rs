@@ -178,6 +178,16 @@ impl BuildSource {
         Ok(())
     }
 
+    /// The Dockerfile's text, where it is on this computer and can be read.
+    pub(super) fn dockerfile_text(&self) -> Option<String> {
+        let bytes = match (&self.dockerfile, self.folders.get("dockerfile")) {
+            (Some(file), _) => regular_file::bytes(file, dockerfile::LARGEST).ok()?,
+            (None, Some(Folder::Memory(files))) => files.values().next()?.clone(),
+            (None, _) => return None,
+        };
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     fn dockerfile_in_memory(&mut self, text: Vec<u8>, options: &mut Options) {
         options.dockerfile_apart = true;
         let files = [(options.filename.clone(), text)].into();

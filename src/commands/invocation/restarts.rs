@@ -88,6 +88,11 @@ impl Restart {
         self.pod.containers.iter().filter(is_meant)
     }
 
+    /// The pod's name, with its namespace.
+    pub(crate) fn name(&self) -> String {
+        full_name(&self.pod)
+    }
+
     /// The reason to leave the pod alone: what would run then is not what is there.
     pub(crate) fn obstacle(&self) -> Option<Error> {
         let pod = &self.pod;

@@ -6,12 +6,11 @@
 
 use std::collections::HashMap;
 
-use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use tonic::transport::Channel;
 
+use crate::engine::buildkit::connection::Connection;
 use crate::engine::buildkit::{self, Failure, Solve};
 use crate::progress::Sender;
-use crate::wire::transport::Dialer;
 
 /// `moby.buildkit.v1.frontend.SolveRequest`
 #[derive(Clone, PartialEq, prost::Message)]
@@ -63,7 +62,7 @@ pub(crate) struct Checked {
 /// # Errors
 /// The Dockerfile can't be read or parsed; the engine was lost.
 pub(in crate::engine) async fn check_dockerfile(
-    dialer: &Dialer,
+    connection: &Connection,
     mut solve: Solve,
     events: &Sender,
 ) -> Result<Checked, Failure> {
@@ -77,11 +76,10 @@ pub(in crate::engine) async fn check_dockerfile(
     // else the empty result would become an image
     solve.exporters.clear();
     solve.cache_to.clear();
-    let channel = buildkit::channel(dialer).await?;
-    let control = ControlClient::new(channel.clone());
-    let (session, request) = buildkit::prepare(dialer, solve, "", events).await?;
+    let channel = connection.channel();
+    let (session, request) = buildkit::prepare(connection, solve, "", events).await?;
     let reference = request.r#ref.clone();
-    let mut solving = control;
+    let mut solving = connection.control();
     let solving = async move { solving.solve(request).await };
     let asking = ask(channel, reference, question);
     tokio::pin!(solving, asking);
@@ -93,7 +91,7 @@ pub(in crate::engine) async fn check_dockerfile(
         }),
         answer = &mut asking => answer,
     };
-    outcome.map_err(|status| buildkit::failure(dialer, &status, session.complaint()))
+    outcome.map_err(|status| buildkit::failure(connection, &status, session.complaint()))
 }
 
 async fn ask(

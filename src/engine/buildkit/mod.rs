@@ -1,11 +1,13 @@
 //! BuildKit in a node's engine: a build is one session (the engine asks us for files, secrets and
-//! credentials) and one solve (we ask the engine to build), each on an upgraded stream.
+//! credentials) and one solve (we ask the engine to build).
 
 pub(crate) mod auth;
 pub(crate) mod check;
+pub(in crate::engine) mod connection;
 pub(crate) mod content;
 pub(crate) mod files;
 pub(crate) mod listener;
+pub(crate) mod node;
 mod secrets;
 mod session;
 pub(crate) mod ssh;
@@ -13,7 +15,6 @@ mod status;
 pub(crate) mod streams;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
@@ -23,16 +24,17 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
 use tonic::transport::Channel;
 
 use crate::engine::buildkit::auth::Logins;
+use crate::engine::buildkit::connection::Connection;
 use crate::engine::buildkit::content::Store;
 use crate::engine::buildkit::files::Folder;
+use crate::engine::buildkit::session::Session;
 pub(crate) use crate::engine::buildkit::session::token;
-use crate::engine::buildkit::session::{Io, Session};
 use crate::engine::buildkit::ssh::Agent;
 use crate::engine::buildkit::streams::{Sink, Supply};
 use crate::error::{Error, Result};
 use crate::image::build_flags::Attributed;
 use crate::progress::{Event, Lines, Sender, SourceFile};
-use crate::wire::transport::{self, Dialer};
+use crate::wire::transport;
 
 /// The time that the last news may take once the outcome is known.
 const LAST_NEWS: Duration = Duration::from_secs(3);
@@ -83,15 +85,6 @@ pub(crate) struct Built {
     pub(crate) sent: Sent,
 }
 
-impl Built {
-    pub(crate) fn image_id(&self) -> Option<&str> {
-        // with containerd's store the image's ID is its manifest's digest
-        self.response
-            .get("containerimage.digest")
-            .map(String::as_str)
-    }
-}
-
 /// The amounts of the context that were compared and sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sent {
@@ -131,10 +124,10 @@ const GATEWAY_LABEL: &str = "org.mobyproject.buildkit.worker.moby.host-gateway-i
 ///
 /// # Errors
 /// The engine does not say, or was lost.
-pub(in crate::engine) async fn host_gateway(dialer: &Dialer) -> Result<String> {
+pub(in crate::engine) async fn host_gateway(connection: &Connection) -> Result<String> {
     let unknown = || Error::failed("the engine does not say what `host-gateway` is");
-    let mut control = ControlClient::new(channel(dialer).await?);
-    let workers = control
+    let workers = connection
+        .control()
         .list_workers(ListWorkersRequest::default())
         .await
         .map_err(|status| unknown().caused_by(status.message().to_owned()))?;
@@ -152,14 +145,12 @@ pub(in crate::engine) async fn host_gateway(dialer: &Dialer) -> Result<String> {
 /// # Errors
 /// The build failed, or the engine was lost.
 pub(in crate::engine) async fn build(
-    dialer: &Dialer,
+    connection: &Connection,
     solve: Solve,
     events: &Sender,
 ) -> std::result::Result<Built, Failure> {
-    // before the session: an engine without it has asked for nothing yet
-    let control =
-        ControlClient::new(channel(dialer).await?).max_decoding_message_size(LONGEST_MESSAGE);
-    let (session, request) = prepare(dialer, solve, "dockerfile.v0", events).await?;
+    let control = connection.control();
+    let (session, request) = prepare(connection, solve, "dockerfile.v0", events).await?;
     let reference = request.r#ref.clone();
     let news = news(control.clone(), reference, events);
     tokio::pin!(news);
@@ -175,7 +166,7 @@ pub(in crate::engine) async fn build(
                 // the engine says itself why the build failed, unless it is gone
                 match tokio::time::timeout(LAST_NEWS, &mut solving).await {
                     Ok(outcome) => break outcome,
-                    Err(_elapsed) => return Err(lost(dialer).into()),
+                    Err(_elapsed) => return Err(lost(connection).into()),
                 }
             }
         }
@@ -193,19 +184,19 @@ pub(in crate::engine) async fn build(
                 .collect(),
             sent,
         }),
-        Err(status) => Err(failure(dialer, &status, session.complaint())),
+        Err(status) => Err(failure(connection, &status, session.complaint())),
     }
 }
 
 /// Opens the session of a solve, and writes its request.
 pub(super) async fn prepare(
-    dialer: &Dialer,
+    connection: &Connection,
     mut solve: Solve,
     frontend: &str,
     events: &Sender,
 ) -> Result<(Session, SolveRequest)> {
     let provide = std::mem::take(&mut solve.provide);
-    let session = Session::open(dialer, &solve.shared_key, provide, events.clone()).await?;
+    let session = Session::open(connection, &solve.shared_key, provide, events.clone()).await?;
     let reference = token();
     let mut request = request(solve, session.id(), &reference);
     frontend.clone_into(&mut request.frontend);
@@ -262,47 +253,22 @@ fn request(solve: Solve, session: &str, reference: &str) -> SolveRequest {
     }
 }
 
-/// A gRPC client on one upgraded stream.
-pub(super) async fn channel(dialer: &Dialer) -> Result<Channel> {
-    let stream = transport::upgrade(dialer, "/grpc", &[]).await?;
-    let once = Arc::new(std::sync::Mutex::new(Some(Io::new(stream))));
-    let connector = tower::service_fn(move |_: http::Uri| {
-        let taken = once.lock().ok().and_then(|mut io| io.take());
-        async move {
-            taken
-                .map(hyper_util::rt::TokioIo::new)
-                .ok_or_else(|| std::io::Error::other("the stream has ended"))
-        }
-    });
-    let patience = dialer.patience();
-    tonic::transport::Endpoint::from_static("http://engine")
-        // a step may be silent for hours; this asks whether the engine is still there
-        .http2_keep_alive_interval(patience / 2)
-        .keep_alive_timeout(patience)
-        .keep_alive_while_idle(true)
-        .connect_with_connector(connector)
-        .await
-        .map_err(|error| {
-            Error::failed(format!("no BuildKit at {}", dialer.endpoint())).caused_by(error)
-        })
-}
-
-fn lost(dialer: &Dialer) -> Error {
+fn lost(connection: &Connection) -> Error {
     Error::failed(format!(
         "the engine at {} was lost during the build",
-        dialer.endpoint()
+        connection.address()
     ))
 }
 
 /// `complaint` is what we ourselves could not serve: it says more than the engine's echo of it.
 pub(super) fn failure(
-    dialer: &Dialer,
+    connection: &Connection,
     status: &tonic::Status,
     complaint: Option<Error>,
 ) -> Failure {
     // only a transport's failure has a source; what the engine says has none
     if std::error::Error::source(status).is_some() {
-        return Failure::from(lost(dialer).caused_by(status.message().to_owned()));
+        return Failure::from(lost(connection).caused_by(status.message().to_owned()));
     }
     let error = complaint.unwrap_or_else(|| {
         Error::failed("the build failed").caused_by(status.message().to_owned())

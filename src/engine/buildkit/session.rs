@@ -1,4 +1,4 @@
-//! The session of a build: a gRPC server on an upgraded stream, of which the engine is the client.
+//! The session of a build: a gRPC server on a stream, of which the engine is the client.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use tonic::{Request, Response, Status};
 
 use crate::engine::buildkit::auth::Registries;
+use crate::engine::buildkit::connection::Connection;
 use crate::engine::buildkit::content::{self, Content};
 use crate::engine::buildkit::files::Folders;
 use crate::engine::buildkit::secrets::Store;
@@ -30,7 +31,7 @@ use crate::engine::buildkit::streams::{Receiver, Uploader};
 use crate::engine::buildkit::{LONGEST_MESSAGE, Provide, Sent};
 use crate::error::{Error, Result};
 use crate::progress::Sender;
-use crate::wire::transport::{self, Dialer, Upgraded};
+use crate::wire::transport::Stream;
 
 /// An open session; it ends when this is dropped.
 pub(crate) struct Session {
@@ -43,7 +44,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn open(
-        dialer: &Dialer,
+        connection: &Connection,
         shared_key: &str,
         provide: Provide,
         events: Sender,
@@ -82,7 +83,7 @@ impl Session {
                 .into_iter()
                 .map(|method| ("X-Docker-Expose-Session-Grpc-Method", method.to_owned())),
         );
-        let stream = transport::upgrade(dialer, "/session", &headers).await?;
+        let stream = connection.session(&headers).await?;
         let folders = Folders::new(provide.folders, provide.gone_is_empty, events);
         let router = tonic::transport::Server::builder()
             // h2 takes many small messages that wait to be read for an attack, and allows as many as
@@ -90,8 +91,8 @@ impl Session {
             .initial_connection_window_size(64 << 20)
             .initial_stream_window_size(1 << 20)
             // the engine pings only through the Health service; this notices a dead network
-            .http2_keepalive_interval(Some(dialer.patience() / 2))
-            .http2_keepalive_timeout(Some(dialer.patience()))
+            .http2_keepalive_interval(Some(connection.patience() / 2))
+            .http2_keepalive_timeout(Some(connection.patience()))
             .add_service(HealthServer::new(Alive))
             .add_service(FileSyncServer::new(folders.clone()))
             .add_service(AuthServer::new(Registries(provide.logins)))
@@ -107,7 +108,7 @@ impl Session {
         let (open, close) = oneshot::channel::<()>();
         let io = Io {
             stream,
-            _tell: Some(Told(ended.clone())),
+            _tell: Told(ended.clone()),
         };
         // an end of the list of connections would end the server
         let incoming = tokio_stream::once(Ok::<_, io::Error>(io)).chain(stream::pending());
@@ -186,11 +187,11 @@ impl Health for Alive {
     }
 }
 
-/// An upgraded stream as tonic takes it.
-pub(crate) struct Io {
-    stream: Upgraded,
+/// A session's stream as tonic takes it.
+struct Io {
+    stream: Box<dyn Stream>,
     /// Tells when nobody uses the stream any more.
-    _tell: Option<Told>,
+    _tell: Told,
 }
 
 struct Told(Arc<Notify>);
@@ -198,15 +199,6 @@ struct Told(Arc<Notify>);
 impl Drop for Told {
     fn drop(&mut self) {
         self.0.notify_one();
-    }
-}
-
-impl Io {
-    pub(crate) fn new(stream: Upgraded) -> Self {
-        Self {
-            stream,
-            _tell: None,
-        }
     }
 }
 

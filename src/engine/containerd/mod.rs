@@ -48,6 +48,7 @@ pub(crate) struct Containerd {
     /// Calls of containerd's own services, in the cluster's namespace.
     grpc: Grpc,
     address: Arc<str>,
+    pub(in crate::engine) patience: Duration,
     version: Arc<VersionResponse>,
     about: Arc<OnceCell<About>>,
     words: Arc<tokio::sync::Mutex<Option<NodeWords>>>,
@@ -67,7 +68,8 @@ impl Containerd {
             Address::Unix(path) => path.display().to_string(),
             _ => RuntimeKind::Containerd.socket().to_owned(),
         };
-        let grpc = Grpc::new(access.clone(), &socket, settings.patience()?);
+        let patience = settings.patience()?;
+        let grpc = Grpc::new(access.clone(), &socket, patience);
         let cri = Cri::new(grpc.clone());
         let words = NodeWords::ask(&access);
         let version = async {
@@ -91,6 +93,7 @@ impl Containerd {
             cri,
             grpc: grpc.in_namespace(NAMESPACE),
             address: endpoint.to_string().into(),
+            patience,
             version: Arc::new(version),
             about: Arc::default(),
             words: Arc::new(tokio::sync::Mutex::new(Some(words))),

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::cri::Cri;
-use super::{Output, Sandbox, testbed, testbed_script, until};
+use super::{Output, Sandbox, missing, testbed, testbed_script, until};
 
 /// The image of most containers: a busybox with all its applets.
 pub(crate) const BUSYBOX: &str = "docker.io/library/busybox:1.35";
@@ -25,6 +25,15 @@ pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
         node.script(&["start", "ctr"]).ok();
         node
     }))
+}
+
+/// The node that tests of builds share: what stands for buildkitd runs there. `None` without the
+/// testbed, or an engine that can stand for it.
+pub(crate) fn building_node() -> Option<&'static ContainerdNode> {
+    static SHARED: OnceLock<Option<ContainerdNode>> = OnceLock::new();
+    let testbed = testbed()?;
+    let shared = SHARED.get_or_init(|| ContainerdNode::building(&testbed, "ctrbuild"));
+    shared.as_ref()
 }
 
 /// A running node; one of a test's own is gone with its data when this is dropped.
@@ -61,6 +70,29 @@ impl ContainerdNode {
         arguments.extend(version);
         node.script(&arguments).ok();
         Some(node)
+    }
+
+    /// One of a test's own that builds; `None` when what stands for buildkitd is not on this computer.
+    pub(crate) fn building(testbed: &Path, name: &str) -> Option<Self> {
+        if testbed_script::tree("28").is_none() {
+            missing("a Docker engine 28 (make engines)");
+            return None;
+        }
+        let node = Self::start(testbed, name);
+        node.buildkitd(&["start"]);
+        Some(node)
+    }
+
+    /// Starts (`start`, or `start plain` for one that does not build into containerd), stops or kills
+    /// what stands for buildkitd.
+    pub(crate) fn buildkitd(&self, words: &[&str]) {
+        let all = [&["buildkitd", self.name.as_str()], words].concat();
+        self.script(&all).ok();
+    }
+
+    /// Starts another Docker engine on the node's containerd and ends it again.
+    pub(crate) fn second_engine(&self) {
+        self.script(&["buildkitd", &self.name, "second"]).ok();
     }
 
     fn script(&self, arguments: &[&str]) -> Output {

@@ -11,6 +11,7 @@ pub(crate) mod engines;
 pub(crate) mod hostile;
 pub(crate) mod kubelet;
 pub(crate) mod made;
+pub(crate) mod node_build;
 pub(crate) mod node_container;
 pub(crate) mod node_kubelet;
 pub(crate) mod podman;

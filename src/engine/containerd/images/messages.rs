@@ -249,6 +249,18 @@ pub(crate) struct NamedImage {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListImagesRequest {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) filters: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ListImagesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) images: Vec<NamedImage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct GetImageRequest {
     #[prost(string, tag = "1")]
     pub(crate) name: String,

@@ -1,6 +1,7 @@
 //! The images of a containerd node's cluster, which its kubelet starts pods from. containerd's own
 //! services hold them; CRI says what a kubelet sees of them.
 
+mod built;
 mod content;
 mod inventory;
 mod lease;
@@ -214,14 +215,16 @@ impl ClusterImages {
             return self.names().remove(&canonical(name)).await;
         };
         self.arrivals().remove(token);
-        Leases::new(self.grpc.clone()).end(token).await
+        Leases::new(self.grpc.clone()).end(token).await?;
+        Box::pin(self.forget_built(name)).await
     }
 
-    /// The names of transfers whose leases have not ended.
+    /// The names of transfers whose leases have not ended, and those of builds.
     pub(in crate::engine) async fn transfers(&self) -> Result<Vec<String>> {
-        let tokens = Leases::new(self.grpc.clone()).tokens().await?.into_iter();
+        let leases = Leases::new(self.grpc.clone());
+        let (tokens, builds) = futures_util::try_join!(leases.tokens(), self.builds())?;
         let name = |token: String| format!("{}:{TRANSFER_TAG}", reference::transfer(&token));
-        Ok(tokens.map(name).collect())
+        Ok(tokens.into_iter().map(name).chain(builds).collect())
     }
 
     /// Waits until CRI knows a name: it hears of it by an event.

@@ -2,14 +2,15 @@
 
 use super::content::Labels;
 use super::messages::{
-    DeleteImageRequest, Descriptor, FieldMask, GetImageRequest, ImageMessage, NamedImage,
+    DeleteImageRequest, Descriptor, FieldMask, GetImageRequest, ImageMessage, ListImagesRequest,
+    ListImagesResponse, NamedImage,
 };
 use crate::engine::grpc::{Empty, Grpc, found};
 use crate::error::Result;
 
 /// The label of names that CRI knows. When it hears of one without, it gives the image a name by its
 /// ID, with which the image stays when this name goes to another, and then the label.
-const KNOWN_TO_CRI: &str = "io.cri-containerd.image";
+pub(super) const KNOWN_TO_CRI: &str = "io.cri-containerd.image";
 
 /// A client of a node's image names.
 #[derive(Clone, Debug)]
@@ -30,6 +31,18 @@ impl ImageNames {
         };
         let answer: Option<ImageMessage> = found(self.grpc.ask(PATH, question).await)?;
         Ok(answer.and_then(|answer| answer.image))
+    }
+
+    /// The names that begin so.
+    pub(super) async fn beginning_with(&self, first: &str) -> Result<Vec<String>> {
+        const PATH: &str = "/containerd.services.images.v1.Images/List";
+        let escaped = first.replace('.', "\\.");
+        let question = ListImagesRequest {
+            filters: vec![format!("name~=\"^{}\"", escaped.replace('\\', "\\\\"))],
+        };
+        let answer: ListImagesResponse = self.grpc.ask(PATH, question).await?;
+        let names = answer.images.into_iter().map(|image| image.name);
+        Ok(names.filter(|name| name.starts_with(first)).collect())
     }
 
     /// Gives a name to a manifest, whatever it stood for before.

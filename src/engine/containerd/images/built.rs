@@ -1,0 +1,129 @@
+//! Images that the node's own builder has made. It gives them a name of ours as soon as they are there
+//! at all; they get their own once they are known to be whole.
+
+use std::time::Duration;
+
+use super::messages::NamedImage;
+use super::names::KNOWN_TO_CRI;
+use super::{ASKED, ClusterImages, Documents};
+use crate::error::{Error, Kind, Result};
+use crate::host::owner::signer_is_gone;
+use crate::image::digest::DiffId;
+use crate::image::reference::{TRANSFERS, is_transfer, split, transfer_token};
+
+/// The time in which CRI takes up a name, if it does.
+const TAKEN_UP: Duration = Duration::from_millis(500);
+
+impl ClusterImages {
+    /// Gives an image that was built under a name of ours its own names, where it is whole, and takes
+    /// ours away.
+    ///
+    /// # Errors
+    /// When a layer of it is not there; when CRI does not take it.
+    pub(in crate::engine) async fn name_built(&self, ours: &str, names: &[String]) -> Result<()> {
+        let named = self.names().get(ours).await?.and_then(|named| named.target);
+        let target = named.ok_or_else(|| broken("the builder gave it no name"))?;
+        let documents = self.documents(target).await?;
+        if let Some(layer) = self.lacking(&documents).await? {
+            return Err(broken(format!("the node lacks its layer {}", layer.0)));
+        }
+        for name in names {
+            let (repository, tag) = split(name)?;
+            self.tag(ours, &repository, &tag).await?;
+        }
+        if names.is_empty() {
+            // from then on it is known by its ID, without which it would go with our name
+            self.heard(ours, &documents.config_digest).await?;
+        }
+        self.names().remove(ours).await
+    }
+
+    /// Takes a name of ours away, and with it the ID of an image that is not whole: CRI has given it
+    /// that, and nobody can start it.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub(in crate::engine) async fn forget_built(&self, ours: &str) -> Result<()> {
+        let Some(target) = self.names().get(ours).await?.and_then(|named| named.target) else {
+            return Ok(());
+        };
+        let documents = match self.documents(target).await {
+            Ok(documents) => documents,
+            // CRI knows nothing of what has no configuration
+            Err(error) if error.kind() == Kind::NotFound => return self.names().remove(ours).await,
+            Err(error) => return Err(error),
+        };
+        let is_broken = self.lacking(&documents).await?.is_some();
+        if is_broken {
+            self.labelled(ours).await;
+        }
+        self.names().remove(ours).await?;
+        let id = &documents.config_digest;
+        if is_broken
+            && let Some(NamedImage {
+                target: Some(target),
+                ..
+            }) = self.names().get(id).await?
+            && target == documents.target
+        {
+            self.names().remove(id).await?;
+        }
+        Ok(())
+    }
+
+    /// The names of builds that stand on the node.
+    pub(in crate::engine) async fn builds(&self) -> Result<Vec<String>> {
+        let names = self
+            .names()
+            .beginning_with(&format!("127.0.0.1:9/{TRANSFERS}/"))
+            .await?;
+        Ok(names.into_iter().filter(|name| is_transfer(name)).collect())
+    }
+
+    /// Takes away the names of builds whose devnet has ended without doing so.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub(in crate::engine) async fn sweep_builds(&self) -> Result<()> {
+        for name in self.builds().await? {
+            if transfer_token(&name).and_then(signer_is_gone) == Some(true) {
+                self.forget_built(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first layer of an image that is neither unpacked nor there to be unpacked.
+    async fn lacking(&self, documents: &Documents) -> Result<Option<DiffId>> {
+        let layers = documents.diff_ids();
+        let unpacked = self.unpacked(&layers).await?;
+        let content = self.content();
+        let blobs = documents.manifest.layers().into_iter().flatten();
+        for (layer, blob) in layers.into_iter().zip(blobs).skip(unpacked) {
+            if content.info(blob.digest()).await?.is_none() {
+                return Ok(Some(layer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until CRI has done with a name, or at least for a moment.
+    async fn labelled(&self, name: &str) {
+        let labelled = async {
+            loop {
+                match self.names().get(name).await {
+                    Ok(Some(named)) if !named.labels.contains_key(KNOWN_TO_CRI) => {}
+                    _ => return,
+                }
+                tokio::time::sleep(ASKED).await;
+            }
+        };
+        let _not_heard_of = tokio::time::timeout(TAKEN_UP, labelled).await;
+    }
+}
+
+fn broken(why: impl Into<String>) -> Error {
+    Error::failed("the image that was built is not whole on the node, and got no name")
+        .caused_by(why.into())
+        .hint("something has cleaned up there meanwhile, as a Docker engine does when it starts: build again")
+}
