@@ -3,6 +3,7 @@
 
 use std::io::{Error, ErrorKind, Read, Write as _};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -20,7 +21,12 @@ const LARGEST_FRAME: usize = 16 << 10;
 /// Prints the answer in base64, in one line; an empty one where there is no such kubelet, or where it
 /// does not answer in time.
 pub(crate) fn list_pods() {
+    static ASKED: AtomicBool = AtomicBool::new(false);
     let (tell, told) = mpsc::channel();
+    // one that has not answered the last question is asked no other
+    if ASKED.swap(true, Ordering::SeqCst) {
+        return println!();
+    }
     // a kubelet that takes no connection any more blocks who wants one
     std::thread::spawn(move || {
         let at_first = |socket: &str| format!("/proc/1/root{socket}");
@@ -30,6 +36,7 @@ pub(crate) fn list_pods() {
         let answer = streams
             .next()
             .and_then(|stream| call(stream, LIST_PODS).ok());
+        ASKED.store(false, Ordering::SeqCst);
         // who asked may have given up
         let _given_up = tell.send(answer);
     });
