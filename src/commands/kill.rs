@@ -62,7 +62,13 @@ struct Document {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let (engine, found) = one_pod::find(context, &args.pod, args.namespace.as_deref()).await?;
+    let (engine, found) = one_pod::find(
+        context,
+        &args.pod,
+        args.namespace.as_deref(),
+        one_pod::Jobs::Seldom,
+    )
+    .await?;
     let name = args.container.as_deref();
     let mut lab = vec!["kill", found.name.as_str()];
     lab.extend(name.into_iter().flat_map(|name| ["-c", name]));

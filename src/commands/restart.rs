@@ -145,7 +145,13 @@ async fn of_pods(context: &Context, args: &Args) -> Result<Vec<Restart>> {
 }
 
 async fn find(context: &Context, args: &Args, wanted: &str) -> Result<(Engine, Pod)> {
-    let (engine, found) = one_pod::find(context, wanted, args.namespace.as_deref()).await?;
+    let (engine, found) = one_pod::find(
+        context,
+        wanted,
+        args.namespace.as_deref(),
+        one_pod::Jobs::Seldom,
+    )
+    .await?;
     comeback::possible(&found, None, &["restart", &found.name])?;
     Ok((engine, found))
 }

@@ -61,9 +61,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 .hint("devnet's own tools have it: leave `--lend-ptrace` out"),
         );
     }
-    let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref())
-        .await
-        .map_err(before)?;
+    let (engine, pod) = one_pod::find(
+        context,
+        &args.pod,
+        args.namespace.as_deref(),
+        one_pod::Jobs::Expected,
+    )
+    .await
+    .map_err(before)?;
     let container = one_pod::container(context, &pod, args.container.as_deref()).map_err(before)?;
     if !container.state.is_up() {
         return Err(before(

@@ -35,6 +35,16 @@ impl Agent {
         }
     }
 
+    /// Brings devnet's own program to the node while other things are asked, where it is brought for
+    /// each command; for one that is going to need it.
+    pub(crate) async fn send_ahead(&self) {
+        match self {
+            // an image is made of it only once
+            Self::Docker(_) => {}
+            Self::Node(containerd) => containerd.send_probe_ahead().await,
+        }
+    }
+
     /// The images from which devnet's own program can run, where these containers are in the node.
     pub(crate) fn candidates(&self, facts: &[ContainerFacts]) -> ProgramImages {
         match self {

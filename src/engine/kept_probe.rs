@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinHandle;
 
 use crate::engine::exec::Output;
 use crate::error::{Error, Result};
@@ -27,6 +28,8 @@ const LONGEST: usize = 4 << 10;
 pub(crate) struct ProbeKeeper {
     access: NodeAccess,
     kept: Arc<tokio::sync::Mutex<Weak<KeptProbe>>>,
+    /// The one that is on its way for whoever borrows first.
+    ahead: Arc<Mutex<Option<JoinHandle<Result<Arc<KeptProbe>>>>>>,
 }
 
 impl fmt::Debug for ProbeKeeper {
@@ -48,7 +51,16 @@ impl ProbeKeeper {
         Self {
             access,
             kept: Arc::default(),
+            ahead: Arc::default(),
         }
+    }
+
+    /// Begins to bring the probe for whoever borrows it first. If nobody does, it goes with the
+    /// connection.
+    pub(in crate::engine) fn send_ahead(&self, architecture: &str) {
+        let (keeper, architecture) = (self.clone(), architecture.to_owned());
+        let ahead = tokio::spawn(async move { keeper.share(&architecture).await });
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
     }
 
     /// The probe that another has there just now, else one that is brought.
@@ -56,6 +68,17 @@ impl ProbeKeeper {
     /// # Errors
     /// When this devnet carries no program for the node, or the node does not take it.
     pub(in crate::engine) async fn borrow(&self, architecture: &str) -> Result<Arc<KeptProbe>> {
+        let ahead = self.ahead.lock();
+        let ahead = ahead.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ahead) = ahead
+            && let Ok(Ok(kept)) = ahead.await
+        {
+            return Ok(kept);
+        }
+        self.share(architecture).await
+    }
+
+    async fn share(&self, architecture: &str) -> Result<Arc<KeptProbe>> {
         let mut kept = self.kept.lock().await;
         if let Some(there) = kept.upgrade().filter(|kept| kept.is_there()) {
             return Ok(there);

@@ -6,6 +6,8 @@ pub(crate) mod node_program;
 pub(crate) mod relay;
 pub(crate) mod silence;
 pub(crate) mod ssh;
+mod ssh_config;
 mod ssh_hosts;
+mod ssh_keys;
 pub(crate) mod tls;
 pub(crate) mod transport;

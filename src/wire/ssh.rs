@@ -6,22 +6,23 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use russh::client;
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+use russh::keys::PublicKey;
 use russh::{Channel, ChannelMsg, ChannelWriteHalf};
 use tokio::sync::Mutex;
 
-use crate::docker_env::endpoint::Endpoint;
+use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
-use crate::text_file;
 use crate::wire::node_program::{Ending, NodeProgram, Output, Terminal, TerminalSize};
+use crate::wire::ssh_config::HostConfig;
 use crate::wire::ssh_hosts::Known;
+use crate::wire::ssh_keys::Keys;
 use crate::wire::transport::Stream;
 
-/// The keys that ssh itself tries when none is named.
-const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 /// The user of a minikube node that logs in.
 const NODE_USER: &str = "docker";
+/// The port of sshd where none is named.
+const USUAL_PORT: u16 = 22;
 
 /// A login that many streams share; it is made at the first dial, and once more if it was lost.
 #[derive(Clone)]
@@ -30,7 +31,7 @@ pub(crate) struct Login {
     session: Arc<Mutex<Option<Arc<Session>>>>,
 }
 
-type Session = client::Handle<Host>;
+pub(super) type Session = client::Handle<Host>;
 
 /// The facts of this computer and of the endpoint that decide on a login.
 struct How {
@@ -38,10 +39,10 @@ struct How {
     /// The folder of the pinned host keys.
     state_folder: Option<PathBuf>,
     login_name: Option<String>,
-    /// The socket of the ssh agent.
-    agent: Option<PathBuf>,
-    key: Option<PathBuf>,
+    keys: Keys,
     pin_as: Option<String>,
+    /// The person's own configuration of a host that the person names.
+    config: Option<Result<HostConfig>>,
 }
 
 /// An engine's socket behind a login.
@@ -55,14 +56,24 @@ pub(crate) struct Place<'a> {
 
 impl Login {
     pub(crate) fn new(endpoint: &Endpoint, settings: &Settings) -> Self {
+        let home = settings.home().ok();
+        let config = match (&endpoint.address, &endpoint.pin_as, &home) {
+            (Address::Ssh { host, .. }, None, Some(home)) => Some(HostConfig::read(home, host)),
+            _ => None,
+        };
+        let said = config.as_ref().and_then(|config| config.as_ref().ok());
+        let agent = settings.environment.path("SSH_AUTH_SOCK");
         Self {
             how: Arc::new(How {
-                home: settings.home().ok(),
+                keys: match &endpoint.ssh_key {
+                    Some(file) => Keys::only(file),
+                    None => Keys::of(said, home.as_deref(), agent),
+                },
+                home,
                 state_folder: settings.state_folder().ok(),
                 login_name: settings.login_name(),
-                agent: settings.environment.path("SSH_AUTH_SOCK"),
-                key: endpoint.ssh_key.clone(),
                 pin_as: endpoint.pin_as.clone(),
+                config,
             }),
             session: Arc::default(),
         }
@@ -248,9 +259,11 @@ impl Drop for OpenChannel {
 impl How {
     fn user(&self, place: Place<'_>) -> Result<String> {
         let node = self.pin_as.as_ref().map(|_| NODE_USER);
+        let said = self.said()?.and_then(|config| config.user.as_deref());
         place
             .user
             .or(node)
+            .or(said)
             .or(self.login_name.as_deref())
             .map(str::to_owned)
             .ok_or_else(|| {
@@ -259,7 +272,33 @@ impl How {
             })
     }
 
+    /// The person's configuration of the host, where it is one that the person names.
+    fn said(&self) -> Result<Option<&HostConfig>> {
+        match &self.config {
+            None => Ok(None),
+            Some(Ok(config)) => Ok(Some(config)),
+            Some(Err(error)) => Err(error.duplicate()),
+        }
+    }
+
+    /// The same place, as the person's configuration has it.
+    fn configured<'a>(&'a self, place: Place<'a>) -> Result<Place<'a>> {
+        Ok(match self.said()? {
+            None => place,
+            Some(config) => Place {
+                host: &config.host,
+                port: match config.port {
+                    // no other was named
+                    Some(port) if place.port == USUAL_PORT => port,
+                    _ => place.port,
+                },
+                ..place
+            },
+        })
+    }
+
     async fn log_in(&self, place: Place<'_>, user: &str) -> Result<Session, NoLogin> {
+        let place = self.configured(place).map_err(NoLogin::Untrusted)?;
         let known = self.known(place).map_err(NoLogin::Untrusted)?;
         let session = self.connect(place, user, known).await?;
         self.authenticate(place, user, session)
@@ -309,11 +348,7 @@ impl How {
         mut session: Session,
     ) -> Result<Session> {
         let mut tried = Vec::new();
-        let accepted = match &self.key {
-            Some(file) => self.try_file(&mut session, user, file, &mut tried).await,
-            None => self.try_all(&mut session, user, &mut tried).await,
-        };
-        match accepted {
+        match self.keys.show(&mut session, user, &mut tried).await {
             Ok(true) => Ok(session),
             Ok(false) => Err(refused(place, user, &tried)),
             // too many keys were tried
@@ -332,122 +367,33 @@ impl How {
             return Known::pinned(folder.join("known_nodes"), name, place.host, place.port);
         }
         let home = self.home.as_ref().ok_or_else(nowhere)?;
-        Known::in_known_hosts(
-            home.join(".ssh").join("known_hosts"),
-            place.host,
-            place.port,
-        )
-    }
-
-    /// The agent's keys, then the usual files: ssh's own order.
-    async fn try_all(
-        &self,
-        session: &mut Session,
-        user: &str,
-        tried: &mut Vec<String>,
-    ) -> Result<bool, russh::Error> {
-        #[cfg(unix)]
-        if let Some(agent) = &self.agent
-            && self.try_agent(session, user, agent, tried).await?
-        {
-            return Ok(true);
-        }
-        for name in USUAL_KEYS {
-            let Some(home) = &self.home else { break };
-            let file = home.join(".ssh").join(name);
-            if file.exists() && self.try_file(session, user, &file, tried).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    #[cfg(unix)]
-    async fn try_agent(
-        &self,
-        session: &mut Session,
-        user: &str,
-        agent: &std::path::Path,
-        tried: &mut Vec<String>,
-    ) -> Result<bool, russh::Error> {
-        use russh::keys::agent::AgentIdentity;
-        use russh::keys::agent::client::AgentClient;
-        let identities = match AgentClient::connect_uds(agent).await {
-            Ok(mut client) => client.request_identities().await.map(|all| (client, all)),
-            Err(error) => Err(error),
+        let usual = home.join(".ssh").join("known_hosts");
+        let Some(config) = self.said()? else {
+            return Known::in_known_hosts(usual, place.host, place.port);
         };
-        // an agent that is gone is none; the files are still there
-        let Ok((mut client, identities)) = identities else {
-            tried.push("the ssh agent (it does not answer)".into());
-            return Ok(false);
+        // an alias is known without a port
+        let (host, port) = match &config.known_as {
+            Some(alias) => (alias.as_str(), USUAL_PORT),
+            None => (place.host, place.port),
         };
-        for identity in identities {
-            let AgentIdentity::PublicKey { key, comment } = identity else {
-                continue;
-            };
-            tried.push(format!("the agent's `{comment}`"));
-            let hash = hash(session, &key.algorithm()).await?;
-            match session
-                .authenticate_publickey_with(user, key, hash, &mut client)
-                .await
-            {
-                Ok(result) if result.success() => return Ok(true),
-                Ok(_) => {}
-                Err(_) if !session.is_closed() => {}
-                Err(_) => return Err(russh::Error::Disconnect),
+        let mut first = None;
+        for file in &config.known_hosts {
+            let known = Known::in_known_hosts(file.clone(), host, port)?;
+            if known.knows_it() {
+                return Ok(known);
             }
+            first = first.or(Some(known));
         }
-        Ok(false)
+        first.map_or_else(|| Known::in_known_hosts(usual, host, port), Ok)
     }
-
-    async fn try_file(
-        &self,
-        session: &mut Session,
-        user: &str,
-        file: &std::path::Path,
-        tried: &mut Vec<String>,
-    ) -> Result<bool, russh::Error> {
-        let key = text_file::read(file)
-            .map_err(|error| error.to_string())
-            .and_then(|text| {
-                russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
-                    russh::keys::Error::KeyIsEncrypted => {
-                        "it has a passphrase: give it to an agent with `ssh-add`".to_owned()
-                    }
-                    other => other.to_string(),
-                })
-            });
-        let key = match key {
-            Ok(key) => key,
-            Err(why) => {
-                tried.push(format!("`{}` ({why})", file.display()));
-                return Ok(false);
-            }
-        };
-        tried.push(format!("`{}`", file.display()));
-        let hash = hash(session, &key.algorithm()).await?;
-        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-        Ok(session.authenticate_publickey(user, key).await?.success())
-    }
-}
-
-/// The hash with which an RSA key signs: SHA-2, except where the server knows only SHA-1.
-async fn hash(session: &Session, key: &Algorithm) -> Result<Option<HashAlg>, russh::Error> {
-    if !key.clone().is_rsa() {
-        return Ok(None);
-    }
-    Ok(session
-        .best_supported_rsa_hash()
-        .await?
-        .unwrap_or(Some(HashAlg::Sha256)))
 }
 
 /// Checks the host's key while russh connects.
-struct Host(Known);
+pub(super) struct Host(Known);
 
 /// The reason why the connection was not made.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Refused(Error),
     Ssh(russh::Error),
 }

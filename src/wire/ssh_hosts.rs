@@ -63,6 +63,11 @@ impl Known {
         })
     }
 
+    /// True where a key of the host is known.
+    pub(super) fn knows_it(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// Reads which key devnet pinned for a node.
     ///
     /// # Errors

@@ -167,6 +167,52 @@ fn an_ssh_host_must_be_known_and_stay_the_same() {
 }
 
 #[test]
+fn a_person_s_ssh_config_holds_for_the_hosts_that_the_person_names() {
+    let Some(testbed) = testbed() else { return };
+    let Some(sshd) = Sshd::start("ed25519", "") else {
+        return;
+    };
+    sshd.knows("host_ed25519");
+    let home = sshd.sandbox.home().to_owned();
+    let ssh = home.join(".ssh");
+    fs::rename(ssh.join("id_ed25519"), home.join("dev-key")).unwrap();
+    fs::rename(ssh.join("known_hosts"), home.join("dev-known")).unwrap();
+    let socket = testbed.join("node.sock");
+    let status = |host: &str| {
+        let url = format!("ssh://{host}{}", socket.display());
+        sshd.sandbox.devnet(&["-H", &url, "status"])
+    };
+    // nothing says where that is
+    assert_ne!(status("devbox").code, 0);
+    fs::create_dir(ssh.join("conf.d")).unwrap();
+    fs::write(
+        ssh.join("config"),
+        "Include conf.d/*\nHost *\n  User nobody\n",
+    )
+    .unwrap();
+    let port = sshd.port;
+    let dev = format!(
+        "Host dev* !devoid\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile ~/dev-key\n  \
+         UserKnownHostsFile ~/dev-known\nHost far\n  ProxyJump door\n"
+    );
+    fs::write(ssh.join("conf.d/dev"), dev).unwrap();
+    status("devbox").ok();
+    // what is named in the address holds
+    let refused = unreachable(status("nobody@devbox"));
+    says(
+        &refused,
+        &["accepts no key for the user `nobody`", "dev-key"],
+    );
+    assert_ne!(status("devoid").code, 0);
+    let said = status("far").fails(2);
+    says(&said, &["`ProxyJump door`", "hint: "]);
+    // the host's key is looked for where the configuration says
+    let known = fs::read_to_string(home.join("dev-known")).unwrap();
+    fs::write(home.join("dev-known"), known.replace("AAAA", "AAAB")).unwrap();
+    assert_ne!(status("devbox").code, 0);
+}
+
+#[test]
 fn the_ssh_agent_s_keys_are_tried() {
     let Some(testbed) = testbed() else { return };
     let Some(mut sshd) = Sshd::start("ed25519", "") else {

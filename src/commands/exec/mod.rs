@@ -69,9 +69,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref())
-        .await
-        .map_err(before)?;
+    let (engine, pod) = one_pod::find(
+        context,
+        &args.pod,
+        args.namespace.as_deref(),
+        one_pod::Jobs::Expected,
+    )
+    .await
+    .map_err(before)?;
     let container = one_pod::container(context, &pod, args.container.as_deref()).map_err(before)?;
     if container.state == State::Paused {
         let thaw = Remedy::Thaw {

@@ -13,6 +13,14 @@ use crate::wording::{MANY, listed};
 /// The annotation that names a pod's main container; a plain container may have it as a label.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
+/// The jobs of devnet's own that a command runs in the node of its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Jobs {
+    Expected,
+    /// None, or only in some cases.
+    Seldom,
+}
+
 /// Finds the one pod that `wanted` means among all nodes, with the engine that runs it.
 ///
 /// # Errors
@@ -21,10 +29,15 @@ pub(crate) async fn find(
     context: &Context,
     wanted: &str,
     namespace: Option<&str>,
+    jobs: Jobs,
 ) -> Result<(Engine, Pod)> {
     let target = context.target(Need::Pods).await?;
+    let alone = target.nodes.len() == 1;
     let looks = on_nodes(&target.nodes, async |node| {
         let engine = context.connect(node).await?;
+        if alone && jobs == Jobs::Expected {
+            engine.agent.send_ahead().await;
+        }
         let pods = snapshot::pods_of(context, &engine, &target, node).await?;
         Ok((engine, pods))
     });

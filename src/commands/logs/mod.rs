@@ -121,7 +121,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             .transpose()?,
         tail: args.tail.and_then(|tail| tail.0),
     };
-    let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref()).await?;
+    let (engine, pod) = one_pod::find(
+        context,
+        &args.pod,
+        args.namespace.as_deref(),
+        one_pod::Jobs::Expected,
+    )
+    .await?;
     let wanted = args.container.as_deref().or(args.positional.as_deref());
     let present = chosen(&pod, wanted)?;
     let sources = if args.previous {

@@ -153,6 +153,14 @@ impl Containerd {
         }
     }
 
+    /// Begins to bring the probe, for a command that is going to need it.
+    pub(in crate::engine) async fn send_probe_ahead(&self) {
+        // who borrows it meets the same obstacle and tells it
+        if let Ok(words) = self.words().await {
+            self.probe.send_ahead(&words.architecture);
+        }
+    }
+
     /// Every container of the node, running or not, newest first.
     ///
     /// # Errors
