@@ -22,6 +22,7 @@ mod completions_names;
 mod config;
 mod containerd;
 mod containerd_build;
+mod containerd_build_bases;
 mod containerd_build_faults;
 mod containerd_container;
 mod containerd_cost;

@@ -1,0 +1,41 @@
+# Part of run.sh: a build on a containerd node, over ssh on loopback, through what stands for its buildkitd,
+# beside `docker build` on a Docker node of the same machine.
+# shellcheck shell=bash disable=SC2154  # its variables are run.sh's
+
+containerd_build_bench() {
+  local testbed_node=$root/tests/testbed/node.sh i
+  "$testbed_node" start benchbuild
+  "$testbed_node" buildkitd benchbuild start
+  local ours=(env "MINIKUBE_HOME=$DEVNET_TESTBED/benchbuild/minikube/.minikube" "$devnet")
+  mkdir -p context/src
+  for i in $(seq 16); do head -c $((size / 16))M /dev/urandom > "context/big$i"; done
+  for i in $(seq 50); do echo "file $i" > "context/src/f$i"; done
+  printf 'FROM scratch\nCOPY big* /big/\nCOPY src /src\n' > context/Dockerfile
+  local build=("${ours[@]}" build -q -t bench:devnet context) peer=("${node[@]}" build -q -t bench:docker context)
+  local login; login=$(median true "${ours[@]}" status)
+  row "containerd: L: login, sudo and one question (status)" "$login" "" ""
+  anew() { # what stands for buildkitd begins with an empty cache
+    "${ours[@]}" images rm bench:devnet || true
+    "$testbed_node" buildkitd benchbuild stop; "$testbed_node" buildkitd benchbuild start
+    "${node[@]}" rmi -f bench:docker || true; "${node[@]}" builder prune -af || true; sync
+  } >/dev/null 2>&1
+  for ((i = 0; i < (rounds + 1) / 2; i++)); do
+    once anew "${build[@]}" >> ours; once anew "${peer[@]}" >> peers
+  done
+  row "containerd: build, $size MB context, first" "$(middle < ours)" "$(middle < peers)" "docker build, Docker node"
+  rm ours peers
+  "${build[@]}" >/dev/null; "${peer[@]}" >/dev/null 2>&1
+  of_build() { # WHAT BEFORE-COMMAND
+    local took; took=$(median "$2" "${build[@]}")
+    row "containerd: build, $1" "$took" "$(median "$2" "${peer[@]}")" "docker build, Docker node"
+    awk -v l="$login" -v a="$took" 'BEGIN { printf "  that is L %+.0f ms\n", (a - l) * 1000 }'
+  }
+  of_build "nothing changed" true
+  of_build "one small file changed" 'date +%N > context/src/f7'
+  printf '%-52s %9d bytes\n' "on the wire: nothing changed" "$(wire "${build[@]}")"
+  head -c $((size / 16))M /dev/urandom > context/big3
+  printf '%-52s %9d bytes  %9d changed\n' "on the wire: one large file changed" "$(wire "${build[@]}")" $((size / 16 << 20))
+  echo "peak memory of build: $(peak "${build[@]}")"
+  "${node[@]}" rmi -f bench:docker >/dev/null 2>&1; rm -rf context
+  "$testbed_node" stop benchbuild
+}
