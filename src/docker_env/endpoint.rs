@@ -236,7 +236,7 @@ pub(crate) struct Endpoint {
     /// profile's node); `None` means the host must stand in `known_hosts`.
     pub(crate) pin_as: Option<String>,
     /// The way to the same node for where this one lets nobody in.
-    pub(crate) instead: Option<Box<Endpoint>>,
+    pub(crate) instead: Option<Box<Self>>,
 }
 
 impl Endpoint {

@@ -134,21 +134,27 @@ fn unquoted(text: &str) -> &str {
     quoted('"').or_else(|| quoted('\'')).unwrap_or(text)
 }
 
+/// The variable's name with which a text begins, and what follows it.
+fn word(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    end.and_then(|end| text.split_at_checked(end))
+        .unwrap_or((text, ""))
+}
+
 /// A text with its variables' values; one that is not known stays as it stands.
 fn expanded(text: &str, arguments: &BTreeMap<String, String>) -> String {
     let mut whole = String::new();
     let mut rest = unquoted(text);
     while let Some((before, after)) = rest.split_once('$') {
         whole.push_str(before);
-        let end = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let (variable, behind) = match after.strip_prefix('{') {
             Some(braced) => match braced.split_once('}') {
                 Some(parts) => parts,
                 None => (braced, ""),
             },
-            None => after.split_at(end(after).unwrap_or(after.len())),
+            None => word(after),
         };
-        let (name, operation) = variable.split_at(end(variable).unwrap_or(variable.len()));
+        let (name, operation) = word(variable);
         let value = arguments.get(name).map(String::as_str);
         let filled = value.filter(|value| !value.is_empty());
         let value = match operation.split_at_checked(2) {
@@ -156,12 +162,11 @@ fn expanded(text: &str, arguments: &BTreeMap<String, String>) -> String {
             Some((":+", other)) => Some(filled.map_or("", |_| other)),
             _ => value,
         };
-        match value {
-            Some(value) => whole.push_str(value),
-            None => {
-                whole.push('$');
-                whole.push_str(name);
-            }
+        if let Some(value) = value {
+            whole.push_str(value);
+        } else {
+            whole.push('$');
+            whole.push_str(name);
         }
         rest = behind;
     }

@@ -232,8 +232,7 @@ fn every_listener_has_the_owners_that_ss_names_and_one_port_of_two_containers_is
             seen["findings"][0]["subjects"],
             json!([pod.id("first"), pod.id("second")])
         );
-        type Listener = (String, u64, BTreeSet<u64>);
-        let mut ours: BTreeMap<u64, Listener> = BTreeMap::new();
+        let mut ours: BTreeMap<u64, (String, u64, BTreeSet<u64>)> = BTreeMap::new();
         for socket in seen["sockets"].as_array().unwrap() {
             if !matches!(socket["state"].as_str().unwrap(), "LISTEN" | "UNCONN") {
                 continue;
@@ -247,7 +246,7 @@ fn every_listener_has_the_owners_that_ss_names_and_one_port_of_two_containers_is
                 (place, family, pids.collect()),
             );
         }
-        let mut theirs: BTreeMap<u64, Listener> = BTreeMap::new();
+        let mut theirs: BTreeMap<u64, (String, u64, BTreeSet<u64>)> = BTreeMap::new();
         for (flags, family) in [("-4Htulnpe", 4), ("-6Htulnpe", 6)] {
             for line in pod.in_network("first", &["ss", flags]).lines() {
                 let (inode, listener) = parsed(line, family);

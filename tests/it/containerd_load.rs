@@ -322,3 +322,39 @@ fn one_reading_serves_all_nodes_and_a_node_gives_what_it_has() {
     let refused = both.devnet(&from_first).fails(1);
     assert!(refused.contains("thrown"), "{refused}");
 }
+
+#[test]
+fn pods_of_an_older_image_are_named_or_run_the_new_one_in_their_sandbox() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    image(&testbed, "host", "ctr-older:v1", "ctr-older", "1");
+    load(&testbed, node, "host", &["ctr-older:v1"]).ok();
+    let name = "docker.io/library/ctr-older:v1";
+    let sleeper = Container::of("app", name, &["/bin/busybox", "sleep", "1000"]);
+    let mut wanted = Wanted::pod("ctr-older").with(sleeper);
+    wanted.grace = 1;
+    let pod = Pod::up(node, wanted);
+    let (ip, sandbox) = (pod.ip(), pod.sandbox().id);
+    let top = || {
+        let read = ["exec", "ctr-older", "--", "/bin/busybox", "cat", "/top"];
+        node.sandbox().devnet(&read).ok()
+    };
+    image(&testbed, "host", "ctr-older:v1", "ctr-older", "2");
+    let said = load(&testbed, node, "host", &["ctr-older:v1"]).stderr;
+    assert!(
+        said.contains("default/ctr-older") && said.contains("devnet restart --image ctr-older:v1"),
+        "{said}"
+    );
+    assert_eq!(top(), "1");
+
+    image(&testbed, "host", "ctr-older:v1", "ctr-older", "3");
+    load(&testbed, node, "host", &["ctr-older:v1", "--restart"]).ok();
+    assert_eq!(top(), "3");
+    assert_eq!((pod.ip(), pod.sandbox().id), (ip, sandbox));
+    let again = load(&testbed, node, "host", &["ctr-older:v1", "--restart"]).stderr;
+    assert!(
+        again.contains("nothing sent") && !again.contains("attempt"),
+        "{again}"
+    );
+}

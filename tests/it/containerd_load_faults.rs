@@ -4,31 +4,30 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::engines::Engine;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::{Output, Sandbox, docker, ended, testbed, until};
 
-const NAME: &str = "docker.io/library/app:1";
+pub(crate) const NAME: &str = "docker.io/library/app:1";
 
 /// The `/top` of an image, read in a pod that CRI starts from it.
-fn top(node: &ContainerdNode, pod: &str, image: &str) -> String {
+pub(crate) fn top(node: &ContainerdNode, pod: &str, image: &str) -> String {
     let sleeper = Container::of("app", image, &["/bin/busybox", "sleep", "1000"]);
     let _pod = Pod::up(node, Wanted::pod(pod).with(sleeper));
     let read = ["exec", pod, "--", "/bin/busybox", "cat", "/top"];
     node.sandbox().devnet(&read).ok()
 }
 
-fn load(node: &ContainerdNode, host: &Engine, more: &[&str]) -> Output {
+pub(crate) fn load(node: &ContainerdNode, host: &Engine, more: &[&str]) -> Output {
     let from = host.url();
     let arguments = [&["load", "--from-host", &from], more].concat();
     node.sandbox().devnet(&arguments)
 }
 
 /// Asserts that no lease, no write and no snapshot of a transfer's is left.
-fn nothing_left(node: &ContainerdNode) {
+pub(crate) fn nothing_left(node: &ContainerdNode) {
     let left = || {
         let mut left = String::new();
         for list in [
@@ -52,7 +51,7 @@ fn nothing_left(node: &ContainerdNode) {
     });
 }
 
-fn has(node: &ContainerdNode, name: &str) -> bool {
+pub(crate) fn has(node: &ContainerdNode, name: &str) -> bool {
     let names = node.ctr(&["images", "list", "-q"]).ok();
     names.lines().any(|line| line == name)
 }
@@ -248,88 +247,4 @@ fn two_loads_at_once_both_arrive() {
         "one"
     );
     nothing_left(&node);
-}
-
-#[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
-fn switch(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-/// A number that looks random, below `limit`.
-fn dice(state: &mut u64, limit: u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state % limit
-}
-
-/// `ROUNDS` says how many (6); with another `SEED`, other moments.
-#[test]
-fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() {
-    let Some(testbed) = testbed() else { return };
-    let rounds = switch("ROUNDS").unwrap_or(6);
-    let seed = switch("SEED").unwrap_or(20_261_128);
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let host = Engine::start(&testbed, "ctr-kills-host");
-    let node = ContainerdNode::start(&testbed, "ctr-kills");
-    let from = host.url();
-    host.image("app:1", 6, "0");
-    let begun = Instant::now();
-    load(&node, &host, &["app:1"]).ok();
-    let whole = u64::try_from(begun.elapsed().as_micros()).unwrap();
-    let (mut before, mut killed, mut finished) = ("0".to_owned(), 0, 0);
-    for round in 1..=rounds {
-        let what = format!("round {round} of seed {seed}");
-        let now = round.to_string();
-        host.image("app:1", 6, &now);
-        if dice(&mut state, 4) == 0 {
-            // everything anew, so that large layers are under way too
-            node.sandbox().devnet(&["images", "rm", "app:1"]);
-            before = if has(&node, NAME) {
-                before
-            } else {
-                String::new()
-            };
-        }
-        let sandbox = node.sandbox();
-        let mut child = sandbox
-            .devnet_command(&["load", "--from-host", &from, "app:1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_micros(dice(&mut state, whole * 5 / 4)));
-        match dice(&mut state, 3) {
-            0 => {
-                killed += u32::from(child.try_wait().unwrap().is_none());
-                child.kill().unwrap();
-                child.wait().unwrap();
-            }
-            1 => {
-                node.cut_connections();
-                killed += u32::from(!child.wait().unwrap().success());
-            }
-            _ => {
-                node.containerd("kill");
-                killed += u32::from(!child.wait().unwrap().success());
-                node.containerd("start");
-            }
-        }
-        let runs = if has(&node, NAME) {
-            top(&node, &format!("kills-{round}"), NAME)
-        } else {
-            String::new()
-        };
-        assert!(
-            runs == before || runs == now,
-            "{what}: app:1 holds `{runs}`, it held `{before}` and was to hold `{now}`"
-        );
-        finished += u32::from(runs == now);
-        before = runs;
-    }
-    node.sandbox().devnet(&["clean"]).ok();
-    nothing_left(&node);
-    load(&node, &host, &["app:1"]).ok();
-    assert_eq!(top(&node, "kills-last", NAME), rounds.to_string());
-    eprintln!("{rounds} rounds (seed {seed}): {killed} loads died, {finished} were through before");
 }

@@ -516,7 +516,7 @@ fn tests_neither_sleep_nor_measure_time_and_none_is_ignored() {
         "tests/it/support/mod.rs",
         "tests/it/support/watchdog.rs",
         "tests/it/load_kills.rs",
-        "tests/it/containerd_load_faults.rs",
+        "tests/it/containerd_load_kills.rs",
     ];
     let tests = source::tests();
     assert!(

@@ -10,12 +10,12 @@ use crate::support::engines::Engine;
 use crate::support::{Sandbox, testbed};
 
 #[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
-fn switch(name: &str) -> Option<u64> {
+pub(crate) fn switch(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
 /// A number that looks random, below `limit`.
-fn dice(state: &mut u64, limit: u64) -> u64 {
+pub(crate) fn dice(state: &mut u64, limit: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

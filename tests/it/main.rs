@@ -30,6 +30,7 @@ mod containerd_exec;
 mod containerd_hostile;
 mod containerd_load;
 mod containerd_load_faults;
+mod containerd_load_kills;
 mod containerd_logs;
 mod containerd_pods;
 mod containerd_testbed;

@@ -1,4 +1,4 @@
-//! Pods that run an older image of a name which stands for another since a build: they are named, or
+//! Pods that run an older image of a name which stands for another since a build or a load: they are named, or
 //! start the new one in the sandbox they have.
 
 use std::collections::BTreeMap;
@@ -139,6 +139,6 @@ fn name_them(older: &[Restart], image: &str, context: &Context) {
     }
     let command = command_line::with("devnet restart --image", [image]);
     context.ui.hint(&format!(
-        "`{command}` has them start the new one in the sandbox they have; so does `--restart` at the next build"
+        "`{command}` has them start the new one in the sandbox they have; so does `--restart` the next time"
     ));
 }

@@ -12,12 +12,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join_all;
+use tokio::sync::Mutex;
+
 use self::nodes::LoadNode;
 use self::piped::Piped;
 use self::source::Meaning;
 use crate::commands::deliver::{ImageSource, Name, needs};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
+use crate::commands::invocation::older_images::OlderImages;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes};
 use crate::context::files::Files;
 use crate::docker_env::endpoint::{Address, Endpoint};
@@ -74,6 +78,9 @@ pub(crate) struct Args {
     /// to push an image from there, export it, or build `FROM` it
     #[arg(long)]
     whole: bool,
+    /// Have the pods that run an older image under that name run this one, in the sandboxes they have
+    #[arg(long)]
+    restart: bool,
     /// The name on the nodes
     #[arg(long, value_name = "NEW")]
     tag: Option<String>,
@@ -104,6 +111,8 @@ struct Load<'a> {
     /// The engine that images come from; `None` when none come from one.
     source: Option<Result<Engine>>,
     nodes: Vec<LoadNode>,
+    /// The images that names stood for before they were given to others.
+    older: Mutex<Vec<OlderImages>>,
 }
 
 /// One thing to bring.
@@ -161,6 +170,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         from,
         source,
         nodes,
+        older: Mutex::default(),
     };
     let items = load.items(meanings).await?;
     let (blobs_file, mut blobs) = blobs::read(&context.settings);
@@ -197,7 +207,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             context.ui.say(&line);
         }
     }
-    outcome(&rows)
+    let mut settled = Ok(());
+    for older in load.older.lock().await.iter() {
+        let outcome = older.settle(load.reached(), args.restart, context).await;
+        settled = settled.and(outcome);
+    }
+    outcome(&rows).and(settled)
 }
 
 /// The engine that images come from: this computer's, or the one that is named.
@@ -268,6 +283,24 @@ impl Load<'_> {
             Some(Err(error)) => Err(error.duplicate()),
             None => Err(Error::failed("no engine was connected to")),
         }
+    }
+
+    /// The nodes that answered.
+    fn reached(&self) -> impl Iterator<Item = (&str, &Engine)> {
+        self.nodes.iter().filter_map(|node| {
+            let engine = node.engine.as_ref().ok()?;
+            Some((node.name.as_str(), engine))
+        })
+    }
+
+    /// Remembers what names stand for on the nodes, before they get another image.
+    async fn remember(&self, names: &[Name]) {
+        let names: Vec<String> = names
+            .iter()
+            .map(|(repository, tag)| format!("{repository}:{tag}"))
+            .collect();
+        let older = OlderImages::remember(self.reached(), &names).await;
+        self.older.lock().await.push(older);
     }
 
     /// Everything that is to be brought.
@@ -355,7 +388,10 @@ impl Load<'_> {
             ..Row::default()
         };
         let mut rows: Vec<Row> = nodes.iter().map(row).collect();
-        let plans = futures_util::future::join_all(nodes.iter().map(|node| async {
+        if !self.args.dry_run {
+            self.remember(names).await;
+        }
+        let plans = join_all(nodes.iter().map(|node| async {
             let engine = node.engine.as_ref().map_err(Error::duplicate)?;
             needs(
                 engine,

@@ -83,6 +83,9 @@ impl Load<'_> {
                 receive(piped.input(), name, &known, under, send, events, pick).await
             };
             let mut received = self.context.shown(name, None, receiving).await?;
+            if send {
+                self.remember(&names).await;
+            }
             for (node, received) in known.iter().zip(&mut received) {
                 let Ok(received) = received else { continue };
                 for (repository, tag) in names.iter().filter(|_| send) {

@@ -172,7 +172,7 @@ impl NodeBuildKit {
     async fn engine(&self, complaint: &Complaint) -> Result<Box<dyn Stream>> {
         let stream = self.access.root_socket(ENGINE_SOCKET, complaint).await?;
         let upgraded = transport::upgraded(stream, "/grpc", &[]).await;
-        let upgraded = upgraded.map_err(|why| self.silent(ENGINE_SOCKET).caused_by(why))?;
+        let upgraded = upgraded.map_err(|why| silent(ENGINE_SOCKET).caused_by(why))?;
         Ok(Box::new(upgraded))
     }
 
@@ -188,8 +188,8 @@ impl NodeBuildKit {
             let (mut control, mut again) = (connection.control(), connection.control());
             let workers = control.list_workers(ListWorkersRequest::default());
             let (workers, info) = futures_util::join!(workers, again.info(InfoRequest::default()));
-            let workers = workers
-                .map_err(|status| self.silent(address).caused_by(status.message().to_owned()))?;
+            let workers =
+                workers.map_err(|status| silent(address).caused_by(status.message().to_owned()))?;
             let first = workers.into_inner().record.into_iter().next();
             let version = info
                 .ok()
@@ -217,7 +217,7 @@ impl NodeBuildKit {
         outcome.map_err(|error| match complaint.text() {
             said if said.is_empty() => error,
             said => match refusal_of_root(&said) {
-                None => self.silent(address).caused_by(said),
+                None => silent(address).caused_by(said),
                 Some(hint) => Error::unreachable(format!("this login may not open {address}"))
                     .caused_by(said)
                     .hint("its user must be in the socket's group: `sudo usermod -aG buildkit USER` on the node, and log in anew")
@@ -225,10 +225,10 @@ impl NodeBuildKit {
             },
         })
     }
+}
 
-    fn silent(&self, address: &str) -> Error {
-        Error::unreachable(format!("no answer from {address}"))
-    }
+fn silent(address: &str) -> Error {
+    Error::unreachable(format!("no answer from {address}"))
 }
 
 /// True where nobody listens at a socket, which may not be there.

@@ -242,14 +242,8 @@ impl ContainerdNode {
     pub(crate) fn until_nothing_is_left(&self) {
         let left = "find /run/devnet /var/lib/devnet /var/tmp/devnet -mindepth 1 2>/dev/null; \
                     pgrep -fa '[d]evnet-probe|[s]ocat.*containerd.sock'; true";
-        let mut last = String::new();
         until("nothing of devnet's is on the node", || {
-            let now = self.run(&["sh", "-c", left]).ok();
-            if now != last {
-                eprintln!("left: {now}");
-                last = now;
-            }
-            last.is_empty()
+            self.run(&["sh", "-c", left]).ok().is_empty()
         });
     }
 

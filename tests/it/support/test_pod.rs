@@ -27,7 +27,7 @@ pub(crate) enum TestNode<'a> {
 #[derive(Clone, Default)]
 pub(crate) struct Script {
     name: &'static str,
-    script: String,
+    lines: String,
     declared_port: Option<u16>,
     capability: Option<&'static str>,
     /// True where it runs this computer's programs.
@@ -38,7 +38,7 @@ impl Script {
     pub(crate) fn new(name: &'static str, script: &str) -> Self {
         Self {
             name,
-            script: script.to_owned(),
+            lines: script.to_owned(),
             ..Self::default()
         }
     }
@@ -82,7 +82,7 @@ impl Script {
 
     fn of_kubelet(&self) -> Container {
         let mut container = Container::of(self.name, BUSYBOX, &["/bin/busybox", "sh", "-c"]);
-        container.command.push(self.script.clone());
+        container.command.push(self.lines.clone());
         let ports = self.declared_port.map(|port| (String::new(), port));
         container.ports.extend(ports);
         let more = self.capability.map(str::to_owned);
@@ -178,7 +178,7 @@ impl<'a> TestNode<'a> {
 fn run(made: &mut Made<'_>, script: &Script, attempt: usize) -> String {
     let flags = script.docker_flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let command = ["/bin/busybox", "sh", "-c", &script.script];
+    let command = ["/bin/busybox", "sh", "-c", &script.lines];
     made.add_attempt(script.name, attempt, &flags, &command)
 }
 

@@ -213,6 +213,13 @@ pub(crate) struct ListSnapshotsResponse {
     pub(crate) info: Vec<SnapshotInfo>,
 }
 
+/// The order to remove what a snapshotter has on its disk and in no record.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct CleanupRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) snapshotter: String,
+}
+
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct UsageResponse {
     /// Bytes, of this snapshot alone.

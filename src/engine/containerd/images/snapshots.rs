@@ -7,9 +7,10 @@ use futures_util::StreamExt as _;
 
 use super::content::Labels;
 use super::messages::{
-    ApplyRequest, ApplyResponse, CommitSnapshotRequest, Descriptor, ListSnapshotsRequest,
-    ListSnapshotsResponse, PrepareSnapshotRequest, PrepareSnapshotResponse, SnapshotInfo,
-    SnapshotKind, SnapshotRequest, StatSnapshotResponse, UsageResponse,
+    ApplyRequest, ApplyResponse, CleanupRequest, CommitSnapshotRequest, Descriptor,
+    ListSnapshotsRequest, ListSnapshotsResponse, Mount, PrepareSnapshotRequest,
+    PrepareSnapshotResponse, SnapshotInfo, SnapshotKind, SnapshotRequest, StatSnapshotResponse,
+    UsageResponse,
 };
 use crate::engine::grpc::{Empty, Grpc, found};
 use crate::error::{Error, Result};
@@ -161,13 +162,33 @@ impl Snapshots {
         Ok(all)
     }
 
-    /// Makes room for a layer; `None` where it is there already.
+    /// Makes room for a layer; `None` where it is there already. A containerd that was killed amid
+    /// such work may have left a folder in its own way, which it clears when it is asked to.
     async fn prepare(
         &self,
         key: &str,
         parent: Option<&ChainId>,
         chain: &ChainId,
-    ) -> Result<Option<Vec<super::messages::Mount>>> {
+    ) -> Result<Option<Vec<Mount>>> {
+        const CLEAR: &str = "/containerd.services.snapshots.v1.Snapshots/Cleanup";
+        match self.prepare_once(key, parent, chain).await {
+            Err(error) if error.in_one_line().contains("file exists") => {
+                let order = CleanupRequest {
+                    snapshotter: self.snapshotter.to_string(),
+                };
+                let () = self.grpc.ask(CLEAR, order).await?;
+                self.prepare_once(key, parent, chain).await
+            }
+            prepared => prepared,
+        }
+    }
+
+    async fn prepare_once(
+        &self,
+        key: &str,
+        parent: Option<&ChainId>,
+        chain: &ChainId,
+    ) -> Result<Option<Vec<Mount>>> {
         const PATH: &str = "/containerd.services.snapshots.v1.Snapshots/Prepare";
         let question = PrepareSnapshotRequest {
             snapshotter: self.snapshotter.to_string(),

@@ -1,0 +1,85 @@
+//! Random kills during loads to nodes with containerd: no name ever points at an image from which no pod
+//! starts.
+//!
+//! `ROUNDS` says how many (6); with another `SEED`, other moments. A failure names both.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::containerd_load_faults::{NAME, has, load, nothing_left, top};
+use crate::load_kills::{dice, switch};
+use crate::support::containerd_node::ContainerdNode;
+use crate::support::engines::Engine;
+use crate::support::testbed;
+
+#[test]
+fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() {
+    let Some(testbed) = testbed() else { return };
+    let rounds = switch("ROUNDS").unwrap_or(6);
+    let seed = switch("SEED").unwrap_or(20_261_128);
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let host = Engine::start(&testbed, "ctr-kills-host");
+    let node = ContainerdNode::start(&testbed, "ctr-kills");
+    let from = host.url();
+    host.image("app:1", 6, "0");
+    let begun = Instant::now();
+    load(&node, &host, &["app:1"]).ok();
+    let whole = u64::try_from(begun.elapsed().as_micros()).unwrap();
+    let (mut before, mut killed, mut finished) = ("0".to_owned(), 0, 0);
+    for round in 1..=rounds {
+        let what = format!("round {round} of seed {seed}");
+        let now = round.to_string();
+        host.image("app:1", 6, &now);
+        if dice(&mut state, 4) == 0 {
+            // everything anew, so that large layers are under way too
+            node.sandbox().devnet(&["images", "rm", "app:1"]);
+            before = if has(&node, NAME) {
+                before
+            } else {
+                String::new()
+            };
+        }
+        let sandbox = node.sandbox();
+        let mut child = sandbox
+            .devnet_command(&["load", "--from-host", &from, "app:1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(dice(&mut state, whole * 5 / 4)));
+        match dice(&mut state, 3) {
+            0 => {
+                killed += u32::from(child.try_wait().unwrap().is_none());
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            1 => {
+                node.cut_connections();
+                killed += u32::from(!child.wait().unwrap().success());
+            }
+            _ => {
+                node.containerd("kill");
+                killed += u32::from(!child.wait().unwrap().success());
+                node.containerd("start");
+                // its own leftovers, which keep every container from being made
+                node.cri().clean_up_snapshots("overlayfs");
+            }
+        }
+        let runs = if has(&node, NAME) {
+            top(&node, &format!("kills-{round}"), NAME)
+        } else {
+            String::new()
+        };
+        assert!(
+            runs == before || runs == now,
+            "{what}: app:1 holds `{runs}`, it held `{before}` and was to hold `{now}`"
+        );
+        finished += u32::from(runs == now);
+        before = runs;
+    }
+    node.sandbox().devnet(&["clean"]).ok();
+    nothing_left(&node);
+    load(&node, &host, &["app:1"]).ok();
+    assert_eq!(top(&node, "kills-last", NAME), rounds.to_string());
+    eprintln!("{rounds} rounds (seed {seed}): {killed} loads died, {finished} were through before");
+}
