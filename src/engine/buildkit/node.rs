@@ -207,8 +207,7 @@ impl NodeBuildKit {
             Err(_elapsed) => {
                 let seconds = self.patience.as_secs_f64();
                 let why = format!("no answer within {seconds} s");
-                Err(self
-                    .silent(address)
+                Err(silent(address)
                     .caused_by(why)
                     .hint("the machine may be paused or overloaded"))
             }

@@ -176,8 +176,13 @@ impl Snapshots {
                 let order = CleanupRequest {
                     snapshotter: self.snapshotter.to_string(),
                 };
-                let () = self.grpc.ask(CLEAR, order).await?;
-                self.prepare_once(key, parent, chain).await
+                match self.grpc.ask::<_, Empty>(CLEAR, order).await {
+                    Ok(()) => self.prepare_once(key, parent, chain).await,
+                    // older ones know no such order
+                    Err(_refused) => Err(error.hint(
+                        "containerd was killed amid its work, and has left a folder in its own way: it clears that when a container is removed there",
+                    )),
+                }
             }
             prepared => prepared,
         }

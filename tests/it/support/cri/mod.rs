@@ -73,30 +73,6 @@ impl Cri {
         A: Message + Default + 'static,
     {
         let path = PathAndQuery::try_from(format!("/runtime.v1.{service}/{method}")).unwrap();
-        self.call_at(path, Request::new(request))
-    }
-
-    /// Has containerd's snapshotter remove the folders that a kill left in its way: after one no
-    /// container can be made until it does.
-    pub(crate) fn clean_up_snapshots(&self, snapshotter: &str) {
-        let path = "/containerd.services.snapshots.v1.Snapshots/Cleanup";
-        let mut order = Request::new(Id {
-            id: snapshotter.to_owned(),
-        });
-        let namespace = "k8s.io".parse().unwrap();
-        order
-            .metadata_mut()
-            .insert("containerd-namespace", namespace);
-        let () = self
-            .call_at(PathAndQuery::from_static(path), order)
-            .unwrap();
-    }
-
-    fn call_at<Q, A>(&self, path: PathAndQuery, request: Request<Q>) -> Answer<A>
-    where
-        Q: Message + 'static,
-        A: Message + Default + 'static,
-    {
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         self.runtime.block_on(async {
             client
@@ -104,7 +80,7 @@ impl Cri {
                 .await
                 .map_err(|error| Status::unavailable(error.to_string()))?;
             let answer = client
-                .unary(request, path, ProstCodec::<Q, A>::default())
+                .unary(Request::new(request), path, ProstCodec::<Q, A>::default())
                 .await?;
             Ok(answer.into_inner())
         })
