@@ -23,13 +23,16 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// The longest first line of a program's, its complaints counted in, in bytes.
 const LONGEST: usize = 4 << 10;
 
+/// A probe that is being brought.
+type OnItsWay = JoinHandle<Result<Arc<KeptProbe>>>;
+
 /// The way to a node's probe. Copies share what is brought.
 #[derive(Clone)]
 pub(crate) struct ProbeKeeper {
     access: NodeAccess,
     kept: Arc<tokio::sync::Mutex<Weak<KeptProbe>>>,
     /// The one that is on its way for whoever borrows first.
-    ahead: Arc<Mutex<Option<JoinHandle<Result<Arc<KeptProbe>>>>>>,
+    ahead: Arc<Mutex<Option<OnItsWay>>>,
 }
 
 impl fmt::Debug for ProbeKeeper {

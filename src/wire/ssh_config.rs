@@ -109,7 +109,7 @@ fn before_match(text: &str) -> &str {
         }
         length += line.len();
     }
-    &text[..length]
+    text.get(..length).unwrap_or(text)
 }
 
 /// A path as it is meant: below the home folder where it begins with `~` or `%d`.
