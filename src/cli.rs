@@ -97,6 +97,7 @@ pub(crate) enum Command {
     Status(commands::status::Args),
     Doctor(commands::doctor::Args),
     Config(commands::config::Args),
+    Engine(commands::engine::Args),
     Build(commands::build::Args),
     Load(commands::load::Args),
     Images(commands::images::Args),

@@ -5,9 +5,9 @@ use clap::CommandFactory as _;
 use crate::cli::{Cli, Command};
 use crate::commands::invocation::Context;
 use crate::commands::{
-    build, check, clean, completions, config, context, doctor, env, exec, graph, history, hook,
-    images, inspect, kill, lab, load, logs, man, new, pods, ports, prove, restart, run, shell,
-    status, switch, watch,
+    build, check, clean, completions, config, context, doctor, engine, env, exec, graph, history,
+    hook, images, inspect, kill, lab, load, logs, man, new, pods, ports, prove, restart, run,
+    shell, status, switch, watch,
 };
 use crate::error::Result;
 
@@ -34,6 +34,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Config(args) => config::run(&args, context),
         Command::Context(args) => context::run(args, context).await,
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
+        Command::Engine(args) => Box::pin(engine::run(args, context)).await,
         Command::Env(args) => env::run(args, context).await,
         Command::Exec(args) => exec::run(args, context).await,
         Command::History(args) => history::run(args, context).await,

@@ -10,6 +10,7 @@ use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::{Reached, on_nodes};
 use crate::commands::invocation::target::Need;
 use crate::engine::Engine;
+use crate::engine::node_docker;
 use crate::error::{self, Error, Result};
 use crate::host::owner;
 use crate::image::reference;
@@ -17,6 +18,7 @@ use crate::lab::label;
 use crate::lab::member::Found;
 use crate::lab::standing::{Plan, Thing, ThingKind, Witness};
 use crate::lab_engine::remove::remove;
+use crate::render::load::bytes;
 use crate::visible::field;
 use crate::wording::{MANY, counted, listed};
 
@@ -31,7 +33,8 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devnet clean             what devnet made on the cluster's nodes: lab pods, helpers,
-                           their network and image, and tags that transfers left
+                           their network and image, tags that transfers left, and the
+                           Docker engine on a node with containerd
   devnet clean -p lab      the same on the host engine")]
 pub(crate) struct Args;
 
@@ -97,12 +100,45 @@ async fn clean(context: &Context, node: &str, engine: &Engine) -> Result<Result<
             }
         }
     }
+    let engine = match docker_engine(engine, &say).await {
+        Ok(removed) => removed,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(line) = &engine {
+        data(line)?;
+    }
     match (plan.take.len(), plan.leave.len()) {
+        (0, 0) if engine.is_some() => {}
         (0, 0) => data("nothing of devnet's")?,
         (0, _) => data("removed nothing: what is devnet's is in use")?,
         (count, _) => data(&format!("removed {}", counted(count, "thing")))?,
     }
     Ok(Ok(()))
+}
+
+/// Ends the Docker engine that devnet runs on a node with another runtime, and removes its data. Gives what
+/// is to be said of it; `None` where there is none.
+async fn docker_engine(engine: &Engine, say: &impl Fn(&str)) -> Result<Option<String>> {
+    if engine.is_docker() {
+        return Ok(None);
+    }
+    let state = node_docker::state(engine).await?;
+    if !state.running && state.data_bytes == 0 {
+        return Ok(None);
+    }
+    if !state.containers.is_empty() {
+        say(&format!(
+            "the Docker engine stays: {} run through it",
+            listed(&state.containers, MANY)
+        ));
+        return Ok(Some("the Docker engine is in use".into()));
+    }
+    say("to be removed: the Docker engine that devnet runs there, and its data");
+    node_docker::stop(engine, true).await?;
+    let size = bytes(state.data_bytes);
+    Ok(Some(format!(
+        "removed the Docker engine and {size} of its data"
+    )))
 }
 
 /// Finds devnet's things on a node, and those of them that can go.

@@ -7,6 +7,7 @@ use clap::ValueEnum as _;
 
 use crate::commands::invocation::ask_minikube::from_minikube;
 use crate::commands::invocation::environment::ShellRequest;
+use crate::commands::invocation::node_engine::Start;
 use crate::commands::invocation::{Context, environment};
 use crate::docker_env::plan;
 use crate::docker_env::{DockerEnv, parse};
@@ -18,7 +19,8 @@ use crate::ui::Ui;
 
 /// Print what points a shell at the cluster's engine
 ///
-/// Nothing is started, restarted or changed by asking. `--unset` gives the shell back as it was,
+/// On nodes with containerd the engine is one that devnet starts there (see `devnet engine`); else
+/// nothing is started, restarted or changed by asking. `--unset` gives the shell back as it was,
 /// whether or not a cluster still exists.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "How each shell takes it:
@@ -37,6 +39,7 @@ back, or null for one that goes. dotenv and github can only make such a one empt
 Examples:
   eval $(devnet env)
   eval $(devnet -p other env --no-proxy)
+  eval $(devnet env --no-start)
   eval $(devnet env --unset)
   minikube docker-env --shell none | devnet env --from - --shell fish")]
 pub(crate) struct Args {
@@ -62,6 +65,9 @@ pub(crate) struct Args {
     /// Ask the engine itself, over TLS, before anything is printed
     #[arg(long)]
     check: bool,
+    /// Start no Docker engine on a containerd node
+    #[arg(long)]
+    no_start: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -206,6 +212,12 @@ async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option
             parse::parse(&text)?
         }
         From::Minikube => {
+            let profile = context.profile_name()?;
+            if let Some(runtime) = context.other_runtime(&profile) {
+                context.ui.note(&format!(
+                    "on a node with {runtime} minikube starts nerdctld, changes the node's .bashrc, and starts an ssh-agent here"
+                ));
+            }
             from_minikube(&context.profile_name()?, args.wanted.ssh_host, context).await?
         }
         From::Auto | From::Files => match from_files(args, context).await {
@@ -213,6 +225,8 @@ async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option
             Err(error)
                 if args.from == From::Auto
                     && error.kind() == Kind::Failed
+                    // there it would change the node
+                    && context.other_runtime(&context.profile_name()?).is_none()
                     && context.minikube_program().is_ok() =>
             {
                 context.ui.note(&format!(
@@ -229,10 +243,13 @@ async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option
 
 async fn from_files(args: &Args, context: &Context) -> Result<DockerEnv> {
     let shell_target = context.shell_target(&args.wanted).await?;
+    if !args.check || shell_target.engine.devnets_engine {
+        context
+            .ready(&shell_target, Start::unless(args.no_start))
+            .await?;
+    }
     if args.check {
         context.connect(&shell_target.target.nodes[0]).await?;
-    } else {
-        context.look(&shell_target).await?;
     }
     environment::of_target(&shell_target.target)
 }
@@ -248,6 +265,7 @@ fn call(args: &Args, context: &Context) -> Vec<String> {
         ("--unset", args.unset),
         ("--no-proxy", args.wanted.no_proxy),
         ("--ssh-host", args.wanted.ssh_host),
+        ("--no-start", args.no_start),
     ] {
         if given {
             words.push(flag.into());

@@ -125,14 +125,21 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
         (Some(profile), Some(_)) => Some(context.stamp_of_files(&context.minikube()?, profile)),
         _ => None,
     };
+    let devnets_engine = used
+        .profile
+        .as_deref()
+        .is_some_and(|profile| context.other_runtime(profile).is_some());
     // an engine draws a port anew whenever the container starts, also when no file tells of it
-    if stamp.is_some() && stamp == used.stamp && listens(&used.host).await {
+    if stamp.is_some() && stamp == used.stamp && !devnets_engine && listens(&used.host).await {
         return nothing;
     }
     let shell_target = context
         .for_profile(used.profile.clone())
         .shell_target(&used.wanted)
         .await?;
+    if devnets_engine {
+        context.restarted_by_a_prompt(&shell_target.engine).await?;
+    }
     context
         .keep_docker_contexts(&shell_target.by_its_engine())
         .await;

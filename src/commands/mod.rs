@@ -13,6 +13,7 @@ pub(crate) mod context;
 pub(crate) mod deliver;
 mod detach;
 pub(crate) mod doctor;
+pub(crate) mod engine;
 pub(crate) mod env;
 pub(crate) mod exec;
 pub(crate) mod exec_session;

@@ -5,18 +5,23 @@ use std::ffi::OsString;
 
 use crate::command_line;
 use crate::commands::invocation::Context;
+use crate::commands::invocation::node_engine::Start;
 use crate::docker_env::plan::Change;
 use crate::error::{Error, Kind, Result};
 use crate::host::process;
 
 /// Run a command with the environment of the cluster's engine
 ///
-/// The command sees what `eval $(devnet env)` would set; your shell stays as it is.
+/// The command sees what `eval $(devnet env)` would set; your shell stays as it is. As `devnet env`, it
+/// starts a Docker engine on a node with containerd.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   devnet run -- docker ps
   devnet -p other run -- make images")]
 pub(crate) struct Args {
+    /// Start no Docker engine on a containerd node
+    #[arg(long)]
+    no_start: bool,
     /// The command and its arguments
     #[arg(
         required = true,
@@ -37,7 +42,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .hint("`devnet run -- docker run …` takes the flags of docker's"));
     }
     let changes = context
-        .environment_changes()
+        .environment_changes(Start::unless(args.no_start))
         .await
         // a code of devnet's own must not be taken for one of the command
         .map_err(|error| error.with_kind(Kind::Coded(125)))?;

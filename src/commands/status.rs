@@ -97,6 +97,17 @@ struct NodeReport {
     /// The node's clock minus this computer's, in seconds.
     clock_offset_seconds: Option<i64>,
     certificates: Vec<CertificateReport>,
+    /// The engine that devnet runs on a node with another runtime.
+    docker: Option<DockerReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct DockerReport {
+    endpoint: Option<String>,
+    answers: bool,
+    /// The command that starts it.
+    #[serde(skip)]
+    start: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,7 +122,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let target = context
         .target_on(Need::Pods, Nodes::named_or_all(args.node.as_deref()))
         .await?;
-    let looks = on_nodes(&target.nodes, |node| look(context, node)).await;
+    let engines = context.engines_of(&target).await;
+    let looks = on_nodes(&target.nodes, async |node| {
+        let engine = engines.iter().find(|engine| engine.name == node.name);
+        look(context, node, engine).await
+    });
+    let looks = looks.await;
     let nodes: Vec<NodeReport> = looks.into_iter().map(|(_, report)| report).collect();
     let silent: Vec<String> = nodes
         .iter()
@@ -120,7 +136,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .collect();
     // asked of a node that does not answer, minikube would start or restart its engine
     let minikube = match &target.profile {
-        Some(profile) if args.from == From::Auto && nodes[0].answers => {
+        Some(profile)
+            if args.from == From::Auto
+                && nodes[0].answers
+                // there it would change the node
+                && nodes[0].runtime == RuntimeKind::Docker =>
+        {
             let at = nodes[0].endpoint.as_deref().unwrap_or_default();
             ask_minikube(profile, at, context).await
         }
@@ -185,9 +206,10 @@ async fn ask_minikube(profile: &str, endpoint: &str, context: &Context) -> Optio
     })
 }
 
-async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
+async fn look(context: &Context, node: &NodeTarget, engine: Option<&NodeTarget>) -> NodeReport {
     let now = jiff::Timestamp::now();
-    let certificates = node
+    let certificates = engine
+        .unwrap_or(node)
         .endpoint
         .cert_path
         .as_deref()
@@ -219,6 +241,14 @@ async fn look(context: &Context, node: &NodeTarget) -> NodeReport {
                 expired: certificate.not_after < now.as_second(),
             })
             .collect(),
+        docker: match engine {
+            Some(engine) => Some(DockerReport {
+                endpoint: engine.at(),
+                answers: context.handshake(engine).await.is_ok(),
+                start: context.engine_command("start", engine),
+            }),
+            None => None,
+        },
     };
     match answer(context, node, &mut report).await {
         Ok(()) => report.answers = true,
@@ -305,6 +335,13 @@ impl Report {
                     Some(-2..=2) => line("clock", "in step with this computer"),
                     Some(offset) => line("clock", &format!("{offset:+} s against this computer")),
                     None => {}
+                }
+            }
+            if let Some(docker) = &node.docker {
+                let at = docker.endpoint.as_deref().unwrap_or("(nowhere)");
+                match docker.answers {
+                    true => line("docker", &format!("answers at {at}")),
+                    false => line("docker", &format!("does not run: `{}`", docker.start)),
                 }
             }
             for certificate in &node.certificates {

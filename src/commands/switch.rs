@@ -3,6 +3,7 @@
 
 use crate::command_line;
 use crate::commands::invocation::environment::ShellRequest;
+use crate::commands::invocation::node_engine::Start;
 use crate::commands::invocation::used_cluster::{UsedCluster, script};
 use crate::commands::invocation::{Context, environment};
 use crate::docker_env::plan::{self, Change};
@@ -23,6 +24,9 @@ pub(crate) struct UseArgs {
     cluster: Option<String>,
     #[command(flatten)]
     wanted: ShellRequest,
+    /// Start no Docker engine on a containerd node
+    #[arg(long)]
+    no_start: bool,
     /// The shell whose hook asks
     #[arg(long, hide = true)]
     shell: Option<Shell>,
@@ -45,7 +49,11 @@ pub(crate) async fn use_it(args: UseArgs, context: &Context) -> Result<()> {
         ));
     };
     let context = &context.for_profile(args.cluster);
-    answer(context, shell, changes(context, args.wanted).await)
+    answer(
+        context,
+        shell,
+        changes(context, args.wanted, Start::unless(args.no_start)).await,
+    )
 }
 
 pub(crate) fn off(args: &OffArgs, context: &Context) -> Result<()> {
@@ -68,9 +76,9 @@ fn without_a_hook(words: impl IntoIterator<Item = String>) -> Error {
     .hint("without it: `eval $(devnet env)` and `eval $(devnet env --unset)`")
 }
 
-async fn changes(context: &Context, wanted: ShellRequest) -> Result<Vec<Change>> {
+async fn changes(context: &Context, wanted: ShellRequest, start: Start) -> Result<Vec<Change>> {
     let shell_target = context.shell_target(&wanted).await?;
-    context.look(&shell_target).await?;
+    context.ready(&shell_target, start).await?;
     let env = environment::of_target(&shell_target.target)?;
     let no_proxy = environment::host_in_lists(&env.host).filter(|_| wanted.no_proxy);
     let mut changes = plan::set(&context.current_variables()?, &env, no_proxy.as_deref())?;

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::finding::{Finding, Severity};
+use crate::runtime_kind::RuntimeKind;
 use crate::wording::counted;
 
 /// A node, as the doctor met it.
@@ -11,6 +12,7 @@ use crate::wording::counted;
 pub(crate) struct CheckedNode {
     pub(crate) name: String,
     pub(crate) endpoint: Option<String>,
+    pub(crate) runtime: RuntimeKind,
     pub(crate) answers: bool,
     pub(crate) version: Option<String>,
     pub(crate) api_version: Option<String>,

@@ -42,6 +42,8 @@ pub(crate) struct Info {
     /// RFC 3339; the engine's own clock.
     pub(crate) system_time: Option<String>,
     pub(crate) root_dir: Option<String>,
+    /// Labels of the engine itself, `NAME=VALUE` each.
+    pub(crate) labels: Vec<String>,
 }
 
 impl Info {

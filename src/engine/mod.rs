@@ -21,6 +21,7 @@ pub(crate) mod kubelet;
 pub(crate) mod layer_store;
 pub(crate) mod log_range;
 mod node_agent;
+pub(crate) mod node_docker;
 pub(crate) mod node_probe;
 mod node_words;
 mod out_of_reach;

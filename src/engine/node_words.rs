@@ -100,6 +100,7 @@ impl NodeWords {
             store: ImageStore::Cri,
             system_time: now.map(|now| now.to_string()),
             root_dir: None,
+            labels: Vec::new(),
         }
     }
 }

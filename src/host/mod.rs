@@ -12,4 +12,5 @@ pub(crate) mod podman;
 pub(crate) mod process;
 pub(crate) mod registry_login;
 pub(crate) mod replace;
+pub(crate) mod start_memory;
 pub(crate) mod unpack;

@@ -147,6 +147,32 @@ pub(crate) fn start(words: &[String]) -> Result<NodeProgram> {
     })
 }
 
+/// Starts a program that outlives devnet, in a group of its own and without its streams.
+///
+/// # Errors
+/// When it can't be started.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that spawns"
+)]
+pub(crate) fn start_detached(program: &OsStr, arguments: &[&str]) -> Result<()> {
+    let mut command = std::process::Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+        // what a person's terminal tells its own programs is not for this one
+        command.process_group(0);
+    }
+    command.spawn().map(drop).map_err(|error| {
+        Error::failed(format!("`{}` could not be started", program.display())).caused_by(error)
+    })
+}
+
 /// The pieces of a stream as they come.
 fn pieces(reader: impl AsyncRead + Unpin) -> impl Stream<Item = std::io::Result<Bytes>> {
     stream::try_unfold(reader, async |mut reader| {

@@ -17,7 +17,8 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
             let or_unknown =
                 |value: &Option<String>| style.text(value.as_deref().unwrap_or("unknown"));
             format!(
-                "docker {}, API {}",
+                "{} {}, API {}",
+                node.runtime,
                 or_unknown(&node.version),
                 or_unknown(&node.api_version)
             )
@@ -104,6 +105,7 @@ mod tests {
                 .map(|n| CheckedNode {
                     name: name(n),
                     endpoint: Some("tcp://127.0.0.2:2376".into()),
+                    runtime: RuntimeKind::Docker,
                     answers: true,
                     version: Some("28.0.1\nerror: forged".into()),
                     api_version: None,

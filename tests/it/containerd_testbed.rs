@@ -350,3 +350,27 @@ fn pods_outlive_their_runtime_and_every_version_starts() {
         pod.until_sandbox(1);
     }
 }
+
+#[test]
+fn a_docker_engine_of_a_version_lies_on_a_node_with_what_it_needs_for_tls() {
+    let Some(testbed) = testbed() else {
+        return;
+    };
+    for version in ["26", "28"] {
+        let name = format!("lies{version}");
+        let Some(node) = ContainerdNode::with_dockerd(&testbed, &name, None, Some(version)) else {
+            missing(&format!("the engine {version} (make engines)"));
+            continue;
+        };
+        let said = node.run(&["dockerd", "--version"]).ok();
+        assert!(said.contains(&format!("version {version}.")), "{said}");
+        assert!(!node.path("/run/docker.pid").exists());
+        let certificate = node.path("/etc/docker/server.pem");
+        let certificate = certificate.display().to_string();
+        let ca = node.folder().join("minikube/.minikube/certs/ca.pem");
+        let sandbox = Sandbox::bare();
+        let mut verify = sandbox.command("openssl");
+        verify.args(["verify", "-verify_ip", &node.address(), "-CAfile"]);
+        Output::of(verify.arg(ca).arg(certificate)).ok();
+    }
+}

@@ -307,7 +307,6 @@ fn what_can_not_be_done_is_told_and_leaves_nothing() {
         assert!(stderr.contains(said), "{arguments:?}: {stderr}");
     };
     fails(&["-p", "nope", "context"], 4, "no minikube profile `nope`");
-    fails(&["-p", "containerd", "context"], 3, "containerd");
     fails(
         &["-H", "tcp://127.0.0.2:2376", "context"],
         2,

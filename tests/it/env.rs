@@ -383,13 +383,6 @@ fn a_failure_makes_eval_fail_in_every_shell() {
     }
     let out = sandbox.devnet(&["-p", "stopped", "env", "--shell", "bash"]);
     assert_eq!((out.code, out.stdout.as_str()), (3, "false;\n"), "{out}");
-    let out = sandbox.devnet(&["-p", "containerd", "env", "--shell", "bash"]);
-    assert_eq!((out.code, out.stdout.as_str()), (3, "false;\n"), "{out}");
-    assert!(
-        out.stderr
-            .contains("minikube start -p containerd --container-runtime=docker"),
-        "{out}"
-    );
 }
 
 #[test]

@@ -157,11 +157,10 @@ fn wrong_types_and_hostile_values_are_refused() {
         (of("127.0.0.1", "\\u001b[2J"), 1, "an address that is none"),
         (of("kvm2", "none"), 3, "its engine is this computer's own"),
         (
-            of(r#""docker""#, r#""containerd""#),
+            of(r#""docker""#, r#""cri-o""#),
             3,
             "--container-runtime=docker",
         ),
-        (of(r#""docker""#, r#""cri-o""#), 3, "image build|load|ls"),
         (
             r#"{"ClusterConfig":{"KubernetesConfig":{}}}"#.into(),
             1,

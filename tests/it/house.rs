@@ -575,6 +575,8 @@ fn a_test_that_returns_early_has_said_why() {
         "containerd_node()",
         "building_node()",
         "ContainerdNode::building(",
+        "node(",
+        "works(",
         "pod(",
         "calls(",
         "same(",

@@ -38,6 +38,8 @@ mod containerd_trouble;
 mod context;
 mod doctor;
 mod doctor_shell;
+mod engine;
+mod engine_clients;
 mod env;
 mod env_faults;
 mod env_forms;

@@ -15,7 +15,7 @@ case $purpose in
   demo) needs="$needs $node" ;;
   test) needs="$needs docker:docker-cli zsh:zsh fish:fish tcsh:tcsh bsd-csh:csh dash:dash ksh:ksh elvish:elvish
     xonsh:xonsh ss:iproute2 nsenter:util-linux strace:strace nft:nftables dot:graphviz man:man-db groff:groff script:bsdutils
-    podman:podman cc:gcc $node" ;;
+    podman:podman cc:gcc iptables:iptables docker-compose:docker-compose $node" ;;
   bench) needs="$needs docker:docker-cli hyperfine:hyperfine $node" ;;
   lint) needs="shellcheck:shellcheck" ;;
   *) echo "deps: unknown purpose '$purpose'" >&2; exit 2 ;;

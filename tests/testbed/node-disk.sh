@@ -6,9 +6,9 @@ number=$(cat "$d/number")
 
 # an /etc of its own: users, sudo, sshd, CNI and containerd as minikube's nodes have them
 cp -a /etc "$d/etc"
-rm -rf "$d"/etc/ssh/ssh_host_* "$d"/etc/sudoers.d "$d"/etc/containerd "$d"/etc/cni
-mkdir -p "$d"/etc/{ssh,sudoers.d,containerd,cni/net.d,pam.d}
-cp "$d"/keys/host_* "$d/etc/ssh/"
+rm -rf "$d"/etc/ssh/ssh_host_* "$d"/etc/sudoers.d "$d"/etc/containerd "$d"/etc/cni "$d"/etc/docker
+mkdir -p "$d"/etc/{ssh,sudoers.d,containerd,cni/net.d,pam.d,docker}
+cp "$d"/keys/host_* "$d/etc/ssh/"; cp "$d"/tls/* "$d/etc/docker/"
 cat > "$d/etc/passwd" <<'FILE'
 root:x:0:0:root:/root:/bin/bash
 sshd:x:101:65534::/run/sshd:/usr/sbin/nologin

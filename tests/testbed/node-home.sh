@@ -27,4 +27,8 @@ records "$2" kvm2 "$3"
 records "$2-ssh" ssh "$3"
 records "$2-none" none "$4"
 records "$2-kic" docker "$4"
+# what a person proves who they are with, and what minikube copies to the node whatever its runtime
+from=$DEVNET_TESTBED/minikube/.minikube
+cp "$from"/certs/{ca,cert,key}.pem "$home/certs/"; cp "$from"/certs/{ca,cert,key}.pem "$home/"
+"$(dirname "$0")/node-tls.sh" "$1/tls" 1080 "IP:127.0.0.1,IP:$3,IP:$4,DNS:localhost,DNS:minikube,DNS:$2"
 printf '{\n    "profile": "%s"\n}\n' "$2" > "$home/config/config.json"

@@ -17,6 +17,12 @@ for program in containerd containerd-shim-runc-v2 ctr; do
     mount --bind "$DEVNET_TESTBED_CONTAINERD/usr/bin/$program" "/usr/bin/$program"
   fi
 done
+# a Docker engine is there and does not run, as on every node of minikube's
+if [ "${DEVNET_TESTBED_DOCKERD:-/}" != / ]; then
+  for program in sbin/dockerd sbin/docker-proxy; do
+    mount --bind "$DEVNET_TESTBED_DOCKERD/usr/$program" "/usr/$program"
+  done
+fi
 
 mount --bind "$d/minikube/.minikube" "$d/var/home/person/.minikube"
 mount --rbind "$d/var" /var

@@ -17,7 +17,8 @@
 #
 # A node has namespaces of its own for everything but users, and root's rights there. What a node of
 # minikube's docker driver mounts noexec (/run, /tmp, /dev/shm) is so here; /etc and /var are its own.
-# DEVNET_TESTBED_CONTAINERD is the folder of the programs to use (`/` are this computer's).
+# DEVNET_TESTBED_CONTAINERD is the folder of the programs to use (`/` are this computer's), and
+# DEVNET_TESTBED_DOCKERD that of the Docker engine which lies there and does not run.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 name=${2:-}
@@ -109,9 +110,11 @@ case ${1:-} in
     ln -sfn "/proc/$pid/root/run/containerd/containerd.sock" "$d/containerd.sock"
     touch "$d/linked"
     # what leads to a virtual machine or a published port of a container
-    setsid socat -b 65536 "TCP-LISTEN:22,bind=$address,fork,reuseaddr,backlog=100,nodelay" "TCP:192.168.$((48 + number)).2:22,nodelay" \
-      > "$d/forward.log" 2>&1 < /dev/null 8>&- 9>&- &
-    echo $! > "$d/forward"
+    for port in 22 2376; do
+      setsid socat -b 65536 "TCP-LISTEN:$port,bind=$address,fork,reuseaddr,backlog=100,nodelay" "TCP:192.168.$((48 + number)).2:$port,nodelay" \
+        > "$d/forward.log" 2>&1 < /dev/null 8>&- 9>&- &
+      echo $! > "$d/forward-$port"
+    done
     for _ in $(seq 1200); do
       [ -e "$d/ready" ] && exit 0
       kill -0 "$pid" 2>/dev/null || failed
@@ -130,7 +133,9 @@ case ${1:-} in
   run) shift 2; inside "$@" ;;
 
   halt)
-    if [ -e "$d/forward" ]; then kill -- "-$(cat "$d/forward")" 2>/dev/null || true; fi
+    for forward in "$d"/forward-*; do
+      [ ! -e "$forward" ] || kill -- "-$(cat "$forward")" 2>/dev/null || true
+    done
     pid=$(cat "$d/pid"); kill -KILL "$pid" 2>/dev/null || true
     # its processes die a moment after it, and only then are its folders free
     for _ in $(seq 400); do
@@ -138,7 +143,7 @@ case ${1:-} in
       [ -n "$(for at in $(hierarchies); do ls -d "$at/$(basename "$DEVNET_TESTBED")/$name" 2>/dev/null || true; done)" ] || break
       sleep 0.02
     done
-    rm -f "$d"/{namespaces,linked,ready,pid,forward} ;;
+    rm -f "$d"/{namespaces,linked,ready,pid} "$d"/forward-* ;;
 
   restart)
     "$0" halt "$name"
@@ -211,7 +216,7 @@ case ${1:-} in
       rm "/usr/bin/$0"' "$3" "${DEVNET_TESTBED_CONTAINERD:-/}" ;;
 
   cut)
-    listener=$(cat "$d/forward")
+    listener=$(cat "$d/forward-22")
     for stat in /proc/[0-9]*/stat; do
       # the second word may hold blanks, and its end is the last bracket
       read -r fields < "$stat" 2>/dev/null || continue

@@ -14,7 +14,13 @@ mod confine;
 #[cfg(target_os = "linux")]
 mod connect;
 #[cfg(target_os = "linux")]
+mod engine;
+#[cfg(target_os = "linux")]
+mod guard;
+#[cfg(target_os = "linux")]
 mod http;
+#[cfg(target_os = "linux")]
+mod json;
 #[cfg(target_os = "linux")]
 mod kubelet;
 #[cfg(target_os = "linux")]
@@ -78,6 +84,7 @@ fn main() -> std::process::ExitCode {
         }
         ["shell", root, command @ ..] => return tools::shell(root, command),
         ["exec", command @ ..] if !command.is_empty() => return confine::become_program(command),
+        ["engine", words @ ..] => engine::run(words),
         ["log", path, options @ ..] => log::send(path, options),
         ["pipes", streams @ ..] => pipes::carry(streams),
         ["snap"] => {
@@ -90,7 +97,7 @@ fn main() -> std::process::ExitCode {
         }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | log FILE [follow] [since=SECONDS] [tail=LINES] | pipes [stdin] [stdout] [stderr] | hold | first-of CONTAINER | shell ROOT [COMMAND...] | exec COMMAND...; confined|confine [lent] before any, enter FILE,... and keep nothing|look|tools before that",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | log FILE [follow] [since=SECONDS] [tail=LINES] | pipes [stdin] [stdout] [stderr] | engine start LABEL ADDRESS|stop [rm-data]|status|keep|mourn | hold | first-of CONTAINER | shell ROOT [COMMAND...] | exec COMMAND...; confined|confine [lent] before any, enter FILE,... and keep nothing|look|tools before that",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

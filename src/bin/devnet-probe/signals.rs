@@ -10,7 +10,7 @@ use std::ffi::c_int;
 
 /// Linux's `sigset_t`: 1024 bits in glibc and in musl.
 #[repr(C)]
-struct SignalSet([u64; 16]);
+pub(crate) struct SignalSet([u64; 16]);
 
 unsafe extern "C" {
     fn sigemptyset(set: *mut SignalSet) -> c_int;
@@ -21,13 +21,13 @@ unsafe extern "C" {
 }
 
 const SIG_BLOCK: c_int = 0;
-const SIGINT: c_int = 2;
+pub(crate) const SIGINT: c_int = 2;
 const SIGTERM: c_int = 15;
-const SIGCHLD: c_int = 17;
+pub(crate) const SIGCHLD: c_int = 17;
 const WNOHANG: c_int = 1;
 
 /// Blocks the signals for this thread and those it starts, so that they wait for [`next`].
-fn hold(signals: &[c_int]) -> SignalSet {
+pub(crate) fn hold(signals: &[c_int]) -> SignalSet {
     let mut set = SignalSet([0; 16]);
     // SAFETY: `set` is as large as libc's own, and lives through the calls.
     unsafe {
@@ -40,7 +40,8 @@ fn hold(signals: &[c_int]) -> SignalSet {
     set
 }
 
-fn next(set: &SignalSet) -> c_int {
+/// Waits for one of them.
+pub(crate) fn next(set: &SignalSet) -> c_int {
     let mut signal = 0;
     // SAFETY: both pointers are valid for the call.
     unsafe { sigwait(set, &raw mut signal) };

@@ -121,6 +121,7 @@ async fn connect_host(context: &Context) -> Result<Engine> {
         profile: None,
         login: None,
         away: None,
+        devnets_engine: false,
     };
     context.connect(&host).await
 }

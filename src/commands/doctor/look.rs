@@ -62,9 +62,16 @@ pub(super) async fn look(context: &Context) -> Result<Report> {
         met.push(examined.node);
         findings.extend(examined.findings);
     }
-    findings.extend(shell_findings(context, &nodes, profile.as_deref(), &fixes).await?);
+    // a shell and docker's contexts point at Docker engines
+    let engines = match &profile {
+        Some(profile) if context.other_runtime(profile).is_some() => {
+            engines(context, profile).await
+        }
+        _ => nodes.clone(),
+    };
+    findings.extend(shell_findings(context, &engines, profile.as_deref(), &fixes).await?);
     if let Some(profile) = &profile {
-        findings.extend(around(context, profile, &nodes).await);
+        findings.extend(around(context, profile, &engines).await);
     }
     Ok(Report {
         schema: 1,
@@ -118,6 +125,16 @@ fn subject(context: &Context) -> Result<Option<Named>> {
     }
 }
 
+/// The engines that devnet runs on a profile's nodes.
+async fn engines(context: &Context, profile: &str) -> Vec<NodeTarget> {
+    let target = Target {
+        nodes: Vec::new(),
+        profile: Some(profile.to_owned()),
+        decided_by: String::new(),
+    };
+    context.engines_of(&target).await
+}
+
 /// A profile's nodes, or why it has none to ask.
 async fn profile(
     context: &Context,
@@ -141,16 +158,12 @@ async fn profile(
         Err(error) => return Err(error),
     };
     let runtime = RuntimeKind::of_minikube(record.runtime());
-    if runtime != Some(RuntimeKind::Docker) {
+    if runtime.is_none() {
         let message = format!(
             "profile `{name}` runs {}: it has no Docker engine",
             record.runtime()
         );
-        // devnet's own commands on pods work there
-        let severity = match runtime {
-            Some(_) => Severity::Info,
-            None => Severity::Error,
-        };
+        let severity = Severity::Error;
         let fix = command_line::with("minikube start -p", [name, "--container-runtime=docker"]);
         findings.push(
             Finding::new("runtime", severity, message, fix)
@@ -289,6 +302,24 @@ async fn shell_findings(
         context: chosen,
     };
     let mut findings = diagnosis::shell(&says, fixes);
+    if let (Address::Ssh { .. }, Some(profile)) = (&address, profile)
+        && says.active.as_deref() == Some(profile)
+        && let Some(runtime) = context.other_runtime(profile)
+    {
+        let message = format!(
+            "this shell has minikube's own form for {runtime}: buildx, docker-java and testcontainers do not work through it"
+        );
+        findings.push(
+            Finding::new(
+                "nerdctl-shell",
+                Severity::Warning,
+                message,
+                fixes.take.clone(),
+            )
+            .seen(format!("DOCKER_HOST={}", without_password(raw))),
+        );
+        return Ok(findings);
+    }
     let unsecured = findings.iter().any(|finding| finding.code == "no-tls");
     let Some(profile) = profile.filter(|profile| says.active.as_deref() == Some(*profile)) else {
         return Ok(findings);

@@ -9,12 +9,14 @@ use crate::docker_env::diagnosis::{self, CheckedNode};
 use crate::docker_env::endpoint::Address;
 use crate::engine::Engine;
 use crate::engine::docker::leftovers::Leftovers;
+use crate::engine::node_docker;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Severity};
 use crate::host::docker_client;
 use crate::runtime_kind::RuntimeKind;
 use crate::wire::tls::{self, Trouble};
 use crate::wire::transport::Dialer;
+use crate::wording::counted;
 
 /// Looks at nodes, one by one.
 pub(super) struct Examiner<'a> {
@@ -81,6 +83,7 @@ impl<'a> Examiner<'a> {
             node: CheckedNode {
                 name: target.name.clone(),
                 endpoint: target.at(),
+                runtime: target.endpoint.runtime,
                 answers: false,
                 version: None,
                 api_version: None,
@@ -234,7 +237,48 @@ impl<'a> Examiner<'a> {
                 .map(|finding| finding.seen("the engine's own time against this computer's")),
         );
         findings.extend(self.left(left?));
+        if !engine.is_docker() {
+            findings.extend(self.beside_containerd(target, engine).await?);
+        }
         findings.extend(client?);
+        Ok(findings)
+    }
+
+    /// Findings about a node with containerd: what minikube's own docker-env left there, and images that
+    /// pods run and that can't be had again.
+    async fn beside_containerd(
+        &self,
+        target: &NodeTarget,
+        engine: &Engine,
+    ) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        let state = node_docker::state(engine).await?;
+        if state.nerdctl_lines > 0 {
+            let message =
+                "minikube's docker-env has left its lines in the .bashrc of the node's user";
+            let profile = self.profile.unwrap_or_default();
+            let ssh = command_line::of(["minikube", "ssh", "-p", profile, "-n", &target.name]);
+            let fix = format!("{ssh} -- sed -i /nerdctl.sock/d .bashrc");
+            findings.push(
+                Finding::new("nerdctl-lines", Severity::Warning, message, fix).seen(format!(
+                    "{} that set DOCKER_HOST to nerdctl's socket",
+                    counted(state.nerdctl_lines, "line")
+                )),
+            );
+        }
+        for note in &state.notes {
+            let message =
+                "the Docker engine on the node does not reach registries as its containerd does";
+            findings.push(
+                Finding::new(
+                    "registries",
+                    Severity::Info,
+                    message,
+                    "push or pull by `devnet load`",
+                )
+                .seen(format!("without {note}")),
+            );
+        }
         Ok(findings)
     }
 

@@ -9,6 +9,7 @@ use crate::commands::invocation::{Context, profiles};
 use crate::docker_env::{DockerEnv, parse};
 use crate::error::{Error, Kind, Result};
 use crate::host::process;
+use crate::runtime_kind::RuntimeKind;
 
 /// minikube asks the node's engine for its version with the docker command, and when that fails it
 /// reloads or restarts the engine and every pod with it. A proxy that docker can't use is the usual
@@ -44,7 +45,7 @@ pub(crate) async fn from_minikube(
 ) -> Result<DockerEnv> {
     let program = context.minikube_program()?;
     if let Ok(record) = context.minikube()?.profile(profile)
-        && record.runtime() != "docker"
+        && RuntimeKind::of_minikube(record.runtime()).is_none()
     {
         return Err(profiles::not_docker(profile, record.runtime()));
     }

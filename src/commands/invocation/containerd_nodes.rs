@@ -42,6 +42,7 @@ impl Context {
                 profile: Some(profile.name.clone()),
                 login: None,
                 away,
+                devnets_engine: false,
             }
         });
         of_nodes(futures_util::future::join_all(looks).await, named)

@@ -8,6 +8,7 @@ use crate::docker_env::endpoint::Address;
 use crate::error::Result;
 use crate::host::docker_context;
 use crate::host::docker_context_store::{Found, Record, Store};
+use crate::runtime_kind::RuntimeKind;
 
 /// The name of a node's context.
 pub(in crate::commands) fn name_of(machine: &str) -> String {
@@ -57,7 +58,10 @@ impl Context {
         let (Some(profile), Ok(store)) = (&target.profile, self.docker_store()) else {
             return;
         };
-        for node in target.nodes.iter().filter(|node| node.profile.is_some()) {
+        for node in target.nodes.iter().filter(|node| {
+            // what speaks no Docker API is no place for one
+            node.profile.is_some() && node.endpoint.runtime == RuntimeKind::Docker
+        }) {
             let name = name_of(&node.name);
             let (host, before) = match store.found(&name) {
                 // the profile `a-m02` and the node `m02` of `a` would have the same

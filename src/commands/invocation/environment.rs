@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command_line;
 use crate::commands::invocation::Context;
+use crate::commands::invocation::node_engine::Start;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
 use crate::docker_env::DockerEnv;
 use crate::docker_env::endpoint::Address;
@@ -33,7 +34,7 @@ pub(crate) struct ShellTarget {
     /// One node, by the form that was asked for.
     pub(crate) target: Target,
     /// The same node by its engine's own port, which tells whether it runs.
-    engine: NodeTarget,
+    pub(in crate::commands) engine: NodeTarget,
 }
 
 impl ShellTarget {
@@ -62,6 +63,12 @@ impl Context {
             )
             .await?;
         let engine = target.nodes[0].clone();
+        if wanted.ssh_host && engine.devnets_engine {
+            return Err(Error::unreachable(
+                "the node's ssh login leads to no Docker engine: the one that devnet runs there opens its socket to root alone",
+            )
+            .hint("without `--ssh-host`, docker reaches it at its TLS port"));
+        }
         if wanted.ssh_host {
             let profile = target.profile.clone().ok_or_else(|| {
                 Error::usage("only a minikube profile has an ssh login that devnet knows")
@@ -120,10 +127,11 @@ impl Context {
     ///
     /// # Errors
     /// As for finding the target.
-    pub(crate) async fn environment_changes(&self) -> Result<Vec<Change>> {
-        let target = self.target_on(Need::Environment, Nodes::First).await?;
-        self.keep_docker_contexts(&target).await;
-        plan::set(&self.current_variables()?, &of_target(&target)?, None)
+    pub(crate) async fn environment_changes(&self, start: Start) -> Result<Vec<Change>> {
+        let shell = self.shell_target(&ShellRequest::default()).await?;
+        self.ready(&shell, start).await?;
+        self.keep_docker_contexts(&shell.target).await;
+        plan::set(&self.current_variables()?, &of_target(&shell.target)?, None)
     }
 
     /// The present environment's values of the variables that matter.

@@ -11,6 +11,7 @@ pub(crate) mod forwarded;
 pub(crate) mod host_engine;
 pub(crate) mod interruption;
 pub(crate) mod journal;
+pub(crate) mod node_engine;
 pub(crate) mod older_images;
 pub(crate) mod one_pod;
 pub(crate) mod output;

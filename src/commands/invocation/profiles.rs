@@ -107,7 +107,9 @@ impl Context {
         let home = self.minikube()?;
         let profile = home.profile(&named.profile)?;
         match (RuntimeKind::of_minikube(profile.runtime()), need) {
-            (Some(RuntimeKind::Docker), _) => {}
+            (Some(RuntimeKind::Docker), _)
+            // the one that devnet runs there
+            | (Some(RuntimeKind::Containerd), Need::Environment) => {}
             (Some(RuntimeKind::Containerd), Need::Pods | Need::Image) => {
                 return self.containerd_target(&home, &profile, named, which).await;
             }
@@ -149,6 +151,7 @@ impl Context {
             profile: Some(profile.name.clone()),
             login: None,
             away: None,
+            devnets_engine: profile.runtime() != "docker",
         };
         match profile.route(node, machine.as_ref(), containers_reachable)? {
             Route::Direct(address) => target.endpoint.address = address,

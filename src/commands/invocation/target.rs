@@ -87,6 +87,8 @@ pub(crate) struct NodeTarget {
     /// The reason why there is no way to it, when that is known already; then the endpoint says
     /// nothing.
     pub(crate) away: Option<Arc<Error>>,
+    /// True where the engine is the one that devnet runs on a node with another runtime.
+    pub(crate) devnets_engine: bool,
 }
 
 impl NodeTarget {
@@ -124,6 +126,7 @@ impl Target {
                 profile: None,
                 login: None,
                 away: None,
+                devnets_engine: false,
             }],
             profile: None,
             decided_by: decided_by.into(),
@@ -147,6 +150,11 @@ impl Context {
     /// As for all; not found when there is no such node.
     pub(crate) async fn target_on(&self, need: Need, which: Nodes<'_>) -> Result<Target> {
         let mut target = Box::pin(self.find_target(need, which)).await?;
+        if need == Need::Pods
+            && let Some(led) = Box::pin(self.led_by_label(&target, which)).await?
+        {
+            target = led;
+        }
         target.nodes = which.of(target.profile.as_deref(), target.nodes, |node| &node.name)?;
         // what only prints an environment changes nothing
         if need != Need::Environment {
@@ -309,6 +317,9 @@ impl Context {
         let Some(profile) = environment.text("MINIKUBE_ACTIVE_DOCKERD")? else {
             return Ok(Target::single(endpoint, "DOCKER_HOST"));
         };
+        if need != Need::Lab && self.other_runtime(profile).is_some() {
+            return self.of_devnets_engine(profile, &endpoint, need).await;
+        }
         if matches!(endpoint.address, Address::Ssh { .. })
             && let Some((machine, key)) = self.node_login(profile, &endpoint.address).await
         {

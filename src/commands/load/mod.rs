@@ -235,6 +235,7 @@ async fn source_engine(args: &Args, context: &Context) -> Result<NodeTarget> {
         profile: None,
         login: None,
         away: None,
+        devnets_engine: false,
     })
 }
 

@@ -154,6 +154,7 @@ impl Docker {
             },
             system_time: info.system_time,
             root_dir: info.docker_root_dir,
+            labels: info.labels.unwrap_or_default(),
         })
     }
 

@@ -21,6 +21,7 @@ pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
         let node = ContainerdNode {
             testbed,
             name: "ctr".into(),
+            dockerd: None,
         };
         node.script(&["start", "ctr"]).ok();
         node
@@ -40,6 +41,8 @@ pub(crate) fn building_node() -> Option<&'static ContainerdNode> {
 pub(crate) struct ContainerdNode {
     testbed: PathBuf,
     pub(crate) name: String,
+    /// The version of the Docker engine that lies there; `None` is this computer's.
+    dockerd: Option<&'static str>,
 }
 
 impl ContainerdNode {
@@ -54,9 +57,21 @@ impl ContainerdNode {
         name: &str,
         version: Option<&'static str>,
     ) -> Option<Self> {
+        Self::with_dockerd(testbed, name, version, None)
+    }
+
+    /// One on which a Docker engine of a version as `engine.sh` names it lies and does not run;
+    /// `None` when the programs of either are not on this computer.
+    pub(crate) fn with_dockerd(
+        testbed: &Path,
+        name: &str,
+        version: Option<&'static str>,
+        dockerd: Option<&'static str>,
+    ) -> Option<Self> {
         let node = Self {
             testbed: testbed.into(),
             name: name.into(),
+            dockerd,
         };
         if let Some(version) = version {
             let engine = match version {
@@ -65,6 +80,9 @@ impl ContainerdNode {
                 _ => "28",
             };
             testbed_script::tree(engine)?;
+        }
+        if let Some(dockerd) = dockerd {
+            testbed_script::tree(dockerd)?;
         }
         let mut arguments = vec!["start", name];
         arguments.extend(version);
@@ -97,7 +115,12 @@ impl ContainerdNode {
 
     fn script(&self, arguments: &[&str]) -> Output {
         let kept = ["DEVNET_TESTBED_CONTAINERD"];
-        testbed_script::run(&self.testbed, "node.sh", &kept, |_| {}, arguments)
+        let change = |command: &mut Command| {
+            if let Some(tree) = self.dockerd.and_then(testbed_script::tree) {
+                command.env("DEVNET_TESTBED_DOCKERD", tree);
+            }
+        };
+        testbed_script::run(&self.testbed, "node.sh", &kept, change, arguments)
     }
 
     /// Its folder in the testbed: `minikube/.minikube`, and its `/etc` and `/var`.
@@ -216,6 +239,25 @@ impl ContainerdNode {
     /// its power.
     pub(crate) fn restart(&self) {
         self.script(&["restart", &self.name]).ok();
+    }
+
+    /// Gives it another certificate of its CA, for so many days and these names.
+    pub(crate) fn certify(&self, days: &str, names: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display().to_string();
+        testbed_script::run(
+            &self.testbed,
+            "node-tls.sh",
+            &[],
+            |_| {},
+            &[&path, days, names],
+        )
+        .ok();
+        std::fs::copy(
+            folder.path().join("server.pem"),
+            self.path("/etc/docker/server.pem"),
+        )
+        .unwrap();
     }
 
     /// Takes a program of `/usr/bin` away from it, for as long as it runs.

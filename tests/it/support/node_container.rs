@@ -8,13 +8,13 @@ use super::engines::Engine;
 use super::{Output, Sandbox, busybox_image};
 
 /// A container that stands for a node: what is run in it by the engine's exec runs in the node as
-/// root, with a terminal too, and the node's port 22 is published at this computer. It and its engine
+/// root, with a terminal too, and the node's ports 22 and 2376 are published at this computer. It and its engine
 /// are gone when this is dropped.
 pub(crate) struct NodeContainer {
     pub(crate) engine: Engine,
     /// The profile, the machine and the container.
     pub(crate) name: String,
-    forward: Child,
+    forwards: [Child; 2],
 }
 
 impl NodeContainer {
@@ -60,18 +60,20 @@ impl NodeContainer {
             .docker(&["inspect", "-f", "{{.State.Pid}}", &name])
             .ok();
         let sandbox = Sandbox::bare();
-        let forward = sandbox
-            .command("nsenter")
-            .args(["-t", pid.trim(), "-n", "socat"])
-            .arg("TCP-LISTEN:22,fork,reuseaddr,nodelay")
-            .arg(format!("TCP:{}:22,nodelay", node.own_address()))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let forwards = [22, 2376].map(|port| {
+            sandbox
+                .command("nsenter")
+                .args(["-t", pid.trim(), "-n", "socat"])
+                .arg(format!("TCP-LISTEN:{port},fork,reuseaddr,nodelay"))
+                .arg(format!("TCP:{}:{port},nodelay", node.own_address()))
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        });
         Self {
             engine,
             name,
-            forward,
+            forwards,
         }
     }
 
@@ -95,8 +97,10 @@ impl NodeContainer {
 
 impl Drop for NodeContainer {
     fn drop(&mut self) {
-        let _gone = self.forward.kill();
-        let _reaped = self.forward.wait();
+        for forward in &mut self.forwards {
+            let _gone = forward.kill();
+            let _reaped = forward.wait();
+        }
         let removed = self.engine.docker(&["rm", "-f", &self.name]);
         if !std::thread::panicking() {
             removed.ok();
