@@ -21,6 +21,9 @@ use crate::wire::transport::Stream;
 
 /// The user of a minikube node that logs in.
 const NODE_USER: &str = "docker";
+/// The messages of a channel that may wait to be read. Once there are more, all channels of the
+/// connection wait: who may be slow says what it has room for.
+const WAITING: usize = 1024;
 /// The port of sshd where none is named.
 const USUAL_PORT: u16 = 22;
 
@@ -328,6 +331,7 @@ impl How {
                 key: known.preferred(),
                 ..russh::Preferred::default()
             },
+            channel_buffer_size: WAITING,
             ..client::Config::default()
         };
         client::connect_stream(Arc::new(config), stream, Host(known))

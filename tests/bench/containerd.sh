@@ -38,6 +38,10 @@ containerd_of() { # PODS CONTAINERS
   # shellcheck disable=SC2016  # run by `bash -c`
   above "logs, the first line" "$(median true bash -c '"$@" | head -n 1' -- "${ours[@]}" logs bench-3 -c app)" \
     "$(median true "${ssh[@]}" 'sudo sh -c "head -n 1 /var/log/pods/default_bench-3_*/app/0.log"')" "ssh node head"
+  python3 "$root/tests/testbed/node_pods.py" bench loud 100000
+  until [ "$("${ssh[@]}" 'sudo sh -c "cat /var/log/pods/default_loud_*/*/0.log" | wc -l')" = 300000 ]; do :; done
+  row "logs, 3 x 100,000 lines merged" "$(median true "${ours[@]}" logs loud --timestamps)" \
+    "$(median true "${ssh[@]}" 'sudo sh -c "cat /var/log/pods/default_loud_*/*/0.log"')" "ssh node cat"
   python3 "$root/tests/bench/watch_kill.py" "$rounds" "${ours[@]}" pods --watch -o json
   echo "peak memory of pods: $(peak "${ours[@]}" pods); of pods --no-probe: $(peak "${ours[@]}" pods --no-probe)"
 }

@@ -143,3 +143,30 @@ fn a_line_without_an_end_takes_no_memory() {
     );
     assert_eq!(rest, "after\n");
 }
+
+#[test]
+fn long_logs_of_one_pod_are_merged_whole_and_in_order() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let script = "busybox seq 100000 | busybox sed 's/.*/line & of a log as a server may write it/'; exec sleep 100000";
+    let names = ["one", "two", "three"];
+    let wanted = names
+        .iter()
+        .fold(Wanted::pod("loud"), |pod, name| pod.script(name, script));
+    let pod = Pod::up(node, wanted);
+    for name in names {
+        pod.until_it_says(name, "line 100000 of");
+    }
+    // in the order of their times: where one is far behind, its others wait for it
+    let read = logs(node, &["loud", "--timestamps"]).ok();
+    assert_eq!(read.lines().count(), 300_000);
+    let mut last = "";
+    for line in read.lines() {
+        let time = line.split(' ').find(|word| word.starts_with("20")).unwrap();
+        // ending zeros are left out
+        let time = time.trim_end_matches('Z');
+        assert!(last <= time, "{last} {line}");
+        last = time;
+    }
+}

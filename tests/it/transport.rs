@@ -201,8 +201,7 @@ fn a_person_s_ssh_config_holds_for_the_hosts_that_the_person_names() {
     let refused = unreachable(status("nobody@devbox"));
     says(&refused, &["the ssh login nobody@devbox"]);
     assert_ne!(status("devoid").code, 0);
-    let said = status("far").fails(2);
-    says(&said, &["`ProxyJump door`", "hint: "]);
+    says(&unreachable(status("far")), &["`ProxyJump door`"]);
     // the host's key is looked for where the configuration says
     let known = fs::read_to_string(home.join("dev-known")).unwrap();
     fs::write(home.join("dev-known"), known.replace("AAAA", "AAAB")).unwrap();

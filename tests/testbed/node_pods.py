@@ -3,6 +3,7 @@ them there: what dies stays dead.
 
     node_pods.py NODE PODS CONTAINERS   pods bench-0... with so many containers in all
     node_pods.py NODE NAME              a pod with a server on port 8080 and a client of its
+    node_pods.py NODE NAME LINES        a pod of three containers that print so many lines each
 """
 
 import os, subprocess, sys, uuid
@@ -73,7 +74,10 @@ def pod(name, containers):
 node = sys.argv[1]
 folder = f"{os.environ['DEVNET_TESTBED']}/{node}"
 socket = f"{folder}/containerd.sock"
-if len(sys.argv) == 3:
+if len(sys.argv) == 4 and not sys.argv[2].isdigit():
+    script = f"seq {sys.argv[3]} | sed 's/.*/line & of a log as a server may write it, with some words and a number/'; exec sleep 100000"
+    pod(sys.argv[2], [(f"loud-{number}", script) for number in range(3)])
+elif len(sys.argv) == 3:
     serve = "echo hello from $HOSTNAME > /www/index.html; echo listening on 8080; exec httpd -f -p 8080 -h /www"
     ask = "while :; do wget -qO- http://localhost:8080/; sleep 1; done"
     pod(sys.argv[2], [("server", serve), ("client", ask)])

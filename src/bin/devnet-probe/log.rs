@@ -1,6 +1,7 @@
 //! A container's log as its files on the node have it, those that were rotated away too, sent in
 //! chunks: a line with the kind (`plain`, `gz`) and the length, then the bytes. `live` stands before
-//! what is written from then on.
+//! what is written from then on. A chunk is sent when there is room for it where it is read: a line
+//! `more` on stdin makes room for one.
 
 #![expect(
     unsafe_code,
@@ -14,8 +15,8 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 unsafe extern "C" {
@@ -24,6 +25,8 @@ unsafe extern "C" {
 
 /// The bytes of a chunk.
 const CHUNK: usize = 64 << 10;
+/// The chunks that are sent before the first `more`.
+const ROOM: usize = 8;
 /// The pause between two looks at a file that is followed.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Looks without news until a file is looked for that has taken its place.
@@ -60,7 +63,7 @@ pub(crate) fn send(path: &str, options: &[&str]) -> Result<(), String> {
         }
     }
     let log = Log::of(path)?;
-    log.send(&wanted)
+    log.send(&wanted, &Reader::listen())
         .map_err(|error| format!("{path}: {error}"))
 }
 
@@ -90,7 +93,7 @@ impl Log {
         })
     }
 
-    fn send(&self, wanted: &Wanted) -> io::Result<()> {
+    fn send(&self, wanted: &Wanted, reader: &Reader) -> io::Result<()> {
         let mut newest = self.open(&self.name)?;
         let inode = newest.metadata()?.ino();
         let mut enough = false;
@@ -114,36 +117,35 @@ impl Log {
                     .is_some_and(|(since, written)| written.as_secs() < since);
                 if about.ino() != inode && !old {
                     let kind = if is_packed(&name) { "gz" } else { "plain" };
-                    chunks(&mut file, kind)?;
+                    chunks(&mut file, kind, reader)?;
                 }
             }
         }
-        chunks(&mut newest, "plain")?;
+        chunks(&mut newest, "plain", reader)?;
         if wanted.follow {
-            self.follow(newest)?;
+            self.follow(newest, reader)?;
         }
         Ok(())
     }
 
     /// Sends what is written from now on, until a line on stdin says that nothing more will be.
-    fn follow(&self, mut file: File) -> io::Result<()> {
+    fn follow(&self, mut file: File, reader: &Reader) -> io::Result<()> {
         say("live\n")?;
-        let last = told_the_end();
         let mut quiet = 0;
         loop {
-            let at_end = last.load(Ordering::SeqCst);
+            let at_end = reader.told.end.load(Ordering::SeqCst);
             let length = file.metadata()?.len();
             if file.stream_position()? > length {
                 file.rewind()?; // emptied in its place
             }
-            let news = chunks(&mut file, "plain")?;
+            let news = chunks(&mut file, "plain", reader)?;
             quiet = if news { 0 } else { quiet + 1 };
             if quiet >= UNTIL_ROTATED || at_end {
                 quiet = 0;
                 for mut newer in self.after(file.metadata()?.ino())? {
                     // what was written to the old one between the look and now
-                    chunks(&mut file, "plain")?;
-                    chunks(&mut newer, "plain")?;
+                    chunks(&mut file, "plain", reader)?;
+                    chunks(&mut newer, "plain", reader)?;
                     file = newer;
                 }
                 if at_end {
@@ -283,7 +285,7 @@ fn start_of_tail(file: &mut File, tail: usize) -> io::Result<u64> {
 }
 
 /// Sends what a file has from here on; whether that was anything.
-fn chunks(file: &mut File, kind: &str) -> io::Result<bool> {
+fn chunks(file: &mut File, kind: &str, reader: &Reader) -> io::Result<bool> {
     let mut any = false;
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -295,6 +297,7 @@ fn chunks(file: &mut File, kind: &str) -> io::Result<bool> {
             return Ok(any);
         }
         any = true;
+        reader.wait_for_room();
         let mut out = io::stdout().lock();
         writeln!(out, "{kind} {length}")?;
         out.write_all(&chunk[..length])?;
@@ -308,20 +311,51 @@ fn say(words: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// True once a line on stdin has said that nothing more will be written. The end of stdin ends this
-/// program: whoever reads is gone.
-fn told_the_end() -> Arc<AtomicBool> {
-    let told = Arc::new(AtomicBool::new(false));
-    let tell = told.clone();
-    std::thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
-            match line {
-                Ok(_) => tell.store(true, Ordering::SeqCst),
-                Err(_) => break,
+/// The reader of a log, who says on stdin how much it may be sent.
+struct Reader {
+    told: Arc<Told>,
+}
+
+/// The words of the reader.
+struct Told {
+    /// True once nothing more will be written.
+    end: AtomicBool,
+    /// The chunks that may be sent.
+    room: Mutex<usize>,
+    more: Condvar,
+}
+
+impl Reader {
+    /// Listens from now on. The end of stdin ends this program: whoever reads is gone.
+    fn listen() -> Self {
+        let told = Arc::new(Told {
+            end: AtomicBool::new(false),
+            room: Mutex::new(ROOM),
+            more: Condvar::new(),
+        });
+        let tell = told.clone();
+        std::thread::spawn(move || {
+            for line in io::stdin().lock().lines() {
+                match line.as_deref() {
+                    Ok("more") => {
+                        *tell.room.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                        tell.more.notify_one();
+                    }
+                    Ok(_) => tell.end.store(true, Ordering::SeqCst),
+                    Err(_) => break,
+                }
             }
-        }
-        #[expect(clippy::exit, reason = "the main thread sleeps or writes to nobody")]
-        std::process::exit(0);
-    });
-    told
+            #[expect(clippy::exit, reason = "the main thread sleeps or writes to nobody")]
+            std::process::exit(0);
+        });
+        Self { told }
+    }
+
+    /// Returns when a chunk may be sent, which takes its room.
+    fn wait_for_room(&self) {
+        let room = self.told.room.lock();
+        let room = room.unwrap_or_else(PoisonError::into_inner);
+        let room = self.told.more.wait_while(room, |room| *room == 0);
+        *room.unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
 }

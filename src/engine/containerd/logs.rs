@@ -124,6 +124,10 @@ impl Containerd {
                     return Ok(());
                 }
             }
+            // what waits here would keep the other logs of its connection waiting
+            let more = "more\n".repeat(std::mem::take(&mut lines.chunks));
+            let _gone = process.input.write_all(more.as_bytes()).await;
+            let _gone = process.input.flush().await;
         }
         for message in lines.finish() {
             if tell.send(Ok(message)).await.is_err() {
@@ -165,6 +169,8 @@ impl Containerd {
 /// Messages made of the chunks that the probe sends.
 struct Lines {
     unread: BytesMut,
+    /// The chunks that have come since the probe was told so.
+    chunks: usize,
     /// The rest of a chunk that is coming, and whether it is packed.
     coming: Option<(usize, bool)>,
     unpacker: Option<GzDecoder<Vec<u8>>>,
@@ -201,6 +207,7 @@ impl Lines {
         let most = tail.map(|tail| usize::try_from(tail).unwrap_or(usize::MAX));
         Self {
             unread: BytesMut::new(),
+            chunks: 0,
             coming: None,
             unpacker: None,
             line: BytesMut::new(),
@@ -232,6 +239,7 @@ impl Lines {
                     break;
                 }
                 self.coming = None;
+                self.chunks += 1;
             }
             let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') else {
                 if self.unread.len() > LONGEST_HEAD {
