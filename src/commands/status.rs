@@ -245,7 +245,7 @@ async fn look(context: &Context, node: &NodeTarget, engine: Option<&NodeTarget>)
             Some(engine) => Some(DockerReport {
                 endpoint: engine.at(),
                 answers: context.handshake(engine).await.is_ok(),
-                start: context.engine_command("start", engine),
+                start: Context::engine_command("start", engine),
             }),
             None => None,
         },
@@ -339,9 +339,10 @@ impl Report {
             }
             if let Some(docker) = &node.docker {
                 let at = docker.endpoint.as_deref().unwrap_or("(nowhere)");
-                match docker.answers {
-                    true => line("docker", &format!("answers at {at}")),
-                    false => line("docker", &format!("does not run: `{}`", docker.start)),
+                if docker.answers {
+                    line("docker", &format!("answers at {at}"));
+                } else {
+                    line("docker", &format!("does not run: `{}`", docker.start));
                 }
             }
             for certificate in &node.certificates {

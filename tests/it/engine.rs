@@ -499,7 +499,7 @@ fn a_prompt_starts_it_again_and_does_not_wait() {
         assert_eq!(
             (said.stdout.as_str(), said.stderr.as_str(), said.code),
             ("", "", 0)
-        )
+        );
     };
     silent(prompt());
     node.run(&["sh", "-c", "kill -KILL $(pgrep -o -x devnet-docker)"])

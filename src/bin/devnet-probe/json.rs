@@ -13,9 +13,9 @@ pub(crate) enum Value {
     Bool(bool),
     Number(String),
     Text(String),
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// In their order; of two with one name the last counts.
-    Object(Vec<(String, Value)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Value {

@@ -63,11 +63,11 @@ impl Context {
         self.tell_of_other_nodes(node);
         let silent = match self.handshake(node).await {
             Ok(()) => return Ok(()),
-            Err(Silent::Untrusted(error)) => return Err(self.untrusted(node, error)),
+            Err(Silent::Untrusted(error)) => return Err(Self::untrusted(node, error)),
             Err(Silent::Nobody(error)) => error,
         };
         if start == Start::Never {
-            let hint = self.engine_command("start", node);
+            let hint = Self::engine_command("start", node);
             return Err(Error::unreachable(format!(
                 "the Docker engine of node `{}` does not run",
                 node.name
@@ -78,7 +78,7 @@ impl Context {
         self.ui.say(&format!(
             "devnet: starting a Docker engine on the containerd node `{}` (`{}` ends it)",
             node.name,
-            self.engine_command("stop", node)
+            Self::engine_command("stop", node)
         ));
         self.start_engine(node).await.map(drop)
     }
@@ -196,7 +196,7 @@ impl Context {
         let state = started.map_err(|error| mended(error, profile))?;
         let error = match self.handshake(shell).await {
             Ok(()) => return Ok(state),
-            Err(Silent::Untrusted(error)) => self.untrusted(shell, error),
+            Err(Silent::Untrusted(error)) => Self::untrusted(shell, error),
             Err(Silent::Nobody(error)) => Error::unreachable(format!(
                 "the Docker engine of node `{}` runs, and does not answer from here",
                 shell.name
@@ -233,7 +233,7 @@ impl Context {
                 self.ui.say(&format!(
                     "devnet: the Docker engine of node `{}` did not start: {why}; `{}` tries it again",
                     node.name,
-                    self.engine_command("start", node)
+                    Self::engine_command("start", node)
                 ));
                 Ok(())
             }
@@ -319,7 +319,7 @@ impl Context {
     }
 
     /// The command that starts or stops the engine of a node.
-    pub(in crate::commands) fn engine_command(&self, verb: &str, node: &NodeTarget) -> String {
+    pub(in crate::commands) fn engine_command(verb: &str, node: &NodeTarget) -> String {
         let profile = node.profile.as_deref().unwrap_or_default();
         let mut words = vec!["-p", profile, "engine", verb];
         if node.name != profile {
@@ -328,7 +328,7 @@ impl Context {
         command_line::with("devnet", words)
     }
 
-    fn untrusted(&self, node: &NodeTarget, error: Error) -> Error {
+    fn untrusted(node: &NodeTarget, error: Error) -> Error {
         let profile = node.profile.as_deref().unwrap_or_default();
         Error::unreachable(format!(
             "docker's clients would not trust the engine of node `{}`",

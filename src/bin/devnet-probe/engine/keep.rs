@@ -127,7 +127,7 @@ fn carry_proxies(command: &mut Command) {
 }
 
 /// Waits for the end of the keeper, which holds this process's input, and takes away what it left.
-pub(super) fn mourn() -> Result<(), String> {
+pub(super) fn mourn() {
     let _waiting = signals::hold(&[signals::SIGINT, SIGTERM]);
     system::leave_session();
     let keeper = Process::named_by(place::GUARD);
@@ -140,7 +140,7 @@ pub(super) fn mourn() -> Result<(), String> {
         fs::read_to_string(place::GUARD).is_ok_and(|text| text == keeper.written())
     });
     if !same {
-        return Ok(());
+        return;
     }
     let _gone = fs::remove_file(place::PLUGIN_SOCKET);
     // the kernel has killed it with its parent
@@ -150,5 +150,4 @@ pub(super) fn mourn() -> Result<(), String> {
         engine.signal(SIGKILL);
     }
     clean::all();
-    Ok(())
 }

@@ -48,7 +48,10 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
             Ok(())
         }
         ["keep"] => keep::keep(),
-        ["mourn"] => keep::mourn(),
+        ["mourn"] => {
+            keep::mourn();
+            Ok(())
+        }
         _ => Err("start LABEL ADDRESS | stop [rm-data] | status".to_owned()),
     }
 }

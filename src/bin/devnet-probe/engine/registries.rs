@@ -70,7 +70,7 @@ impl Registries {
                 }
                 let cas = entries.values("ca_file").into_iter();
                 self.cas.extend(cas.map(|file| (name.clone(), file)));
-                if entries.has("auth") || section.ends_with(".auth") {
+                if entries.has("auth") || section.rsplit('.').next() == Some("auth") {
                     self.notes.push(format!("the login to {name}"));
                 }
             }

@@ -46,7 +46,7 @@ pub(super) fn decide(effect: &Effect, facts: &impl Facts) -> Result<(), String> 
         ),
         Effect::Prune { labels, more } => prune(labels, *more, facts),
         Effect::Image { raw, name, plain } => {
-            match facts.image(raw).map_err(unknown)? {
+            match facts.image(raw).map_err(|why| unknown(&why))? {
                 Some(image) => remove(name, *plain, &image),
                 // the engine says so itself
                 None => Ok(()),
@@ -55,7 +55,7 @@ pub(super) fn decide(effect: &Effect, facts: &impl Facts) -> Result<(), String> 
     }
 }
 
-fn unknown(why: String) -> String {
+fn unknown(why: &str) -> String {
     format!("devnet's guard can't tell which images pods run ({why}), so nothing is removed")
 }
 
@@ -74,7 +74,7 @@ fn prune(labels: &[String], more: bool, facts: &impl Facts) -> Result<(), String
                 None => wanted == name,
             })
     };
-    let used = facts.used().map_err(unknown)?;
+    let used = facts.used().map_err(|why| unknown(&why))?;
     let hit = |used: &&Used| labels.iter().all(|wanted| carries(used, wanted));
     match used.iter().find(hit) {
         Some(used) => Err(format!(

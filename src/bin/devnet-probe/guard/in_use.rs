@@ -38,11 +38,18 @@ struct Look {
     names: BTreeMap<String, String>,
 }
 
+/// The last look, and the containers that were asked for.
+#[derive(Default)]
+struct Kept {
+    known: BTreeMap<String, Container>,
+    last: Option<(Instant, Look)>,
+}
+
 /// The images that the node's containers have.
 pub(super) struct InUse {
     /// The engine's socket.
     engine: &'static str,
-    kept: Mutex<(BTreeMap<String, Container>, Option<(Instant, Look)>)>,
+    kept: Mutex<Kept>,
 }
 
 impl InUse {
@@ -55,7 +62,7 @@ impl InUse {
 
     fn look(&self) -> Result<Look, String> {
         let mut kept = self.kept.lock().map_err(|_| "a look at them failed")?;
-        let (known, last) = &mut *kept;
+        let Kept { known, last } = &mut *kept;
         if let Some((at, look)) = last.as_ref()
             && at.elapsed() < HOLDS
         {
@@ -68,7 +75,7 @@ impl InUse {
             let found = std::thread::scope(|scope| {
                 let asking: Vec<_> = some
                     .iter()
-                    .map(|id| scope.spawn(|| (id.to_string(), container(id))))
+                    .map(|id| scope.spawn(|| ((*id).clone(), container(id))))
                     .collect();
                 let found = asking.into_iter().map(std::thread::ScopedJoinHandle::join);
                 found.collect::<Result<Vec<_>, _>>()

@@ -62,10 +62,13 @@ pub(super) fn effect(method: &str, uri: &str, form: bool) -> Effect {
     let first = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
     match (method.as_str(), first) {
-        ("POST", "images") if rest.first() == Some(&"prune") => match form || rest.len() > 1 {
-            true => Effect::Unclear,
-            false => prune(query),
-        },
+        ("POST", "images") if rest.first() == Some(&"prune") => {
+            if form || rest.len() > 1 {
+                Effect::Unclear
+            } else {
+                prune(query)
+            }
+        }
         ("POST" | "PUT", _) => Effect::Harmless,
         ("DELETE", "images") if !rest.is_empty() => {
             // the name as the path has it: what is before it has no escapes worth keeping
