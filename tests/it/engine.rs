@@ -293,12 +293,12 @@ fn the_guard_and_the_engine_die_together() {
         let found = node.run(&["pgrep", "-o", "-x", name]);
         found.stdout.trim().to_owned()
     };
-    for victim in ["devnet-docker", "dockerd", "mourner"] {
+    for victim in ["devnet-docker", "dockerd", "cleaner"] {
         let shell = DockerShell::of(&node);
         let run = ["run", "-d", "busybox:1.35", "sleep", "3600"];
         shell.docker(&run).ok();
         let victim = match victim {
-            "mourner" => node.run(&["pgrep", "-f", "engine mourn"]).ok(),
+            "cleaner" => node.run(&["pgrep", "-f", "engine clean-up"]).ok(),
             name => pid(name),
         };
         node.run(&["kill", "-KILL", victim.trim()]).ok();

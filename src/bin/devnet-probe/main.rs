@@ -97,7 +97,7 @@ fn main() -> std::process::ExitCode {
         }
         _ => {
             eprintln!(
-                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | log FILE [follow] [since=SECONDS] [tail=LINES] | pipes [stdin] [stdout] [stderr] | engine start LABEL ADDRESS|stop [rm-data]|status|keep|mourn | hold | first-of CONTAINER | shell ROOT [COMMAND...] | exec COMMAND...; confined|confine [lent] before any, enter FILE,... and keep nothing|look|tools before that",
+                "devnet-probe {}: pause | serve PORT | client URL [SECONDS] | udp-echo PORT | ask URL... | connect [tcp/|udp/]ADDRESS:PORT|dns... | namespaces | snap [serve] | log FILE [follow] [since=SECONDS] [tail=LINES] | pipes [stdin] [stdout] [stderr] | engine start LABEL ADDRESS|stop [rm-data]|status|keep|clean-up | hold | first-of CONTAINER | shell ROOT [COMMAND...] | exec COMMAND...; confined|confine [lent] before any, enter FILE,... and keep nothing|look|tools before that",
                 env!("CARGO_PKG_VERSION")
             );
             return ExitCode::from(2);

@@ -45,8 +45,8 @@ pub(super) fn keep() -> Result<(), String> {
 
 fn run(told: &signals::SignalSet) -> Result<(), String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
-    let mut mourner = program(place::PROGRAM)
-        .args(["engine", "mourn"])
+    let mut cleaner = program(place::PROGRAM)
+        .args(["engine", "clean-up"])
         .stdin(Stdio::piped())
         .spawn()
         .map_err(failed("the second process"))?;
@@ -64,7 +64,7 @@ fn run(told: &signals::SignalSet) -> Result<(), String> {
         if let Ok(Some(_status)) = engine.try_wait() {
             break;
         }
-        if let Ok(Some(_status)) = mourner.try_wait() {
+        if let Ok(Some(_status)) = cleaner.try_wait() {
             // nobody would take away what this process leaves
             system::kill(engine.id(), SIGTERM);
         }
@@ -127,7 +127,7 @@ fn carry_proxies(command: &mut Command) {
 }
 
 /// Waits for the end of the keeper, which holds this process's input, and takes away what it left.
-pub(super) fn mourn() {
+pub(super) fn clean_up_after_keeper() {
     let _waiting = signals::hold(&[signals::SIGINT, SIGTERM]);
     system::leave_session();
     let keeper = Process::named_by(place::GUARD);

@@ -24,7 +24,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(35);
 /// The time that it has once it was killed.
 const DIES_WITHIN: Duration = Duration::from_secs(10);
 
-/// Does what the words say: `start LABEL ADDRESS`, `stop [rm-data]`, `status`; `keep` and `mourn` are
+/// Does what the words say: `start LABEL ADDRESS`, `stop [rm-data]`, `status`; `keep` and `clean-up` are
 /// the processes that stay.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     match words {
@@ -48,8 +48,8 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
             Ok(())
         }
         ["keep"] => keep::keep(),
-        ["mourn"] => {
-            keep::mourn();
+        ["clean-up"] => {
+            keep::clean_up_after_keeper();
             Ok(())
         }
         _ => Err("start LABEL ADDRESS | stop [rm-data] | status".to_owned()),

@@ -103,7 +103,7 @@ fn clear() -> Result<(), Failure> {
         until(AWAY, || !keeper.lives());
         keeper.signal(system::SIGKILL);
     }
-    // the one that mourns does it
+    // the one that cleans up after the keeper does it
     if !until_gone(place::STATE, Duration::from_secs(2)) {
         clean::all();
     }
