@@ -345,7 +345,7 @@ impl Reader {
                     Err(_) => break,
                 }
             }
-            #[expect(clippy::exit, reason = "the main thread sleeps or writes to nobody")]
+            // the main thread sleeps, or writes to nobody
             std::process::exit(0);
         });
         Self { told }

@@ -13,6 +13,7 @@ use crate::engine::buildkit::connection::Connection;
 use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::containerd::Containerd;
 use crate::engine::containerd::images::ClusterImages;
+use crate::engine::node_docker::SOCKET as ENGINE_SOCKET;
 use crate::error::{Error, Result};
 use crate::progress::Sender;
 use crate::wire::node::{NodeAccess, refusal_of_root};
@@ -23,8 +24,6 @@ use crate::wire::transport::{self, Stream};
 const EXPORTER: &str = "image";
 /// buildkitd's socket, which is root's and the group's `buildkit`.
 const SOCKET: &str = "/run/buildkit/buildkitd.sock";
-/// The socket of devnet's own Docker engine, which is root's.
-const ENGINE_SOCKET: &str = "/run/devnet/docker.sock";
 /// The namespace of containerd in which pods find their images.
 const NAMESPACE: &str = "k8s.io";
 
