@@ -1,6 +1,6 @@
 # Part of run.sh: a build on a containerd node, over ssh on loopback, through what stands for its buildkitd,
 # beside `docker build` on a Docker node of the same machine.
-# shellcheck shell=bash disable=SC2154  # its variables are run.sh's
+# shellcheck shell=bash disable=SC2154,SC2317  # its variables are run.sh's; `once` and `median` run functions by name
 
 containerd_build_bench() {
   local testbed_node=$root/tests/testbed/node.sh i
