@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+#[cfg(unix)]
+use russh::keys::PublicKey;
+use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg};
 
 use crate::text_file;
 use crate::wire::ssh::Session;
