@@ -407,9 +407,8 @@ fn on_a_docker_node_the_probe_asks_the_kubelet() {
     until("the kubelet is heard", || {
         let before = made();
         seen = pod(devnet(&json), "told");
-        // no container but the probe's
-        assert!(made() - before <= 1);
-        !seen["kubelet"].is_null()
+        // with no container but the probe's, which is made anew where it was lost
+        !seen["kubelet"].is_null() && made() - before <= 1
     });
     assert_eq!(seen["kubelet"], word());
     assert_eq!(kinds(&seen), ["first init"]);

@@ -19,7 +19,7 @@ use crate::pod::{ContainerFacts, Join, Joins, LogStore, Membership, Pod, Publish
 
 /// The number of questions on their way at once: each answer may be large, and more is in memory
 /// while it is read.
-const IN_FLIGHT: usize = 10;
+const IN_FLIGHT: usize = 5;
 /// The most bytes that all containers together may tell: some thousands with as many labels as a
 /// kubelet gives them.
 const ALL: usize = 6 << 20;
