@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// The socket of the Docker engine that devnet runs on a containerd node; root's.
+pub(crate) const NODE_DOCKER_SOCKET: &str = "/run/devnet/docker.sock";
+
 /// A container runtime, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) enum RuntimeKind {

@@ -7,8 +7,7 @@ use crate::engine::Engine;
 use crate::engine::job::{Job, JobNamespaces, Power, ProgramImages};
 use crate::error::{Error, Kind, Result};
 
-/// The socket on the node at which it answers root alone.
-pub(crate) const SOCKET: &str = "/run/devnet/docker.sock";
+pub(crate) use crate::runtime_kind::NODE_DOCKER_SOCKET as SOCKET;
 /// The label by which it says whose node it runs on, as `PROFILE/NODE`.
 pub(crate) const LABEL: &str = "dev.devnet.engine";
 /// The folder on the node that stays when it ends.

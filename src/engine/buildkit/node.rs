@@ -13,9 +13,9 @@ use crate::engine::buildkit::connection::Connection;
 use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::containerd::Containerd;
 use crate::engine::containerd::images::ClusterImages;
-use crate::engine::node_docker::SOCKET as ENGINE_SOCKET;
 use crate::error::{Error, Result};
 use crate::progress::Sender;
+use crate::runtime_kind::NODE_DOCKER_SOCKET;
 use crate::wire::node::{NodeAccess, refusal_of_root};
 use crate::wire::relay::Complaint;
 use crate::wire::transport::{self, Stream};
@@ -155,7 +155,7 @@ impl NodeBuildKit {
         };
         let complaint = Complaint::default();
         let engine = self.engine(&complaint);
-        let address = format!("{ENGINE_SOCKET} of {}", self.address);
+        let address = format!("{NODE_DOCKER_SOCKET} of {}", self.address);
         match self.greet(engine, &address, &complaint).await {
             Err(error) if is_nobody(&error) => {
                 Err(Error::unreachable(format!("no BuildKit runs on {}", self.address))
@@ -169,9 +169,12 @@ impl NodeBuildKit {
 
     /// The stream to the BuildKit in devnet's own engine.
     async fn engine(&self, complaint: &Complaint) -> Result<Box<dyn Stream>> {
-        let stream = self.access.root_socket(ENGINE_SOCKET, complaint).await?;
+        let stream = self
+            .access
+            .root_socket(NODE_DOCKER_SOCKET, complaint)
+            .await?;
         let upgraded = transport::upgraded(stream, "/grpc", &[]).await;
-        let upgraded = upgraded.map_err(|why| silent(ENGINE_SOCKET).caused_by(why))?;
+        let upgraded = upgraded.map_err(|why| silent(NODE_DOCKER_SOCKET).caused_by(why))?;
         Ok(Box::new(upgraded))
     }
 
