@@ -304,6 +304,8 @@ impl Receipt<'_> {
             }
             if let Some(written) = self.written.get(path) {
                 layer.blob = Digest::parse(&written.digest);
+                // a manifest's own word on it is not read
+                layer.packing = files.packing(path)?;
                 layer.size = u64::try_from(written.size).unwrap_or(0);
             }
         }
