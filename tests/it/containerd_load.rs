@@ -4,27 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::load::image;
 use crate::support::containerd_node::{ContainerdNode, cluster, containerd_node};
 use crate::support::node_kubelet::{Container, Pod, Wanted};
-use crate::support::{Output, Sandbox, busybox_image, docker, testbed};
-
-/// An image with a base that has all of busybox's programs, and a small top, on an engine.
-fn image(testbed: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |file: &str| folder.path().join(file);
-    std::fs::write(path("base"), base.repeat(100_000)).unwrap();
-    std::fs::write(path("top"), top).unwrap();
-    let dockerfile = "FROM devnet-test/busybox\nCOPY base /\nCOPY top /\n";
-    std::fs::write(path("Dockerfile"), dockerfile).unwrap();
-    busybox_image(testbed, engine);
-    let host = format!(
-        "unix://{}",
-        testbed.join(format!("{engine}.sock")).display()
-    );
-    let folder = folder.path().display().to_string();
-    let build = ["-q", "-H", &host, "build", "-q", "-t", name, &folder];
-    Sandbox::bare().devnet(&build).ok().trim().to_owned()
-}
+use crate::support::{Output, Sandbox, docker, testbed};
 
 fn load(testbed: &Path, node: &ContainerdNode, engine: &str, more: &[&str]) -> Output {
     let from = format!(

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::{Output, Sandbox, docker, testbed};
 
 /// An image with a large base and a small top on one of the testbed's engines.
-fn image(testbed: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
+pub(crate) fn image(testbed: &Path, engine: &str, name: &str, base: &str, top: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let mut noise = 1_u32;
     let bytes: Vec<u8> = base

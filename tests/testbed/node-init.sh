@@ -6,6 +6,9 @@ d=$1 name=$2
 number=$(cat "$d/number")
 cd /
 mount --make-rprivate /
+# what other engines of the testbed have mounted goes when they do, and is no node's
+awk -v all="$DEVNET_TESTBED/" -v own="$d" 'index($2, all) == 1 && $2 != own && index($2, own "/") != 1 { print $2 }' /proc/mounts |
+  tac | xargs -r umount -l
 hostname "$name"
 touch "$d/namespaces"
 
