@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::error::{Error, Kind, Result};
@@ -171,13 +171,7 @@ impl Grpc {
                 .await
         };
         match tokio::time::timeout(self.patience, call).await {
-            Ok(Ok(answers)) => {
-                let grpc = self.clone();
-                let answers = answers
-                    .into_inner()
-                    .map(move |answer| answer.map_err(|status| grpc.refusal(path, &status)));
-                Ok(answers.boxed())
-            }
+            Ok(Ok(answers)) => Ok(self.answers(path, answers)),
             Ok(Err(status)) => Err(self.refusal(path, &status)),
             Err(_elapsed) => Err(self.silent(path, self.patience)),
         }
@@ -204,15 +198,25 @@ impl Grpc {
             client.streaming(self.request(pieces), at, codec).await
         };
         match call.await {
-            Ok(answers) => {
-                let grpc = self.clone();
-                let answers = answers
-                    .into_inner()
-                    .map(move |answer| answer.map_err(|status| grpc.refusal(path, &status)));
-                Ok(answers.boxed())
-            }
+            Ok(answers) => Ok(self.answers(path, answers)),
             Err(status) => Err(self.refusal(path, &status)),
         }
+    }
+
+    /// The answers of a stream, whose refusals are told as a single answer's.
+    fn answers<A>(
+        &self,
+        path: &'static str,
+        answers: Response<Streaming<A>>,
+    ) -> BoxStream<'static, Result<A, Refusal>>
+    where
+        A: Send + 'static,
+    {
+        let grpc = self.clone();
+        let answers = answers.into_inner();
+        answers
+            .map(move |answer| answer.map_err(|status| grpc.refusal(path, &status)))
+            .boxed()
     }
 
     /// A client that may ask, the connection being there.

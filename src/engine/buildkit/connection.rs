@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{Error, Result};
 use crate::wire::transport::{self, Dialer, Stream};
@@ -155,6 +155,25 @@ impl Connection {
 
 /// A gRPC client on one stream.
 async fn channel(stream: Box<dyn Stream>, address: &str, patience: Duration) -> Result<Channel> {
+    // buildkitd refuses an authority that is a path
+    let endpoint = Endpoint::from_static("http://localhost")
+        // a session's bytes are one of its streams
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20)
+        // a step may be silent for hours; this asks whether the engine is still there
+        .http2_keep_alive_interval(patience / 2)
+        .keep_alive_timeout(patience)
+        .keep_alive_while_idle(true);
+    on_one_stream(endpoint, stream)
+        .await
+        .map_err(|error| Error::failed(format!("no BuildKit at {address}")).caused_by(error))
+}
+
+/// Speaks gRPC on a stream that is there; it is not made anew.
+pub(super) async fn on_one_stream(
+    endpoint: Endpoint,
+    stream: Box<dyn Stream>,
+) -> Result<Channel, tonic::transport::Error> {
     let once = Arc::new(std::sync::Mutex::new(Some(stream)));
     let connector = tower::service_fn(move |_: http::Uri| {
         let taken = once.lock().ok().and_then(|mut stream| stream.take());
@@ -164,16 +183,5 @@ async fn channel(stream: Box<dyn Stream>, address: &str, patience: Duration) -> 
                 .ok_or_else(|| std::io::Error::other("the stream has ended"))
         }
     });
-    // buildkitd refuses an authority that is a path
-    tonic::transport::Endpoint::from_static("http://localhost")
-        // a session's bytes are one of its streams
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(8 << 20)
-        // a step may be silent for hours; this asks whether the engine is still there
-        .http2_keep_alive_interval(patience / 2)
-        .keep_alive_timeout(patience)
-        .keep_alive_while_idle(true)
-        .connect_with_connector(connector)
-        .await
-        .map_err(|error| Error::failed(format!("no BuildKit at {address}")).caused_by(error))
+    endpoint.connect_with_connector(connector).await
 }

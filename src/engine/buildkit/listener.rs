@@ -1,14 +1,14 @@
 //! A listener that is no Docker engine: which of its relatives it is. containerd, buildkitd and the
 //! kubelet's runtimes speak gRPC, over HTTP/2 alone.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1::InfoRequest;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use crate::engine::buildkit::connection::on_one_stream;
 use crate::wire::transport::{Dialer, Stream};
 
 /// A question that costs nothing; who does not answer it at once is no relative.
@@ -69,17 +69,7 @@ fn is_of_a_server(status: &Status) -> bool {
 
 async fn channel(dialer: &Dialer) -> Option<Channel> {
     let stream: Box<dyn Stream> = dialer.dial().await.ok()?;
-    let once = Arc::new(std::sync::Mutex::new(Some(stream)));
-    let connector = tower::service_fn(move |_: http::Uri| {
-        let taken = once.lock().ok().and_then(|mut stream| stream.take());
-        async move {
-            taken
-                .map(hyper_util::rt::TokioIo::new)
-                .ok_or_else(|| std::io::Error::other("the stream has ended"))
-        }
-    });
-    tonic::transport::Endpoint::from_static("http://engine")
-        .connect_with_connector(connector)
+    on_one_stream(Endpoint::from_static("http://engine"), stream)
         .await
         .ok()
 }
