@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::restarts::Restart;
@@ -28,18 +30,16 @@ impl OlderImages {
         nodes: impl Iterator<Item = (&'e str, &'e Engine)>,
         names: &[String],
     ) -> Self {
-        let mut before = BTreeMap::new();
-        for (node, engine) in nodes {
-            for name in names {
+        let asked = nodes.flat_map(|(node, engine)| {
+            names.iter().map(async move |name| {
                 // a name that is new stood for nothing; a node that is lost is told of by others
-                if let Ok(image) = engine.images.image(name).await {
-                    before.insert((node.to_owned(), name.clone()), image.id);
-                }
-            }
-        }
+                let image = engine.images.image(name).await.ok()?;
+                Some(((node.to_owned(), name.clone()), image.id))
+            })
+        });
         Self {
             names: names.to_vec(),
-            before,
+            before: join_all(asked).await.into_iter().flatten().collect(),
         }
     }
 
