@@ -131,8 +131,7 @@ pub(super) fn clean_up_after_keeper() {
     let _waiting = signals::hold(&[signals::SIGINT, SIGTERM]);
     system::leave_session();
     let keeper = Process::named_by(place::GUARD);
-    let mut nothing = Vec::new();
-    let _ended = io::stdin().read_to_end(&mut nothing);
+    let _ended = io::copy(&mut io::stdin(), &mut io::sink());
     let engine = fs::read_to_string(place::PID).ok();
     let engine = engine.and_then(|pid| Process::of(pid.trim().parse().ok()?));
     // another keeper may be there already
