@@ -65,7 +65,7 @@ impl Session {
     }
 
     async fn borrow(&self) -> Result<Arc<KeptProbe>> {
-        let architecture = self.containerd.words().await?.architecture;
+        let architecture = self.containerd.architecture().await?;
         self.containerd.probe.borrow(&architecture).await
     }
 

@@ -192,7 +192,7 @@ impl Runtime {
     pub(crate) async fn architecture(&self) -> Result<String> {
         match self {
             Self::Docker(docker) => docker.architecture().await,
-            Self::Containerd(containerd) => Ok(containerd.words().await?.architecture),
+            Self::Containerd(containerd) => containerd.architecture().await,
         }
     }
 

@@ -135,6 +135,11 @@ impl Containerd {
         })
     }
 
+    /// The node's processor in Go's words, asked for once: it does not change.
+    pub(in crate::engine) async fn architecture(&self) -> Result<String> {
+        Ok(self.about().await?.arch.clone().unwrap_or_default())
+    }
+
     /// The node's word on itself, its clock above all.
     pub(in crate::engine) async fn info(&self) -> Result<Info> {
         Ok(self.words().await?.info())
@@ -156,8 +161,8 @@ impl Containerd {
     /// Begins to bring the probe, for a command that is going to need it.
     pub(in crate::engine) async fn send_probe_ahead(&self) {
         // who borrows it meets the same obstacle and tells it
-        if let Ok(words) = self.words().await {
-            self.probe.send_ahead(&words.architecture);
+        if let Ok(architecture) = self.architecture().await {
+            self.probe.send_ahead(&architecture);
         }
     }
 

@@ -9,7 +9,7 @@ use super::{ASKED, ClusterImages, Documents};
 use crate::error::{Error, Kind, Result};
 use crate::host::owner::signer_is_gone;
 use crate::image::digest::DiffId;
-use crate::image::reference::{TRANSFERS, is_transfer, split, transfer_token};
+use crate::image::reference::{TRANSFERS, canonical, is_transfer, split, transfer_token};
 
 /// The time in which CRI takes up a name, if it does.
 const TAKEN_UP: Duration = Duration::from_millis(500);
@@ -27,13 +27,15 @@ impl ClusterImages {
         if let Some(layer) = self.lacking(&documents).await? {
             return Err(broken(format!("the node lacks its layer {}", layer.0)));
         }
+        let id = &documents.config_digest;
         for name in names {
             let (repository, tag) = split(name)?;
-            self.tag(ours, &repository, &tag).await?;
+            let name = canonical(&format!("{repository}:{tag}"));
+            self.give_name(&name, documents.target.clone(), id).await?;
         }
         if names.is_empty() {
             // from then on it is known by its ID, without which it would go with our name
-            self.heard(ours, &documents.config_digest).await?;
+            self.heard(ours, id).await?;
         }
         self.names().remove(ours).await
     }

@@ -257,7 +257,7 @@ impl BlobWriter {
     /// Ends the blob; the node compares its digest with the one that was expected.
     ///
     /// # Errors
-    /// What the node says against it: another digest, no space, a lease that ran out.
+    /// The node's refusal: another digest, no space, a lease that ran out.
     pub(super) async fn commit(self, labels: Labels) -> Result<Written> {
         let mut last = self.piece(WriteAction::Commit, Bytes::new());
         last.total = self.offset;

@@ -23,7 +23,7 @@ impl ClusterImages {
     pub(in crate::engine) async fn inventory(&self) -> Result<Vec<Held>> {
         let content = self.content();
         let (images, blobs, standing) =
-            futures_util::try_join!(self.cri.images(), content.all(), self.standing())?;
+            futures_util::try_join!(self.containerd.cri.images(), content.all(), self.standing())?;
         let described = stream::iter(images).map(|image| async move {
             let documents = async { self.documents(self.target(&image.id).await?).await };
             match documents.await {
@@ -58,7 +58,7 @@ impl ClusterImages {
     /// # Errors
     /// When the node does not answer.
     pub(in crate::engine) async fn remove_nameless(&self, id: &str) -> Result<Removed> {
-        match self.cri.image(id).await? {
+        match self.containerd.cri.image(id).await? {
             None => return Ok(Removed::Gone(Vec::new())),
             Some(image) if image.pinned || !given(&image).is_empty() => return Ok(Removed::Kept),
             Some(_nameless) => {}
@@ -77,7 +77,7 @@ impl ClusterImages {
             Err(error) if error.kind() == Kind::NotFound => return Ok(Removed::Gone(Vec::new())),
             Err(error) => return Err(error),
         }
-        self.cri.remove_image(id).await?;
+        self.containerd.cri.remove_image(id).await?;
         Ok(Removed::Gone(Vec::new()))
     }
 

@@ -27,9 +27,7 @@ use self::names::ImageNames;
 use self::receive::Arrival;
 use self::snapshots::Snapshots;
 use crate::engine::containerd::Containerd;
-use crate::engine::cri::Cri;
 use crate::engine::cri::messages::Image;
-use crate::engine::grpc::Grpc;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::{ChainId, DiffId, chain_ids};
 use crate::image::oci;
@@ -50,8 +48,6 @@ const ASKED: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterImages {
     containerd: Box<Containerd>,
-    cri: Cri,
-    grpc: Grpc,
     snapshotter: Arc<OnceCell<Arc<str>>>,
     /// Images that were brought and have no name yet: a lease keeps each. By their transfer's token.
     arrived: Arc<Mutex<HashMap<String, Arrival>>>,
@@ -70,8 +66,6 @@ impl ClusterImages {
     pub(in crate::engine) fn new(containerd: &Containerd) -> Self {
         Self {
             containerd: Box::new(containerd.clone()),
-            cri: containerd.cri.clone(),
-            grpc: containerd.grpc.clone(),
             snapshotter: Arc::default(),
             arrived: Arc::default(),
         }
@@ -87,7 +81,7 @@ impl ClusterImages {
         }
         let target = self.target(name).await?;
         let documents = self.documents(target).await?;
-        let seen = self.cri.image(&documents.config_digest);
+        let seen = self.containerd.cri.image(&documents.config_digest);
         let layers = documents.diff_ids();
         let (seen, whole) = futures_util::try_join!(seen, self.unpacked(&layers))?;
         let seen = seen.unwrap_or_default();
@@ -109,14 +103,14 @@ impl ClusterImages {
     pub(in crate::engine) async fn platform(&self) -> Result<Platform> {
         Ok(Platform {
             os: "linux".into(),
-            architecture: self.containerd.words().await?.architecture,
+            architecture: self.containerd.architecture().await?,
             variant: String::new(),
         })
     }
 
     /// The IDs and names of all images.
     pub(in crate::engine) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
-        let images = self.cri.images().await?.into_iter();
+        let images = self.containerd.cri.images().await?.into_iter();
         Ok(images
             .map(|image| (image.id.clone(), given(&image)))
             .collect())
@@ -131,7 +125,8 @@ impl ClusterImages {
     /// The layers of each image, as far as they are unpacked.
     pub(in crate::engine) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
         let snapshots = self.snapshots().await?;
-        let (images, unpacked) = futures_util::try_join!(self.cri.images(), snapshots.all())?;
+        let (images, unpacked) =
+            futures_util::try_join!(self.containerd.cri.images(), snapshots.all())?;
         let unpacked: HashSet<String> = unpacked.into_iter().map(|info| info.name).collect();
         let stacks = stream::iter(images)
             .map(|image| async move {
@@ -205,8 +200,13 @@ impl ClusterImages {
             (documents.target, documents.config_digest)
         };
         let name = canonical(&format!("{repository}:{tag}"));
-        self.names().put(&name, target).await?;
-        self.heard(&name, &id).await
+        self.give_name(&name, target, &id).await
+    }
+
+    /// Gives a manifest a whole name, and waits until CRI has heard of it.
+    async fn give_name(&self, name: &str, target: Descriptor, id: &str) -> Result<()> {
+        self.names().put(name, target).await?;
+        self.heard(name, id).await
     }
 
     /// Takes a name away; it may be gone already. What has arrived under a transfer's name goes.
@@ -215,13 +215,13 @@ impl ClusterImages {
             return self.names().remove(&canonical(name)).await;
         };
         self.arrivals().remove(token);
-        Leases::new(self.grpc.clone()).end(token).await?;
+        Leases::new(self.containerd.grpc.clone()).end(token).await?;
         Box::pin(self.forget_built(name)).await
     }
 
     /// The names of transfers whose leases have not ended, and those of builds.
     pub(in crate::engine) async fn transfers(&self) -> Result<Vec<String>> {
-        let leases = Leases::new(self.grpc.clone());
+        let leases = Leases::new(self.containerd.grpc.clone());
         let (tokens, builds) = futures_util::try_join!(leases.tokens(), self.builds())?;
         let name = |token: String| format!("{}:{TRANSFER_TAG}", reference::transfer(&token));
         Ok(tokens.into_iter().map(name).chain(builds).collect())
@@ -232,7 +232,7 @@ impl ClusterImages {
         let heard = async {
             let mut pause = ASKED;
             loop {
-                let seen = self.cri.image(name).await?;
+                let seen = self.containerd.cri.image(name).await?;
                 if seen.is_some_and(|seen| seen.id == id) {
                     return Ok(());
                 }
@@ -285,7 +285,7 @@ impl ClusterImages {
     /// The same for a part of an ID, or a name that CRI knows in another form.
     async fn target_by_id(&self, name: &str) -> Result<Descriptor> {
         let absent = || Error::not_found(format!("the node has no image `{name}`"));
-        let seen = self.cri.image(name).await?.ok_or_else(absent)?;
+        let seen = self.containerd.cri.image(name).await?.ok_or_else(absent)?;
         let names = [seen.repo_tags, seen.repo_digests, vec![seen.id]].concat();
         for name in names {
             let named = self.names().get(&name).await?;
@@ -311,9 +311,9 @@ impl ClusterImages {
         let broken = |error: serde_json::Error| {
             Error::failed("a document of the image can't be read").caused_by(error)
         };
-        let own = self.platform().await?;
         let mut bytes = read(&target.digest).await?;
         if let oci::Target::Index(index) = oci::Target::read(&bytes).map_err(broken)? {
+            let own = self.platform().await?;
             let chosen = index
                 .manifests()
                 .into_iter()
@@ -338,24 +338,24 @@ impl ClusterImages {
     }
 
     fn content(&self) -> Content {
-        Content::new(self.grpc.clone())
+        Content::new(self.containerd.grpc.clone())
     }
 
     fn names(&self) -> ImageNames {
-        ImageNames::new(self.grpc.clone())
+        ImageNames::new(self.containerd.grpc.clone())
     }
 
     async fn snapshots(&self) -> Result<Snapshots> {
         let snapshotter = self.snapshotter.get_or_try_init(|| self.ask_snapshotter());
         Ok(Snapshots::new(
-            self.grpc.clone(),
+            self.containerd.grpc.clone(),
             snapshotter.await?.clone(),
         ))
     }
 
     /// The snapshotter that CRI uses, by the folder in which it says that it keeps images.
     async fn ask_snapshotter(&self) -> Result<Arc<str>> {
-        let folders = self.cri.image_folders().await?;
+        let folders = self.containerd.cri.image_folders().await?;
         let named = folders.iter().find_map(|folder| {
             let name = folder.trim_end_matches('/').rsplit('/').next()?;
             name.rsplit_once("snapshotter.v1.").map(|(_, name)| name)

@@ -20,7 +20,7 @@ use crate::image::archive::Entry;
 use crate::image::archive_image::{ArchiveLayer, PlatformImage};
 use crate::image::archive_pieces::{ArchivePiece, ArchivePieces};
 use crate::image::catalog;
-use crate::image::digest::{ChainId, DiffId, Digest, chain_ids};
+use crate::image::digest::{ChainId, DiffId, Digest};
 use crate::image::oci;
 use crate::image::packing::Packing;
 use crate::image::reference::transfer_token;
@@ -46,7 +46,7 @@ impl ClusterImages {
     /// where a lease keeps the image until `untag` ends it.
     ///
     /// # Errors
-    /// What the node says against it; a layer that is neither there nor in the archive.
+    /// The node's refusal; a layer that is neither there nor in the archive.
     pub(in crate::engine) async fn load<S>(
         &self,
         transfer: &str,
@@ -58,10 +58,10 @@ impl ClusterImages {
     {
         let token = transfer_token(transfer)
             .ok_or_else(|| Error::failed(format!("`{transfer}` is the name of no transfer")))?;
-        let leases = Leases::new(self.grpc.clone());
+        let leases = Leases::new(self.containerd.grpc.clone());
         leases.begin(token).await?;
         leases.sweep().await?;
-        let leased = self.grpc.under_lease(&lease::name(token));
+        let leased = self.containerd.grpc.under_lease(&lease::name(token));
         let leased = leased.ok_or_else(|| Error::failed("a lease can't have this name"))?;
         let snapshotter = self.snapshots().await?.snapshotter().into();
         let mut receipt = Receipt {
@@ -325,16 +325,15 @@ impl Receipt<'_> {
                 unpacker.came(place, blob);
             }
         }
-        let chain: Vec<ChainId> = chain_ids(unpacker.layers());
-        let top = unpacker.top().cloned();
         if image.manifest.is_none() {
-            for (layer, id) in image.layers.iter_mut().zip(&chain) {
+            for (layer, id) in image.layers.iter_mut().zip(unpacker.chain()) {
                 if layer.path.is_none() {
                     layer.size = self.snapshots.usage(id).await?.unwrap_or(0);
                 }
             }
         }
         image.make_manifest();
+        let top = unpacker.chain().last().cloned();
         let documents = self.write_documents(image, top.as_ref());
         let ((), target) = futures_util::try_join!(unpacker.finish(), documents)?;
         Ok(target)

@@ -70,9 +70,9 @@ impl Unpacker {
         &self.layers
     }
 
-    /// The chain ID of the last layer.
-    pub(super) fn top(&self) -> Option<&ChainId> {
-        self.chain.last()
+    /// The chain IDs of the layers, the base first.
+    pub(super) fn chain(&self) -> &[ChainId] {
+        &self.chain
     }
 
     /// A blob has come that holds, as it is, layers with this digest.
@@ -110,7 +110,7 @@ impl Unpacker {
     /// Waits until all layers are there.
     ///
     /// # Errors
-    /// What the node says against one; a layer that has not come.
+    /// The node's refusal of one; a layer that has not come.
     pub(super) async fn finish(self) -> Result<()> {
         drop(self.queue);
         let done = self.at_work.await;
