@@ -5,10 +5,11 @@ use std::process::Stdio;
 
 use crate::support::containerd_node::{ContainerdNode, containerd_node};
 use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, until};
+use crate::support::{Output, testbed};
 
 fn devnet(node: &ContainerdNode, words: &[&str]) -> Output {
-    node.sandbox().devnet(&[&["-p", "ctr"], words].concat())
+    node.sandbox()
+        .devnet(&[&["-p", &node.name], words].concat())
 }
 
 fn json(node: &ContainerdNode, words: &[&str]) -> serde_json::Value {
@@ -76,9 +77,8 @@ fn a_pod_is_shown_as_its_kernel_has_it() {
 
 #[test]
 fn a_command_runs_with_the_streams_and_the_code_that_it_has() {
-    let Some(node) = containerd_node() else {
-        return;
-    };
+    let Some(testbed) = testbed() else { return };
+    let node = &ContainerdNode::start(&testbed, "ctr-exec");
     let pod = Pod::up(node, Wanted::pod("worked").sleeper("web"));
     let exec = |flags: &[&str], command: &[&str]| {
         let words = [&["exec"], flags, &["worked", "--"], command].concat();
@@ -95,25 +95,16 @@ fn a_command_runs_with_the_streams_and_the_code_that_it_has() {
         &["sh", "-c", "echo $A $PWD; id -u; id -g"],
     );
     assert_eq!(run.ok(), "b c /etc\n12\n34\n");
-    let words = ["-p", "ctr", "exec", "-i", "worked", "--", "wc", "-c"];
+    let words = ["-p", &node.name, "exec", "-i", "worked", "--", "wc", "-c"];
     let input = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(input.path(), vec![b'x'; 3 << 20]).unwrap();
     let sandbox = node.sandbox();
     let mut command = sandbox.devnet_command(&words);
     command.stdin(input.reopen().unwrap());
     assert_eq!(Output::of(&mut command).ok().trim(), (3 << 20).to_string());
-    // nothing stays: no process, no file, and containerd has forgotten the commands
+    // nothing stays: no process, no file; other tests' commands run on the common node
     drop(pod);
-    let left = "ls -R /run/devnet /var/lib/devnet /var/tmp/devnet; pgrep -fa [d]evnet-probe";
-    let mut last = String::new();
-    until("everything is taken away", || {
-        let now = node.run(&["sh", "-c", left]).stdout;
-        if now != last {
-            eprintln!("left: {now}");
-            last = now;
-        }
-        last.is_empty()
-    });
+    node.until_nothing_is_left();
 }
 
 #[test]
