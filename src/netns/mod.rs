@@ -6,7 +6,7 @@ mod leak;
 mod marks;
 pub(crate) mod reach;
 pub(crate) mod reach_judge;
-
+mod reach_promises;
 mod traffic;
 
 use crate::error::{Error, Result};

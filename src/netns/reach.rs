@@ -300,6 +300,12 @@ impl Cell {
     pub(crate) fn is_broken(&self) -> bool {
         self.promised && !matches!(self.outcome, Outcome::Ok | Outcome::Unknown)
     }
+
+    /// The address that was tried, as `tcp/10.0.0.2:80`.
+    pub(crate) fn target(&self) -> String {
+        let address = SocketAddr::new(self.address, self.port);
+        format!("{}/{address}", self.proto)
+    }
 }
 
 /// The answer of a pod's own resolver.
@@ -312,6 +318,15 @@ pub(crate) struct Resolver {
     /// As `NOERROR`.
     pub(crate) code: Option<String>,
     pub(crate) ms: Option<f64>,
+}
+
+impl Resolver {
+    /// True where it was asked for a name of the cluster.
+    pub(crate) fn is_of_cluster(&self) -> bool {
+        self.name
+            .as_deref()
+            .is_some_and(|name| name.starts_with("kubernetes.default."))
+    }
 }
 
 /// The matrix: for each asker (a pod's index with what its network answered) its try at each port.

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reach::{Cell, Listener, Outcome, Resolver, entrance, full_name, network};
+use super::reach::{Cell, Listener, Outcome, Resolver, entrance, full_name};
+use super::reach_promises::promises;
 use crate::finding::{Finding, Remedy, Severity};
 use crate::lab::claim::Proof;
 use crate::pod::{Origin, Pod};
@@ -55,14 +56,7 @@ pub(crate) fn judge(
     findings.extend(unreached(pods, &ports, &cells));
     findings.extend(without_names(&dns));
     let findings = said_once(findings);
-    let promises = vec![
-        unique_ip(judged, &findings),
-        shared_network(judged, &findings),
-        localhost(&ports, &cells),
-        reachable(&ports, &cells),
-        same_port(pods, &ports),
-        names(&dns, &findings),
-    ];
+    let promises = promises(pods, judged, &findings, &ports, &cells, &dns);
     let unseen = unseen(judged, &cells);
     Report {
         schema: 1,
@@ -242,7 +236,7 @@ fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Finding> {
             let mut evidence: Vec<String> = group
                 .iter()
                 .take(3)
-                .map(|cell| format!("from {}: {} {}", cell.from, to(cell), outcome.word()))
+                .map(|cell| format!("from {}: {} {}", cell.from, cell.target(), outcome.word()))
                 .collect();
             if group.len() > 3 {
                 evidence.push(format!("and {} more", group.len() - 3));
@@ -252,7 +246,7 @@ fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Finding> {
                     .iter()
                     .filter(|cell| cell.port_index == index && cell.outcome == Outcome::Ok)
                     .take(1)
-                    .map(|cell| format!("from {}: {} ok", cell.from, to(cell))),
+                    .map(|cell| format!("from {}: {} ok", cell.from, cell.target())),
             );
             let message = match outcome {
                 Outcome::Frozen => format!(
@@ -277,11 +271,6 @@ fn unreached(pods: &[Pod], ports: &[Listener], cells: &[Cell]) -> Vec<Finding> {
             }
         })
         .collect()
-}
-
-fn to(cell: &Cell) -> String {
-    let address = std::net::SocketAddr::new(cell.address, cell.port);
-    format!("{}/{address}", cell.proto)
 }
 
 fn means(outcome: Outcome) -> &'static str {
@@ -328,7 +317,7 @@ fn advice(outcome: Outcome, own: bool, port: &Listener, pod: &Pod) -> Remedy {
 /// Resolvers of a cluster that do not know the cluster's own name.
 fn without_names(dns: &[Resolver]) -> Vec<Finding> {
     let mut by_pod: BTreeMap<&str, Vec<&Resolver>> = BTreeMap::new();
-    for one in dns.iter().filter(|one| of_cluster(one)) {
+    for one in dns.iter().filter(|one| one.is_of_cluster()) {
         by_pod.entry(&one.pod).or_default().push(one);
     }
     by_pod
@@ -352,177 +341,6 @@ fn without_names(dns: &[Resolver]) -> Vec<Finding> {
         .collect()
 }
 
-fn of_cluster(one: &Resolver) -> bool {
-    one.name
-        .as_deref()
-        .is_some_and(|name| name.starts_with("kubernetes.default."))
-}
-
 fn knows(one: &Resolver) -> bool {
     one.outcome == Outcome::Ok && one.code.as_deref() == Some("NOERROR")
-}
-
-fn proof(
-    id: &'static str,
-    claim: &'static str,
-    holds: Option<bool>,
-    evidence: Vec<String>,
-) -> Proof {
-    Proof {
-        id,
-        claim,
-        holds,
-        expected: true,
-        evidence,
-    }
-}
-
-fn said(findings: &[Finding], codes: &[&str]) -> Vec<String> {
-    let ours = findings.iter().filter(|one| codes.contains(&one.code));
-    ours.map(|one| one.message.clone()).collect()
-}
-
-fn unique_ip(pods: &[Pod], findings: &[Finding]) -> Proof {
-    let broken = said(findings, &["duplicate-ip", "no-ip"]);
-    let own: Vec<&Pod> = pods
-        .iter()
-        .filter(|pod| !pod.host_network && !pod.ips.is_empty())
-        .collect();
-    let different: BTreeSet<&String> = own.iter().flat_map(|pod| &pod.ips).collect();
-    let (holds, evidence) = match (broken.is_empty(), own.len()) {
-        (false, _) => (Some(false), broken),
-        (true, 0) => (None, vec!["no pod has an address of its own".into()]),
-        (true, count) => (
-            Some(true),
-            vec![format!(
-                "{} in {}",
-                counted(different.len(), "different address"),
-                counted(count, "pod")
-            )],
-        ),
-    };
-    proof(
-        "unique-ip",
-        "every pod has an IP of its own",
-        holds,
-        evidence,
-    )
-}
-
-fn shared_network(pods: &[Pod], findings: &[Finding]) -> Proof {
-    let broken = said(
-        findings,
-        &["split-pod", "orphan-container", "duplicate-sandbox"],
-    );
-    let shared = pods
-        .iter()
-        .flat_map(|pod| &pod.containers)
-        .filter(|one| one.shares.net == Some(true))
-        .count();
-    let (holds, evidence) = match (broken.is_empty(), shared) {
-        (false, _) => (Some(false), broken),
-        (true, 0) => (None, vec!["no container joins a sandbox".into()]),
-        (true, count) => (
-            Some(true),
-            vec![format!(
-                "{} in the namespace of the pod's sandbox, by inode",
-                counted(count, "container")
-            )],
-        ),
-    };
-    let claim = "the containers of a pod share one network namespace";
-    proof("shares-net", claim, holds, evidence)
-}
-
-/// Tallies cells of one kind: how many are as promised, and the first that are not.
-fn tally(cells: &[&Cell], what: &str) -> (Option<bool>, Vec<String>) {
-    let promised: Vec<&&Cell> = cells
-        .iter()
-        .filter(|cell| cell.promised && cell.outcome != Outcome::Unknown)
-        .collect();
-    let broken: Vec<&&&Cell> = promised.iter().filter(|cell| cell.is_broken()).collect();
-    if promised.is_empty() {
-        return (None, vec![format!("no {what} to try")]);
-    }
-    let mut evidence = vec![format!(
-        "{} of {} {what} ok",
-        promised.len() - broken.len(),
-        promised.len()
-    )];
-    evidence.extend(
-        broken
-            .iter()
-            .take(3)
-            .map(|cell| format!("{} to {}: {}", cell.from, to(cell), cell.outcome.word())),
-    );
-    (Some(broken.is_empty()), evidence)
-}
-
-fn localhost(ports: &[Listener], cells: &[Cell]) -> Proof {
-    // an address of several is enough: `::1` may refuse what `127.0.0.1` takes
-    let mut best: BTreeMap<usize, &Cell> = BTreeMap::new();
-    for cell in cells
-        .iter()
-        .filter(|cell| ports[cell.port_index].pod == cell.asker)
-    {
-        let known = best.entry(cell.port_index).or_insert(cell);
-        if cell.outcome < known.outcome {
-            *known = cell;
-        }
-    }
-    let own: Vec<&Cell> = best.into_values().collect();
-    let (holds, evidence) = tally(&own, "listeners from their own pod");
-    let claim = "containers of a pod reach each other on localhost";
-    proof("localhost", claim, holds, evidence)
-}
-
-fn reachable(ports: &[Listener], cells: &[Cell]) -> Proof {
-    let across: Vec<&Cell> = cells
-        .iter()
-        .filter(|cell| ports[cell.port_index].pod != cell.asker)
-        .collect();
-    let (holds, evidence) = tally(&across, "ways from pod to pod");
-    let claim = "every pod reaches every other pod's listeners";
-    proof("reachable", claim, holds, evidence)
-}
-
-fn same_port(pods: &[Pod], ports: &[Listener]) -> Proof {
-    let mut pods_of: BTreeMap<(u16, &str), BTreeSet<usize>> = BTreeMap::new();
-    for port in ports.iter().filter(|port| !pods[port.pod].host_network) {
-        let key = (port.port, port.proto.as_str());
-        pods_of.entry(key).or_default().insert(port.pod);
-    }
-    pods_of.retain(|_, pods| pods.len() > 1);
-    let mut apart = true;
-    let mut evidence = Vec::new();
-    for ((port, proto), indexes) in &pods_of {
-        let networks: BTreeSet<_> = indexes.iter().map(|index| network(&pods[*index])).collect();
-        apart &= networks.len() == indexes.len();
-        evidence.push(format!(
-            "{port}/{proto} is held in {}, in {}",
-            counted(indexes.len(), "pod"),
-            counted(networks.len(), "network namespace")
-        ));
-    }
-    let holds = (!pods_of.is_empty()).then_some(apart);
-    let claim = "the same port in two pods does not collide";
-    proof("same-port-two-pods", claim, holds, evidence)
-}
-
-fn names(dns: &[Resolver], findings: &[Finding]) -> Proof {
-    let broken = said(findings, &["dns"]);
-    let claim = "a pod's own resolver knows the cluster's names";
-    let knowing: Vec<&Resolver> = dns.iter().filter(|one| of_cluster(one)).collect();
-    let (holds, evidence) = match (broken.is_empty(), knowing.len()) {
-        (false, _) => (Some(false), broken),
-        (true, 0) => (None, vec!["no pod searches a cluster's domain".into()]),
-        (true, count) => (
-            Some(true),
-            vec![format!(
-                "{} asked, each pod has one that answers",
-                counted(count, "resolver")
-            )],
-        ),
-    };
-    proof("dns", claim, holds, evidence)
 }

@@ -16,6 +16,7 @@ pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod lab;
+mod listeners;
 pub(crate) mod load;
 pub(crate) mod logs;
 pub(crate) mod logs_json;

@@ -1,6 +1,6 @@
 //! `devnet ports`: who listens where, pod by pod, and what of the node is passed on to it.
 
-use super::inspect::{bind, on_host, owners, reach};
+use super::listeners::{bind, on_host, owners, reach};
 use super::table::{Cell, lay_out};
 use super::{Style, Tone};
 use crate::pod::{Pod, PortMapping, Snapshot, Socket};
