@@ -9,7 +9,7 @@ use crate::engine::buildkit::streams::{self, Sink};
 use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
 use crate::engine::layer_store::LayerStore;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
 use crate::image::inventory::{Held, Removed};
@@ -75,6 +75,33 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image(name).await,
             Self::Containerd(images) => images.image(name).await,
+        }
+    }
+
+    /// The ID of what a name stands for.
+    ///
+    /// # Errors
+    /// Not found when the engine does not have it.
+    pub(crate) async fn id(&self, name: &str) -> Result<String> {
+        match self {
+            Self::Docker(docker) => Ok(docker.image(name).await?.id),
+            Self::Containerd(images) => images.id(name).await,
+        }
+    }
+
+    /// The image that has this digest for its ID somewhere: the node may know it by another.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(crate) async fn known(&self, id: &str) -> Result<Option<StoredImage>> {
+        let found = match self {
+            Self::Docker(docker) => docker.image(id).await,
+            Self::Containerd(images) => return images.known(id).await,
+        };
+        match found {
+            Ok(found) => Ok(Some(found).filter(|found| found.id == id)),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -42,8 +42,9 @@ pub(crate) struct Repack {
     skipping: bool,
     /// The blobs that came, and their sizes.
     blobs: HashMap<String, u64>,
-    /// The paths of the image's layers, the base first.
+    /// The paths of the image's layers, the base first, and that of its configuration.
     layers: Vec<String>,
+    configuration: Option<String>,
 }
 
 impl Repack {
@@ -59,6 +60,7 @@ impl Repack {
             skipping: false,
             blobs: HashMap::new(),
             layers: Vec::new(),
+            configuration: None,
         }
     }
 
@@ -130,6 +132,11 @@ impl Repack {
             .collect()
     }
 
+    /// The blob of the image's configuration; `None` when it is no blob.
+    pub(crate) fn configuration(&self) -> Option<&str> {
+        self.configuration.as_deref()?.strip_prefix(BLOBS)
+    }
+
     fn begin<'a>(&mut self, entry: Entry, give: &mut impl FnMut(Piece<'a>)) -> Result<(), String> {
         self.left = entry.size;
         self.fill = archive::padding(entry.size);
@@ -162,6 +169,7 @@ impl Repack {
             let first = manifest.images().and_then(|mut images| images.next());
             let layers = first.map(oci::ArchiveImageRef::layers).unwrap_or_default();
             self.layers = layers.into_iter().map(str::to_owned).collect();
+            self.configuration = first.map(|image| image.config().to_owned());
             manifest.rename(&format!("{repository}:{tag}"));
             manifest.to_bytes()
         } else {
@@ -212,6 +220,7 @@ mod tests {
                 .unwrap();
         }
         assert!(repack.is_whole());
+        assert_eq!(repack.configuration(), Some("cc"));
         assert_eq!(
             repack.layers().unwrap(),
             [("aa", 10)],

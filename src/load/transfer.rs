@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
 use crate::engine::Engine;
+use crate::engine::layer_store::LayerStore;
 use crate::error::{Error, Result};
 use crate::host::owner::SignedToken;
 use crate::image::archive;
@@ -58,6 +59,10 @@ pub(crate) struct SourceLeftovers {
     pub(super) reader: Option<String>,
     /// Its store was read, and a node did not take what came out.
     pub(super) distrusted: bool,
+    /// The digest of the image's configuration, once the source has told of it.
+    configuration: Option<String>,
+    /// The place of its layers in the source, once that was asked.
+    pub(super) store: Option<LayerStore>,
 }
 
 impl Transfer<'_> {
@@ -68,6 +73,14 @@ impl Transfer<'_> {
 
     pub(super) fn repository(&self) -> String {
         reference::transfer(self.token.as_str())
+    }
+
+    /// Asks the source already what is needed if a node lacks anything.
+    pub(crate) async fn prepare(&self) {
+        // one that does not answer says so once it is needed
+        if let Ok(store) = self.source.images.layer_store(&self.image.id).await {
+            self.leftovers().store = store;
+        }
     }
 
     /// Brings the image to the nodes and compares what arrived. One outcome for each node, in order.
@@ -119,6 +132,12 @@ impl Transfer<'_> {
         outcome
     }
 
+    /// The digest of the image's configuration, by which nodes know it; `None` while the source has not
+    /// told. One with containerd's store knows the image by another.
+    pub(crate) fn configuration(&self) -> Option<String> {
+        self.leftovers().configuration.clone()
+    }
+
     pub(super) fn leftovers(&self) -> std::sync::MutexGuard<'_, SourceLeftovers> {
         self.leftovers
             .lock()
@@ -165,6 +184,7 @@ impl Transfer<'_> {
         outcome?;
         let pushed = Pushed::of(&registry, &self.image)
             .ok_or_else(|| Error::failed("the engine pushed another image than was asked for"))?;
+        self.leftovers().configuration = Some(pushed.configuration().as_str().to_owned());
         for (layer, (blob, size, _)) in self.image.layers.iter().zip(&pushed.layers) {
             blobs.insert(blob.as_str().into(), (layer.0.clone(), *size));
         }
@@ -282,6 +302,7 @@ impl Transfer<'_> {
         if !repack.is_whole() {
             return Err(broken("it ends in the middle of a file".into()));
         }
+        self.leftovers().configuration = repack.configuration().map(|hex| format!("sha256:{hex}"));
         if let Some(layers) = repack.layers()
             && layers.len() == self.image.layers.len()
         {

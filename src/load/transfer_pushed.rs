@@ -49,6 +49,11 @@ impl Pushed {
         })
     }
 
+    /// The digest of its configuration.
+    pub(super) fn configuration(&self) -> &Digest {
+        &self.config.0
+    }
+
     /// An archive with only the layers in `indexes`.
     pub(super) fn archive(&self, indexes: &[usize], name: (&str, &str)) -> Vec<Bytes> {
         let (config, content) = &self.config;

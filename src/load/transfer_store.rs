@@ -46,8 +46,13 @@ impl Transfer<'_> {
         if self.leftovers().distrusted {
             return Ok(None);
         }
-        let Some(store) = self.source.images.layer_store(&self.image.id).await? else {
-            return Ok(None);
+        let asked = self.leftovers().store.clone();
+        let store = match asked {
+            Some(store) => store,
+            None => match self.source.images.layer_store(&self.image.id).await? {
+                Some(store) => store,
+                None => return Ok(None),
+            },
         };
         if store.count() != self.image.layers.len() {
             return Ok(None);

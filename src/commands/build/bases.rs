@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::command_line;
-use crate::commands::deliver::{ImageSource, needs};
+use crate::commands::deliver::{ImageSource, Lack, name_it, needs};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::NodeTarget;
 use crate::engine::{Engine, ImageStore};
@@ -148,7 +148,10 @@ async fn bring(
         }
     ));
     let names = [reference::split(name)?];
-    let wanted = needs(engine, &image, &image.id, &names, true, Keep::Whole).await?;
+    let wanted = match needs(engine, &image, &image.id, Keep::Whole).await? {
+        Lack::Nothing(there) => return name_it(engine, &there, &names).await,
+        Lack::Parts(needs) => [needs],
+    };
     let transfer = ImageSource::Engine(Transfer {
         source: host,
         image,
@@ -157,7 +160,6 @@ async fn bring(
         shares_loopback: false,
         leftovers: std::sync::Mutex::default(),
     });
-    let wanted: Vec<_> = wanted.into_iter().collect();
     let sent = context
         .deliver(&transfer, &wanted, &names, &mut BlobCache::default())
         .await?;

@@ -215,7 +215,13 @@ impl Job {
             (format!("oci:{}", layout.store), store)
         }));
         let options = &options;
-        let mut plan = output::plan(&request.outputs, options, &request.annotations, info, image)?;
+        let mut plan = output::plan(
+            &request.outputs,
+            options,
+            &request.annotations,
+            info,
+            (image, request.push),
+        )?;
         let before = plan.images_before(engine).await?;
         let mut built: Option<Built> = None;
         let rounds = plan.rounds(engine).await?;
@@ -299,7 +305,8 @@ impl Job {
             let line = format!("{id}\n");
             context.ui.data(&line).map_err(Error::stdout)?;
         }
-        if request.push {
+        // a containerd node's builder has pushed it itself
+        if request.push && image.is_none() {
             self.push(context).await?;
         }
         Ok(id.map(ToOwned::to_owned))
@@ -359,7 +366,9 @@ impl Job {
         if self.check || names.is_empty() || !self.is_for_the_engine() {
             return None;
         }
-        Some(OlderImages::remember(self.nodes(), names).await)
+        let mut older = OlderImages::default();
+        older.remember(self.nodes(), names).await;
+        Some(older)
     }
 
     /// True where the result stays in the engine.

@@ -40,6 +40,14 @@ impl<'e> NodeImage<'e> {
         }
     }
 
+    /// The attributes of an exporter that pushes the image, and keeps nothing of it on the node.
+    pub(super) fn pushed() -> impl Iterator<Item = (String, String)> {
+        let attributes = [("push", "true"), ("store", "false"), ("unpack", "false")];
+        attributes
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+    }
+
     /// Gives the image its own names where it is whole, and takes ours away.
     ///
     /// # Errors

@@ -138,7 +138,7 @@ pub(super) fn plan(
     options: &Options,
     annotations: &BTreeMap<String, String>,
     engine: &Info,
-    node_image: Option<&NodeImage<'_>>,
+    (node_image, push): (Option<&NodeImage<'_>>, bool),
 ) -> Result<Plan> {
     let native = engine.store != ImageStore::Graph;
     if !native && !annotations.is_empty() {
@@ -216,8 +216,14 @@ pub(super) fn plan(
     if let Some(mut attributes) = stored {
         let kind = match node_image {
             None => "moby",
-            Some(image) => {
-                image.describe(&mut attributes);
+            Some(own) => {
+                if push {
+                    // under its own names, which the node's store does not give it by this
+                    let mut pushed = attributes.clone();
+                    pushed.extend(NodeImage::pushed());
+                    plan.add("image", pushed, None);
+                }
+                own.describe(&mut attributes);
                 "image"
             }
         };

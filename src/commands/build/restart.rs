@@ -1,34 +1,23 @@
 //! `devnet build --watch`: pods that run the image get the new one, in the sandbox they have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::commands::invocation::Context;
+use crate::commands::invocation::older_images::OlderImages;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::lab_engine::replace;
-use crate::pod::{self, Origin, PlainContainers, Pull, Renamed, Signal, Stale, State};
+use crate::pod::{self, Origin, PlainContainers, Pull, Signal, Stale, State};
 
-/// The images that the names stood for, by node and name, as long as the watch goes on.
+/// The images that the names stood for as long as the watch goes on, and what was done about them.
 #[derive(Debug, Default)]
 pub(super) struct Restarts {
-    before: BTreeMap<(String, String), BTreeSet<String>>,
+    pub(super) older: OlderImages,
     /// Containers that were killed, by node, pod and name: the kubelet does not like to see it often.
     killed: BTreeSet<(String, String, String)>,
 }
 
 impl Restarts {
-    /// Remembers what the names stand for now: soon they will stand for another image, and what the
-    /// kubelet starts carries only an ID.
-    pub(super) async fn remember(&mut self, node: &str, engine: &Engine, names: &[String]) {
-        for name in names {
-            // a name that is new stood for nothing; a node that is lost is told of by the build
-            if let Ok(image) = engine.images.image(name).await {
-                let key = (node.to_owned(), name.clone());
-                self.before.entry(key).or_default().insert(image.id);
-            }
-        }
-    }
-
     /// Has every pod of a node that runs an older image of these names start the new one.
     pub(super) async fn restart(
         &mut self,
@@ -41,18 +30,8 @@ impl Restarts {
         let mut pods = pod::pods(node, &facts, PlainContainers::Hide);
         let mut done = BTreeSet::new();
         for name in names {
-            let now = match engine.images.image(name).await {
-                Ok(image) => image.id,
-                // this node did not get it, which was told
-                Err(error) if error.kind() == Kind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let key = (node.to_owned(), name.clone());
-            let before = self.before.get(&key).cloned().unwrap_or_default();
-            let image = Renamed {
-                name: name.clone(),
-                before,
-                now,
+            let Some(image) = self.older.renamed((node, engine), name).await? else {
+                continue;
             };
             if pod::stale(&pods, &image).is_empty() {
                 continue;

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::commands::build::part::{UnfinishedFile, writer};
-use crate::commands::deliver::{ImageSource, Name, needs};
+use crate::commands::deliver::{ImageSource, Lack, Name, name_it, needs};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::every_node::on_nodes;
 use crate::commands::invocation::target::NodeTarget;
@@ -85,7 +85,11 @@ pub(super) async fn hand_over(
     for (node, engine) in others {
         let outcome = match engine {
             Err(error) => Err(error.duplicate()),
-            Ok(engine) => needs(engine, &image, &image.id, &wanted, true, Keep::ToRun).await,
+            Ok(engine) => match needs(engine, &image, &image.id, Keep::ToRun).await {
+                Ok(Lack::Nothing(there)) => name_it(engine, &there, &wanted).await.map(|()| None),
+                Ok(Lack::Parts(needs)) => Ok(Some(needs)),
+                Err(error) => Err(error),
+            },
         };
         match outcome {
             Ok(Some(needs)) => lacking.push((node, needs)),

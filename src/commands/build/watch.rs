@@ -86,9 +86,7 @@ async fn once(
     context: &Context,
 ) -> Result<()> {
     let names = job.request.options.tags.clone();
-    for (node, engine) in job.nodes() {
-        restarts.remember(node, engine, &names).await;
-    }
+    restarts.older.remember(job.nodes(), &names).await;
     let Some(id) = job.build(provided, context).await? else {
         return Ok(());
     };

@@ -69,8 +69,14 @@ impl ImageSource<'_> {
     }
 }
 
-/// The parts that a node lacks of an image that it may know by one of `ids`. One that has all of it
-/// gets the names at once (when `name_it`) and needs nothing.
+/// The things that a node needs to have an image.
+pub(crate) enum Lack<'e> {
+    /// It has all of it, perhaps under another ID and without the name.
+    Nothing(StoredImage),
+    Parts(Needs<'e>),
+}
+
+/// The parts that a node lacks of an image that its source knows by `id`.
 ///
 /// # Errors
 /// When the node does not answer.
@@ -78,27 +84,29 @@ pub(crate) async fn needs<'e>(
     engine: &'e Engine,
     image: &StoredImage,
     id: &str,
-    names: &[Name],
-    name_it: bool,
     keep: Keep,
-) -> Result<Option<Needs<'e>>> {
-    let there = match engine.images.image(id).await {
-        Ok(there) => Some(there).filter(|there| there.id == id && there.layers == image.layers),
-        Err(error) if error.kind() == Kind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let there = match there {
-        Some(there) if keep == Keep::ToRun || engine.images.is_whole(id).await? => there,
-        _ => return Needs::of(engine, image, keep).await.map(Some),
-    };
-    let nameless = names.iter().filter(|(repository, tag)| {
-        let name = canonical(&format!("{repository}:{tag}"));
-        !there.tags.iter().any(|other| canonical(other) == name)
-    });
-    for (repository, tag) in nameless.filter(|_| name_it) {
-        engine.images.tag(id, repository, tag).await?;
+) -> Result<Lack<'e>> {
+    let known = engine.images.known(id).await?;
+    match known.filter(|there| there.layers == image.layers) {
+        Some(there) if keep == Keep::ToRun || engine.images.is_whole(&there.id).await? => {
+            Ok(Lack::Nothing(there))
+        }
+        _ => Needs::of(engine, image, keep).await.map(Lack::Parts),
     }
-    Ok(None)
+}
+
+/// Gives an image that is there those of the names that it has not got.
+///
+/// # Errors
+/// When the node does not answer, or refuses one.
+pub(crate) async fn name_it(engine: &Engine, there: &StoredImage, names: &[Name]) -> Result<()> {
+    for (repository, tag) in names {
+        let name = canonical(&format!("{repository}:{tag}"));
+        if !there.tags.iter().any(|other| canonical(other) == name) {
+            engine.images.tag(&there.id, repository, tag).await?;
+        }
+    }
+    Ok(())
 }
 
 impl Context {

@@ -1,7 +1,7 @@
 //! Pods that run an older image of a name which stands for another since a build or a load: they are named, or
 //! start the new one in the sandbox they have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -18,29 +18,55 @@ use crate::wording::{MANY, counted, listed};
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// The images that names stood for on nodes, by node and name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct OlderImages {
-    names: Vec<String>,
-    before: BTreeMap<(String, String), String>,
+    names: BTreeSet<String>,
+    before: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 impl OlderImages {
-    /// Remembers what names stand for now, before they get another image.
+    /// Remembers what names stand for now, before they get another image; what they stood for earlier
+    /// stays. What the kubelet starts carries only an ID.
     pub(crate) async fn remember<'e>(
+        &mut self,
         nodes: impl Iterator<Item = (&'e str, &'e Engine)>,
         names: &[String],
-    ) -> Self {
+    ) {
         let asked = nodes.flat_map(|(node, engine)| {
             names.iter().map(async move |name| {
                 // a name that is new stood for nothing; a node that is lost is told of by others
-                let image = engine.images.image(name).await.ok()?;
-                Some(((node.to_owned(), name.clone()), image.id))
+                let id = engine.images.id(name).await.ok()?;
+                Some(((node.to_owned(), name.clone()), id))
             })
         });
-        Self {
-            names: names.to_vec(),
-            before: join_all(asked).await.into_iter().flatten().collect(),
+        self.names.extend(names.iter().cloned());
+        for (key, id) in join_all(asked).await.into_iter().flatten() {
+            self.before.entry(key).or_default().insert(id);
         }
+    }
+
+    /// The image that a name stands for now on a node, and those before; `None` where the node has no
+    /// such name.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub(crate) async fn renamed(
+        &self,
+        (node, engine): (&str, &Engine),
+        name: &str,
+    ) -> Result<Option<Renamed>> {
+        let now = match engine.images.id(name).await {
+            Ok(id) => id,
+            // this node did not get it, which was told
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let before = self.before.get(&(node.to_owned(), name.to_owned()));
+        Ok(Some(Renamed {
+            name: name.to_owned(),
+            before: before.cloned().unwrap_or_default(),
+            now,
+        }))
     }
 
     /// Names the pods that run an older image now, or (`restart`) has them start the new one.
@@ -56,21 +82,12 @@ impl OlderImages {
         let mut left = 0;
         for (node, engine) in nodes {
             for name in &self.names {
-                let now = match engine.images.image(name).await {
-                    Ok(image) => image.id,
-                    // this node did not get it, which was told
-                    Err(error) if error.kind() == Kind::NotFound => continue,
-                    Err(error) => return Err(error),
+                let Some(image) = self.renamed((node, engine), name).await? else {
+                    continue;
                 };
-                let before = self.before.get(&(node.to_owned(), name.clone()));
-                if !restart && before.is_none_or(|before| *before == now) {
+                if !restart && image.before.iter().all(|before| *before == image.now) {
                     continue;
                 }
-                let image = Renamed {
-                    name: name.clone(),
-                    before: before.cloned().into_iter().collect(),
-                    now,
-                };
                 let facts = engine.runtime.containers().await?;
                 let pods = pod::pods(node, &facts, PlainContainers::Hide);
                 let older = Restart::of_image(engine, &pods, &image).await?;

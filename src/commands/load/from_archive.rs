@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::nodes::LoadNode;
 use super::{Item, Load, fail};
 use crate::commands::deliver::{ImageSource, Name};
@@ -15,7 +16,6 @@ use crate::image::digest::DiffId;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
 use crate::load::archive_transfer::ArchiveTransfer;
-use crate::load::transfer::BlobCache;
 use crate::render::load::Row;
 use crate::wording::{MANY, listed};
 
@@ -75,7 +75,7 @@ impl Load<'_> {
         name: &str,
         files: &Arc<Files>,
         image: ArchiveImage,
-        blobs: &mut BlobCache,
+        memory: &mut Memory,
     ) -> Result<Vec<Row>> {
         let names = self.names(&files.name, &image)?;
         let mut groups: Vec<(&PlatformImage, Vec<&LoadNode>)> = Vec::new();
@@ -139,7 +139,7 @@ impl Load<'_> {
                 packed.layers.iter().map(|layer| Some(layer.size)).collect();
             let image_source = ImageSource::Archive(archive_transfer);
             rows.extend(
-                self.deliver_source(&image_source, &nodes, &names, &sizes, blobs)
+                self.deliver_source(&image_source, &nodes, &names, &sizes, memory)
                     .await?,
             );
         }

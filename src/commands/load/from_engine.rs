@@ -1,6 +1,7 @@
 //! `devnet load` of what an engine has: which of its images are meant, and under which name the nodes
 //! get each.
 
+use super::memory::Memory;
 use super::nodes::{self, LoadNode};
 use super::{Item, Load, source};
 use crate::commands::deliver::{ImageSource, Name};
@@ -10,7 +11,7 @@ use crate::host::owner::SignedToken;
 use crate::image::digest::Digest;
 use crate::image::reference;
 use crate::image::stored::StoredImage;
-use crate::load::transfer::{BlobCache, Transfer};
+use crate::load::transfer::Transfer;
 use crate::render::load::Row;
 
 impl Load<'_> {
@@ -27,11 +28,7 @@ impl Load<'_> {
     }
 
     /// Brings an image of the engine.
-    pub(super) async fn deliver_image(
-        &self,
-        name: &str,
-        blobs: &mut BlobCache,
-    ) -> Result<Vec<Row>> {
+    pub(super) async fn deliver_image(&self, name: &str, memory: &mut Memory) -> Result<Vec<Row>> {
         let source = self.source()?;
         let named = self.args.from_host.is_some() || self.args.from_node.is_some();
         let image = source::image(source, name, &self.from, named).await?;
@@ -57,7 +54,7 @@ impl Load<'_> {
             leftovers: std::sync::Mutex::default(),
         });
         let nodes: Vec<&LoadNode> = self.nodes.iter().collect();
-        self.deliver_source(&image_source, &nodes, &wanted, &sizes, blobs)
+        self.deliver_source(&image_source, &nodes, &wanted, &sizes, memory)
             .await
     }
 

@@ -1,9 +1,9 @@
 //! `devnet load`: images from this computer's engine, from archives and layouts to the cluster's
 //! nodes, each of which gets only the layers that it lacks.
 
-mod blobs;
 mod from_archive;
 mod from_engine;
+mod memory;
 mod nodes;
 mod piped;
 mod source;
@@ -15,10 +15,11 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
+use self::memory::Memory;
 use self::nodes::LoadNode;
 use self::piped::Piped;
 use self::source::Meaning;
-use crate::commands::deliver::{ImageSource, Name, needs};
+use crate::commands::deliver::{ImageSource, Lack, Name, name_it, needs};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::older_images::OlderImages;
@@ -31,7 +32,6 @@ use crate::image::archive_image::ArchiveImage;
 use crate::image::platform::Platform;
 use crate::image::reference;
 use crate::image::stored::Keep;
-use crate::load::transfer::BlobCache;
 use crate::regular_file::is_pipe;
 use crate::render::document;
 use crate::render::load::{self as render, LayerRow, Row};
@@ -112,7 +112,7 @@ struct Load<'a> {
     source: Option<Result<Engine>>,
     nodes: Vec<LoadNode>,
     /// The images that names stood for before they were given to others.
-    older: Mutex<Vec<OlderImages>>,
+    older: Mutex<OlderImages>,
 }
 
 /// One thing to bring.
@@ -155,13 +155,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         .target_on(Need::Image, Nodes::named_or_all(args.node.as_deref()))
         .await?;
     let from = source_engine(&args, context).await?;
-    let source = if from_engine {
-        Some(context.connect(&from).await)
-    } else {
-        None
-    };
+    let source = from_engine.then_some(&from);
+    let (source, nodes) = nodes::connect(context, source, &target.nodes).await;
     let from = from.endpoint;
-    let nodes = nodes::connect(context, source.as_ref(), &target.nodes).await;
     let load = Load {
         context,
         args: &args,
@@ -173,11 +169,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         older: Mutex::default(),
     };
     let items = load.items(meanings).await?;
-    let (blobs_file, mut blobs) = blobs::read(&context.settings);
+    let (memory_file, mut memory) = memory::read(&context.settings);
     let mut rows = Vec::new();
     for item in items {
         let name = item.name().to_owned();
-        match load.deliver(item, &mut blobs).await {
+        match load.deliver(item, &mut memory).await {
             Ok(of_item) => rows.extend(of_item),
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             // one image that is not there does not keep the others back
@@ -193,8 +189,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             })),
         }
     }
-    if let Some(file) = &blobs_file {
-        blobs::write(file, &blobs);
+    if let Some(file) = &memory_file {
+        memory::write(file, &memory);
     }
     let text = match args.printed.output {
         Format::Json => document::json(&rows)?,
@@ -207,11 +203,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             context.ui.say(&line);
         }
     }
-    let mut settled = Ok(());
-    for older in load.older.lock().await.iter() {
-        let outcome = older.settle(load.reached(), args.restart, context).await;
-        settled = settled.and(outcome);
-    }
+    let older = load.older.lock().await;
+    let settled = older.settle(load.reached(), args.restart, context).await;
     outcome(&rows).and(settled)
 }
 
@@ -300,8 +293,11 @@ impl Load<'_> {
             .iter()
             .map(|(repository, tag)| format!("{repository}:{tag}"))
             .collect();
-        let older = OlderImages::remember(self.reached(), &names).await;
-        self.older.lock().await.push(older);
+        self.older
+            .lock()
+            .await
+            .remember(self.reached(), &names)
+            .await;
     }
 
     /// Everything that is to be brought.
@@ -347,11 +343,11 @@ impl Load<'_> {
         Ok(items)
     }
 
-    async fn deliver(&self, item: Item, blobs: &mut BlobCache) -> Result<Vec<Row>> {
+    async fn deliver(&self, item: Item, memory: &mut Memory) -> Result<Vec<Row>> {
         match item {
-            Item::Image(name) => self.deliver_image(&name, blobs).await,
+            Item::Image(name) => self.deliver_image(&name, memory).await,
             Item::Archive(name, files, image) => {
-                self.deliver_packed(&name, &files, image, blobs).await
+                self.deliver_packed(&name, &files, image, memory).await
             }
             Item::Piped(piped) => self.deliver_piped(piped).await,
             Item::Unread(_, error) => Err(error),
@@ -365,15 +361,17 @@ impl Load<'_> {
         nodes: &[&LoadNode],
         names: &[Name],
         sizes: &[Option<u64>],
-        blobs: &mut BlobCache,
+        memory: &mut Memory,
     ) -> Result<Vec<Row>> {
         let begun = Instant::now();
         let image = image_source.image();
+        let configuration = memory.configuration(&image.id).to_owned();
         let id = |node: &LoadNode| match image_source {
             ImageSource::Archive(archive_transfer) if node.store == ImageStore::Containerd => {
                 archive_transfer.packed.target_id().unwrap_or(&image.id)
             }
-            _ => &image.id,
+            _ if node.store == ImageStore::Containerd => &image.id,
+            _ => &configuration,
         };
         let row = |node: &&LoadNode| Row {
             node: node.name.clone(),
@@ -389,26 +387,25 @@ impl Load<'_> {
             ..Row::default()
         };
         let mut rows: Vec<Row> = nodes.iter().map(row).collect();
-        if !self.args.dry_run {
-            self.remember(names).await;
-        }
+        let remember = async {
+            if !self.args.dry_run {
+                self.remember(names).await;
+            }
+        };
+        let prepare = async {
+            if let (ImageSource::Engine(transfer), false) = (image_source, self.args.dry_run) {
+                transfer.prepare().await;
+            }
+        };
         let plans = join_all(nodes.iter().map(|node| async {
             let engine = node.engine.as_ref().map_err(Error::duplicate)?;
-            needs(
-                engine,
-                image,
-                id(node),
-                names,
-                !self.args.dry_run,
-                self.args.keep(),
-            )
-            .await
-        }))
-        .await;
+            needs(engine, image, id(node), self.args.keep()).await
+        }));
+        let ((), (), plans) = futures_util::join!(remember, prepare, plans);
         let mut lacking = Vec::new();
         for (index, plan) in plans.into_iter().enumerate() {
             match plan {
-                Ok(Some(need)) => {
+                Ok(Lack::Parts(need)) => {
                     let row = &mut rows[index];
                     row.layers_sent = need.missing.len();
                     for index in &need.missing {
@@ -420,7 +417,14 @@ impl Load<'_> {
                     }
                     lacking.push((index, need));
                 }
-                Ok(None) => {}
+                Ok(Lack::Nothing(there)) => {
+                    rows[index].id.clone_from(&there.id);
+                    if let (Ok(engine), false) = (&nodes[index].engine, self.args.dry_run)
+                        && let Err(error) = name_it(engine, &there, names).await
+                    {
+                        fail(&mut rows[index], &error);
+                    }
+                }
                 Err(error) => fail(&mut rows[index], &error),
             }
         }
@@ -430,8 +434,13 @@ impl Load<'_> {
         let (indexes, lacking): (Vec<usize>, Vec<_>) = lacking.into_iter().unzip();
         let sent = self
             .context
-            .deliver(image_source, &lacking, names, blobs)
+            .deliver(image_source, &lacking, names, &mut memory.blobs)
             .await?;
+        if let ImageSource::Engine(transfer) = image_source
+            && let Some(configuration) = transfer.configuration()
+        {
+            memory.learn(&image.id, configuration);
+        }
         for (index, sent) in indexes.into_iter().zip(sent) {
             let row = &mut rows[index];
             row.bytes_sent = sent.bytes;

@@ -30,40 +30,43 @@ impl LoadNode {
     }
 }
 
+/// Connects to the engine that images come from, if any do, and to the nodes.
 pub(super) async fn connect(
     context: &Context,
-    source: Option<&Result<Engine>>,
+    source: Option<&NodeTarget>,
     targets: &[NodeTarget],
-) -> Vec<LoadNode> {
+) -> (Option<Result<Engine>>, Vec<LoadNode>) {
     // an engine that says all about itself takes its time: all of them at once
-    let own = async {
-        match source {
-            Some(Ok(source)) => source.runtime.info().await.ok().and_then(identity),
-            _ => None,
-        }
+    let source = async {
+        let source = context.connect(source?).await;
+        let own = match &source {
+            Ok(source) => source.runtime.info().await.ok().and_then(identity),
+            Err(_) => None,
+        };
+        Some((source, own))
     };
     let connects = on_nodes(targets, async |node| {
         let engine = context.connect(node).await?;
         let (info, platform) = futures_util::join!(engine.runtime.info(), engine.images.platform());
         Ok((engine, info.unwrap_or_default(), platform?))
     });
-    let (own, connected) = futures_util::join!(own, connects);
-    connected
-        .into_iter()
-        .map(|(node, asked)| {
-            let (engine, info, platform) = match asked {
-                Ok((engine, info, platform)) => (Ok(engine), info, platform),
-                Err(error) => (Err(error), Info::default(), Platform::default()),
-            };
-            LoadNode {
-                name: node.name.clone(),
-                engine,
-                store: info.store,
-                platform,
-                same_engine: own.is_some() && identity(info) == own,
-            }
-        })
-        .collect()
+    let (source, connected) = futures_util::join!(source, connects);
+    let (source, own) = source.unzip();
+    let own = own.flatten();
+    let nodes = connected.into_iter().map(|(node, asked)| {
+        let (engine, info, platform) = match asked {
+            Ok((engine, info, platform)) => (Ok(engine), info, platform),
+            Err(error) => (Err(error), Info::default(), Platform::default()),
+        };
+        LoadNode {
+            name: node.name.clone(),
+            engine,
+            store: info.store,
+            platform,
+            same_engine: own.is_some() && identity(info) == own,
+        }
+    });
+    (source, nodes.collect())
 }
 
 /// The identity that two addresses of one engine have in common. Old engines of one machine share

@@ -246,3 +246,17 @@ pub(crate) struct FilesystemIdentifier {
     #[prost(string, tag = "1")]
     pub(crate) mountpoint: String,
 }
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RuntimeStatusRequest {
+    /// With what the runtime is set to.
+    #[prost(bool, tag = "1")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RuntimeStatusResponse {
+    /// JSON under names of the runtime's own.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub(crate) info: BTreeMap<String, String>,
+}

@@ -8,7 +8,8 @@ use crate::engine::cri::messages::{
     Container, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse, Image,
     ImageFsInfoResponse, ImageRequest, ImageSpec, ImageStatusResponse, ListContainersRequest,
     ListContainersResponse, ListImagesResponse, ListPodSandboxRequest, ListPodSandboxResponse,
-    PodSandbox, StopContainerRequest, VersionRequest, VersionResponse,
+    PodSandbox, RuntimeStatusRequest, RuntimeStatusResponse, StopContainerRequest, VersionRequest,
+    VersionResponse,
 };
 use crate::engine::grpc::{Empty, Grpc, Refusal, found};
 use crate::error::Result;
@@ -126,6 +127,22 @@ impl Cri {
         const PATH: &str = "/runtime.v1.ImageService/RemoveImage";
         let _gone: Option<Empty> = found(self.grpc.ask(PATH, image_request(id)).await)?;
         Ok(())
+    }
+
+    /// The image of sandboxes' own containers, where the runtime tells of it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn sandbox_image(&self) -> Result<Option<String>> {
+        const PATH: &str = "/runtime.v1.RuntimeService/Status";
+        let question = RuntimeStatusRequest { verbose: true };
+        let answer: RuntimeStatusResponse = self.grpc.ask(PATH, question).await?;
+        let config = answer.info.get("config").map(String::as_str);
+        let config: serde_json::Value = config
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let named = config.get("sandboxImage").and_then(|name| name.as_str());
+        Ok(named.map(str::to_owned))
     }
 
     /// The folders in which the node keeps its images.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::messages::NamedImage;
 use super::names::KNOWN_TO_CRI;
+use super::receive::other_platform;
 use super::{ASKED, ClusterImages, Documents};
 use crate::error::{Error, Kind, Result};
 use crate::host::owner::signer_is_gone;
@@ -24,6 +25,10 @@ impl ClusterImages {
         let named = self.names().get(ours).await?.and_then(|named| named.target);
         let target = named.ok_or_else(|| broken("the builder gave it no name"))?;
         let documents = self.documents(target).await?;
+        let (platform, own) = (documents.config.platform(), self.platform().await?);
+        if platform.serves(&own).is_none() {
+            return Err(other_platform(&platform, &own));
+        }
         if let Some(layer) = self.lacking(&documents).await? {
             return Err(broken(format!("the node lacks its layer {}", layer.0)));
         }

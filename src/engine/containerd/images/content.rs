@@ -1,6 +1,6 @@
 //! containerd's content store: blobs by their digest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
@@ -26,6 +26,15 @@ const WAITING: usize = 4;
 /// Labels of a blob or a snapshot.
 pub(super) type Labels = BTreeMap<String, String>;
 
+/// The beginning of labels that keep other blobs: whatever has one keeps the blob with its digest.
+const KEEPS: &str = "containerd.io/gc.ref.content";
+
+/// True where these labels keep a blob from being thrown away.
+pub(super) fn keep(labels: &Labels, digest: &str) -> bool {
+    let kept = |(name, kept): (&String, &String)| name.starts_with(KEEPS) && kept == digest;
+    labels.iter().any(kept)
+}
+
 /// A client of a node's content store.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
@@ -47,18 +56,19 @@ impl Content {
         Ok(answer.and_then(|answer| answer.info))
     }
 
-    /// The digests of all blobs.
+    /// All blobs by digest, each with its labels.
     ///
     /// # Errors
     /// When the node does not answer.
-    pub(super) async fn all(&self) -> Result<HashSet<String>> {
+    pub(super) async fn all(&self) -> Result<HashMap<String, Labels>> {
         const PATH: &str = "/containerd.services.content.v1.Content/List";
         let question = ListContentRequest::default();
         let mut answers = self.grpc.follow(PATH, question).await?;
-        let mut all = HashSet::new();
+        let mut all = HashMap::new();
         while let Some(answer) = answers.next().await {
             let answer: ListContentResponse = answer?;
-            all.extend(answer.info.into_iter().map(|info| info.digest));
+            let blobs = answer.info.into_iter();
+            all.extend(blobs.map(|info| (info.digest, info.labels)));
             if all.len() > MOST {
                 return Err(Error::failed("the node has more blobs than devnet reads")
                     .caused_by(format!("more than {MOST}")));

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::content::{Labels, keep};
 use super::{ClusterImages, Documents, IN_FLIGHT, given};
 use crate::engine::cri::messages::Image;
 use crate::error::{Error, Kind, Result};
-use crate::image::digest::{ChainId, chain_ids};
+use crate::image::digest::{ChainId, Digest, chain_ids};
 use crate::image::inventory::{Held, Removed};
 use crate::image::oci::DescriptorRef;
+use crate::image::reference::canonical;
 
 /// The containers whose files stand on a layer, by its chain ID.
 type Standing = HashMap<String, Vec<String>>;
@@ -22,8 +24,16 @@ impl ClusterImages {
     /// When the node does not answer. An image that vanishes meanwhile is left out.
     pub(in crate::engine) async fn inventory(&self) -> Result<Vec<Held>> {
         let content = self.content();
-        let (images, blobs, standing) =
-            futures_util::try_join!(self.containerd.cri.images(), content.all(), self.standing())?;
+        let (images, blobs, standing, sandbox_image) = futures_util::try_join!(
+            self.containerd.cri.images(),
+            content.all(),
+            self.standing(),
+            self.sandbox_image()
+        )?;
+        let images = images.into_iter().map(|image| Image {
+            pinned: is_kept(&image, sandbox_image),
+            ..image
+        });
         let described = stream::iter(images).map(|image| async move {
             let documents = async { self.documents(self.target(&image.id).await?).await };
             match documents.await {
@@ -71,6 +81,11 @@ impl ClusterImages {
     /// # Errors
     /// When the node does not answer.
     pub(in crate::engine) async fn remove_unused(&self, id: &str) -> Result<Removed> {
+        let (seen, sandbox_image) =
+            futures_util::try_join!(self.containerd.cri.image(id), self.sandbox_image())?;
+        if seen.is_some_and(|image| is_kept(&image, sandbox_image)) {
+            return Ok(Removed::Kept);
+        }
         match self.containers_on(id).await {
             Ok(containers) if !containers.is_empty() => return Ok(Removed::Kept),
             Ok(_unused) => {}
@@ -79,6 +94,14 @@ impl ClusterImages {
         }
         self.containerd.cri.remove_image(id).await?;
         Ok(Removed::Gone(Vec::new()))
+    }
+
+    /// The name of the image that every sandbox needs: not all versions pin it.
+    async fn sandbox_image(&self) -> Result<Option<&str>> {
+        let named = self
+            .sandbox_image
+            .get_or_try_init(|| self.containerd.cri.sandbox_image());
+        Ok(named.await?.as_deref())
     }
 
     /// The containers of the node by the layer on which each stands.
@@ -119,6 +142,13 @@ impl ClusterImages {
     }
 }
 
+/// True of an image that the node keeps, used or not.
+fn is_kept(image: &Image, sandbox_image: Option<&str>) -> bool {
+    let names = || image.repo_tags.iter().chain(&image.repo_digests);
+    let is_of_sandboxes = |name: &str| names().any(|other| canonical(other) == canonical(name));
+    image.pinned || sandbox_image.is_some_and(is_of_sandboxes)
+}
+
 fn on_top(documents: &Documents, standing: &Standing) -> Vec<String> {
     let chain = chain_ids(&documents.diff_ids());
     let top = chain.last().and_then(|top| standing.get(top.as_str()));
@@ -128,7 +158,7 @@ fn on_top(documents: &Documents, standing: &Standing) -> Vec<String> {
 fn held(
     image: &Image,
     documents: &Documents,
-    blobs: &HashSet<String>,
+    blobs: &HashMap<String, Labels>,
     sizes: &HashMap<ChainId, u64>,
     standing: &Standing,
 ) -> Held {
@@ -138,6 +168,11 @@ fn held(
         .map(|id| sizes.get(&id).map(|size| (id.clone(), *size)))
         .collect();
     let mut listed = documents.manifest.layers().into_iter().flatten();
+    let keeper = blobs.get(Digest::of(&documents.manifest_bytes).as_str());
+    // one that nothing keeps may go at any moment
+    let stays = |digest: &str| {
+        blobs.contains_key(digest) && keeper.is_some_and(|labels| keep(labels, digest))
+    };
     let tags = given(image);
     Held {
         id: image.id.clone(),
@@ -154,6 +189,6 @@ fn held(
         layers,
         under: on_top(documents, standing),
         pinned: image.pinned,
-        run_only: listed.any(|layer: DescriptorRef<'_>| !blobs.contains(layer.digest())),
+        run_only: listed.any(|layer: DescriptorRef<'_>| !stays(layer.digest())),
     }
 }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::OnceCell;
 
-use self::content::Content;
+use self::content::{Content, keep};
 use self::lease::Leases;
 use self::messages::Descriptor;
 use self::names::ImageNames;
@@ -29,7 +29,7 @@ use self::snapshots::Snapshots;
 use crate::engine::containerd::Containerd;
 use crate::engine::cri::messages::Image;
 use crate::error::{Error, Kind, Result};
-use crate::image::digest::{ChainId, DiffId, chain_ids};
+use crate::image::digest::{ChainId, DiffId, Digest, chain_ids};
 use crate::image::oci;
 use crate::image::platform::Platform;
 use crate::image::reference::{self, TRANSFER_TAG, canonical, is_given, transfer_token};
@@ -49,6 +49,8 @@ const ASKED: Duration = Duration::from_millis(5);
 pub(crate) struct ClusterImages {
     containerd: Box<Containerd>,
     snapshotter: Arc<OnceCell<Arc<str>>>,
+    /// The name of the image that every sandbox needs, where CRI tells of it.
+    sandbox_image: Arc<OnceCell<Option<String>>>,
     /// Images that were brought and have no name yet: a lease keeps each. By their transfer's token.
     arrived: Arc<Mutex<HashMap<String, Arrival>>>,
 }
@@ -67,6 +69,7 @@ impl ClusterImages {
         Self {
             containerd: Box::new(containerd.clone()),
             snapshotter: Arc::default(),
+            sandbox_image: Arc::default(),
             arrived: Arc::default(),
         }
     }
@@ -91,6 +94,47 @@ impl ClusterImages {
             size: seen.size,
             tags: given(&seen),
         })
+    }
+
+    /// The ID of what a name stands for, as CRI has it.
+    ///
+    /// # Errors
+    /// Not found when the node does not have it.
+    pub(in crate::engine) async fn id(&self, name: &str) -> Result<String> {
+        let seen = self.containerd.cri.image(&canonical(name)).await?;
+        let absent = || Error::not_found(format!("the node has no image `{name}`"));
+        seen.map(|seen| seen.id).ok_or_else(absent)
+    }
+
+    /// The image with a digest: that of its configuration, which is its ID here, or that of its manifest,
+    /// which is its ID in an engine with containerd's store.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub(in crate::engine) async fn known(&self, digest: &str) -> Result<Option<StoredImage>> {
+        let absent = |error: Error| match error.kind() {
+            Kind::NotFound => Ok(None),
+            _ => Err(error),
+        };
+        match self.image(digest).await {
+            Ok(image) if image.id == digest => return Ok(Some(image)),
+            Ok(_another) => {}
+            Err(error) => {
+                absent(error)?;
+            }
+        }
+        let Some(bytes) = self.content().document(digest, LARGEST_DOCUMENT).await? else {
+            return Ok(None);
+        };
+        let id = match oci::Target::read(&bytes) {
+            Ok(oci::Target::Manifest(manifest)) => manifest.config().digest().to_owned(),
+            Ok(oci::Target::Index(_)) | Err(_) => return Ok(None),
+        };
+        // its documents may be left while the image is gone
+        match self.image(&id).await {
+            Ok(image) => Ok(Some(image).filter(|image| image.id == id)),
+            Err(error) => absent(error),
+        }
     }
 
     /// The platform that an image is for.
@@ -152,12 +196,20 @@ impl ClusterImages {
         Ok(all)
     }
 
-    /// True where the blobs of all of an image's layers are still there.
+    /// True where the blobs of all of an image's layers are there, and kept there: those that nothing
+    /// keeps may be thrown away at any moment.
     pub(in crate::engine) async fn is_whole(&self, name: &str) -> Result<bool> {
         let documents = self.documents(self.target(name).await?).await?;
         let content = &self.content();
+        let manifest = Digest::of(&documents.manifest_bytes);
+        let Some(manifest) = content.info(manifest.as_str()).await? else {
+            return Ok(false);
+        };
         let layers = documents.manifest.layers().into_iter().flatten();
         let layers: Vec<String> = layers.map(|layer| layer.digest().to_owned()).collect();
+        if !layers.iter().all(|layer| keep(&manifest.labels, layer)) {
+            return Ok(false);
+        }
         let asked = stream::iter(&layers).map(|digest| content.is_readable(digest));
         let blobs: Vec<bool> = asked.buffered(IN_FLIGHT).collect().await;
         Ok(blobs.iter().all(|readable| *readable))

@@ -23,6 +23,7 @@ use crate::image::catalog;
 use crate::image::digest::{ChainId, DiffId, Digest};
 use crate::image::oci;
 use crate::image::packing::Packing;
+use crate::image::platform::Platform;
 use crate::image::reference::transfer_token;
 use crate::image::stored::{Incoming, Keep, StoredImage};
 use crate::image::walk::{FIRST, Walked};
@@ -255,6 +256,9 @@ impl Receipt<'_> {
             return Err(Error::failed(format!("{ARCHIVE} holds several images")));
         };
         let mut image = image.pick(&own, false)?.clone();
+        if image.platform.serves(&own).is_none() {
+            return Err(other_platform(&image.platform, &own));
+        }
         let layers: Vec<DiffId> = image
             .layers
             .iter()
@@ -376,6 +380,15 @@ impl Receipt<'_> {
         self.begun += 1;
         format!("{}-{}", self.word, self.begun)
     }
+}
+
+/// The error of an image from which the node starts no pod.
+pub(super) fn other_platform(image: &Platform, own: &Platform) -> Error {
+    Error::failed(format!("the image is for {image}, and the node runs {own}"))
+        .caused_by("its CRI takes no image for another platform")
+        .hint(format!(
+            "build it with `--platform {own}`, or load that one of an image for several platforms"
+        ))
 }
 
 /// The ending of a layer's type that says how it is packed.
