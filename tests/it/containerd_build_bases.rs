@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::containerd_load::load;
+use crate::load::image;
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::node_build::NodeBuild;
 use crate::support::{Output, docker, testbed};
@@ -104,4 +106,60 @@ fn a_base_whose_blobs_are_gone_comes_from_the_host_engine_or_is_named() {
         "of the base"
     );
     docker(&testbed, "host", &["rmi", "ctr-gone:1", "ctr-hosts:1"]).ok();
+}
+
+#[test]
+fn a_base_that_was_loaded_by_layers_is_completed_or_named() {
+    let Some(testbed) = testbed() else {
+        return;
+    };
+    let Some(node) = ContainerdNode::building(Path::new(&testbed), "ctrbase-2") else {
+        return;
+    };
+    let host = format!("unix://{}", testbed.join("host.sock").display());
+    image(
+        &testbed,
+        "host",
+        "ctr-delta-base:1",
+        "ctr-delta-base",
+        "first",
+    );
+    load(&testbed, &node, "host", &["ctr-delta-base:1"]).ok();
+    // the last layer alone is new, and the node keeps no blob of either
+    image(
+        &testbed,
+        "host",
+        "ctr-delta-base:1",
+        "ctr-delta-base",
+        "second",
+    );
+    load(&testbed, &node, "host", &["ctr-delta-base:1"]).ok();
+    node.collect();
+    let top = NodeBuild::new(
+        &node,
+        &[
+            ("Dockerfile", "FROM ctr-delta-base:1\nCOPY more /\n"),
+            ("more", "of the top"),
+        ],
+    );
+    let with_host = |host: &str, arguments: &[&str]| {
+        let arguments = [&["-p", "ctrbase-2"], arguments].concat();
+        Output::of(top.command(&arguments).env("DOCKER_HOST", host))
+    };
+    let said = with_host("unix:///no/such.sock", &["-t", "ctr-delta-top:1"]).fails(1);
+    assert!(
+        said.contains("`ctr-delta-base:1` can't be built upon") && said.contains("--whole"),
+        "{said}"
+    );
+    top.nothing_is_left("ctr-delta-top");
+    let out = with_host(&host, &["-t", "ctr-delta-top:1"]);
+    assert_eq!(out.code, 0, "{out}");
+    assert!(
+        out.stderr
+            .contains("`ctr-delta-base:1` comes from the host engine"),
+        "{out}"
+    );
+    let name = "docker.io/library/ctr-delta-top:1";
+    assert_eq!(top.in_a_pod("ctr-delta-top-1", name, "/top"), "second");
+    assert_eq!(top.in_a_pod("ctr-delta-top-2", name, "/more"), "of the top");
 }

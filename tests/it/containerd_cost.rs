@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::counted::Counted;
 use crate::support::node_kubelet::{Pod, Wanted};
+use crate::support::random::Random;
 use crate::support::{Sandbox, testbed, until};
 
 /// The most that a command may cost.
@@ -104,19 +105,6 @@ fn a_command_costs_its_node_no_more_than_it_must() {
     assert!(over.is_empty(), "{over:#?}\n{table}");
 }
 
-/// Numbers that are the same each time (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from(mixed >> 33).unwrap() % limit.max(1)
-    }
-}
-
 fn begun(sandbox: &Sandbox, words: &[&str]) -> Child {
     let mut command = sandbox.devnet_command(words);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::null());
@@ -141,9 +129,9 @@ fn a_devnet_that_is_killed_at_any_moment_leaves_nothing_on_its_node() {
         &["pods", "--watch"],
         &["check"],
     ];
-    let mut random = Random(16);
+    let mut random = Random::new(16);
     sandbox.devnet(&["-H", &url, "pods"]).ok();
-    let all = counted.passed().bytes;
+    let all = counted.passed().bytes as u64;
     for round in 0..ROUNDS {
         let words = verbs[round % verbs.len()];
         counted.forget();
@@ -153,6 +141,7 @@ fn a_devnet_that_is_killed_at_any_moment_leaves_nothing_on_its_node() {
         } else {
             random.below(40_000)
         };
+        let moment = usize::try_from(moment).unwrap();
         let mut devnet = begun(&sandbox, &[&["-H", &url], words].concat());
         let mut still = 0;
         let mut last = 0;

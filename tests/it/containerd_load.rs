@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::load::image;
+use crate::load::{configuration, image};
 use crate::support::containerd_node::{ContainerdNode, cluster, containerd_node};
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::{Output, Sandbox, docker, testbed};
 
-fn load(testbed: &Path, node: &ContainerdNode, engine: &str, more: &[&str]) -> Output {
+pub(crate) fn load(testbed: &Path, node: &ContainerdNode, engine: &str, more: &[&str]) -> Output {
     let from = format!(
         "unix://{}",
         testbed.join(format!("{engine}.sock")).display()
@@ -34,14 +34,14 @@ fn by_shell(node: &ContainerdNode, line: &str) -> Output {
 }
 
 /// The only row of a load's JSON.
-fn row(text: &str) -> Value {
+pub(crate) fn row(text: &str) -> Value {
     let rows: Vec<Value> = serde_json::from_str(text).unwrap();
     assert_eq!(rows.len(), 1, "{text}");
     rows.into_iter().next().unwrap()
 }
 
 /// Starts a pod from an image by CRI, and reads a file of it.
-fn runs(node: &ContainerdNode, pod: &str, image: &str, file: &str) -> String {
+pub(crate) fn runs(node: &ContainerdNode, pod: &str, image: &str, file: &str) -> String {
     let sleeper = Container::of("app", image, &["/bin/busybox", "sleep", "1000"]);
     let _pod = Pod::up(node, Wanted::pod(pod).with(sleeper));
     node.sandbox()
@@ -54,7 +54,8 @@ fn a_changed_layer_is_all_that_crosses_and_a_pod_starts_from_what_arrived() {
     let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
         return;
     };
-    let id = image(&testbed, "host", "ctr-delta:v1", "ctr-delta", "one");
+    image(&testbed, "host", "ctr-delta:v1", "ctr-delta", "one");
+    let id = configuration(&testbed, "host", "ctr-delta:v1");
     let first = row(&load(&testbed, node, "host", &["ctr-delta:v1", "-o", "json"]).ok());
     assert_eq!(
         (&first["id"], &first["node"]),
@@ -71,7 +72,8 @@ fn a_changed_layer_is_all_that_crosses_and_a_pod_starts_from_what_arrived() {
         "one"
     );
 
-    let id = image(&testbed, "host", "ctr-delta:v1", "ctr-delta", "two");
+    image(&testbed, "host", "ctr-delta:v1", "ctr-delta", "two");
+    let id = configuration(&testbed, "host", "ctr-delta:v1");
     let second = row(&load(&testbed, node, "host", &["ctr-delta:v1", "-o", "json"]).ok());
     assert_eq!(second["id"], id.as_str());
     assert_eq!(second["layers_sent"], 1, "{second}");
@@ -100,7 +102,8 @@ fn an_image_is_the_same_from_an_engine_an_archive_a_layout_and_a_pipe() {
     };
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let id = image(&testbed, "host", "ctr-sources:v1", "ctr-sources", "same");
+    image(&testbed, "host", "ctr-sources:v1", "ctr-sources", "same");
+    let id = configuration(&testbed, "host", "ctr-sources:v1");
     let (saved, packed) = (file("saved.tar"), file("saved.tar.gz"));
     docker(&testbed, "host", &["save", "-o", &saved, "ctr-sources:v1"]).ok();
     sh(&format!("PATH=/usr/bin:/bin; gzip -k {saved}"));
@@ -133,10 +136,11 @@ fn an_image_is_the_same_from_an_engine_an_archive_a_layout_and_a_pipe() {
 
 #[test]
 fn what_a_node_throws_away_is_said_and_whole_brings_it() {
-    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
-        return;
-    };
-    let id = image(&testbed, "host", "ctr-whole:v1", "ctr-whole", "all");
+    let Some(testbed) = testbed() else { return };
+    // of its own: on a shared one another test's load may bring the base as a whole
+    let node = &ContainerdNode::start(&testbed, "ctr-whole");
+    image(&testbed, "host", "ctr-whole:v1", "ctr-whole", "all");
+    let id = configuration(&testbed, "host", "ctr-whole:v1");
     load(&testbed, node, "host", &["ctr-whole:v1"]).ok();
     let seen = || {
         let text = node
@@ -158,6 +162,7 @@ fn what_a_node_throws_away_is_said_and_whole_brings_it() {
     let plan = row(&plan.ok());
     assert_eq!(plan["layers_sent"], plan["layers_total"], "{plan}");
     load(&testbed, node, "host", &["ctr-whole:v1", "--whole"]).ok();
+    node.collect();
     assert_eq!(
         (&seen()["run_only"], &seen()["id"]),
         (&false.into(), &id.as_str().into())
@@ -178,6 +183,15 @@ fn what_a_node_throws_away_is_said_and_whole_brings_it() {
         "docker.io/library/ctr-whole:v1",
     ]);
     ctr.ok();
+    // and after the runtime was restarted
+    let name = "docker.io/library/ctr-whole:v1";
+    assert_eq!(runs(node, "ctr-whole-1", name, "/top"), "all");
+    node.containerd("restart");
+    assert_eq!(runs(node, "ctr-whole-2", name, "/top"), "all");
+    assert_eq!(
+        (&seen()["run_only"], &seen()["id"]),
+        (&false.into(), &id.as_str().into())
+    );
 }
 
 #[test]
@@ -245,7 +259,8 @@ fn one_reading_serves_all_nodes_and_a_node_gives_what_it_has() {
         let text = both.devnet(&[arguments, &["-o", "json"]].concat()).ok();
         serde_json::from_str(&text).unwrap()
     };
-    let id = image(&testbed, "host", "ctr-both:v1", "ctr-both", "both");
+    image(&testbed, "host", "ctr-both:v1", "ctr-both", "both");
+    let id = configuration(&testbed, "host", "ctr-both:v1");
     let sent = rows(&["load", "--from-host", &from, "ctr-both:v1"]);
     assert_eq!(sent.len(), 2, "{sent:?}");
     for row in &sent {
@@ -270,6 +285,7 @@ fn one_reading_serves_all_nodes_and_a_node_gives_what_it_has() {
             &id,
         ])
         .ok();
+    first.collect();
     let from_first = ["load", "--from-node", "several", "-n", "m02", "ctr-both:v1"];
     let refused = both.devnet(&from_first).fails(1);
     assert!(
@@ -286,6 +302,7 @@ fn one_reading_serves_all_nodes_and_a_node_gives_what_it_has() {
         "ctr-both:v1",
     ])
     .ok();
+    first.collect();
     let sent = rows(&from_first);
     assert_eq!(sent[0]["id"], id.as_str(), "{sent:?}");
     assert_eq!(
@@ -302,6 +319,7 @@ fn one_reading_serves_all_nodes_and_a_node_gives_what_it_has() {
     image(&testbed, "host", "ctr-both:v1", "ctr-both", "newer");
     both.devnet(&["load", "--from-host", &from, "-n", "several", "ctr-both:v1"])
         .ok();
+    first.collect();
     let refused = both.devnet(&from_first).fails(1);
     assert!(refused.contains("thrown"), "{refused}");
 }

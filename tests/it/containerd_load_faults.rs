@@ -28,6 +28,7 @@ pub(crate) fn load(node: &ContainerdNode, host: &Engine, more: &[&str]) -> Outpu
 
 /// Asserts that no lease, no write and no snapshot of a transfer's is left.
 pub(crate) fn nothing_left(node: &ContainerdNode) {
+    node.collect();
     let left = || {
         let mut left = String::new();
         for list in [

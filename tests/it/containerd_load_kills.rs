@@ -7,17 +7,16 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::containerd_load_faults::{NAME, has, load, nothing_left, top};
-use crate::load_kills::{dice, switch};
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::engines::Engine;
+use crate::support::random::{Random, switch, tell};
 use crate::support::testbed;
 
 /// A containerd that was killed may have left a folder in its own way, so that no container can be made;
 /// it clears that when it removes something.
-fn clear(node: &ContainerdNode, spare: &str) {
+pub(crate) fn clear(node: &ContainerdNode, spare: &str) {
     node.ctr(&["snapshots", "rm", spare]).ok();
-    node.ctr(&["leases", "create", "--id", spare]).ok();
-    node.ctr(&["leases", "delete", "--sync", spare]).ok();
+    node.collect();
 }
 
 #[test]
@@ -25,7 +24,7 @@ fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() 
     let Some(testbed) = testbed() else { return };
     let rounds = switch("ROUNDS").unwrap_or(6);
     let seed = switch("SEED").unwrap_or(20_261_128);
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(seed);
     let host = Engine::start(&testbed, "ctr-kills-host");
     let node = ContainerdNode::start(&testbed, "ctr-kills");
     let from = host.url();
@@ -38,7 +37,7 @@ fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() 
         let what = format!("round {round} of seed {seed}");
         let now = round.to_string();
         host.image("app:1", 6, &now);
-        if dice(&mut state, 4) == 0 {
+        if random.below(4) == 0 {
             // everything anew, so that large layers are under way too
             node.sandbox().devnet(&["images", "rm", "app:1"]);
             before = if has(&node, NAME) {
@@ -54,8 +53,8 @@ fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() 
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(dice(&mut state, whole * 5 / 4)));
-        match dice(&mut state, 3) {
+        std::thread::sleep(Duration::from_micros(random.below(whole * 5 / 4)));
+        match random.below(3) {
             0 => {
                 killed += u32::from(child.try_wait().unwrap().is_none());
                 child.kill().unwrap();
@@ -90,5 +89,7 @@ fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() 
     nothing_left(&node);
     load(&node, &host, &["app:1"]).ok();
     assert_eq!(top(&node, "kills-last", NAME), rounds.to_string());
-    eprintln!("{rounds} rounds (seed {seed}): {killed} loads died, {finished} were through before");
+    tell(&format!(
+        "{rounds} rounds (seed {seed}): {killed} loads died, {finished} were through before"
+    ));
 }

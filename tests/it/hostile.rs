@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde_json::Value;
 
 use crate::support::hostile::{APP, Deed, Hostile, described, head, listed, upgraded};
+use crate::support::random::Random;
 use crate::support::replay::Replay;
 use crate::support::{Output, Sandbox, recorded_probe, testbed};
 
@@ -602,19 +603,6 @@ fn what_closes_at_once_is_said_without_our_libraries_names() {
     assert!(said.contains("is it a Docker engine"), "{said}");
 }
 
-/// Numbers that are the same each time (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next_u32(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from(mixed >> 32).unwrap()
-    }
-}
-
 /// A text that nobody expects.
 fn strange(random: &mut Random) -> String {
     const WORDS: [&str; 12] = [
@@ -689,7 +677,7 @@ const VERBS: &[&[&str]] = &[
 fn no_text_of_an_engine_breaks_any_verb_that_reads() {
     for seed in 0..8_u8 {
         let one_of = [2, 5, 20, 60][usize::from(seed % 4)];
-        let random = move |more: u8| Random(u64::from(seed) << 8 | u64::from(more));
+        let random = move |more: u8| Random::new(u64::from(seed) << 8 | u64::from(more));
         let mut probe: Value = serde_json::from_str(&recorded_probe::document()).unwrap();
         disturb(&mut probe, &mut random(0x80), one_of);
         let node = Replay::changing(probe.to_string(), move |path, answer| {

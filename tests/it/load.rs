@@ -44,6 +44,21 @@ pub(crate) fn image(testbed: &Path, engine: &str, name: &str, base: &str, top: &
     out.trim().to_owned()
 }
 
+/// The digest of the configuration of an engine's image, which is its ID wherever it is not kept as
+/// containerd's store does it.
+pub(crate) fn configuration(testbed: &Path, engine: &str, name: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved.tar").display().to_string();
+    docker(testbed, engine, &["save", "-o", &file, name]).ok();
+    let sandbox = Sandbox::bare();
+    let mut tar = sandbox.command("tar");
+    tar.args(["-xOf", &file, "manifest.json"]);
+    let images: serde_json::Value = serde_json::from_str(&Output::of(&mut tar).ok()).unwrap();
+    let path = images[0]["Config"].as_str().unwrap();
+    let hex = path.trim_start_matches("blobs/sha256/");
+    format!("sha256:{}", hex.trim_end_matches(".json"))
+}
+
 fn load(testbed: &Path, sandbox: &Sandbox, more: &[&str]) -> Output {
     let from = format!("unix://{}", testbed.join("host.sock").display());
     let mut arguments = vec!["load", "--from-host", &from];

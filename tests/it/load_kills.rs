@@ -7,27 +7,15 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::engines::Engine;
+use crate::support::random::{Random, switch, tell};
 use crate::support::{Sandbox, testbed};
-
-#[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
-pub(crate) fn switch(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-/// A number that looks random, below `limit`.
-pub(crate) fn dice(state: &mut u64, limit: u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state % limit
-}
 
 #[test]
 fn no_name_points_at_an_image_that_does_not_run_whoever_is_killed_when() {
     let Some(testbed) = testbed() else { return };
     let rounds = switch("ROUNDS").unwrap_or(8);
     let seed = switch("SEED").unwrap_or(20_110_502);
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(seed);
     let host = Engine::start(&testbed, "kills-host");
     let node = Engine::start(&testbed, "kills-node");
     let sandbox = Sandbox::bare();
@@ -47,7 +35,7 @@ fn no_name_points_at_an_image_that_does_not_run_whoever_is_killed_when() {
         let what = format!("round {round} of seed {seed}");
         let top = round.to_string();
         host.image("app:1", 6, &top);
-        if dice(&mut state, 4) == 0 {
+        if random.below(4) == 0 {
             // everything anew, so that large layers are under way too
             node.docker(&["rmi", "-f", "app:1"]).ok();
             before.clear();
@@ -58,8 +46,8 @@ fn no_name_points_at_an_image_that_does_not_run_whoever_is_killed_when() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(dice(&mut state, whole * 5 / 4)));
-        if dice(&mut state, 2) == 0 {
+        std::thread::sleep(Duration::from_micros(random.below(whole * 5 / 4)));
+        if random.below(2) == 0 {
             killed += u32::from(child.try_wait().unwrap().is_none());
             child.kill().unwrap();
             child.wait().unwrap();
@@ -119,8 +107,5 @@ fn report(testbed: &Path, rounds: u64, killed: u32, finished: u32, seed: u64) {
         "{rounds} rounds (seed {seed}): {killed} loads died, {finished} were through before\n"
     );
     std::fs::write(testbed.join("load-kills"), &text).unwrap();
-    #[expect(clippy::print_stderr, reason = "how much was proven")]
-    {
-        eprint!("{text}");
-    }
+    tell(text.trim_end());
 }

@@ -11,14 +11,9 @@ use std::sync::{Arc, Mutex};
 use crate::support::engines::Engine;
 use crate::support::kubelet::Kubelet;
 use crate::support::made::Made;
+use crate::support::random::switch;
 use crate::support::rewriting::Rewriting;
 use crate::support::{Sandbox, testbed, until};
-
-#[expect(clippy::disallowed_methods, reason = "the tests' own switches")]
-fn switch(name: &str, default: u32) -> u32 {
-    let said = std::env::var(name).ok().and_then(|text| text.parse().ok());
-    said.unwrap_or(default)
-}
 
 /// A follower that runs on, and what it has shown so far.
 struct Follower {
@@ -122,7 +117,7 @@ impl Written {
 #[test]
 fn replaced_sandboxes_end_no_follower_and_lose_no_line() {
     let Some(testbed) = testbed() else { return };
-    let rounds = switch("FOLLOW_SANDBOXES", 4);
+    let rounds = u32::try_from(switch("FOLLOW_SANDBOXES").unwrap_or(4)).unwrap();
     let sandbox = Sandbox::bare();
     let kubelet = Kubelet::new(&testbed, &sandbox, "follow-new", "10.91.21.0/24");
     let host = format!("unix://{}", testbed.join("node.sock").display());
@@ -183,7 +178,7 @@ fn replaced_sandboxes_end_no_follower_and_lose_no_line() {
 #[test]
 fn an_engine_that_is_restarted_ends_no_follower_and_loses_no_line() {
     let Some(testbed) = testbed() else { return };
-    let rounds = switch("FOLLOW_ENGINES", 2);
+    let rounds = u32::try_from(switch("FOLLOW_ENGINES").unwrap_or(2)).unwrap();
     let engine = Engine::start(&testbed, "follow-engine");
     let sandbox = Sandbox::bare();
     let kubelet = Kubelet::on(&testbed, &engine.name, &sandbox, "follow-on");

@@ -59,6 +59,7 @@ else
   snapshotter=native
 fi
 rm -r "$d/try"
+snapshotter=${DEVNET_TESTBED_SNAPSHOTTER:-$snapshotter}
 cat > "$d/etc/containerd/config.toml" <<FILE
 version = 2
 root = "/var/lib/containerd"

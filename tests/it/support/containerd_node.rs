@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cri::Cri;
 use super::{Output, Sandbox, missing, testbed, testbed_script, until};
@@ -22,6 +23,7 @@ pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
             testbed,
             name: "ctr".into(),
             dockerd: None,
+            snapshotter: None,
         };
         node.script(&["start", "ctr"]).ok();
         node
@@ -43,12 +45,26 @@ pub(crate) struct ContainerdNode {
     pub(crate) name: String,
     /// The version of the Docker engine that lies there; `None` is this computer's.
     dockerd: Option<&'static str>,
+    /// The snapshotter of its pods; `None` is the testbed's own.
+    snapshotter: Option<&'static str>,
 }
 
 impl ContainerdNode {
     /// A node of a test's own, which it may kill, freeze or fill.
     pub(crate) fn start(testbed: &Path, name: &str) -> Self {
         Self::of_version(testbed, name, None).expect("the testbed's own version is there")
+    }
+
+    /// One of a test's own whose pods stand on another snapshotter.
+    pub(crate) fn with_snapshotter(testbed: &Path, name: &str, snapshotter: &'static str) -> Self {
+        let node = Self {
+            testbed: testbed.into(),
+            name: name.into(),
+            dockerd: None,
+            snapshotter: Some(snapshotter),
+        };
+        node.script(&["start", name]).ok();
+        node
     }
 
     /// One of a version as `node.sh` names it; `None` when its programs are not on this computer.
@@ -72,6 +88,7 @@ impl ContainerdNode {
             testbed: testbed.into(),
             name: name.into(),
             dockerd,
+            snapshotter: None,
         };
         if let Some(version) = version {
             let engine = match version {
@@ -118,6 +135,9 @@ impl ContainerdNode {
         let change = |command: &mut Command| {
             if let Some(tree) = self.dockerd.and_then(testbed_script::tree) {
                 command.env("DEVNET_TESTBED_DOCKERD", tree);
+            }
+            if let Some(snapshotter) = self.snapshotter {
+                command.env("DEVNET_TESTBED_SNAPSHOTTER", snapshotter);
             }
         };
         testbed_script::run(&self.testbed, "node.sh", &kept, change, arguments)
@@ -215,6 +235,15 @@ impl ContainerdNode {
     /// The program `ctr` of its version, in the namespace of its pods.
     pub(crate) fn ctr(&self, arguments: &[&str]) -> Output {
         self.run(&[&["ctr", "-n", "k8s.io"], arguments].concat())
+    }
+
+    /// Has containerd throw away now what nothing keeps: by itself it does so after a hundred changes.
+    pub(crate) fn collect(&self) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let spare = format!("spare-{}-{count}", std::process::id());
+        self.ctr(&["leases", "create", "--id", &spare]).ok();
+        self.ctr(&["leases", "delete", "--sync", &spare]).ok();
     }
 
     /// Logs in with the system's ssh as minikube does, and runs a command line there.

@@ -18,6 +18,7 @@ pub(crate) mod node_kubelet;
 pub(crate) mod podman;
 pub(crate) mod pods_api;
 pub(crate) mod proxy;
+pub(crate) mod random;
 pub(crate) mod recorded_probe;
 pub(crate) mod registry;
 pub(crate) mod relay;

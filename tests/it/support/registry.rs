@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -28,7 +28,12 @@ impl Registry {
 
     /// Starts one that lets in whoever knows `login` (`user:password`).
     pub(crate) fn new(login: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(Ipv4Addr::LOCALHOST.into(), login)
+    }
+
+    /// The same at another address of this computer's.
+    pub(crate) fn at(address: IpAddr, login: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let store = Store::default();
         let wanted = base64::engine::general_purpose::STANDARD.encode(login);

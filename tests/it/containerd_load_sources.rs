@@ -1,0 +1,154 @@
+//! `devnet load` to nodes with containerd: layouts, images for several platforms, several images at once,
+//! and another snapshotter than overlayfs.
+
+use serde_json::Value;
+
+use crate::containerd_load::{load, row, runs};
+use crate::load::{configuration, image};
+use crate::support::archive::{Files, Pack, base, here, layer, named};
+use crate::support::containerd_node::{ContainerdNode, containerd_node};
+use crate::support::{docker, testbed};
+
+/// The digest of the configuration in a layout's or an archive's only image.
+fn id(files: &Files) -> String {
+    let is_config = |(_, bytes): &&(String, Vec<u8>)| {
+        serde_json::from_slice::<Value>(bytes).is_ok_and(|json| json.get("rootfs").is_some())
+    };
+    let (_, config) = files.0.iter().find(is_config).unwrap();
+    crate::support::archive::digest(config)
+}
+
+#[test]
+fn a_layout_folder_arrives_however_its_layers_are_packed() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let sandbox = node.sandbox();
+    for (seed, pack) in [(7001, Pack::Plain), (7002, Pack::Gzip), (7003, Pack::Zstd)] {
+        let name = format!("ctr-layout:{seed}");
+        let top = format!("packed {seed}");
+        let layers = [base(seed, 50_000), layer(&[("top", top.as_bytes())])];
+        let files = Files::oci(&name, &layers, pack);
+        let folder = files.folder(&sandbox.home().join(format!("layout-{seed}")));
+        let source = folder.display().to_string();
+        let loaded = row(&sandbox.devnet(&["load", &source, "-o", "json"]).ok());
+        assert_eq!(
+            (&loaded["id"], &loaded["layers_sent"]),
+            (&id(&files).into(), &2.into()),
+            "{loaded}"
+        );
+        let full = format!("docker.io/library/{name}");
+        let pod = format!("ctr-layout-{seed}");
+        assert_eq!(runs(node, &pod, &full, "/top"), top);
+        let again = row(&sandbox.devnet(&["load", &source, "-o", "json"]).ok());
+        assert_eq!(
+            (&again["layers_sent"], &again["bytes_sent"]),
+            (&0.into(), &0.into()),
+            "{again}"
+        );
+    }
+}
+
+#[test]
+fn of_several_platforms_a_node_gets_its_own_and_no_other_is_named_there() {
+    let Some(node) = containerd_node() else {
+        return;
+    };
+    let sandbox = node.sandbox();
+    let other = if here() == "arm64" { "amd64" } else { "arm64" };
+    let layers = |of: &str| [base(7010, 40_000), layer(&[("top", of.as_bytes())])];
+    let mut files = Files::default();
+    let both = [here(), other].map(|platform| {
+        let image = files.image(&layers(platform), Pack::Gzip, platform);
+        named(image, "ctr-platforms:1")
+    });
+    files.index(&both);
+    let folder = files.folder(&sandbox.home().join("platforms"));
+    let source = folder.display().to_string();
+    sandbox.devnet(&["load", &source]).ok();
+    let name = "docker.io/library/ctr-platforms:1";
+    assert_eq!(runs(node, "ctr-platforms", name, "/top"), here());
+
+    let names = || node.ctr(&["images", "list", "-q"]).ok();
+    let foreign = format!("linux/{other}");
+    let refused = |source: &str, more: &[&str]| {
+        let arguments = [&["load", source, "--tag", "ctr-foreign:1"], more].concat();
+        let said = sandbox.devnet(&arguments).fails(1);
+        assert!(
+            said.contains(&format!("the image is for {foreign}"))
+                && said.contains(&format!("the node runs linux/{}", here())),
+            "{said}"
+        );
+        assert!(!names().contains("ctr-foreign"), "{}", names());
+    };
+    refused(&source, &["--platform", &foreign]);
+    // one that is for it alone, and out of a pipe
+    let mut alone = Files::default();
+    let image = alone.image(&layers(other), Pack::Plain, other);
+    alone.index(&[named(image, "ctr-foreign:1")]);
+    let file = sandbox.home().join("foreign.tar");
+    std::fs::write(&file, alone.tar()).unwrap();
+    refused(&file.display().to_string(), &[]);
+}
+
+#[test]
+fn all_images_of_an_archive_and_all_tags_of_a_repository_arrive() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    let tags = ["ctr-all:1", "ctr-all:2"];
+    for (tag, top) in tags.iter().zip(["first", "second"]) {
+        image(&testbed, "host", tag, "ctr-all", top);
+    }
+    let ids = tags.map(|tag| configuration(&testbed, "host", tag));
+    let loaded = load(&testbed, node, "host", &["--all", "ctr-all", "-o", "json"]);
+    let rows: Vec<Value> = serde_json::from_str(&loaded.ok()).unwrap();
+    let of = |rows: &[Value]| {
+        let ids = rows
+            .iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(of(&rows), ids, "{rows:?}");
+    let sandbox = node.sandbox();
+    let file = sandbox.home().join("both.tar").display().to_string();
+    docker(&testbed, "host", &["save", "-o", &file, tags[0], tags[1]]).ok();
+    sandbox.devnet(&["images", "rm", tags[0], tags[1]]).ok();
+    let loaded = sandbox.devnet(&["load", "--all", &file, "-o", "json"]);
+    let rows: Vec<Value> = serde_json::from_str(&loaded.ok()).unwrap();
+    let mut found = of(&rows);
+    found.sort();
+    let mut ids = ids.to_vec();
+    ids.sort();
+    assert_eq!(found, ids, "{rows:?}");
+    let name = "docker.io/library/ctr-all:2";
+    assert_eq!(runs(node, "ctr-all", name, "/top"), "second");
+}
+
+#[test]
+fn an_image_stands_on_the_snapshotter_that_pods_use() {
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::with_snapshotter(&testbed, "ctr-native", "native");
+    let name = "docker.io/library/ctr-native:1";
+    for top in ["one", "two"] {
+        image(&testbed, "host", "ctr-native:1", "ctr-native", top);
+        load(&testbed, &node, "host", &["ctr-native:1"]).ok();
+        node.collect();
+        assert_eq!(runs(&node, &format!("ctr-native-{top}"), name, "/top"), top);
+    }
+    let layers = node
+        .ctr(&["snapshots", "--snapshotter", "native", "list"])
+        .ok();
+    assert!(layers.lines().count() > 3, "{layers}");
+    let sandbox = node.sandbox();
+    let all: Vec<Value> =
+        serde_json::from_str(&sandbox.devnet(&["images", "-o", "json"]).ok()).unwrap();
+    let size = |image: &Value| {
+        image["names"]
+            .to_string()
+            .contains("ctr-native")
+            .then(|| image["size"].as_u64())
+    };
+    let size = all.iter().find_map(size).flatten();
+    assert!(size.is_some_and(|size| size > 3_000_000), "{all:?}");
+}
