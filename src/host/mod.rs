@@ -1,6 +1,7 @@
 //! Adapter: this computer: minikube's files, docker's contexts, devnet's journal, programs that devnet starts.
 
 pub(crate) mod calling_shell;
+mod child_input;
 pub(crate) mod docker_client;
 pub(crate) mod docker_context;
 pub(crate) mod docker_context_store;

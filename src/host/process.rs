@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::error::{Error, Kind, Result};
+use crate::host::child_input::ChildInput;
 use crate::wire::node_program::{Ending, NodeProgram, Output};
 
 /// More than any program that devnet asks has to tell.
@@ -141,7 +142,7 @@ pub(crate) fn start(words: &[String]) -> Result<NodeProgram> {
         .filter_map(std::future::ready);
     Ok(NodeProgram {
         output: Box::pin(output),
-        input: Box::pin(input),
+        input: Box::pin(ChildInput::new(input)),
         ending,
         terminal: None,
     })
