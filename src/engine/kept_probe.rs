@@ -11,13 +11,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 
 use crate::engine::exec::Output;
+use crate::engine::node_session::NodeSession;
 use crate::error::{Error, Result};
 use crate::probe::carried;
 use crate::wire::node::NodeAccess;
 use crate::wire::node_program::NodeProgram;
 
-/// The shell program that keeps the probe there; it ends with its input.
-const KEEPER: &str = include_str!("../../templates/probe-session.sh");
 /// The time that a keeper has to remove the probe.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// The longest first line of a program's, its complaints counted in, in bytes.
@@ -30,6 +29,8 @@ type OnItsWay = JoinHandle<Result<Arc<KeptProbe>>>;
 #[derive(Clone)]
 pub(crate) struct ProbeKeeper {
     access: NodeAccess,
+    /// A session that waits for the first probe.
+    session: Arc<Mutex<Option<NodeSession>>>,
     kept: Arc<tokio::sync::Mutex<Weak<KeptProbe>>>,
     /// The one that is on its way for whoever borrows first.
     ahead: Arc<Mutex<Option<OnItsWay>>>,
@@ -50,9 +51,10 @@ pub(crate) struct KeptProbe {
 }
 
 impl ProbeKeeper {
-    pub(in crate::engine) fn new(access: NodeAccess) -> Self {
+    pub(in crate::engine) fn new(access: NodeAccess, session: NodeSession) -> Self {
         Self {
             access,
+            session: Arc::new(Mutex::new(Some(session))),
             kept: Arc::default(),
             ahead: Arc::default(),
         }
@@ -87,7 +89,14 @@ impl ProbeKeeper {
             return Ok(there);
         }
         let program = carried::program(architecture)?;
-        let brought = Arc::new(bring(&self.access, &program).await?);
+        let waits = self.session.lock();
+        let waits = waits.unwrap_or_else(PoisonError::into_inner).take();
+        let session = match waits {
+            Some(session) => session,
+            None => NodeSession::open(&self.access).await?.1,
+        };
+        let all_ends_with_its_streams = self.access.closes_streams();
+        let brought = Arc::new(bring(session, &program, all_ends_with_its_streams).await?);
         *kept = Arc::downgrade(&brought);
         Ok(brought)
     }
@@ -129,25 +138,22 @@ impl KeptProbe {
     }
 }
 
-/// Sends the probe's bytes to a keeper.
-async fn bring(access: &NodeAccess, program: &[u8]) -> Result<KeptProbe> {
+/// Sends the probe's bytes to a session, and hears where they are.
+async fn bring(
+    mut session: NodeSession,
+    program: &[u8],
+    all_ends_with_its_streams: bool,
+) -> Result<KeptProbe> {
     let sum = format!("{:x}", Sha256::digest(program));
-    let size = program.len().to_string();
-    let words = ["sh", "-c", KEEPER, "sh", &size, &sum].map(str::to_owned);
-    let mut keeper = access.start_as_root(&words, None).await?;
-    let sent = async {
-        keeper.input.write_all(program).await?;
-        keeper.input.flush().await
-    };
-    // one that refuses has closed its input and says why
-    let _refused = sent.await;
+    session.send(program, &sum).await;
+    let mut keeper = session.program;
     let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
     let mut output = keeper.output.as_mut().map(|piece| piece.map_err(lost));
     let program = first_line(&mut output, "the node did not take the probe").await?;
     Ok(KeptProbe {
         program,
         keeper: Mutex::new(keeper),
-        all_ends_with_its_streams: access.closes_streams(),
+        all_ends_with_its_streams,
     })
 }
 

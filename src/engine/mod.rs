@@ -23,6 +23,7 @@ pub(crate) mod log_range;
 mod node_agent;
 pub(crate) mod node_docker;
 pub(crate) mod node_probe;
+mod node_session;
 mod node_words;
 mod out_of_reach;
 mod probe_answer;

@@ -29,22 +29,22 @@ const COSTS: &[Cost] = &[
     },
     Cost {
         words: &["pods"],
-        channels: 4,
+        channels: 3,
         turns: 60,
     },
     Cost {
         words: &["exec", "cost-0", "--", "true"],
-        channels: 4,
+        channels: 3,
         turns: 70,
     },
     Cost {
         words: &["logs", "cost-0", "--tail", "1"],
-        channels: 4,
+        channels: 3,
         turns: 60,
     },
     Cost {
         words: &["history", "cost-0"],
-        channels: 4,
+        channels: 3,
         turns: 60,
     },
 ];

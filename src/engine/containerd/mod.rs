@@ -27,6 +27,7 @@ use crate::engine::cri::messages::VersionResponse;
 use crate::engine::grpc::{Empty, Grpc, Refusal, found};
 use crate::engine::kept_probe::ProbeKeeper;
 use crate::engine::kubelet::Kubelet;
+use crate::engine::node_session::NodeSession;
 use crate::engine::node_words::NodeWords;
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Signal};
@@ -71,7 +72,7 @@ impl Containerd {
         let patience = settings.patience()?;
         let grpc = Grpc::new(access.clone(), &socket, patience);
         let cri = Cri::new(grpc.clone());
-        let words = NodeWords::ask(&access);
+        let session = NodeSession::open(&access);
         let version = async {
             match cri.version().await {
                 Err(refusal) if refusal.is_unknown_call() => {
@@ -80,7 +81,7 @@ impl Containerd {
                 answer => Ok(answer?),
             }
         };
-        let (version, words) = futures_util::try_join!(version, words)?;
+        let (version, (words, session)) = futures_util::try_join!(version, session)?;
         if version.name != "containerd" {
             let name = &version.name;
             return Err(Error::unreachable(format!(
@@ -88,7 +89,7 @@ impl Containerd {
             )));
         }
         Ok(Self {
-            probe: ProbeKeeper::new(access.clone()),
+            probe: ProbeKeeper::new(access.clone(), session),
             access,
             cri,
             grpc: grpc.in_namespace(NAMESPACE),

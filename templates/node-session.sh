@@ -1,14 +1,27 @@
 #!/bin/sh
-# Keeps devnet's probe in a folder of root's own on a node for as long as its own input lasts: the
-# program itself (SIZE bytes, of which SUM is the SHA-256) comes first on that input. Prints the path
-# of the program.
+# A session of devnet's as root on a node, for as long as its own input lasts. First it tells of the node:
+# its name and processor, its boot, its clock, which of the sockets that are named are there, and a line
+# with a dot. Then it keeps devnet's probe in a folder of root's own: a line `SIZE SUM` on its input stands
+# before the program itself (SIZE bytes, of which SUM is the SHA-256). Prints the path of the program.
 set -eu
 umask 077
-size=$1
-sum=$2
+
+uname -nm
+read -r boot </proc/sys/kernel/random/boot_id
+echo "$boot"
+date +%s.%N
+for socket; do if [ -S "$socket" ]; then echo "$socket"; fi; done
+echo .
+read -r size sum || exit 0
 
 # when this process began: its number alone is given to another some day
-began() { cut -d ' ' -f 22 "/proc/$1/stat" 2>/dev/null || :; }
+began() {
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || stat=
+  # behind the name, which may have blanks
+  # shellcheck disable=SC2086  # words
+  set -- ${stat##*) }
+  echo "${20-}"
+}
 
 # Ends what still runs of the program. sshd closes the streams of what it started; an engine whose exec
 # started it reads on, and keeps its terminal open.
@@ -23,18 +36,20 @@ hang_up() {
 
 # in the first of these that lets programs run: minikube's containers mount /run and /tmp noexec
 folder=
+birth=$(began $$)
 for parent in /run/devnet /var/lib/devnet /var/tmp/devnet; do
-  mkdir -m 0700 "$parent" 2>/dev/null || :
-  # anybody else's folder may be made to be followed or replaced
-  if [ ! -d "$parent" ] || [ -L "$parent" ] || [ ! -O "$parent" ]; then continue; fi
-  case $(ls -ld "$parent") in drwx------*) ;; *) continue ;; esac
+  if ! mkdir -m 0700 "$parent" 2>/dev/null; then
+    # anybody else's folder may be made to be followed or replaced
+    if [ ! -d "$parent" ] || [ -L "$parent" ] || [ ! -O "$parent" ]; then continue; fi
+    case $(ls -ld "$parent") in drwx------*) ;; *) continue ;; esac
+  fi
   for old in "$parent"/probe-*; do
     holder=${old##*/probe-}
     pid=${holder%%-*}
     # its holder was killed
     if [ -d "$old" ] && [ "${holder#*-}" != "$(began "$pid")" ]; then rm -rf "$old"; fi
   done
-  mine=$parent/probe-$$-$(began $$)
+  mine=$parent/probe-$$-$birth
   mkdir "$mine" 2>/dev/null || continue
   printf '#!/bin/sh\n' >"$mine/try"
   chmod 0700 "$mine/try"
@@ -53,7 +68,8 @@ program=$folder/devnet-probe
 # what exists is not written to
 set -C
 dd bs="$size" count=1 iflag=fullblock >"$program" 2>/dev/null
-[ "$(sha256sum "$program" | cut -d ' ' -f 1)" = "$sum" ] || { echo 'the program did not arrive whole' >&2; exit 1; }
+arrived=$(sha256sum "$program")
+[ "${arrived%% *}" = "$sum" ] || { echo 'the program did not arrive whole' >&2; exit 1; }
 chmod 0500 "$program"
 echo "$program"
 # a line says that all is done
