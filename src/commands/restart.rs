@@ -199,7 +199,8 @@ async fn everywhere(context: &Context, args: &Args) -> Result<Vec<(Engine, Vec<P
     let target = context.target(Need::Pods).await?;
     let looks = on_nodes(&target.nodes, async |node| {
         let engine = context.connect(node).await?;
-        let mut pods = snapshot::pods_of(context, &engine, &target, node).await?;
+        let facts = engine.runtime.containers().await?;
+        let mut pods = snapshot::pods_of(context, &engine, &target, node, &facts).await;
         let namespace = args.namespace.as_ref();
         pods.retain(|pod| namespace.is_none_or(|namespace| pod.namespace == *namespace));
         Ok((engine, pods))

@@ -1,10 +1,10 @@
 //! The containers of a node: listed at once, then described one by one, and looked at again where
-//! something was changed.
+//! something was changed. To find one pod among them a list is enough.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::engine::containerd;
+use crate::engine::containerd::{self, Containerd};
 use crate::engine::docker::pods as docker;
 use crate::engine::job::ProgramImages;
 use crate::error::Result;
@@ -13,7 +13,8 @@ use crate::pod::ContainerFacts;
 /// The list of a node's containers: enough to begin something else while each is described.
 pub(crate) enum Listing {
     Docker(Box<docker::Listing>),
-    Containerd(Box<containerd::Listing>),
+    /// Nothing was asked yet: nothing has to be known before something else begins.
+    Containerd(Box<Containerd>),
 }
 
 impl Listing {
@@ -35,10 +36,38 @@ impl Listing {
                 .inspected()
                 .await
                 .map(|containers| Containers::Docker(Box::new(containers))),
-            Self::Containerd(listing) => listing
+            Self::Containerd(containerd) => containerd
                 .inspected()
                 .await
                 .map(|containers| Containers::Containerd(Box::new(containers))),
+        }
+    }
+}
+
+/// The containers of a node, known well enough to find one pod among them.
+pub(crate) enum Outline {
+    /// All is known already.
+    Whole(Vec<ContainerFacts>),
+    Containerd(Box<containerd::Outline>),
+}
+
+impl Outline {
+    /// The containers: their places in pods, and whether they are up.
+    pub(crate) fn facts(&self) -> &[ContainerFacts] {
+        match self {
+            Self::Whole(facts) => facts,
+            Self::Containerd(outline) => &outline.facts,
+        }
+    }
+
+    /// Everything about the containers of a pod, and maybe about others.
+    ///
+    /// # Errors
+    /// As `Runtime::containers`.
+    pub(crate) async fn of_pod(self, uid: &str) -> Result<Vec<ContainerFacts>> {
+        match self {
+            Self::Whole(facts) => Ok(facts),
+            Self::Containerd(outline) => outline.of_pod(uid).await,
         }
     }
 }
@@ -73,7 +102,7 @@ impl Containers {
     pub(crate) async fn refresh(&mut self, changed: BTreeSet<String>) -> Result<()> {
         match self {
             Self::Docker(containers) => containers.refresh(changed).await,
-            Self::Containerd(containers) => containers.refresh().await,
+            Self::Containerd(containers) => containers.refresh(&changed).await,
         }
     }
 
@@ -84,7 +113,7 @@ impl Containers {
     pub(crate) async fn check(&mut self) -> Result<()> {
         match self {
             Self::Docker(containers) => containers.check().await,
-            Self::Containerd(containers) => containers.refresh().await,
+            Self::Containerd(containers) => containers.check().await,
         }
     }
 }

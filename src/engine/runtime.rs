@@ -7,7 +7,7 @@ use futures_util::stream::Stream;
 
 use crate::engine::about::{About, Info};
 use crate::engine::containerd::{self, Containerd};
-use crate::engine::containers::Listing;
+use crate::engine::containers::{Listing, Outline};
 use crate::engine::docker::events::ContainerEvents;
 use crate::engine::docker::{self, Docker};
 use crate::engine::exec::Exec;
@@ -110,10 +110,21 @@ impl Runtime {
                 .listing()
                 .await
                 .map(|listing| Listing::Docker(Box::new(listing))),
+            Self::Containerd(containerd) => Ok(Listing::Containerd(containerd.clone())),
+        }
+    }
+
+    /// The containers as far as one pod can be found among them.
+    ///
+    /// # Errors
+    /// As `containers`.
+    pub(crate) async fn outline(&self) -> Result<Outline> {
+        match self {
+            Self::Docker(docker) => docker.containers().await.map(Outline::Whole),
             Self::Containerd(containerd) => containerd
-                .listing()
+                .outline()
                 .await
-                .map(|listing| Listing::Containerd(Box::new(listing))),
+                .map(|outline| Outline::Containerd(Box::new(outline))),
         }
     }
 

@@ -38,26 +38,38 @@ pub(crate) async fn find(
         if alone && jobs == Jobs::Expected {
             engine.agent.send_ahead().await;
         }
-        let pods = snapshot::pods_of(context, &engine, &target, node).await?;
-        Ok((engine, pods))
+        let outline = engine.runtime.outline().await?;
+        Ok((engine, outline))
     });
     let reached = Reached::of(looks.await)?;
     for (_, error) in &reached.lost {
         context.ui.warn(&error.to_string());
     }
-    let (mut engines, mut all) = (Vec::new(), Vec::new());
-    for (node, (engine, pods)) in reached.answered {
-        engines.push((node.name.clone(), engine));
-        all.extend(pods);
+    let mut all = Vec::new();
+    for (node, (_, outline)) in &reached.answered {
+        all.extend(pod::pods(
+            &node.name,
+            outline.facts(),
+            PlainContainers::Hide,
+        ));
     }
+    all.retain(|pod| !pod.is_over());
     all.retain(|pod| namespace.is_none_or(|namespace| pod.namespace == namespace));
-    let found = pod::select(&all, wanted)?.clone();
-    let engine = engines
-        .into_iter()
-        .find(|(name, _)| *name == found.node)
-        .map(|(_, engine)| engine)
+    let found = pod::select(&all, wanted)?;
+    let mut answered = reached.answered.into_iter();
+    let (node, (engine, outline)) = answered
+        .find(|(node, _)| node.name == found.node)
         .ok_or_else(|| Error::failed(format!("the node of pod `{}` is not known", found.name)))?;
-    Ok((engine, found))
+    let facts = outline.of_pod(&found.uid).await?;
+    let pods = snapshot::pods_of(context, &engine, &target, node, &facts).await;
+    let is_it = |pod: &Pod| {
+        (&pod.namespace, &pod.name, &pod.uid) == (&found.namespace, &found.name, &found.uid)
+    };
+    let pod = pods.into_iter().find(is_it);
+    pod.map(|pod| (engine, pod)).ok_or_else(|| {
+        Error::not_found(format!("pod `{}` is gone", found.name))
+            .caused_by("it was removed while it was looked at")
+    })
 }
 
 /// A pod and the engine that has it.

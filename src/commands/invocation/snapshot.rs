@@ -82,30 +82,30 @@ impl Gathered {
     }
 }
 
-/// The pods of one engine, from what its API says.
+/// The pods of these containers of one engine; what is new of them is written down.
 pub(crate) async fn pods_of(
     context: &Context,
     engine: &Engine,
     target: &Target,
     node: &NodeTarget,
-) -> Result<Vec<Pod>> {
-    let containers = engine.runtime.containers().await?;
-    let mut pods = pod::pods(&node.name, &containers, PlainContainers::Hide);
+    containers: &[pod::ContainerFacts],
+) -> Vec<Pod> {
+    let mut pods = pod::pods(&node.name, containers, PlainContainers::Hide);
     let mut known = journal::load(context);
-    journal::observe(&mut known, &pods, &containers);
+    journal::observe(&mut known, &pods, containers);
     // the journal has the machine's own name; asking for it takes its time, so only for news
     if known.has_news()
         && target.profile.is_none()
         && let Ok(info) = engine.runtime.info().await
     {
         let name = name_of(target, node, &info);
-        let named = pod::pods(&name, &containers, PlainContainers::Hide);
-        journal::save(context, &mut journal::load(context), &named, &containers);
+        let named = pod::pods(&name, containers, PlainContainers::Hide);
+        journal::save(context, &mut journal::load(context), &named, containers);
     } else {
         journal::append(context, &mut known);
     }
     pods.retain(|pod| !pod.is_over());
-    Ok(pods)
+    pods
 }
 
 /// Looks at every node of the target.

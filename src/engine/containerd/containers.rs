@@ -1,18 +1,20 @@
 //! The containers of a containerd node: CRI's lists, containerd's records and tasks, and a status for
 //! each container whose state has changed since it was last asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::Containerd;
-use super::facts::{Answers, facts};
+use super::facts::{Answers, Lists, facts, outline};
 use super::messages::{
-    Container as Record, ListContainersRequest, ListContainersResponse, ListTasksRequest,
-    ListTasksResponse,
+    Container as Record, GetTaskResponse, ListContainersRequest, ListContainersResponse,
+    ListTasksRequest, ListTasksResponse, Process, ProcessRequest,
 };
+use super::spec::Description;
 use crate::engine::cri::messages::{Container, ContainerStatus};
+use crate::engine::grpc::found;
 use crate::error::Result;
 use crate::pod::ContainerFacts;
 
@@ -20,65 +22,112 @@ use crate::pod::ContainerFacts;
 const IN_FLIGHT: usize = 64;
 
 impl Containerd {
-    /// Lists the node's containers.
+    /// Everything about all containers.
     ///
     /// # Errors
     /// When the runtime does not answer.
-    pub(in crate::engine) async fn listing(&self) -> Result<Listing> {
-        let answers = self.answers().await?;
-        Ok(Listing {
+    pub(in crate::engine) async fn inspected(&self) -> Result<Containers> {
+        let mut containers = Containers {
             containerd: self.clone(),
-            answers,
+            answers: Answers::default(),
+            facts: Arc::default(),
+        };
+        containers.check().await?;
+        Ok(containers)
+    }
+
+    /// The containers as far as CRI lists them.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn outline(&self) -> Result<Outline> {
+        let lists = self.lists().await?;
+        Ok(Outline {
+            containerd: self.clone(),
+            facts: outline(&lists),
+            lists,
         })
     }
 
-    /// Everything but the statuses.
-    async fn answers(&self) -> Result<Answers> {
-        let tasks = async {
-            let question = ListTasksRequest::default();
-            let path = "/containerd.services.tasks.v1.Tasks/List";
-            let answer: ListTasksResponse = self.grpc.ask(path, question).await?;
-            Ok(answer.tasks)
-        };
-        let (sandboxes, containers, records, tasks) = futures_util::try_join!(
-            self.cri.sandboxes(),
-            self.cri.containers(),
-            self.records(),
-            tasks
-        )?;
-        Ok(Answers {
+    async fn lists(&self) -> Result<Lists> {
+        let (sandboxes, containers) =
+            futures_util::try_join!(self.cri.sandboxes(), self.cri.containers())?;
+        Ok(Lists {
             sandboxes,
             containers,
-            records: records
-                .into_iter()
-                .map(|one| (one.id.clone(), one))
-                .collect(),
-            tasks: tasks.into_iter().map(|one| (one.id.clone(), one)).collect(),
-            statuses: BTreeMap::new(),
         })
     }
 
     /// containerd's records of all containers, CRI's and others'.
     pub(super) async fn records(&self) -> Result<Vec<Record>> {
-        let question = ListContainersRequest::default();
+        self.records_that(Vec::new()).await
+    }
+
+    /// The records to which one of these filters applies; all where there is none.
+    async fn records_that(&self, filters: Vec<String>) -> Result<Vec<Record>> {
+        let question = ListContainersRequest { filters };
         let path = "/containerd.services.containers.v1.Containers/List";
         let answer: ListContainersResponse = self.grpc.ask(path, question).await?;
         Ok(answer.containers)
     }
 
+    /// What the records of these containers say; of what is gone, nothing.
+    async fn descriptions(&self, ids: &BTreeSet<String>) -> Result<Descriptions> {
+        if ids.is_empty() {
+            return Ok(Descriptions::new());
+        }
+        let is_it = |id: &String| format!("id=={}", serde_json::Value::from(id.as_str()));
+        let records = self.records_that(ids.iter().map(is_it).collect()).await?;
+        Ok(described(records))
+    }
+
+    /// The first processes of all containers.
+    async fn all_tasks(&self) -> Result<Tasks> {
+        let question = ListTasksRequest::default();
+        let path = "/containerd.services.tasks.v1.Tasks/List";
+        let answer: ListTasksResponse = self.grpc.ask(path, question).await?;
+        let tasks = answer.tasks.into_iter();
+        Ok(tasks.map(|one| (one.id.clone(), one)).collect())
+    }
+
+    /// The first process of a container; `None` where it has none any more.
+    pub(super) async fn task(&self, container: &str) -> Result<Option<Process>> {
+        let question = ProcessRequest {
+            container_id: container.to_owned(),
+            exec_id: String::new(),
+        };
+        let path = "/containerd.services.tasks.v1.Tasks/Get";
+        let answer: Option<GetTaskResponse> = found(self.grpc.ask(path, question).await)?;
+        Ok(answer.and_then(|answer| answer.process))
+    }
+
+    /// The first processes of these containers. Each has to be asked for, which costs the runtime more
+    /// than a few lists.
+    async fn tasks_of(&self, ids: impl IntoIterator<Item = String>) -> Result<Tasks> {
+        let asked = ids
+            .into_iter()
+            .map(|id| async move { Ok::<_, crate::error::Error>((self.task(&id).await?, id)) });
+        let mut answers = stream::iter(asked).buffered(IN_FLIGHT);
+        let mut tasks = Tasks::new();
+        while let Some((task, id)) = answers.try_next().await? {
+            tasks.extend(task.map(|task| (id, task)));
+        }
+        Ok(tasks)
+    }
+
     /// The statuses of these containers, where none is known that still holds.
     async fn statuses(
         &self,
-        containers: &[Container],
-        known: &BTreeMap<String, ContainerStatus>,
-    ) -> Result<BTreeMap<String, ContainerStatus>> {
-        let holds = |one: &&Container| known.get(&one.id).is_some_and(|old| old.state == one.state);
-        let kept = containers.iter().filter(holds);
-        let kept = kept.filter_map(|one| Some((one.id.clone(), known.get(&one.id)?.clone())));
-        let mut statuses: BTreeMap<String, ContainerStatus> = kept.collect();
-        let asked = containers.iter().filter(|one| !holds(one));
+        containers: impl IntoIterator<Item = &Container>,
+        known: &Statuses,
+    ) -> Result<Statuses> {
+        let asked = containers.into_iter().filter(|one| {
+            let known = known.get(&one.id);
+            known.is_none_or(|known| known.state != one.state)
+        });
         let asked: Vec<_> = asked.map(|one| self.cri.status(&one.id)).collect();
         let mut answers = stream::iter(asked).buffered(IN_FLIGHT);
+        let mut statuses = Statuses::new();
         while let Some(status) = answers.try_next().await? {
             statuses.extend(status.map(|status| (status.id.clone(), status)));
         }
@@ -86,32 +135,64 @@ impl Containerd {
     }
 }
 
-/// The containers of a node as they were listed.
-pub(crate) struct Listing {
-    containerd: Containerd,
-    answers: Answers,
+type Descriptions = BTreeMap<String, Description>;
+type Tasks = BTreeMap<String, Process>;
+type Statuses = BTreeMap<String, ContainerStatus>;
+
+fn described(records: Vec<Record>) -> Descriptions {
+    let records = records.into_iter();
+    records
+        .map(|record| (record.id.clone(), Description::of(record)))
+        .collect()
 }
 
-impl Listing {
-    /// Asks for the status of each container.
+/// The containers of a node as far as they are listed: enough to find one pod among them.
+pub(crate) struct Outline {
+    containerd: Containerd,
+    lists: Lists,
+    pub(in crate::engine) facts: Vec<ContainerFacts>,
+}
+
+impl Outline {
+    /// Everything about the containers of one pod, newest first.
     ///
     /// # Errors
     /// When the runtime does not answer.
-    pub(in crate::engine) async fn inspected(self) -> Result<Containers> {
-        let mut containers = Containers {
-            containerd: self.containerd,
-            statuses: BTreeMap::new(),
-            facts: Arc::default(),
-        };
-        containers.take(self.answers).await?;
-        Ok(containers)
+    pub(in crate::engine) async fn of_pod(self, uid: &str) -> Result<Vec<ContainerFacts>> {
+        let of_pod: BTreeSet<String> = self
+            .facts
+            .iter()
+            .filter(|facts| facts.member().is_some_and(|member| member.pod.uid == uid))
+            .map(|facts| facts.id.clone())
+            .collect();
+        let Lists {
+            mut sandboxes,
+            mut containers,
+        } = self.lists;
+        sandboxes.retain(|one| of_pod.contains(&one.id));
+        containers.retain(|one| of_pod.contains(&one.id));
+        let none = Statuses::new();
+        let (records, tasks, statuses) = futures_util::try_join!(
+            self.containerd.descriptions(&of_pod),
+            self.containerd.tasks_of(of_pod.iter().cloned()),
+            self.containerd.statuses(&containers, &none)
+        )?;
+        Ok(facts(&Answers {
+            lists: Lists {
+                sandboxes,
+                containers,
+            },
+            records,
+            tasks,
+            statuses,
+        }))
     }
 }
 
 /// The containers of a node as they were last seen, newest first.
 pub(crate) struct Containers {
     containerd: Containerd,
-    statuses: BTreeMap<String, ContainerStatus>,
+    answers: Answers,
     pub(in crate::engine) facts: Arc<Vec<ContainerFacts>>,
 }
 
@@ -120,21 +201,73 @@ impl Containers {
     ///
     /// # Errors
     /// When the runtime does not answer.
-    pub(in crate::engine) async fn refresh(&mut self) -> Result<()> {
-        let answers = self.containerd.answers().await?;
-        self.take(answers).await
+    pub(in crate::engine) async fn check(&mut self) -> Result<()> {
+        let containerd = self.containerd.clone();
+        let known = std::mem::take(&mut self.answers.statuses);
+        let listed = async {
+            let lists = containerd.lists().await?;
+            let statuses = containerd.statuses(&lists.containers, &known).await?;
+            Ok((lists, statuses))
+        };
+        let ((lists, statuses), records, tasks) =
+            futures_util::try_join!(listed, containerd.records(), containerd.all_tasks())?;
+        self.take(Answers {
+            statuses: both(known, statuses),
+            records: described(records),
+            lists,
+            tasks,
+        });
+        Ok(())
     }
 
-    async fn take(&mut self, mut answers: Answers) -> Result<()> {
-        let known = std::mem::take(&mut self.statuses);
-        let statuses = self.containerd.statuses(&answers.containers, &known);
-        answers.statuses = statuses.await?;
+    /// Looks again at those of which something was changed, and at new ones.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn refresh(&mut self, changed: &BTreeSet<String>) -> Result<()> {
+        let containerd = self.containerd.clone();
+        let lists = containerd.lists().await?;
+        let answers = std::mem::take(&mut self.answers);
+        let sandboxes = lists.sandboxes.iter().map(|one| &one.id);
+        let listed = sandboxes.chain(lists.containers.iter().map(|one| &one.id));
+        let asked: BTreeSet<String> = listed
+            .filter(|id| changed.contains(*id) || !answers.records.contains_key(*id))
+            .cloned()
+            .collect();
+        let (records, tasks, statuses) = futures_util::try_join!(
+            containerd.descriptions(&asked),
+            containerd.tasks_of(asked.iter().cloned()),
+            containerd.statuses(&lists.containers, &answers.statuses)
+        )?;
+        let mut old_tasks = answers.tasks;
+        old_tasks.retain(|id, _| !asked.contains(id));
+        self.take(Answers {
+            lists,
+            records: both(answers.records, records),
+            tasks: both(old_tasks, tasks),
+            statuses: both(answers.statuses, statuses),
+        });
+        Ok(())
+    }
+
+    fn take(&mut self, mut answers: Answers) {
+        let sandboxes = answers.lists.sandboxes.iter().map(|one| &one.id);
+        let containers = answers.lists.containers.iter().map(|one| &one.id);
+        let there: BTreeSet<&String> = sandboxes.chain(containers).collect();
+        answers.records.retain(|id, _| there.contains(id));
+        answers.tasks.retain(|id, _| there.contains(id));
+        answers.statuses.retain(|id, _| there.contains(id));
         let facts = facts(&answers);
         // what is as it was stays shared
         if *self.facts != facts {
             self.facts = Arc::new(facts);
         }
-        self.statuses = answers.statuses;
-        Ok(())
+        self.answers = answers;
     }
+}
+
+/// What was known with what is newer.
+fn both<T>(mut known: BTreeMap<String, T>, newer: BTreeMap<String, T>) -> BTreeMap<String, T> {
+    known.extend(newer);
+    known
 }

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
-
-use super::messages::{Container as Record, Process, Status};
-use super::spec::{ContainerNotes, Namespace, Noted, PortMapping, SandboxNotes, Spec};
+use super::messages::{Process, Status};
+use super::spec::{Description, Namespace, PortMapping};
 use crate::engine::cri::messages::{
     Container, ContainerState, ContainerStatus, PodSandbox, PodSandboxState,
 };
@@ -14,17 +12,42 @@ use crate::pod::{
     State,
 };
 
-const SANDBOX_NOTES: &str = "io.cri-containerd.sandbox.metadata";
-const CONTAINER_NOTES: &str = "io.cri-containerd.container.metadata";
 const RESTARTS: &str = "io.kubernetes.container.restartCount";
+
+/// CRI's lists of a node's sandboxes and containers.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    pub(super) sandboxes: Vec<PodSandbox>,
+    pub(super) containers: Vec<Container>,
+}
+
+impl Lists {
+    /// The pod of a container: its sandbox's, else the one that its labels name.
+    pub(super) fn pod_of(&self, one: &Container) -> PodKey {
+        let label = |name: &str| one.labels.get(name).cloned().unwrap_or_default();
+        let mut sandboxes = self.sandboxes.iter();
+        let sandbox = sandboxes.find(|sandbox| sandbox.id == one.pod_sandbox_id);
+        match sandbox.and_then(|sandbox| sandbox.metadata.clone()) {
+            Some(metadata) => PodKey {
+                namespace: metadata.namespace,
+                name: metadata.name,
+                uid: metadata.uid,
+            },
+            None => PodKey {
+                namespace: label("io.kubernetes.pod.namespace"),
+                name: label("io.kubernetes.pod.name"),
+                uid: label("io.kubernetes.pod.uid"),
+            },
+        }
+    }
+}
 
 /// The answers of one look at a node.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    pub(super) sandboxes: Vec<PodSandbox>,
-    pub(super) containers: Vec<Container>,
-    /// containerd's records of both, by ID.
-    pub(super) records: BTreeMap<String, Record>,
+    pub(super) lists: Lists,
+    /// What containerd's records say of both, by ID.
+    pub(super) records: BTreeMap<String, Description>,
     /// The first processes, by their container's ID; what has ended has none.
     pub(super) tasks: BTreeMap<String, Process>,
     /// The statuses of containers, by ID.
@@ -33,170 +56,232 @@ pub(super) struct Answers {
 
 /// The facts, newest first.
 pub(super) fn facts(answers: &Answers) -> Vec<ContainerFacts> {
-    let sandboxes = answers.sandboxes.iter();
-    let containers = answers.containers.iter();
-    let mut all: Vec<ContainerFacts> = sandboxes
-        .map(|one| sandbox(one, answers))
-        .chain(containers.map(|one| container(one, answers)))
-        .collect();
-    let made = |facts: &ContainerFacts| crate::pod::timestamp(facts.created_at.as_deref());
-    all.sort_by_key(|facts| std::cmp::Reverse(made(facts)));
-    all
+    Reading::of(answers, &answers.lists, Some(&answers.tasks)).facts()
 }
 
-fn sandbox(one: &PodSandbox, answers: &Answers) -> ContainerFacts {
-    let record = answers.records.get(&one.id);
-    let spec = spec(record);
-    let notes: SandboxNotes = notes(record, SANDBOX_NOTES);
-    let task = answers.tasks.get(&one.id);
-    let ready = one.state() == PodSandboxState::Ready;
-    let metadata = one.metadata.clone().unwrap_or_default();
-    let addresses: Vec<String> = std::iter::once(notes.ip)
-        .chain(notes.additional_ips.into_iter().flatten())
-        .filter(|address| !address.is_empty())
-        .collect();
-    ContainerFacts {
-        id: one.id.clone(),
-        name: notes.name,
-        image: record
-            .map(|record| record.image.clone())
-            .unwrap_or_default(),
-        command: spec.process.args,
-        labels: one.labels.clone(),
-        annotations: one.annotations.clone(),
-        membership: Membership::Pod(Member {
-            origin: Origin::Kubernetes,
-            pod: PodKey {
-                namespace: metadata.namespace,
-                name: metadata.name,
-                uid: metadata.uid,
+/// The facts as far as lists tell them, newest first: who there is, and who is up.
+pub(super) fn outline(lists: &Lists) -> Vec<ContainerFacts> {
+    Reading::of(&Answers::default(), lists, None).facts()
+}
+
+/// The answers of one look while facts are made of them.
+struct Reading<'a> {
+    answers: &'a Answers,
+    lists: &'a Lists,
+    /// `None` where nobody asked for them.
+    tasks: Option<&'a BTreeMap<String, Process>>,
+    /// The container of each first process.
+    holders: BTreeMap<u32, &'a str>,
+    described_nowhere: Description,
+}
+
+impl<'a> Reading<'a> {
+    fn of(
+        answers: &'a Answers,
+        lists: &'a Lists,
+        tasks: Option<&'a BTreeMap<String, Process>>,
+    ) -> Self {
+        let all = tasks.into_iter().flatten();
+        Self {
+            answers,
+            lists,
+            tasks,
+            holders: all.map(|(id, task)| (task.pid, id.as_str())).collect(),
+            described_nowhere: Description::default(),
+        }
+    }
+
+    fn facts(&self) -> Vec<ContainerFacts> {
+        let sandboxes = self.lists.sandboxes.iter();
+        let containers = self.lists.containers.iter();
+        let mut all: Vec<ContainerFacts> = sandboxes
+            .map(|one| self.sandbox(one))
+            .chain(containers.map(|one| self.container(one)))
+            .collect();
+        let made = |facts: &ContainerFacts| crate::pod::timestamp(facts.created_at.as_deref());
+        all.sort_by_cached_key(|facts| std::cmp::Reverse(made(facts)));
+        all
+    }
+
+    fn description(&self, id: &str) -> &Description {
+        let known = self.answers.records.get(id);
+        known.unwrap_or(&self.described_nowhere)
+    }
+
+    fn task(&self, id: &str) -> Option<&Process> {
+        self.tasks.and_then(|tasks| tasks.get(id))
+    }
+
+    /// True for a container that was made for this sandbox.
+    fn is_made_for(&self, id: &str, sandbox: &str) -> bool {
+        let mut containers = self.lists.containers.iter();
+        containers.any(|one| one.id == id && one.pod_sandbox_id == sandbox)
+    }
+
+    fn sandbox(&self, one: &PodSandbox) -> ContainerFacts {
+        let Description {
+            image,
+            spec,
+            sandbox: notes,
+            ..
+        } = self.description(&one.id);
+        let task = self.task(&one.id);
+        let ready = one.state() == PodSandboxState::Ready;
+        let metadata = one.metadata.clone().unwrap_or_default();
+        let addresses: Vec<String> = std::iter::once(&notes.ip)
+            .chain(notes.additional_ips.iter().flatten())
+            .filter(|address| !address.is_empty())
+            .cloned()
+            .collect();
+        ContainerFacts {
+            id: one.id.clone(),
+            name: notes.name.clone(),
+            image: image.clone(),
+            command: spec.process.args.clone(),
+            labels: one.labels.clone(),
+            annotations: one.annotations.clone(),
+            membership: Membership::Pod(Member {
+                origin: Origin::Kubernetes,
+                pod: PodKey {
+                    namespace: metadata.namespace,
+                    name: metadata.name,
+                    uid: metadata.uid,
+                },
+                part: Part::Sandbox,
+                attempt: Some(metadata.attempt),
+                restarts: None,
+                sandbox_id: None,
+            }),
+            state: match task {
+                Some(task) if ready => up(task),
+                // a sandbox that may not be used any more, and whose process is still there
+                Some(task) if task.status() == Status::Running => State::Stopping,
+                None if ready && self.tasks.is_none() => State::Running,
+                _ => State::Exited,
             },
-            part: Part::Sandbox,
-            attempt: Some(metadata.attempt),
-            restarts: None,
-            sandbox_id: None,
-        }),
-        state: match task {
-            Some(task) if ready => up(task),
-            // a sandbox that may not be used any more, and whose process is still there
-            Some(task) if task.status() == Status::Running => State::Stopping,
-            _ => State::Exited,
-        },
-        pid: pid(task),
-        created_at: time(one.created_at),
-        // a sandbox is made and started by one call
-        started_at: time(one.created_at),
-        joins: Joins {
-            network: own(&spec.linux.namespaces, "network"),
-            ipc: own(&spec.linux.namespaces, "ipc"),
-            pid: own(&spec.linux.namespaces, "pid"),
-            uts: own(&spec.linux.namespaces, "uts"),
-        },
-        ips: if ready { addresses.clone() } else { Vec::new() },
-        wanted_ips: addresses,
-        netns_path: Some(notes.netns_path).filter(|path| !path.is_empty()),
-        published: notes
-            .config
-            .port_mappings
-            .iter()
-            .filter_map(published)
-            .collect(),
-        ..ContainerFacts::default()
+            pid: pid(task),
+            created_at: time(one.created_at),
+            // a sandbox is made and started by one call
+            started_at: time(one.created_at),
+            joins: Joins {
+                network: own(&spec.linux.namespaces, "network"),
+                ipc: own(&spec.linux.namespaces, "ipc"),
+                pid: own(&spec.linux.namespaces, "pid"),
+                uts: own(&spec.linux.namespaces, "uts"),
+            },
+            ips: if ready { addresses.clone() } else { Vec::new() },
+            wanted_ips: addresses,
+            netns_path: Some(notes.netns_path.clone()).filter(|path| !path.is_empty()),
+            published: notes
+                .config
+                .port_mappings
+                .iter()
+                .filter_map(published)
+                .collect(),
+            ..ContainerFacts::default()
+        }
     }
-}
 
-fn container(one: &Container, answers: &Answers) -> ContainerFacts {
-    let record = answers.records.get(&one.id);
-    let spec = spec(record);
-    let notes: ContainerNotes = notes(record, CONTAINER_NOTES);
-    let task = answers.tasks.get(&one.id);
-    let status = answers.statuses.get(&one.id);
-    let metadata = one.metadata.clone().unwrap_or_default();
-    let image = one.image.clone().unwrap_or_default();
-    let told = status.map_or(one.state(), ContainerStatus::state);
-    let state = match (told, task) {
-        (ContainerState::Created, _) => State::Created,
-        (ContainerState::Running, Some(task)) => up(task),
-        (ContainerState::Running, None) => State::Running,
-        (ContainerState::Exited, _) => State::Exited,
-        (ContainerState::Unknown, _) => State::Unknown,
-    };
-    let over = state == State::Exited;
-    let counted = one.annotations.get(RESTARTS);
-    let log = status.map(|status| status.log_path.clone());
-    let log = log
-        .filter(|path| !path.is_empty())
-        .unwrap_or(notes.log_path);
-    ContainerFacts {
-        id: one.id.clone(),
-        name: notes.name,
-        image: [
-            &image.user_specified_image,
-            &record
-                .map(|record| record.image.clone())
-                .unwrap_or_default(),
-            &image.image,
-        ]
-        .into_iter()
-        .find(|name| !name.is_empty())
-        .cloned()
-        .unwrap_or_default(),
-        image_id: [&one.image_id, &one.image_ref]
-            .into_iter()
-            .find(|id| !id.is_empty())
-            .cloned(),
-        command: spec.process.args,
-        labels: one.labels.clone(),
-        annotations: one.annotations.clone(),
-        membership: Membership::Pod(Member {
-            origin: Origin::Kubernetes,
-            pod: pod_of(one, &answers.sandboxes),
-            part: Part::Container(metadata.name),
-            attempt: Some(metadata.attempt),
-            restarts: counted
-                .and_then(|count| count.parse().ok())
-                .or(Some(metadata.attempt)),
-            sandbox_id: Some(one.pod_sandbox_id.clone()).filter(|id| !id.is_empty()),
-        }),
-        exit_code: status
-            .filter(|_| over)
-            .map(|status| i64::from(status.exit_code)),
-        oom_killed: status
-            .filter(|_| over)
-            .map(|status| status.reason == "OOMKilled"),
-        error: status
-            .filter(|status| over && !status.message.is_empty())
-            .map(|status| status.message.clone()),
-        pid: pid(task),
-        created_at: time(one.created_at),
-        started_at: status.and_then(|status| time(status.started_at)),
-        finished_at: status
-            .filter(|_| over)
-            .and_then(|status| time(status.finished_at)),
-        joins: joins(&spec.linux.namespaces, &one.pod_sandbox_id, answers),
-        log: Some(log)
+    fn container(&self, one: &Container) -> ContainerFacts {
+        let Description {
+            image: of_record,
+            spec,
+            container: notes,
+            ..
+        } = self.description(&one.id);
+        let task = self.task(&one.id);
+        let status = self.answers.statuses.get(&one.id);
+        let metadata = one.metadata.clone().unwrap_or_default();
+        let image = one.image.clone().unwrap_or_default();
+        let told = status.map_or(one.state(), ContainerStatus::state);
+        let state = match (told, task) {
+            (ContainerState::Created, _) => State::Created,
+            (ContainerState::Running, Some(task)) => up(task),
+            (ContainerState::Running, None) => State::Running,
+            (ContainerState::Exited, _) => State::Exited,
+            (ContainerState::Unknown, _) => State::Unknown,
+        };
+        let over = state == State::Exited;
+        let counted = one.annotations.get(RESTARTS);
+        let log = status.map(|status| status.log_path.clone());
+        let log = log
             .filter(|path| !path.is_empty())
-            .map(LogStore::Files),
-        state,
-        ..ContainerFacts::default()
+            .unwrap_or_else(|| notes.log_path.clone());
+        ContainerFacts {
+            id: one.id.clone(),
+            name: notes.name.clone(),
+            image: [&image.user_specified_image, of_record, &image.image]
+                .into_iter()
+                .find(|name| !name.is_empty())
+                .cloned()
+                .unwrap_or_default(),
+            image_id: [&one.image_id, &one.image_ref]
+                .into_iter()
+                .find(|id| !id.is_empty())
+                .cloned(),
+            command: spec.process.args.clone(),
+            labels: one.labels.clone(),
+            annotations: one.annotations.clone(),
+            membership: Membership::Pod(Member {
+                origin: Origin::Kubernetes,
+                pod: self.lists.pod_of(one),
+                part: Part::Container(metadata.name),
+                attempt: Some(metadata.attempt),
+                restarts: counted
+                    .and_then(|count| count.parse().ok())
+                    .or(Some(metadata.attempt)),
+                sandbox_id: Some(one.pod_sandbox_id.clone()).filter(|id| !id.is_empty()),
+            }),
+            exit_code: status
+                .filter(|_| over)
+                .map(|status| i64::from(status.exit_code)),
+            oom_killed: status
+                .filter(|_| over)
+                .map(|status| status.reason == "OOMKilled"),
+            error: status
+                .filter(|status| over && !status.message.is_empty())
+                .map(|status| status.message.clone()),
+            pid: pid(task),
+            created_at: time(one.created_at),
+            started_at: status.and_then(|status| time(status.started_at)),
+            finished_at: status
+                .filter(|_| over)
+                .and_then(|status| time(status.finished_at)),
+            joins: self.joins(&spec.linux.namespaces, &one.pod_sandbox_id),
+            log: Some(log)
+                .filter(|path| !path.is_empty())
+                .map(LogStore::Files),
+            state,
+            ..ContainerFacts::default()
+        }
     }
-}
 
-/// The pod of a container: its sandbox's, else the one that its labels name.
-fn pod_of(one: &Container, sandboxes: &[PodSandbox]) -> PodKey {
-    let label = |name: &str| one.labels.get(name).cloned().unwrap_or_default();
-    let sandbox = sandboxes.iter().find(|s| s.id == one.pod_sandbox_id);
-    match sandbox.and_then(|sandbox| sandbox.metadata.clone()) {
-        Some(metadata) => PodKey {
-            namespace: metadata.namespace,
-            name: metadata.name,
-            uid: metadata.uid,
-        },
-        None => PodKey {
-            namespace: label("io.kubernetes.pod.namespace"),
-            name: label("io.kubernetes.pod.name"),
-            uid: label("io.kubernetes.pod.uid"),
-        },
+    /// The namespaces of a pod's container. Their paths name processes (`/proc/PID/ns/net`): those of
+    /// its sandbox, or of the container that it was added to look at.
+    fn joins(&self, namespaces: &[Namespace], sandbox: &str) -> Joins {
+        let of_sandbox = &self.description(sandbox).spec.linux.namespaces;
+        let join = |kind: &str| {
+            let own = own(namespaces, kind);
+            let Join::Path(path) = &own else {
+                return own;
+            };
+            let Some(pid) = process_in(path) else {
+                return own;
+            };
+            match self.holders.get(&pid) {
+                // a number is given anew: what has it by now may be of another pod
+                Some(id) if self.is_made_for(id, sandbox) => Join::Container((*id).to_owned()),
+                // where its sandbox has ended, nobody else's number stands there
+                _ if self::own(of_sandbox, kind) == Join::Host => Join::Host,
+                _ => Join::Container(sandbox.to_owned()),
+            }
+        };
+        Joins {
+            network: join("network"),
+            ipc: join("ipc"),
+            pid: join("pid"),
+            uts: join("uts"),
+        }
     }
 }
 
@@ -225,38 +310,6 @@ fn own(namespaces: &[Namespace], kind: &str) -> Join {
     }
 }
 
-/// The namespaces of a pod's container. Their paths name processes (`/proc/PID/ns/net`): those of
-/// its sandbox, or of the container that it was added to look at.
-fn joins(namespaces: &[Namespace], sandbox: &str, answers: &Answers) -> Joins {
-    let sandbox_spec = spec(answers.records.get(sandbox));
-    let join = |kind: &str| {
-        let own = own(namespaces, kind);
-        let Join::Path(path) = &own else {
-            return own;
-        };
-        let Some(pid) = process_in(path) else {
-            return own;
-        };
-        let holder = answers
-            .tasks
-            .iter()
-            .find(|(_, task)| task.pid == pid)
-            .map(|(id, _)| id.as_str());
-        match holder {
-            Some(id) if id != sandbox => Join::Container(id.to_owned()),
-            // where its sandbox has ended, nobody else's number stands there
-            _ if self::own(&sandbox_spec.linux.namespaces, kind) == Join::Host => Join::Host,
-            _ => Join::Container(sandbox.to_owned()),
-        }
-    };
-    Joins {
-        network: join("network"),
-        ipc: join("ipc"),
-        pid: join("pid"),
-        uts: join("uts"),
-    }
-}
-
 /// The process that a path of a namespace names.
 fn process_in(path: &str) -> Option<u32> {
     let (pid, _) = path.strip_prefix("/proc/")?.split_once("/ns/")?;
@@ -280,21 +333,6 @@ fn published(port: &PortMapping) -> Option<Published> {
         host_port: number(port.host_port)?,
         port: number(port.container_port)?,
     })
-}
-
-fn spec(record: Option<&Record>) -> Spec {
-    record
-        .and_then(|record| record.spec.as_ref())
-        .and_then(|spec| serde_json::from_slice(&spec.value).ok())
-        .unwrap_or_default()
-}
-
-fn notes<M: DeserializeOwned + Default>(record: Option<&Record>, name: &str) -> M {
-    record
-        .and_then(|record| record.extensions.get(name))
-        .and_then(|any| serde_json::from_slice::<Noted<M>>(&any.value).ok())
-        .map(|noted| noted.metadata)
-        .unwrap_or_default()
 }
 
 /// A time of CRI's, nanoseconds since 1970, as RFC 3339; 0 is never.

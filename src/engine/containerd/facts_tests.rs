@@ -6,9 +6,12 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::*;
+use crate::engine::containerd::messages::Container as Record;
 use crate::engine::cri::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
 use crate::engine::grpc::Any;
 
+#[path = "kernel_tests.rs"]
+mod kernel;
 #[path = "nonsense_tests.rs"]
 mod nonsense;
 
@@ -56,6 +59,28 @@ fn container_state(word: &Value) -> i32 {
 }
 
 fn answers(look: &Value) -> Answers {
+    answers_with(look, records(look))
+}
+
+fn records(look: &Value) -> Vec<Record> {
+    let records = look["records"].as_array().unwrap().iter();
+    let records = records.map(|one| Record {
+        id: text(&one["ID"]),
+        image: text(&one["Image"]),
+        spec: Some(any(&one["Spec"])),
+        extensions: one["Extensions"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, extension)| (name.clone(), any(&extension["value"])))
+            .collect(),
+        ..Record::default()
+    });
+    records.collect()
+}
+
+/// The answers of a look, with other records.
+fn answers_with(look: &Value, records: Vec<Record>) -> Answers {
     let list = |name: &str| look[name].as_array().unwrap().iter();
     let sandboxes = list("pods").map(|one| PodSandbox {
         id: text(&one["id"]),
@@ -91,18 +116,6 @@ fn answers(look: &Value) -> Answers {
         annotations: map(&one["annotations"]),
         image_id: text(&one["imageId"]),
     });
-    let records = list("records").map(|one| Record {
-        id: text(&one["ID"]),
-        image: text(&one["Image"]),
-        spec: Some(any(&one["Spec"])),
-        extensions: one["Extensions"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(name, extension)| (name.clone(), any(&extension["value"])))
-            .collect(),
-        ..Record::default()
-    });
     let tasks = list("tasks").map(|one| Process {
         id: text(&one[0]),
         pid: one[1].as_str().unwrap().parse().unwrap(),
@@ -124,9 +137,14 @@ fn answers(look: &Value) -> Answers {
         log_path: text(&one["logPath"]),
     });
     Answers {
-        sandboxes: sandboxes.collect(),
-        containers: containers.collect(),
-        records: records.map(|one| (one.id.clone(), one)).collect(),
+        lists: Lists {
+            sandboxes: sandboxes.collect(),
+            containers: containers.collect(),
+        },
+        records: records
+            .into_iter()
+            .map(|one| (one.id.clone(), Description::of(one)))
+            .collect(),
         tasks: tasks.map(|one| (one.id.clone(), one)).collect(),
         statuses: statuses.map(|one| (one.id.clone(), one)).collect(),
     }

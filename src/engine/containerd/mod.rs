@@ -16,10 +16,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
-pub(in crate::engine) use self::containers::{Containers, Listing};
-use self::messages::{
-    GetTaskResponse, KillRequest, ProcessRequest, RuntimeVersion, Status, WaitResponse,
-};
+pub(in crate::engine) use self::containers::{Containers, Outline};
+use self::messages::{KillRequest, ProcessRequest, RuntimeVersion, Status, WaitResponse};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::engine::about::{About, Info};
 use crate::engine::cri::Cri;
@@ -172,7 +170,7 @@ impl Containerd {
     /// # Errors
     /// When the runtime does not answer.
     pub(in crate::engine) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
-        let containers = self.listing().await?.inspected().await?;
+        let containers = self.inspected().await?;
         Ok(Arc::unwrap_or_clone(containers.facts))
     }
 
@@ -187,15 +185,8 @@ impl Containerd {
     /// # Errors
     /// Not found when it does not run.
     pub(in crate::engine) async fn pid(&self, container: &str) -> Result<u32> {
-        let question = ProcessRequest {
-            container_id: container.to_owned(),
-            exec_id: String::new(),
-        };
-        let path = "/containerd.services.tasks.v1.Tasks/Get";
-        let answer: Option<GetTaskResponse> = found(self.grpc.ask(path, question).await)?;
-        answer
-            .and_then(|answer| answer.process)
-            .filter(|process| process.status() != Status::Stopped && process.pid != 0)
+        let task = self.task(container).await?;
+        task.filter(|process| process.status() != Status::Stopped && process.pid != 0)
             .map(|process| process.pid)
             .ok_or_else(|| Error::not_found(format!("container {container} does not run")))
     }

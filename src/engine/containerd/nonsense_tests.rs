@@ -64,14 +64,8 @@ fn no_answer_of_a_runtime_makes_devnet_panic() {
     let mut harmed = 0;
     let look = recorded("before.json");
     for _round in 0..ROUNDS {
-        let mut answers = answers(&look);
-        for one in &mut answers.sandboxes {
-            random.harmed(one, &mut harmed);
-        }
-        for one in &mut answers.containers {
-            random.harmed(one, &mut harmed);
-        }
-        for one in answers.records.values_mut() {
+        let mut records = records(&look);
+        for one in &mut records {
             random.harmed(one, &mut harmed);
             for any in one.extensions.values_mut().chain(&mut one.spec) {
                 if random.below(4) == 0 {
@@ -80,6 +74,13 @@ fn no_answer_of_a_runtime_makes_devnet_panic() {
                     any.value = text.into_bytes();
                 }
             }
+        }
+        let mut answers = answers_with(&look, records);
+        for one in &mut answers.lists.sandboxes {
+            random.harmed(one, &mut harmed);
+        }
+        for one in &mut answers.lists.containers {
+            random.harmed(one, &mut harmed);
         }
         for one in answers.tasks.values_mut() {
             random.harmed(one, &mut harmed);
@@ -90,7 +91,7 @@ fn no_answer_of_a_runtime_makes_devnet_panic() {
         let facts = facts(&answers);
         assert_eq!(
             facts.len(),
-            answers.sandboxes.len() + answers.containers.len()
+            answers.lists.sandboxes.len() + answers.lists.containers.len()
         );
         let pods = pods("node", &facts, PlainContainers::Show);
         assert!(!pods.is_empty());
@@ -106,14 +107,17 @@ fn random_bytes_are_no_answer_or_one_that_is_read() {
             .map(|_| u8::try_from(random.below(256)).unwrap())
             .collect();
         let answers = Answers {
-            sandboxes: PodSandbox::decode(bytes.as_slice()).into_iter().collect(),
-            containers: Container::decode(bytes.as_slice()).into_iter().collect(),
+            lists: Lists {
+                sandboxes: PodSandbox::decode(bytes.as_slice()).into_iter().collect(),
+                containers: Container::decode(bytes.as_slice()).into_iter().collect(),
+            },
             records: Record::decode(bytes.as_slice())
                 .into_iter()
-                .map(|one| (one.id.clone(), one))
+                .map(|one| (one.id.clone(), Description::of(one)))
                 .collect(),
             ..Answers::default()
         };
         drop(pods("node", &facts(&answers), PlainContainers::Show));
+        drop(outline(&answers.lists));
     }
 }

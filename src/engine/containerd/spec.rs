@@ -1,6 +1,47 @@
 //! A container's OCI specification and what CRI noted beside it, as far as devnet reads them.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::messages::Container as Record;
+
+const SANDBOX_NOTES: &str = "io.cri-containerd.sandbox.metadata";
+const CONTAINER_NOTES: &str = "io.cri-containerd.container.metadata";
+
+/// A record of containerd's, read: it is large, and most of it is of no interest here.
+#[derive(Debug, Default)]
+pub(super) struct Description {
+    /// The name of its image.
+    pub(super) image: String,
+    pub(super) spec: Spec,
+    /// What CRI noted, where it is a sandbox.
+    pub(super) sandbox: SandboxNotes,
+    /// The same where it is a container of a pod.
+    pub(super) container: ContainerNotes,
+}
+
+impl Description {
+    /// Reads a record. What is no JSON of its kind is as if it were not there.
+    pub(super) fn of(record: Record) -> Self {
+        let spec = record.spec.as_ref();
+        Self {
+            spec: spec
+                .and_then(|spec| serde_json::from_slice(&spec.value).ok())
+                .unwrap_or_default(),
+            sandbox: notes(&record, SANDBOX_NOTES),
+            container: notes(&record, CONTAINER_NOTES),
+            image: record.image,
+        }
+    }
+}
+
+fn notes<M: DeserializeOwned + Default>(record: &Record, name: &str) -> M {
+    let noted = record.extensions.get(name);
+    noted
+        .and_then(|any| serde_json::from_slice::<Noted<M>>(&any.value).ok())
+        .map(|noted| noted.metadata)
+        .unwrap_or_default()
+}
 
 /// The OCI specification of a container (`config.json`).
 #[derive(Debug, Default, Deserialize)]
