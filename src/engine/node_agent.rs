@@ -54,6 +54,14 @@ impl Session {
         Ok(of_node(program))
     }
 
+    /// Sees to it that the probe is there, for one who has other things to ask meanwhile.
+    ///
+    /// # Errors
+    /// As `spawn`.
+    pub(in crate::engine) async fn bring_probe(&self) -> Result<()> {
+        self.kept().await.map(drop)
+    }
+
     /// The path of the probe there. It is asked for the first time that it is wanted.
     async fn kept(&self) -> Result<String> {
         let mut kept = self.kept.lock().await;

@@ -11,7 +11,7 @@
 use std::ffi::{CString, c_int, c_long};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ unsafe extern "C" {
 
 /// The bytes of a chunk.
 const CHUNK: usize = 64 << 10;
+/// The longest head of a chunk, in bytes.
+const LONGEST_HEAD: usize = 32;
 /// The chunks that are sent before the first `more`.
 const ROOM: usize = 8;
 /// The pause between two looks at a file that is followed.
@@ -288,6 +290,9 @@ fn start_of_tail(file: &mut File, tail: usize) -> io::Result<u64> {
 fn chunks(file: &mut File, kind: &str, reader: &Reader) -> io::Result<bool> {
     let mut any = false;
     let mut chunk = vec![0; CHUNK];
+    let mut message = Vec::with_capacity(CHUNK + LONGEST_HEAD);
+    // stdout itself would look for the ends of lines, and write in three pieces
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     loop {
         let length = file.read(&mut chunk)?;
         if length == 0 {
@@ -298,10 +303,10 @@ fn chunks(file: &mut File, kind: &str, reader: &Reader) -> io::Result<bool> {
         }
         any = true;
         reader.wait_for_room();
-        let mut out = io::stdout().lock();
-        writeln!(out, "{kind} {length}")?;
-        out.write_all(&chunk[..length])?;
-        out.flush()?;
+        message.clear();
+        writeln!(message, "{kind} {length}")?;
+        message.extend_from_slice(&chunk[..length]);
+        out.write_all(&message)?;
     }
 }
 

@@ -6,6 +6,7 @@ mod events;
 pub(in crate::engine) mod exec;
 mod facts;
 pub(crate) mod images;
+mod log_chunks;
 mod logs;
 pub(in crate::engine) mod marks;
 mod messages;

@@ -10,12 +10,11 @@ pub(crate) fn parse(line: &Bytes) -> Option<LogMessage> {
     let mut word = || {
         let rest = line.get(from..)?;
         let length = rest.iter().take(64).position(|byte| *byte == b' ')?;
-        let word = line.slice(from..from + length);
         from += length + 1;
-        Some(word)
+        rest.get(..length)
     };
     let (stamp, stream, tags) = (word()?, word()?, word()?);
-    let stderr = match &stream[..] {
+    let stderr = match stream {
         b"stdout" => false,
         b"stderr" => true,
         _ => return None,
@@ -27,8 +26,8 @@ pub(crate) fn parse(line: &Bytes) -> Option<LogMessage> {
         _ => return None,
     };
     Some(LogMessage {
-        time: nanoseconds(&stamp),
-        stamp,
+        time: nanoseconds(stamp),
+        stamp: line.slice(..stamp.len()),
         stderr,
         text: line.slice(from..),
         partial,

@@ -108,8 +108,7 @@ impl Containerd {
         let ended = control.clone();
         let end = stream::once(async move {
             let _code = ended.code().await;
-            ended.forget().await;
-            session.finish().await;
+            tokio::join!(ended.forget(), session.finish());
             None
         });
         let output = carrier.output.map(Some).chain(end);
