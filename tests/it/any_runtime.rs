@@ -30,6 +30,41 @@ fn a_container_whose_sandbox_died_is_an_orphan() {
 }
 
 #[test]
+fn two_sandboxes_that_run_for_one_pod_are_one_too_many() {
+    for node in TestNode::all() {
+        let pod = node.pod("any-twice", &[Script::idle("app")]);
+        let old = pod.sandbox_id();
+        pod.finds(&[]);
+        let new = pod.make_second_sandbox();
+        let seen = pod.finds(&["duplicate-sandbox"]);
+        assert_eq!(seen["findings"][0]["subjects"], json!([new, old]));
+        assert_eq!(seen["state"], "degraded", "{}", node.runtime());
+    }
+}
+
+#[test]
+fn an_address_that_two_pods_have_is_told_once_with_both() {
+    for node in TestNode::all() {
+        let pods = ["any-same-one", "any-same-other"];
+        let [one, other] = pods.map(|name| node.pod(name, &[Script::idle("app")]));
+        one.give_address("app", "10.99.1.7/32");
+        other.give_address("app", "10.99.1.8/32");
+        let seen = one.finds(&[]);
+        let ips = seen["ips"].as_array().unwrap();
+        assert!(ips.contains(&json!("10.99.1.7")), "{seen:#}");
+        other.give_address("app", "10.99.1.7/32");
+        one.finds(&["duplicate-ip"]);
+        let document = other.document();
+        let findings = document["findings"].as_array().unwrap();
+        assert_eq!(findings.len(), 1, "{document:#}");
+        let subjects = json!([one.sandbox_id(), other.sandbox_id()]);
+        assert_eq!(findings[0]["subjects"], subjects);
+        let message = findings[0]["message"].as_str().unwrap();
+        assert!(message.contains("10.99.1.7 "), "{message}");
+    }
+}
+
+#[test]
 fn a_container_that_left_the_network_it_is_said_to_share_splits_its_pod() {
     let leaves = Script::new("app", "exec busybox unshare -n busybox sleep 3600");
     let scripts = [leaves.capability("SYS_ADMIN"), Script::idle("stays")];

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on says so")]
 
 mod any_runtime;
+mod any_runtime_check;
 mod build;
 mod build_engines;
 mod build_faults;
@@ -29,6 +30,7 @@ mod containerd_build_kills;
 mod containerd_container;
 mod containerd_cost;
 mod containerd_exec;
+mod containerd_here;
 mod containerd_hostile;
 mod containerd_images;
 mod containerd_load;

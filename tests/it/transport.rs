@@ -234,6 +234,49 @@ fn the_ssh_agent_s_keys_are_tried() {
 }
 
 #[test]
+fn the_agent_that_an_ssh_config_names_is_asked_and_no_other() {
+    let Some(testbed) = testbed() else { return };
+    let Some(mut sshd) = Sshd::start("ed25519", "") else {
+        return;
+    };
+    sshd.knows("host_ed25519");
+    let home = sshd.sandbox.home().to_owned();
+    let agents = ["holds-it", "empty"].map(|name| {
+        let socket = home.join(name);
+        let agent = sshd
+            .sandbox
+            .command("ssh-agent")
+            .args(["-D", "-a", &socket.display().to_string()])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("the agent listens", || socket.exists());
+        Running(agent)
+    });
+    let key = home.join(".ssh/id_ed25519");
+    let holds_it = home.join("holds-it").display().to_string();
+    let mut add = sshd.sandbox.command("ssh-add");
+    Output::of(add.arg(&key).env("SSH_AUTH_SOCK", &holds_it)).ok();
+    fs::remove_file(&key).unwrap();
+    let url = format!("ssh://devbox{}", testbed.join("node.sock").display());
+    let port = sshd.port;
+    let status = |sandbox: &Sandbox, agent: &str| {
+        let host = "Host devbox\n  HostName 127.0.0.1\n  User root";
+        let config = format!("{host}\n  Port {port}\n  IdentityAgent {agent}\n");
+        fs::write(home.join(".ssh/config"), config).unwrap();
+        sandbox.devnet(&["-H", &url, "status"])
+    };
+    let empty = home.join("empty").display().to_string();
+    sshd.sandbox = sshd.sandbox.env("SSH_AUTH_SOCK", &empty);
+    status(&sshd.sandbox, "~/holds-it").ok();
+    unreachable(status(&sshd.sandbox, "SSH_AUTH_SOCK"));
+    sshd.sandbox = sshd.sandbox.env("SSH_AUTH_SOCK", &holds_it);
+    status(&sshd.sandbox, "SSH_AUTH_SOCK").ok();
+    unreachable(status(&sshd.sandbox, "none"));
+    drop(agents);
+}
+
+#[test]
 fn a_key_that_is_a_pipe_or_has_no_end_is_passed_over() {
     let Some(testbed) = testbed() else { return };
     let Some(sshd) = Sshd::start("rsa", "") else {

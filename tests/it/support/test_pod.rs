@@ -9,18 +9,60 @@ use serde_json::Value;
 
 use super::containerd_node::{BUSYBOX, ContainerdNode};
 use super::cri::messages::Mount;
+use super::engines::Engine;
 use super::made::{Made, found, tool};
 use super::node_kubelet::{Container, Pod, Wanted};
-use super::{Output, Sandbox, testbed, until};
+use super::{Output, Sandbox, busybox_image, testbed, until};
 
 /// The folders of this computer that a container needs to run its programs.
 const PROGRAMS: [&str; 3] = ["/usr", "/lib", "/lib64"];
 
-/// A node that tests share.
+/// A node on which pods are made.
 #[derive(Clone, Copy)]
 pub(crate) enum TestNode<'a> {
-    Docker(&'a Path),
+    Docker {
+        testbed: &'a Path,
+        /// The engine of the testbed.
+        engine: &'a str,
+        /// The network of pods that have one of their own.
+        network: &'a str,
+    },
     Containerd(&'a ContainerdNode),
+}
+
+/// A node of each runtime that a test has for itself, where pods reach each other.
+pub(crate) struct OwnNodes {
+    testbed: PathBuf,
+    docker: Engine,
+    containerd: ContainerdNode,
+}
+
+impl OwnNodes {
+    const NETWORK: &'static str = "pods";
+
+    /// None without the testbed. `octet` makes the subnet of the one that runs Docker.
+    pub(crate) fn start(name: &str, octet: u8) -> Option<Self> {
+        let testbed = testbed()?;
+        let docker = Engine::start(&testbed, &format!("{name}-docker"));
+        let subnet = format!("--subnet=172.31.{octet}.0/24");
+        let network = ["network", "create", &subnet, Self::NETWORK];
+        docker.docker(&network).ok();
+        let containerd = ContainerdNode::start(&testbed, name);
+        Some(Self {
+            testbed,
+            docker,
+            containerd,
+        })
+    }
+
+    pub(crate) fn all(&self) -> [TestNode<'_>; 2] {
+        let docker = TestNode::Docker {
+            testbed: &self.testbed,
+            engine: &self.docker.name,
+            network: Self::NETWORK,
+        };
+        [docker, TestNode::Containerd(&self.containerd)]
+    }
 }
 
 /// A container of a pod of a test's: busybox that runs a shell script.
@@ -126,14 +168,19 @@ impl TestNode<'static> {
             let node = ContainerdNode::start(&testbed, "any");
             (testbed, node)
         });
-        vec![Self::Docker(testbed), Self::Containerd(node)]
+        let docker = Self::Docker {
+            testbed,
+            engine: "node",
+            network: "none",
+        };
+        vec![docker, Self::Containerd(node)]
     }
 }
 
 impl<'a> TestNode<'a> {
     pub(crate) fn runtime(self) -> &'static str {
         match self {
-            Self::Docker(_) => "docker",
+            Self::Docker { .. } => "docker",
             Self::Containerd(_) => "containerd",
         }
     }
@@ -150,9 +197,14 @@ impl<'a> TestNode<'a> {
 
     fn pod_in(self, name: &'a str, host_network: bool, scripts: &[Script]) -> TestPod<'a> {
         let made = match self {
-            Self::Docker(testbed) => {
-                let network = if host_network { "host" } else { "none" };
-                let mut made = Made::with_network(testbed, name, network);
+            Self::Docker {
+                testbed,
+                engine,
+                network,
+            } => {
+                let network = if host_network { "host" } else { network };
+                let image = busybox_image(testbed, engine);
+                let mut made = Made::of_image(testbed, engine, name, network, image);
                 let newest = scripts.iter().map(|one| (0, run(&mut made, one, 0)));
                 MadePod::Docker {
                     newest: RefCell::new(newest.collect()),
@@ -195,7 +247,7 @@ impl TestPod<'_> {
     /// A sandbox that knows the pod's node.
     pub(crate) fn sandbox(&self) -> Sandbox {
         match self.node {
-            TestNode::Docker(_) => Sandbox::bare(),
+            TestNode::Docker { .. } => Sandbox::bare(),
             TestNode::Containerd(node) => node.sandbox(),
         }
     }
@@ -251,7 +303,7 @@ impl TestPod<'_> {
     /// Runs a program as root of the node to its good end.
     fn on_node(&self, words: &[&str]) -> String {
         match self.node {
-            TestNode::Docker(_) => tool(words[0], &words[1..]),
+            TestNode::Docker { .. } => tool(words[0], &words[1..]),
             TestNode::Containerd(node) => node.run(words).ok(),
         }
     }
@@ -280,6 +332,20 @@ impl TestPod<'_> {
                 until("the sandbox is not ready", || pod.sandbox().state != 0);
             }
         }
+    }
+
+    /// Makes another sandbox while the one before runs, as two kubelets may; gives its ID.
+    pub(crate) fn make_second_sandbox(&self) -> String {
+        match &self.made {
+            MadePod::Docker { made, .. } => made.borrow_mut().add_sandbox("none"),
+            MadePod::Containerd(pod) => pod.make_second_sandbox(),
+        }
+    }
+
+    /// Gives a container's network another address.
+    pub(crate) fn give_address(&self, container: &str, address: &str) {
+        let add = ["ip", "address", "add", address, "dev", "lo"];
+        self.in_network(container, &add);
     }
 
     /// Lets the runtime freeze a container, or let it go on.

@@ -105,6 +105,13 @@ impl<'a> Pod<'a> {
         found.into_iter().map(|sandbox| sandbox.id).collect()
     }
 
+    /// Makes another sandbox beside the one that runs, and gives its ID.
+    pub(crate) fn make_second_sandbox(&self) -> String {
+        let attempt = u32::try_from(self.sandboxes().len()).unwrap();
+        let config = configs::sandbox(&self.kept.pod, &self.kept.uid, attempt);
+        self.cri.run_sandbox(config).unwrap()
+    }
+
     /// The newest sandbox.
     pub(crate) fn sandbox(&self) -> SandboxState {
         let newest = &self.sandboxes()[0];
