@@ -11,7 +11,7 @@ use crate::probe::pods_api;
 use crate::wire::node::NodeAccess;
 
 /// The time for which words may be handed on without being asked for anew; the clock goes on.
-const FRESH: Duration = Duration::from_secs(2);
+const FRESH: Duration = Duration::from_secs(5);
 /// A node's word on itself.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeWords {
