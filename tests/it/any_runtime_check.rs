@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::support::test_pod::{OwnNodes, Script, TestPod};
+use crate::support::testbed;
 
 /// Serves 8080 to everybody and 9090 to itself.
 const WEB: &str = "busybox httpd -p 127.0.0.1:9090; exec busybox httpd -f -p 8080";
@@ -35,9 +36,8 @@ fn codes(report: &Value) -> Vec<&str> {
 
 #[test]
 fn the_matrix_is_what_each_pod_finds_and_broken_promises_are_named() {
-    let Some(nodes) = OwnNodes::start("any-check", 77) else {
-        return;
-    };
+    let Some(testbed) = testbed() else { return };
+    let nodes = OwnNodes::start(&testbed, "any-check", 77);
     for node in nodes.all() {
         let web = node.pod("web", &[Script::new("app", WEB), Script::idle("side")]);
         let api = node.pod(

@@ -71,7 +71,7 @@ impl Containerd {
         Ok(answer.containers)
     }
 
-    /// What the records of these containers say; of what is gone, nothing.
+    /// The contents of these containers' records; of what is gone, nothing.
     async fn descriptions(&self, ids: &BTreeSet<String>) -> Result<Descriptions> {
         if ids.is_empty() {
             return Ok(Descriptions::new());
@@ -266,7 +266,7 @@ impl Containers {
     }
 }
 
-/// What was known with what is newer.
+/// Everything that was known, with what is newer in its place.
 fn both<T>(mut known: BTreeMap<String, T>, newer: BTreeMap<String, T>) -> BTreeMap<String, T> {
     known.extend(newer);
     known

@@ -46,7 +46,7 @@ impl Lists {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     pub(super) lists: Lists,
-    /// What containerd's records say of both, by ID.
+    /// The contents of containerd's records of both, by ID.
     pub(super) records: BTreeMap<String, Description>,
     /// The first processes, by their container's ID; what has ended has none.
     pub(super) tasks: BTreeMap<String, Process>,

@@ -14,7 +14,7 @@ pub(super) struct Description {
     /// The name of its image.
     pub(super) image: String,
     pub(super) spec: Spec,
-    /// What CRI noted, where it is a sandbox.
+    /// CRI's notes, where it is a sandbox.
     pub(super) sandbox: SandboxNotes,
     /// The same where it is a container of a pod.
     pub(super) container: ContainerNotes,

@@ -40,19 +40,18 @@ pub(crate) struct OwnNodes {
 impl OwnNodes {
     const NETWORK: &'static str = "pods";
 
-    /// None without the testbed. `octet` makes the subnet of the one that runs Docker.
-    pub(crate) fn start(name: &str, octet: u8) -> Option<Self> {
-        let testbed = testbed()?;
-        let docker = Engine::start(&testbed, &format!("{name}-docker"));
+    /// `octet` makes the subnet of the one that runs Docker.
+    pub(crate) fn start(testbed: &Path, name: &str, octet: u8) -> Self {
+        let docker = Engine::start(testbed, &format!("{name}-docker"));
         let subnet = format!("--subnet=172.31.{octet}.0/24");
         let network = ["network", "create", &subnet, Self::NETWORK];
         docker.docker(&network).ok();
-        let containerd = ContainerdNode::start(&testbed, name);
-        Some(Self {
-            testbed,
+        let containerd = ContainerdNode::start(testbed, name);
+        Self {
+            testbed: testbed.into(),
             docker,
             containerd,
-        })
+        }
     }
 
     pub(crate) fn all(&self) -> [TestNode<'_>; 2] {
