@@ -6,9 +6,11 @@ d=$1 name=$2
 number=$(cat "$d/number")
 cd /
 mount --make-rprivate /
-# what other engines of the testbed have mounted goes when they do, and is no node's
-awk -v all="$DEVNET_TESTBED/" -v own="$d" 'index($2, all) == 1 && $2 != own && index($2, own "/") != 1 { print $2 }' /proc/mounts |
-  tac | xargs -r umount -l
+# what other engines of the testbed have mounted goes when they do, and is no node's; it may be gone by now
+mounted() { awk -v all="$DEVNET_TESTBED/" -v own="$d" 'index($2, all) == 1 && $2 != own && index($2, own "/") != 1 { print $2 }' /proc/mounts; }
+mounted | tac | while read -r at; do
+  umount -l "$at" 2>/dev/null || if mounted | grep -qxF -- "$at"; then echo "testbed: '$at' stays mounted" >&2; exit 1; fi
+done
 hostname "$name"
 touch "$d/namespaces"
 
