@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 
+use crate::command_line;
 use crate::engine::exec::Output;
 use crate::engine::node_session::NodeSession;
 use crate::error::{Error, Result};
@@ -21,6 +22,9 @@ use crate::wire::node_program::NodeProgram;
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// The longest first line of a program's, its complaints counted in, in bytes.
 const LONGEST: usize = 4 << 10;
+
+/// The shell program that becomes the command line which its first line is.
+const SPARE: &str = "IFS= read -r line && eval \"$line\"";
 
 /// A probe that is being brought.
 type OnItsWay = JoinHandle<Result<Arc<KeptProbe>>>;
@@ -34,6 +38,8 @@ pub(crate) struct ProbeKeeper {
     kept: Arc<tokio::sync::Mutex<Weak<KeptProbe>>>,
     /// The one that is on its way for whoever borrows first.
     ahead: Arc<Mutex<Option<OnItsWay>>>,
+    /// A shell of root's that waits for the first job.
+    spare: Arc<Mutex<Option<JoinHandle<Result<NodeProgram>>>>>,
 }
 
 impl fmt::Debug for ProbeKeeper {
@@ -57,15 +63,44 @@ impl ProbeKeeper {
             session: Arc::new(Mutex::new(Some(session))),
             kept: Arc::default(),
             ahead: Arc::default(),
+            spare: Arc::default(),
         }
     }
 
-    /// Begins to bring the probe for whoever borrows it first. If nobody does, it goes with the
-    /// connection.
+    /// Begins to bring the probe for whoever borrows it first, and to become root for the first job of
+    /// it. If there is none, both go with the connection.
     pub(in crate::engine) fn send_ahead(&self, architecture: &str) {
         let (keeper, architecture) = (self.clone(), architecture.to_owned());
         let ahead = tokio::spawn(async move { keeper.share(&architecture).await });
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        let access = self.access.clone();
+        let spare = tokio::spawn(async move {
+            let words = ["sh", "-c", SPARE].map(str::to_owned);
+            access.start_as_root(&words, None).await
+        });
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(spare);
+    }
+
+    /// Starts a job of the probe that has no terminal.
+    ///
+    /// # Errors
+    /// Unreachable: no login.
+    pub(in crate::engine) async fn start(&self, words: &[String]) -> Result<NodeProgram> {
+        let spare = self.spare.lock();
+        let spare = spare.unwrap_or_else(PoisonError::into_inner).take();
+        let line = format!("{}\n", command_line::with("exec", words));
+        if let Some(spare) = spare.filter(|_| line.lines().count() == 1)
+            && let Ok(Ok(mut program)) = spare.await
+        {
+            let said = async {
+                program.input.write_all(line.as_bytes()).await?;
+                program.input.flush().await
+            };
+            if said.await.is_ok() {
+                return Ok(program);
+            }
+        }
+        self.access.start_as_root(words, None).await
     }
 
     /// The probe that another has there just now, else one that is brought.

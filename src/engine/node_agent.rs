@@ -49,8 +49,11 @@ impl Session {
             .chain(words.iter().cloned())
             .collect();
         let terminal = job.tty.then(|| terminal(&job.env));
-        let access = &self.containerd.access;
-        let program = access.start_as_root(&all, terminal.as_ref()).await?;
+        let Containerd { access, probe, .. } = &self.containerd;
+        let program = match terminal {
+            Some(_) => access.start_as_root(&all, terminal.as_ref()).await?,
+            None => probe.start(&all).await?,
+        };
         Ok(of_node(program))
     }
 

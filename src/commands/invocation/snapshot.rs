@@ -207,6 +207,9 @@ async fn look(
     depth: Depth,
 ) -> Result<NodeSnapshot> {
     let engine = context.connect(node).await?;
+    if depth.probe {
+        engine.agent.send_ahead().await;
+    }
     let listing = engine.runtime.listing().await?;
     let images = listing.candidates();
     // the probe is made meanwhile, and looks when all is told: it must see what the engine tells of
