@@ -10,6 +10,9 @@
 #   make test-differing   what engines do differently (build, load, logs, exec, pods), on the newest with containerd's store, and how long it took
 #   make test-all         the whole suite on every engine, and 200 rounds of random kills
 #   make fuzz    feeds the parsers what a fuzzer thinks of, FUZZ_SECONDS (60) each; says what to install
+#   make package   the crate that is published, with both probes packed into it, in target/package
+#   make dist    what is released, for every system, in target/dist      (DIST_TARGETS="..." picks systems)
+#   make test-dist     runs what `make dist` made: in empty roots, under an emulator, from an empty Cargo home, under Wine
 #   make lint    formatting, clippy, shellcheck, licences, the other platforms' types
 SHELL := /bin/bash
 ENGINE ?= system
@@ -18,13 +21,16 @@ testbed := tests/testbed/run.sh --engine $(ENGINE)
 # the probes' programs, if a target is installed for them; the engine's architecture picks one at run time
 probes := $(CURDIR)/target/probes
 
+# the probe's own tests too
+all_parts := --features probe
+
 # what is drawn at random is the same in every run; with another number, other values
 export PROPTEST_RNG_SEED ?= 20110502
 
 # what a test lacked: the runner shows nothing of a test that passes
 export DEVNET_SKIPPED := $(CURDIR)/target/skipped-tests
 
-.PHONY: build demo test test-differing test-all engines bench pairs fuzz lint probes
+.PHONY: build demo test test-differing test-all engines bench pairs fuzz lint probes package dist test-dist
 
 build: probes
 	. $(probes)/env && $(CARGO) build --release --bin devnet
@@ -38,9 +44,9 @@ demo: build
 
 test: probes
 	@tests/testbed/deps.sh test
-	. $(probes)/env && $(CARGO) test --no-run
+	. $(probes)/env && $(CARGO) test $(all_parts) --no-run
 	@rm -f "$$DEVNET_SKIPPED"
-	. $(probes)/env && $(testbed) $(CARGO) test -- $(TESTS)
+	. $(probes)/env && $(testbed) $(CARGO) test $(all_parts) -- $(TESTS)
 	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 
 engines:
@@ -53,9 +59,9 @@ differing := build:: build_inputs:: build_outputs:: build_layouts:: build_faults
 
 test-differing: probes engines
 	@tests/testbed/deps.sh test
-	. $(probes)/env && $(CARGO) test --no-run
+	. $(probes)/env && $(CARGO) test $(all_parts) --no-run
 	@rm -f "$$DEVNET_SKIPPED"
-	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test --test it -- $(differing) --skip containerd && \
+	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test $(all_parts) --test it -- $(differing) --skip containerd && \
 	  echo "test-differing took $$((SECONDS - begun)) s"
 	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 
@@ -68,8 +74,8 @@ bench: build
 	$(testbed) tests/bench/run.sh
 
 pairs: probes engines
-	. $(probes)/env && $(CARGO) test --no-run
-	. $(probes)/env && $(testbed) $(CARGO) test --test it load_pairs
+	. $(probes)/env && $(CARGO) test $(all_parts) --no-run
+	. $(probes)/env && $(testbed) $(CARGO) test $(all_parts) --test it load_pairs
 
 fuzz:
 	@tests/fuzz/run.sh
@@ -77,3 +83,14 @@ fuzz:
 lint:
 	@tests/testbed/deps.sh lint
 	tests/testbed/lint.sh
+
+package: probes
+	.dist/package.sh $(probes)
+
+dist: package
+	@tests/testbed/deps.sh dist
+	.dist/dist.sh
+
+test-dist:
+	@tests/testbed/deps.sh test-dist
+	.dist/test.sh

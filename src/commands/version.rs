@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 
 use crate::commands::foreign_flags;
 use crate::error::Error;
+use crate::probe::carried;
 use crate::settings::{Environment, Settings};
 use crate::ui::Ui;
 
@@ -96,11 +97,22 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// The description of this devnet, for scripts.
 fn document() -> serde_json::Value {
+    let probes: serde_json::Map<_, _> = carried::sums()
+        .map(|(architecture, sum)| (architecture.to_owned(), sum.into()))
+        .collect();
+    // only a published package knows its commit
+    let commit = Some(env!("DEVNET_COMMIT")).filter(|commit| !commit.is_empty());
     serde_json::json!({
         "name": "devnet",
         "version": env!("CARGO_PKG_VERSION"),
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
+        "built_from": {
+            "commit": commit,
+            "target": env!("DEVNET_TARGET"),
+            "rustc": env!("DEVNET_RUSTC"),
+            "probes_sha256": probes,
+        },
     })
 }
 

@@ -1,108 +1,107 @@
-//! The probe's bytes: built into devnet, or beside it while devnet is being developed.
+//! The probe's programs that were built into devnet.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 
-/// Go's word for an architecture, and the static Linux program for it.
-const BUILT_IN: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/probes.rs"));
+/// A static Linux program inside devnet.
+struct BuiltIn {
+    /// Go's word for the processor.
+    architecture: &'static str,
+    bytes: &'static [u8],
+    /// The SHA-256 of the program, where `bytes` are the program packed with gzip.
+    packed_sum: Option<&'static str>,
+}
+
+const BUILT_IN: &[BuiltIn] = include!(concat!(env!("OUT_DIR"), "/probes.rs"));
+
+/// More than any probe takes.
+const MOST: u64 = 1 << 24;
 
 /// Gives the probe for an engine's architecture (`amd64`, `arm64`).
 ///
 /// # Errors
-/// When this devnet carries none for it.
+/// When this devnet carries none for it, or its own file is damaged.
 pub(crate) fn program(architecture: &str) -> Result<Cow<'static, [u8]>> {
-    if let Some((_, bytes)) = BUILT_IN.iter().find(|(name, _)| *name == architecture) {
-        return Ok(Cow::Borrowed(bytes));
-    }
-    for path in beside(architecture) {
-        if let Ok(bytes) = std::fs::read(&path)
-            && is_static(&bytes, architecture)
-        {
-            return Ok(Cow::Owned(bytes));
-        }
-    }
-    Err(
-        Error::failed(format!("this devnet carries no probe for `{architecture}`"))
-            .caused_by("it was built without one")
-            .hint("build devnet with `make build`, or run `make probes` beside this build"),
-    )
+    let Some(found) = BUILT_IN
+        .iter()
+        .find(|program| program.architecture == architecture)
+    else {
+        return Err(
+            Error::failed(format!("this devnet carries no probe for `{architecture}`"))
+                .caused_by("it was built without one")
+                .hint("take a released devnet, or build it with `make build`"),
+        );
+    };
+    let Some(sum) = found.packed_sum else {
+        return Ok(Cow::Borrowed(found.bytes));
+    };
+    let program = unpacked(found.bytes, sum).map_err(|why| {
+        Error::failed(format!(
+            "the probe for `{architecture}` in this devnet is damaged"
+        ))
+        .caused_by(why)
+        .hint("install devnet again")
+    })?;
+    Ok(Cow::Owned(program))
 }
 
-/// The paths where a build for development keeps it: beside devnet, or where `make probes` puts it.
-fn beside(architecture: &str) -> Vec<PathBuf> {
-    let machine = match architecture {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        other => other,
-    };
-    let Ok(devnet) = std::env::current_exe() else {
-        return Vec::new();
-    };
-    // target/debug/devnet, and target/debug/deps/devnet-… in unit tests
-    devnet
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .flat_map(|folder| {
-            [
-                folder.join(format!("devnet-probe-{machine}")),
-                folder.join("devnet-probe"),
-                folder.join(format!("../probes/devnet-probe-{machine}")),
-            ]
-        })
-        .collect()
+/// The SHA-256 of each program that this devnet carries, by Go's word for the processor.
+pub(crate) fn sums() -> impl Iterator<Item = (&'static str, String)> {
+    BUILT_IN.iter().map(|program| {
+        let sum = match program.packed_sum {
+            Some(sum) => sum.to_owned(),
+            None => digest(program.bytes),
+        };
+        (program.architecture, sum)
+    })
 }
 
-/// True where this is a 64-bit ELF program for that machine that asks for no interpreter: nothing
-/// else runs in an empty image. Cargo's own `target/debug/devnet-probe` is dynamic.
-fn is_static(elf: &[u8], architecture: &str) -> bool {
-    const INTERPRETER: u32 = 3;
-    let machine = match architecture {
-        "amd64" => 62,
-        "arm64" => 183,
-        _ => return false,
-    };
-    let half = |at: usize| {
-        elf.get(at..at + 2)
-            .map(|b| u16::from_le_bytes([b[0], b[1]]))
-    };
-    let headers = || {
-        let start = usize::try_from(u64::from_le_bytes(elf.get(32..40)?.try_into().ok()?)).ok()?;
-        let (size, count) = (usize::from(half(54)?), usize::from(half(56)?));
-        (0..count)
-            .map(|n| {
-                let at = start.checked_add(n * size)?;
-                Some(u32::from_le_bytes(
-                    elf.get(at..at.checked_add(4)?)?.try_into().ok()?,
-                ))
-            })
-            .collect::<Option<Vec<u32>>>()
-    };
-    elf.starts_with(b"\x7fELF\x02\x01")
-        && half(18) == Some(machine)
-        && headers().is_some_and(|kinds| !kinds.contains(&INTERPRETER))
+/// The program in a gzip, if it is the one with that SHA-256.
+fn unpacked(gzip: &[u8], sum: &str) -> Result<Vec<u8>, String> {
+    let mut program = Vec::new();
+    GzDecoder::new(gzip)
+        .take(MOST)
+        .read_to_end(&mut program)
+        .map_err(|error| format!("it can't be unpacked: {error}"))?;
+    match digest(&program) {
+        is if is == sum => Ok(program),
+        is => Err(format!("its SHA-256 is {is}, not {sum}")),
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
-    #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
     #[test]
-    fn a_dynamic_program_or_one_for_another_machine_is_not_taken() {
-        let this_test = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert!(!is_static(&this_test, "amd64"));
-        if let Ok(probe) = program("amd64") {
-            assert!(is_static(&probe, "amd64"));
-            assert!(!is_static(&probe, "arm64"));
-        }
+    fn a_program_that_is_not_the_one_with_the_sum_is_refused() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(b"program").unwrap();
+        let gzip = gzip.finish().unwrap();
+        assert_eq!(
+            unpacked(&gzip, &digest(b"program")),
+            Ok(b"program".to_vec())
+        );
+        let other = unpacked(&gzip, &digest(b"another")).unwrap_err();
+        assert!(other.contains("its SHA-256 is"), "{other}");
+        let cut = unpacked(&gzip[..gzip.len() - 9], &digest(b"program")).unwrap_err();
+        assert!(cut.contains("can't be unpacked"), "{cut}");
     }
 
     #[test]
-    fn garbage_is_not_a_program() {
-        assert!(!is_static(b"", "amd64"));
-        assert!(!is_static(b"\x7fELF\x02\x01", "amd64"));
+    fn each_program_has_its_sum() {
+        for (architecture, sum) in sums() {
+            assert_eq!(digest(&program(architecture).unwrap()), sum);
+        }
     }
 }

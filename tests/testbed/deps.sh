@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make demo|test|bench|lint` need and this machine lacks: deps.sh PURPOSE
+# Installs what `make demo|test|bench|lint|dist|test-dist` need and this machine lacks: deps.sh PURPOSE
 # On Debian and Ubuntu as root it installs; elsewhere it says what to install.
 set -euo pipefail
 purpose=$1
@@ -18,8 +18,23 @@ case $purpose in
     podman:podman cc:gcc iptables:iptables docker-compose:docker-compose $node" ;;
   bench) needs="$needs docker:docker-cli hyperfine:hyperfine $node" ;;
   lint) needs="shellcheck:shellcheck" ;;
+  dist) needs="x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 python3:python3 pip3:python3-pip zip:zip" ;;
+  # x86_64-w64-mingw32-gcc: for a library that Debian's Wine lacks
+  test-dist) needs="$needs $node qemu-aarch64-static:qemu-user-static debootstrap:debootstrap rpm:rpm wine:wine
+    wine64:wine64 x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 unzip:unzip python3:python3" ;;
   *) echo "deps: unknown purpose '$purpose'" >&2; exit 2 ;;
 esac
+
+# tools made for packages, and zig, which links for Linux and macOS: in no distribution, so below target
+dist_tools() {
+  local tools tool
+  tools=$(cd "$(dirname "$0")/../.." && pwd)/target/dist-tools
+  for tool in cargo-zigbuild@0.24.1 cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
+    [ -x "$tools/bin/${tool%@*}" ] || cargo install --quiet --locked --root "$tools" "$tool"
+  done
+  [ -x "$tools/bin/zig" ] || pip3 install --quiet --target "$tools/python" ziglang==0.17.1
+  ln -sf ../python/ziglang/zig "$tools/bin/zig"
+}
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=
@@ -27,7 +42,7 @@ for need in $needs; do
   command -v "${need%%:*}" >/dev/null || missing="$missing ${need##*:}"
 done
 # a dynamically linked busybox runs in no empty image
-if [ "$purpose" != lint ]; then
+if [ "$purpose" != lint ] && [ "$purpose" != dist ]; then
   if command -v ldd >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then missing="$missing busybox-static"; fi
 fi
 # no distribution has cargo-deny; building it takes minutes, so a person is asked and CI just does it
@@ -45,9 +60,9 @@ if [ "$purpose" = test ] && [ "$(id -u)" = 0 ] && ! command -v nu >/dev/null && 
   fi
   rm -r "$folder"
 fi
-[ -n "$missing" ] || exit 0
-
-if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+if [ -z "$missing" ]; then
+  :
+elif command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   echo "installing:$missing" >&2
   export DEBIAN_FRONTEND=noninteractive
   apt-get -qq update >/dev/null
@@ -59,3 +74,4 @@ else
   echo "please install:$missing (names of Debian packages), or run this as root on Debian or Ubuntu" >&2
   exit 1
 fi
+if [ "$purpose" = dist ]; then dist_tools; fi

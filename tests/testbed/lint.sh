@@ -5,9 +5,9 @@ cd "$(dirname "$0")/../.."
 step() { echo "== $*" >&2; }
 
 step "format"; cargo fmt --check
-step "shellcheck"; shellcheck -x tests/testbed/*.sh tests/bench/*.sh tests/fuzz/*.sh templates/node-session.sh
+step "shellcheck"; shellcheck -x tests/testbed/*.sh tests/bench/*.sh tests/fuzz/*.sh .dist/*.sh .dist/test/*.sh templates/node-session.sh
 step "clippy"; cargo clippy --all-targets --all-features -- -D warnings
-step "clippy, the probe alone"; cargo clippy --bin devnet-probe --no-default-features -- -D warnings
+step "clippy, the probe alone"; cargo clippy --bin devnet-probe --no-default-features --features probe -- -D warnings
 for target in x86_64-pc-windows-gnu aarch64-apple-darwin; do
   if command -v rustup >/dev/null; then rustup target add "$target" >/dev/null 2>&1 || true; fi
   if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then

@@ -11,7 +11,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 upper() { printf %s "$1" | tr '[:lower:]' '[:upper:]'; }
 
 build() { # TARGET ARCH, more flags in RUSTFLAGS
-  cargo build --quiet --bin devnet-probe --no-default-features --profile probe --target "$1" || return 1
+  cargo build --quiet --bin devnet-probe --no-default-features --features probe --profile probe --target "$1" || return 1
   cp "target/$1/probe/devnet-probe" "$out/devnet-probe-$2.new"
   # the same bytes keep their date, so that devnet is not built again for nothing
   if cmp -s "$out/devnet-probe-$2.new" "$out/devnet-probe-$2"; then

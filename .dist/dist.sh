@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Builds what is released into target/dist: devnet for each system, from the package that package.sh made,
+# as archives, .deb and .rpm, with their sums and the manifests of package managers. Twice gives the same bytes.
+#   DIST_TARGETS="..."    these alone; without it all that rustc has the standard library for
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+# installed by tests/testbed/deps.sh dist
+export PATH=$root/target/dist-tools/bin:$PATH
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+source=$root/target/package/devnet-$version build=$root/target/dist-build out=$root/target/dist
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct); export SOURCE_DATE_EPOCH
+export TZ=UTC LC_ALL=C
+umask 022
+
+all="x86_64-unknown-linux-musl aarch64-unknown-linux-musl x86_64-pc-windows-gnu aarch64-apple-darwin x86_64-apple-darwin"
+targets=
+for target in ${DIST_TARGETS:-$all}; do
+  if command -v rustup >/dev/null; then rustup target add "$target" >/dev/null 2>&1 || true; fi
+  if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then targets="$targets $target"; continue; fi
+  echo "dist: no standard library for $target here: it is left out" >&2
+  [ -z "${DIST_TARGETS:-}" ] || exit 1
+done
+
+# no path of this machine in a program: not the sources', not those of dependencies, not the build's
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+separator=$'\x1f'
+remap="--remap-path-prefix=$source=devnet$separator--remap-path-prefix=$build=build$separator--remap-path-prefix=$cargo_home/registry/src=crates"
+export CFLAGS="-ffile-prefix-map=$cargo_home/registry/src=crates -ffile-prefix-map=$build=build"
+
+compile() { # TARGET
+  local flags=$remap how=(cargo zigbuild)
+  case $1 in
+    # GNU ld writes the time of linking into a program otherwise
+    *-windows-gnu) flags="$flags$separator-Clink-arg=-Wl,--no-insert-timestamp"; how=(cargo build) ;;
+    # a Mac links for Macs itself
+    *-apple-darwin) if [ "$(uname)" = Darwin ]; then how=(cargo build); fi ;;
+  esac
+  (cd "$source" && unset DEVNET_PROBE_X86_64 DEVNET_PROBE_AARCH64 RUSTFLAGS &&
+    CARGO_ENCODED_RUSTFLAGS=$flags "${how[@]}" --quiet --locked --profile dist --bin devnet --target "$1" --target-dir "$build")
+}
+
+extras() { # PROGRAM: completions and manual pages, as a devnet that runs here writes them
+  local folder=$source/extras
+  rm -rf "$folder"; mkdir -p "$folder/completions" "$folder/man/man1"
+  "$1" completions bash > "$folder/completions/devnet.bash"
+  "$1" completions zsh > "$folder/completions/_devnet"
+  "$1" completions fish > "$folder/completions/devnet.fish"
+  "$1" completions elvish > "$folder/completions/devnet.elv"
+  "$1" completions powershell > "$folder/completions/_devnet.ps1"
+  "$1" --quiet man --dir "$folder/man/man1"
+  # kubectl's name for it, where a package can't hold a link
+  printf '#!/bin/sh\nexec devnet "$@"\n' > "$folder/kubectl-devnet"
+  find "$folder" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
+}
+
+archive() { # TARGET
+  local name=devnet-$version-$1 exe='' folder
+  case $1 in *-windows-*) exe=.exe ;; esac
+  folder=$build/archives/$name
+  rm -rf "$folder"; mkdir -p "$folder"
+  install -m 755 "$build/$1/dist/devnet$exe" "$folder/"
+  install -m 644 "$source/LICENSE" "$source/README.md" "$folder/"
+  cp -r "$source/extras/completions" "$source/extras/man" "$folder/"
+  find "$folder" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+  cd "$build/archives"
+  if [ -n "$exe" ]; then
+    rm -f "$out/$name.zip"
+    find "$name" -type f | sort | zip -q -X -9 -@ "$out/$name.zip"
+  else
+    # kubectl finds it as its plugin
+    ln -s devnet "$folder/kubectl-devnet"
+    touch -h -d "@$SOURCE_DATE_EPOCH" "$folder/kubectl-devnet"
+    tar c --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar "$name" | gzip -9 -n > "$out/$name.tar.gz"
+  fi
+  cd "$root"
+}
+
+system_packages() { # TARGET
+  cd "$source"
+  CARGO_TARGET_DIR=$build cargo deb --quiet --no-build --no-strip --profile dist --target "$1" --output "$out/"
+  CARGO_TARGET_DIR=$build cargo generate-rpm --profile dist --target "$1" --output "$out/"
+  cd "$root"
+}
+
+rm -rf "$out"; mkdir -p "$out"
+for target in $targets; do
+  echo "dist: $target" >&2
+  compile "$target"
+  # the first that runs here writes the manual for all
+  if [ ! -d "$source/extras" ]; then extras "$build/$target/dist/devnet"; fi
+  archive "$target"
+  case $target in *-linux-musl) system_packages "$target" ;; esac
+done
+cp target/package/devnet-*.crate "$out/"
+.dist/manifests.sh "$out"
