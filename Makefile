@@ -30,7 +30,7 @@ export PROPTEST_RNG_SEED ?= 20110502
 # what a test lacked: the runner shows nothing of a test that passes
 export DEVNET_SKIPPED := $(CURDIR)/target/skipped-tests
 
-.PHONY: build demo test test-differing test-all engines bench pairs fuzz lint probes package dist test-dist
+.PHONY: build demo test test-differing test-all engines bench pairs fuzz lint probes package dist test-dist test-start release
 
 build: probes
 	. $(probes)/env && $(CARGO) build --release --bin devnet
@@ -94,3 +94,10 @@ dist: package
 test-dist:
 	@tests/testbed/deps.sh test-dist
 	.dist/test.sh
+
+# for workflows: TARGET's program on its own system; what is published, of TAG
+test-start:
+	.dist/test/start.sh $(TARGET)
+
+release:
+	.dist/release.sh $(TAG)

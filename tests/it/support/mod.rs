@@ -70,6 +70,11 @@ pub(crate) fn missing(what: &str) {
     }
 }
 
+/// A program of the toolchain that compiled these tests.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    Path::new(env!("CARGO")).with_file_name(name)
+}
+
 /// A home of its own in which devnet runs with a clean environment.
 pub(crate) struct Sandbox {
     home: tempfile::TempDir,
