@@ -10,7 +10,7 @@ mkdir "$work/empty"; cp "$x86_64/devnet" "$work/empty/"
 says "$commit" chroot "$work/empty" /devnet --version -o json
 says '"target":"x86_64-unknown-linux-musl"' chroot "$work/empty" /devnet --version -o json
 says "Usage: devnet env" chroot "$work/empty" /devnet env --help
-ends 3 "no profile" chroot "$work/empty" /devnet status
+ends 3 "is the engine running" chroot "$work/empty" /devnet status
 ok "x86_64 in an empty root"
 [ "$(readlink "$x86_64/kubectl-devnet")" = devnet ] || failed "no kubectl-devnet"
 for page in "$x86_64"/man/man1/*.1; do grep -q '^\.TH devnet' "$page" || failed "$page is no page"; done
@@ -20,7 +20,7 @@ if [ -f "$dist/devnet-$version-aarch64-unknown-linux-musl.tar.gz" ]; then
   aarch64=$(unpack aarch64-unknown-linux-musl)
   says '"target":"aarch64-unknown-linux-musl"' qemu-aarch64-static "$aarch64/devnet" --version -o json
   says "Usage: devnet env" qemu-aarch64-static "$aarch64/devnet" env --help
-  ends 3 "no profile" env -i HOME="$work" qemu-aarch64-static "$aarch64/devnet" status
+  ends 3 "is the engine running" env -i HOME="$work" qemu-aarch64-static "$aarch64/devnet" status
   ok "aarch64 under qemu"
 fi
 

@@ -11,7 +11,7 @@ check() { # ROOT: what a package has brought
     [ -e "$1/usr/$file" ] || [ -e "$1/usr/$file.gz" ] || failed "no /usr/$file"
   done
 }
-gone() { [ -z "$(find "$1/usr" -name '*devnet*')" ] || failed "left: $(find "$1/usr" -name '*devnet*')"; }
+gone() { [ ! -e "$1/usr" ] || [ -z "$(find "$1/usr" -name "*devnet*" ! -type d)" ] || failed "left: $(find "$1/usr" -name "*devnet*")"; }
 
 deb=$work/deb; mkdir -p "$deb"/var/lib/dpkg/{info,updates,triggers}; : > "$deb/var/lib/dpkg/status"
 dpkg --root="$deb" --install "$dist"/devnet_*_amd64.deb >/dev/null
@@ -21,8 +21,9 @@ gone "$deb"
 ok "$(basename "$dist"/devnet_*_amd64.deb) in a bare root, and removed"
 
 rpm=$work/rpm; mkdir -p "$rpm"
-rpm --root "$rpm" --initdb
-rpm --root "$rpm" --install "$dist"/devnet-*."$machine".rpm
+rpm --root "$rpm" --initdb 2>/dev/null
+# the root is bare: not even a shell is there
+rpm --root "$rpm" --install --nodeps "$dist"/devnet-*."$machine".rpm
 check "$rpm"
 rpm --root "$rpm" --erase devnet
 gone "$rpm"

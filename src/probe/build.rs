@@ -96,7 +96,8 @@ fn built(machine: &str) -> Option<Program> {
     let target = format!("{machine}-unknown-linux-musl");
     let sysroot = said(Command::new(variable("RUSTC")).args(["--print", "sysroot"]))?;
     if !Path::new(&sysroot)
-        .join("lib/rustlib")
+        .join("lib")
+        .join("rustlib")
         .join(&target)
         .exists()
     {

@@ -567,6 +567,7 @@ fn a_test_that_returns_early_has_said_why() {
         "testbed()",
         "here(",
         "Build::new(",
+        "checkout()",
         "build()",
         "Lab::new()",
         "Tried::new(",

@@ -42,7 +42,7 @@ fn add(sandbox: &Sandbox, file: &str, text: &str) {
     fs::write(sandbox.home().join(file), text).unwrap();
 }
 
-/// What the build script tells Cargo, and the table of programs that it writes.
+/// The build script's words to Cargo, and the table of programs that it writes.
 fn built(sandbox: &Sandbox) -> (String, String) {
     let said = Output::of(&mut sandbox.command(sandbox.home().join("build"))).ok();
     let table = fs::read_to_string(sandbox.home().join("out/probes.rs")).unwrap_or_default();
