@@ -9,7 +9,7 @@ root=$PWD
 export PATH=$root/target/dist-tools/bin:$PATH
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 source=$root/target/package/devnet-$version build=$root/target/dist-build out=$root/target/dist
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct); export SOURCE_DATE_EPOCH
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$(cat "$source/src/probe/packaged/COMMIT")"); export SOURCE_DATE_EPOCH
 export TZ=UTC LC_ALL=C
 umask 022
 
@@ -36,7 +36,8 @@ compile() { # TARGET
     # a Mac links for Macs itself
     *-apple-darwin) if [ "$(uname)" = Darwin ]; then how=(cargo build); fi ;;
   esac
-  (cd "$source" && unset DEVNET_PROBE_X86_64 DEVNET_PROBE_AARCH64 RUSTFLAGS &&
+  # no program has a date in it, and with another date C sources would be compiled again
+  (cd "$source" && unset SOURCE_DATE_EPOCH DEVNET_PROBE_X86_64 DEVNET_PROBE_AARCH64 RUSTFLAGS &&
     CARGO_ENCODED_RUSTFLAGS=$flags "${how[@]}" --quiet --locked --profile dist --bin devnet --target "$1" --target-dir "$build")
 }
 
