@@ -26,6 +26,8 @@ done
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 separator=$'\x1f'
 remap="--remap-path-prefix=$source=devnet$separator--remap-path-prefix=$build=build$separator--remap-path-prefix=$cargo_home/registry/src=crates"
+# the oldest macOS that Rust's own library runs on, on either processor
+export MACOSX_DEPLOYMENT_TARGET=11.0
 export CFLAGS="-ffile-prefix-map=$cargo_home/registry/src=crates -ffile-prefix-map=$build=build"
 
 compile() { # TARGET

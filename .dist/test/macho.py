@@ -24,9 +24,10 @@ for _ in range(count):
         main = True
     elif command == BUILD_VERSION:
         version = struct.unpack_from("<I", data, at + 12)[0]
-        system = f"{version >> 16}.{version >> 8 & 255}"
+        system = (version >> 16, version >> 8 & 255)
     at += size
 assert main, "no entry"
+assert system and system <= (11, 0), f"it wants macOS {system}"
 assert libraries <= SYSTEM, f"it loads more than the system's libraries: {libraries - SYSTEM}"
 
 signed = "not signed"
@@ -45,4 +46,4 @@ if signature:
         assert directory[hashes + n * length:hashes + (n + 1) * length] == real, f"page {n} is not as signed"
     signed = f"{pages} pages as signed"
 assert signature or PROCESSORS[processor] != "arm64", "Apple's processors run no program without a signature"
-print(f"ok: {PROCESSORS[processor]} for macOS {system} and later: {', '.join(sorted(libraries))}; {signed}")
+print(f"ok: {PROCESSORS[processor]} for macOS {system[0]} and later: {', '.join(sorted(libraries))}; {signed}")
