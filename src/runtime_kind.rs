@@ -13,6 +13,8 @@ pub(crate) enum RuntimeKind {
     Docker,
     #[serde(rename = "containerd")]
     Containerd,
+    #[serde(rename = "cri-o")]
+    CriO,
 }
 
 impl RuntimeKind {
@@ -23,6 +25,8 @@ impl RuntimeKind {
             // profiles of old minikubes leave it out
             "" | "docker" => Some(Self::Docker),
             "containerd" => Some(Self::Containerd),
+            // minikube keeps the word that it was given
+            "crio" | "cri-o" => Some(Self::CriO),
             _ => None,
         }
     }
@@ -31,7 +35,7 @@ impl RuntimeKind {
     pub(crate) fn joins_uts(self) -> bool {
         match self {
             Self::Docker => false,
-            Self::Containerd => true,
+            Self::Containerd | Self::CriO => true,
         }
     }
 
@@ -40,6 +44,7 @@ impl RuntimeKind {
         match self {
             Self::Docker => "/var/run/docker.sock",
             Self::Containerd => "/run/containerd/containerd.sock",
+            Self::CriO => "/var/run/crio/crio.sock",
         }
     }
 }
@@ -49,6 +54,26 @@ impl std::fmt::Display for RuntimeKind {
         f.write_str(match self {
             Self::Docker => "docker",
             Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minikubes_words_for_a_runtime_are_understood_and_others_are_not() {
+        for (word, kind) in [
+            ("", Some(RuntimeKind::Docker)),
+            ("docker", Some(RuntimeKind::Docker)),
+            ("containerd", Some(RuntimeKind::Containerd)),
+            ("crio", Some(RuntimeKind::CriO)),
+            ("cri-o", Some(RuntimeKind::CriO)),
+            ("rkt", None),
+        ] {
+            assert_eq!(RuntimeKind::of_minikube(word), kind, "{word}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::commands::invocation::format::{Format, Printed};
 use crate::commands::invocation::output::write;
 use crate::commands::invocation::{Context, one_pod, question};
 use crate::error::{Error, Result};
-use crate::pod::{self, Container, Killed, Pod, Signal, State};
+use crate::pod::{self, Container, Killed, Pod, Sandbox, Signal, State};
 use crate::render;
 
 /// Kill a container of a pod, or its sandbox, and say what was kept when it is back
@@ -79,15 +79,25 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         None => None,
     };
     let id = first_process(&before, container)?;
+    let stopped = without_a_process(&before, container, args.signal)?;
     if !args.yes && !agreed(context, &args, &before, container).await? {
         context.ui.say("nothing was killed");
         return Ok(());
+    }
+    // whoever was asked has read it
+    if let (true, Some(how)) = (args.yes, &stopped) {
+        context.ui.note(how);
     }
     let killed = [Killed {
         before: &before,
         container,
     }];
-    let end = engine.runtime.signal(id, args.signal);
+    let end = async {
+        match stopped {
+            Some(_) => engine.runtime.stop_sandbox(id).await,
+            None => engine.runtime.signal(id, args.signal).await,
+        }
+    };
     let progress = comeback::after(&engine, &killed, args.timeout, end).await?;
     let ([killed], [progress]) = (&killed, progress.as_slice()) else {
         return Ok(());
@@ -136,6 +146,32 @@ fn first_process<'a>(pod: &'a Pod, container: Option<&'a Container>) -> Result<&
     }
 }
 
+/// How a sandbox that has no process is ended, where that is meant.
+///
+/// # Errors
+/// When a signal is named that nobody would get.
+fn without_a_process(
+    pod: &Pod,
+    container: Option<&Container>,
+    signal: Signal,
+) -> Result<Option<String>> {
+    let sandbox = pod.sandbox.as_ref().filter(|_| container.is_none());
+    if !sandbox.is_some_and(Sandbox::is_held_by_a_file) {
+        return Ok(None);
+    }
+    if signal != Signal::KILL {
+        return Err(Error::failed(format!(
+            "the sandbox of pod `{}` has no process to send {signal} to",
+            pod.name
+        ))
+        .hint("without `-s` the runtime stops it; `-c NAME` sends a signal to a container"));
+    }
+    Ok(Some(format!(
+        "the sandbox of pod `{}` has no process: the runtime stops it, and gives its containers their time to end, 30 s and more each",
+        pod.name
+    )))
+}
+
 /// Asks whether it may be killed.
 async fn agreed(
     context: &Context,
@@ -149,7 +185,10 @@ async fn agreed(
         Some(container) => format!("container `{}` of pod {full}", container.name),
         None => format!("the sandbox of pod {full}"),
     };
-    let mut text = format!("Send {signal} to {what} on node {}?", pod.node);
+    let mut text = match without_a_process(pod, container, signal)? {
+        Some(how) => format!("Stop {what} on node {}?\nAttention: {how}.", pod.node),
+        None => format!("Send {signal} to {what} on node {}?", pod.node),
+    };
     if container.is_none() && !pod.host_network {
         text.push_str("\nThe pod comes back with another IP.");
     }

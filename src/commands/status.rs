@@ -278,6 +278,7 @@ async fn answer(context: &Context, node: &NodeTarget, report: &mut NodeReport) -
     let info = engine.runtime.info().await?;
     report.machine = info.name;
     report.image_store = Some(match info.store {
+        ImageStore::Cri if report.runtime == RuntimeKind::CriO => "containers/storage",
         ImageStore::Containerd | ImageStore::Cri => "containerd",
         ImageStore::Graph => "graph driver",
     });

@@ -226,6 +226,12 @@ impl Watch<'_> {
         let mut pods = pod::pods(&name, &facts, PlainContainers::Hide);
         engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
         self.labels_of(&pods);
+        if !engine.runtime.tells_events().await {
+            self.context.ui.note(&format!(
+                "{} on node `{name}` tells no events: its containers are listed once a second",
+                engine.runtime.kind()
+            ));
+        }
         facts.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(WatchedNode {
             engine,

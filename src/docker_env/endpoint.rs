@@ -124,8 +124,9 @@ impl Address {
     }
 }
 
-/// The name of containerd's socket wherever it stands.
+/// The names of the sockets of runtimes that are asked by CRI, wherever they stand.
 const CONTAINERD_SOCKET: &str = "containerd.sock";
+const CRIO_SOCKET: &str = "crio.sock";
 
 impl Address {
     /// The runtime that this address leads to: a socket is known by its name, all else is a Docker
@@ -138,6 +139,7 @@ impl Address {
         };
         match socket.file_name() {
             Some(name) if name == CONTAINERD_SOCKET => RuntimeKind::Containerd,
+            Some(name) if name == CRIO_SOCKET => RuntimeKind::CriO,
             _ => RuntimeKind::Docker,
         }
     }

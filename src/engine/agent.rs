@@ -1,6 +1,6 @@
 //! The agent of a node: it runs devnet's own programs there.
 
-use crate::engine::containerd::Containerd;
+use crate::engine::cri::node::CriNode;
 use crate::engine::docker::Docker;
 use crate::engine::docker::agent as docker;
 use crate::engine::docker::leftovers::Leftovers;
@@ -17,7 +17,7 @@ pub(crate) enum Agent {
     /// In containers.
     Docker(Box<Docker>),
     /// On the node itself, over the way into it.
-    Node(Box<Containerd>),
+    Node(Box<CriNode>),
 }
 
 impl Agent {
@@ -28,8 +28,8 @@ impl Agent {
                 let session = docker::Session::new(Docker::clone(docker), images);
                 AgentSession::Docker(Box::new(session))
             }
-            Self::Node(containerd) => {
-                let session = node_agent::Session::new(Containerd::clone(containerd));
+            Self::Node(node) => {
+                let session = node_agent::Session::new(CriNode::clone(node));
                 AgentSession::Node(Box::new(session))
             }
         }
@@ -41,7 +41,7 @@ impl Agent {
         match self {
             // an image is made of it only once
             Self::Docker(_) => {}
-            Self::Node(containerd) => containerd.send_probe_ahead().await,
+            Self::Node(node) => node.send_probe_ahead().await,
         }
     }
 

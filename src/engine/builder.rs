@@ -7,6 +7,7 @@ use crate::engine::buildkit::node::NodeBuildKit;
 use crate::engine::buildkit::streams::Pump;
 use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::docker::Docker;
+use crate::engine::out_of_reach::OutOfReach;
 use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::progress::Sender;
@@ -17,6 +18,8 @@ pub(crate) enum Builder {
     Docker(Box<Docker>),
     /// A node's own BuildKit, which builds into its containerd.
     Node(Box<NodeBuildKit>),
+    /// That of a node on which devnet has no way to build.
+    OutOfReach(OutOfReach),
 }
 
 impl Builder {
@@ -28,13 +31,14 @@ impl Builder {
         match self {
             Self::Docker(docker) => Ok(docker.build_features()),
             Self::Node(buildkit) => buildkit.features().await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
     /// A node's own BuildKit, which names images as it is told, before they are known to be whole.
     pub(crate) fn of_node(&self) -> Option<&NodeBuildKit> {
         match self {
-            Self::Docker(_) => None,
+            Self::Docker(_) | Self::OutOfReach(_) => None,
             Self::Node(buildkit) => Some(buildkit),
         }
     }
@@ -45,7 +49,7 @@ impl Builder {
         // with containerd's store an engine names it by its manifest; pods do by its configuration
         let digest = said("containerimage.digest");
         match self {
-            Self::Docker(_) => digest,
+            Self::Docker(_) | Self::OutOfReach(_) => digest,
             Self::Node(_) => said("containerimage.config.digest").or(digest),
         }
     }
@@ -55,7 +59,7 @@ impl Builder {
     pub(crate) fn buildkit_is_off(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.buildkit_is_off(),
-            Self::Node(_) => false,
+            Self::Node(_) | Self::OutOfReach(_) => false,
         }
     }
 
@@ -76,6 +80,7 @@ impl Builder {
                     .hint("without `DOCKER_BUILDKIT=0` its BuildKit builds")
                     .into(),
             ),
+            Self::OutOfReach(what) => Err(what.error().into()),
         }
     }
 
@@ -89,6 +94,7 @@ impl Builder {
                 buildkit::host_gateway(&Connection::to_engine(docker.dialer()).await?).await
             }
             Self::Node(buildkit) => buildkit.host_gateway().await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -108,6 +114,7 @@ impl Builder {
                 buildkit::build(&connection, solve, events).await
             }
             Self::Node(buildkit) => Box::pin(buildkit.build(solve, events)).await,
+            Self::OutOfReach(what) => Err(what.error().into()),
         }
     }
 
@@ -126,6 +133,7 @@ impl Builder {
                 check::check_dockerfile(&connection, solve, events).await
             }
             Self::Node(buildkit) => Box::pin(buildkit.check_dockerfile(solve, events)).await,
+            Self::OutOfReach(what) => Err(what.error().into()),
         }
     }
 }

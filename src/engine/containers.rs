@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::containerd::{self, Containerd};
+use crate::engine::crio;
 use crate::engine::docker::pods as docker;
 use crate::engine::job::ProgramImages;
 use crate::error::Result;
@@ -15,6 +16,7 @@ pub(crate) enum Listing {
     Docker(Box<docker::Listing>),
     /// Nothing was asked yet: nothing has to be known before something else begins.
     Containerd(Box<Containerd>),
+    CriO(Box<crio::Listing>),
 }
 
 impl Listing {
@@ -22,7 +24,7 @@ impl Listing {
     pub(crate) fn candidates(&self) -> ProgramImages {
         match self {
             Self::Docker(listing) => ProgramImages::AnyOf(listing.candidates()),
-            Self::Containerd(_) => ProgramImages::AnyOf(Vec::new()),
+            Self::Containerd(_) | Self::CriO(_) => ProgramImages::AnyOf(Vec::new()),
         }
     }
 
@@ -40,6 +42,10 @@ impl Listing {
                 .inspected()
                 .await
                 .map(|containers| Containers::Containerd(Box::new(containers))),
+            Self::CriO(listing) => listing
+                .inspected()
+                .await
+                .map(|containers| Containers::CriO(Box::new(containers))),
         }
     }
 }
@@ -76,6 +82,7 @@ impl Outline {
 pub(crate) enum Containers {
     Docker(Box<docker::Containers>),
     Containerd(Box<containerd::Containers>),
+    CriO(Box<crio::Containers>),
 }
 
 impl Containers {
@@ -84,6 +91,7 @@ impl Containers {
         match self {
             Self::Docker(containers) => &containers.facts,
             Self::Containerd(containers) => &containers.facts,
+            Self::CriO(containers) => &containers.facts,
         }
     }
 
@@ -92,6 +100,7 @@ impl Containers {
         match self {
             Self::Docker(containers) => Arc::clone(&containers.facts),
             Self::Containerd(containers) => Arc::clone(&containers.facts),
+            Self::CriO(containers) => Arc::clone(&containers.facts),
         }
     }
 
@@ -103,6 +112,7 @@ impl Containers {
         match self {
             Self::Docker(containers) => containers.refresh(changed).await,
             Self::Containerd(containers) => containers.refresh(&changed).await,
+            Self::CriO(containers) => containers.refresh().await,
         }
     }
 
@@ -114,6 +124,7 @@ impl Containers {
         match self {
             Self::Docker(containers) => containers.check().await,
             Self::Containerd(containers) => containers.check().await,
+            Self::CriO(containers) => containers.refresh().await,
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::engine::buildkit::streams::{self, Sink};
 use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
 use crate::engine::layer_store::LayerStore;
+use crate::engine::out_of_reach::OutOfReach;
 use crate::error::{Error, Kind, Result};
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
@@ -23,6 +24,8 @@ use crate::progress::{Event, Sender};
 pub(crate) enum Images {
     Docker(Box<Docker>),
     Containerd(Box<ClusterImages>),
+    /// Those of a node whose images devnet has no way to.
+    OutOfReach(OutOfReach),
 }
 
 impl Images {
@@ -30,7 +33,7 @@ impl Images {
     pub(crate) fn archives_name_layers_by_digest(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.archives_name_layers_by_digest(),
-            Self::Containerd(_) => true,
+            Self::Containerd(_) | Self::OutOfReach(_) => true,
         }
     }
 
@@ -42,6 +45,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.inventory().await,
             Self::Containerd(images) => images.inventory().await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -53,6 +57,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_nameless(id).await,
             Self::Containerd(images) => images.remove_nameless(id).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -64,6 +69,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_unused(id, names).await,
             Self::Containerd(images) => images.remove_unused(id).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -75,6 +81,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image(name).await,
             Self::Containerd(images) => images.image(name).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -86,6 +93,7 @@ impl Images {
         match self {
             Self::Docker(docker) => Ok(docker.image(name).await?.id),
             Self::Containerd(images) => images.id(name).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -97,6 +105,7 @@ impl Images {
         let found = match self {
             Self::Docker(docker) => docker.image(id).await,
             Self::Containerd(images) => return images.known(id).await,
+            Self::OutOfReach(what) => return Err(what.error()),
         };
         match found {
             Ok(found) => Ok(Some(found).filter(|found| found.id == id)),
@@ -110,6 +119,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_platform(name).await,
             Self::Containerd(images) => images.image_platform(name).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -121,6 +131,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.platform().await,
             Self::Containerd(images) => images.platform().await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -129,6 +140,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_names().await,
             Self::Containerd(images) => images.image_names().await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -143,6 +155,7 @@ impl Images {
             (Self::Containerd(images), Keep::ToRun) => images.present(layers).await,
             // out of an unpacked layer its blob can't be made again
             (Self::Containerd(_), Keep::Whole) => Ok(HashSet::new()),
+            (Self::OutOfReach(what), _) => Err(what.error()),
         }
     }
 
@@ -154,6 +167,7 @@ impl Images {
         match self {
             Self::Docker(_) => Ok(true),
             Self::Containerd(images) => images.is_whole(name).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -163,6 +177,7 @@ impl Images {
             (Self::Docker(docker), _) => docker.stacks().await,
             (Self::Containerd(images), Keep::ToRun) => images.stacks().await,
             (Self::Containerd(_), Keep::Whole) => Ok(Vec::new()),
+            (Self::OutOfReach(what), _) => Err(what.error()),
         }
     }
 
@@ -172,6 +187,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.layer_sizes(image).await,
             Self::Containerd(images) => images.layer_sizes(image).await,
+            Self::OutOfReach(_) => None,
         }
     }
 
@@ -179,7 +195,7 @@ impl Images {
     /// as they were packed.
     pub(crate) async fn layer_blobs(&self, image: &StoredImage) -> Option<Vec<(String, u64)>> {
         match self {
-            Self::Docker(_) => None,
+            Self::Docker(_) | Self::OutOfReach(_) => None,
             Self::Containerd(images) => images.layer_blobs(image).await,
         }
     }
@@ -189,6 +205,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.tag(image, repository, tag).await,
             Self::Containerd(images) => images.tag(image, repository, tag).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -197,6 +214,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.untag(name).await,
             Self::Containerd(images) => images.untag(name).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -212,6 +230,7 @@ impl Images {
                 Ok(names.filter(|name| is_transfer(name)).collect())
             }
             Self::Containerd(images) => images.transfers().await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -222,8 +241,9 @@ impl Images {
         wanted: Wanted,
     ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         match self {
-            Self::Docker(docker) => docker.save(name).left_stream(),
-            Self::Containerd(images) => images.save(name, wanted).right_stream(),
+            Self::Docker(docker) => docker.save(name).boxed(),
+            Self::Containerd(images) => images.save(name, wanted).boxed(),
+            Self::OutOfReach(what) => stream::iter([Err(what.error())]).boxed(),
         }
     }
 
@@ -237,6 +257,7 @@ impl Images {
             Self::Containerd(images) => {
                 streams::save_into(images.save(id, Wanted::All), sink).await
             }
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -259,6 +280,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.load(archive).await,
             Self::Containerd(images) => Box::pin(images.load(name, incoming, archive)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -278,6 +300,7 @@ impl Images {
             Self::Containerd(_) => Err(Error::failed(what.to_owned())
                 .caused_by("images can't be pushed from a node with containerd")
                 .hint("`devnet build --push` builds and pushes in one")),
+            Self::OutOfReach(out) => Err(out.error()),
         }
     }
 
@@ -285,7 +308,7 @@ impl Images {
     pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         match self {
             Self::Docker(docker) => docker.layer_store(image).await,
-            Self::Containerd(_) => Ok(None),
+            Self::Containerd(_) | Self::OutOfReach(_) => Ok(None),
         }
     }
 }
@@ -305,7 +328,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;

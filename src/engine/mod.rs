@@ -11,6 +11,7 @@ pub(crate) mod buildkit;
 pub(crate) mod containerd;
 pub(crate) mod containers;
 mod cri;
+pub(crate) mod crio;
 pub(crate) mod docker;
 pub(crate) mod exec;
 mod grpc;
@@ -40,6 +41,7 @@ use crate::engine::builder::Builder;
 use crate::engine::buildkit::node::NodeBuildKit;
 use crate::engine::containerd::Containerd;
 use crate::engine::containerd::images::ClusterImages;
+use crate::engine::crio::CriO;
 use crate::engine::docker::Docker;
 use crate::engine::images::Images;
 use crate::engine::kubelet::Kubelet;
@@ -93,15 +95,35 @@ impl Engine {
                 let containerd = Containerd::connect(access, endpoint, settings).await?;
                 Ok(Self {
                     node: NodeConnection {
-                        address: containerd.address().to_owned(),
-                        version: containerd.version().to_owned(),
+                        address: containerd.node.address().to_owned(),
+                        version: containerd.node.version().to_owned(),
                         detour: detour.map(Arc::new),
                     },
-                    kubelet: containerd.kubelet().await?,
+                    kubelet: containerd.node.kubelet().await?,
                     runtime: Runtime::Containerd(Box::new(containerd.clone())),
                     images: Images::Containerd(Box::new(ClusterImages::new(&containerd))),
                     builder: Builder::Node(Box::new(NodeBuildKit::new(&containerd))),
-                    agent: Agent::Node(Box::new(containerd)),
+                    agent: Agent::Node(Box::new(containerd.node)),
+                })
+            }
+            RuntimeKind::CriO => {
+                let WayIn {
+                    access,
+                    endpoint,
+                    detour,
+                } = WayIn::find(endpoint, settings).await?;
+                let crio = CriO::connect(access, endpoint, settings).await?;
+                Ok(Self {
+                    node: NodeConnection {
+                        address: crio.node.address().to_owned(),
+                        version: crio.node.version().to_owned(),
+                        detour: detour.map(Arc::new),
+                    },
+                    kubelet: crio.node.kubelet().await?,
+                    images: Images::OutOfReach(out_of_reach("the images", RuntimeKind::CriO)),
+                    builder: Builder::OutOfReach(out_of_reach("a builder", RuntimeKind::CriO)),
+                    agent: Agent::Node(Box::new(crio.node.clone())),
+                    runtime: Runtime::CriO(Box::new(crio)),
                 })
             }
         }
@@ -119,17 +141,16 @@ impl Engine {
     pub(crate) fn docker(&self) -> Result<&Docker> {
         match &self.runtime {
             Runtime::Docker(docker) => Ok(docker),
-            Runtime::Containerd(_) => Err(out_of_reach("the engine").error()),
+            Runtime::Containerd(_) | Runtime::CriO(_) => {
+                Err(out_of_reach("the engine", self.runtime.kind()).error())
+            }
         }
     }
 }
 
-/// Something of a node with containerd that devnet does not reach.
-fn out_of_reach(what: &'static str) -> OutOfReach {
-    OutOfReach {
-        what,
-        runtime: RuntimeKind::Containerd,
-    }
+/// Something of a node with another runtime than Docker that devnet does not reach.
+fn out_of_reach(what: &'static str, runtime: RuntimeKind) -> OutOfReach {
+    OutOfReach { what, runtime }
 }
 
 /// The connection to a node's engine: its address and what it said when it was made.

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
 
-use crate::engine::containerd::Containerd;
+use crate::engine::cri::node::CriNode;
 use crate::engine::exec::{Ended, Output};
 use crate::engine::job::{Job, JobNamespaces, Power, Program};
 use crate::engine::kept_probe::KeptProbe;
@@ -18,14 +18,14 @@ use crate::wire::node_program::{Ending, NodeProgram, Terminal, TerminalSize};
 
 /// The jobs of one command in one node.
 pub(crate) struct Session {
-    containerd: Containerd,
+    node: CriNode,
     kept: Mutex<Option<Arc<KeptProbe>>>,
 }
 
 impl Session {
-    pub(in crate::engine) fn new(containerd: Containerd) -> Self {
+    pub(in crate::engine) fn new(node: CriNode) -> Self {
         Self {
-            containerd,
+            node,
             kept: Mutex::default(),
         }
     }
@@ -49,7 +49,7 @@ impl Session {
             .chain(words.iter().cloned())
             .collect();
         let terminal = job.tty.then(|| terminal(&job.env));
-        let Containerd { access, probe, .. } = &self.containerd;
+        let CriNode { access, probe, .. } = &self.node;
         let program = match terminal {
             Some(_) => access.start_as_root(&all, terminal.as_ref()).await?,
             None => probe.start(&all).await?,
@@ -75,17 +75,24 @@ impl Session {
         Ok(kept.program().to_owned())
     }
 
+    /// The path of a file in the probe's folder, which goes with the session.
+    ///
+    /// # Errors
+    /// As `spawn`.
+    pub(in crate::engine) async fn file(&self, name: &str) -> Result<String> {
+        let program = self.kept().await?;
+        let folder = program.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Ok(format!("{folder}/{name}"))
+    }
+
     async fn borrow(&self) -> Result<Arc<KeptProbe>> {
-        let architecture = self.containerd.architecture().await?;
-        self.containerd.probe.borrow(&architecture).await
+        let architecture = self.node.architecture().await?;
+        self.node.probe.borrow(&architecture).await
     }
 
     /// The words by which the probe enters the namespaces of a job.
     async fn joining(&self, joins: &JobNamespaces) -> Result<Vec<String>> {
-        let file = async |container: &str, kind: &str| {
-            let pid = self.containerd.pid(container).await?;
-            Ok::<_, Error>(format!("/proc/{pid}/ns/{kind}"))
-        };
+        let file = async |id: &str, kind: &str| self.node.namespace_file(id, kind).await;
         let entered = match joins {
             JobNamespaces::NodeProcesses => return Ok(Vec::new()),
             JobNamespaces::Network(container) => vec![file(container, "net").await?],
@@ -108,7 +115,7 @@ impl Session {
 }
 
 /// The terminal of a job; its size is told once it runs.
-fn terminal(env: &[String]) -> TerminalSize {
+pub(in crate::engine) fn terminal(env: &[String]) -> TerminalSize {
     let kind = env.iter().find_map(|one| one.strip_prefix("TERM="));
     TerminalSize {
         kind: kind.unwrap_or("xterm").to_owned(),
@@ -129,7 +136,7 @@ fn powers(power: Power) -> &'static [&'static str] {
 }
 
 /// A program of the node's as a job that runs.
-fn of_node(program: NodeProgram) -> Running {
+pub(in crate::engine) fn of_node(program: NodeProgram) -> Running {
     let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
     let control = Control {
         ending: program.ending.clone(),

@@ -6,6 +6,7 @@ use futures_util::stream::Stream;
 use tokio::io::AsyncWrite;
 
 use crate::engine::containerd;
+use crate::engine::crio;
 use crate::engine::docker::process as docker;
 use crate::engine::exec::{Ended, Output};
 use crate::engine::node_agent;
@@ -23,6 +24,7 @@ pub(crate) struct Process {
 pub(crate) enum Control {
     Docker(Box<docker::Control>),
     Containerd(Box<containerd::exec::Control>),
+    CriO(Box<crio::exec::Control>),
     Node(node_agent::Control),
 }
 
@@ -35,6 +37,7 @@ impl Control {
         match self {
             Self::Docker(control) => control.resize(columns, rows).await,
             Self::Containerd(control) => control.resize(columns, rows).await,
+            Self::CriO(control) => control.resize(columns, rows).await,
             Self::Node(control) => control.resize(columns, rows).await,
         }
     }
@@ -47,6 +50,7 @@ impl Control {
         match self {
             Self::Docker(control) => control.ended().await,
             Self::Containerd(control) => control.ended().await,
+            Self::CriO(control) => control.ended(),
             Self::Node(control) => control.ended(),
         }
     }
@@ -68,6 +72,16 @@ impl From<containerd::exec::Running> for Process {
             output: running.output,
             input: running.input,
             control: Control::Containerd(Box::new(running.control)),
+        }
+    }
+}
+
+impl From<crio::exec::Running> for Process {
+    fn from(running: crio::exec::Running) -> Self {
+        Self {
+            output: running.output,
+            input: running.input,
+            control: Control::CriO(Box::new(running.control)),
         }
     }
 }

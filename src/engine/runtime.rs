@@ -8,12 +8,13 @@ use futures_util::stream::Stream;
 use crate::engine::about::{About, Info};
 use crate::engine::containerd::{self, Containerd};
 use crate::engine::containers::{Listing, Outline};
+use crate::engine::crio::{self, CriO};
 use crate::engine::docker::events::ContainerEvents;
 use crate::engine::docker::{self, Docker};
 use crate::engine::exec::Exec;
 use crate::engine::log_range::LogRange;
 use crate::engine::process::Process;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::netns::RuntimeMarks;
 use crate::pod::log::LogMessage;
 use crate::pod::{ContainerFacts, Pod, Signal};
@@ -24,6 +25,7 @@ use crate::runtime_kind::RuntimeKind;
 pub(crate) enum Runtime {
     Docker(Box<Docker>),
     Containerd(Box<Containerd>),
+    CriO(Box<CriO>),
 }
 
 impl Runtime {
@@ -32,6 +34,7 @@ impl Runtime {
         match self {
             Self::Docker(_) => RuntimeKind::Docker,
             Self::Containerd(_) => RuntimeKind::Containerd,
+            Self::CriO(_) => RuntimeKind::CriO,
         }
     }
 
@@ -40,6 +43,7 @@ impl Runtime {
         match self {
             Self::Docker(_) => docker::marks::MARKS,
             Self::Containerd(_) => containerd::marks::MARKS,
+            Self::CriO(_) => crio::marks::MARKS,
         }
     }
 
@@ -51,6 +55,9 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.exec(container, exec).await.map(Process::from),
             Self::Containerd(containerd) => Box::pin(containerd.exec(container, exec))
+                .await
+                .map(Process::from),
+            Self::CriO(crio) => Box::pin(crio.exec(container, exec))
                 .await
                 .map(Process::from),
         }
@@ -65,6 +72,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.signal(container, signal).await,
             Self::Containerd(containerd) => containerd.signal(container, signal).await,
+            Self::CriO(crio) => crio.signal(container, signal).await,
         }
     }
 
@@ -76,7 +84,29 @@ impl Runtime {
     pub(crate) async fn stop(&self, container: &str, seconds: i64) -> Result<()> {
         match self {
             Self::Docker(docker) => docker.stop(container, seconds).await,
-            Self::Containerd(containerd) => containerd.stop(container, seconds).await,
+            Self::Containerd(containerd) => containerd.node.cri.stop(container, seconds).await,
+            Self::CriO(crio) => crio.node.cri.stop(container, seconds).await,
+        }
+    }
+
+    /// Ends a sandbox that has no process, and all that runs in it.
+    ///
+    /// # Errors
+    /// When the engine does not answer or refuses; where a sandbox has a process to send a signal to.
+    pub(crate) async fn stop_sandbox(&self, sandbox: &str) -> Result<()> {
+        match self {
+            Self::CriO(crio) => crio.node.cri.stop_sandbox(sandbox).await,
+            Self::Docker(_) | Self::Containerd(_) => Err(Error::failed(
+                "this sandbox is a process, and is ended by a signal",
+            )),
+        }
+    }
+
+    /// True where the runtime itself tells of changes; else its containers are listed again and again.
+    pub(crate) async fn tells_events(&self) -> bool {
+        match self {
+            Self::Docker(_) | Self::Containerd(_) => true,
+            Self::CriO(crio) => crio.tells_events().await,
         }
     }
 
@@ -84,7 +114,8 @@ impl Runtime {
     pub(crate) async fn has_file(&self, container: &str, path: &str) -> bool {
         match self {
             Self::Docker(docker) => docker.has_file(container, path).await,
-            Self::Containerd(containerd) => containerd.has_file(container, path).await,
+            Self::Containerd(containerd) => containerd.node.has_file(container, path).await,
+            Self::CriO(crio) => crio.node.has_file(container, path).await,
         }
     }
 
@@ -97,6 +128,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.containers().await,
             Self::Containerd(containerd) => containerd.containers().await,
+            Self::CriO(crio) => crio.containers().await,
         }
     }
 
@@ -111,6 +143,10 @@ impl Runtime {
                 .await
                 .map(|listing| Listing::Docker(Box::new(listing))),
             Self::Containerd(containerd) => Ok(Listing::Containerd(containerd.clone())),
+            Self::CriO(crio) => crio
+                .listing()
+                .await
+                .map(|listing| Listing::CriO(Box::new(listing))),
         }
     }
 
@@ -125,6 +161,7 @@ impl Runtime {
                 .outline()
                 .await
                 .map(|outline| Outline::Containerd(Box::new(outline))),
+            Self::CriO(crio) => crio.containers().await.map(Outline::Whole),
         }
     }
 
@@ -133,6 +170,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.container(id).await,
             Self::Containerd(containerd) => containerd.container(id).await,
+            Self::CriO(crio) => crio.container(id).await,
         }
     }
 
@@ -140,7 +178,8 @@ impl Runtime {
     pub(crate) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
         match self {
             Self::Docker(docker) => docker.resolver_file(ids).await,
-            Self::Containerd(containerd) => containerd.resolver_file(ids).await,
+            Self::Containerd(containerd) => containerd.node.resolver_file(ids).await,
+            Self::CriO(crio) => crio.node.resolver_file(ids).await,
         }
     }
 
@@ -151,7 +190,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.ips_from_hosts_files(pods, facts).await,
             // it knows them itself
-            Self::Containerd(_) => {}
+            Self::Containerd(_) | Self::CriO(_) => {}
         }
     }
 
@@ -164,6 +203,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.changes(since),
             Self::Containerd(containerd) => containerd.changes(),
+            Self::CriO(crio) => crio.changes(),
         }
     }
 
@@ -173,6 +213,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.container_events(since, until),
             Self::Containerd(containerd) => containerd.container_events(until),
+            Self::CriO(crio) => crio.container_events(until),
         }
     }
 
@@ -180,7 +221,8 @@ impl Runtime {
     pub(crate) async fn clock(&self) -> Option<jiff::Timestamp> {
         match self {
             Self::Docker(docker) => docker.clock().await,
-            Self::Containerd(containerd) => containerd.info().await.ok()?.now(),
+            Self::Containerd(containerd) => containerd.node.clock().await,
+            Self::CriO(crio) => crio.node.clock().await,
         }
     }
 
@@ -192,7 +234,16 @@ impl Runtime {
     ) -> Pin<Box<dyn Stream<Item = Result<LogMessage>> + Send>> {
         match self {
             Self::Docker(docker) => docker.logs(container, range),
-            Self::Containerd(containerd) => containerd.logs(container, range),
+            Self::Containerd(containerd) => {
+                let (asked, id) = (containerd.clone(), container.to_owned());
+                let ended = async move { asked.until_ended(&id).await };
+                containerd.node.logs(container, range, ended)
+            }
+            Self::CriO(crio) => {
+                let (asked, id) = (crio.clone(), container.to_owned());
+                let ended = async move { asked.until_ended(&id).await };
+                crio.node.logs(container, range, ended)
+            }
         }
     }
 
@@ -203,7 +254,8 @@ impl Runtime {
     pub(crate) async fn architecture(&self) -> Result<String> {
         match self {
             Self::Docker(docker) => docker.architecture().await,
-            Self::Containerd(containerd) => containerd.architecture().await,
+            Self::Containerd(containerd) => containerd.node.architecture().await,
+            Self::CriO(crio) => crio.node.architecture().await,
         }
     }
 
@@ -214,14 +266,16 @@ impl Runtime {
     pub(crate) async fn about(&self) -> Result<&About> {
         match self {
             Self::Docker(docker) => docker.about().await,
-            Self::Containerd(containerd) => containerd.about().await,
+            Self::Containerd(containerd) => containerd.node.about().await,
+            Self::CriO(crio) => crio.node.about().await,
         }
     }
 
     pub(crate) async fn info(&self) -> Result<Info> {
         match self {
             Self::Docker(docker) => docker.info().await,
-            Self::Containerd(containerd) => containerd.info().await,
+            Self::Containerd(containerd) => containerd.node.info().await,
+            Self::CriO(crio) => crio.node.info().await,
         }
     }
 
@@ -229,7 +283,8 @@ impl Runtime {
     pub(crate) async fn round_trip(&self) -> Result<std::time::Duration> {
         match self {
             Self::Docker(docker) => docker.round_trip().await,
-            Self::Containerd(containerd) => containerd.round_trip().await,
+            Self::Containerd(containerd) => containerd.node.round_trip().await,
+            Self::CriO(crio) => crio.node.round_trip().await,
         }
     }
 
@@ -237,7 +292,8 @@ impl Runtime {
     pub(crate) async fn printed(&self, id: &str, lines: usize) -> Result<String> {
         match self {
             Self::Docker(docker) => docker.printed(id, lines).await,
-            Self::Containerd(containerd) => containerd.printed(id, lines).await,
+            Self::Containerd(containerd) => containerd.node.printed(id, lines).await,
+            Self::CriO(crio) => crio.node.printed(id, lines).await,
         }
     }
 }

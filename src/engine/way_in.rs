@@ -52,7 +52,9 @@ async fn access(endpoint: &Endpoint, settings: &Settings) -> Result<NodeAccess> 
         return Ok(NodeAccess::Container(Arc::new(container)));
     }
     NodeAccess::of(endpoint, settings).ok_or_else(|| {
-        Error::unreachable(format!("{endpoint} leads to no containerd"))
-            .hint("containerd is reached through an ssh login or its socket on this computer")
+        let runtime = endpoint.runtime;
+        Error::unreachable(format!("{endpoint} leads to no {runtime}")).hint(format!(
+            "{runtime} is reached through an ssh login or its socket on this computer"
+        ))
     })
 }

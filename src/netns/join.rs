@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::pins::Pins;
 use super::{Look, RuntimeMarks, leak};
 use crate::finding::{Finding, Remedy, Severity};
 use crate::pod::{ContainerFacts, Namespaces, Netns, Node, Owner, Pod, Shares, Socket, State};
@@ -17,13 +18,17 @@ pub(crate) fn join(
     marks: RuntimeMarks,
 ) -> Vec<Finding> {
     let kernel = Kernel::new(view, facts, marks);
+    let pins = Pins { view, facts };
     node.namespaces = kernel.node();
     node.up_since = view
         .up_since
         .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     for pod in &mut *pods {
         let sandbox = pod.sandbox.as_mut().map(|sandbox| {
-            sandbox.namespaces = kernel.namespaces(&sandbox.id, sandbox.pid);
+            sandbox.namespaces = match sandbox.pid {
+                Some(_) => kernel.namespaces(&sandbox.id, sandbox.pid),
+                None => pins.namespaces(&sandbox.id, node.namespaces),
+            };
             sandbox.netns = Netns {
                 inode: sandbox.namespaces.and_then(|n| n.net),
                 path: sandbox.netns.path.take(),

@@ -28,6 +28,7 @@ pub(super) fn findings(
     let mut seen = BTreeSet::new();
     view.pinned
         .iter()
+        .filter(|pinned| pinned.kind == "net")
         .filter(|pinned| {
             !used.contains(&pinned.inode) && pinned.age.is_some_and(|age| age > STALE_AFTER)
         })
@@ -50,8 +51,8 @@ pub(super) fn findings(
         .collect()
 }
 
-/// `/var/run` is `/run` on most machines.
-fn same_file(one: &str, other: &str) -> bool {
+/// True of two names of one file: `/var/run` is `/run` on most machines.
+pub(super) fn same_file(one: &str, other: &str) -> bool {
     let plain = |path: &str| path.strip_prefix("/var").unwrap_or(path).to_owned();
     plain(one) == plain(other)
 }

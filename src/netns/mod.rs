@@ -4,6 +4,7 @@ mod conflict;
 mod join;
 mod leak;
 mod marks;
+mod pins;
 pub(crate) mod reach;
 pub(crate) mod reach_judge;
 mod reach_promises;

@@ -1,7 +1,7 @@
 //! Tests of how processes, namespaces and pods are joined.
 
 use super::*;
-use crate::pod::{ContainerFacts, Node, PlainContainers, Pod, pods};
+use crate::pod::{ContainerFacts, Join, Node, PlainContainers, Pod, pods};
 
 const SANDBOX: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const APP: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -111,7 +111,7 @@ fn only_an_old_namespace_that_nobody_is_in_is_leaked() {
     let processes = [process(10, 1, &id(SANDBOX), 100, 1, "[]")];
     let codes = |pinned: &str| joined(&processes, pinned).1.len();
     let pin = |inode: u64, path: &str, age: u64| {
-        format!(r#"{{"inode":{inode},"path":"{path}","age":{age}}}"#)
+        format!(r#"{{"kind":"net","inode":{inode},"path":"{path}","age":{age}}}"#)
     };
     assert_eq!(codes(&pin(900, "/run/netns/0123456789ab", 61)), 1);
     assert_eq!(codes(&pin(900, "/run/netns/0123456789ab", 60)), 0, "young");
@@ -121,11 +121,62 @@ fn only_an_old_namespace_that_nobody_is_in_is_leaked() {
         "in use"
     );
     assert_eq!(codes(&pin(900, "/run/netns/own", 999)), 0, "the node's own");
+    let of_messages = pin(900, "/run/ipcns/0123456789ab", 999).replace("net", "ipc");
+    assert_eq!(codes(&of_messages), 0, "another kind");
     assert_eq!(
-        codes(r#"{"inode":900,"path":"/run/x","age":null}"#),
+        codes(r#"{"kind":"net","inode":900,"path":"/run/x","age":null}"#),
         0,
         "unknown age"
     );
+}
+
+/// A sandbox whose namespaces files pin, and its app, which joins them; joined with what is pinned.
+fn without_a_process(change: impl Fn(&mut ContainerFacts), pinned: &str) -> (Pod, usize) {
+    let processes = [process(20, 1, &id(APP), 100, 2, "[77]")];
+    let text = format!(
+        r#"{{"schema":1,"processes":[{}],"networks":[{{"inode":100,"addresses":["10.0.0.9"],"primary":[],"sockets":[{LISTENER}]}}],"pinned":[{pinned}]}}"#,
+        processes.join(",")
+    );
+    let view = read_look(&text).unwrap();
+    let mut facts = facts();
+    facts[0].pid = None;
+    facts[0].netns_path = Some("/var/run/netns/a".into());
+    facts[0].joins.network = Join::Path("/var/run/netns/a".into());
+    facts[0].joins.ipc = Join::Path("/var/run/ipcns/a".into());
+    facts[0].joins.uts = Join::Path("/var/run/utsns/a".into());
+    change(&mut facts[0]);
+    let mut pods = pods("n", &facts, PlainContainers::Hide);
+    let leaks = join(&mut pods, &mut Node::default(), &view, &facts, MARKS);
+    (pods.remove(0), leaks.len())
+}
+
+#[test]
+fn a_sandbox_without_a_process_is_what_files_pin_and_no_leak() {
+    let pin = |kind: &str, inode: u64| {
+        format!(r#"{{"kind":"{kind}","inode":{inode},"path":"/run/{kind}ns/a","age":999}}"#)
+    };
+    let pinned = [pin("net", 100), pin("ipc", 5), pin("uts", 8)].join(",");
+    let (pod, leaks) = without_a_process(|_| {}, &pinned);
+    let sandbox = pod.sandbox.as_ref().unwrap();
+    assert_eq!((sandbox.pid, sandbox.netns.inode), (None, Some(100)));
+    assert_eq!(sandbox.netns.path.as_deref(), Some("/var/run/netns/a"));
+    assert_eq!(pod.ips, ["10.0.0.9"]);
+    let shares = &pod.containers[0].shares;
+    assert_eq!((shares.net, shares.ipc), (Some(true), Some(true)));
+    assert_eq!((shares.uts, shares.pid), (Some(false), None));
+    assert_eq!(leaks, 0);
+    // where all its containers have ended too, the file is all that holds it
+    let alone = [pin("net", 900), pin("ipc", 901)].join(",");
+    let (pod, leaks) = without_a_process(|_| {}, &alone);
+    assert_eq!(pod.sandbox.unwrap().netns.inode, Some(900));
+    assert_eq!(pod.containers[0].shares.net, Some(false));
+    assert_eq!(leaks, 0);
+    // a mount that is gone holds nothing
+    let (pod, _) = without_a_process(|_| {}, "");
+    assert_eq!(pod.sandbox.unwrap().netns.inode, None);
+    let ended = |facts: &mut ContainerFacts| facts.state = "exited".into();
+    let (pod, _) = without_a_process(ended, &pinned);
+    assert_eq!(pod.sandbox.and_then(|sandbox| sandbox.netns.inode), None);
 }
 
 #[test]

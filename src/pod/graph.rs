@@ -69,6 +69,9 @@ pub(crate) struct Pause {
     /// True where it runs: a dead one holds nothing.
     #[serde(skip)]
     pub(crate) up: bool,
+    /// The word for it: one without a process is no container.
+    #[serde(skip)]
+    pub(crate) word: &'static str,
 }
 
 /// A container.
@@ -392,6 +395,11 @@ fn host(pod: &Pod) -> Drawn {
             state: sandbox.state,
             netns: sandbox.namespaces.and_then(|all| all.net),
             up: sandbox.state.is_up(),
+            word: if sandbox.is_held_by_a_file() {
+                "sandbox (no process)"
+            } else {
+                "pause"
+            },
         }),
         containers: pod
             .containers

@@ -227,6 +227,13 @@ pub(crate) struct Sandbox {
     pub(crate) namespaces: Option<Namespaces>,
 }
 
+impl Sandbox {
+    /// True where no process is in it and a file alone holds its network.
+    pub(crate) fn is_held_by_a_file(&self) -> bool {
+        self.state.is_up() && self.pid.is_none() && self.netns.path.is_some()
+    }
+}
+
 /// The file that pins a network namespace, and the namespace's inode number.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Netns {

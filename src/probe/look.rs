@@ -76,10 +76,12 @@ pub struct Socket {
     pub inode: Option<u64>,
 }
 
-/// A network namespace that a mount keeps alive.
+/// A namespace that a mount keeps alive.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(serde::Deserialize))]
 pub struct Pinned {
+    /// `net`, `ipc` or `uts`.
+    pub kind: String,
     pub inode: u64,
     pub path: String,
     /// Seconds.
@@ -138,7 +140,7 @@ objects! {
     Namespaces { net, ipc, uts, pid, mnt, user }
     Network { inode, addresses, primary, sockets }
     Socket { proto, family, address, port, remote, state, queue, inode }
-    Pinned { inode, path, age }
+    Pinned { kind, inode, path, age }
 }
 
 impl Json for str {
@@ -222,6 +224,7 @@ mod tests {
                 }],
             }],
             pinned: vec![Pinned {
+                kind: "net".into(),
                 inode: 9,
                 path: "/run/netns/x y".into(),
                 age: Some(3),

@@ -89,7 +89,7 @@ fn lines(texts: &[String], escape: impl Fn(&str) -> String, line_break: &str) ->
 fn pause_lines(host: &Drawn) -> Vec<String> {
     let mut all = match &host.pause {
         Some(pause) => vec![
-            format!("pause {}", crate::pod::short(&pause.id)),
+            format!("{} {}", pause.word, crate::pod::short(&pause.id)),
             match pause.netns.filter(|_| pause.up) {
                 Some(inode) => format!("holds net:[{inode}]"),
                 None => pause.state.to_string(),

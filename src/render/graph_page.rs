@@ -137,7 +137,8 @@ fn article(graph: &Graph, index: usize) -> String {
                 .filter(|_| pause.up)
                 .map_or_else(String::new, |inode| format!(" holds net:[{inode}]"));
             format!(
-                "pause <code>{}</code> {}{holds} \u{b7} {}{}",
+                "{} <code>{}</code> {}{holds} \u{b7} {}{}",
+                pause.word,
                 escaped(crate::pod::short(&pause.id)),
                 escaped(pause.state.word()),
                 escaped(&pause.image),

@@ -152,9 +152,9 @@ fn card(index: usize, host: &Drawn, x: i32, y: i32, link: &str) -> String {
     let (words, title) = match &host.pause {
         Some(pause) => (
             match pause.netns {
-                _ if !pause.up => format!("pause is {}", pause.state),
-                Some(inode) => format!("pause holds net:[{inode}]"),
-                None => "pause holds the network".to_owned(),
+                _ if !pause.up => format!("{} is {}", pause.word, pause.state),
+                Some(inode) => format!("{} holds net:[{inode}]", pause.word),
+                None => format!("{} holds the network", pause.word),
             },
             format!(
                 "{} {} ({})",

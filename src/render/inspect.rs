@@ -196,7 +196,11 @@ fn sandbox_line(sandbox: &Sandbox, style: Style) -> String {
 fn netns_line(sandbox: &Sandbox, style: Style) -> String {
     let inode = sandbox.netns.inode.map(|inode| inode.to_string());
     let path = sandbox.netns.path.as_ref().map(|path| style.text(path));
-    inode.into_iter().chain(path).collect::<Vec<_>>().join("  ")
+    let held = sandbox
+        .is_held_by_a_file()
+        .then(|| "the sandbox holds it, here without a process".to_owned());
+    let parts = inode.into_iter().chain(path).chain(held);
+    parts.collect::<Vec<_>>().join("  ")
 }
 
 /// The ports of the node that are passed on to the pod: `127.0.0.1:18080 -> 80/tcp (web)`.
@@ -274,7 +278,14 @@ fn containers(pod: &Pod, now: Option<Timestamp>, style: Style) -> String {
         .filter(|sandbox| pod.containers.iter().all(|c| c.id != sandbox.id))
     {
         rows.push(vec![
-            Cell::new("pause", Tone::Dim),
+            Cell::new(
+                if sandbox.is_held_by_a_file() {
+                    "sandbox"
+                } else {
+                    "pause"
+                },
+                Tone::Dim,
+            ),
             Cell::new(style.text(short(&sandbox.id)), Tone::Dim),
             Cell::number(number(sandbox.pid)),
             Cell::new(style.text(sandbox.state.word()), Tone::Dim),

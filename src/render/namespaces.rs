@@ -27,8 +27,14 @@ pub(crate) fn table(snapshot: &Snapshot, style: Style) -> String {
             rows_of(pod, node, style)
         })
         .collect();
+    let by_file = |pod: &Pod| pod.sandbox.as_ref().is_some_and(Sandbox::is_held_by_a_file);
+    let held = if snapshot.pods.iter().any(by_file) {
+        "   file = the sandbox holds it, here without a process"
+    } else {
+        ""
+    };
     let legend = format!(
-        "{} same inode as the pod's sandbox   {} another   host = the node's   {} configuration says shared, the kernel says no",
+        "{} same inode as the pod's sandbox   {} another   host = the node's   {} configuration says shared, the kernel says no{held}",
         "=",
         style.glyph("≠", "!="),
         style.glyph("⚠", "!"),
@@ -47,7 +53,11 @@ fn rows_of(pod: &Pod, node: Option<&Node>, style: Style) -> Vec<Vec<Cell>> {
         Tone::Head,
     );
     let sandbox = pod.sandbox.as_ref();
-    let mut first = vec![title, Cell::number(number(sandbox.and_then(|s| s.pid)))];
+    let held = match sandbox {
+        Some(sandbox) if sandbox.is_held_by_a_file() => Cell::new("file", Tone::Dim),
+        _ => Cell::number(number(sandbox.and_then(|s| s.pid))),
+    };
+    let mut first = vec![title, held];
     first.extend(KINDS.map(|(_, pick)| {
         let inode = sandbox.and_then(|s| s.namespaces).and_then(|n| pick(&n));
         Cell::plain(match inode {

@@ -37,6 +37,7 @@ pub(crate) fn worded(remedy: &Remedy, runtime: RuntimeKind) -> String {
         | Remedy::RemoveSandbox { .. } => match runtime {
             RuntimeKind::Docker => of_docker(remedy),
             RuntimeKind::Containerd => of_containerd(remedy),
+            RuntimeKind::CriO => of_crio(remedy),
         },
     }
 }
@@ -96,6 +97,47 @@ fn of_containerd(remedy: &Remedy) -> String {
             on_node("sudo crictl rmp -f", short(id))
         ),
         _ => format!("let the program go on: `{TASKS} resume` on the node, or `kill -CONT`"),
+    }
+}
+
+/// The command of a cri-o node's own programs for a container. CRI has no signals: the first process
+/// is found by it.
+fn of_crio(remedy: &Remedy) -> String {
+    let on_node = |command: &str, id: &str| {
+        let command = command_line::with(command, [short(id)]);
+        format!("on the node: `{command}`")
+    };
+    let go_on = |id: &str| {
+        let id = command_line::of([short(id)]);
+        format!(
+            "sudo kill -CONT $(sudo crictl inspect -o go-template --template '{{{{.info.pid}}}}' {id})"
+        )
+    };
+    match remedy {
+        Remedy::Continue { id } => format!("on the node: `{}`", go_on(id)),
+        Remedy::Thaw { ids, of_cluster } => {
+            let resume = "sudo crun --root /run/crun resume";
+            let all = ids.iter().map(|id| command_line::with(resume, [id]));
+            let all = all.collect::<Vec<_>>().join("; ");
+            let unpause = if *of_cluster {
+                "`minikube unpause`, or "
+            } else {
+                ""
+            };
+            format!("{unpause}on the node: `{all}` (runc has its own folder, /run/runc)")
+        }
+        Remedy::EndContainer { id } => format!(
+            "{}: the kubelet then makes the pod anew, with another IP",
+            on_node("sudo crictl stop -t 0", id)
+        ),
+        Remedy::RestartContainer { id } => on_node("sudo crictl stop -t 0", id),
+        Remedy::RemoveSandbox { id } => {
+            format!(
+                "remove the older one, {}",
+                on_node("sudo crictl rmp -f", id)
+            )
+        }
+        _ => "let the program go on: `kill -CONT` on the node".into(),
     }
 }
 

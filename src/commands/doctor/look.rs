@@ -172,7 +172,7 @@ async fn profile(
     }
     let need = match runtime {
         Some(RuntimeKind::Docker) => Need::Image,
-        Some(RuntimeKind::Containerd) => Need::Pods,
+        Some(RuntimeKind::Containerd | RuntimeKind::CriO) => Need::Pods,
         None => return Ok(None),
     };
     if record.machines().len() > 1 {

@@ -237,7 +237,7 @@ impl<'a> Examiner<'a> {
                 .map(|finding| finding.seen("the engine's own time against this computer's")),
         );
         findings.extend(self.left(left?));
-        if !engine.is_docker() {
+        if engine.runtime.kind() == RuntimeKind::Containerd {
             findings.extend(self.beside_containerd(target, engine).await?);
         }
         findings.extend(client?);

@@ -45,7 +45,10 @@ pub(crate) async fn from_minikube(
 ) -> Result<DockerEnv> {
     let program = context.minikube_program()?;
     if let Ok(record) = context.minikube()?.profile(profile)
-        && RuntimeKind::of_minikube(record.runtime()).is_none()
+        && matches!(
+            RuntimeKind::of_minikube(record.runtime()),
+            None | Some(RuntimeKind::CriO)
+        )
     {
         return Err(profiles::not_docker(profile, record.runtime()));
     }

@@ -2,7 +2,7 @@
 
 pub(crate) mod ask_minikube;
 pub(crate) mod comeback;
-mod containerd_nodes;
+mod cri_nodes;
 pub(crate) mod docker_contexts;
 pub(crate) mod environment;
 pub(crate) mod every_node;

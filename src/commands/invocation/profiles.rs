@@ -110,9 +110,10 @@ impl Context {
             (Some(RuntimeKind::Docker), _)
             // the one that devnet runs there
             | (Some(RuntimeKind::Containerd), Need::Environment) => {}
-            (Some(RuntimeKind::Containerd), Need::Pods | Need::Image) => {
-                return self.containerd_target(&home, &profile, named, which).await;
-            }
+            (
+                Some(runtime @ (RuntimeKind::Containerd | RuntimeKind::CriO)),
+                Need::Pods | Need::Image,
+            ) => return self.cri_target(runtime, &home, &profile, named, which).await,
             _ => return Err(not_docker(&named.profile, profile.runtime())),
         }
         let containers_reachable =
@@ -196,7 +197,7 @@ impl Context {
                 };
                 let need = match node.endpoint.runtime {
                     RuntimeKind::Docker => Need::Image,
-                    RuntimeKind::Containerd => Need::Pods,
+                    RuntimeKind::Containerd | RuntimeKind::CriO => Need::Pods,
                 };
                 let target = self
                     .profile_target(&named, Nodes::Named(&node.name), need)
@@ -306,7 +307,7 @@ pub(super) fn of_node(name: &str, profile: &str, error: Error) -> Error {
 fn what_works(profile: &str, runtime: &str) -> String {
     let images = command_line::with("minikube -p", [profile]);
     let pods = match RuntimeKind::of_minikube(runtime) {
-        Some(RuntimeKind::Containerd) => {
+        Some(RuntimeKind::Containerd | RuntimeKind::CriO) => {
             "`devnet pods`, `inspect`, `ports`, `exec`, `logs`, `shell`, `history`, `watch`, `check`, `graph`, `prove`"
         }
         _ => "`kubectl`; devnet on this computer's own engine, `devnet -p lab pods`",

@@ -60,9 +60,9 @@ enum Worker {
 impl NodeBuildKit {
     pub(in crate::engine) fn new(containerd: &Containerd) -> Self {
         Self {
-            access: containerd.access.clone(),
-            address: containerd.address().into(),
-            patience: containerd.patience,
+            access: containerd.node.access.clone(),
+            address: containerd.node.address().into(),
+            patience: containerd.node.patience,
             images: ClusterImages::new(containerd),
             kept: Arc::default(),
         }

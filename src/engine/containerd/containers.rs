@@ -12,7 +12,7 @@ use super::messages::{
     Container as Record, GetTaskResponse, ListContainersRequest, ListContainersResponse,
     ListTasksRequest, ListTasksResponse, Process, ProcessRequest,
 };
-use super::spec::Description;
+use super::notes::Description;
 use crate::engine::cri::messages::{Container, ContainerStatus};
 use crate::engine::grpc::found;
 use crate::error::Result;
@@ -51,7 +51,7 @@ impl Containerd {
 
     async fn lists(&self) -> Result<Lists> {
         let (sandboxes, containers) =
-            futures_util::try_join!(self.cri.sandboxes(), self.cri.containers())?;
+            futures_util::try_join!(self.cri().sandboxes(), self.cri().containers())?;
         Ok(Lists {
             sandboxes,
             containers,
@@ -125,7 +125,7 @@ impl Containerd {
             let known = known.get(&one.id);
             known.is_none_or(|known| known.state != one.state)
         });
-        let asked: Vec<_> = asked.map(|one| self.cri.status(&one.id)).collect();
+        let asked: Vec<_> = asked.map(|one| self.cri().status(&one.id)).collect();
         let mut answers = stream::iter(asked).buffered(IN_FLIGHT);
         let mut statuses = Statuses::new();
         while let Some(status) = answers.try_next().await? {

@@ -97,7 +97,7 @@ impl Containerd {
     /// its event; `None` for what CRI does not know. CRI notes it a moment after the event.
     async fn start_of(&self, id: &str) -> Result<Option<i64>> {
         for _ in 0..NOTED_AFTER {
-            match self.cri.status(id).await? {
+            match self.cri().status(id).await? {
                 None => return Ok(None),
                 Some(status) if status.started_at > 0 => return Ok(Some(status.started_at)),
                 Some(_) => tokio::time::sleep(NOTED_AGAIN).await,

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::messages::{Process, Status};
-use super::spec::{Description, Namespace, PortMapping};
+use super::notes::{Description, PortMapping};
+use crate::engine::cri::facts::{RESTARTS, newest_first, own, pod_of, process_in, time};
 use crate::engine::cri::messages::{
     Container, ContainerState, ContainerStatus, PodSandbox, PodSandboxState,
 };
+use crate::engine::cri::spec::Namespace;
 use crate::pod::{
     ContainerFacts, Join, Joins, LogStore, Member, Membership, Origin, Part, PodKey, Published,
     State,
 };
-
-const RESTARTS: &str = "io.kubernetes.container.restartCount";
 
 /// CRI's lists of a node's sandboxes and containers.
 #[derive(Debug, Default)]
@@ -24,21 +24,7 @@ pub(super) struct Lists {
 impl Lists {
     /// The pod of a container: its sandbox's, else the one that its labels name.
     pub(super) fn pod_of(&self, one: &Container) -> PodKey {
-        let label = |name: &str| one.labels.get(name).cloned().unwrap_or_default();
-        let mut sandboxes = self.sandboxes.iter();
-        let sandbox = sandboxes.find(|sandbox| sandbox.id == one.pod_sandbox_id);
-        match sandbox.and_then(|sandbox| sandbox.metadata.clone()) {
-            Some(metadata) => PodKey {
-                namespace: metadata.namespace,
-                name: metadata.name,
-                uid: metadata.uid,
-            },
-            None => PodKey {
-                namespace: label("io.kubernetes.pod.namespace"),
-                name: label("io.kubernetes.pod.name"),
-                uid: label("io.kubernetes.pod.uid"),
-            },
-        }
+        pod_of(one, &self.sandboxes)
     }
 }
 
@@ -98,8 +84,7 @@ impl<'a> Reading<'a> {
             .map(|one| self.sandbox(one))
             .chain(containers.map(|one| self.container(one)))
             .collect();
-        let made = |facts: &ContainerFacts| crate::pod::timestamp(facts.created_at.as_deref());
-        all.sort_by_cached_key(|facts| std::cmp::Reverse(made(facts)));
+        newest_first(&mut all);
         all
     }
 
@@ -261,18 +246,18 @@ impl<'a> Reading<'a> {
     fn joins(&self, namespaces: &[Namespace], sandbox: &str) -> Joins {
         let of_sandbox = &self.description(sandbox).spec.linux.namespaces;
         let join = |kind: &str| {
-            let own = own(namespaces, kind);
-            let Join::Path(path) = &own else {
-                return own;
+            let named = own(namespaces, kind);
+            let Join::Path(path) = &named else {
+                return named;
             };
             let Some(pid) = process_in(path) else {
-                return own;
+                return named;
             };
             match self.holders.get(&pid) {
                 // a number is given anew: what has it by now may be of another pod
                 Some(id) if self.is_made_for(id, sandbox) => Join::Container((*id).to_owned()),
                 // where its sandbox has ended, nobody else's number stands there
-                _ if self::own(of_sandbox, kind) == Join::Host => Join::Host,
+                _ if own(of_sandbox, kind) == Join::Host => Join::Host,
                 _ => Join::Container(sandbox.to_owned()),
             }
         };
@@ -301,21 +286,6 @@ fn pid(task: Option<&Process>) -> Option<u32> {
         .filter(|pid| *pid != 0)
 }
 
-/// A namespace of a sandbox: the node's where none is named.
-fn own(namespaces: &[Namespace], kind: &str) -> Join {
-    match namespaces.iter().find(|one| one.kind == kind) {
-        None => Join::Host,
-        Some(one) if one.path.is_empty() => Join::Own,
-        Some(one) => Join::Path(one.path.clone()),
-    }
-}
-
-/// The process that a path of a namespace names.
-fn process_in(path: &str) -> Option<u32> {
-    let (pid, _) = path.strip_prefix("/proc/")?.split_once("/ns/")?;
-    pid.parse().ok()
-}
-
 fn published(port: &PortMapping) -> Option<Published> {
     let number = |port: i32| u16::try_from(port).ok().filter(|port| *port != 0);
     Some(Published {
@@ -333,15 +303,6 @@ fn published(port: &PortMapping) -> Option<Published> {
         host_port: number(port.host_port)?,
         port: number(port.container_port)?,
     })
-}
-
-/// A time of CRI's, nanoseconds since 1970, as RFC 3339; 0 is never.
-fn time(nanoseconds: i64) -> Option<String> {
-    if nanoseconds <= 0 {
-        return None;
-    }
-    let time = jiff::Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?;
-    Some(time.to_string())
 }
 
 #[cfg(test)]

@@ -135,6 +135,7 @@ fn answers_with(look: &Value, records: Vec<Record>) -> Answers {
         reason: text(&one["reason"]),
         message: text(&one["message"]),
         log_path: text(&one["logPath"]),
+        ..ContainerStatus::default()
     });
     Answers {
         lists: Lists {

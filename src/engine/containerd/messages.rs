@@ -67,10 +67,7 @@ pub(crate) struct GetTaskResponse {
 /// A process that containerd started: a container's first, or one beside it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Process {
-    /// The container's ID in answers to `Get`; empty in lists.
-    #[prost(string, tag = "1")]
-    pub(crate) container_id: String,
-    /// The container's ID in lists.
+    /// Its container's ID.
     #[prost(string, tag = "2")]
     pub(crate) id: String,
     #[prost(uint32, tag = "3")]

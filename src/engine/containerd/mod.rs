@@ -6,28 +6,19 @@ mod events;
 pub(in crate::engine) mod exec;
 mod facts;
 pub(crate) mod images;
-mod log_chunks;
-mod logs;
 pub(in crate::engine) mod marks;
 mod messages;
-mod spec;
+mod notes;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio::sync::OnceCell;
+use std::time::Duration;
 
 pub(in crate::engine) use self::containers::{Containers, Outline};
-use self::messages::{KillRequest, ProcessRequest, RuntimeVersion, Status, WaitResponse};
-use crate::docker_env::endpoint::{Address, Endpoint};
-use crate::engine::about::{About, Info};
+use self::messages::{KillRequest, ProcessRequest, RuntimeVersion, WaitResponse};
+use crate::docker_env::endpoint::Endpoint;
 use crate::engine::cri::Cri;
-use crate::engine::cri::messages::VersionResponse;
+use crate::engine::cri::node::CriNode;
 use crate::engine::grpc::{Empty, Grpc, Refusal, found};
-use crate::engine::kept_probe::ProbeKeeper;
-use crate::engine::kubelet::Kubelet;
-use crate::engine::node_session::NodeSession;
-use crate::engine::node_words::NodeWords;
 use crate::error::{Error, Result};
 use crate::pod::{ContainerFacts, Signal};
 use crate::runtime_kind::RuntimeKind;
@@ -42,16 +33,9 @@ const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 /// A handle to a node's containerd. Copies share its connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Containerd {
-    pub(in crate::engine) access: NodeAccess,
-    pub(in crate::engine) probe: ProbeKeeper,
-    cri: Cri,
+    pub(in crate::engine) node: CriNode,
     /// Calls of containerd's own services, in the cluster's namespace.
     grpc: Grpc,
-    address: Arc<str>,
-    pub(in crate::engine) patience: Duration,
-    version: Arc<VersionResponse>,
-    about: Arc<OnceCell<About>>,
-    words: Arc<tokio::sync::Mutex<Option<NodeWords>>>,
 }
 
 impl Containerd {
@@ -64,106 +48,17 @@ impl Containerd {
         endpoint: &Endpoint,
         settings: &Settings,
     ) -> Result<Self> {
-        let socket = match &endpoint.address {
-            Address::Unix(path) => path.display().to_string(),
-            _ => RuntimeKind::Containerd.socket().to_owned(),
-        };
-        let patience = settings.patience()?;
-        let grpc = Grpc::new(access.clone(), &socket, patience);
-        let cri = Cri::new(grpc.clone());
-        let session = NodeSession::open(&access);
-        let version = async {
-            match cri.version().await {
-                Err(refusal) if refusal.is_unknown_call() => {
-                    Err(without_cri(&grpc, endpoint).await)
-                }
-                answer => Ok(answer?),
-            }
-        };
-        let (version, (words, session)) = futures_util::try_join!(version, session)?;
-        if version.name != "containerd" {
-            let name = &version.name;
-            return Err(Error::unreachable(format!(
-                "`{name}` answers at {endpoint}, not containerd"
-            )));
-        }
+        let without_cri = async |grpc: &Grpc, _refusal| without_cri(grpc, endpoint).await;
+        let kind = RuntimeKind::Containerd;
+        let (node, grpc) = CriNode::connect(kind, access, endpoint, settings, without_cri).await?;
         Ok(Self {
-            probe: ProbeKeeper::new(access.clone(), session),
-            access,
-            cri,
+            node,
             grpc: grpc.in_namespace(NAMESPACE),
-            address: endpoint.to_string().into(),
-            patience,
-            version: Arc::new(version),
-            about: Arc::default(),
-            words: Arc::new(tokio::sync::Mutex::new(Some(words))),
         })
     }
 
-    /// The address that it was reached at.
-    pub(in crate::engine) fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// containerd's version, as `2.1.9`.
-    pub(in crate::engine) fn version(&self) -> &str {
-        self.version.version.trim_start_matches('v')
-    }
-
-    /// The runtime's word on itself.
-    pub(in crate::engine) async fn about(&self) -> Result<&About> {
-        self.about
-            .get_or_try_init(async || {
-                let architecture = self.words().await?.architecture;
-                Ok(About {
-                    version: Some(self.version().to_owned()),
-                    api_version: Some(self.version.api_version.clone()),
-                    min_api_version: None,
-                    os: Some("linux".to_owned()),
-                    arch: Some(architecture),
-                })
-            })
-            .await
-    }
-
-    /// The way to the node's kubelet.
-    pub(in crate::engine) async fn kubelet(&self) -> Result<Kubelet> {
-        let words = self.words().await?;
-        Ok(match words.pods_socket {
-            Some(socket) => Kubelet::at(self.access.clone(), socket),
-            None => Kubelet::Silent,
-        })
-    }
-
-    /// The node's processor in Go's words, asked for once: it does not change.
-    pub(in crate::engine) async fn architecture(&self) -> Result<String> {
-        Ok(self.about().await?.arch.clone().unwrap_or_default())
-    }
-
-    /// The node's word on itself, its clock above all.
-    pub(in crate::engine) async fn info(&self) -> Result<Info> {
-        Ok(self.words().await?.info())
-    }
-
-    /// The node's words, asked for anew where they are old.
-    pub(in crate::engine) async fn words(&self) -> Result<NodeWords> {
-        let mut kept = self.words.lock().await;
-        match &*kept {
-            Some(words) if words.are_fresh() => Ok(words.clone()),
-            _ => {
-                let words = NodeWords::ask(&self.access).await?;
-                *kept = Some(words.clone());
-                Ok(words)
-            }
-        }
-    }
-
-    /// Begins to bring the probe, for a command that is going to need it.
-    pub(in crate::engine) async fn send_probe_ahead(&self) {
-        // who borrows it meets the same obstacle and tells it
-        if let Ok(architecture) = self.architecture().await {
-            self.probe.send_ahead(&architecture);
-        }
+    fn cri(&self) -> &Cri {
+        &self.node.cri
     }
 
     /// Every container of the node, running or not, newest first.
@@ -179,17 +74,6 @@ impl Containerd {
     pub(in crate::engine) async fn container(&self, id: &str) -> Result<Option<ContainerFacts>> {
         let all = self.containers().await?;
         Ok(all.into_iter().find(|facts| facts.id == id))
-    }
-
-    /// The number, on the node, of a container's first process.
-    ///
-    /// # Errors
-    /// Not found when it does not run.
-    pub(in crate::engine) async fn pid(&self, container: &str) -> Result<u32> {
-        let task = self.task(container).await?;
-        task.filter(|process| process.status() != Status::Stopped && process.pid != 0)
-            .map(|process| process.pid)
-            .ok_or_else(|| Error::not_found(format!("container {container} does not run")))
     }
 
     /// Waits for the end of a process, however long that takes.
@@ -218,19 +102,18 @@ impl Containerd {
         Ok(())
     }
 
-    /// Asks a container to end, and ends it after so many seconds.
-    ///
-    /// # Errors
-    /// When the runtime does not answer or refuses.
-    pub(in crate::engine) async fn stop(&self, container: &str, seconds: i64) -> Result<()> {
-        self.cri.stop(container, seconds).await
-    }
-
-    /// The time that one question over the kept connection takes.
-    pub(in crate::engine) async fn round_trip(&self) -> Result<Duration> {
-        let before = Instant::now();
-        self.cri.version().await?;
-        Ok(before.elapsed())
+    /// Returns when a container has ended, or is gone.
+    pub(in crate::engine) async fn until_ended(&self, container: &str) {
+        let first = ProcessRequest {
+            container_id: container.to_owned(),
+            exec_id: String::new(),
+        };
+        match self.wait(first).await {
+            Ok(_) => {}
+            Err(refusal) if refusal.is_not_found() => {}
+            // the stream of its log tells what is lost
+            Err(_lost) => std::future::pending().await,
+        }
     }
 }
 

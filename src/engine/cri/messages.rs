@@ -77,6 +77,88 @@ pub(crate) enum PodSandboxState {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodSandboxStatusRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) pod_sandbox_id: String,
+    #[prost(bool, tag = "2")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodSandboxStatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) status: Option<PodSandboxStatus>,
+    /// JSON of the runtime's own, where it was asked to say more.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub(crate) info: BTreeMap<String, String>,
+}
+
+/// A sandbox's status: also its addresses, while it has them.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodSandboxStatus {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(enumeration = "PodSandboxState", tag = "3")]
+    pub(crate) state: i32,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) network: Option<PodSandboxNetworkStatus>,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) linux: Option<LinuxPodSandboxStatus>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodSandboxNetworkStatus {
+    #[prost(string, tag = "1")]
+    pub(crate) ip: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) additional_ips: Vec<PodIp>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PodIp {
+    #[prost(string, tag = "1")]
+    pub(crate) ip: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct LinuxPodSandboxStatus {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) namespaces: Option<SandboxNamespaces>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SandboxNamespaces {
+    #[prost(message, optional, tag = "2")]
+    pub(crate) options: Option<NamespaceOption>,
+}
+
+/// The namespaces that a pod was asked to have.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct NamespaceOption {
+    #[prost(enumeration = "NamespaceMode", tag = "1")]
+    pub(crate) network: i32,
+    #[prost(enumeration = "NamespaceMode", tag = "2")]
+    pub(crate) pid: i32,
+    #[prost(enumeration = "NamespaceMode", tag = "3")]
+    pub(crate) ipc: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum NamespaceMode {
+    Pod = 0,
+    Container = 1,
+    Node = 2,
+    Target = 3,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct StopPodSandboxRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) pod_sandbox_id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ContainerMetadata {
     #[prost(string, tag = "1")]
     pub(crate) name: String,
@@ -158,6 +240,9 @@ pub(crate) struct ContainerStatusRequest {
 pub(crate) struct ContainerStatusResponse {
     #[prost(message, optional, tag = "1")]
     pub(crate) status: Option<ContainerStatus>,
+    /// JSON of the runtime's own, where it was asked to say more.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub(crate) info: BTreeMap<String, String>,
 }
 
 /// A container's status: also how it ended.
@@ -176,6 +261,9 @@ pub(crate) struct ContainerStatus {
     pub(crate) finished_at: i64,
     #[prost(int32, tag = "7")]
     pub(crate) exit_code: i32,
+    /// The image as it was asked for.
+    #[prost(message, optional, tag = "8")]
+    pub(crate) image: Option<ImageSpec>,
     #[prost(string, tag = "10")]
     pub(crate) reason: String,
     #[prost(string, tag = "11")]

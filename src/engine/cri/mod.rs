@@ -1,21 +1,38 @@
 //! The Container Runtime Interface: what a kubelet asks a node's runtime, and devnet too.
 
+pub(in crate::engine) mod command;
+pub(in crate::engine) mod facts;
+pub(in crate::engine) mod files;
+pub(in crate::engine) mod held;
+mod log_chunks;
+pub(in crate::engine) mod logs;
 pub(crate) mod messages;
+pub(in crate::engine) mod node;
+pub(in crate::engine) mod spec;
+pub(in crate::engine) mod statuses;
+mod users;
 
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
+
+use crate::engine::cri::held::{Held, Verbose};
 use crate::engine::cri::messages::{
-    Container, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse, Image,
-    ImageFsInfoResponse, ImageRequest, ImageSpec, ImageStatusResponse, ListContainersRequest,
-    ListContainersResponse, ListImagesResponse, ListPodSandboxRequest, ListPodSandboxResponse,
-    PodSandbox, RuntimeStatusRequest, RuntimeStatusResponse, StopContainerRequest, VersionRequest,
-    VersionResponse,
+    Container, ContainerState, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse,
+    Image, ImageFsInfoResponse, ImageRequest, ImageSpec, ImageStatusResponse,
+    ListContainersRequest, ListContainersResponse, ListImagesResponse, ListPodSandboxRequest,
+    ListPodSandboxResponse, PodSandbox, PodSandboxState, PodSandboxStatusRequest,
+    PodSandboxStatusResponse, RuntimeStatusRequest, RuntimeStatusResponse, StopContainerRequest,
+    StopPodSandboxRequest, VersionRequest, VersionResponse,
 };
 use crate::engine::grpc::{Empty, Grpc, Refusal, found};
 use crate::error::Result;
 
 /// The time that a runtime may need to end a container by force, beyond the time that it gives.
 const BEYOND_GRACE: Duration = Duration::from_secs(20);
+/// The longest that the end of a sandbox may take: its containers end one after the other, each in the
+/// time that cri-o gives it, 30 s where nothing else is configured.
+const SANDBOX_ENDS_WITHIN: Duration = Duration::from_mins(5);
 
 /// A client of a node's CRI.
 #[derive(Clone, Debug)]
@@ -72,14 +89,86 @@ impl Cri {
     /// # Errors
     /// When the runtime does not answer.
     pub(crate) async fn status(&self, id: &str) -> Result<Option<ContainerStatus>> {
+        let answer = self.container_status(id, false).await?;
+        Ok(answer.and_then(|answer| answer.status))
+    }
+
+    /// A container's status with what the runtime knows beside it; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn container_status(
+        &self,
+        id: &str,
+        verbose: bool,
+    ) -> Result<Option<ContainerStatusResponse>> {
         const PATH: &str = "/runtime.v1.RuntimeService/ContainerStatus";
         let question = ContainerStatusRequest {
             container_id: id.to_owned(),
-            verbose: false,
+            verbose,
         };
-        let answer = self.grpc.ask(PATH, question).await;
-        let answer: Option<ContainerStatusResponse> = found(answer)?;
-        Ok(answer.and_then(|answer| answer.status))
+        found(self.grpc.ask(PATH, question).await)
+    }
+
+    /// A sandbox's status with what the runtime knows beside it; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn sandbox_status(
+        &self,
+        id: &str,
+    ) -> Result<Option<PodSandboxStatusResponse>> {
+        const PATH: &str = "/runtime.v1.RuntimeService/PodSandboxStatus";
+        let question = PodSandboxStatusRequest {
+            pod_sandbox_id: id.to_owned(),
+            verbose: true,
+        };
+        found(self.grpc.ask(PATH, question).await)
+    }
+
+    /// The process and the pinned namespaces of a container or a sandbox that is up; else `None`.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn held(&self, id: &str) -> Result<Option<Held>> {
+        if let Some(answer) = self.container_status(id, true).await? {
+            let status = answer.status.unwrap_or_default();
+            let runs = status.state() == ContainerState::Running;
+            return Ok(runs.then(|| Held::of(Verbose::read(&answer.info))));
+        }
+        let Some(answer) = self.sandbox_status(id).await? else {
+            return Ok(None);
+        };
+        let status = answer.status.unwrap_or_default();
+        let ready = status.state() == PodSandboxState::Ready;
+        Ok(ready.then(|| Held::of(Verbose::read(&answer.info))))
+    }
+
+    /// Ends a sandbox and whatever runs in it. One that is gone is no failure.
+    ///
+    /// # Errors
+    /// When the runtime does not answer or refuses.
+    pub(in crate::engine) async fn stop_sandbox(&self, id: &str) -> Result<()> {
+        const PATH: &str = "/runtime.v1.RuntimeService/StopPodSandbox";
+        let question = StopPodSandboxRequest {
+            pod_sandbox_id: id.to_owned(),
+        };
+        let asked = self.grpc.ask_within(PATH, question, SANDBOX_ENDS_WITHIN);
+        let answer: Option<Empty> = found(asked.await)?;
+        let _is_gone = answer.is_none();
+        Ok(())
+    }
+
+    /// The signs that containers change, where the runtime gives them; what they say is not read. Those of
+    /// the last minutes come first.
+    ///
+    /// # Errors
+    /// When the runtime does not answer, or knows no such call.
+    pub(in crate::engine) async fn events(
+        &self,
+    ) -> Result<BoxStream<'static, Result<Empty, Refusal>>, Refusal> {
+        const PATH: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
+        self.grpc.follow::<Empty, Empty>(PATH, ()).await
     }
 
     /// Asks a container to end, and ends it after so many seconds. One that is gone is no failure.

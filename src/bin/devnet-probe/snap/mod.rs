@@ -263,8 +263,10 @@ fn container_ids(cgroups: &str) -> Vec<String> {
     ids.into_iter().map(str::to_owned).collect()
 }
 
-/// Network namespaces that a mount keeps alive, as the node's first process and the engine's own
-/// see them.
+/// The kinds of namespaces of which pins are told.
+const PINNED: [&str; 3] = ["net", "ipc", "uts"];
+
+/// Namespaces that a mount keeps alive, as the node's first process and the engine's own see them.
 fn pinned(processes: &[Started]) -> Vec<Pinned> {
     // one's own is in use, and no process of those that are told is in it
     let own = link_inode("/proc/self/ns/net");
@@ -281,18 +283,24 @@ fn pinned(processes: &[Started]) -> Vec<Pinned> {
             let (Some(root), Some(path)) = (fields.next(), fields.next()) else {
                 continue;
             };
-            if let Some(inode) = bracketed(root).filter(|_| root.starts_with("net:"))
+            let kind = root.split(':').next().unwrap_or_default();
+            if let Some(inode) = bracketed(root).filter(|_| PINNED.contains(&kind))
                 && Some(inode) != own
             {
                 let path = unescaped(path);
                 let age = age(&format!("/proc/{}/root{path}", process.pid));
-                found.insert((inode, path), age);
+                found.insert((kind.to_owned(), inode, path), age);
             }
         }
     }
     found
         .into_iter()
-        .map(|((inode, path), age)| Pinned { inode, path, age })
+        .map(|((kind, inode, path), age)| Pinned {
+            kind,
+            inode,
+            path,
+            age,
+        })
         .collect()
 }
 

@@ -1,11 +1,8 @@
 //! Running a command in a container, with its streams: containerd opens named pipes, which the probe
 //! carries, and tells the code of the command's end.
 
-mod users;
-
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
@@ -18,6 +15,7 @@ use super::messages::{
     CloseIoRequest, ExecProcessRequest, GetContainerRequest, GetContainerResponse, ProcessRequest,
     ResizePtyRequest, StartResponse,
 };
+use crate::engine::cri::command;
 use crate::engine::exec::{Ended, Exec, Output};
 use crate::engine::grpc::{Any, Empty, found};
 use crate::engine::job::{Job, JobNamespaces, Power};
@@ -29,8 +27,6 @@ use crate::error::{Error, Kind, Result};
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 /// The time in which the code of a command comes whose output is at its end.
 const CODE_WITHIN: Duration = Duration::from_secs(2);
-/// The longest list of a container's users that is read, in bytes.
-const LONGEST_LIST: usize = 1 << 20;
 
 impl Containerd {
     /// Starts a command in a container.
@@ -48,7 +44,7 @@ impl Containerd {
     }
 
     async fn start_exec(&self, container: &str, exec: Exec) -> Result<Running> {
-        let session = Session::new(self.clone());
+        let session = Session::new(self.node.clone());
         let mut streams = vec!["pipes"];
         if exec.stdin {
             streams.push("stdin");
@@ -65,7 +61,7 @@ impl Containerd {
         let spec = self.process(container, &exec, &session);
         let (mut carrier, spec) = futures_util::try_join!(session.spawn(job), spec)?;
         let folder = first_line(&mut carrier.output, "the probe did not run").await?;
-        let id = exec_id();
+        let id = command::exec_id();
         let pipe = |stream: &str| {
             if streams.contains(&stream) {
                 format!("{folder}/{stream}")
@@ -99,7 +95,7 @@ impl Containerd {
         if let Err(refusal) = started.await {
             control.forget().await;
             session.finish().await;
-            return Err(not_started(refusal.error));
+            return Err(command::not_started(refusal.error));
         }
         if exec.stdin {
             control.close_input_with_ours().await;
@@ -142,131 +138,9 @@ impl Containerd {
         let spec = answer
             .and_then(|answer| answer.container?.spec)
             .ok_or_else(|| Error::not_found("the container is gone"))?;
-        let mut spec: Value = serde_json::from_slice(&spec.value).map_err(|_| nonsense())?;
-        let mut process = spec["process"].take();
-        if !process.is_object() {
-            return Err(nonsense());
-        }
-        process["args"] = exec.command.iter().cloned().collect();
-        process["terminal"] = exec.tty.into();
-        let kept = process["env"].take();
-        process["env"] = environment(&kept, &exec.env).into();
-        if let Some(folder) = &exec.workdir {
-            process["cwd"] = folder.clone().into();
-        }
-        if let Some(user) = &exec.user {
-            process["user"] = Box::pin(self.user(container, user, session)).await?;
-        }
-        Ok(process)
+        let spec: Value = serde_json::from_slice(&spec.value).map_err(|_| nonsense())?;
+        command::process(&self.node, container, spec, exec, session).await
     }
-
-    /// A user as the container's own lists have it, in the form of a specification.
-    async fn user(&self, container: &str, wanted: &str, session: &Session) -> Result<Value> {
-        let (user, group) = match wanted.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
-            None => (wanted, None),
-        };
-        let (users, groups) = futures_util::try_join!(
-            self.file(container, "/etc/passwd", session),
-            self.file(container, "/etc/group", session)
-        )?;
-        users::resolve(user, group, &users, &groups)
-            .ok_or_else(|| Error::failed(format!("there is no user `{wanted}` in the container")))
-    }
-
-    /// A text file of a container, as its own processes see it; nothing where it is not there.
-    pub(super) async fn file(
-        &self,
-        container: &str,
-        path: &str,
-        session: &Session,
-    ) -> Result<String> {
-        let output = self.tool(container, &["cat", path], session).await?;
-        Ok(String::from_utf8_lossy(&output.0).into_owned())
-    }
-
-    /// Runs one of the probe's tools over a container's files; gives what it printed and its code.
-    async fn tool(
-        &self,
-        container: &str,
-        tool: &[&str],
-        session: &Session,
-    ) -> Result<(Vec<u8>, Ended)> {
-        let pid = self.pid(container).await?;
-        let root = format!("/proc/{pid}/root");
-        let words = ["shell", &root].into_iter().chain(tool.iter().copied());
-        let words = words.map(str::to_owned).collect();
-        let job = Job::probe(words, JobNamespaces::NodeProcesses, Power::Tools);
-        let mut process = session.spawn(job).await?;
-        let mut printed = Vec::new();
-        while let Some(piece) = process.output.next().await {
-            if let Output::Stdout(bytes) = piece? {
-                printed.extend_from_slice(&bytes);
-            }
-            if printed.len() > LONGEST_LIST {
-                return Err(Error::failed(format!(
-                    "`{}` of the container has no end",
-                    tool.join(" ")
-                )));
-            }
-        }
-        Ok((printed, process.control.ended()?))
-    }
-
-    /// True where a file (or a link) is in a container's file system.
-    pub(in crate::engine) async fn has_file(&self, container: &str, path: &str) -> bool {
-        let session = Session::new(self.clone());
-        let looked = self.tool(container, &["ls", path], &session).await;
-        session.finish().await;
-        looked.is_ok_and(|(_, ended)| ended == Ended::With(0))
-    }
-
-    /// The `/etc/resolv.conf` of the first of these containers in which it can be read.
-    pub(in crate::engine) async fn resolver_file(&self, ids: &[String]) -> Option<String> {
-        let session = Session::new(self.clone());
-        let mut found = None;
-        for id in ids {
-            let text = self.file(id, "/etc/resolv.conf", &session).await;
-            found = text.ok().filter(|text| !text.is_empty());
-            if found.is_some() {
-                break;
-            }
-        }
-        session.finish().await;
-        found
-    }
-}
-
-/// An ID that no other command of the container has.
-fn exec_id() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = jiff::Timestamp::now().as_nanosecond();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("devnet-{now:x}-{count:x}-{}", std::process::id())
-}
-
-/// The container's variables with those that are set over them.
-fn environment(kept: &Value, set: &[String]) -> Vec<String> {
-    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
-    let over: Vec<String> = set.iter().map(|one| name(one)).collect();
-    let kept = kept.as_array().into_iter().flatten();
-    kept.filter_map(|one| one.as_str().map(str::to_owned))
-        .filter(|one| !over.contains(&name(one)))
-        .chain(set.iter().cloned())
-        .collect()
-}
-
-/// The error of a command that did not start, under docker's codes.
-fn not_started(error: Error) -> Error {
-    let text = error.in_one_line();
-    let code = if text.contains("executable file not found") || text.contains("no such file") {
-        127
-    } else if text.contains("permission denied") || text.contains("exec format error") {
-        126
-    } else {
-        125
-    };
-    Error::new(Kind::Coded(code), "the command could not be started").caused_by(error)
 }
 
 /// A command that runs in a container.

@@ -25,7 +25,7 @@ impl ClusterImages {
     pub(in crate::engine) async fn inventory(&self) -> Result<Vec<Held>> {
         let content = self.content();
         let (images, blobs, standing, sandbox_image) = futures_util::try_join!(
-            self.containerd.cri.images(),
+            self.containerd.node.cri.images(),
             content.all(),
             self.standing(),
             self.sandbox_image()
@@ -68,7 +68,7 @@ impl ClusterImages {
     /// # Errors
     /// When the node does not answer.
     pub(in crate::engine) async fn remove_nameless(&self, id: &str) -> Result<Removed> {
-        match self.containerd.cri.image(id).await? {
+        match self.containerd.node.cri.image(id).await? {
             None => return Ok(Removed::Gone(Vec::new())),
             Some(image) if image.pinned || !given(&image).is_empty() => return Ok(Removed::Kept),
             Some(_nameless) => {}
@@ -82,7 +82,7 @@ impl ClusterImages {
     /// When the node does not answer.
     pub(in crate::engine) async fn remove_unused(&self, id: &str) -> Result<Removed> {
         let (seen, sandbox_image) =
-            futures_util::try_join!(self.containerd.cri.image(id), self.sandbox_image())?;
+            futures_util::try_join!(self.containerd.node.cri.image(id), self.sandbox_image())?;
         if seen.is_some_and(|image| is_kept(&image, sandbox_image)) {
             return Ok(Removed::Kept);
         }
@@ -92,7 +92,7 @@ impl ClusterImages {
             Err(error) if error.kind() == Kind::NotFound => return Ok(Removed::Gone(Vec::new())),
             Err(error) => return Err(error),
         }
-        self.containerd.cri.remove_image(id).await?;
+        self.containerd.node.cri.remove_image(id).await?;
         Ok(Removed::Gone(Vec::new()))
     }
 
@@ -100,7 +100,7 @@ impl ClusterImages {
     async fn sandbox_image(&self) -> Result<Option<&str>> {
         let named = self
             .sandbox_image
-            .get_or_try_init(|| self.containerd.cri.sandbox_image());
+            .get_or_try_init(|| self.containerd.node.cri.sandbox_image());
         Ok(named.await?.as_deref())
     }
 

@@ -84,7 +84,7 @@ impl ClusterImages {
         }
         let target = self.target(name).await?;
         let documents = self.documents(target).await?;
-        let seen = self.containerd.cri.image(&documents.config_digest);
+        let seen = self.containerd.node.cri.image(&documents.config_digest);
         let layers = documents.diff_ids();
         let (seen, whole) = futures_util::try_join!(seen, self.unpacked(&layers))?;
         let seen = seen.unwrap_or_default();
@@ -101,7 +101,7 @@ impl ClusterImages {
     /// # Errors
     /// Not found when the node does not have it.
     pub(in crate::engine) async fn id(&self, name: &str) -> Result<String> {
-        let seen = self.containerd.cri.image(&canonical(name)).await?;
+        let seen = self.containerd.node.cri.image(&canonical(name)).await?;
         let absent = || Error::not_found(format!("the node has no image `{name}`"));
         seen.map(|seen| seen.id).ok_or_else(absent)
     }
@@ -147,14 +147,14 @@ impl ClusterImages {
     pub(in crate::engine) async fn platform(&self) -> Result<Platform> {
         Ok(Platform {
             os: "linux".into(),
-            architecture: self.containerd.architecture().await?,
+            architecture: self.containerd.node.architecture().await?,
             variant: String::new(),
         })
     }
 
     /// The IDs and names of all images.
     pub(in crate::engine) async fn image_names(&self) -> Result<Vec<(String, Vec<String>)>> {
-        let images = self.containerd.cri.images().await?.into_iter();
+        let images = self.containerd.node.cri.images().await?.into_iter();
         Ok(images
             .map(|image| (image.id.clone(), given(&image)))
             .collect())
@@ -170,7 +170,7 @@ impl ClusterImages {
     pub(in crate::engine) async fn stacks(&self) -> Result<Vec<Vec<DiffId>>> {
         let snapshots = self.snapshots().await?;
         let (images, unpacked) =
-            futures_util::try_join!(self.containerd.cri.images(), snapshots.all())?;
+            futures_util::try_join!(self.containerd.node.cri.images(), snapshots.all())?;
         let unpacked: HashSet<String> = unpacked.into_iter().map(|info| info.name).collect();
         let stacks = stream::iter(images)
             .map(|image| async move {
@@ -284,7 +284,7 @@ impl ClusterImages {
         let heard = async {
             let mut pause = ASKED;
             loop {
-                let seen = self.containerd.cri.image(name).await?;
+                let seen = self.containerd.node.cri.image(name).await?;
                 if seen.is_some_and(|seen| seen.id == id) {
                     return Ok(());
                 }
@@ -337,7 +337,13 @@ impl ClusterImages {
     /// The same for a part of an ID, or a name that CRI knows in another form.
     async fn target_by_id(&self, name: &str) -> Result<Descriptor> {
         let absent = || Error::not_found(format!("the node has no image `{name}`"));
-        let seen = self.containerd.cri.image(name).await?.ok_or_else(absent)?;
+        let seen = self
+            .containerd
+            .node
+            .cri
+            .image(name)
+            .await?
+            .ok_or_else(absent)?;
         let names = [seen.repo_tags, seen.repo_digests, vec![seen.id]].concat();
         for name in names {
             let named = self.names().get(&name).await?;
@@ -407,7 +413,7 @@ impl ClusterImages {
 
     /// The snapshotter that CRI uses, by the folder in which it says that it keeps images.
     async fn ask_snapshotter(&self) -> Result<Arc<str>> {
-        let folders = self.containerd.cri.image_folders().await?;
+        let folders = self.containerd.node.cri.image_folders().await?;
         let named = folders.iter().find_map(|folder| {
             let name = folder.trim_end_matches('/').rsplit('/').next()?;
             name.rsplit_once("snapshotter.v1.").map(|(_, name)| name)

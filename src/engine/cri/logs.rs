@@ -9,9 +9,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::Containerd;
 use super::log_chunks::Lines;
-use super::messages::ProcessRequest;
+use super::node::CriNode;
 use crate::engine::exec::Output;
 use crate::engine::job::{Job, JobNamespaces, Power};
 use crate::engine::log_range::LogRange;
@@ -24,17 +23,18 @@ const WAITING: usize = 8;
 /// The longest complaint of the probe's that is kept, in bytes.
 const LONGEST_COMPLAINT: usize = 1 << 20;
 
-impl Containerd {
-    /// A container's log, message by message.
+impl CriNode {
+    /// A container's log, message by message. One that is followed ends where the container does.
     pub(in crate::engine) fn logs(
         &self,
         container: &str,
         range: &LogRange,
+        ended: impl Future<Output = ()> + Send + 'static,
     ) -> Pin<Box<dyn Stream<Item = Result<LogMessage>> + Send>> {
         let (tell, told) = mpsc::channel(WAITING);
-        let (containerd, container, range) = (self.clone(), container.to_owned(), range.clone());
+        let (node, container, range) = (self.clone(), container.to_owned(), range.clone());
         tokio::spawn(async move {
-            let reading = containerd.send_log(&container, &range, &tell);
+            let reading = node.send_log(&container, &range, ended, &tell);
             tokio::select! {
                 outcome = reading => {
                     if let Err(error) = outcome {
@@ -58,7 +58,7 @@ impl Containerd {
             ..LogRange::default()
         };
         let mut text = String::new();
-        let mut messages = self.logs(container, &range);
+        let mut messages = self.logs(container, &range, std::future::pending());
         while let Some(message) = messages.next().await {
             let message = message?;
             text.push_str(&String::from_utf8_lossy(&message.text));
@@ -73,6 +73,7 @@ impl Containerd {
         &self,
         container: &str,
         range: &LogRange,
+        ended: impl Future<Output = ()>,
         tell: &mpsc::Sender<Result<Vec<LogMessage>>>,
     ) -> Result<()> {
         let session = Session::new(self.clone());
@@ -98,7 +99,7 @@ impl Containerd {
         let mut process = session.spawn(job).await?;
         let mut lines = Lines::new(range.tail);
         let mut complaint = Vec::new();
-        let mut ended = std::pin::pin!(self.until_ended(container));
+        let mut ended = std::pin::pin!(ended);
         let mut running = range.follow;
         loop {
             let piece = tokio::select! {
@@ -150,19 +151,5 @@ impl Containerd {
         } else {
             error
         })
-    }
-
-    /// Returns when a container has ended, or is gone.
-    async fn until_ended(&self, container: &str) {
-        let first = ProcessRequest {
-            container_id: container.to_owned(),
-            exec_id: String::new(),
-        };
-        match self.wait(first).await {
-            Ok(_) => {}
-            Err(refusal) if refusal.is_not_found() => {}
-            // the stream of its log tells what is lost
-            Err(_lost) => std::future::pending().await,
-        }
     }
 }

@@ -1,9 +1,10 @@
-//! A container's OCI specification and what CRI noted beside it, as far as devnet reads them.
+//! The notes of CRI on a container, as containerd keeps them beside its record.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::messages::Container as Record;
+use crate::engine::cri::spec::Spec;
 
 const SANDBOX_NOTES: &str = "io.cri-containerd.sandbox.metadata";
 const CONTAINER_NOTES: &str = "io.cri-containerd.container.metadata";
@@ -41,35 +42,6 @@ fn notes<M: DeserializeOwned + Default>(record: &Record, name: &str) -> M {
         .and_then(|any| serde_json::from_slice::<Noted<M>>(&any.value).ok())
         .map(|noted| noted.metadata)
         .unwrap_or_default()
-}
-
-/// The OCI specification of a container (`config.json`).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Spec {
-    pub(super) process: Process,
-    pub(super) linux: Linux,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Process {
-    pub(super) args: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Linux {
-    pub(super) namespaces: Vec<Namespace>,
-}
-
-/// A namespace that a container has beside its parent's: one of its own, or the one at `path`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Namespace {
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) path: String,
 }
 
 /// The extension of a record in which CRI keeps what it knows of a sandbox or a container.

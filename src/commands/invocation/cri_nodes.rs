@@ -1,4 +1,4 @@
-//! The nodes of a profile that runs containerd: each is reached as minikube's user logs in, or, where
+//! The nodes of a profile whose runtime is asked by CRI: each is reached as minikube's user logs in, or, where
 //! that is not possible, through the engine that runs its container.
 
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use crate::host::minikube::Home;
 use crate::runtime_kind::RuntimeKind;
 
 impl Context {
-    /// Nodes of a profile that runs containerd.
+    /// Nodes of a profile with this runtime, which is asked by CRI.
     ///
     /// # Errors
     /// Not found; unreachable, where no node is.
-    pub(super) async fn containerd_target(
+    pub(super) async fn cri_target(
         &self,
+        runtime: RuntimeKind,
         home: &Home,
         profile: &Profile,
         named: &Named,
@@ -26,10 +27,10 @@ impl Context {
     ) -> Result<Target> {
         let wanted = which.of(Some(&named.profile), profile.machines(), |(name, _)| name)?;
         let looks = wanted.into_iter().map(async |(name, _)| {
-            let (endpoint, away) = match self.way_in(home, profile, &name).await {
+            let (endpoint, away) = match self.way_in(runtime, home, profile, &name).await {
                 Ok(endpoint) => (endpoint, None),
                 Err(error) => (
-                    Endpoint::plain(Address::Unix(RuntimeKind::Containerd.socket().into())),
+                    Endpoint::plain(Address::Unix(runtime.socket().into())),
                     Some(Arc::new(match profile.machines().len() {
                         0 | 1 => error,
                         _ => of_node(&name, &profile.name, error),
@@ -48,9 +49,15 @@ impl Context {
         of_nodes(futures_util::future::join_all(looks).await, named)
     }
 
-    /// The way to a node's containerd.
-    async fn way_in(&self, home: &Home, profile: &Profile, machine: &str) -> Result<Endpoint> {
-        let socket = RuntimeKind::Containerd.socket();
+    /// The way to a node's runtime.
+    async fn way_in(
+        &self,
+        runtime: RuntimeKind,
+        home: &Home,
+        profile: &Profile,
+        machine: &str,
+    ) -> Result<Endpoint> {
+        let socket = runtime.socket();
         if profile.driver == "none" {
             return Ok(Endpoint::plain(Address::Unix(socket.into())));
         }

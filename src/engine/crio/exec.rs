@@ -1,0 +1,169 @@
+//! Running a command in a container, with its streams: the container's own OCI runtime runs it, as it
+//! does when cri-o is asked to, and its description waits in the probe's folder, which goes with it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use serde_json::Value;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use super::CriO;
+use crate::engine::cri::command;
+use crate::engine::exec::{Ended, Exec, Output};
+use crate::engine::node_agent::{self, Session, of_node, terminal};
+use crate::error::{Error, Kind, Result};
+
+/// Writes a file of its input, which nobody else may read.
+const WRITE: &str = r#"umask 077 && cat >"$1""#;
+/// Runs a command; one that was not even started ends with a code of ours, and not with the runtime's. It
+/// is hung up where devnet was killed: the folder is gone then.
+const RUN: &str = r#"began=$1; shift
+(while [ -d "${began%/*}" ]; do sleep 1; done; kill -HUP $(cat /proc/$$/task/$$/children)) </dev/null >/dev/null 2>&1 &
+watch=$!
+"$@"; code=$?
+kill $watch 2>/dev/null
+[ -e "$began" ] || exit 125
+exit $code"#;
+/// The code of a command that may have been one that was not started.
+const NOT_STARTED: u8 = 125;
+/// The end of what was written that is kept to know why, in bytes.
+const LAST_WORDS: usize = 4 << 10;
+
+impl CriO {
+    /// Starts a command in a container.
+    ///
+    /// # Errors
+    /// Under code 125.
+    pub(in crate::engine) async fn exec(&self, container: &str, exec: Exec) -> Result<Running> {
+        let coded = |error: Error| match error.kind() {
+            Kind::Coded(_) => error,
+            _ => error.with_kind(Kind::Coded(NOT_STARTED)),
+        };
+        Box::pin(self.start_exec(container, exec))
+            .await
+            .map_err(coded)
+    }
+
+    async fn start_exec(&self, container: &str, exec: Exec) -> Result<Running> {
+        let session = Session::new(self.node.clone());
+        let (runtime, process) = futures_util::try_join!(
+            self.oci_runtime(container),
+            self.process(container, &exec, &session)
+        )?;
+        let id = command::exec_id();
+        let file = session.file(&format!("{id}.json")).await?;
+        let began = session.file(&format!("{id}.pid")).await?;
+        self.write(&file, &process.to_string()).await?;
+        let call = ["exec", "--process", &file, "--pid-file", &began, container];
+        let wrapped = ["sh", "-c", RUN, "sh", &began].map(str::to_owned);
+        let words: Vec<String> = wrapped.into_iter().chain(runtime.call(&call)).collect();
+        let size = exec.tty.then(|| terminal(&exec.env));
+        let program = self.node.access.start_as_root(&words, size.as_ref());
+        let mut running = of_node(program.await?);
+        if !exec.stdin && !exec.tty {
+            let _has_none = running.input.shutdown().await;
+        }
+        let last_words = LastWords::default();
+        let heard = last_words.clone();
+        let output = running.output.inspect(move |piece| heard.hear(piece));
+        // the folder goes after the command
+        let end = stream::once(async move {
+            session.finish().await;
+            None
+        });
+        let output = output.map(Some).chain(end);
+        Ok(Running {
+            output: Box::pin(output.filter_map(std::future::ready)),
+            input: running.input,
+            control: Control {
+                program: running.control,
+                last_words,
+            },
+        })
+    }
+
+    /// The specification of the command: the container's own process, with another command.
+    async fn process(&self, container: &str, exec: &Exec, session: &Session) -> Result<Value> {
+        let answer = self.node.cri.container_status(container, true).await?;
+        let answer = answer.ok_or_else(|| Error::not_found("the container is gone"))?;
+        let told = answer.info.get("info").map(String::as_str);
+        let mut told: Value = serde_json::from_str(told.unwrap_or("{}")).map_err(|error| {
+            Error::failed("cri-o's specification of the container can't be read").caused_by(error)
+        })?;
+        let spec = told["runtimeSpec"].take();
+        command::process(&self.node, container, spec, exec, session).await
+    }
+
+    async fn write(&self, path: &str, text: &str) -> Result<()> {
+        let failed = || Error::failed("the command's description can't be left on the node");
+        let words = ["sh", "-c", WRITE, "sh", path].map(str::to_owned);
+        let mut program = self.node.access.start_as_root(&words, None).await?;
+        let ending = program.ending.clone();
+        let written = async {
+            program.input.write_all(text.as_bytes()).await?;
+            program.input.shutdown().await?;
+            program.read_to_end(LAST_WORDS).await
+        };
+        let said = tokio::time::timeout(self.node.patience, written);
+        let said = said
+            .await
+            .map_err(|_elapsed| failed().caused_by("the node does not answer"))?
+            .map_err(|error| failed().caused_by(error))?;
+        if ending.code() == Some(0) {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+        Err(failed().caused_by(why))
+    }
+}
+
+/// The end of what a command has written.
+#[derive(Clone, Default)]
+struct LastWords(Arc<Mutex<Vec<u8>>>);
+
+impl LastWords {
+    fn hear(&self, piece: &Result<Output>) {
+        let Ok(Output::Stdout(bytes) | Output::Stderr(bytes)) = piece else {
+            return;
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        let over = kept.len().saturating_sub(LAST_WORDS);
+        kept.drain(..over);
+    }
+
+    /// The code under which docker has a command that was not started for the reason that was said.
+    fn code(&self) -> u8 {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        command::code_of_reason(&String::from_utf8_lossy(&kept))
+    }
+}
+
+/// A command that runs in a container.
+pub(crate) struct Running {
+    pub(in crate::engine) output: Pin<Box<dyn Stream<Item = Result<Output>> + Send>>,
+    pub(in crate::engine) input: Pin<Box<dyn AsyncWrite + Send>>,
+    pub(in crate::engine) control: Control,
+}
+
+/// The handle to a command that runs in a container.
+pub(crate) struct Control {
+    program: node_agent::Control,
+    last_words: LastWords,
+}
+
+impl Control {
+    pub(in crate::engine) async fn resize(&self, columns: u16, rows: u16) -> Result<()> {
+        self.program.resize(columns, rows).await
+    }
+
+    /// The way in which the command ended, once its output is at its end. Why one was not started has
+    /// been told by then, by its runtime.
+    pub(in crate::engine) fn ended(&self) -> Result<Ended> {
+        Ok(match self.program.ended()? {
+            Ended::With(NOT_STARTED) => Ended::With(self.last_words.code()),
+            other => other,
+        })
+    }
+}
