@@ -146,7 +146,7 @@ fn first_process<'a>(pod: &'a Pod, container: Option<&'a Container>) -> Result<&
     }
 }
 
-/// How a sandbox that has no process is ended, where that is meant.
+/// The words for how a sandbox without a process is ended, where that is meant.
 ///
 /// # Errors
 /// When a signal is named that nobody would get.

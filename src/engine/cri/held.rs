@@ -33,7 +33,7 @@ pub(in crate::engine) struct Held {
 }
 
 impl Held {
-    /// What holds something of which this is told, while it is up.
+    /// The holder of something of which this is told, while it is up.
     pub(super) fn of(verbose: Verbose) -> Self {
         Self {
             pid: verbose.pid.filter(|pid| *pid != 0),

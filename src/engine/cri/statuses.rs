@@ -1,4 +1,4 @@
-//! What was told of each of a node's containers, kept as long as the list shows them in the state in
+//! Details of a node's containers, kept as long as the list shows them in the state in
 //! which they were asked for.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::error::Result;
 /// The number of questions that are on their way at once over the one connection.
 const IN_FLIGHT: usize = 64;
 
-/// What was told, by ID, with the state that the list had then.
+/// The details that were told, by ID, with the state that the list had then.
 pub(in crate::engine) type Statuses<S> = BTreeMap<String, (i32, S)>;
 
 /// The same for what is listed now (IDs and states): `ask` is asked where nothing holds any more. What

@@ -110,7 +110,7 @@ impl Containers {
     }
 }
 
-/// What was told, without the states.
+/// The details without the states.
 fn told<S>(statuses: &Statuses<Arc<S>>) -> std::collections::BTreeMap<String, Arc<S>> {
     let all = statuses.iter();
     all.map(|(id, (_, told))| (id.clone(), Arc::clone(told)))

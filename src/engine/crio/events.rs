@@ -137,7 +137,7 @@ impl Wake {
     }
 }
 
-/// What happened between two looks, in the order in which it did; `now` dates what tells no time.
+/// The events between two looks, in the order in which it did; `now` dates what tells no time.
 fn differences(
     before: &[ContainerFacts],
     after: &[ContainerFacts],

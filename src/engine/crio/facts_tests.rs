@@ -13,7 +13,7 @@ use crate::engine::cri::messages::{
 use crate::netns::{join, read_look};
 use crate::pod::{Node, PlainContainers, Pod, pods};
 
-/// What ends with a kind of sandbox: those without a process, and those that all have one.
+/// The recorded views: of sandboxes without a process, and of sandboxes that all have one.
 const SNAPS: [&str; 2] = ["snap/base.json", "snap/infra_kept.json"];
 
 fn recorded(file: &str) -> Value {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::engine::cri::spec::Spec;
 use crate::pod::Published;
 
-/// What a name of cri-o's own notes begins with.
+/// The beginning of the names of cri-o's own notes.
 const PREFIX: &str = "io.kubernetes.cri-o.";
 
 /// A note on a container; nothing where there is none.
