@@ -20,9 +20,9 @@ use crate::pod::{
 pub(super) struct Answers {
     pub(super) sandboxes: Vec<PodSandbox>,
     pub(super) containers: Vec<Container>,
-    /// What was told of each sandbox, by ID.
+    /// The details of each sandbox, by ID.
     pub(super) of_sandboxes: BTreeMap<String, Arc<SandboxDetail>>,
-    /// What was told of each container, by ID.
+    /// The details of each container, by ID.
     pub(super) of_containers: BTreeMap<String, Arc<ContainerDetail>>,
 }
 
