@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt as _};
 use tokio::io::AsyncWrite;
 
 use crate::error::Result;
@@ -74,5 +74,32 @@ impl Ending {
     /// The exit code; `None` where the program was lost.
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.get().copied()
+    }
+}
+
+/// All that a program wrote.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+impl NodeProgram {
+    /// Reads what the program writes to its end, and no more than `most` bytes.
+    ///
+    /// # Errors
+    /// When it was lost, or writes more.
+    pub(crate) async fn read_to_end(mut self, most: usize) -> io::Result<Said> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        while let Some(piece) = self.output.next().await {
+            match piece? {
+                Output::Stdout(bytes) => stdout.extend_from_slice(&bytes),
+                Output::Stderr(bytes) => stderr.extend_from_slice(&bytes),
+            }
+            if stdout.len() + stderr.len() > most {
+                return Err(io::Error::other("it has more to say than devnet reads"));
+            }
+        }
+        Ok(Said { stdout, stderr })
     }
 }
