@@ -45,11 +45,12 @@ set -euo pipefail
 export MINIKUBE_HOME=\$DEVNET_TESTBED/minikube/.minikube HOME=$work PATH=$x86_64:\$PATH
 export DEVNET_HOST=unix://\$DEVNET_TESTBED/host.sock
 devnet lab up
-devnet pods
+devnet pods | tee /dev/stderr | grep -q "server.*8080"
+devnet inspect web | grep "proven by inode"
 devnet lab down >/dev/null
 unset DEVNET_HOST
 devnet status
 kubectl-devnet pods
 GROUND
-says "LISTENS" tests/testbed/run.sh bash "$work/ground.sh"
-ok "lab up, pods and status with the test ground's engines"
+says "proven by inode" tests/testbed/run.sh bash "$work/ground.sh"
+ok "lab up, pods with listeners and proof, and status with the test ground's engines"
