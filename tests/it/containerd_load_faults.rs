@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use crate::support::archive::{Files, Pack, base, layer, piped};
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::engines::Engine;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
@@ -153,14 +154,15 @@ fn a_transfer_that_loses_its_lease_its_base_or_its_person_names_nothing() {
     assert_eq!(top(&node, "faults-one", NAME), "one");
 
     // the layers below go while the others come
-    host.image("app:1", 6, "two");
-    let path = |file: &str| folder.path().join(file).display().to_string();
-    std::fs::write(path("Dockerfile"), "FROM app:1\nCOPY Dockerfile /more\n").unwrap();
-    let output = format!("type=oci,dest={}", path("layout.tar"));
+    let below = base(9001, 4 << 20);
+    let layout = |top: &str| {
+        let top = layer(&[("top", top.as_bytes())]);
+        Files::oci("app:1", &[below.clone(), top], Pack::Plain).tar()
+    };
     let sandbox = node.sandbox();
-    let build = ["-q", "-H", &host.url(), "build", "-o", &output, &path("")];
-    sandbox.devnet(&build).ok();
-    let archive = std::fs::read(path("layout.tar")).unwrap();
+    let mut first = sandbox.devnet_command(&["load", "-"]);
+    piped(&mut first, layout("first")).ok();
+    let archive = layout("two");
     let mut child = sandbox
         .devnet_command(&["load", "-", "--tag", "app:1"])
         .stdin(Stdio::piped())
@@ -187,7 +189,8 @@ fn a_transfer_that_loses_its_lease_its_base_or_its_person_names_nothing() {
     );
     assert!(!has(&node, NAME));
     nothing_left(&node);
-    load(&node, &host, &["app:1"]).ok();
+    let mut again = sandbox.devnet_command(&["load", "-"]);
+    piped(&mut again, archive).ok();
     assert_eq!(top(&node, "faults-two", NAME), "two");
 }
 

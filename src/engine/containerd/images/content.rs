@@ -116,6 +116,14 @@ impl Content {
         }
     }
 
+    /// Removes a blob that the store lists and has lost, so that it can be written again.
+    pub(super) async fn heal(&self, digest: &str) -> Result<()> {
+        if self.info(digest).await?.is_some() && !self.is_readable(digest).await {
+            self.remove(digest).await?;
+        }
+        Ok(())
+    }
+
     /// Removes a blob; it may be gone already.
     pub(super) async fn remove(&self, digest: &str) -> Result<()> {
         const PATH: &str = "/containerd.services.content.v1.Content/Delete";

@@ -188,6 +188,10 @@ impl Receipt<'_> {
                 let named = named.and_then(|hex| Digest::parse(&format!("sha256:{hex}")));
                 let hash = named.is_none().then(Box::default);
                 let expected = named.map_or_else(String::new, |digest| digest.as_str().to_owned());
+                if !expected.is_empty() {
+                    let healed = self.content.heal(&expected).await;
+                    healed.map_err(|error| error.in_one_line())?;
+                }
                 let name = self.name();
                 Destination::Node(self.content.writer(name, expected), hash)
             };
