@@ -26,3 +26,4 @@ pub(crate) mod stored;
 pub(crate) mod tar_guard;
 pub(crate) mod tar_split;
 pub(crate) mod walk;
+pub(crate) mod wanted;

@@ -37,6 +37,8 @@ pub(crate) struct DeclaredContainer {
     pub(crate) restart_policy: Option<String>,
     /// `Always`, `IfNotPresent`, `Never`.
     pub(crate) pull_policy: Option<String>,
+    /// The name of its image, where it is one that can be.
+    pub(crate) image: Option<String>,
     /// True where its image is named by a digest, so that no other takes the place.
     pub(crate) by_digest: bool,
     /// The reason for which it does not run yet, as `CrashLoopBackOff` or `ErrImageNeverPull`.
@@ -75,6 +77,14 @@ impl KubeletWord {
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (&DeclaredContainer, &str)> {
         let all = self.containers.iter();
         all.filter_map(|one| Some((one, one.waiting.as_deref()?)))
+    }
+
+    /// The images for which containers wait.
+    pub(crate) fn missed_images(&self) -> impl Iterator<Item = &str> {
+        let missed = ["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff"];
+        self.waiting()
+            .filter(move |(_, reason)| missed.contains(reason))
+            .filter_map(|(one, _)| one.image.as_deref())
     }
 
     /// True where it has not ended for good.

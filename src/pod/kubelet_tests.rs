@@ -9,6 +9,7 @@ fn declared(name: &str, kind: ContainerKind) -> DeclaredContainer {
         kind,
         restart_policy: None,
         pull_policy: None,
+        image: None,
         by_digest: false,
         waiting: None,
         back_off: None,

@@ -227,6 +227,7 @@ mod tests {
                 kind: ContainerKind::App,
                 restart_policy: None,
                 pull_policy: Some(policy.to_owned()),
+                image: None,
                 by_digest,
                 waiting: None,
                 back_off: None,

@@ -2,89 +2,16 @@
 
 use serde_json::Value;
 
-use crate::support::containerd_node::{BUSYBOX, ContainerdNode};
+use crate::support::containerd_node::BUSYBOX;
 use crate::support::cri::messages::PortMapping;
+use crate::support::devnets_engine::{devnet, engine, life, node, pairs, same_traces, traces};
 use crate::support::docker_shell::DockerShell;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
-use crate::support::{Output, missing, testbed, until};
-
-/// A node of a test's own with a Docker engine of a version; `None` where its programs are not here.
-fn node(
-    name: &str,
-    containerd: Option<&'static str>,
-    dockerd: &'static str,
-) -> Option<ContainerdNode> {
-    let testbed = testbed()?;
-    let Some(node) = ContainerdNode::with_dockerd(&testbed, name, containerd, Some(dockerd)) else {
-        missing("engines of other versions (run `make engines`)");
-        return None;
-    };
-    // a table that kube-proxy makes on every node
-    for change in ["-A", "-D"] {
-        node.run(&[
-            "iptables",
-            "-t",
-            "nat",
-            change,
-            "POSTROUTING",
-            "-j",
-            "RETURN",
-        ])
-        .ok();
-    }
-    Some(node)
-}
-
-fn devnet(node: &ContainerdNode, words: &[&str]) -> Output {
-    node.sandbox()
-        .devnet(&[&["-p", &node.name], words].concat())
-}
-
-/// The word of `devnet engine` on the one node.
-fn engine(node: &ContainerdNode, verb: &[&str]) -> Value {
-    let text = devnet(node, &[&["engine"], verb, &["-o", "json"]].concat()).ok();
-    let mut document: Value = serde_json::from_str(&text).unwrap();
-    document["engines"][0].take()
-}
-
-/// All that an engine could leave on a node: files, links, routes, rules. Its data is kept by purpose,
-/// and containerd's own folders are its own.
-fn traces(node: &ContainerdNode) -> String {
-    let script = "find /run /var/lib /etc -xdev \
-          | grep -v -e '^/var/lib/containerd/' -e '^/run/containerd/' -e '^/var/lib/devnet' -e '^/var/lib/kubelet' | sort; \
-        ip -o link | cut -d' ' -f2; ip address | sed 's/ tentative//'; ip route; cat /proc/mounts | grep devnet; \
-        for s in iptables-save ip6tables-save; do $s | grep -v '^#' | sed 's/\\[.*\\]//'; done; \
-        nft list ruleset | sed 's/packets [0-9]* bytes [0-9]*//'; \
-        cat /proc/sys/net/ipv4/ip_forward; ps -A -o comm | sort | grep -v -e '^ps$' -e '^sh$' -e '^sort$' -e '^grep$' -e sshd -e sudo";
-    node.run(&["sh", "-c", script]).ok()
-}
-
-/// Asserts that nothing came and nothing went.
-#[track_caller]
-fn same_traces(node: &ContainerdNode, before: &str) {
-    let now = traces(node);
-    let only_in = |one: &str, other: &str| -> Vec<String> {
-        let other: Vec<&str> = other.lines().collect();
-        let lines = one.lines().filter(|line| !other.contains(line));
-        lines.map(str::to_owned).collect()
-    };
-    assert_eq!(
-        (only_in(&now, before), only_in(before, &now)),
-        (vec![], vec![])
-    );
-    assert_eq!(now.lines().count(), before.lines().count());
-}
-
-/// A pod's processes, namespaces and address.
-fn life(node: &ContainerdNode, pod: &Pod<'_>, container: &str) -> (u32, u32, String, String) {
-    let pid = pod.pid(container);
-    let network = node.namespace(pid, "net");
-    (pid, pod.pause_pid(), pod.ip(), network)
-}
+use crate::support::{Output, until};
 
 #[test]
 fn it_builds_for_the_kubelet_and_leaves_no_trace() {
-    for (containerd, dockerd) in [("1.6", "28"), ("1.7", "26"), ("2.1", "28")] {
+    for (containerd, dockerd) in pairs(3) {
         let name = format!("eng{}{dockerd}", containerd.replace('.', ""));
         let Some(node) = node(&name, Some(containerd), dockerd) else {
             continue;
@@ -162,6 +89,36 @@ fn it_builds_for_the_kubelet_and_leaves_no_trace() {
                 == "served\n"
         });
         assert_eq!(engine(&node, &["status"])["containers"][0], "served");
+        // and out of the node, behind its address: from a network of a person's too
+        let gateway = format!("{}.1", node.own_address().trim_end_matches(".2"));
+        let listen = format!(
+            "TCP-LISTEN:{},bind={gateway},fork,reuseaddr",
+            18_100 + u16::from(node.number())
+        );
+        let outside = node.sandbox();
+        let mut outside = outside
+            .command("socat")
+            .args([&listen, "SYSTEM:echo $SOCAT_PEERADDR"])
+            .spawn()
+            .unwrap();
+        let port = (18_100 + u16::from(node.number())).to_string();
+        for network in ["own", "bridge"] {
+            let ask = [
+                "run",
+                "--rm",
+                "--network",
+                network,
+                "busybox:1.35",
+                "nc",
+                &gateway,
+                &port,
+            ];
+            until("a container reaches what is outside", || {
+                shell.docker(&ask).stdout.trim() == node.own_address()
+            });
+        }
+        outside.kill().unwrap();
+        outside.wait().unwrap();
 
         // nobody can be asked
         let refused = devnet(&node, &["engine", "stop"]).fails(2);
@@ -198,8 +155,9 @@ fn it_builds_for_the_kubelet_and_leaves_no_trace() {
 
 #[test]
 fn its_guard_keeps_what_pods_run() {
-    for dockerd in ["26", "28"] {
-        let Some(node) = node(&format!("grd{dockerd}"), None, dockerd) else {
+    for (containerd, dockerd) in pairs(2) {
+        let name = format!("grd{}{dockerd}", containerd.replace('.', ""));
+        let Some(node) = node(&name, Some(containerd), dockerd) else {
             continue;
         };
         let shell = DockerShell::of(&node);
@@ -273,6 +231,40 @@ fn its_guard_keeps_what_pods_run() {
         // the new one is nobody's
         shell.docker(&["rmi", "app:dev"]).ok();
         assert_eq!(web.attempts("app").len(), 1);
+
+        // by whatever way another image gets a name in use
+        let folder = shell.own_context("other", "RUN echo other > /said");
+        let build = ["build", "-t", "app:dev", &folder];
+        shell.docker(&build).ok();
+        let archive = shell.file("app.tar", "");
+        shell.docker(&["save", "-o", &archive, "app:dev"]).ok();
+        shell.docker(&["tag", "app:dev", "idle:v2"]).ok();
+        for (way, words) in [
+            ("buildx", &build[..]),
+            ("load", &["load", "-i", &archive]),
+            ("tag", &["tag", "idle:v2", "app:dev"]),
+        ] {
+            shell.build("app:dev", way).ok();
+            let id = shell.docker(&["inspect", "-f", "{{.Id}}", "app:dev"]).ok();
+            let id = id.trim();
+            let app = Container::of("app", "docker.io/library/app:dev", &["sleep", "3600"]);
+            let _pod = Pod::up(&node, Wanted::pod(&format!("by-{way}")).with(app));
+            if way == "buildx" {
+                let Some(built) = shell.buildx(dockerd, words) else {
+                    continue;
+                };
+                built.ok();
+            } else {
+                shell.docker(words).ok();
+            }
+            let now = shell.docker(&["inspect", "-f", "{{.Id}}", "app:dev"]).ok();
+            assert_ne!(now.trim(), id, "{way}");
+            assert_eq!(
+                shell.docker(&["inspect", "-f", "{{.Id}}", id]).ok().trim(),
+                id
+            );
+            refused(&["rmi", "-f", id], &format!("pod default/by-{way} runs it"));
+        }
 
         // what is in use can't be known
         node.containerd("stop");
@@ -574,7 +566,7 @@ fn status_doctor_and_clean_know_it() {
             .map(|one| one["code"].as_str().unwrap().to_owned())
             .collect()
     };
-    let without_minikube = ["no-minikube"];
+    let without_minikube = ["run-only-images", "no-minikube"];
     assert_eq!(
         codes(shell.devnet(&["doctor", "-o", "json"])),
         without_minikube

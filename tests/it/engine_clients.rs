@@ -4,19 +4,10 @@
 use std::path::Path;
 
 use crate::support::containerd_node::ContainerdNode;
+use crate::support::devnets_engine::{node, pairs};
 use crate::support::docker_shell::DockerShell;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
-use crate::support::{Output, Sandbox, missing, testbed};
-
-/// A node with a Docker engine of a version; `None` where its programs are not here.
-fn node(name: &str, containerd: &'static str, dockerd: &'static str) -> Option<ContainerdNode> {
-    let testbed = testbed()?;
-    let node = ContainerdNode::with_dockerd(&testbed, name, Some(containerd), Some(dockerd));
-    if node.is_none() {
-        missing("engines of other versions (run `make engines`)");
-    }
-    node
-}
+use crate::support::{Output, Sandbox, missing};
 
 /// True where a program of this computer works.
 fn works(program: &str, words: &[&str]) -> bool {
@@ -35,27 +26,21 @@ fn said_by_a_pod(node: &ContainerdNode, name: &str, image: &str) -> String {
     let app = Container::of("app", &image, &["sleep", "3600"]);
     let _pod = Pod::up(node, Wanted::pod(name).with(app));
     let sandbox = node.sandbox();
-    let exec = ["-p", &node.name, "exec", name, "--", "cat", "/said"];
+    let exec = [
+        "-p", &node.name, "exec", name, "--", "busybox", "cat", "/said",
+    ];
     sandbox.devnet(&exec).ok()
 }
 
 #[test]
 fn docker_and_buildx_build_for_pods() {
-    for (containerd, dockerd) in [("1.6", "26"), ("2.1", "28")] {
-        let Some(node) = node(&format!("bx{dockerd}"), containerd, dockerd) else {
+    for (containerd, dockerd) in pairs(2) {
+        let name = format!("bx{}{dockerd}", containerd.replace('.', ""));
+        let Some(node) = node(&name, Some(containerd), dockerd) else {
             continue;
         };
         let shell = DockerShell::of(&node);
-        // of nothing but its own context: blobs of images that the node was given are discarded
-        let busybox = std::fs::read("/bin/busybox").or_else(|_| std::fs::read("/usr/bin/busybox"));
-        let dockerfile = shell.file(
-            "x/Dockerfile",
-            "FROM scratch\nCOPY busybox /bin/busybox\nENV PATH=/bin\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"busybox --install /bin; echo buildx > /said\"]\n",
-        );
-        let folder = dockerfile.trim_end_matches("/Dockerfile").to_owned();
-        std::fs::write(format!("{folder}/busybox"), busybox.unwrap()).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(format!("{folder}/busybox"), mode).unwrap();
+        let folder = shell.own_context("x", "RUN echo buildx > /said");
         for (version, name) in [(dockerd, "bx:v1"), (dockerd, "bx:v1")] {
             let Some(built) = shell.buildx(version, &["build", "-t", name, &folder]) else {
                 missing("buildx of that version");
@@ -74,7 +59,7 @@ fn docker_and_buildx_build_for_pods() {
         }
         // the cache is gone, the image is not
         assert_eq!(said_by_a_pod(&node, "of-buildx-again", "bx:v1"), "buildx\n");
-        let again = ["run", "--rm", "bx:v1", "cat", "/said"];
+        let again = ["run", "--rm", "bx:v1", "busybox", "cat", "/said"];
         assert_eq!(shell.docker(&again).ok(), "buildx\n");
     }
 }
@@ -84,7 +69,7 @@ fn a_python_program_builds_for_pods_and_runs_containers() {
     if !works("/usr/bin/python3", &["-c", "import docker"]) {
         return;
     }
-    let Some(node) = node("py", "1.6", "28") else {
+    let Some(node) = node("py", Some("1.6"), "28") else {
         return;
     };
     let shell = DockerShell::of(&node);
@@ -117,7 +102,7 @@ fn compose_brings_up_services_and_takes_down_what_no_pod_runs() {
     if !works("/usr/bin/docker-compose", &["version"]) {
         return;
     }
-    let Some(node) = node("cmp", "1.6", "28") else {
+    let Some(node) = node("cmp", Some("1.6"), "28") else {
         return;
     };
     let shell = DockerShell::of(&node);
@@ -150,4 +135,119 @@ fn compose_brings_up_services_and_takes_down_what_no_pod_runs() {
     shell.docker(&["image", "inspect", "web:v1"]).ok();
     pod.delete();
     shell.docker(&["rmi", "web:v1"]).ok();
+}
+
+/// Starts a server, reads what it serves at its published port, and sees who else runs meanwhile.
+const SERVER: &str = r#"
+import sys, urllib.request
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+serve = "mkdir /w; echo served > /w/i; echo ready; exec httpd -f -p 80 -h /w"
+with DockerContainer("busybox:1.35").with_command(["sh", "-c", serve]).with_exposed_ports(80) as box:
+    box.waiting_for(LogMessageWaitStrategy("ready"))
+    url = f"http://{box.get_container_host_ip()}:{box.get_exposed_port(80)}/i"
+    for _ in range(100):
+        try:
+            print(urllib.request.urlopen(url, timeout=5).read().decode(), end="")
+            break
+        except OSError:
+            pass
+    names = [one.name for one in box.get_docker_client().client.containers.list()]
+    print(sum(name.startswith("testcontainers-ryuk-") for name in names))
+"#;
+
+#[test]
+fn testcontainers_reaches_what_it_starts_with_its_reaper_off_and_on() {
+    let Some(node) = node("tcs", Some("1.6"), "28") else {
+        return;
+    };
+    let shell = DockerShell::of(&node);
+    let run = |more: &[(&str, &str)]| {
+        let mut command = shell.testcontainers(SERVER)?;
+        // where the ports of this node are published
+        command.env("TESTCONTAINERS_HOST_OVERRIDE", node.own_address());
+        Some(Output::of(command.envs(more.iter().copied())))
+    };
+    let Some(off) = run(&[("TESTCONTAINERS_RYUK_DISABLED", "true")]) else {
+        return missing("testcontainers (tests/testbed/clients.sh)");
+    };
+    assert_eq!(off.ok(), "served\n0\n");
+    assert_eq!(shell.docker(&["ps", "-aq"]).ok(), "");
+
+    // what stands for the reaper says that it has started, takes the connection, and goes with it
+    let reap = "echo Started!; exec nc -l -p 8080 -e cat";
+    let dockerfile = shell.file(
+        "ryuk/Dockerfile",
+        &format!("FROM busybox:1.35\nCMD [\"sh\", \"-c\", \"{reap}\"]\n"),
+    );
+    let folder = dockerfile.trim_end_matches("/Dockerfile");
+    let build = ["build", "-q", "-t", "testcontainers/ryuk:0.8.1", folder];
+    shell.docker(&build).ok();
+    // it is handed the engine's own socket on the node, which is not where docker's is
+    let on = [(
+        "TESTCONTAINERS_DOCKER_SOCKET_OVERRIDE",
+        "/run/devnet/docker.sock",
+    )];
+    assert_eq!(run(&on).unwrap().ok(), "served\n1\n");
+    crate::support::until("the reaper is gone", || {
+        shell.docker(&["ps", "-aq"]).ok().is_empty()
+    });
+}
+
+/// Programs that ask `minikube docker-env` and not their shell, in their own words: README's script.
+#[test]
+fn who_asks_minikube_for_docker_env_gets_devnets() {
+    let Some(node) = node("asks", None, "28") else {
+        return;
+    };
+    let readme = include_str!("../../README.md");
+    let (_, script) = readme.split_once("```sh\n#!/bin/sh\n# `minikube`").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    let sandbox = node.sandbox();
+    let folder = sandbox.home().join("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let executable = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, mode).unwrap();
+    };
+    let real = "/usr/local/bin/minikube";
+    let other = folder.join("real").display().to_string();
+    assert!(script.contains(real));
+    executable(
+        "minikube",
+        &format!("#!/bin/sh\n#{}", script.replace(real, &other)),
+    );
+    executable("real", "#!/bin/sh\necho minikube itself: $@\n");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_devnet"), folder.join("devnet")).unwrap();
+    let sandbox = sandbox.env("PATH", &format!("{}:/usr/bin:/bin", folder.display()));
+    let asked = |words: &[&str]| Output::of(sandbox.command("minikube").args(words));
+    assert_eq!(
+        asked(&["version", "--user=x"]).ok(),
+        "minikube itself: version --user=x\n"
+    );
+    for words in [
+        // Skaffold's and DevSpace's
+        &[
+            "docker-env",
+            "--shell",
+            "none",
+            "-p",
+            "asks",
+            "--user=skaffold",
+        ][..],
+        &["docker-env", "--shell", "none"],
+    ] {
+        let said = asked(words).ok();
+        let variables: Vec<(&str, &str)> = said
+            .lines()
+            .map(|line| line.split_once('=').unwrap())
+            .collect();
+        assert_eq!(variables.len(), 4, "{said}");
+        let mut docker = sandbox.command("docker");
+        docker.args(["version", "-f", "{{.Server.Version}}"]);
+        let version = Output::of(docker.envs(variables)).ok();
+        assert!(version.starts_with("28."), "{version}");
+    }
 }

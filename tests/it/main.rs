@@ -46,6 +46,8 @@ mod doctor;
 mod doctor_shell;
 mod engine;
 mod engine_clients;
+mod engine_faults;
+mod engine_node;
 mod env;
 mod env_faults;
 mod env_forms;

@@ -8,14 +8,14 @@ purpose=$1
 needs="dockerd:docker.io openssl:openssl curl:curl ip:iproute2 setpriv:util-linux unshare:util-linux"
 # a node that runs containerd
 node="busybox:busybox-static sshd:openssh-server ssh:openssh-client containerd:containerd runc:runc
-  /usr/lib/cni/bridge:containernetworking-plugins sudo:sudo socat:socat python3:python3"
+  /usr/lib/cni/bridge:containernetworking-plugins /lib/systemd/systemd:systemd sudo:sudo socat:socat python3:python3"
 # without root there are no private engines, so nothing is needed for them
 if [ "$purpose" = demo ] && { [ "$(uname)" != Linux ] || [ "$(id -u)" != 0 ]; }; then exit 0; fi
 case $purpose in
   demo) needs="$needs $node" ;;
   test) needs="$needs docker:docker-cli zsh:zsh fish:fish tcsh:tcsh bsd-csh:csh dash:dash ksh:ksh elvish:elvish
     xonsh:xonsh ss:iproute2 nsenter:util-linux strace:strace nft:nftables dot:graphviz man:man-db groff:groff script:bsdutils
-    podman:podman cc:gcc iptables:iptables docker-compose:docker-compose $node" ;;
+    podman:podman cc:gcc pip3:python3-pip iptables:iptables docker-compose:docker-compose $node" ;;
   bench) needs="$needs docker:docker-cli hyperfine:hyperfine $node" ;;
   lint) needs="shellcheck:shellcheck" ;;
   dist) needs="x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 python3:python3 pip3:python3-pip zip:zip" ;;
@@ -75,3 +75,7 @@ else
   exit 1
 fi
 if [ "$purpose" = dist ]; then dist_tools; fi
+# what a registry of programs gives and no distribution is missed by the one test that wants it
+if [ "$purpose" = test ] && ! "$(dirname "$0")/clients.sh" >/dev/null; then
+  echo "deps: clients that no distribution has were not fetched" >&2
+fi

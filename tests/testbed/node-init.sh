@@ -76,6 +76,16 @@ fi
 mv "/proc/$$/fd/6/ready.new" "/proc/$$/fd/6/ready"
 exec 5>&- 6<&-
 mount -t tmpfs -o nosuid,nodev,noexec,mode=1777 tmpfs /tmp
+if [ -n "${DEVNET_TESTBED_SYSTEMD:-}" ]; then
+  # as on minikube's own nodes, with no unit but those that somebody starts
+  rm -rf /etc/systemd/system; mkdir -p /etc/systemd/system
+  for unit in /lib/systemd/system/{sysinit,basic,sockets,timers,paths,local-fs,slices}.target.wants/*; do
+    ln -sf /dev/null "/etc/systemd/system/$(basename "$unit")"
+  done
+  printf '[Unit]\nDefaultDependencies=no\n' > /etc/systemd/system/node.target
+  exec env -i container=docker PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    /lib/systemd/systemd --system --unit=node.target --log-target=console --show-status=false
+fi
 # the dead are buried by this shell
 sleep infinity &
 while :; do wait; done

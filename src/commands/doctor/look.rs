@@ -2,6 +2,7 @@
 //! `docker_env/diagnosis.rs`. Nothing is changed.
 
 use crate::command_line;
+use crate::commands::doctor::images;
 use crate::commands::doctor::node::Examiner;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::docker_contexts::name_of;
@@ -57,11 +58,13 @@ pub(super) async fn look(context: &Context) -> Result<Report> {
         let is_first = nodes.first().is_some_and(|first| std::ptr::eq(first, node));
         examiner.examine(node, is_first).await
     });
-    let mut met = Vec::new();
+    let (mut met, mut images) = (Vec::new(), Vec::new());
     for (_, examined) in examined.await {
         met.push(examined.node);
         findings.extend(examined.findings);
+        images.extend(examined.images);
     }
+    findings.extend(images::absent(&images, profile.as_deref()));
     // a shell and docker's contexts point at Docker engines
     let engines = match &profile {
         Some(profile) if context.other_runtime(profile).is_some() => {

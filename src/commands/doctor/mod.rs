@@ -1,6 +1,7 @@
 //! `devnet doctor`: what stands between this shell and its cluster's engine, and the one thing to do
 //! about each.
 
+mod images;
 mod look;
 mod node;
 

@@ -2,6 +2,7 @@
 //! to the docker command too; and has a killed devnet left something there.
 
 use crate::command_line;
+use crate::commands::doctor::images;
 use crate::commands::doctor::look::{of_error, set, take};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::NodeTarget;
@@ -13,6 +14,7 @@ use crate::engine::node_docker;
 use crate::error::{Error, Result};
 use crate::finding::{Finding, Severity};
 use crate::host::docker_client;
+use crate::image::wanted::NodeImages;
 use crate::runtime_kind::RuntimeKind;
 use crate::wire::tls::{self, Trouble};
 use crate::wire::transport::Dialer;
@@ -29,6 +31,8 @@ pub(super) struct Examiner<'a> {
 pub(super) struct Examined {
     pub(super) node: CheckedNode,
     pub(super) findings: Vec<Finding>,
+    /// Its images and what its pods ask for, on nodes where no Docker engine keeps both together.
+    pub(super) images: Option<NodeImages>,
 }
 
 impl<'a> Examiner<'a> {
@@ -89,6 +93,7 @@ impl<'a> Examiner<'a> {
                 api_version: None,
             },
             findings: Vec::new(),
+            images: None,
         };
         if target.away.is_none() {
             examined.findings.extend(self.proxy(target));
@@ -104,7 +109,10 @@ impl<'a> Examiner<'a> {
                     self.inside(target, &engine, first).await
                 };
                 match inside.await {
-                    Ok(findings) => examined.findings.extend(findings),
+                    Ok((findings, images)) => {
+                        examined.findings.extend(findings);
+                        examined.images = images;
+                    }
                     Err(error) => examined
                         .findings
                         .push(of_error("lost", &error, self.start())),
@@ -200,7 +208,7 @@ impl<'a> Examiner<'a> {
         target: &NodeTarget,
         engine: &Engine,
         first: bool,
-    ) -> Result<Vec<Finding>> {
+    ) -> Result<(Vec<Finding>, Option<NodeImages>)> {
         let mut findings = Vec::new();
         let (info, left, client) = futures_util::join!(
             engine.runtime.info(),
@@ -237,15 +245,22 @@ impl<'a> Examiner<'a> {
                 .map(|finding| finding.seen("the engine's own time against this computer's")),
         );
         findings.extend(self.left(left?));
+        let mut images = None;
         if engine.runtime.kind() == RuntimeKind::Containerd {
-            findings.extend(self.beside_containerd(target, engine).await?);
+            let (found, looked) = futures_util::try_join!(
+                self.beside_containerd(target, engine),
+                images::look(&target.name, engine)
+            )?;
+            findings.extend(found);
+            findings.extend(images::run_only(&looked, self.profile));
+            images = Some(looked);
         }
         findings.extend(client?);
-        Ok(findings)
+        Ok((findings, images))
     }
 
-    /// Findings about a node with containerd: what minikube's own docker-env left there, and images that
-    /// pods run and that can't be had again.
+    /// Findings about a node with containerd: what minikube's own docker-env left there, and what devnet's
+    /// engine there lacks.
     async fn beside_containerd(
         &self,
         target: &NodeTarget,

@@ -86,6 +86,7 @@ fn container(
         kind,
         restart_policy: word(&one.restart_policy),
         pull_policy: word(&one.image_pull_policy),
+        image: image(&one.image),
         by_digest: one.image.contains('@'),
         waiting: waiting.and_then(|waiting| word(&waiting.reason)),
         back_off: waiting.and_then(|waiting| back_off(&waiting.message)),
@@ -99,6 +100,15 @@ fn word(text: &str) -> Option<String> {
         && text.len() <= LONGEST
         && text.chars().all(|letter| letter.is_ascii_alphanumeric());
     is_word.then(|| text.to_owned())
+}
+
+/// The name of an image; what is none is not handed on.
+fn image(name: &str) -> Option<String> {
+    const LONGEST: usize = 512;
+    let is_name = !name.is_empty()
+        && name.len() <= LONGEST
+        && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name.then(|| name.to_owned())
 }
 
 /// The seconds between two attempts in a kubelet's message, as `back-off 1m20s restarting failed
@@ -200,6 +210,7 @@ mod tests {
         assert_eq!(app.back_off, Some(80));
         assert_eq!(app.pull_policy.as_deref(), Some("Always"));
         assert!(app.by_digest);
+        assert_eq!(app.image.as_deref(), Some("app@sha256:00"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
             name: "ctr".into(),
             dockerd: None,
             snapshotter: None,
+            systemd: false,
         };
         node.script(&["start", "ctr"]).ok();
         node
@@ -47,6 +48,8 @@ pub(crate) struct ContainerdNode {
     dockerd: Option<&'static str>,
     /// The snapshotter of its pods; `None` is the testbed's own.
     snapshotter: Option<&'static str>,
+    /// True where its first process is systemd.
+    systemd: bool,
 }
 
 impl ContainerdNode {
@@ -62,6 +65,7 @@ impl ContainerdNode {
             name: name.into(),
             dockerd: None,
             snapshotter: Some(snapshotter),
+            systemd: false,
         };
         node.script(&["start", name]).ok();
         node
@@ -84,12 +88,37 @@ impl ContainerdNode {
         version: Option<&'static str>,
         dockerd: Option<&'static str>,
     ) -> Option<Self> {
-        let node = Self {
-            testbed: testbed.into(),
-            name: name.into(),
-            dockerd,
-            snapshotter: None,
-        };
+        Self::begin(
+            Self {
+                testbed: testbed.into(),
+                name: name.into(),
+                dockerd,
+                snapshotter: None,
+                systemd: false,
+            },
+            version,
+        )
+    }
+
+    /// One whose first process is systemd, with such a Docker engine; `None` when its programs are not on
+    /// this computer.
+    pub(crate) fn with_systemd(testbed: &Path, name: &str, dockerd: &'static str) -> Option<Self> {
+        if !Path::new("/lib/systemd/systemd").exists() {
+            return None;
+        }
+        Self::begin(
+            Self {
+                testbed: testbed.into(),
+                name: name.into(),
+                dockerd: Some(dockerd),
+                snapshotter: None,
+                systemd: true,
+            },
+            None,
+        )
+    }
+
+    fn begin(node: Self, version: Option<&'static str>) -> Option<Self> {
         if let Some(version) = version {
             let engine = match version {
                 "1.6" => "20.10",
@@ -98,10 +127,10 @@ impl ContainerdNode {
             };
             testbed_script::tree(engine)?;
         }
-        if let Some(dockerd) = dockerd {
+        if let Some(dockerd) = node.dockerd {
             testbed_script::tree(dockerd)?;
         }
-        let mut arguments = vec!["start", name];
+        let mut arguments = vec!["start", &node.name];
         arguments.extend(version);
         node.script(&arguments).ok();
         Some(node)
@@ -138,6 +167,9 @@ impl ContainerdNode {
             }
             if let Some(snapshotter) = self.snapshotter {
                 command.env("DEVNET_TESTBED_SNAPSHOTTER", snapshotter);
+            }
+            if self.systemd {
+                command.env("DEVNET_TESTBED_SYSTEMD", "1");
             }
         };
         testbed_script::run(&self.testbed, "node.sh", &kept, change, arguments)

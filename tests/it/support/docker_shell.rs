@@ -39,6 +39,12 @@ impl DockerShell {
 
     /// `docker build` with the buildx of that engine's version; `None` where it is not here.
     pub(crate) fn buildx(&self, version: &str, words: &[&str]) -> Option<Output> {
+        let mut command = self.buildx_command(version, words)?;
+        Some(Output::of(&mut command))
+    }
+
+    /// The same, ready to start.
+    pub(crate) fn buildx_command(&self, version: &str, words: &[&str]) -> Option<Command> {
         let tree = testbed_script::tree(version)?;
         let plugin = tree.join("usr/libexec/docker/cli-plugins/docker-buildx");
         let config = self.sandbox.home().join("docker-config");
@@ -49,7 +55,33 @@ impl DockerShell {
         command
             .env("DOCKER_BUILDKIT", "1")
             .env("DOCKER_CONFIG", config);
-        Some(Output::of(command.args(words)))
+        command.args(words);
+        Some(command)
+    }
+
+    /// A build of nothing but its own context, with busybox in it, and of what else its Dockerfile says:
+    /// blobs of images that the node was given are discarded. The path of its folder.
+    pub(crate) fn own_context(&self, folder: &str, rest: &str) -> String {
+        let file = self.file(
+            &format!("{folder}/Dockerfile"),
+            &format!(
+                "FROM scratch\nCOPY busybox /bin/busybox\nENV PATH=/bin\nCOPY busybox /bin/sh\nCOPY busybox /bin/echo\nCOPY busybox /bin/sleep\n{rest}\n"
+            ),
+        );
+        let folder = file.trim_end_matches("/Dockerfile").to_owned();
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"];
+        let busybox = busybox
+            .iter()
+            .find(|path| std::path::Path::new(path).exists());
+        std::fs::copy(busybox.unwrap(), format!("{folder}/busybox")).unwrap();
+        folder
+    }
+
+    /// A program of testcontainers', where that was fetched.
+    pub(crate) fn testcontainers(&self, program: &str) -> Option<Command> {
+        let mut command = self.command(testbed_script::client("testcontainers-4.15.0")?);
+        command.arg(self.file("server.py", program));
+        Some(command)
     }
 
     /// A file in its home, and the path of it.

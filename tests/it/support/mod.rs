@@ -7,6 +7,7 @@ pub(crate) mod caught;
 pub(crate) mod containerd_node;
 pub(crate) mod counted;
 pub(crate) mod cri;
+pub(crate) mod devnets_engine;
 pub(crate) mod docker_shell;
 pub(crate) mod engines;
 pub(crate) mod hostile;

@@ -51,3 +51,11 @@ pub(super) fn tree(version: &str) -> Option<PathBuf> {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join(tree);
     tree.is_dir().then_some(tree)
 }
+
+/// The program that runs a client of docker's which no distribution has, as `testcontainers-4.15.0`;
+/// `None` when it was not fetched.
+pub(super) fn client(name: &str) -> Option<PathBuf> {
+    let run = format!("target/testbed/clients/{name}/run");
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join(run);
+    run.exists().then_some(run)
+}

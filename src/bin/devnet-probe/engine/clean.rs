@@ -7,6 +7,7 @@ use crate::engine::network::{self, Networks};
 use crate::engine::output::{SHORT, output};
 use crate::engine::place;
 use crate::engine::system;
+use crate::json::Value;
 
 /// Takes all away; what is not there is no failure. The state's folder goes last: as long as it is
 /// there, nobody starts another engine.
@@ -20,6 +21,7 @@ pub(super) fn all() {
         return parents();
     }
     end_containers();
+    end_build_steps();
     unmount();
     let found = fs::read_to_string(place::FOUND).unwrap_or_default();
     let was_there = |what: &str| found.lines().any(|line| line == what);
@@ -41,7 +43,7 @@ pub(super) fn all() {
             }
         }
     }
-    for folder in [place::REGISTRY_CAS, place::PLUGINS, "/run/docker"] {
+    for folder in place::SHARED {
         if !was_there(folder) {
             let _others_are_there = fs::remove_dir(folder);
         }
@@ -70,6 +72,27 @@ fn end_containers() {
     for id in listed.lines().map(str::trim).filter(|id| !id.is_empty()) {
         let _ended_already = ctr(&["tasks", "delete", "--force", id]);
         let _gone = ctr(&["containers", "delete", id]);
+    }
+}
+
+/// Kills the steps of BuildKit's builds that an engine which was killed has left: of each the kernel has
+/// ended the runc that started it, and nothing more. They are told by their files, which lie in its data.
+fn end_build_steps() {
+    /// No state of a container is longer, in bytes.
+    const LONGEST: u64 = 1 << 20;
+    for entry in fs::read_dir(place::RUNC).into_iter().flatten().flatten() {
+        let state = entry.path().join("state.json");
+        let fits = fs::metadata(&state).is_ok_and(|about| about.len() <= LONGEST);
+        let text = fits.then(|| fs::read_to_string(&state).unwrap_or_default());
+        let state = text.and_then(|text| Value::parse(&text));
+        let files = state.as_ref().and_then(|state| {
+            let configuration = state.get("config")?;
+            configuration.get("rootfs")?.text()
+        });
+        let is_own = files.is_some_and(|files| Path::new(files).starts_with(place::DATA));
+        if let (true, Some(id)) = (is_own, entry.file_name().to_str()) {
+            let _ended_already = output("runc", &["delete", "--force", id], SHORT);
+        }
     }
 }
 

@@ -25,7 +25,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(35);
 const DIES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Does what the words say: `start LABEL ADDRESS`, `stop [rm-data]`, `status`; `keep` and `clean-up` are
-/// the processes that stay.
+/// the processes that stay, `ended` is for systemd when it has ended both.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     match words {
         ["start", label, address] => {
@@ -50,6 +50,16 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         ["keep"] => keep::keep(),
         ["clean-up"] => {
             keep::clean_up_after_keeper();
+            Ok(())
+        }
+        ["ended"] => {
+            // who starts or stops one cleans up too
+            if let Some(lock) = Lock::free()?
+                && Process::named_by(place::GUARD).is_none()
+            {
+                clean::all();
+                drop(lock);
+            }
             Ok(())
         }
         _ => Err("start LABEL ADDRESS | stop [rm-data] | status".to_owned()),
@@ -87,28 +97,51 @@ fn sweep() {
 struct Lock(File);
 
 impl Lock {
+    /// Waits until nobody has it.
     fn take() -> Result<Self, String> {
-        let failed = |error: std::io::Error| format!("{}: {error}", place::LOCK);
+        loop {
+            let file = Self::file()?;
+            file.lock().map_err(Self::failed)?;
+            if let Some(lock) = Self::current(file)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// The right, where nobody has it.
+    fn free() -> Result<Option<Self>, String> {
+        let file = Self::file()?;
+        match file.try_lock() {
+            Ok(()) => Self::current(file),
+            Err(_another_has_it) => Ok(None),
+        }
+    }
+
+    fn failed(error: std::io::Error) -> String {
+        format!("{}: {error}", place::LOCK)
+    }
+
+    fn file() -> Result<File, String> {
         loop {
             let mut builder = fs::DirBuilder::new();
             builder
                 .recursive(true)
                 .mode(0o700)
                 .create(place::RUN)
-                .map_err(failed)?;
-            let file = File::options().create(true).append(true).open(place::LOCK);
-            let file = match file {
+                .map_err(Self::failed)?;
+            match File::options().create(true).append(true).open(place::LOCK) {
                 // its folder went with another's
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                file => file.map_err(failed)?,
-            };
-            file.lock().map_err(failed)?;
-            // the one before may have taken the file with it
-            let own = file.metadata().map_err(failed)?.ino();
-            if fs::metadata(place::LOCK).is_ok_and(|there| there.ino() == own) {
-                return Ok(Self(file));
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                file => return file.map_err(Self::failed),
             }
         }
+    }
+
+    /// The lock of a file that is still the one there: the one before may have taken it with it.
+    fn current(file: File) -> Result<Option<Self>, String> {
+        let own = file.metadata().map_err(Self::failed)?.ino();
+        let is_there = fs::metadata(place::LOCK).is_ok_and(|there| there.ino() == own);
+        Ok(is_there.then_some(Self(file)))
     }
 }
 

@@ -39,6 +39,10 @@ pub(super) const CERTIFICATES: [&str; 3] = [
     "/etc/docker/server-key.pem",
 ];
 pub(super) const REGISTRY_CAS: &str = "/etc/docker/certs.d";
+/// The states of containers that runc runs without containerd: BuildKit's steps.
+pub(super) const RUNC: &str = "/run/runc";
+/// Folders of others' too: one that was not there goes again, where it is empty.
+pub(super) const SHARED: [&str; 4] = [REGISTRY_CAS, PLUGINS, "/run/docker", RUNC];
 pub(super) const CONTAINERD: &str = "/run/containerd/containerd.sock";
 pub(super) const PORT: u16 = 2376;
 pub(super) const BRIDGE: &str = "devnet0";

@@ -191,7 +191,7 @@ fn prepare(label: &str, address: &str) -> Result<(), String> {
         move |error: io::Error| format!("{what}: {error}")
     };
     let mut found = network::bridges();
-    for folder in [place::REGISTRY_CAS, place::PLUGINS, "/run/docker"] {
+    for folder in place::SHARED {
         if Path::new(folder).exists() {
             found.push(folder.to_owned());
         }
@@ -299,13 +299,20 @@ fn launch() -> Result<Option<Child>, Failure> {
             "--description=the Docker engine that devnet runs",
             "--property=Delegate=yes",
             "--property=TimeoutStopSec=60",
+            // also where all of its processes were killed at once
+            &format!("--property=ExecStopPost=-{} engine ended", place::PROGRAM),
             "--",
             place::PROGRAM,
             "engine",
             "keep",
         ];
-        output("systemd-run", &words, SHORT).map_err(failed)?;
-        return Ok(None);
+        let mut outcome = Ok(String::new());
+        // the unit of one that has just ended goes a moment later
+        until(AWAY, || {
+            outcome = output("systemd-run", &words, SHORT);
+            !matches!(&outcome, Err(why) if why.contains("already loaded"))
+        });
+        return outcome.map(|_nothing| None).map_err(failed);
     }
     let child = program(place::PROGRAM)
         .args(["engine", "keep"])

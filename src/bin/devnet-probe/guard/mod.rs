@@ -3,6 +3,7 @@
 
 mod decision;
 mod in_use;
+mod peer;
 mod request;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -11,6 +12,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use self::in_use::InUse;
 use crate::json::{self, Value};
@@ -19,8 +21,12 @@ use crate::json::{self, Value};
 const LONGEST: u64 = 4 << 20;
 /// No header of the engine's is longer.
 const LONGEST_HEADER: u64 = 64 << 10;
-/// Connections at once; the engine keeps a few.
+/// Connections of the engine's at once; it keeps a few.
 const MOST: usize = 512;
+/// Connections of others at once: other engines of the node look at every plugin there is.
+const MOST_OF_OTHERS: usize = 16;
+/// The time for which one of others may be silent.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Listens at a socket that root alone may open. It is complete when it has its name.
 pub(crate) fn listen(socket: &str) -> io::Result<UnixListener> {
@@ -35,13 +41,21 @@ pub(crate) fn listen(socket: &str) -> io::Result<UnixListener> {
 /// Answers the engine's questions, side by side, for as long as this program lives.
 pub(crate) fn serve(listener: &UnixListener, engine: &'static str) {
     let facts = Arc::new(InUse::new(engine));
-    let open = Arc::new(AtomicUsize::new(0));
+    let (own, others) = (Arc::default(), Arc::default());
     for stream in listener.incoming().flatten() {
-        if open.fetch_add(1, Ordering::Relaxed) >= MOST {
+        // who may open the socket may ask, and keeps the engine from nothing by it
+        let (open, most): (&Arc<AtomicUsize>, _) = if peer::is_child(&stream) {
+            (&own, MOST)
+        } else if stream.set_read_timeout(Some(PATIENCE)).is_ok() {
+            (&others, MOST_OF_OTHERS)
+        } else {
+            continue;
+        };
+        if open.fetch_add(1, Ordering::Relaxed) >= most {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
         }
-        let (facts, open) = (Arc::clone(&facts), Arc::clone(&open));
+        let (facts, open) = (Arc::clone(&facts), Arc::clone(open));
         std::thread::spawn(move || {
             // an engine that went away is none to answer
             let _gone = converse(stream, &facts);
