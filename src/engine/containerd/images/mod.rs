@@ -279,13 +279,16 @@ impl ClusterImages {
         Ok(tokens.into_iter().map(name).chain(builds).collect())
     }
 
-    /// Waits until CRI knows a name: it hears of it by an event.
+    /// Waits until CRI knows a name: it hears of it by an event. Another build or load may have given it to
+    /// an image of its own meanwhile: then it is that one of which CRI is to have heard.
     async fn heard(&self, name: &str, id: &str) -> Result<()> {
         let heard = async {
             let mut pause = ASKED;
             loop {
                 let seen = self.containerd.node.cri.image(name).await?;
-                if seen.is_some_and(|seen| seen.id == id) {
+                if let Some(seen) = seen
+                    && (seen.id == id || self.stands_for(name, &seen.id).await)
+                {
                     return Ok(());
                 }
                 tokio::time::sleep(pause).await;
@@ -304,6 +307,14 @@ impl ClusterImages {
                         .hint("`devnet load` it again"),
                 )
             })
+    }
+
+    /// True where containerd's name is that of this image now.
+    async fn stands_for(&self, name: &str, id: &str) -> bool {
+        let documents = async { self.documents(self.target(name).await?).await };
+        documents
+            .await
+            .is_ok_and(|documents| documents.config_digest == id)
     }
 
     /// The number of an image's layers that are unpacked, from the base on.
