@@ -190,7 +190,7 @@ impl Steps {
             self.image = Some(id.trim().to_owned());
             return update;
         }
-        if text.starts_with("Step ") || self.step.is_none() {
+        if text.starts_with("Step ") || text.starts_with("STEP ") || self.step.is_none() {
             let name = text.trim().to_owned();
             if let Some(mut last) = self.step.take() {
                 last.completed = now;
@@ -231,6 +231,16 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_do_podmans() {
+        let mut steps = Steps::default();
+        assert_eq!(steps.take("STEP 1/2: FROM x\n").vertexes.len(), 1);
+        assert_eq!(steps.take("--> Using cache abc\n").logs.len(), 1);
+        assert_eq!(steps.take("STEP 2/2: RUN y\n").vertexes.len(), 2);
+        steps.take("Successfully built 0123abc\n");
+        assert_eq!(steps.image.as_deref(), Some("0123abc"));
+    }
 
     #[test]
     fn the_classic_builders_lines_become_steps() {
