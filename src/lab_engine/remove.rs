@@ -87,7 +87,7 @@ async fn tidy(engine: &Engine) -> Result<()> {
     let mut things = engine.docker()?.own_networks().await?;
     things.retain(|thing| !is_in_the_making(&thing.labels));
     if !things.is_empty() {
-        let emptied = lock::hold(engine, async {
+        let emptied = Box::pin(lock::hold(engine, async {
             if !pods(engine).await?.is_empty() {
                 return Ok(false);
             }
@@ -95,7 +95,7 @@ async fn tidy(engine: &Engine) -> Result<()> {
                 remove(engine, thing).await?;
             }
             Ok(true)
-        });
+        }));
         if !emptied.await? {
             return Ok(());
         }

@@ -109,7 +109,7 @@ impl Transfer<'_> {
             let _told = self.tidy_source().await;
         };
         let leave_out = self.leave_out(to.nodes, blobs);
-        let (read, sent) = self.fan_out(to, leave_out, read, tidy).await;
+        let (read, sent) = Box::pin(self.fan_out(to, leave_out, read, tidy)).await;
         read.map(|()| sent)
     }
 

@@ -220,7 +220,12 @@ fn one_archive_reaches_several_nodes_and_one_node_serves_another() {
         written(folder.path(), name, &files)
     };
     // one has the base
-    let only = sandbox.devnet(&["load", &path("crio-half", &[base.clone()]), "-n", "m02"]);
+    let only = sandbox.devnet(&[
+        "load",
+        &path("crio-half", std::slice::from_ref(&base)),
+        "-n",
+        "m02",
+    ]);
     only.ok();
     let both = sandbox.devnet(&[
         "load",
@@ -341,7 +346,7 @@ fn a_podman_that_takes_no_part_of_an_image_gets_all_of_it_and_that_is_said() {
         let files = Files::oci(&format!("{name}:v1"), layers, Pack::Plain);
         written(folder.path(), name, &files)
     };
-    node.devnet(&["load", &path("crio-some", &[base.clone()])])
+    node.devnet(&["load", &path("crio-some", std::slice::from_ref(&base))])
         .ok();
     // refuses an archive that lacks the base, in the words of a podman that does not find a layer
     let hex = &digest(&base)[7..];

@@ -175,12 +175,11 @@ impl LayoutArchive {
                 self.walked.packed(path.clone(), packing)?;
                 let named = path.strip_prefix(BLOBS);
                 let named = named.and_then(|hex| Digest::parse(&format!("sha256:{hex}")));
-                let (sent, to) = match named {
-                    Some(digest) => (digest.blob_path(), Destination::Named(digest)),
-                    None => {
-                        let sent = format!("layers/{}.tar", self.blobs.len());
-                        (sent.clone(), Destination::Hashed(sent, Box::default()))
-                    }
+                let (sent, to) = if let Some(digest) = named {
+                    (digest.blob_path(), Destination::Named(digest))
+                } else {
+                    let sent = format!("layers/{}.tar", self.blobs.len());
+                    (sent.clone(), Destination::Hashed(sent, Box::default()))
                 };
                 give(header(&sent, size)?);
                 to

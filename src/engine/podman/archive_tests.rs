@@ -40,13 +40,12 @@ fn files(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     for entry in tar::Archive::new(bytes).entries().unwrap() {
         let mut entry = entry.unwrap();
         let path = entry.path().unwrap().display().to_string();
-        let content = match entry.link_name().unwrap() {
-            Some(to) => all[&to.display().to_string()].clone(),
-            None => {
-                let mut content = Vec::new();
-                entry.read_to_end(&mut content).unwrap();
-                content
-            }
+        let content = if let Some(to) = entry.link_name().unwrap() {
+            all[&to.display().to_string()].clone()
+        } else {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            content
         };
         assert!(all.insert(path, content).is_none(), "each file comes once");
     }

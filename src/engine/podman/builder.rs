@@ -83,7 +83,8 @@ impl PodmanBuilder {
     /// podman's API, connected once.
     async fn api(&self) -> Result<&Docker> {
         let connect = async {
-            let api = Docker::dialled(self.dialer.clone(), self.notices.clone()).await;
+            let api = Docker::dialled(self.dialer.clone(), self.notices.clone());
+            let api = Box::pin(api).await;
             api.map_err(|error| {
                 Error::unreachable(format!("podman's API does not answer on {}", self.address))
                     .caused_by(error)

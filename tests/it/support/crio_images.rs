@@ -315,7 +315,7 @@ impl tower::Service<Question<Body>> for Runtime {
             match path.rsplit('/').next().unwrap() {
                 "Version" => {
                     let said = Version {
-                        version: "0.1.0".into(),
+                        kubelets: "0.1.0".into(),
                         name: "cri-o".into(),
                         runtime: "1.37.0".into(),
                         api: "v1".into(),
@@ -332,7 +332,7 @@ impl tower::Service<Question<Body>> for Runtime {
 #[derive(Clone, PartialEq, prost::Message)]
 struct Version {
     #[prost(string, tag = "1")]
-    version: String,
+    kubelets: String,
     #[prost(string, tag = "2")]
     name: String,
     #[prost(string, tag = "3")]

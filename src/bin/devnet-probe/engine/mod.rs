@@ -101,7 +101,7 @@ impl Lock {
     fn take() -> Result<Self, String> {
         loop {
             let file = Self::file()?;
-            file.lock().map_err(Self::failed)?;
+            file.lock().map_err(|error| Self::failed(&error))?;
             if let Some(lock) = Self::current(file)? {
                 return Ok(lock);
             }
@@ -117,7 +117,7 @@ impl Lock {
         }
     }
 
-    fn failed(error: std::io::Error) -> String {
+    fn failed(error: &std::io::Error) -> String {
         format!("{}: {error}", place::LOCK)
     }
 
@@ -128,18 +128,18 @@ impl Lock {
                 .recursive(true)
                 .mode(0o700)
                 .create(place::RUN)
-                .map_err(Self::failed)?;
+                .map_err(|error| Self::failed(&error))?;
             match File::options().create(true).append(true).open(place::LOCK) {
                 // its folder went with another's
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                file => return file.map_err(Self::failed),
+                file => return file.map_err(|error| Self::failed(&error)),
             }
         }
     }
 
     /// The lock of a file that is still the one there: the one before may have taken it with it.
     fn current(file: File) -> Result<Option<Self>, String> {
-        let own = file.metadata().map_err(Self::failed)?.ino();
+        let own = file.metadata().map_err(|error| Self::failed(&error))?.ino();
         let is_there = fs::metadata(place::LOCK).is_ok_and(|there| there.ino() == own);
         Ok(is_there.then_some(Self(file)))
     }
