@@ -45,7 +45,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.inventory().await,
             Self::Containerd(images) => images.inventory().await,
-            Self::Podman(images) => images.inventory().await,
+            Self::Podman(images) => Box::pin(images.inventory()).await,
         }
     }
 
@@ -57,7 +57,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_nameless(id).await,
             Self::Containerd(images) => images.remove_nameless(id).await,
-            Self::Podman(images) => images.remove_nameless(id).await,
+            Self::Podman(images) => Box::pin(images.remove_nameless(id)).await,
         }
     }
 
@@ -69,7 +69,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_unused(id, names).await,
             Self::Containerd(images) => images.remove_unused(id).await,
-            Self::Podman(images) => images.remove_unused(id).await,
+            Self::Podman(images) => Box::pin(images.remove_unused(id)).await,
         }
     }
 
@@ -81,7 +81,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image(name).await,
             Self::Containerd(images) => images.image(name).await,
-            Self::Podman(images) => images.image(name).await,
+            Self::Podman(images) => Box::pin(images.image(name)).await,
         }
     }
 
@@ -93,7 +93,7 @@ impl Images {
         match self {
             Self::Docker(docker) => Ok(docker.image(name).await?.id),
             Self::Containerd(images) => images.id(name).await,
-            Self::Podman(images) => Ok(images.image(name).await?.id),
+            Self::Podman(images) => Ok(Box::pin(images.image(name)).await?.id),
         }
     }
 
@@ -105,7 +105,7 @@ impl Images {
         let found = match self {
             Self::Docker(docker) => docker.image(id).await,
             Self::Containerd(images) => return images.known(id).await,
-            Self::Podman(images) => images.image(id).await,
+            Self::Podman(images) => Box::pin(images.image(id)).await,
         };
         match found {
             Ok(found) => Ok(Some(found).filter(|found| found.id == id)),
@@ -119,7 +119,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_platform(name).await,
             Self::Containerd(images) => images.image_platform(name).await,
-            Self::Podman(images) => images.image_platform(name).await,
+            Self::Podman(images) => Box::pin(images.image_platform(name)).await,
         }
     }
 
@@ -131,7 +131,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.platform().await,
             Self::Containerd(images) => images.platform().await,
-            Self::Podman(images) => images.platform().await,
+            Self::Podman(images) => Box::pin(images.platform()).await,
         }
     }
 
@@ -140,7 +140,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_names().await,
             Self::Containerd(images) => images.image_names().await,
-            Self::Podman(images) => images.image_names().await,
+            Self::Podman(images) => Box::pin(images.image_names()).await,
         }
     }
 
@@ -156,7 +156,7 @@ impl Images {
             // out of an unpacked layer its blob can't be made again
             (Self::Containerd(_), Keep::Whole) => Ok(HashSet::new()),
             // its store keeps layers as they were
-            (Self::Podman(images), _) => images.present(layers).await,
+            (Self::Podman(images), _) => Box::pin(images.present(layers)).await,
         }
     }
 
@@ -185,7 +185,7 @@ impl Images {
             (Self::Docker(docker), _) => docker.stacks().await,
             (Self::Containerd(images), Keep::ToRun) => images.stacks().await,
             (Self::Containerd(_), Keep::Whole) => Ok(Vec::new()),
-            (Self::Podman(images), _) => images.stacks().await,
+            (Self::Podman(images), _) => Box::pin(images.stacks()).await,
         }
     }
 
@@ -195,7 +195,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.layer_sizes(image).await,
             Self::Containerd(images) => images.layer_sizes(image).await,
-            Self::Podman(images) => images.layer_sizes(image).await,
+            Self::Podman(images) => Box::pin(images.layer_sizes(image)).await,
         }
     }
 
@@ -213,7 +213,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.tag(image, repository, tag).await,
             Self::Containerd(images) => images.tag(image, repository, tag).await,
-            Self::Podman(images) => images.tag(image, repository, tag).await,
+            Self::Podman(images) => Box::pin(images.tag(image, repository, tag)).await,
         }
     }
 
@@ -222,7 +222,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.untag(name).await,
             Self::Containerd(images) => images.untag(name).await,
-            Self::Podman(images) => images.untag(name).await,
+            Self::Podman(images) => Box::pin(images.untag(name)).await,
         }
     }
 
@@ -238,7 +238,7 @@ impl Images {
                 Ok(names.filter(|name| is_transfer(name)).collect())
             }
             Self::Containerd(images) => images.transfers().await,
-            Self::Podman(images) => images.transfers().await,
+            Self::Podman(images) => Box::pin(images.transfers()).await,
         }
     }
 
@@ -265,7 +265,7 @@ impl Images {
             Self::Containerd(images) => {
                 streams::save_into(images.save(id, Wanted::All), sink).await
             }
-            Self::Podman(images) => streams::save_into(images.save(id), sink).await,
+            Self::Podman(images) => Box::pin(streams::save_into(images.save(id), sink)).await,
         }
     }
 

@@ -417,9 +417,9 @@ fn a_load_that_fails_or_is_killed_leaves_no_name_and_no_file() {
     });
     let keeper = "kill -KILL $(basename /var/tmp/devnet/podman-*-* | cut -d - -f 2)";
     node.node.run(&["sh", "-c", keeper]).ok();
-    nothing_left(&node);
     drop(input);
     assert!(!child.wait().unwrap().success());
+    nothing_left(&node);
 
     // /var/tmp is full
     let mount = [

@@ -102,11 +102,18 @@ impl Docker {
             .hosts
             .iter()
             .map(|(name, address)| format!("{name}:{address}"));
-        let hosts = hosts.collect::<Vec<_>>().join(",");
+        let hosts: Vec<String> = hosts.collect();
+        // podman reads a list of words where Docker reads them with commas between
+        let in_words = self.greeting().is_podman;
+        let extrahosts = if in_words {
+            serde_json::Value::from(hosts.clone()).to_string()
+        } else {
+            hosts.join(",")
+        };
         let query = query::BuildImageOptions {
             dockerfile: options.filename.clone(),
             t: options.tags.first().cloned(),
-            extrahosts: (!hosts.is_empty()).then_some(hosts),
+            extrahosts: (!hosts.is_empty()).then_some(extrahosts),
             nocache: options.no_cache,
             cachefrom: cache_from(options),
             pull: options.pull.then(|| "true".to_owned()),
@@ -121,7 +128,7 @@ impl Docker {
             ..Default::default()
         };
         let mut steps = Steps::default();
-        let api = self.with_query(&options.classic_query())?;
+        let api = self.with_query(&options.classic_query(in_words))?;
         let mut lines = api.build_image(query, None, Some(body));
         let outcome = loop {
             match lines.next().await {

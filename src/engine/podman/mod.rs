@@ -134,13 +134,10 @@ impl PodmanImages {
         let address = self.node.address();
         let lost = |error| Error::lost(format!("{address} was lost")).caused_by(error);
         let said = program.read_to_end(LONGEST).await.map_err(lost)?;
-        match ending.code() {
-            Some(0) => {}
-            code => {
-                let said = String::from_utf8_lossy(&said.stderr);
-                let what = format!("name the image `{name}`");
-                return Err(session::failed(code.unwrap_or(1), &said, &what, address));
-            }
+        if ending.code() != Some(0) {
+            let said = String::from_utf8_lossy(&said.stderr);
+            let what = format!("name the image `{name}`");
+            return Err(session::failed(&said, &what, address));
         }
         match self.node.cri.image(&name).await? {
             Some(seen) if seen.id == id => Ok(()),

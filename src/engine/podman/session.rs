@@ -22,8 +22,6 @@ const LONGEST: usize = 16 << 10;
 /// The time without any work after which podman is given up, as a multiple of the longest silence amid an
 /// answer: a disk may be slow.
 const SILENCES: u32 = 3;
-/// The exit code of a shell that finds no such program.
-const NO_PROGRAM: i32 = 127;
 /// The mark of a second in which podman did something.
 const WORKED: u8 = b'.';
 
@@ -228,12 +226,7 @@ impl Words {
         match code {
             Some(0) => Ok(()),
             None => Err(lost(address)),
-            Some(code) => Err(failed(
-                code,
-                &String::from_utf8_lossy(&self.0),
-                what,
-                address,
-            )),
+            Some(_) => Err(failed(&String::from_utf8_lossy(&self.0), what, address)),
         }
     }
 }
@@ -253,8 +246,14 @@ fn stuck(address: &str, patience: Duration) -> Error {
 }
 
 /// The error of a podman that ended otherwise than well.
-pub(super) fn failed(code: i32, said: &str, what: &str, address: &str) -> Error {
-    if code == NO_PROGRAM && said.contains("podman") {
+pub(super) fn failed(said: &str, what: &str, address: &str) -> Error {
+    // sudo, and the shell behind it, say it each in their own way
+    let is_absent = [
+        "podman is not there",
+        "podman: command not found",
+        "podman: not found",
+    ];
+    if is_absent.iter().any(|words| said.contains(words)) {
         return Error::unreachable(format!("there is no podman on {address}"))
             .caused_by("on a node with cri-o podman loads and builds images")
             .hint("minikube's own nodes have it; pods, logs and the like work without it");
@@ -296,19 +295,21 @@ mod tests {
             \x20* docker-archive: no manifest\n";
         assert!(reason(said).starts_with("reading blob sha256:aa"));
         let full = "Error: copying file write /var/tmp/podman1: no space left on device\n";
-        let error = failed(125, full, "load the image", "dev");
+        let error = failed(full, "load the image", "dev");
         assert_eq!(error.to_string(), "podman on dev did not load the image");
         assert!(error.causes()[0].starts_with("copying file"));
         assert!(error.hints()[0].contains("df /var/tmp"));
-        assert_eq!(failed(1, "", "tag", "dev").causes()[0], "it said nothing");
+        assert_eq!(failed("", "tag", "dev").causes()[0], "it said nothing");
     }
 
     #[test]
     fn a_node_without_podman_and_one_without_root_are_told_apart() {
-        let error = failed(127, "devnet: podman is not there\n", "load", "dev");
+        let error = failed("devnet: podman is not there\n", "load", "dev");
         assert_eq!(error.kind().exit_code(), 3);
         assert!(error.to_string().contains("no podman"));
-        let error = failed(1, "sudo: a password is required\n", "load", "dev");
+        let error = failed("sudo: podman: command not found\n", "tag", "dev");
+        assert_eq!(error.kind().exit_code(), 3);
+        let error = failed("sudo: a password is required\n", "load", "dev");
         assert!(error.hints()[0].contains("without a password"));
     }
 

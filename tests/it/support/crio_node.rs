@@ -160,9 +160,9 @@ fn podman(pid: &str, words: &[&str]) -> Output {
     let sandbox = Sandbox::bare();
     let mut command = sandbox.command("nsenter");
     command
-        .args([
-            "-t", pid, "--mount", "--uts", "--ipc", "--net", "--cgroup", "--wd=/", "--",
-        ])
+        .args(["-t", pid, "--mount", "--uts", "--ipc", "--net", "--cgroup"])
+        .arg(format!("--pid=/proc/{pid}/ns/pid_for_children"))
+        .args(["--wd=/", "--"])
         .arg("podman")
         .args(words)
         .env("TMPDIR", "/var/tmp")
