@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::engine::buildkit::streams::{self, Sink};
 use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
 use crate::engine::layer_store::LayerStore;
-use crate::engine::podman::PodmanImages;
+use crate::engine::out_of_reach::OutOfReach;
 use crate::error::{Error, Kind, Result};
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
@@ -24,8 +24,8 @@ use crate::progress::{Event, Sender};
 pub(crate) enum Images {
     Docker(Box<Docker>),
     Containerd(Box<ClusterImages>),
-    /// Those of a cri-o node, which its podman brings.
-    Podman(Box<PodmanImages>),
+    /// Those of a node whose images devnet has no way to.
+    OutOfReach(OutOfReach),
 }
 
 impl Images {
@@ -33,7 +33,7 @@ impl Images {
     pub(crate) fn archives_name_layers_by_digest(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.archives_name_layers_by_digest(),
-            Self::Containerd(_) | Self::Podman(_) => true,
+            Self::Containerd(_) | Self::OutOfReach(_) => true,
         }
     }
 
@@ -45,7 +45,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.inventory().await,
             Self::Containerd(images) => images.inventory().await,
-            Self::Podman(images) => Box::pin(images.inventory()).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -57,7 +57,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_nameless(id).await,
             Self::Containerd(images) => images.remove_nameless(id).await,
-            Self::Podman(images) => Box::pin(images.remove_nameless(id)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -69,7 +69,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_unused(id, names).await,
             Self::Containerd(images) => images.remove_unused(id).await,
-            Self::Podman(images) => Box::pin(images.remove_unused(id)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -81,7 +81,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image(name).await,
             Self::Containerd(images) => images.image(name).await,
-            Self::Podman(images) => Box::pin(images.image(name)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -93,7 +93,7 @@ impl Images {
         match self {
             Self::Docker(docker) => Ok(docker.image(name).await?.id),
             Self::Containerd(images) => images.id(name).await,
-            Self::Podman(images) => Ok(Box::pin(images.image(name)).await?.id),
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -105,7 +105,7 @@ impl Images {
         let found = match self {
             Self::Docker(docker) => docker.image(id).await,
             Self::Containerd(images) => return images.known(id).await,
-            Self::Podman(images) => Box::pin(images.image(id)).await,
+            Self::OutOfReach(what) => return Err(what.error()),
         };
         match found {
             Ok(found) => Ok(Some(found).filter(|found| found.id == id)),
@@ -119,7 +119,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_platform(name).await,
             Self::Containerd(images) => images.image_platform(name).await,
-            Self::Podman(images) => Box::pin(images.image_platform(name)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -131,7 +131,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.platform().await,
             Self::Containerd(images) => images.platform().await,
-            Self::Podman(images) => Box::pin(images.platform()).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -140,7 +140,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_names().await,
             Self::Containerd(images) => images.image_names().await,
-            Self::Podman(images) => Box::pin(images.image_names()).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -155,8 +155,7 @@ impl Images {
             (Self::Containerd(images), Keep::ToRun) => images.present(layers).await,
             // out of an unpacked layer its blob can't be made again
             (Self::Containerd(_), Keep::Whole) => Ok(HashSet::new()),
-            // its store keeps layers as they were
-            (Self::Podman(images), _) => Box::pin(images.present(layers)).await,
+            (Self::OutOfReach(what), _) => Err(what.error()),
         }
     }
 
@@ -166,16 +165,9 @@ impl Images {
     /// Not found when the engine does not have it.
     pub(crate) async fn is_whole(&self, name: &str) -> Result<bool> {
         match self {
-            Self::Docker(_) | Self::Podman(_) => Ok(true),
+            Self::Docker(_) => Ok(true),
             Self::Containerd(images) => images.is_whole(name).await,
-        }
-    }
-
-    /// True where a layer that is there serves an image whatever layers are below it.
-    pub(crate) fn layers_stand_alone(&self) -> bool {
-        match self {
-            Self::Docker(_) | Self::Containerd(_) => false,
-            Self::Podman(_) => true,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -185,7 +177,7 @@ impl Images {
             (Self::Docker(docker), _) => docker.stacks().await,
             (Self::Containerd(images), Keep::ToRun) => images.stacks().await,
             (Self::Containerd(_), Keep::Whole) => Ok(Vec::new()),
-            (Self::Podman(images), _) => Box::pin(images.stacks()).await,
+            (Self::OutOfReach(what), _) => Err(what.error()),
         }
     }
 
@@ -195,7 +187,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.layer_sizes(image).await,
             Self::Containerd(images) => images.layer_sizes(image).await,
-            Self::Podman(images) => Box::pin(images.layer_sizes(image)).await,
+            Self::OutOfReach(_) => None,
         }
     }
 
@@ -203,7 +195,7 @@ impl Images {
     /// as they were packed.
     pub(crate) async fn layer_blobs(&self, image: &StoredImage) -> Option<Vec<(String, u64)>> {
         match self {
-            Self::Docker(_) | Self::Podman(_) => None,
+            Self::Docker(_) | Self::OutOfReach(_) => None,
             Self::Containerd(images) => images.layer_blobs(image).await,
         }
     }
@@ -213,7 +205,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.tag(image, repository, tag).await,
             Self::Containerd(images) => images.tag(image, repository, tag).await,
-            Self::Podman(images) => Box::pin(images.tag(image, repository, tag)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -222,7 +214,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.untag(name).await,
             Self::Containerd(images) => images.untag(name).await,
-            Self::Podman(images) => Box::pin(images.untag(name)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -238,7 +230,7 @@ impl Images {
                 Ok(names.filter(|name| is_transfer(name)).collect())
             }
             Self::Containerd(images) => images.transfers().await,
-            Self::Podman(images) => Box::pin(images.transfers()).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -249,9 +241,9 @@ impl Images {
         wanted: Wanted,
     ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         match self {
-            Self::Docker(docker) => docker.save(name).left_stream().left_stream(),
-            Self::Containerd(images) => images.save(name, wanted).right_stream().left_stream(),
-            Self::Podman(images) => images.save(name).right_stream(),
+            Self::Docker(docker) => docker.save(name).boxed(),
+            Self::Containerd(images) => images.save(name, wanted).boxed(),
+            Self::OutOfReach(what) => stream::iter([Err(what.error())]).boxed(),
         }
     }
 
@@ -265,7 +257,7 @@ impl Images {
             Self::Containerd(images) => {
                 streams::save_into(images.save(id, Wanted::All), sink).await
             }
-            Self::Podman(images) => Box::pin(streams::save_into(images.save(id), sink)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -288,7 +280,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.load(archive).await,
             Self::Containerd(images) => Box::pin(images.load(name, incoming, archive)).await,
-            Self::Podman(images) => Box::pin(images.load(name, archive)).await,
+            Self::OutOfReach(what) => Err(what.error()),
         }
     }
 
@@ -308,9 +300,7 @@ impl Images {
             Self::Containerd(_) => Err(Error::failed(what.to_owned())
                 .caused_by("images can't be pushed from a node with containerd")
                 .hint("`devnet build --push` builds and pushes in one")),
-            Self::Podman(_) => Err(Error::failed(what.to_owned())
-                .caused_by("images can't be pushed from a node with cri-o")
-                .hint("push them from the engine that they came from")),
+            Self::OutOfReach(out) => Err(out.error()),
         }
     }
 
@@ -318,7 +308,7 @@ impl Images {
     pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         match self {
             Self::Docker(docker) => docker.layer_store(image).await,
-            Self::Containerd(_) | Self::Podman(_) => Ok(None),
+            Self::Containerd(_) | Self::OutOfReach(_) => Ok(None),
         }
     }
 }
@@ -338,7 +328,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;

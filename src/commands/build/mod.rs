@@ -8,7 +8,6 @@ mod layout;
 mod node_image;
 mod output;
 mod part;
-mod podman;
 mod receipt;
 mod request;
 mod restart;
@@ -215,8 +214,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let others = if stays { others } else { &[] };
     let others = result::connect(others, &engine, context).await?;
     let buildkit_is_off = job::buildkit_is_off(&engine, context)?;
-    let how = (buildkit_is_off.is_some(), args.checks());
-    job::can_it(&engine, &mut request, how, context).await?;
+    job::can_it(&engine, &mut request, buildkit_is_off.is_some(), context).await?;
     let mut job = Job {
         request,
         source,
