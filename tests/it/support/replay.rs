@@ -173,6 +173,9 @@ fn of_the_probe(
             if !prints.is_empty() {
                 print(prints);
             }
+            // a connection that is closed before all was read is reset, and what it said may be lost
+            writer.shutdown(std::net::Shutdown::Write).unwrap();
+            questions.map_while(Result::ok).for_each(drop);
             return Some(false);
         }
         _ => return None,
