@@ -61,7 +61,7 @@ test-differing: probes engines
 	@tests/testbed/deps.sh test
 	. $(probes)/env && $(CARGO) test $(all_parts) --no-run
 	@rm -f "$$DEVNET_SKIPPED"
-	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test $(all_parts) --test it -- $(differing) --skip containerd_exec:: --skip containerd_logs:: && \
+	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test $(all_parts) --test it -- $(differing) --skip containerd && \
 	  echo "test-differing took $$((SECONDS - begun)) s"
 	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 
