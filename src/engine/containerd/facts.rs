@@ -4,28 +4,20 @@ use std::collections::BTreeMap;
 
 use super::messages::{Process, Status};
 use super::notes::{Description, PortMapping};
-use crate::engine::cri::facts::{RESTARTS, newest_first, own, pod_of, process_in, time};
+use crate::engine::cri::facts::{
+    container_membership, newest_first, own, process_in, sandbox_membership, time,
+};
 use crate::engine::cri::messages::{
     Container, ContainerState, ContainerStatus, PodSandbox, PodSandboxState,
 };
 use crate::engine::cri::spec::Namespace;
-use crate::pod::{
-    ContainerFacts, Join, Joins, LogStore, Member, Membership, Origin, Part, PodKey, Published,
-    State,
-};
+use crate::pod::{ContainerFacts, Join, Joins, LogStore, Published, State};
 
 /// CRI's lists of a node's sandboxes and containers.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     pub(super) sandboxes: Vec<PodSandbox>,
     pub(super) containers: Vec<Container>,
-}
-
-impl Lists {
-    /// The pod of a container: its sandbox's, else the one that its labels name.
-    pub(super) fn pod_of(&self, one: &Container) -> PodKey {
-        pod_of(one, &self.sandboxes)
-    }
 }
 
 /// The answers of one look at a node.
@@ -112,7 +104,6 @@ impl<'a> Reading<'a> {
         } = self.description(&one.id);
         let task = self.task(&one.id);
         let ready = one.state() == PodSandboxState::Ready;
-        let metadata = one.metadata.clone().unwrap_or_default();
         let addresses: Vec<String> = std::iter::once(&notes.ip)
             .chain(notes.additional_ips.iter().flatten())
             .filter(|address| !address.is_empty())
@@ -125,18 +116,7 @@ impl<'a> Reading<'a> {
             command: spec.process.args.clone(),
             labels: one.labels.clone(),
             annotations: one.annotations.clone(),
-            membership: Membership::Pod(Member {
-                origin: Origin::Kubernetes,
-                pod: PodKey {
-                    namespace: metadata.namespace,
-                    name: metadata.name,
-                    uid: metadata.uid,
-                },
-                part: Part::Sandbox,
-                attempt: Some(metadata.attempt),
-                restarts: None,
-                sandbox_id: None,
-            }),
+            membership: sandbox_membership(one),
             state: match task {
                 Some(task) if ready => up(task),
                 // a sandbox that may not be used any more, and whose process is still there
@@ -176,7 +156,6 @@ impl<'a> Reading<'a> {
         } = self.description(&one.id);
         let task = self.task(&one.id);
         let status = self.answers.statuses.get(&one.id);
-        let metadata = one.metadata.clone().unwrap_or_default();
         let image = one.image.clone().unwrap_or_default();
         let told = status.map_or(one.state(), ContainerStatus::state);
         let state = match (told, task) {
@@ -187,7 +166,6 @@ impl<'a> Reading<'a> {
             (ContainerState::Unknown, _) => State::Unknown,
         };
         let over = state == State::Exited;
-        let counted = one.annotations.get(RESTARTS);
         let log = status.map(|status| status.log_path.clone());
         let log = log
             .filter(|path| !path.is_empty())
@@ -207,16 +185,7 @@ impl<'a> Reading<'a> {
             command: spec.process.args.clone(),
             labels: one.labels.clone(),
             annotations: one.annotations.clone(),
-            membership: Membership::Pod(Member {
-                origin: Origin::Kubernetes,
-                pod: self.lists.pod_of(one),
-                part: Part::Container(metadata.name),
-                attempt: Some(metadata.attempt),
-                restarts: counted
-                    .and_then(|count| count.parse().ok())
-                    .or(Some(metadata.attempt)),
-                sandbox_id: Some(one.pod_sandbox_id.clone()).filter(|id| !id.is_empty()),
-            }),
+            membership: container_membership(one, &self.lists.sandboxes),
             exit_code: status
                 .filter(|_| over)
                 .map(|status| i64::from(status.exit_code)),

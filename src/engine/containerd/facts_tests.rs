@@ -9,6 +9,7 @@ use super::*;
 use crate::engine::containerd::messages::Container as Record;
 use crate::engine::cri::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
 use crate::engine::grpc::Any;
+use crate::pod::{Origin, Part, PodKey};
 
 #[path = "kernel_tests.rs"]
 mod kernel;

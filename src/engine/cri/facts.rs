@@ -2,27 +2,63 @@
 
 use super::messages::{Container, PodSandbox};
 use super::spec::Namespace;
-use crate::pod::{ContainerFacts, Join, PodKey};
+use crate::pod::{ContainerFacts, Join, Member, Membership, Origin, Part, PodKey};
 
 /// The kubelet's note of how often a container was started again.
-pub(in crate::engine) const RESTARTS: &str = "io.kubernetes.container.restartCount";
+const RESTARTS: &str = "io.kubernetes.container.restartCount";
 
 /// The pod of a container: its sandbox's, else the one that its labels name.
-pub(in crate::engine) fn pod_of(one: &Container, sandboxes: &[PodSandbox]) -> PodKey {
+fn pod_of(one: &Container, sandboxes: &[PodSandbox]) -> PodKey {
     let label = |name: &str| one.labels.get(name).cloned().unwrap_or_default();
     let sandbox = sandboxes.iter().find(|s| s.id == one.pod_sandbox_id);
-    match sandbox.and_then(|sandbox| sandbox.metadata.clone()) {
-        Some(metadata) => PodKey {
-            namespace: metadata.namespace,
-            name: metadata.name,
-            uid: metadata.uid,
-        },
+    match sandbox.filter(|sandbox| sandbox.metadata.is_some()) {
+        Some(sandbox) => pod_key(sandbox),
         None => PodKey {
             namespace: label("io.kubernetes.pod.namespace"),
             name: label("io.kubernetes.pod.name"),
             uid: label("io.kubernetes.pod.uid"),
         },
     }
+}
+
+fn pod_key(sandbox: &PodSandbox) -> PodKey {
+    let metadata = sandbox.metadata.clone().unwrap_or_default();
+    PodKey {
+        namespace: metadata.namespace,
+        name: metadata.name,
+        uid: metadata.uid,
+    }
+}
+
+/// The place of a sandbox in its pod.
+pub(in crate::engine) fn sandbox_membership(one: &PodSandbox) -> Membership {
+    Membership::Pod(Member {
+        origin: Origin::Kubernetes,
+        pod: pod_key(one),
+        part: Part::Sandbox,
+        attempt: Some(one.metadata.as_ref().map_or(0, |metadata| metadata.attempt)),
+        restarts: None,
+        sandbox_id: None,
+    })
+}
+
+/// The place of a container in its pod.
+pub(in crate::engine) fn container_membership(
+    one: &Container,
+    sandboxes: &[PodSandbox],
+) -> Membership {
+    let metadata = one.metadata.clone().unwrap_or_default();
+    let counted = one.annotations.get(RESTARTS);
+    Membership::Pod(Member {
+        origin: Origin::Kubernetes,
+        pod: pod_of(one, sandboxes),
+        part: Part::Container(metadata.name),
+        attempt: Some(metadata.attempt),
+        restarts: counted
+            .and_then(|count| count.parse().ok())
+            .or(Some(metadata.attempt)),
+        sandbox_id: Some(one.pod_sandbox_id.clone()).filter(|id| !id.is_empty()),
+    })
 }
 
 /// A namespace of a sandbox: the node's where none is named.

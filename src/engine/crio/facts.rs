@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::notes::{addresses, note, published};
-use crate::engine::cri::facts::{RESTARTS, newest_first, own, pod_of, process_in, time};
+use crate::engine::cri::facts::{
+    container_membership, newest_first, own, process_in, sandbox_membership, time,
+};
 use crate::engine::cri::held::Verbose;
 use crate::engine::cri::messages::{
     Container, ContainerState, ContainerStatus, ContainerStatusResponse, NamespaceMode,
     NamespaceOption, PodSandbox, PodSandboxState, PodSandboxStatusResponse,
 };
 use crate::engine::cri::spec::Namespace;
-use crate::pod::{
-    ContainerFacts, Join, Joins, LogStore, Member, Membership, Origin, Part, PodKey, State,
-};
+use crate::pod::{ContainerFacts, Join, Joins, LogStore, State};
 
 /// The answers of one look at a node.
 #[derive(Debug, Default)]
@@ -93,7 +93,6 @@ fn sandbox(one: &PodSandbox, answers: &Answers) -> ContainerFacts {
     let detail = answers.of_sandboxes.get(&one.id).unwrap_or(&nothing);
     let spec = &detail.verbose.runtime_spec;
     let ready = one.state() == PodSandboxState::Ready;
-    let metadata = one.metadata.clone().unwrap_or_default();
     let pinned = |kind: &str| match own(&spec.linux.namespaces, kind) {
         Join::Path(path) => Some(path),
         _ => None,
@@ -110,18 +109,7 @@ fn sandbox(one: &PodSandbox, answers: &Answers) -> ContainerFacts {
         command: spec.process.args.clone(),
         labels: one.labels.clone(),
         annotations: one.annotations.clone(),
-        membership: Membership::Pod(Member {
-            origin: Origin::Kubernetes,
-            pod: PodKey {
-                namespace: metadata.namespace,
-                name: metadata.name,
-                uid: metadata.uid,
-            },
-            part: Part::Sandbox,
-            attempt: Some(metadata.attempt),
-            restarts: None,
-            sandbox_id: None,
-        }),
+        membership: sandbox_membership(one),
         state: if ready { State::Running } else { State::Exited },
         // most have none: cri-o drops the process that would only hold the namespaces
         pid: detail.verbose.pid.filter(|pid| ready && *pid != 0),
@@ -150,7 +138,6 @@ fn container(one: &Container, answers: &Answers) -> ContainerFacts {
     let detail = answers.of_containers.get(&one.id);
     let spec = detail.map(|detail| &detail.verbose.runtime_spec);
     let status = detail.map(|detail| &detail.status);
-    let metadata = one.metadata.clone().unwrap_or_default();
     let state = match status.map_or(one.state(), ContainerStatus::state) {
         ContainerState::Created => State::Created,
         ContainerState::Running => State::Running,
@@ -158,7 +145,6 @@ fn container(one: &Container, answers: &Answers) -> ContainerFacts {
         ContainerState::Unknown => State::Unknown,
     };
     let over = status.filter(|_| state == State::Exited);
-    let counted = one.annotations.get(RESTARTS);
     let noted = |name: &str| spec.map_or("", |spec| note(spec, name));
     let asked = status.and_then(|status| status.image.as_ref());
     let image = [
@@ -179,16 +165,7 @@ fn container(one: &Container, answers: &Answers) -> ContainerFacts {
         command: spec.map_or_else(Vec::new, |spec| spec.process.args.clone()),
         labels: one.labels.clone(),
         annotations: one.annotations.clone(),
-        membership: Membership::Pod(Member {
-            origin: Origin::Kubernetes,
-            pod: pod_of(one, &answers.sandboxes),
-            part: Part::Container(metadata.name),
-            attempt: Some(metadata.attempt),
-            restarts: counted
-                .and_then(|count| count.parse().ok())
-                .or(Some(metadata.attempt)),
-            sandbox_id: Some(one.pod_sandbox_id.clone()).filter(|id| !id.is_empty()),
-        }),
+        membership: container_membership(one, &answers.sandboxes),
         exit_code: over.map(|status| i64::from(status.exit_code)),
         oom_killed: over.map(|status| status.reason == "OOMKilled"),
         error: over

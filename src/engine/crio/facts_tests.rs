@@ -11,7 +11,7 @@ use crate::engine::cri::messages::{
     PodSandboxNetworkStatus, PodSandboxStatus, SandboxNamespaces,
 };
 use crate::netns::{join, read_look};
-use crate::pod::{Node, PlainContainers, Pod, judge, pods};
+use crate::pod::{Node, Part, PlainContainers, Pod, judge, pods};
 
 /// The recorded views: of sandboxes without a process, and of sandboxes that all have one.
 const SNAPS: [&str; 2] = ["snap/base.json", "snap/infra_kept.json"];
