@@ -80,7 +80,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let id = first_process(&before, container)?;
     let stopped = without_a_process(&before, container, args.signal)?;
-    if !args.yes && !agreed(context, &args, &before, container).await? {
+    if !args.yes && !agreed(context, &args, &before, container, stopped.as_deref()).await? {
         context.ui.say("nothing was killed");
         return Ok(());
     }
@@ -172,12 +172,13 @@ fn without_a_process(
     )))
 }
 
-/// Asks whether it may be killed.
+/// Asks whether it may be killed; `stopped` says how where that is not by a signal.
 async fn agreed(
     context: &Context,
     args: &Args,
     pod: &Pod,
     container: Option<&Container>,
+    stopped: Option<&str>,
 ) -> Result<bool> {
     let signal = args.signal;
     let full = full_name(pod);
@@ -185,7 +186,7 @@ async fn agreed(
         Some(container) => format!("container `{}` of pod {full}", container.name),
         None => format!("the sandbox of pod {full}"),
     };
-    let mut text = match without_a_process(pod, container, signal)? {
+    let mut text = match stopped {
         Some(how) => format!("Stop {what} on node {}?\nAttention: {how}.", pod.node),
         None => format!("Send {signal} to {what} on node {}?", pod.node),
     };

@@ -41,6 +41,7 @@ use crate::engine::builder::Builder;
 use crate::engine::buildkit::node::NodeBuildKit;
 use crate::engine::containerd::Containerd;
 use crate::engine::containerd::images::ClusterImages;
+use crate::engine::cri::node::CriNode;
 use crate::engine::crio::CriO;
 use crate::engine::docker::Docker;
 use crate::engine::images::Images;
@@ -94,11 +95,7 @@ impl Engine {
                 } = WayIn::find(endpoint, settings).await?;
                 let containerd = Containerd::connect(access, endpoint, settings).await?;
                 Ok(Self {
-                    node: NodeConnection {
-                        address: containerd.node.address().to_owned(),
-                        version: containerd.node.version().to_owned(),
-                        detour: detour.map(Arc::new),
-                    },
+                    node: NodeConnection::of(&containerd.node, detour),
                     kubelet: containerd.node.kubelet().await?,
                     runtime: Runtime::Containerd(Box::new(containerd.clone())),
                     images: Images::Containerd(Box::new(ClusterImages::new(&containerd))),
@@ -114,11 +111,7 @@ impl Engine {
                 } = WayIn::find(endpoint, settings).await?;
                 let crio = CriO::connect(access, endpoint, settings).await?;
                 Ok(Self {
-                    node: NodeConnection {
-                        address: crio.node.address().to_owned(),
-                        version: crio.node.version().to_owned(),
-                        detour: detour.map(Arc::new),
-                    },
+                    node: NodeConnection::of(&crio.node, detour),
                     kubelet: crio.node.kubelet().await?,
                     images: Images::OutOfReach(out_of_reach("the images", RuntimeKind::CriO)),
                     builder: Builder::OutOfReach(out_of_reach("a builder", RuntimeKind::CriO)),
@@ -163,6 +156,14 @@ pub(crate) struct NodeConnection {
 }
 
 impl NodeConnection {
+    fn of(node: &CriNode, detour: Option<Error>) -> Self {
+        Self {
+            address: node.address().to_owned(),
+            version: node.version().to_owned(),
+            detour: detour.map(Arc::new),
+        }
+    }
+
     /// The address it was reached at, for messages.
     pub(crate) fn address(&self) -> &str {
         &self.address
