@@ -7,12 +7,13 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::Containerd;
-use super::facts::{Answers, Lists, facts, outline};
+use super::facts::{Answers, facts, outline};
 use super::messages::{
     Container as Record, GetTaskResponse, ListContainersRequest, ListContainersResponse,
     ListTasksRequest, ListTasksResponse, Process, ProcessRequest,
 };
 use super::notes::Description;
+use crate::engine::cri::Lists;
 use crate::engine::cri::messages::{Container, ContainerStatus};
 use crate::engine::grpc::found;
 use crate::error::Result;
@@ -41,20 +42,11 @@ impl Containerd {
     /// # Errors
     /// When the runtime does not answer.
     pub(in crate::engine) async fn outline(&self) -> Result<Outline> {
-        let lists = self.lists().await?;
+        let lists = self.cri().lists().await?;
         Ok(Outline {
             containerd: self.clone(),
             facts: outline(&lists),
             lists,
-        })
-    }
-
-    async fn lists(&self) -> Result<Lists> {
-        let (sandboxes, containers) =
-            futures_util::try_join!(self.cri().sandboxes(), self.cri().containers())?;
-        Ok(Lists {
-            sandboxes,
-            containers,
         })
     }
 
@@ -205,7 +197,7 @@ impl Containers {
         let containerd = self.containerd.clone();
         let known = std::mem::take(&mut self.answers.statuses);
         let listed = async {
-            let lists = containerd.lists().await?;
+            let lists = containerd.cri().lists().await?;
             let statuses = containerd.statuses(&lists.containers, &known).await?;
             Ok((lists, statuses))
         };
@@ -226,7 +218,7 @@ impl Containers {
     /// When the runtime does not answer.
     pub(in crate::engine) async fn refresh(&mut self, changed: &BTreeSet<String>) -> Result<()> {
         let containerd = self.containerd.clone();
-        let lists = containerd.lists().await?;
+        let lists = containerd.cri().lists().await?;
         let answers = std::mem::take(&mut self.answers);
         let sandboxes = lists.sandboxes.iter().map(|one| &one.id);
         let listed = sandboxes.chain(lists.containers.iter().map(|one| &one.id));

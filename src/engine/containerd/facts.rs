@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::messages::{Process, Status};
 use super::notes::{Description, PortMapping};
+use crate::engine::cri::Lists;
 use crate::engine::cri::facts::{
     container_membership, newest_first, own, process_in, sandbox_membership, time,
 };
@@ -12,13 +13,6 @@ use crate::engine::cri::messages::{
 };
 use crate::engine::cri::spec::Namespace;
 use crate::pod::{ContainerFacts, Join, Joins, LogStore, Published, State};
-
-/// CRI's lists of a node's sandboxes and containers.
-#[derive(Debug, Default)]
-pub(super) struct Lists {
-    pub(super) sandboxes: Vec<PodSandbox>,
-    pub(super) containers: Vec<Container>,
-}
 
 /// The answers of one look at a node.
 #[derive(Debug, Default)]

@@ -34,6 +34,13 @@ const BEYOND_GRACE: Duration = Duration::from_secs(20);
 /// time that cri-o gives it, 30 s where nothing else is configured.
 const SANDBOX_ENDS_WITHIN: Duration = Duration::from_mins(5);
 
+/// The lists of a node's sandboxes and containers, dead ones too.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Lists {
+    pub(in crate::engine) sandboxes: Vec<PodSandbox>,
+    pub(in crate::engine) containers: Vec<Container>,
+}
+
 /// A client of a node's CRI.
 #[derive(Clone, Debug)]
 pub(crate) struct Cri {
@@ -56,6 +63,18 @@ impl Cri {
         self.grpc
             .ask("/runtime.v1.RuntimeService/Version", question)
             .await
+    }
+
+    /// All sandboxes and containers, asked for at once.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn lists(&self) -> Result<Lists> {
+        let (sandboxes, containers) = futures_util::try_join!(self.sandboxes(), self.containers())?;
+        Ok(Lists {
+            sandboxes,
+            containers,
+        })
     }
 
     /// All sandboxes, dead ones too.

@@ -5,16 +5,10 @@ use std::sync::Arc;
 
 use super::CriO;
 use super::facts::{Answers, ContainerDetail, SandboxDetail, facts};
-use crate::engine::cri::messages::{Container, PodSandbox};
+use crate::engine::cri::Lists;
 use crate::engine::cri::statuses::{Statuses, renewed};
 use crate::error::Result;
 use crate::pod::ContainerFacts;
-
-/// The lists of one look at a node.
-struct Lists {
-    sandboxes: Vec<PodSandbox>,
-    containers: Vec<Container>,
-}
 
 impl CriO {
     /// Lists the node's containers.
@@ -23,17 +17,8 @@ impl CriO {
     /// When the runtime does not answer.
     pub(in crate::engine) async fn listing(&self) -> Result<Listing> {
         Ok(Listing {
-            lists: self.lists().await?,
+            lists: self.node.cri.lists().await?,
             crio: self.clone(),
-        })
-    }
-
-    async fn lists(&self) -> Result<Lists> {
-        let cri = &self.node.cri;
-        let (sandboxes, containers) = futures_util::try_join!(cri.sandboxes(), cri.containers())?;
-        Ok(Lists {
-            sandboxes,
-            containers,
         })
     }
 }
@@ -75,7 +60,7 @@ impl Containers {
     /// # Errors
     /// When the runtime does not answer.
     pub(in crate::engine) async fn refresh(&mut self) -> Result<()> {
-        let lists = self.crio.lists().await?;
+        let lists = self.crio.node.cri.lists().await?;
         self.take(lists).await
     }
 
