@@ -14,6 +14,7 @@ mod quantity;
 pub(crate) mod reading;
 pub(crate) mod spec;
 pub(crate) mod standing;
+pub(crate) mod variables;
 
 use std::collections::BTreeMap;
 

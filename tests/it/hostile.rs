@@ -422,6 +422,42 @@ fn an_answer_that_stops_after_its_head_ends_the_command() {
     }
 }
 
+/// An engine's words for a list that it gave up, for one of those on it has just been removed.
+const GIVEN_UP: &[(&str, &str)] = &[
+    ("404 Not Found", "content digest sha256:113f: not found"),
+    ("500 Internal Server Error", "layer does not exist"),
+];
+
+#[test]
+fn a_list_that_an_engine_gave_up_for_what_has_just_gone_is_asked_for_again() {
+    for (status, words) in GIVEN_UP {
+        for (arguments, path) in [(["images"], "/images/json"), (["pods"], "/containers/json")] {
+            for (times, code) in [(2, 0), (u32::MAX, 1)] {
+                let sandbox = Sandbox::bare();
+                let given_up = Mutex::new(0);
+                let hostile = Hostile::start(sandbox.home(), move |_, at| {
+                    let mut given_up = given_up.lock().unwrap();
+                    if at != path || *given_up >= times {
+                        return None;
+                    }
+                    *given_up += 1;
+                    let said = format!(
+                        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n{{\"message\":\"{words}\"}}"
+                    );
+                    Some(Deed::Repeat(said.into_bytes(), Vec::new(), 0))
+                });
+                let output = ends(&sandbox, &hostile.url(), &arguments);
+                let as_it_should = if code == 0 {
+                    output.code == 0 && !output.stderr.contains(words)
+                } else {
+                    output.code != 0 && output.stderr.contains(words)
+                };
+                assert!(as_it_should, "{arguments:?} {status} {times}: {output}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_engine_that_looks_long_through_a_log_and_answers_pings_is_waited_for() {
     let sandbox = Sandbox::bare().env("DEVNET_TIMEOUT", "1");

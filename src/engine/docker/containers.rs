@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::engine::docker::Docker;
+use crate::engine::docker::{Docker, lists};
 use crate::engine::exec::Output;
 use crate::error::Result;
 use crate::lab::owned;
@@ -53,8 +53,7 @@ impl Docker {
             .all(true)
             .filters(filters)
             .build();
-        self.api
-            .list_containers(Some(options))
+        lists::complete(|| self.api.list_containers(Some(options.clone())))
             .await
             .or_else(super::states::read_again)
             .map_err(|error| self.failed("listing containers", error))

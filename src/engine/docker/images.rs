@@ -13,6 +13,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use crate::engine::buildkit::streams::{self, Sink};
 use crate::engine::docker::Docker;
 use crate::engine::docker::inventory::real;
+use crate::engine::docker::lists;
 use crate::error::{Error, Kind, Result};
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId, chain_ids};
@@ -35,8 +36,7 @@ impl Docker {
             )])),
             ..ListImagesOptions::default()
         });
-        self.api
-            .list_images(options)
+        lists::complete(|| self.api.list_images(options.clone()))
             .await
             .map_err(|error| self.failed("listing images", error))
     }

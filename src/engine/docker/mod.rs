@@ -14,6 +14,7 @@ mod hosts;
 mod images;
 mod inventory;
 pub(crate) mod leftovers;
+mod lists;
 mod logs;
 pub(in crate::engine) mod marks;
 mod membership;

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use super::reader::{At, Reader};
 use super::{ConfigMaps, Holder, volume};
-use crate::lab::plan::{self, PodContext};
-use crate::lab::{Container, Mount, Pod, Port, Pull, Text, quantity};
+use crate::lab::plan::PodContext;
+use crate::lab::{Container, Mount, Pod, Port, Pull, Text, quantity, variables};
 
 pub(super) fn read(
     reader: &mut Reader,
@@ -171,7 +171,7 @@ fn known(field: &str, pod: &Pod) -> bool {
         node: String::new(),
         owner: String::new(),
     };
-    plan::field(field, pod, &nowhere).is_some()
+    variables::field(field, pod, &nowhere).is_some()
 }
 
 fn variables_from(

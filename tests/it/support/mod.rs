@@ -194,25 +194,41 @@ impl fmt::Display for Output {
     }
 }
 
+/// How often an engine is asked again for a list that it gave up.
+const LISTED_AGAIN: u32 = 10;
+
 /// The docker CLI against one of the testbed's engines, for comparing and preparing.
 pub(crate) fn docker(testbed: &Path, engine: &str, arguments: &[&str]) -> Output {
     #[expect(
         clippy::disallowed_methods,
         reason = "this is where tests start programs"
     )]
-    let mut command = Command::new("docker");
-    watchdog::watch();
-    command
-        .args([
-            "-H",
-            &format!(
-                "unix://{}",
-                testbed.join(format!("{engine}.sock")).display()
-            ),
-        ])
-        .args(arguments)
-        .stdin(Stdio::null());
-    Output::of(&mut command)
+    let run = || {
+        let mut command = Command::new("docker");
+        watchdog::watch();
+        command
+            .args([
+                "-H",
+                &format!(
+                    "unix://{}",
+                    testbed.join(format!("{engine}.sock")).display()
+                ),
+            ])
+            .args(arguments)
+            .stdin(Stdio::null());
+        Output::of(&mut command)
+    };
+    let mut output = run();
+    if matches!(arguments, ["images" | "ps", ..]) {
+        // an engine gives its list up when another test removes one of those on it meanwhile
+        for _ in 0..LISTED_AGAIN {
+            if output.code == 0 {
+                break;
+            }
+            output = run();
+        }
+    }
+    output
 }
 
 /// An image with a static busybox and nothing else, in one of the testbed's engines.
