@@ -479,7 +479,7 @@ fn what_is_shown_as_json_goes_through_one_door() {
         "commands/invocation/used_cluster.rs",
         "docker_env/plan.rs",
         "host/journal.rs",
-        "image/oci.rs",
+        "image/oci/written.rs",
         "json.rs",
         "lab/plan.rs",
         "load/transfer_store.rs",

@@ -2,7 +2,8 @@
 
 use bollard::errors::Error;
 
-/// How often a list is asked for: who removes many images at once spoils it more than once.
+/// The number of times that a list is asked for: who removes many images at once spoils it more than
+/// once.
 const TIMES: u32 = 5;
 
 /// An engine's list, asked for again as long as it is given up for one that has just gone.

@@ -194,7 +194,7 @@ impl fmt::Display for Output {
     }
 }
 
-/// How often an engine is asked again for a list that it gave up.
+/// The number of times that an engine is asked again for a list that it gave up.
 const LISTED_AGAIN: u32 = 10;
 
 /// The docker CLI against one of the testbed's engines, for comparing and preparing.
