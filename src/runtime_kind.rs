@@ -5,6 +5,9 @@ use serde::Serialize;
 /// The socket of the Docker engine that devnet runs on a containerd node; root's.
 pub(crate) const NODE_DOCKER_SOCKET: &str = "/run/devnet/docker.sock";
 
+/// The socket of the Docker API of a cri-o node's podman; root's, or a group's that minikube's login is in.
+pub(crate) const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+
 /// A container runtime, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) enum RuntimeKind {

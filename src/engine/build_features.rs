@@ -26,6 +26,16 @@ impl BuildFeatures {
         }
     }
 
+    /// The features of podman, which builds as Docker's classic builder does.
+    pub(in crate::engine) fn of_podman() -> Self {
+        Self {
+            named_contexts: false,
+            limits: true,
+            several_exporters: false,
+            checks: false,
+        }
+    }
+
     /// The features of a BuildKit by its version, as `v0.12.5`; one that does not tell is taken for a
     /// new one.
     pub(in crate::engine) fn of_buildkit(version: Option<&str>) -> Self {

@@ -7,7 +7,7 @@ use crate::engine::buildkit::node::NodeBuildKit;
 use crate::engine::buildkit::streams::Pump;
 use crate::engine::buildkit::{self, Built, Failure, Solve};
 use crate::engine::docker::Docker;
-use crate::engine::out_of_reach::OutOfReach;
+use crate::engine::podman::builder::PodmanBuilder;
 use crate::error::{Error, Result};
 use crate::image::build::Options;
 use crate::progress::Sender;
@@ -18,8 +18,8 @@ pub(crate) enum Builder {
     Docker(Box<Docker>),
     /// A node's own BuildKit, which builds into its containerd.
     Node(Box<NodeBuildKit>),
-    /// That of a node on which devnet has no way to build.
-    OutOfReach(OutOfReach),
+    /// A cri-o node's podman, which builds as Docker's classic builder does.
+    Podman(Box<PodmanBuilder>),
 }
 
 impl Builder {
@@ -31,15 +31,23 @@ impl Builder {
         match self {
             Self::Docker(docker) => Ok(docker.build_features()),
             Self::Node(buildkit) => buildkit.features().await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(_) => Ok(BuildFeatures::of_podman()),
         }
     }
 
     /// A node's own BuildKit, which names images as it is told, before they are known to be whole.
     pub(crate) fn of_node(&self) -> Option<&NodeBuildKit> {
         match self {
-            Self::Docker(_) | Self::OutOfReach(_) => None,
+            Self::Docker(_) | Self::Podman(_) => None,
             Self::Node(buildkit) => Some(buildkit),
+        }
+    }
+
+    /// A cri-o node's podman.
+    pub(crate) fn of_podman(&self) -> Option<&PodmanBuilder> {
+        match self {
+            Self::Docker(_) | Self::Node(_) => None,
+            Self::Podman(podman) => Some(podman),
         }
     }
 
@@ -49,7 +57,7 @@ impl Builder {
         // with containerd's store an engine names it by its manifest; pods do by its configuration
         let digest = said("containerimage.digest");
         match self {
-            Self::Docker(_) | Self::OutOfReach(_) => digest,
+            Self::Docker(_) | Self::Podman(_) => digest,
             Self::Node(_) => said("containerimage.config.digest").or(digest),
         }
     }
@@ -59,7 +67,7 @@ impl Builder {
     pub(crate) fn buildkit_is_off(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.buildkit_is_off(),
-            Self::Node(_) | Self::OutOfReach(_) => false,
+            Self::Node(_) | Self::Podman(_) => false,
         }
     }
 
@@ -80,7 +88,7 @@ impl Builder {
                     .hint("without `DOCKER_BUILDKIT=0` its BuildKit builds")
                     .into(),
             ),
-            Self::OutOfReach(what) => Err(what.error().into()),
+            Self::Podman(podman) => Box::pin(podman.build(options, context, events)).await,
         }
     }
 
@@ -94,7 +102,8 @@ impl Builder {
                 buildkit::host_gateway(&Connection::to_engine(docker.dialer()).await?).await
             }
             Self::Node(buildkit) => buildkit.host_gateway().await,
-            Self::OutOfReach(what) => Err(what.error()),
+            // it knows the word itself
+            Self::Podman(_) => Ok("host-gateway".to_owned()),
         }
     }
 
@@ -114,7 +123,7 @@ impl Builder {
                 buildkit::build(&connection, solve, events).await
             }
             Self::Node(buildkit) => Box::pin(buildkit.build(solve, events)).await,
-            Self::OutOfReach(what) => Err(what.error().into()),
+            Self::Podman(podman) => Err(podman.has_no_buildkit().into()),
         }
     }
 
@@ -133,7 +142,7 @@ impl Builder {
                 check::check_dockerfile(&connection, solve, events).await
             }
             Self::Node(buildkit) => Box::pin(buildkit.check_dockerfile(solve, events)).await,
-            Self::OutOfReach(what) => Err(what.error().into()),
+            Self::Podman(podman) => Err(podman.has_no_buildkit().into()),
         }
     }
 }

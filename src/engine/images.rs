@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _};
 
 use crate::engine::buildkit::streams::{self, Sink};
 use crate::engine::containerd::images::ClusterImages;
 use crate::engine::docker::Docker;
 use crate::engine::layer_store::LayerStore;
-use crate::engine::out_of_reach::OutOfReach;
+use crate::engine::podman::PodmanImages;
 use crate::error::{Error, Kind, Result};
 use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
@@ -24,8 +24,8 @@ use crate::progress::{Event, Sender};
 pub(crate) enum Images {
     Docker(Box<Docker>),
     Containerd(Box<ClusterImages>),
-    /// Those of a node whose images devnet has no way to.
-    OutOfReach(OutOfReach),
+    /// Those of a cri-o node, which its podman brings.
+    Podman(Box<PodmanImages>),
 }
 
 impl Images {
@@ -33,7 +33,7 @@ impl Images {
     pub(crate) fn archives_name_layers_by_digest(&self) -> bool {
         match self {
             Self::Docker(docker) => docker.archives_name_layers_by_digest(),
-            Self::Containerd(_) | Self::OutOfReach(_) => true,
+            Self::Containerd(_) | Self::Podman(_) => true,
         }
     }
 
@@ -45,7 +45,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.inventory().await,
             Self::Containerd(images) => images.inventory().await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.inventory()).await,
         }
     }
 
@@ -57,7 +57,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_nameless(id).await,
             Self::Containerd(images) => images.remove_nameless(id).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.remove_nameless(id)).await,
         }
     }
 
@@ -69,7 +69,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.remove_unused(id, names).await,
             Self::Containerd(images) => images.remove_unused(id).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.remove_unused(id)).await,
         }
     }
 
@@ -81,7 +81,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image(name).await,
             Self::Containerd(images) => images.image(name).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.image(name)).await,
         }
     }
 
@@ -93,7 +93,7 @@ impl Images {
         match self {
             Self::Docker(docker) => Ok(docker.image(name).await?.id),
             Self::Containerd(images) => images.id(name).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Ok(Box::pin(images.image(name)).await?.id),
         }
     }
 
@@ -105,7 +105,7 @@ impl Images {
         let found = match self {
             Self::Docker(docker) => docker.image(id).await,
             Self::Containerd(images) => return images.known(id).await,
-            Self::OutOfReach(what) => return Err(what.error()),
+            Self::Podman(images) => Box::pin(images.image(id)).await,
         };
         match found {
             Ok(found) => Ok(Some(found).filter(|found| found.id == id)),
@@ -119,7 +119,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_platform(name).await,
             Self::Containerd(images) => images.image_platform(name).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.image_platform(name)).await,
         }
     }
 
@@ -131,7 +131,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.platform().await,
             Self::Containerd(images) => images.platform().await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.platform()).await,
         }
     }
 
@@ -140,7 +140,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.image_names().await,
             Self::Containerd(images) => images.image_names().await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.image_names()).await,
         }
     }
 
@@ -155,7 +155,8 @@ impl Images {
             (Self::Containerd(images), Keep::ToRun) => images.present(layers).await,
             // out of an unpacked layer its blob can't be made again
             (Self::Containerd(_), Keep::Whole) => Ok(HashSet::new()),
-            (Self::OutOfReach(what), _) => Err(what.error()),
+            // its store keeps layers as they were
+            (Self::Podman(images), _) => Box::pin(images.present(layers)).await,
         }
     }
 
@@ -165,9 +166,16 @@ impl Images {
     /// Not found when the engine does not have it.
     pub(crate) async fn is_whole(&self, name: &str) -> Result<bool> {
         match self {
-            Self::Docker(_) => Ok(true),
+            Self::Docker(_) | Self::Podman(_) => Ok(true),
             Self::Containerd(images) => images.is_whole(name).await,
-            Self::OutOfReach(what) => Err(what.error()),
+        }
+    }
+
+    /// True where a layer that is there serves an image whatever layers are below it.
+    pub(crate) fn layers_stand_alone(&self) -> bool {
+        match self {
+            Self::Docker(_) | Self::Containerd(_) => false,
+            Self::Podman(_) => true,
         }
     }
 
@@ -177,7 +185,7 @@ impl Images {
             (Self::Docker(docker), _) => docker.stacks().await,
             (Self::Containerd(images), Keep::ToRun) => images.stacks().await,
             (Self::Containerd(_), Keep::Whole) => Ok(Vec::new()),
-            (Self::OutOfReach(what), _) => Err(what.error()),
+            (Self::Podman(images), _) => Box::pin(images.stacks()).await,
         }
     }
 
@@ -187,7 +195,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.layer_sizes(image).await,
             Self::Containerd(images) => images.layer_sizes(image).await,
-            Self::OutOfReach(_) => None,
+            Self::Podman(images) => Box::pin(images.layer_sizes(image)).await,
         }
     }
 
@@ -195,7 +203,7 @@ impl Images {
     /// as they were packed.
     pub(crate) async fn layer_blobs(&self, image: &StoredImage) -> Option<Vec<(String, u64)>> {
         match self {
-            Self::Docker(_) | Self::OutOfReach(_) => None,
+            Self::Docker(_) | Self::Podman(_) => None,
             Self::Containerd(images) => images.layer_blobs(image).await,
         }
     }
@@ -205,7 +213,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.tag(image, repository, tag).await,
             Self::Containerd(images) => images.tag(image, repository, tag).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.tag(image, repository, tag)).await,
         }
     }
 
@@ -214,7 +222,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.untag(name).await,
             Self::Containerd(images) => images.untag(name).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.untag(name)).await,
         }
     }
 
@@ -230,7 +238,7 @@ impl Images {
                 Ok(names.filter(|name| is_transfer(name)).collect())
             }
             Self::Containerd(images) => images.transfers().await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.transfers()).await,
         }
     }
 
@@ -241,9 +249,9 @@ impl Images {
         wanted: Wanted,
     ) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
         match self {
-            Self::Docker(docker) => docker.save(name).boxed(),
-            Self::Containerd(images) => images.save(name, wanted).boxed(),
-            Self::OutOfReach(what) => stream::iter([Err(what.error())]).boxed(),
+            Self::Docker(docker) => docker.save(name).left_stream().left_stream(),
+            Self::Containerd(images) => images.save(name, wanted).right_stream().left_stream(),
+            Self::Podman(images) => images.save(name).right_stream(),
         }
     }
 
@@ -257,7 +265,7 @@ impl Images {
             Self::Containerd(images) => {
                 streams::save_into(images.save(id, Wanted::All), sink).await
             }
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(streams::save_into(images.save(id), sink)).await,
         }
     }
 
@@ -280,7 +288,7 @@ impl Images {
         match self {
             Self::Docker(docker) => docker.load(archive).await,
             Self::Containerd(images) => Box::pin(images.load(name, incoming, archive)).await,
-            Self::OutOfReach(what) => Err(what.error()),
+            Self::Podman(images) => Box::pin(images.load(name, archive)).await,
         }
     }
 
@@ -300,7 +308,9 @@ impl Images {
             Self::Containerd(_) => Err(Error::failed(what.to_owned())
                 .caused_by("images can't be pushed from a node with containerd")
                 .hint("`devnet build --push` builds and pushes in one")),
-            Self::OutOfReach(out) => Err(out.error()),
+            Self::Podman(_) => Err(Error::failed(what.to_owned())
+                .caused_by("images can't be pushed from a node with cri-o")
+                .hint("push them from the engine that they came from")),
         }
     }
 
@@ -308,7 +318,7 @@ impl Images {
     pub(crate) async fn layer_store(&self, image: &str) -> Result<Option<LayerStore>> {
         match self {
             Self::Docker(docker) => docker.layer_store(image).await,
-            Self::Containerd(_) | Self::OutOfReach(_) => Ok(None),
+            Self::Containerd(_) | Self::Podman(_) => Ok(None),
         }
     }
 }
@@ -328,6 +338,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;

@@ -27,6 +27,7 @@ pub(crate) mod node_probe;
 mod node_session;
 mod node_words;
 mod out_of_reach;
+pub(crate) mod podman;
 mod probe_answer;
 pub(crate) mod process;
 pub(crate) mod runtime;
@@ -47,6 +48,8 @@ use crate::engine::docker::Docker;
 use crate::engine::images::Images;
 use crate::engine::kubelet::Kubelet;
 use crate::engine::out_of_reach::OutOfReach;
+use crate::engine::podman::PodmanImages;
+use crate::engine::podman::builder::PodmanBuilder;
 use crate::engine::runtime::Runtime;
 use crate::engine::way_in::WayIn;
 use crate::error::{Error, Result};
@@ -113,8 +116,10 @@ impl Engine {
                 Ok(Self {
                     node: NodeConnection::of(&crio.node, detour),
                     kubelet: crio.node.kubelet().await?,
-                    images: Images::OutOfReach(out_of_reach("the images", RuntimeKind::CriO)),
-                    builder: Builder::OutOfReach(out_of_reach("a builder", RuntimeKind::CriO)),
+                    images: Images::Podman(Box::new(PodmanImages::new(&crio.node))),
+                    builder: Builder::Podman(Box::new(PodmanBuilder::new(
+                        &crio.node, endpoint, settings,
+                    )?)),
                     agent: Agent::Node(Box::new(crio.node.clone())),
                     runtime: Runtime::CriO(Box::new(crio)),
                 })

@@ -15,12 +15,8 @@ impl OutOfReach {
     /// The error of whoever wants it.
     pub(crate) fn error(self) -> Error {
         let Self { what, runtime } = self;
-        let images = match runtime {
-            RuntimeKind::Docker | RuntimeKind::Containerd => ", load, images",
-            RuntimeKind::CriO => "; `minikube image load|build|ls`",
-        };
         Error::unreachable(format!("this needs {what} of a node with Docker"))
             .caused_by(format!("the node runs {runtime}"))
-            .hint(format!("what works there: pods, inspect, ports, exec, logs, shell, history, watch, check, graph, prove{images}"))
+            .hint("what works there: pods, inspect, ports, exec, logs, shell, history, watch, check, graph, prove, load, build, images")
     }
 }

@@ -28,6 +28,18 @@ pub(crate) fn file_header(path: &str, size: u64) -> Option<(Vec<u8>, usize)> {
     Some((header.as_bytes().to_vec(), padding(size)))
 }
 
+/// The header of one more name for a file that stands before it.
+pub(crate) fn link_header(path: &str, to: &str) -> Option<Vec<u8>> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(path).ok()?;
+    header.set_link_name(to).ok()?;
+    header.set_entry_type(tar::EntryType::Link);
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_cksum();
+    Some(header.as_bytes().to_vec())
+}
+
 /// The number of zero bytes that fill an entry's last block.
 pub(crate) fn padding(size: u64) -> usize {
     let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);

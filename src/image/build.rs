@@ -88,7 +88,7 @@ impl Limits {
 
 impl Options {
     /// The parameters of a classic build for which the Engine API's client has no fields.
-    pub(crate) fn classic_query(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn classic_query(&self, limits_in_words: bool) -> Vec<(&'static str, String)> {
         let limits = &self.limits;
         let number = |value: Option<i64>| value.map(|value| value.to_string());
         let shm_size = self.shm_size.map(|size| size.to_string());
@@ -99,7 +99,11 @@ impl Options {
                 let (name, values) = text.split_once('=')?;
                 let (soft, hard) = values.split_once(':')?;
                 let (soft, hard): (i64, i64) = (soft.parse().ok()?, hard.parse().ok()?);
-                Some(serde_json::json!({"Name": name, "Soft": soft, "Hard": hard}))
+                Some(if limits_in_words {
+                    format!("{name}={soft}:{hard}").into()
+                } else {
+                    serde_json::json!({"Name": name, "Soft": soft, "Hard": hard})
+                })
             })
             .collect();
         let ulimits = (!ulimits.is_empty()).then(|| serde_json::Value::from(ulimits).to_string());

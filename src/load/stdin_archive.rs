@@ -44,6 +44,15 @@ pub(crate) struct Received {
 }
 
 impl<'a> Known<'a> {
+    /// The places of an image's layers that it lacks.
+    fn missing(&self, layers: &[DiffId]) -> Vec<usize> {
+        if !self.engine.images.layers_stand_alone() {
+            return missing(layers, &self.chains);
+        }
+        let lacks = |place: &usize| !self.diff_ids.contains(&layers[*place]);
+        (0..layers.len()).filter(lacks).collect()
+    }
+
     /// Asks a node what it has.
     ///
     /// # Errors
@@ -222,7 +231,7 @@ impl<'s> Stream<'s> {
                 .iter()
                 .map(|layer| layer.diff_id.clone())
                 .collect();
-            let missing = missing(&diff_ids, &node.chains);
+            let missing = node.missing(&diff_ids);
             let Some(upload) = self.uploads.get_mut(index) else {
                 made.push(Ok((packed, missing)));
                 continue;

@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Kind, Result};
 use crate::settings::Settings;
+use crate::wire::node::NodeAccess;
+use crate::wire::relay::Complaint;
 
 /// The longest time for dialling, TLS handshake included; less than the first question may take, so
 /// that the two are told apart.
@@ -33,6 +35,8 @@ pub(crate) struct Dialer {
     endpoint: Arc<Endpoint>,
     tls: Option<Arc<rustls::ClientConfig>>,
     ssh: crate::wire::ssh::Login,
+    /// The socket of a node that root opens where the login may not.
+    through: Option<(NodeAccess, Arc<str>)>,
     patience: Duration,
 }
 
@@ -61,7 +65,24 @@ impl Dialer {
             endpoint: Arc::new(endpoint.clone()),
             tls,
             ssh: crate::wire::ssh::Login::new(endpoint, settings),
+            through: None,
             patience: settings.patience()?,
+        })
+    }
+
+    /// Dials a socket of a node from within it; `endpoint` is the node, for messages.
+    ///
+    /// # Errors
+    /// When the settings can't be used.
+    pub(crate) fn into_node(
+        endpoint: &Endpoint,
+        access: NodeAccess,
+        socket: &str,
+        settings: &Settings,
+    ) -> Result<Self> {
+        Ok(Self {
+            through: Some((access, socket.into())),
+            ..Self::new(endpoint, settings)?
         })
     }
 
@@ -88,6 +109,9 @@ impl Dialer {
     }
 
     async fn dial_without_limit(&self) -> Result<Box<dyn Stream>> {
+        if let Some((access, socket)) = &self.through {
+            return access.socket(socket, &Complaint::default()).await;
+        }
         match &self.endpoint.address {
             #[cfg(unix)]
             Address::Unix(path) => {

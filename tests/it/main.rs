@@ -42,6 +42,8 @@ mod containerd_pods;
 mod containerd_testbed;
 mod containerd_trouble;
 mod context;
+mod crio_build;
+mod crio_load;
 mod doctor;
 mod doctor_shell;
 mod engine;

@@ -16,8 +16,8 @@ say() { echo "testbed: $*" >&2; }
 
 # Debian's suites and the versions that they carry.
 fetch() {
-  local suite=$1 tree=$2 packages="docker.io containerd"
-  [ "$suite" = bookworm ] || packages="$packages docker-cli docker-buildx"
+  local suite=$1 tree=$2 packages=${3:-docker.io containerd}
+  [ "$suite" = bookworm ] || [ -n "${3:-}" ] || packages="$packages docker-cli docker-buildx"
   local work; work=$(mktemp -d)
   rm -rf "$tree.new"; mkdir -p "$work"/{lists/partial,cache/archives/partial} "$tree.new"
   local mirror
@@ -28,6 +28,10 @@ fetch() {
   local apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root)
   "${apt[@]}" update
+  # what these libraries are called changes with the suite
+  case " $packages " in *" podman "*)
+    packages+=" $(apt-cache "${apt[@]:2}" depends podman | sed -nE 's/^ *Depends: (lib(subid|gpgme)[0-9][^ ]*)$/\1/p' | tr '\n' ' ')" ;;
+  esac
   # shellcheck disable=SC2086
   (cd "$work" && "${apt[@]}" download $packages)
   local deb; for deb in "$work"/*.deb; do dpkg -x "$deb" "$tree.new"; done
@@ -53,7 +57,17 @@ case ${1:-} in
         tree=$root/target/testbed/engine-$version
         [ -d "$tree" ] || { say "fetching the engine of $suite"; mkdir -p "$(dirname "$tree")"; fetch "$suite" "$tree" >&2; }
         echo "$tree" ;;
-      *) say "no engine '$version': system, 20.10, 26, 28 or 28c"; exit 2 ;;
+      # with the C library that they want: a node lays it over its own /usr
+      podman-5.4) suite=trixie ;;&
+      podman-5.8) suite=sid ;;&
+      podman-5.4|podman-5.8)
+        tree=$root/target/testbed/$version
+        if [ ! -d "$tree" ]; then
+          say "fetching podman of $suite"; mkdir -p "$(dirname "$tree")"
+          fetch "$suite" "$tree" "podman conmon netavark aardvark-dns libc6 libgcc-s1 libassuan9 libgpg-error0 libseccomp2 libsqlite3-0" >&2
+        fi
+        echo "$tree" ;;
+      *) say "no engine '$version': system, 20.10, 26, 28, 28c, podman-5.4 or podman-5.8"; exit 2 ;;
     esac ;;
 
   start)

@@ -10,6 +10,7 @@ use crate::commands::build::cache;
 use crate::commands::build::layout::Borrowed;
 use crate::commands::build::node_image::NodeImage;
 use crate::commands::build::output;
+use crate::commands::build::podman;
 use crate::commands::build::request::{self, BuildRequest};
 use crate::commands::build::result::{self, Other};
 use crate::commands::build::show::{self, Work};
@@ -86,6 +87,9 @@ impl Job {
         provided: Provided,
         context: &Context,
     ) -> Result<Option<String>> {
+        if self.engine.builder.of_podman().is_some() {
+            return Box::pin(self.by_podman(context)).await;
+        }
         let request = &self.request;
         // one question less where the answer changes nothing
         let info = if self.engine.builder.of_node().is_none()
@@ -291,23 +295,32 @@ impl Job {
         }
         plan.finish(engine, id, &before, &options.tags, context)
             .await?;
+        let id = self.told(&built, context).await?;
+        // a containerd node's builder has pushed it itself
+        if request.push && image.is_none() {
+            self.push(context).await?;
+        }
+        Ok(id)
+    }
+
+    /// Writes what is to be known of the result, to files and to stdout; gives the image's ID where there
+    /// is one.
+    pub(super) async fn told(&self, built: &Built, context: &Context) -> Result<Option<String>> {
+        let id = self.engine.builder.image_id(built);
         if let (Some(file), Some(id)) = (&self.iidfile, id) {
             result::write(file, id.to_owned()).await?;
         }
         if let Some(file) = &self.metadata_file {
-            result::write(file, result::metadata(&built)).await?;
+            result::write(file, result::metadata(built)).await?;
         }
-        let stdout_is_taken = request
+        let stdout_is_taken = self
+            .request
             .outputs
             .iter()
             .any(|output| output.dest.as_deref() == Some(Path::new("-")));
         if let (Some(id), true) = (id, context.ui.quiet() && !stdout_is_taken) {
             let line = format!("{id}\n");
             context.ui.data(&line).map_err(Error::stdout)?;
-        }
-        // a containerd node's builder has pushed it itself
-        if request.push && image.is_none() {
-            self.push(context).await?;
         }
         Ok(id.map(ToOwned::to_owned))
     }
@@ -431,9 +444,12 @@ pub(super) fn buildkit_is_off(engine: &Engine, context: &Context) -> Result<Opti
 pub(super) async fn can_it(
     engine: &Engine,
     request: &mut BuildRequest,
-    buildkit_is_off: bool,
+    (buildkit_is_off, checks): (bool, bool),
     context: &Context,
 ) -> Result<()> {
+    if engine.builder.of_podman().is_some() {
+        return podman::refuse(request, checks);
+    }
     let hosts = &mut request.options.hosts;
     if hosts.iter().any(|(_, address)| address == "host-gateway") {
         match engine.builder.host_gateway().await {

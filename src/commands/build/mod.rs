@@ -8,6 +8,7 @@ mod layout;
 mod node_image;
 mod output;
 mod part;
+mod podman;
 mod receipt;
 mod request;
 mod restart;
@@ -214,7 +215,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let others = if stays { others } else { &[] };
     let others = result::connect(others, &engine, context).await?;
     let buildkit_is_off = job::buildkit_is_off(&engine, context)?;
-    job::can_it(&engine, &mut request, buildkit_is_off.is_some(), context).await?;
+    let how = (buildkit_is_off.is_some(), args.checks());
+    job::can_it(&engine, &mut request, how, context).await?;
     let mut job = Job {
         request,
         source,

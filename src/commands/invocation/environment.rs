@@ -14,6 +14,7 @@ use crate::docker_env::DockerEnv;
 use crate::docker_env::endpoint::Address;
 use crate::docker_env::plan::{self, Change, Current};
 use crate::error::{Error, Result};
+use crate::runtime_kind::PODMAN_SOCKET;
 
 /// A person's wishes beside the profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -56,12 +57,19 @@ impl Context {
     /// # Errors
     /// As for finding the target; a usage error for an ssh login that nobody knows.
     pub(crate) async fn shell_target(&self, wanted: &ShellRequest) -> Result<ShellTarget> {
-        let mut target = self
+        let found = self
             .target_on(
                 Need::Environment,
                 Nodes::named_or_first(wanted.node.as_deref()),
             )
-            .await?;
+            .await;
+        let mut target = match found {
+            Ok(target) => target,
+            Err(error) if wanted.ssh_host => {
+                return self.podman_login(wanted).await?.ok_or(error);
+            }
+            Err(error) => return Err(error),
+        };
         let engine = target.nodes[0].clone();
         if wanted.ssh_host && engine.devnets_engine {
             return Err(Error::unreachable(
@@ -169,8 +177,13 @@ pub(crate) fn of_target(target: &Target) -> Result<DockerEnv> {
             "the folder with the certificates has a name that is not UTF-8",
         ));
     }
+    let address = &node.endpoint.address;
+    let host = match address {
+        Address::Ssh { socket, .. } if socket == PODMAN_SOCKET => format!("{address}{socket}"),
+        _ => address.to_string(),
+    };
     Ok(DockerEnv {
-        host: node.endpoint.address.to_string(),
+        host,
         cert_path,
         profile: target.profile.clone().unwrap_or_else(|| node.name.clone()),
     })

@@ -16,6 +16,7 @@ pub(crate) mod older_images;
 pub(crate) mod one_pod;
 pub(crate) mod output;
 pub(crate) mod pod_choice;
+mod podman_login;
 pub(crate) mod profiles;
 pub(crate) mod proofs;
 pub(crate) mod question;

@@ -305,26 +305,32 @@ pub(super) fn of_node(name: &str, profile: &str, error: Error) -> Error {
 
 /// The commands that work on a cluster with another container runtime than Docker.
 fn what_works(profile: &str, runtime: &str) -> String {
-    let images = command_line::with("minikube -p", [profile]);
-    let pods = match RuntimeKind::of_minikube(runtime) {
+    match RuntimeKind::of_minikube(runtime) {
         Some(RuntimeKind::Containerd | RuntimeKind::CriO) => {
-            "`devnet pods`, `inspect`, `ports`, `exec`, `logs`, `shell`, `history`, `watch`, `check`, `graph`, `prove`"
+            "what works there: `devnet load`, `devnet build`, `devnet images`; `devnet pods`, `inspect`, `ports`, `exec`, `logs`, `shell`, `history`, `watch`, `check`, `graph`, `prove`".to_owned()
         }
-        _ => "`kubectl`; devnet on this computer's own engine, `devnet -p lab pods`",
-    };
-    format!("what works there today: {pods}; `{images} image build|load|ls`")
+        _ => format!(
+            "what works there today: `kubectl`; devnet on this computer's own engine, `devnet -p lab pods`; `{} image build|load|ls`",
+            command_line::with("minikube -p", [profile])
+        ),
+    }
 }
 
 /// The error for a cluster with another container runtime: what works there today, and the way out.
 pub(in crate::commands) fn not_docker(profile: &str, runtime: &str) -> Error {
-    Error::unreachable(format!(
+    let error = Error::unreachable(format!(
         "minikube profile `{profile}` runs {runtime}, which has no Docker engine"
     ))
     .caused_by(format!(
         "its node speaks CRI ({runtime}'s socket), which the docker command does not speak"
     ))
-    .hint(what_works(profile, runtime))
-    .hint(command_line::with(
+    .hint(what_works(profile, runtime));
+    let error = if RuntimeKind::of_minikube(runtime) == Some(RuntimeKind::CriO) {
+        error.hint("`devnet env --ssh-host` points docker's own client at the node's podman")
+    } else {
+        error
+    };
+    error.hint(command_line::with(
         "minikube start -p",
         [profile, "--container-runtime=docker"],
     ))

@@ -288,10 +288,22 @@ pub(crate) struct ImageRequest {
     pub(crate) image: Option<ImageSpec>,
 }
 
+/// The question for one image and what the runtime knows beside it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ImageStatusRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) image: Option<ImageSpec>,
+    #[prost(bool, tag = "2")]
+    pub(crate) verbose: bool,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ImageStatusResponse {
     #[prost(message, optional, tag = "1")]
     pub(crate) image: Option<Image>,
+    /// JSON of the runtime's own, where it was asked to say more.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub(crate) info: BTreeMap<String, String>,
 }
 
 /// An image as a kubelet sees it.

@@ -12,6 +12,7 @@ pub(in crate::engine) mod spec;
 pub(in crate::engine) mod statuses;
 mod users;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -19,7 +20,7 @@ use futures_util::stream::BoxStream;
 use crate::engine::cri::held::{Held, Verbose};
 use crate::engine::cri::messages::{
     Container, ContainerState, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse,
-    Image, ImageFsInfoResponse, ImageRequest, ImageSpec, ImageStatusResponse,
+    Image, ImageFsInfoResponse, ImageRequest, ImageSpec, ImageStatusRequest, ImageStatusResponse,
     ListContainersRequest, ListContainersResponse, ListImagesResponse, ListPodSandboxRequest,
     ListPodSandboxResponse, PodSandbox, PodSandboxState, PodSandboxStatusRequest,
     PodSandboxStatusResponse, RuntimeStatusRequest, RuntimeStatusResponse, StopContainerRequest,
@@ -227,7 +228,26 @@ impl Cri {
         Ok(answer.and_then(|answer| answer.image))
     }
 
-    /// Removes an image with all its names, whoever uses it; it may be gone already.
+    /// The image with a whole name or an ID, and what the runtime knows beside it: JSON of its own;
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    pub(in crate::engine) async fn described_image(
+        &self,
+        name: &str,
+    ) -> Result<Option<(Image, BTreeMap<String, String>)>> {
+        const PATH: &str = "/runtime.v1.ImageService/ImageStatus";
+        let question = ImageStatusRequest {
+            image: image_request(name).image,
+            verbose: true,
+        };
+        let answer: Option<ImageStatusResponse> = found(self.grpc.ask(PATH, question).await)?;
+        Ok(answer.and_then(|answer| Some((answer.image?, answer.info))))
+    }
+
+    /// Removes an image with all its names; it may be gone already. containerd does so whoever uses it,
+    /// cri-o refuses what is in use, and of a name that is not the last it takes that alone.
     ///
     /// # Errors
     /// When the runtime does not answer.

@@ -102,11 +102,18 @@ impl Docker {
             .hosts
             .iter()
             .map(|(name, address)| format!("{name}:{address}"));
-        let hosts = hosts.collect::<Vec<_>>().join(",");
+        let hosts: Vec<String> = hosts.collect();
+        // podman reads a list of words where Docker reads them with commas between
+        let in_words = self.greeting().is_podman;
+        let extrahosts = if in_words {
+            serde_json::Value::from(hosts.clone()).to_string()
+        } else {
+            hosts.join(",")
+        };
         let query = query::BuildImageOptions {
             dockerfile: options.filename.clone(),
             t: options.tags.first().cloned(),
-            extrahosts: (!hosts.is_empty()).then_some(hosts),
+            extrahosts: (!hosts.is_empty()).then_some(extrahosts),
             nocache: options.no_cache,
             cachefrom: cache_from(options),
             pull: options.pull.then(|| "true".to_owned()),
@@ -121,7 +128,7 @@ impl Docker {
             ..Default::default()
         };
         let mut steps = Steps::default();
-        let api = self.with_query(&options.classic_query())?;
+        let api = self.with_query(&options.classic_query(in_words))?;
         let mut lines = api.build_image(query, None, Some(body));
         let outcome = loop {
             match lines.next().await {
@@ -190,7 +197,7 @@ impl Steps {
             self.image = Some(id.trim().to_owned());
             return update;
         }
-        if text.starts_with("Step ") || self.step.is_none() {
+        if text.starts_with("Step ") || text.starts_with("STEP ") || self.step.is_none() {
             let name = text.trim().to_owned();
             if let Some(mut last) = self.step.take() {
                 last.completed = now;
@@ -231,6 +238,16 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn so_do_podmans() {
+        let mut steps = Steps::default();
+        assert_eq!(steps.take("STEP 1/2: FROM x\n").vertexes.len(), 1);
+        assert_eq!(steps.take("--> Using cache abc\n").logs.len(), 1);
+        assert_eq!(steps.take("STEP 2/2: RUN y\n").vertexes.len(), 2);
+        steps.take("Successfully built 0123abc\n");
+        assert_eq!(steps.image.as_deref(), Some("0123abc"));
+    }
 
     #[test]
     fn the_classic_builders_lines_become_steps() {

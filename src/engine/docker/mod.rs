@@ -39,6 +39,7 @@ use crate::docker_env::endpoint::Endpoint;
 use crate::docker_env::published::Published;
 use crate::engine::about::{About, ImageStore, Info};
 use crate::error::{Error, Kind, Result};
+use crate::notices::Notices;
 use crate::settings::Settings;
 use crate::wire::tls;
 use crate::wire::transport::Dialer;
@@ -61,8 +62,13 @@ pub(crate) struct Docker {
 impl Docker {
     pub(super) async fn connect(endpoint: &Endpoint, settings: &Settings) -> Result<Self> {
         let dialer = Dialer::new(endpoint, settings)?;
+        Self::dialled(dialer, settings.notices.clone()).await
+    }
+
+    /// The same to what a dialer reaches.
+    pub(in crate::engine) async fn dialled(dialer: Dialer, notices: Notices) -> Result<Self> {
         let limit = dialer.patience();
-        let door = Door::new(&dialer, limit, settings.notices.clone());
+        let door = Door::new(&dialer, limit, notices);
         let asked = door.clone();
         let ask = move |request: BollardRequest| {
             let door = asked.clone();

@@ -369,6 +369,11 @@ impl Drop for ContainerdNode {
 /// A sandbox whose minikube home has one cluster of these nodes, the profile `several`: the machines
 /// `several`, `several-m02` and so on.
 pub(crate) fn cluster(nodes: &[&ContainerdNode]) -> Sandbox {
+    cluster_of("several", "containerd", nodes)
+}
+
+/// The same for a profile of any name and a runtime that minikube calls so.
+pub(crate) fn cluster_of(profile: &str, runtime: &str, nodes: &[&ContainerdNode]) -> Sandbox {
     use serde_json::json;
     let sandbox = Sandbox::bare();
     let home = sandbox.home().join(".minikube");
@@ -380,8 +385,8 @@ pub(crate) fn cluster(nodes: &[&ContainerdNode]) -> Sandbox {
     for (place, node) in nodes.iter().enumerate() {
         let short = (place > 0).then(|| format!("m{:02}", place + 1));
         let machine = match &short {
-            Some(short) => format!("several-{short}"),
-            None => "several".to_owned(),
+            Some(short) => format!("{profile}-{short}"),
+            None => profile.to_owned(),
         };
         let folder = home.join("machines").join(&machine);
         let driver = json!({"IPAddress": node.address(), "MachineName": machine, "SSHUser": "docker",
@@ -393,19 +398,16 @@ pub(crate) fn cluster(nodes: &[&ContainerdNode]) -> Sandbox {
         std::fs::copy(node.key(), folder.join("id_rsa")).unwrap();
         listed.push(
             json!({"Name": short.unwrap_or_default(), "IP": node.address(), "Port": 8443,
-            "ContainerRuntime": "containerd", "ControlPlane": place == 0, "Worker": true}),
+            "ContainerRuntime": runtime, "ControlPlane": place == 0, "Worker": true}),
         );
     }
-    let kubernetes = json!({"KubernetesVersion": "v1.35.1", "ClusterName": "several",
-        "ContainerRuntime": "containerd"});
+    let kubernetes = json!({"KubernetesVersion": "v1.35.1", "ClusterName": profile,
+        "ContainerRuntime": runtime});
     write(
-        home.join("profiles/several/config.json"),
-        json!({"Name": "several", "Driver": "kvm2", "KubernetesConfig": kubernetes, "Nodes": listed}),
+        home.join(format!("profiles/{profile}/config.json")),
+        json!({"Name": profile, "Driver": "kvm2", "KubernetesConfig": kubernetes, "Nodes": listed}),
     );
-    write(
-        home.join("config/config.json"),
-        json!({"profile": "several"}),
-    );
+    write(home.join("config/config.json"), json!({"profile": profile}));
     let home = home.display().to_string();
     sandbox.env("MINIKUBE_HOME", &home)
 }

@@ -47,7 +47,12 @@ pub(super) fn run(
 /// The folder with the programs of an engine's version, as `20.10`; `None` when they are not on this
 /// computer.
 pub(super) fn tree(version: &str) -> Option<PathBuf> {
-    let tree = format!("target/testbed/engine-{version}");
+    let kind = if version.starts_with("podman") {
+        ""
+    } else {
+        "engine-"
+    };
+    let tree = format!("target/testbed/{kind}{version}");
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join(tree);
     tree.is_dir().then_some(tree)
 }
@@ -58,4 +63,9 @@ pub(super) fn client(name: &str) -> Option<PathBuf> {
     let run = format!("target/testbed/clients/{name}/run");
     let run = Path::new(env!("CARGO_MANIFEST_DIR")).join(run);
     run.exists().then_some(run)
+}
+
+/// The folder with the programs of a podman, as `5.4`; `None` when they are not on this computer.
+pub(super) fn podman(version: &str) -> Option<PathBuf> {
+    tree(&format!("podman-{version}"))
 }

@@ -1,0 +1,59 @@
+//! The login through which docker's own client reaches the podman of a cri-o node: it answers there as a
+//! Docker engine does, where minikube's user may open its socket.
+
+use crate::commands::invocation::Context;
+use crate::commands::invocation::environment::{ShellRequest, ShellTarget};
+use crate::commands::invocation::target::Nodes;
+use crate::docker_env::endpoint::Address;
+use crate::error::{Error, Result};
+use crate::runtime_kind::{PODMAN_SOCKET, RuntimeKind};
+use crate::wire::transport::Dialer;
+
+/// The things that a person at a docker command will miss there, and what must not be done with it.
+const LACKS: &str = "podman answers there in Docker's words: it builds without BuildKit (`docker buildx` starts a \
+    builder of its own), names images in full, does not see the cluster's pods, and `docker rmi` and `prune` delete \
+    images under them: `devnet images rm` and `prune` do not";
+
+impl Context {
+    /// The node's podman, for a shell; `None` where the cluster is no cri-o's.
+    ///
+    /// # Errors
+    /// Unreachable: the node, or podman's socket for its login.
+    pub(super) async fn podman_login(&self, wanted: &ShellRequest) -> Result<Option<ShellTarget>> {
+        let global = &self.settings.global;
+        let named = self.named_profile()?;
+        let record = self.minikube()?.profile(&named.profile)?;
+        let is_crio = RuntimeKind::of_minikube(record.runtime()) == Some(RuntimeKind::CriO);
+        if global.host.is_some() || global.context.is_some() || !is_crio {
+            return Ok(None);
+        }
+        let which = Nodes::named_or_first(wanted.node.as_deref());
+        let mut target = self
+            .cri_target(RuntimeKind::CriO, &self.minikube()?, &record, &named, which)
+            .await?;
+        let node = &mut target.nodes[0];
+        node.there()?;
+        let Address::Ssh { socket, .. } = &mut node.endpoint.address else {
+            return Ok(None);
+        };
+        PODMAN_SOCKET.clone_into(socket);
+        node.endpoint.runtime = RuntimeKind::Docker;
+        node.endpoint.instead = None;
+        let dialer = Dialer::new(&node.endpoint, &self.settings)?;
+        if let Err(error) = dialer.dial().await {
+            return Err(Error::unreachable(format!(
+                "the login of node `{}` leads to no podman",
+                node.name
+            ))
+            .caused_by(error)
+            .hint(format!(
+                "{PODMAN_SOCKET} must be served there, and the login may open it: `sudo systemctl start podman.socket`, \
+                 and the user in the socket's group"
+            ))
+            .hint("`devnet build` and `devnet load` need neither"));
+        }
+        self.ui.note(LACKS);
+        let engine = node.clone();
+        Ok(Some(ShellTarget { target, engine }))
+    }
+}
