@@ -203,7 +203,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.changes(since),
             Self::Containerd(containerd) => containerd.changes(),
-            Self::CriO(crio) => crio.changes(),
+            Self::CriO(crio) => crio.changes(since),
         }
     }
 
@@ -213,7 +213,7 @@ impl Runtime {
         match self {
             Self::Docker(docker) => docker.container_events(since, until),
             Self::Containerd(containerd) => containerd.container_events(until),
-            Self::CriO(crio) => crio.container_events(until),
+            Self::CriO(crio) => crio.container_events(since, until),
         }
     }
 

@@ -512,9 +512,13 @@ fn a_path_is_joined_part_by_part() {
 
 #[test]
 fn tests_neither_sleep_nor_measure_time_and_none_is_ignored() {
-    // the limits of waits; and a kill at a random moment of a load, whose length is measured
+    // the limits of waits; a runtime's stand-in, which ends containers after their time; and a kill at a
+    // random moment of a load, whose length is measured
     let others = [
         "tests/it/support/mod.rs",
+        "tests/it/support/crio/mod.rs",
+        "tests/it/support/crio/ground.rs",
+        "tests/it/support/crio/store.rs",
         "tests/it/support/watchdog.rs",
         "tests/it/load_kills.rs",
         "tests/it/containerd_load_kills.rs",

@@ -42,6 +42,7 @@ mod containerd_pods;
 mod containerd_testbed;
 mod containerd_trouble;
 mod context;
+mod crio;
 mod crio_build;
 mod crio_load;
 mod doctor;

@@ -30,20 +30,27 @@ enum Wake {
 }
 
 impl CriO {
-    /// Tells of which containers something was changed that a look at pods shows, from this call on.
-    pub(in crate::engine) fn changes(&self) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
-        Box::pin(self.told().map(|told| told.map(|event| event.id)))
+    /// Tells of which containers something was changed that a look at pods shows, from a time on (the
+    /// node's own), or from this call on.
+    pub(in crate::engine) fn changes(
+        &self,
+        since: Option<jiff::Timestamp>,
+    ) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
+        let since = since.map(nanoseconds);
+        Box::pin(self.told(since).map(|told| told.map(|event| event.id)))
     }
 
-    /// Events of containers as they happen, from this call on; none where only the past is wanted.
+    /// Events of containers from a time on (nanoseconds since 1970), as they happen; none where only the
+    /// past is wanted.
     pub(in crate::engine) fn container_events(
         &self,
+        since: i64,
         until: Option<i64>,
     ) -> Pin<Box<dyn Stream<Item = Result<ContainerEvent>> + Send>> {
         if until.is_some() {
             return Box::pin(stream::empty());
         }
-        Box::pin(self.told())
+        Box::pin(self.told(Some(since)))
     }
 
     /// True where cri-o tells of changes itself.
@@ -75,12 +82,13 @@ impl CriO {
         }
     }
 
-    /// The changes from now on. The first look is taken at once, not when they are first read.
-    fn told(&self) -> BoxStream<'static, Result<ContainerEvent>> {
+    /// The changes from a time on, or from now on. The first look is taken at once, not when they are first
+    /// read.
+    fn told(&self, since: Option<i64>) -> BoxStream<'static, Result<ContainerEvent>> {
         let (tell, told) = mpsc::channel(WAITING);
         let crio = self.clone();
         tokio::spawn(async move {
-            let watching = crio.watch(&tell);
+            let watching = crio.watch(since, &tell);
             tokio::select! {
                 () = tell.closed() => {}
                 outcome = watching => {
@@ -94,10 +102,24 @@ impl CriO {
         ReceiverStream::new(told).boxed()
     }
 
-    async fn watch(&self, tell: &mpsc::Sender<Result<ContainerEvent>>) -> Result<()> {
+    async fn watch(
+        &self,
+        since: Option<i64>,
+        tell: &mpsc::Sender<Result<ContainerEvent>>,
+    ) -> Result<()> {
+        let since = match since {
+            Some(since) => since,
+            None => self.node.clock().await.map_or(i64::MAX, nanoseconds),
+        };
         let seen = async { self.listing().await?.inspected().await };
         let (seen, mut wake) = tokio::join!(seen, self.wake());
         let mut seen: Containers = seen?;
+        // what came before the first look is in no second one
+        for event in happened(&seen.facts, since) {
+            if tell.send(Ok(event)).await.is_err() {
+                return Ok(());
+            }
+        }
         loop {
             wake.wait().await?;
             let before = seen.facts.clone();
@@ -106,8 +128,7 @@ impl CriO {
                 continue;
             }
             let now = self.node.clock().await;
-            let now = now.unwrap_or_else(jiff::Timestamp::now);
-            let now = i64::try_from(now.as_nanosecond()).unwrap_or_default();
+            let now = nanoseconds(now.unwrap_or_else(jiff::Timestamp::now));
             for event in differences(&before, &seen.facts, now) {
                 if tell.send(Ok(event)).await.is_err() {
                     return Ok(());
@@ -135,6 +156,17 @@ impl Wake {
         }
         Ok(())
     }
+}
+
+fn nanoseconds(time: jiff::Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// The events that containers themselves tell of, from a time on.
+fn happened(facts: &[ContainerFacts], since: i64) -> Vec<ContainerEvent> {
+    let mut events = differences(&[], facts, i64::MIN);
+    events.retain(|event| event.nanoseconds >= since);
+    events
 }
 
 /// The events between two looks, in the order in which it did; `now` dates what tells no time.
@@ -242,6 +274,24 @@ mod tests {
         };
         let order = told(one(&over), one(&next));
         assert_eq!(order.last().unwrap().1, Change::Removed);
+    }
+
+    #[test]
+    fn what_happened_before_the_first_look_is_told_by_its_time() {
+        let over = facts("a", State::Exited, Some("2026-01-01T00:00:02Z"));
+        let told = |since: &str| {
+            let since = nanoseconds(since.parse().unwrap());
+            happened(std::slice::from_ref(&over), since).len()
+        };
+        assert_eq!(told("2026-01-01T00:00:01Z"), 3);
+        assert_eq!(told("2026-01-01T00:00:03Z"), 1);
+        assert_eq!(told("2026-01-01T00:00:06Z"), 0);
+        // one that tells no time is known by a second look alone
+        let timeless = ContainerFacts {
+            created_at: None,
+            ..facts("a", State::Created, None)
+        };
+        assert_eq!(happened(&[timeless], 0), []);
     }
 
     #[test]

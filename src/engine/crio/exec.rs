@@ -17,9 +17,10 @@ use crate::error::{Error, Kind, Result};
 /// Writes a file of its input, which nobody else may read.
 const WRITE: &str = r#"umask 077 && cat >"$1""#;
 /// Runs a command; one that was not even started ends with a code of ours, and not with the runtime's. It
-/// is hung up where devnet was killed: the folder is gone then.
+/// is hung up where devnet was killed: the folder is gone then. Who hangs it up is a child too, and must
+/// outlive its own signal.
 const RUN: &str = r#"began=$1; shift
-(while [ -d "${began%/*}" ]; do sleep 1; done; kill -HUP $(cat /proc/$$/task/$$/children)) </dev/null >/dev/null 2>&1 &
+(trap '' HUP; while [ -d "${began%/*}" ]; do sleep 1; done; kill -HUP $(cat /proc/$$/task/$$/children)) </dev/null >/dev/null 2>&1 &
 watch=$!
 "$@"; code=$?
 kill $watch 2>/dev/null

@@ -27,7 +27,11 @@ pub(crate) fn parse(line: &Bytes) -> Option<LogMessage> {
     };
     Some(LogMessage {
         time: nanoseconds(stamp),
-        stamp: line.slice(..stamp.len()),
+        stamp: match stamp.strip_suffix(b"+00:00") {
+            // conmon's way of writing it
+            Some(time) => [time, b"Z"].concat().into(),
+            None => line.slice(..stamp.len()),
+        },
         stderr,
         text: line.slice(from..),
         partial,
@@ -48,6 +52,9 @@ mod tests {
         let offset = read("1970-01-01T01:00:01.000000002+01:00 stdout F ").unwrap();
         assert_eq!(offset.time, 1_000_000_002);
         assert!(offset.text.is_empty() && !offset.partial);
+        assert_eq!(offset.stamp, "1970-01-01T01:00:01.000000002+01:00");
+        let of_conmon = read("1970-01-01T00:00:01.000000002+00:00 stdout F x").unwrap();
+        assert_eq!(of_conmon.stamp, message.stamp);
         for wrong in [
             "",
             "x",

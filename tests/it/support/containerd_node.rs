@@ -1,4 +1,5 @@
-//! Nodes of minikube clusters that run containerd, as `tests/testbed/node.sh` makes them.
+//! Nodes of minikube clusters that run containerd, as `tests/testbed/node.sh` makes them, and the same
+//! with the stand-in for cri-o beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cri::Cri;
+use super::crio::CrioStandIn;
 use super::{Output, Sandbox, missing, testbed, testbed_script, until};
 
 /// The image of most containers: a busybox with all its applets.
@@ -25,6 +27,7 @@ pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
             dockerd: None,
             snapshotter: None,
             systemd: false,
+            crio: None,
         };
         node.script(&["start", "ctr"]).ok();
         node
@@ -50,6 +53,8 @@ pub(crate) struct ContainerdNode {
     snapshotter: Option<&'static str>,
     /// True where its first process is systemd.
     systemd: bool,
+    /// The stand-in that answers as its runtime, where that is cri-o.
+    pub(crate) crio: Option<CrioStandIn>,
 }
 
 impl ContainerdNode {
@@ -66,6 +71,7 @@ impl ContainerdNode {
             dockerd: None,
             snapshotter: Some(snapshotter),
             systemd: false,
+            crio: None,
         };
         node.script(&["start", name]).ok();
         node
@@ -95,6 +101,7 @@ impl ContainerdNode {
                 dockerd,
                 snapshotter: None,
                 systemd: false,
+                crio: None,
             },
             version,
         )
@@ -113,6 +120,7 @@ impl ContainerdNode {
                 dockerd: Some(dockerd),
                 snapshotter: None,
                 systemd: true,
+                crio: None,
             },
             None,
         )
@@ -145,6 +153,25 @@ impl ContainerdNode {
         let node = Self::start(testbed, name);
         node.buildkitd(&["start"]);
         Some(node)
+    }
+
+    /// One of a test's own whose profile, and whose pods, are of cri-o; with `infra` each sandbox has a
+    /// process.
+    pub(crate) fn with_crio(testbed: &Path, name: &str, infra: bool) -> Self {
+        let mut node = Self::start(testbed, name);
+        node.crio = Some(CrioStandIn::serve(&node.folder(), infra));
+        let profiles = node.folder().join("minikube/.minikube/profiles");
+        for profile in std::fs::read_dir(profiles).unwrap() {
+            let record = profile.unwrap().path().join("config.json");
+            let text = std::fs::read_to_string(&record).unwrap();
+            let of_crio = text.replace(
+                r#""ContainerRuntime": "containerd""#,
+                r#""ContainerRuntime": "crio""#,
+            );
+            assert_ne!(text, of_crio, "{}", record.display());
+            std::fs::write(&record, of_crio).unwrap();
+        }
+        node
     }
 
     /// Starts (`start`, or `start plain` for one that does not build into containerd), stops or kills
@@ -218,7 +245,10 @@ impl ContainerdNode {
 
     /// Its containerd, also after it was restarted.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.folder().join("containerd.sock")
+        match &self.crio {
+            Some(crio) => crio.socket.clone(),
+            None => self.folder().join("containerd.sock"),
+        }
     }
 
     pub(crate) fn cri(&self) -> Cri {
@@ -344,7 +374,7 @@ impl ContainerdNode {
     /// Waits until nothing of devnet's runs or lies on it.
     pub(crate) fn until_nothing_is_left(&self) {
         let left = "find /run/devnet /var/lib/devnet /var/tmp/devnet -mindepth 1 2>/dev/null; \
-                    pgrep -fa '[d]evnet-probe|[s]ocat.*containerd.sock'; true";
+                    pgrep -fa '[d]evnet-probe|[s]ocat.*(containerd|crio)[.]sock'; true";
         until("nothing of devnet's is on the node", || {
             self.run(&["sh", "-c", left]).ok().is_empty()
         });
