@@ -86,12 +86,18 @@ system_packages() { # TARGET
   cd "$root"
 }
 
-rm -rf "$out"; mkdir -p "$out"
 for target in $targets; do
   echo "dist: $target" >&2
   compile "$target"
-  # the first that runs here writes the manual for all
-  if [ ! -d "$source/extras" ]; then extras "$build/$target/dist/devnet"; fi
+done
+# the first that runs here writes the manual for all
+for target in $targets; do
+  if "$build/$target/dist/devnet" --version >/dev/null 2>&1; then extras "$build/$target/dist/devnet"; break; fi
+done
+[ -d "$source/extras" ] || { echo "dist: none of$targets runs here, and one must, to write the manual pages" >&2; exit 1; }
+
+rm -rf "$out"; mkdir -p "$out"
+for target in $targets; do
   archive "$target"
   case $target in *-linux-musl) system_packages "$target" ;; esac
 done

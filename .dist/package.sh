@@ -23,5 +23,6 @@ done
 
 # not built here: make dist builds it for every system, and make test-dist from an empty Cargo home
 cargo package --quiet --no-verify --allow-dirty --manifest-path "$out/source/Cargo.toml" --target-dir target
-tar xzf "$out"/devnet-*.crate -C "$out"
+# with the time of unpacking: Cargo takes a source for unchanged whose time is, and in a crate all have the same
+tar xzmf "$out"/devnet-*.crate -C "$out"
 echo "package: $(ls "$out"/devnet-*.crate)"

@@ -1,37 +1,57 @@
 #!/usr/bin/env bash
-# The published crate, installed as a person does who has cargo and a C compiler alone: an empty Cargo
-# home, no musl target. The pods of the devnet that comes of it have their proof from the kernel.
+# The published crate, installed as a person does who has cargo and a C compiler alone: in a clean root with
+# an empty Cargo home and no musl target. The pods of the devnet that comes of it have their proof from the kernel.
 # shellcheck source=.dist/test/common.sh
 . "$(dirname "$0")/common.sh"
 
-# this toolchain without other targets
-toolchain=$(rustc --print sysroot); host=$(rustc -vV | sed -n 's/^host: //p')
-mkdir "$work/rust"; cp -rs "$toolchain"/. "$work/rust/" 2>/dev/null
-for target in "$work"/rust/lib/rustlib/*-*-*; do
-  case ${target##*/} in "$host"|manifest-*) ;; *) rm -rf "$target" ;; esac
-done
-# no links: rustc finds its targets beside its own library
-rm "$work"/rust/bin/{cargo,rustc} "$work"/rust/lib/*.so*
-cp "$toolchain"/bin/{cargo,rustc} "$work/rust/bin/"; cp -a "$toolchain"/lib/*.so* "$work/rust/lib/"
-[ "$("$work/rust/bin/rustc" --print sysroot)" = "$work/rust" ] || failed "rustc has another sysroot"
+# a system with nothing but its own minimum, certificates, and the C compiler that Rust links with
+clean=$root/target/clean-root
+if [ ! -d "$clean" ]; then
+  suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates "$suite" "$clean.new" >/dev/null
+  mv "$clean.new" "$clean"
+fi
 
-mkdir "$work/crate" "$work/cargo" "$work/bin"
-for program in cc ld as ar sh env uname; do ln -s "$(command -v "$program")" "$work/bin/"; done
-tar xzf "$dist/devnet-$version.crate" -C "$work/crate"
+# this toolchain without other targets, and the crate
+toolchain=$(rustc --print sysroot); host=$(rustc -vV | sed -n 's/^host: //p')
+given=$work/upper/opt
+mkdir -p "$given/rust/bin" "$given/rust/lib/rustlib" "$work/upper/etc/ssl/certs" "$work/layer" "$work/root"
+cp "$toolchain"/bin/{cargo,rustc} "$given/rust/bin/"; cp -a "$toolchain"/lib/*.so* "$given/rust/lib/"
+cp -a "$toolchain/lib/rustlib/$host" "$given/rust/lib/rustlib/"
+tar xzf "$dist/devnet-$version.crate" -C "$given"
+# how this computer reaches the registry
+cp /etc/resolv.conf /etc/hosts "$work/upper/etc/"
+cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$work/upper/etc/ssl/certs/ca-certificates.crt"
+
+# what is written stays in $work; mounts end with the namespace of who runs this
+cat > "$work/enter.sh" <<ENTER
+mount -t overlay overlay -o "lowerdir=$clean,upperdir=$work/upper,workdir=$work/layer" "$work/root"
+mount -t proc proc "$work/root/proc"; mount --rbind /dev "$work/root/dev"
+in_root() {
+  chroot "$work/root" env -i HOME=/root PATH=/root/.cargo/bin:/opt/rust/bin:/usr/bin:/bin DEVNET_HOST=unix:///run/engine.sock "\$@"
+}
+ENTER
+
 # CARGO_INSTALL_PROFILE=dev compiles sooner
-env -i HOME="$work" CARGO_HOME="$work/cargo" PATH="$work/rust/bin:$work/bin" TMPDIR="${TMPDIR:-/tmp}" \
-  ${SSL_CERT_FILE:+SSL_CERT_FILE="$SSL_CERT_FILE"} CARGO_TARGET_DIR="$work/target" \
-  cargo install --quiet --locked --profile "${CARGO_INSTALL_PROFILE:-release}" --path "$work/crate/devnet-$version"
-rm -rf "$work/target"
-[ "$(ls "$work/cargo/bin")" = devnet ] || failed "installed: $(ls "$work/cargo/bin")"
-ok "cargo install brings devnet alone"
+cat > "$work/install.sh" <<INSTALL
+set -euo pipefail
+. "$work/enter.sh"
+[ ! -e "$work/root/root/.cargo" ] && [ -z "\$(ls "$work/root/opt/rust/lib/rustlib" | grep musl)" ]
+in_root cargo install --quiet --locked --profile "${CARGO_INSTALL_PROFILE:-release}" --path "/opt/devnet-$version" --target-dir /tmp/target
+rm -rf "$work/root/tmp/target"
+INSTALL
+unshare --mount --pid --fork --kill-child -- bash "$work/install.sh"
+installed=$(ls "$work/upper/root/.cargo/bin")
+[ "$installed" = devnet ] || failed "installed: $installed"
+ok "cargo install in a clean root brings devnet alone"
 
 cat > "$work/ground.sh" <<GROUND
 set -euo pipefail
-export HOME=$work DEVNET_HOST=unix://\$DEVNET_TESTBED/host.sock
-$work/cargo/bin/devnet lab up
-$work/cargo/bin/devnet pods
-$work/cargo/bin/devnet inspect web
+. "$work/enter.sh"
+touch "$work/root/run/engine.sock"; mount --bind "\$DEVNET_TESTBED/host.sock" "$work/root/run/engine.sock"
+in_root devnet lab up
+in_root devnet pods
+in_root devnet inspect web
 GROUND
 said=$(tests/testbed/run.sh bash "$work/ground.sh") || failed "$said"
 [[ $said == *"server"*"8080"*"proven by inode"* ]] || failed "no proof from the kernel: $said"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Inside the test ground: the Windows program in $1/C against its node.
 set -euo pipefail
-work=$1
+work=$1 here_scripts=$(cd "$(dirname "$0")" && pwd)
 cd "$work/C"
 failed() { echo "FAILED: $*" >&2; exit 1; }
 ok() { echo "ok: $*"; }
@@ -41,8 +41,11 @@ cp "${DEVNET_PROBE:-/bin/busybox}" context/app
 printf 'FROM scratch\r\nCOPY . /\r\nENTRYPOINT ["/app", "sleep", "1000"]\r\n' > context/Dockerfile
 printf 'left out\r\n*.log\r\n' > context/.dockerignore
 echo kept > "context/sub folder/kept"; echo out > "context/left out"; echo out > context/a.log; chmod 600 "context/sub folder/kept"
+echo kept > context/read-only; chmod 444 context/read-only
+# Wine's place for what other computers share
+mkdir -p "$WINEPREFIX/dosdevices/unc/server"; ln -s "$work/C" "$WINEPREFIX/dosdevices/unc/server/share"
 here=$(windows "$work/C")
-for where in context '.\context' "$here\\context" "\\\\?\\$here\\context"; do
+for where in context '.\context' "$here\\context" "\\\\?\\$here\\context" '\\server\share\context'; do
   devnet -q build -t wine:one "$where" >/dev/null || failed "build $where"
 done
 docker create --name wine-files wine:one >/dev/null
@@ -50,7 +53,8 @@ files=$(docker export wine-files | tar tv); docker rm wine-files >/dev/null
 has 'sub folder/kept' "$files" "build"
 [[ $files != *left* && $files != *a.log* ]] || failed "what .dockerignore names was sent: $files"
 grep -q -- '-rwxr-xr-x.*sub folder/kept' <<< "$files" || failed "modes: $files"
-ok "build from paths with drive letters, back-slashes and \\\\?\\; CRLF; everything may be run, as docker sends it from Windows"
+grep -q -- '-r-xr-xr-x.*read-only' <<< "$files" || failed "modes: $files"
+ok "build from paths with drive letters, back-slashes, \\\\?\\ and UNC; CRLF; everything may be run, as docker sends it from Windows"
 
 docker save wine:one > app.tar; docker rmi wine:one >/dev/null
 devnet load 'app.tar' || failed "load"
@@ -66,9 +70,27 @@ devnet check web >/dev/null || failed check
 code=0; devnet exec web -c server -- /devnet-probe nonsense >/dev/null 2>&1 || code=$?
 [ "$code" = 2 ] || [ "$code" = 125 ] || failed "exec ended with $code"
 ok "pods with listeners, inspect with its proof, ports, logs, check, exec with its command's code"
+
+# in a console
+console() { python3 "$here_scripts/console.py" "$@" 2>/dev/null; }
+wide=$(console 200 - wine devnet.exe pods)
+narrow=$(console 60 - wine devnet.exe pods)
+echo "$wide" | cat -v; echo "$narrow" | cat -v
+code=0; said=$(console 100 web wine devnet.exe pods --watch) || code=$?
+echo "$code"; cat -v <<< "$said"
 devnet -H tcp://127.0.0.2:2376 --tls-cert-path "$(windows "$minikube/.minikube/certs")" lab down >/dev/null || failed "lab down"
 
 code=0; said=$(devnet -H npipe:////./pipe/nobody status 2>&1) || code=$?
 [ "$code" = 3 ] || failed "a pipe that nobody serves: $code $said"
 has pipe "$said" "npipe"
 ok "a named pipe that nobody serves: exit 3"
+
+# a pipe that is served, by the engine without TLS
+socat TCP-LISTEN:2375,bind=127.0.0.1,fork,reuseaddr "UNIX-CONNECT:$DEVNET_TESTBED/node.sock" & socat=$!
+wine pipe_relay.exe '\\.\pipe\devnet_engine' 127.0.0.1 2375 > pipe.said 2>/dev/null & relay=$!
+until grep -q ready pipe.said; do kill -0 "$relay" || failed "no pipe: $(cat pipe.said)"; read -rt 0.1 <> <(:) || :; done
+has '"reachable":true' "$(devnet -H npipe:////./pipe/devnet_engine status -o json | tr -d ' \n')" "status by a pipe"
+devnet -H npipe:////./pipe/devnet_engine -q build -t wine:pipe context >/dev/null || failed "build by a pipe"
+docker image inspect wine:pipe >/dev/null || failed "nothing was built by a pipe"
+kill "$socat" "$relay"
+ok "a named pipe: status and a build"

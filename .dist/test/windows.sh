@@ -6,6 +6,7 @@ folder=$(unpack x86_64-pc-windows-gnu)
 mkdir "$work/C"
 cp "$folder/devnet.exe" "$work/C/"
 x86_64-w64-mingw32-gcc -shared -o "$work/C/bcryptprimitives.dll" .dist/test/bcryptprimitives.c -ladvapi32
+x86_64-w64-mingw32-gcc -o "$work/C/pipe_relay.exe" .dist/test/pipe_relay.c -lws2_32
 # Wine of its own, without windows; its folders are this computer's, below Z:
 export WINEPREFIX=$work/wine WINEDEBUG=-all DISPLAY=
 wine "$work/C/devnet.exe" --version -o json > "$work/version" 2>"$work/said" || failed "Wine: $(cat "$work/said")"

@@ -1,7 +1,9 @@
 //! A build context as BuildKit wants to see it: the entries of a folder in its order, with the
 //! facts that decide whether a file must be sent again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+#[cfg(unix)]
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, FileType, Metadata};
 use std::io;
@@ -88,6 +90,7 @@ pub(crate) fn walk(
         root,
         include: Matcher::new(&include).map_err(malformed)?,
         exclude: Matcher::new(&filter.exclude).map_err(malformed)?,
+        #[cfg(unix)]
         first_names: HashMap::new(),
         each,
     };
@@ -100,6 +103,7 @@ struct Walk<'a> {
     include: Matcher,
     exclude: Matcher,
     /// Device and inode to the first path that was handed out, for hard links.
+    #[cfg(unix)]
     first_names: HashMap<(u64, u64), String>,
     each: &'a mut dyn FnMut(Entry) -> ControlFlow<()>,
 }
@@ -386,10 +390,15 @@ fn permissions(metadata: &Metadata) -> u32 {
     go
 }
 
-/// Windows knows no modes; everything may be run, as docker sends it from there.
+/// Windows knows no modes; everything may be run, as docker sends it from there, and what is
+/// read-only stays so.
 #[cfg(not(unix))]
-fn permissions(_metadata: &Metadata) -> u32 {
-    0o755
+fn permissions(metadata: &Metadata) -> u32 {
+    if metadata.permissions().readonly() {
+        0o555
+    } else {
+        0o755
+    }
 }
 
 #[cfg(unix)]

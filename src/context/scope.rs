@@ -1,11 +1,14 @@
 //! The files of a folder that a build depends on, and so the changes that call for another build.
 
-use std::io;
+// elsewhere a watch covers a whole tree
+#[cfg(any(target_os = "linux", test))]
+mod folders;
+
 use std::path::{Path, PathBuf};
 
 use crate::context::folder;
 use crate::error::{Error, Result};
-use crate::image::ignore::{self, Matched, Matcher};
+use crate::image::ignore::{self, Matcher};
 use crate::regular_file;
 
 /// An ignore file that is larger than this is none: each line of it costs memory and time with
@@ -130,20 +133,6 @@ impl Scope {
         self.root.as_deref()
     }
 
-    /// Every folder in which something that matters is or may come to be.
-    ///
-    /// # Errors
-    /// When the context's own folder can't be read.
-    pub(crate) fn folders(&self) -> io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        if let Some(root) = &self.root {
-            found.push(root.clone());
-            self.below(root, "", None, &mut found)?;
-        }
-        found.extend(self.apart());
-        Ok(found)
-    }
-
     /// Folders of files that matter and are not in the context.
     pub(crate) fn apart(&self) -> Vec<PathBuf> {
         let folder = self.dockerfile.as_deref().and_then(Path::parent);
@@ -157,36 +146,6 @@ impl Scope {
             .map(Path::to_owned)
             .into_iter()
             .collect()
-    }
-
-    fn below(
-        &self,
-        folder: &Path,
-        relative: &str,
-        matched: Option<&Matched>,
-        found: &mut Vec<PathBuf>,
-    ) -> io::Result<()> {
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            // a link's target is not part of the context
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let relative = match relative {
-                "" => name.into_owned(),
-                relative => format!("{relative}/{name}"),
-            };
-            let (excluded, matched) = self.exclude.matches(&relative, matched);
-            if excluded && !self.exclude.may_take_back_below(&relative) {
-                continue;
-            }
-            found.push(entry.path());
-            // what vanishes meanwhile, or can't be read, is not looked into
-            let _gone = self.below(&entry.path(), &relative, Some(&matched), found);
-        }
-        Ok(())
     }
 }
 
