@@ -94,7 +94,7 @@ fn block_on(
     outcome
 }
 
-/// Resolves at the first Ctrl-C or SIGTERM.
+/// Resolves at the first Ctrl-C or SIGTERM; on Windows also at Ctrl-Break, and when the console is closed.
 async fn interrupted() {
     #[cfg(unix)]
     {
@@ -103,6 +103,18 @@ async fn interrupted() {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}
                 _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    #[cfg(windows)]
+    {
+        use tokio::signal::windows::{ctrl_break, ctrl_close};
+        if let (Ok(mut stopped), Ok(mut closed)) = (ctrl_break(), ctrl_close()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = stopped.recv() => {}
+                _ = closed.recv() => {}
             }
             return;
         }

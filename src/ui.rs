@@ -30,6 +30,7 @@ pub(crate) struct Ui {
     keeps_colors: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
+    draws: bool,
     unicode: bool,
     columns: Option<usize>,
     /// Notes that are said once however often they arise.
@@ -54,10 +55,11 @@ impl Ui {
     pub(crate) fn new(options: &TerminalOptions) -> Self {
         let stdout_is_terminal = io::stdout().is_terminal();
         let stderr_is_terminal = io::stderr().is_terminal();
+        let draws = !options.dumb && takes_escapes();
         let wanted = |terminal: bool| match options.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && !options.no_color && !options.dumb,
+            Color::Auto => terminal && !options.no_color && draws,
         };
         Self {
             quiet: options.quiet,
@@ -72,6 +74,7 @@ impl Ui {
             },
             stdout_is_terminal,
             stderr_is_terminal,
+            draws: stderr_is_terminal && draws,
             unicode: options.utf8 && !options.dumb,
             columns: options.columns,
             said: Mutex::default(),
@@ -88,6 +91,11 @@ impl Ui {
 
     pub(crate) fn stderr_is_terminal(&self) -> bool {
         self.stderr_is_terminal
+    }
+
+    /// True where stderr is a terminal whose lines can be drawn again.
+    pub(crate) fn draws(&self) -> bool {
+        self.draws
     }
 
     /// True where text for stdout may carry colour.
@@ -288,6 +296,15 @@ pub(crate) fn log_text(line: &str, color: bool) -> String {
         text.push_str("\x1b[0m");
     }
     text
+}
+
+/// True where a terminal knows escape sequences; a console of Windows does when it is asked to.
+fn takes_escapes() -> bool {
+    #[cfg(windows)]
+    let takes = crossterm::ansi_support::supports_ansi();
+    #[cfg(not(windows))]
+    let takes = true;
+    takes
 }
 
 /// Columns and rows, when there is a terminal.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Inside the test ground: the Windows program in $1/C against its node.
 set -euo pipefail
-work=$1 here_scripts=$(cd "$(dirname "$0")" && pwd)
+work=$1 scripts=$(cd "$(dirname "$0")" && pwd)
 cd "$work/C"
 failed() { echo "FAILED: $*" >&2; exit 1; }
 ok() { echo "ok: $*"; }
@@ -23,15 +23,15 @@ MINIKUBE_HOME=$(windows "$strange")
 has 'Ein Haus für 日本' "$(devnet env --shell powershell)" "env in a strange home"
 ok "env, with MINIKUBE_HOME both ways and in a home with blanks and other letters"
 
-# env in cmd's form, taken by cmd.exe as devnet says that it is
-printf '@echo off\r\nFOR /f "tokens=*" %%%%i IN ('"'devnet.exe env --shell cmd'"') DO %%%%i\r\necho host=%%DOCKER_HOST%% path=%%DOCKER_CERT_PATH%%\r\n' > take.bat
+# env in cmd's form, taken by cmd.exe. Wine's takes what FOR gives it for one word without `call`
+printf '@echo off\r\nFOR /f "tokens=*" %%%%i IN ('"'devnet.exe env --shell cmd'"') DO call %%%%i\r\necho host=%%DOCKER_HOST%% path=%%DOCKER_CERT_PATH%%\r\n' > take.bat
 said=$(wine cmd /c take.bat 2>/dev/null | tr -d '\r')
 has "host=tcp://127.0.0.2:2376 path=" "$said" "cmd"
 has 'Ein Haus' "$said" "cmd"
 ok "env is taken by cmd.exe: $said"
 export MINIKUBE_HOME; MINIKUBE_HOME=$(windows "$minikube")
 
-has '"reachable":true' "$(devnet status -o json | tr -d ' \n')" "status"
+has '"answers":true' "$(devnet status -o json | tr -d ' \n')" "status"
 has '127.0.0.2' "$(devnet status)" "status"
 ok "status over TCP with TLS"
 
@@ -71,13 +71,20 @@ code=0; devnet exec web -c server -- /devnet-probe nonsense >/dev/null 2>&1 || c
 [ "$code" = 2 ] || [ "$code" = 125 ] || failed "exec ended with $code"
 ok "pods with listeners, inspect with its proof, ports, logs, check, exec with its command's code"
 
-# in a console
-console() { python3 "$here_scripts/console.py" "$@" 2>/dev/null; }
-wide=$(console 200 - wine devnet.exe pods)
-narrow=$(console 60 - wine devnet.exe pods)
-echo "$wide" | cat -v; echo "$narrow" | cat -v
+# in a console: colours, its width, Ctrl-C
+console() { python3 "$scripts/console.py" "$@" 2>/dev/null; }
+has $'\e[32m' "$(console 100 - wine devnet.exe pods)" "colours"
+plain() { sed 's/\x1b\[[?0-9;]*[A-Za-z]//g' | tr -d '\r'; }
+words() { tr -s ' ' '\n' <<< "$1" | sort -u; }
+wide=$(console 200 - wine devnet.exe env --help | plain) narrow=$(console 70 - wine devnet.exe env --help | plain)
+[ "$(wc -l <<< "$narrow")" -gt "$(wc -l <<< "$wide")" ] || failed "not laid out for its console: $narrow"
+# what the console itself breaks is broken amid words
+[ "$(words "$wide")" = "$(words "$narrow")" ] || failed "wider than its console: $narrow"
 code=0; said=$(console 100 web wine devnet.exe pods --watch) || code=$?
-echo "$code"; cat -v <<< "$said"
+[ "$code" = 130 ] || failed "Ctrl-C: $code $said"
+has inte "$said" "Ctrl-C"
+has $'\e[?1049l' "$said" "the screen that a watch leaves"
+ok "a console: colours, its width, and Ctrl-C ends a watch with 130"
 devnet -H tcp://127.0.0.2:2376 --tls-cert-path "$(windows "$minikube/.minikube/certs")" lab down >/dev/null || failed "lab down"
 
 code=0; said=$(devnet -H npipe:////./pipe/nobody status 2>&1) || code=$?
@@ -89,7 +96,7 @@ ok "a named pipe that nobody serves: exit 3"
 socat TCP-LISTEN:2375,bind=127.0.0.1,fork,reuseaddr "UNIX-CONNECT:$DEVNET_TESTBED/node.sock" & socat=$!
 wine pipe_relay.exe '\\.\pipe\devnet_engine' 127.0.0.1 2375 > pipe.said 2>/dev/null & relay=$!
 until grep -q ready pipe.said; do kill -0 "$relay" || failed "no pipe: $(cat pipe.said)"; read -rt 0.1 <> <(:) || :; done
-has '"reachable":true' "$(devnet -H npipe:////./pipe/devnet_engine status -o json | tr -d ' \n')" "status by a pipe"
+has '"answers":true' "$(devnet -H npipe:////./pipe/devnet_engine status -o json | tr -d ' \n')" "status by a pipe"
 devnet -H npipe:////./pipe/devnet_engine -q build -t wine:pipe context >/dev/null || failed "build by a pipe"
 docker image inspect wine:pipe >/dev/null || failed "nothing was built by a pipe"
 kill "$socat" "$relay"

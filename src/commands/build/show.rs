@@ -34,7 +34,7 @@ pub(super) fn progress(flag: Option<Progress>, context: &Context) -> Result<Prog
     };
     let terminal = context.ui.stderr_is_terminal();
     Ok(match asked {
-        Progress::Auto if terminal => Progress::Tty,
+        Progress::Auto if context.ui.draws() => Progress::Tty,
         Progress::Auto => Progress::Plain,
         Progress::Tty if !terminal => {
             return Err(Error::usage("`--progress tty` needs a terminal on stderr"));

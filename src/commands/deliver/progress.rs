@@ -30,7 +30,7 @@ impl Context {
         work: impl AsyncFnOnce(&Sender) -> T,
     ) -> T {
         let (events, mut news) = tokio::sync::mpsc::unbounded_channel();
-        if !self.ui.stderr_is_terminal() || self.ui.quiet() {
+        if !self.ui.draws() || self.ui.quiet() {
             // nobody reads them
             drop(news);
             return work(&events).await;
