@@ -132,6 +132,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     let text = outcome?;
     context.ui.data(&text).map_err(Error::stdout)?;
+    if shell == Some(Shell::Cmd) && !text.is_ascii() {
+        context
+            .ui
+            .hint("cmd takes other letters than ASCII's only after `chcp 65001`");
+    }
     if context.ui.stdout_is_terminal()
         && let Some(how) = shell.and_then(|shell| shell.how_to_take_it(&call(&args, context)))
     {

@@ -162,6 +162,24 @@ fn an_answer_that_unsets_is_refused_in_every_form() {
 }
 
 #[test]
+fn cmd_is_told_of_its_code_page_where_that_matters() {
+    let sandbox = Sandbox::bare();
+    for (home, hinted) in [("u", false), ("J\u{fc}rgen", true)] {
+        let text: String = TLS.map(|(k, v)| format!("{k}={v}\n")).concat();
+        let text = text.replace("/home/u/", &format!("/home/{home}/"));
+        let out = devnet(
+            &sandbox,
+            &["env", "--from", "-", "--shell", "cmd"],
+            &[],
+            &text,
+        );
+        assert_eq!(out.code, 0, "{out}");
+        assert!(out.stdout.contains(&format!("/home/{home}/")), "{out}");
+        assert_eq!(out.stderr.contains("chcp 65001"), hinted, "{out}");
+    }
+}
+
+#[test]
 fn yaml_with_quotes_and_escapes_is_read_as_yaml() {
     let sandbox = Sandbox::bare();
     for (written, value) in [
