@@ -93,6 +93,10 @@ fn a_published_package_carries_both_probes_with_their_sums_and_twice_the_same_by
         "templates",
     ];
     assert_eq!(listed, BTreeSet::from(wanted.map(str::to_owned)));
+    // Cargo builds again what is newer than its last build; in a crate all have one old time
+    let modified = |file: &Path| fs::metadata(file).unwrap().modified().unwrap();
+    let packed = home.join(format!("target/package/devnet-{VERSION}.crate"));
+    assert!(modified(&unpacked.join("src/main.rs")) >= modified(&packed));
     // the checkout is as it was
     let status = Output::of(sandbox.command("git").args(["status", "--porcelain"])).ok();
     assert_eq!(status, "");
