@@ -27,7 +27,8 @@ pub(crate) struct ProbedNode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Everything,
-    /// States and queues as before in networks where no socket came or went since the last look.
+    /// Of what was there at the last look, and of networks where no socket came or went since, most is
+    /// as it was then.
     Changes,
 }
 

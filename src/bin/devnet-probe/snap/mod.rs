@@ -13,29 +13,35 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use devnet::probe::look::{Look, Namespaces, Pinned, Process, SCHEMA};
 
 use crate::procfs;
-use sockets::Sockets;
+use sockets::SeenNetwork;
 
 pub(crate) mod sockets;
 
 /// A look that lasts longer is abandoned: the program must not outlive who asked for it.
 const LIMIT: Duration = Duration::from_secs(50);
 
-/// The sockets that were seen in each network namespace.
-type Seen = BTreeMap<u64, Sockets>;
+/// The last look's findings, which a later one may take for true.
+#[derive(Default)]
+struct Seen {
+    /// By their numbers.
+    processes: BTreeMap<u32, Started>,
+    /// By their inodes.
+    networks: BTreeMap<u64, SeenNetwork>,
+}
 
 /// Prints the document.
 pub(crate) fn snap() {
     let _watched = watch_over();
-    look(&Seen::new());
+    look(&Seen::default());
 }
 
-/// Prints the document, in one line, for every line that is read. Networks in which no socket came or
-/// went since the look before are not read again for a line that says `changes`. For `pods` the kubelet's
-/// answer is printed instead. Ends with its input, which the engine closes when whoever asked is gone,
-/// and after a while without a question.
+/// Prints the document, in one line, for every line that is read. For a line that says `changes` little
+/// is read again of the processes that were there before, and of networks in which no socket came or
+/// went since. For `pods` the kubelet's answer is printed instead. Ends with its input, which the engine
+/// closes when whoever asked is gone, and after a while without a question.
 pub(crate) fn serve() {
     let asked = watch_over();
-    let mut seen = Seen::new();
+    let mut seen = Seen::default();
     for line in std::io::stdin().lines() {
         let Ok(line) = line else { return };
         if let Ok(mut asked) = asked.lock() {
@@ -47,7 +53,7 @@ pub(crate) fn serve() {
                 continue;
             }
             "changes" => {}
-            _ => seen.clear(),
+            _ => seen = Seen::default(),
         }
         seen = look(&seen);
     }
@@ -69,24 +75,24 @@ fn watch_over() -> Arc<Mutex<Instant>> {
     asked
 }
 
-/// Prints the document of one look, and gives the sockets that it saw.
+/// Prints the document of one look, and gives what it saw.
 fn look(before: &Seen) -> Seen {
-    let mut processes = side_by_side(&pids(), |pid| read(*pid));
+    let mut processes = side_by_side(&pids(), |pid| read(*pid, before.processes.get(pid)));
     let of_node: BTreeSet<u64> = processes
         .iter()
         .filter(|process| is_of_node(&process.told))
         .filter_map(|process| process.told.namespaces.mnt)
         .collect();
-    for Started { told, .. } in &mut processes {
-        // the node's own programs hold many files, and no socket of a container
-        if !told.containers.is_empty()
-            || told
-                .namespaces
-                .mnt
-                .is_some_and(|mnt| !of_node.contains(&mnt))
-        {
-            told.sockets = held_sockets(told.pid);
-        }
+    // the node's own programs hold many files, and no socket of a container
+    let of_container = |one: &Started| {
+        let mnt = one.told.namespaces.mnt;
+        !one.told.containers.is_empty() || mnt.is_some_and(|mnt| !of_node.contains(&mnt))
+    };
+    let held = side_by_side(&processes, |one| {
+        Some(of_container(one).then(|| held_sockets(one.told.pid)))
+    });
+    for (one, held) in processes.iter_mut().zip(held) {
+        one.told.sockets = held.flatten();
     }
     // of several processes that see one network any will do, unless it has ended meanwhile
     let mut viewers: BTreeMap<u64, Vec<&Process>> = BTreeMap::new();
@@ -97,13 +103,19 @@ fn look(before: &Seen) -> Seen {
     }
     let viewers: Vec<_> = viewers.into_iter().collect();
     let found = side_by_side(&viewers, |(inode, viewers)| {
-        let (network, seen) = sockets::network(*inode, viewers, before.get(inode))?;
-        Some((network, (*inode, seen)))
+        sockets::network(*inode, viewers, before.networks.get(inode))
     });
-    let (networks, seen): (Vec<_>, Seen) = found.into_iter().unzip();
     let pinned = pinned(&processes);
-    // a number that was given to another process meanwhile proves nothing
-    processes.retain(|one| stat(one.told.pid).is_some_and(|now| now.start == one.start));
+    // a number that was given to another process meanwhile proves nothing; of one that was there
+    // before, its start was the first that was read
+    let mut there = side_by_side(&processes, |one| {
+        let same = || stat(one.told.pid).is_some_and(|now| now.start == one.start);
+        Some(one.known || same())
+    })
+    .into_iter();
+    processes.retain(|_| there.next() == Some(true));
+    let starts: Vec<u64> = processes.iter().map(|one| one.start).collect();
+    let (networks, signs): (Vec<_>, Vec<_>) = found.into_iter().map(SeenNetwork::parts).unzip();
     let look = Look {
         schema: SCHEMA,
         up_since: up_since(),
@@ -112,7 +124,22 @@ fn look(before: &Seen) -> Seen {
         pinned,
     };
     println!("{}", look.to_json());
-    seen
+    let started = |(told, start): (Process, u64)| {
+        let known = true;
+        (told.pid, Started { told, start, known })
+    };
+    let networks = look.networks.into_iter().zip(signs);
+    Seen {
+        processes: look
+            .processes
+            .into_iter()
+            .zip(starts)
+            .map(started)
+            .collect(),
+        networks: networks
+            .map(|(network, signs)| (network.inode, SeenNetwork { network, signs }))
+            .collect(),
+    }
 }
 
 /// The results of `read` for each, in their order, on all processors: to print one table of sockets
@@ -144,10 +171,13 @@ fn side_by_side<T: Sync, R: Send>(of: &[T], read: impl Fn(&T) -> Option<R> + Syn
 }
 
 /// A process, and its start: with its number it names one process for ever.
+#[derive(Clone)]
 struct Started {
     told: Process,
     /// Clock ticks after boot.
     start: u64,
+    /// True where it was there at the look before, and most of this is from then.
+    known: bool,
 }
 
 fn pids() -> Vec<u32> {
@@ -159,12 +189,20 @@ fn pids() -> Vec<u32> {
         .collect()
 }
 
-/// A process, unless it has ended or is one of the kernel's own.
-fn read(pid: u32) -> Option<Started> {
+/// A process, unless it has ended or is one of the kernel's own. What was `known` of it holds while it
+/// runs the same program: one that is to be a container's enters its namespaces before it becomes that.
+fn read(pid: u32, known: Option<&Started>) -> Option<Started> {
     const KTHREADD: u32 = 2;
     let stat = stat(pid)?;
     if pid == std::process::id() {
         return None;
+    }
+    let is_it = |known: &&Started| known.start == stat.start && known.told.command == stat.command;
+    if let Some(known) = known.filter(is_it) {
+        let mut same = known.clone();
+        same.told.state = stat.state.to_string();
+        same.told.parent = stat.parent;
+        return Some(same);
     }
     let no_command =
         procfs::read(&format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty());
@@ -192,6 +230,7 @@ fn read(pid: u32) -> Option<Started> {
     Some(Started {
         told,
         start: stat.start,
+        known: false,
     })
 }
 
@@ -317,4 +356,57 @@ fn age(path: &str) -> Option<u64> {
     let since = u64::try_from(fs::metadata(path).ok()?.ctime()).ok()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
     now.checked_sub(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_runs_the_same_program_is_taken_as_it_was_and_another_is_not() {
+        let pid = std::os::unix::process::parent_id();
+        let now = read(pid, None).unwrap();
+        assert!(!now.known && now.told.namespaces.net.is_some());
+        let mut before = now.clone();
+        before.known = true;
+        before.told.namespaces.net = Some(1);
+        before.told.state = "?".to_owned();
+        let net = |known: &Started| read(pid, Some(known)).unwrap().told.namespaces.net;
+        let same = read(pid, Some(&before)).unwrap();
+        assert!(same.known && same.told.state != "?");
+        assert_eq!(same.told.namespaces.net, Some(1));
+        // a number that was given anew
+        let mut other = before.clone();
+        other.start -= 1;
+        assert_eq!(net(&other), now.told.namespaces.net);
+        // a program that has become another
+        before.told.command = "runc:[2:INIT]".to_owned();
+        assert_eq!(net(&before), now.told.namespaces.net);
+    }
+
+    #[test]
+    fn a_later_look_sees_what_the_first_one_saw_and_what_is_new() {
+        let pid = std::os::unix::process::parent_id();
+        let first = look(&Seen::default());
+        let one = |seen: &Seen| {
+            let one = &seen.processes[&pid].told;
+            (one.namespaces, one.containers.clone(), one.command.clone())
+        };
+        let then = look(&first);
+        assert_eq!(one(&then), one(&first));
+        let addresses = |seen: &Seen| {
+            let all = seen.networks.iter();
+            let all = all.map(|(inode, one)| (*inode, one.network.addresses.clone()));
+            all.collect::<BTreeMap<_, _>>()
+        };
+        let net = first.processes[&pid].told.namespaces.net.unwrap();
+        assert_eq!(addresses(&then)[&net], addresses(&first)[&net]);
+        // what is unknown is read
+        let mut less = first;
+        less.processes.remove(&pid);
+        less.networks.clear();
+        let again = look(&less);
+        assert_eq!(one(&again), one(&then));
+        assert_eq!(addresses(&again)[&net], addresses(&then)[&net]);
+    }
 }

@@ -15,28 +15,33 @@ const TABLES: [(&str, u8, &str); 4] = [
     ("udp", 6, "udp6"),
 ];
 
-/// A namespace's sockets, and the signs by which a later look knows that they are the same.
-#[derive(Clone)]
-pub(super) struct Sockets {
-    signs: Signs,
-    rows: Vec<Socket>,
+/// A namespace as it was seen, and the signs by which a later look knows that it is the same.
+pub(super) struct SeenNetwork {
+    pub(super) network: Network,
+    pub(super) signs: Signs,
+}
+
+impl SeenNetwork {
+    pub(super) fn parts(self) -> (Network, Signs) {
+        (self.network, self.signs)
+    }
 }
 
 /// The number of sockets of each kind, and the sockets that the namespace's processes hold.
 #[derive(Clone, PartialEq, Eq)]
-struct Signs {
+pub(super) struct Signs {
     counts: Vec<Option<u64>>,
     held: BTreeSet<u64>,
 }
 
 /// The namespace, and its sockets, through the first of its processes that still lives.
-/// What is `known` of its sockets is taken for true where the signs are the same: then only queues
-/// and states of connections may be others.
+/// What is `known` of it is taken for true where the signs are the same: then only queues and states of
+/// connections may be others. A network has its addresses before its pod's programs run.
 pub(super) fn network(
     inode: u64,
     viewers: &[&Process],
-    known: Option<&Sockets>,
-) -> Option<(Network, Sockets)> {
+    known: Option<&SeenNetwork>,
+) -> Option<SeenNetwork> {
     viewers.iter().find_map(|viewer| {
         let read = |file: &str| procfs::read(&format!("/proc/{}/net/{file}", viewer.pid));
         // an ended process gives nothing, which must not pass for an empty network
@@ -46,12 +51,15 @@ pub(super) fn network(
         let tables = &TABLES[..if of_v6.is_ok() { 4 } else { 2 }];
         counts += &of_v6.unwrap_or_default();
         let signs = Signs::new(&counts, viewers);
-        let sockets = match known.filter(|known| known.signs == signs).cloned() {
-            Some(known) => known,
-            None => Sockets {
-                rows: rows(tables, &counts, read)?,
-                signs,
-            },
+        let known = known.filter(|known| known.signs == signs);
+        let known = known.map(|known| &known.network);
+        if let Some(known) = known.filter(|known| !known.addresses.is_empty()) {
+            let network = known.clone();
+            return Some(SeenNetwork { network, signs });
+        }
+        let sockets = match known {
+            Some(known) => known.sockets.clone(),
+            None => rows(tables, &counts, read)?,
         };
         let mut addresses = ipv4(&read("fib_trie").ok()?);
         let primary = primary(&read("route").unwrap_or_default(), &addresses);
@@ -61,9 +69,9 @@ pub(super) fn network(
             inode,
             addresses: texts(&addresses),
             primary: texts(&primary),
-            sockets: sockets.rows.clone(),
+            sockets,
         };
-        Some((network, sockets))
+        Some(SeenNetwork { network, signs })
     })
 }
 
