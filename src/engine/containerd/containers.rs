@@ -9,12 +9,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::Containerd;
 use super::facts::{Answers, facts, outline};
 use super::messages::{
-    Container as Record, GetTaskResponse, ListContainersRequest, ListContainersResponse,
-    ListTasksRequest, ListTasksResponse, Process, ProcessRequest,
+    Container as Record, GetContainerRequest, GetContainerResponse, GetTaskResponse,
+    ListContainersRequest, ListContainersResponse, ListTasksRequest, ListTasksResponse, Process,
+    ProcessRequest,
 };
 use super::notes::Description;
 use crate::engine::cri::Lists;
-use crate::engine::cri::messages::{Container, ContainerStatus};
+use crate::engine::cri::messages::{Container, ContainerState, ContainerStatus};
 use crate::engine::grpc::found;
 use crate::error::Result;
 use crate::pod::ContainerFacts;
@@ -52,25 +53,29 @@ impl Containerd {
 
     /// containerd's records of all containers, CRI's and others'.
     pub(super) async fn records(&self) -> Result<Vec<Record>> {
-        self.records_that(Vec::new()).await
-    }
-
-    /// The records to which one of these filters applies; all where there is none.
-    async fn records_that(&self, filters: Vec<String>) -> Result<Vec<Record>> {
-        let question = ListContainersRequest { filters };
+        let question = ListContainersRequest::default();
         let path = "/containerd.services.containers.v1.Containers/List";
         let answer: ListContainersResponse = self.grpc.ask(path, question).await?;
         Ok(answer.containers)
     }
 
-    /// The contents of these containers' records; of what is gone, nothing.
+    /// A container's record; `None` where it is gone.
+    pub(super) async fn record(&self, container: &str) -> Result<Option<Record>> {
+        let question = GetContainerRequest {
+            id: container.to_owned(),
+        };
+        let path = "/containerd.services.containers.v1.Containers/Get";
+        let answer: Option<GetContainerResponse> = found(self.grpc.ask(path, question).await)?;
+        Ok(answer.and_then(|answer| answer.container))
+    }
+
+    /// The contents of these containers' records; of what is gone, nothing. Each is asked for: a list
+    /// of some makes containerd read all.
     async fn descriptions(&self, ids: &BTreeSet<String>) -> Result<Descriptions> {
-        if ids.is_empty() {
-            return Ok(Descriptions::new());
-        }
-        let is_it = |id: &String| format!("id=={}", serde_json::Value::from(id.as_str()));
-        let records = self.records_that(ids.iter().map(is_it).collect()).await?;
-        Ok(described(records))
+        let asked: Vec<_> = ids.iter().map(|id| self.record(id)).collect();
+        let answers = stream::iter(asked).buffered(IN_FLIGHT);
+        let records: Vec<Option<Record>> = answers.try_collect().await?;
+        Ok(described(records.into_iter().flatten()))
     }
 
     /// The first processes of all containers.
@@ -131,11 +136,24 @@ type Descriptions = BTreeMap<String, Description>;
 type Tasks = BTreeMap<String, Process>;
 type Statuses = BTreeMap<String, ContainerStatus>;
 
-fn described(records: Vec<Record>) -> Descriptions {
+fn described(records: impl IntoIterator<Item = Record>) -> Descriptions {
     let records = records.into_iter();
     records
         .map(|record| (record.id.clone(), Description::of(record)))
         .collect()
+}
+
+/// The containers among these that may have a process: CRI's word for those that ended is enough.
+fn with_process(ids: &BTreeSet<String>, lists: &Lists) -> Vec<String> {
+    let over = |one: &&Container| one.state() == ContainerState::Exited;
+    let over: BTreeSet<&String> = lists
+        .containers
+        .iter()
+        .filter(over)
+        .map(|one| &one.id)
+        .collect();
+    let may = ids.iter().filter(|id| !over.contains(id));
+    may.cloned().collect()
 }
 
 /// The containers of a node as far as they are listed: enough to find one pod among them.
@@ -157,6 +175,7 @@ impl Outline {
             .filter(|facts| facts.member().is_some_and(|member| member.pod.uid == uid))
             .map(|facts| facts.id.clone())
             .collect();
+        let with_process = with_process(&of_pod, &self.lists);
         let Lists {
             mut sandboxes,
             mut containers,
@@ -166,7 +185,7 @@ impl Outline {
         let none = Statuses::new();
         let (records, tasks, statuses) = futures_util::try_join!(
             self.containerd.descriptions(&of_pod),
-            self.containerd.tasks_of(of_pod.iter().cloned()),
+            self.containerd.tasks_of(with_process),
             self.containerd.statuses(&containers, &none)
         )?;
         Ok(facts(&Answers {
@@ -228,7 +247,7 @@ impl Containers {
             .collect();
         let (records, tasks, statuses) = futures_util::try_join!(
             containerd.descriptions(&asked),
-            containerd.tasks_of(asked.iter().cloned()),
+            containerd.tasks_of(with_process(&asked, &lists)),
             containerd.statuses(&lists.containers, &answers.statuses)
         )?;
         let mut old_tasks = answers.tasks;
