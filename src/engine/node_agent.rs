@@ -106,9 +106,11 @@ impl Session {
             .collect())
     }
 
-    /// Ends the session: the probe is gone then, unless another session has it too.
+    /// Ends the session: the probe is gone then, unless another session has it too. Who ends it while
+    /// another does waits for that.
     pub(in crate::engine) async fn finish(&self) {
-        if let Some(kept) = self.kept.lock().await.take() {
+        let mut kept = self.kept.lock().await;
+        if let Some(kept) = kept.take() {
             kept.give_back().await;
         }
     }

@@ -12,12 +12,11 @@ use tokio::sync::OnceCell;
 
 use super::Containerd;
 use super::messages::{
-    CloseIoRequest, ExecProcessRequest, GetContainerRequest, GetContainerResponse, ProcessRequest,
-    ResizePtyRequest, StartResponse,
+    CloseIoRequest, ExecProcessRequest, ProcessRequest, ResizePtyRequest, StartResponse,
 };
 use crate::engine::cri::command;
 use crate::engine::exec::{Ended, Exec, Output};
-use crate::engine::grpc::{Any, Empty, found};
+use crate::engine::grpc::{Any, Empty};
 use crate::engine::job::{Job, JobNamespaces, Power};
 use crate::engine::kept_probe::first_line;
 use crate::engine::node_agent::Session;
@@ -100,10 +99,19 @@ impl Containerd {
         if exec.stdin {
             control.close_input_with_ours().await;
         }
+        // the outputs are open at both ends by now, and an input may not be: without one the program and
+        // its pipes' names go while the command runs
+        let early = !exec.stdin && self.node.access.closes_streams();
+        let session = Arc::new(session);
+        if early {
+            let session = session.clone();
+            tokio::spawn(async move { session.finish().await });
+        }
         // the carrier's program goes when its streams end
         let ended = control.clone();
         let end = stream::once(async move {
             let _code = ended.code().await;
+            // also one that is still on its way out
             tokio::join!(ended.forget(), session.finish());
             None
         });
@@ -128,15 +136,11 @@ impl Containerd {
 
     /// The specification of the command: the container's own process, with another command.
     async fn process(&self, container: &str, exec: &Exec, session: &Session) -> Result<Value> {
-        let question = GetContainerRequest {
-            id: container.to_owned(),
-        };
-        let path = "/containerd.services.containers.v1.Containers/Get";
-        let answer: Option<GetContainerResponse> = found(self.grpc.ask(path, question).await)?;
+        let record = self.record(container).await?;
         let nonsense =
             || Error::failed("containerd's specification of the container can't be read");
-        let spec = answer
-            .and_then(|answer| answer.container?.spec)
+        let spec = record
+            .and_then(|record| record.spec)
             .ok_or_else(|| Error::not_found("the container is gone"))?;
         let spec: Value = serde_json::from_slice(&spec.value).map_err(|_| nonsense())?;
         command::process(&self.node, container, spec, exec, session).await
