@@ -6,6 +6,7 @@ pub(crate) mod node_program;
 pub(crate) mod relay;
 pub(crate) mod silence;
 pub(crate) mod ssh;
+mod ssh_ciphers;
 mod ssh_config;
 mod ssh_hosts;
 mod ssh_keys;

@@ -14,6 +14,7 @@ use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use crate::wire::node_program::{Ending, NodeProgram, Output, Terminal, TerminalSize};
+use crate::wire::ssh_ciphers;
 use crate::wire::ssh_config::HostConfig;
 use crate::wire::ssh_hosts::Known;
 use crate::wire::ssh_keys::Keys;
@@ -329,6 +330,7 @@ impl How {
         let config = client::Config {
             preferred: russh::Preferred {
                 key: known.preferred(),
+                cipher: ssh_ciphers::preferred(),
                 ..russh::Preferred::default()
             },
             channel_buffer_size: WAITING,
