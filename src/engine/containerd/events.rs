@@ -45,11 +45,11 @@ struct TaskExit {
 
 /// One event that concerns a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
-    id: String,
-    change: Change,
+pub(super) struct Told {
+    pub(super) id: String,
+    pub(super) change: Change,
     /// Nanoseconds since 1970.
-    nanoseconds: i64,
+    pub(super) nanoseconds: i64,
 }
 
 impl Containerd {
@@ -160,7 +160,7 @@ impl Containerd {
 
 /// Reads what an event tells of a container; of other things, and of commands that were run in one,
 /// nothing.
-fn read(envelope: &Envelope) -> Option<Told> {
+pub(super) fn read(envelope: &Envelope) -> Option<Told> {
     use prost::Message as _;
     let event = envelope.event.as_ref()?.value.as_slice();
     let change = match envelope.topic.as_str() {

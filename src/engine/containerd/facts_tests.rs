@@ -11,6 +11,8 @@ use crate::engine::cri::messages::{ContainerMetadata, ImageSpec, PodSandboxMetad
 use crate::engine::grpc::Any;
 use crate::pod::{Origin, Part, PodKey};
 
+#[path = "event_tests.rs"]
+mod event;
 #[path = "kernel_tests.rs"]
 mod kernel;
 #[path = "nonsense_tests.rs"]

@@ -120,7 +120,7 @@ fn view(kernel: &Value) -> look::Look {
 }
 
 /// The document of a recorded look.
-fn document(look: &Look) -> Value {
+pub(super) fn document(look: &Look) -> Value {
     let view = view(&look.recorded["kernel"]);
     let mut pods = pods("node2", &look.facts, PlainContainers::Hide);
     let mut node = Node::default();
@@ -136,7 +136,7 @@ fn document(look: &Look) -> Value {
 }
 
 /// Every number of a document is the kernel's; gives how many containers were compared.
-fn is_the_kernels(look: &Look, document: &Value) -> usize {
+pub(super) fn is_the_kernels(look: &Look, document: &Value) -> usize {
     let recorded = &look.recorded["kernel"];
     let kernel = look.kernel();
     let of_task = |id: &Value| kernel.get(id.as_str().unwrap());
