@@ -35,9 +35,11 @@ containerd_of() { # PODS CONTAINERS
   local id; id=$("${ours[@]}" inspect bench-3 -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pods"][0]["containers"][0]["id"])')
   above "exec POD -- true" "$(median true "${ours[@]}" exec bench-3 -c app -- true)" \
     "$(median true "${ssh[@]}" "sudo ctr -n k8s.io tasks exec --exec-id bench-\$\$ $id true")" "ssh node ctr tasks exec"
+  # until the line is there: what the command does after it keeps nobody waiting
   # shellcheck disable=SC2016  # run by `bash -c`
-  above "logs, the first line" "$(median true bash -c '"$@" | head -n 1' -- "${ours[@]}" logs bench-3 -c app)" \
-    "$(median true "${ssh[@]}" 'sudo sh -c "head -n 1 /var/log/pods/default_bench-3_*/app/0.log"')" "ssh node head"
+  local first=(bash -c 'read -r line < <("$@")' --)
+  above "logs, the first line" "$(median 'sleep 0.3' "${first[@]}" "${ours[@]}" logs bench-3 -c app)" \
+    "$(median 'sleep 0.3' "${first[@]}" "${ssh[@]}" 'sudo sh -c "head -n 1 /var/log/pods/default_bench-3_*/app/0.log"')" "ssh node head"
   python3 "$root/tests/testbed/node_pods.py" bench loud 100000
   until [ "$("${ssh[@]}" 'sudo sh -c "cat /var/log/pods/default_loud_*/*/0.log" | wc -l')" = 300000 ]; do :; done
   row "logs, 3 x 100,000 lines merged" "$(median true "${ours[@]}" logs loud --timestamps)" \
