@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use super::containerd_node::ContainerdNode;
 use super::engines::Engine;
-use super::{Output, Sandbox, busybox_image};
+use super::{Output, Sandbox, busybox_image, until};
 
 /// A container that stands for a node: what is run in it by the engine's exec runs in the node as
 /// root, with a terminal too, and the node's ports 22 and 2376 are published at this computer. It and its engine
@@ -69,6 +69,20 @@ impl NodeContainer {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap()
+        });
+        until("the ports of the node's container are listened at", || {
+            let tables = ["tcp", "tcp6"].map(|table| {
+                std::fs::read_to_string(format!("/proc/{}/net/{table}", pid.trim())).unwrap()
+            });
+            // as procfs writes a listener: its port in hexadecimal digits, nobody, and the state
+            [22, 2376].iter().all(|port| {
+                let end = format!(":{port:04X}");
+                let listens = |line: &str| {
+                    let words: Vec<&str> = line.split_whitespace().collect();
+                    words.get(1).is_some_and(|own| own.ends_with(&end)) && words[3] == "0A"
+                };
+                tables.iter().any(|table| table.lines().any(listens))
+            })
         });
         Self {
             engine,
