@@ -15,7 +15,7 @@ use crate::image::credentials::Login;
 use crate::image::digest::{ChainId, DiffId};
 use crate::image::inventory::{Held, Removed};
 use crate::image::platform::Platform;
-use crate::image::reference::is_transfer;
+use crate::image::reference::{canonical, is_transfer};
 use crate::image::stored::{Incoming, Keep, StoredImage, Wanted};
 use crate::progress::{Event, Sender};
 
@@ -82,6 +82,19 @@ impl Images {
             Self::Docker(docker) => docker.image(name).await,
             Self::Containerd(images) => images.image(name).await,
             Self::Podman(images) => Box::pin(images.image(name)).await,
+        }
+    }
+
+    /// True where pods find an image by a name.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub(crate) async fn is_named(&self, image: &StoredImage, name: &str) -> Result<bool> {
+        let whole = canonical(name);
+        let is_told = image.tags.iter().any(|name| canonical(name) == whole);
+        match self {
+            Self::Docker(_) | Self::Podman(_) => Ok(is_told),
+            Self::Containerd(images) => Ok(is_told && images.is_name(&whole).await?),
         }
     }
 

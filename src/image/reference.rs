@@ -111,6 +111,8 @@ pub(crate) fn familiar(name: &str) -> String {
 /// A name in full, as `docker.io/library/app:latest`, so that two ways to say one are equal.
 pub(crate) fn canonical(name: &str) -> String {
     let (host, path) = match name.split_once('/') {
+        // its old name, by which nobody looks an image up
+        Some(("index.docker.io", path)) => ("docker.io", path),
         Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
         _ => ("docker.io", name),
     };
@@ -136,6 +138,8 @@ mod tests {
         for (name, full) in [
             ("app", "docker.io/library/app:latest"),
             ("docker.io/app:1", "docker.io/library/app:1"),
+            ("index.docker.io/app:1", "docker.io/library/app:1"),
+            ("index.docker.io/team/app", "docker.io/team/app:latest"),
             ("team/app", "docker.io/team/app:latest"),
             ("127.0.0.1:5000/app", "127.0.0.1:5000/app:latest"),
             ("localhost/a/b:1", "localhost/a/b:1"),

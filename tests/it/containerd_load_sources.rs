@@ -7,7 +7,7 @@ use crate::containerd_load::{load, row, runs};
 use crate::load::{configuration, image};
 use crate::support::archive::{Files, Pack, base, here, layer, named};
 use crate::support::containerd_node::{ContainerdNode, containerd_node};
-use crate::support::{docker, testbed};
+use crate::support::{docker, testbed, until};
 
 /// The digest of the configuration in a layout's or an archive's only image.
 fn id(files: &Files) -> String {
@@ -151,4 +151,67 @@ fn an_image_stands_on_the_snapshotter_that_pods_use() {
     };
     let size = all.iter().find_map(size).flatten();
     assert!(size.is_some_and(|size| size > 3_000_000), "{all:?}");
+}
+
+#[test]
+fn an_image_is_found_by_every_spelling_of_its_name_that_a_pod_may_use() {
+    let (Some(testbed), Some(node)) = (testbed(), containerd_node()) else {
+        return;
+    };
+    image(&testbed, "host", "ctr-spelled:v1", "ctr-spelled", "spelled");
+    let id = configuration(&testbed, "host", "ctr-spelled:v1");
+    for given in [
+        "ctr-spelled:1",
+        "docker.io/ctr-spelled:2",
+        "index.docker.io/ctr-spelled:3",
+        "index.docker.io/library/ctr-spelled:4",
+        "docker.io/team/ctr-spelled",
+        "localhost/ctr-spelled:5",
+        "127.0.0.1:5000/team/ctr-spelled:6",
+        "registry.test/team/ctr-spelled",
+    ] {
+        load(&testbed, node, "host", &["ctr-spelled:v1", "--tag", given]).ok();
+        // CRI reads a name as the kubelet does
+        let found = node.cri().image(given).unwrap();
+        assert_eq!(found.as_ref(), Some(&id), "{given}");
+    }
+    let last = "index.docker.io/library/ctr-spelled:4";
+    assert_eq!(runs(node, "ctr-spelled", last, "/top"), "spelled");
+}
+
+#[test]
+fn a_name_that_no_pod_finds_is_told_and_the_one_that_they_ask_for_is_given() {
+    let Some(testbed) = testbed() else { return };
+    let node = &ContainerdNode::start(&testbed, "ctr-bare");
+    image(&testbed, "host", "ctr-bare:v1", "ctr-bare", "bare");
+    load(&testbed, node, "host", &["ctr-bare:v1"]).ok();
+    let full = "docker.io/library/ctr-bare:v1";
+    let doctor = || {
+        let said = node.sandbox().devnet(&["doctor", "-o", "json"]).stdout;
+        let document: Value = serde_json::from_str(&said).unwrap();
+        let all = document["findings"].as_array().unwrap().clone();
+        all.into_iter()
+            .find(|one| one["code"] == "name-not-in-full")
+    };
+    assert_eq!(doctor(), None);
+    // as other tools name what they bring
+    node.ctr(&["images", "tag", full, "ctr-bare:v1"]).ok();
+    until("CRI knows the name", || {
+        node.ctr(&["images", "ls", "name==ctr-bare:v1"])
+            .ok()
+            .contains("io.cri-containerd.image=managed")
+    });
+    // it stands beside the other
+    assert_eq!(doctor(), None);
+    node.sandbox().devnet(&["images", "rm", full]).ok();
+    assert_eq!(node.cri().image(full).unwrap(), None);
+    let told = doctor().unwrap().to_string();
+    let fix = format!("sudo ctr -n k8s.io images tag ctr-bare:v1 {full}");
+    assert!(told.contains(&fix), "{told}");
+    node.ctr(&["images", "tag", "ctr-bare:v1", full]).ok();
+    until("CRI knows the name", || {
+        node.cri().image(full).unwrap().is_some()
+    });
+    assert_eq!(runs(node, "ctr-bare", full, "/top"), "bare");
+    assert_eq!(doctor(), None);
 }

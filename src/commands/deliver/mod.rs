@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::commands::invocation::Context;
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
-use crate::image::reference::canonical;
 use crate::image::stored::{Keep, StoredImage};
 use crate::load::archive_transfer::ArchiveTransfer;
 use crate::load::delivery::{Delivery, Needs, Sent};
@@ -101,8 +100,8 @@ pub(crate) async fn needs<'e>(
 /// When the node does not answer, or refuses one.
 pub(crate) async fn name_it(engine: &Engine, there: &StoredImage, names: &[Name]) -> Result<()> {
     for (repository, tag) in names {
-        let name = canonical(&format!("{repository}:{tag}"));
-        if !there.tags.iter().any(|other| canonical(other) == name) {
+        let name = format!("{repository}:{tag}");
+        if !engine.images.is_named(there, &name).await? {
             engine.images.tag(&there.id, repository, tag).await?;
         }
     }

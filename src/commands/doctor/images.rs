@@ -1,11 +1,11 @@
-//! The doctor at a node's images: names that pods ask for in vain, and images that run and can't be built
-//! upon.
+//! The doctor at a node's images: names that pods ask for in vain, names that no pod can ask for, and images
+//! that run and can't be built upon.
 
 use crate::command_line;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::finding::{Finding, Severity};
-use crate::image::reference::familiar;
+use crate::image::reference::{canonical, familiar, is_given};
 use crate::image::wanted::{self, Absent, NodeImages, Wanted};
 use crate::pod::{ContainerFacts, Part, State};
 use crate::wording::{MANY, counted, listed};
@@ -105,4 +105,38 @@ pub(super) fn run_only(images: &NodeImages, profile: Option<&str>) -> Option<Fin
         command_line::with("devnet", load),
     );
     Some(finding.seen(format!("images: {}", listed(&names, MANY))))
+}
+
+/// The finding about names that no pod finds: the kubelet's runtime looks names up in full.
+pub(super) fn not_in_full(images: &NodeImages, profile: Option<&str>) -> Option<Finding> {
+    let names = |in_full: bool| {
+        let all = images.held.iter().flat_map(|image| &image.names);
+        all.filter(move |name| is_given(name) && (canonical(name) == **name) == in_full)
+    };
+    let whole: Vec<&String> = names(true).collect();
+    let names: Vec<String> = names(false)
+        .filter(|name| !whole.contains(&&canonical(name)))
+        .cloned()
+        .collect();
+    let first = names.first()?;
+    let message = format!(
+        "no pod finds {}: the kubelet's runtime looks for `{}`, and another tool gave `{first}`",
+        counted(names.len(), "name"),
+        canonical(first)
+    );
+    let profile = profile.unwrap_or_default();
+    let whole = canonical(first);
+    let ssh = ["minikube", "ssh", "-p", profile, "-n", &images.node, "--"];
+    let tag = [
+        "sudo", "ctr", "-n", "k8s.io", "images", "tag", first, &whole,
+    ];
+    let finding = Finding::new(
+        "name-not-in-full",
+        Severity::Warning,
+        message,
+        command_line::of([&ssh[..], &tag].concat()),
+    );
+    let mut finding = finding.seen(format!("names: {}", listed(&names, MANY)));
+    finding.node = Some(images.node.clone());
+    Some(finding)
 }

@@ -253,6 +253,7 @@ impl<'a> Examiner<'a> {
             )?;
             findings.extend(found);
             findings.extend(images::run_only(&looked, self.profile));
+            findings.extend(images::not_in_full(&looked, self.profile));
             images = Some(looked);
         }
         findings.extend(client?);

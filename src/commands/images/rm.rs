@@ -131,11 +131,19 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<()> {
 /// A usage error where an ID begins so more than once.
 fn find<'a>(node: &'a NodeImages, text: &str) -> Result<Option<Meant<'a>>> {
     let whole = canonical(text);
-    for image in &node.shown {
-        if let Some(name) = image.names.iter().find(|name| canonical(name) == whole) {
+    let named = |is_it: &dyn Fn(&String) -> bool| {
+        node.shown.iter().find_map(|image| {
+            let name = image.names.iter().find(|name| is_it(name))?;
             let name = Some(name.as_str());
-            return Ok(Some(Meant { node, image, name }));
-        }
+            Some(Meant { node, image, name })
+        })
+    };
+    // on a node with containerd a name that is not in full is another one
+    let meant = named(&|name| *name == whole)
+        .or_else(|| named(&|name| name == text))
+        .or_else(|| named(&|name| canonical(name) == whole));
+    if meant.is_some() {
+        return Ok(meant);
     }
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     let begins = |image: &&Shown| {

@@ -1,18 +1,20 @@
 //! The inventory of a node's images, and the removal of those that nothing needs. containerd itself
 //! refuses no removal: what is in use is asked again right before each.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::content::{Labels, keep};
+use super::messages::{Descriptor, SnapshotInfo, SnapshotKind};
+use super::names::Named;
 use super::{ClusterImages, Documents, IN_FLIGHT, given};
 use crate::engine::cri::messages::Image;
 use crate::error::{Error, Kind, Result};
 use crate::image::digest::{ChainId, Digest, chain_ids};
 use crate::image::inventory::{Held, Removed};
 use crate::image::oci::DescriptorRef;
-use crate::image::reference::canonical;
+use crate::image::reference::{canonical, is_given};
 
 /// The containers whose files stand on a layer, by its chain ID.
 type Standing = HashMap<String, Vec<String>>;
@@ -24,14 +26,14 @@ impl ClusterImages {
     /// When the node does not answer. An image that vanishes meanwhile is left out.
     pub(in crate::engine) async fn inventory(&self) -> Result<Vec<Held>> {
         let content = self.content();
-        let (images, blobs, standing, sandbox_image) = futures_util::try_join!(
+        let (images, blobs, standing, names) = futures_util::try_join!(
             self.containerd.node.cri.images(),
             content.all(),
             self.standing(),
-            self.sandbox_image()
+            self.all_names()
         )?;
         let images = images.into_iter().map(|image| Image {
-            pinned: is_kept(&image, sandbox_image),
+            pinned: names.keep(&image),
             ..image
         });
         let described = stream::iter(images).map(|image| async move {
@@ -46,9 +48,10 @@ impl ClusterImages {
             described.buffered(IN_FLIGHT).try_collect().await?;
         let described: Vec<(Image, Documents)> = described.into_iter().flatten().collect();
         let sizes = self.sizes(&described).await?;
-        let held = described
-            .iter()
-            .map(|(image, documents)| held(image, documents, &blobs, &sizes, &standing));
+        let held = described.iter().map(|(image, documents)| Held {
+            names: names.as_given(image, &documents.target),
+            ..held(image, documents, &blobs, &sizes, &standing)
+        });
         Ok(held.collect())
     }
 
@@ -81,9 +84,9 @@ impl ClusterImages {
     /// # Errors
     /// When the node does not answer.
     pub(in crate::engine) async fn remove_unused(&self, id: &str) -> Result<Removed> {
-        let (seen, sandbox_image) =
-            futures_util::try_join!(self.containerd.node.cri.image(id), self.sandbox_image())?;
-        if seen.is_some_and(|image| is_kept(&image, sandbox_image)) {
+        let (seen, names) =
+            futures_util::try_join!(self.containerd.node.cri.image(id), self.all_names())?;
+        if seen.is_some_and(|image| names.keep(&image)) {
             return Ok(Removed::Kept);
         }
         match self.containers_on(id).await {
@@ -96,12 +99,17 @@ impl ClusterImages {
         Ok(Removed::Gone(Vec::new()))
     }
 
-    /// The name of the image that every sandbox needs: not all versions pin it.
-    async fn sandbox_image(&self) -> Result<Option<&str>> {
-        let named = self
+    /// The names of the node's images.
+    async fn all_names(&self) -> Result<AllNames<'_>> {
+        let sandbox_image = self
             .sandbox_image
             .get_or_try_init(|| self.containerd.node.cri.sandbox_image());
-        Ok(named.await?.as_deref())
+        let names = self.names();
+        let (sandbox_image, all) = futures_util::try_join!(sandbox_image, names.all())?;
+        Ok(AllNames {
+            sandbox_image: sandbox_image.as_deref(),
+            all,
+        })
     }
 
     /// The containers of the node by the layer on which each stands.
@@ -109,17 +117,10 @@ impl ClusterImages {
         let snapshots = self.snapshots().await?;
         let (records, snapshots) =
             futures_util::try_join!(self.containerd.records(), snapshots.all())?;
-        let parents: BTreeMap<String, String> = snapshots
+        let records = records
             .into_iter()
-            .map(|info| (info.name, info.parent))
-            .collect();
-        let mut standing = Standing::new();
-        for record in records {
-            if let Some(parent) = parents.get(&record.snapshot_key) {
-                standing.entry(parent.clone()).or_default().push(record.id);
-            }
-        }
-        Ok(standing)
+            .map(|record| (record.snapshot_key, record.id));
+        Ok(standing(&records.collect(), &snapshots))
     }
 
     /// The bytes that each layer of these images takes unpacked.
@@ -142,11 +143,82 @@ impl ClusterImages {
     }
 }
 
-/// True of an image that the node keeps, used or not.
-fn is_kept(image: &Image, sandbox_image: Option<&str>) -> bool {
-    let names = || image.repo_tags.iter().chain(&image.repo_digests);
-    let is_of_sandboxes = |name: &str| names().any(|other| canonical(other) == canonical(name));
-    image.pinned || sandbox_image.is_some_and(is_of_sandboxes)
+/// The names of a node's images as containerd has them.
+struct AllNames<'a> {
+    /// The one that every sandbox needs: not all versions pin it.
+    sandbox_image: Option<&'a str>,
+    all: BTreeMap<String, Named>,
+}
+
+impl AllNames<'_> {
+    /// True of an image that the node keeps, used or not.
+    fn keep(&self, image: &Image) -> bool {
+        let names = || image.repo_tags.iter().chain(&image.repo_digests);
+        let is_of_sandboxes = |name: &str| names().any(|other| canonical(other) == canonical(name));
+        image.pinned
+            || self.sandbox_image.is_some_and(is_of_sandboxes)
+            || names()
+                .chain([&image.id])
+                .any(|name| self.all.get(name).is_some_and(|named| named.pinned))
+    }
+
+    /// An image's names as they were given: CRI tells those in full too that are not, by which no pod
+    /// finds it, or not at all.
+    fn as_given(&self, image: &Image, target: &Descriptor) -> Vec<String> {
+        let tags = given(image);
+        let is_its = |(name, named): &(&String, &Named)| {
+            let whole = canonical(name);
+            let is_told = tags.iter().any(|tag| *tag == **name || *tag == whole);
+            let is_name = is_given(name) && !name.starts_with("sha256:") && !name.contains('@');
+            is_told || is_name && named.digest == target.digest
+        };
+        let its = self.all.iter().filter(is_its).map(|(name, _)| name);
+        let mut names: BTreeSet<String> = its.cloned().collect();
+        // one that it got just now
+        let new = tags.iter().filter(|tag| {
+            let is_it = |name: &String| name == *tag || canonical(name) == **tag;
+            !names.iter().any(is_it)
+        });
+        let new: Vec<String> = new.cloned().collect();
+        names.extend(new);
+        if names.is_empty() {
+            return image.repo_digests.clone();
+        }
+        names.into_iter().collect()
+    }
+}
+
+/// The containers by the layer on which each stands: those with a record (`records`: from the key of its
+/// snapshot to its ID), and those of a Docker engine, which has a record of what runs alone; the snapshot
+/// of each has its ID for a name, and stands on one more of the engine's own.
+fn standing(records: &HashMap<String, String>, snapshots: &[SnapshotInfo]) -> Standing {
+    const MOST_BETWEEN: usize = 8;
+    let parents: HashMap<&str, &str> = snapshots
+        .iter()
+        .map(|info| (info.name.as_str(), info.parent.as_str()))
+        .collect();
+    let mut standing = Standing::new();
+    for info in snapshots {
+        let is_own = info.kind() == SnapshotKind::Active && is_container_id(&info.name);
+        let Some(id) = records.get(&info.name).or(is_own.then_some(&info.name)) else {
+            continue;
+        };
+        let below = std::iter::successors(Some(info.parent.as_str()), |name| {
+            parents.get(name).copied()
+        });
+        if let Some(layer) = below
+            .take(MOST_BETWEEN)
+            .find(|name| name.starts_with("sha256:"))
+        {
+            let on_it = standing.entry(layer.to_owned()).or_default();
+            on_it.push(id.clone());
+        }
+    }
+    standing
+}
+
+fn is_container_id(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn on_top(documents: &Documents, standing: &Standing) -> Vec<String> {
@@ -173,14 +245,9 @@ fn held(
     let stays = |digest: &str| {
         blobs.contains_key(digest) && keeper.is_some_and(|labels| keep(labels, digest))
     };
-    let tags = given(image);
     Held {
         id: image.id.clone(),
-        names: if tags.is_empty() {
-            image.repo_digests.clone()
-        } else {
-            tags
-        },
+        names: Vec::new(),
         created: crate::pod::timestamp(documents.config.created())
             .map_or(0, jiff::Timestamp::as_second),
         size: layers.as_ref().map_or(image.size, |layers| {
@@ -190,5 +257,36 @@ fn held(
         under: on_top(documents, standing),
         pinned: image.pinned,
         run_only: listed.any(|layer: DescriptorRef<'_>| !stays(layer.digest())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_stands_on_the_first_layer_below_it_with_a_record_or_without() {
+        let info = |name: &str, parent: &str, kind: SnapshotKind| SnapshotInfo {
+            name: name.into(),
+            parent: parent.into(),
+            kind: kind.into(),
+        };
+        let stopped = "a".repeat(64);
+        let init = format!("{stopped}-init");
+        let all = [
+            info("sha256:base", "", SnapshotKind::Committed),
+            info("sha256:top", "sha256:base", SnapshotKind::Committed),
+            info("pods", "sha256:top", SnapshotKind::Active),
+            info("nobodys", "sha256:base", SnapshotKind::Active),
+            info(&init, "sha256:top", SnapshotKind::Committed),
+            info(&stopped, &init, SnapshotKind::Active),
+            // nonsense must end
+            info(&"b".repeat(64), "x", SnapshotKind::Active),
+            info("x", "x", SnapshotKind::Committed),
+        ];
+        let records = HashMap::from([("pods".to_owned(), "web".to_owned())]);
+        let standing = standing(&records, &all);
+        assert_eq!(standing.len(), 1, "{standing:?}");
+        assert_eq!(standing["sha256:top"], ["web".to_owned(), stopped]);
     }
 }

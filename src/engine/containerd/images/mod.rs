@@ -255,6 +255,11 @@ impl ClusterImages {
         self.give_name(&name, target, &id).await
     }
 
+    /// True where containerd has a name as it stands here: CRI tells names in full that are not.
+    pub(in crate::engine) async fn is_name(&self, name: &str) -> Result<bool> {
+        Ok(self.names().get(name).await?.is_some())
+    }
+
     /// Gives a manifest a whole name, and waits until CRI has heard of it.
     async fn give_name(&self, name: &str, target: Descriptor, id: &str) -> Result<()> {
         self.names().put(name, target).await?;
@@ -264,7 +269,11 @@ impl ClusterImages {
     /// Takes a name away; it may be gone already. What has arrived under a transfer's name goes.
     pub(in crate::engine) async fn untag(&self, name: &str) -> Result<()> {
         let Some(token) = transfer_token(name) else {
-            return self.names().remove(&canonical(name)).await;
+            // one that another tool gave may not be in full
+            let names = self.names();
+            let given = names.get(name).await?.map(|named| named.name);
+            let whole = given.unwrap_or_else(|| canonical(name));
+            return names.remove(&whole).await;
         };
         self.arrivals().remove(token);
         Leases::new(self.containerd.grpc.clone()).end(token).await?;

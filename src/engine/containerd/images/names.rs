@@ -1,5 +1,7 @@
 //! containerd's names of images, each of which stands for a manifest or an index.
 
+use std::collections::BTreeMap;
+
 use super::content::Labels;
 use super::messages::{
     DeleteImageRequest, Descriptor, FieldMask, GetImageRequest, ImageMessage, ListImagesRequest,
@@ -11,6 +13,16 @@ use crate::error::Result;
 /// The label of names that CRI knows. When it hears of one without, it gives the image a name by its
 /// ID, with which the image stays when this name goes to another, and then the label.
 pub(super) const KNOWN_TO_CRI: &str = "io.cri-containerd.image";
+/// The label of names whose images the node keeps, and its value: not every version's CRI tells of it.
+const PINNED: (&str, &str) = ("io.cri-containerd.pinned", "pinned");
+
+/// The manifest or index that a name stands for.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) digest: String,
+    /// True where the node keeps it, used or not.
+    pub(super) pinned: bool,
+}
 
 /// A client of a node's image names.
 #[derive(Clone, Debug)]
@@ -35,14 +47,34 @@ impl ImageNames {
 
     /// The names that begin so.
     pub(super) async fn beginning_with(&self, first: &str) -> Result<Vec<String>> {
-        const PATH: &str = "/containerd.services.images.v1.Images/List";
         let escaped = first.replace('.', "\\.");
-        let question = ListImagesRequest {
-            filters: vec![format!("name~=\"^{}\"", escaped.replace('\\', "\\\\"))],
-        };
-        let answer: ListImagesResponse = self.grpc.ask(PATH, question).await?;
-        let names = answer.images.into_iter().map(|image| image.name);
+        let filter = format!("name~=\"^{}\"", escaped.replace('\\', "\\\\"));
+        let names = self.that(vec![filter]).await?.into_iter();
+        let names = names.map(|image| image.name);
         Ok(names.filter(|name| name.starts_with(first)).collect())
+    }
+
+    /// All names.
+    pub(super) async fn all(&self) -> Result<BTreeMap<String, Named>> {
+        let all = self.that(Vec::new()).await?.into_iter();
+        Ok(all
+            .map(|image| {
+                let label = image.labels.get(PINNED.0);
+                let named = Named {
+                    digest: image.target.unwrap_or_default().digest,
+                    pinned: label.is_some_and(|value| value == PINNED.1),
+                };
+                (image.name, named)
+            })
+            .collect())
+    }
+
+    /// The records of names to which one of these filters applies; all where there is none.
+    async fn that(&self, filters: Vec<String>) -> Result<Vec<NamedImage>> {
+        const PATH: &str = "/containerd.services.images.v1.Images/List";
+        let question = ListImagesRequest { filters };
+        let answer: ListImagesResponse = self.grpc.ask(PATH, question).await?;
+        Ok(answer.images)
     }
 
     /// Gives a name to a manifest, whatever it stood for before.

@@ -188,6 +188,12 @@ pub(crate) struct Image {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(crate) struct PullImage {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) image: Option<Image>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct ImageStatusRequest {
     #[prost(message, optional, tag = "1")]
     pub(crate) image: Option<Image>,

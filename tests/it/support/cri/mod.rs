@@ -15,8 +15,8 @@ use tonic_prost::ProstCodec;
 use messages::{
     ContainerConfig, ContainerFilter, ContainerStatus, Containers, CreateContainer, Id, Image,
     ImageStatus, ImageStatusRequest, ListContainers, ListSandboxes, ListedContainer, ListedSandbox,
-    RunPodSandbox, SandboxConfig, SandboxFilter, SandboxStatus, Sandboxes, StatusRequest,
-    StopContainer,
+    PullImage, RunPodSandbox, SandboxConfig, SandboxFilter, SandboxStatus, Sandboxes,
+    StatusRequest, StopContainer,
 };
 
 /// A connection to a runtime's socket, made anew when it breaks.
@@ -179,6 +179,16 @@ impl Cri {
     pub(crate) fn container(&self, id: &str) -> Answer<ContainerStatus> {
         let (id, verbose) = (id.into(), true);
         self.ask("ContainerStatus", StatusRequest { id, verbose })
+    }
+
+    /// Brings an image from its registry.
+    pub(crate) fn pull(&self, name: &str) -> Answer<()> {
+        let image = Some(Image {
+            image: name.into(),
+            ..Image::default()
+        });
+        let _pulled: Id = self.call("ImageService", "PullImage", PullImage { image })?;
+        Ok(())
     }
 
     /// The ID of an image, when there is one of that name.

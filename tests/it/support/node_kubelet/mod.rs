@@ -112,6 +112,14 @@ impl<'a> Pod<'a> {
         self.cri.run_sandbox(config).unwrap()
     }
 
+    /// Makes one more container in the newest sandbox, and does not start it.
+    pub(crate) fn make_container(&self, container: &Container) {
+        let made = self
+            .kept
+            .create(&self.cri, &self.sandboxes()[0], container, None);
+        assert!(made.unwrap().is_some(), "{:?}", self.trouble());
+    }
+
     /// The newest sandbox.
     pub(crate) fn sandbox(&self) -> SandboxState {
         let newest = &self.sandboxes()[0];

@@ -160,7 +160,7 @@ impl Kept {
         Ok(status.exit_code != 0)
     }
 
-    /// Makes a container's next attempt. One that can't be started stays as it is.
+    /// Makes a container's next attempt and starts it. One that can't be started stays as it is.
     fn make(
         &self,
         cri: &Cri,
@@ -168,9 +168,25 @@ impl Kept {
         wanted: &Container,
         last: Option<&ListedContainer>,
     ) -> Result<(), Status> {
+        if let Some(id) = self.create(cri, sandbox, wanted, last)?
+            && let Err(error) = cri.start(&id)
+        {
+            self.complain(format!("{}: {}", wanted.name, error.message()));
+        }
+        Ok(())
+    }
+
+    /// Makes a container's next attempt, and gives its ID; `None` where there is no such image.
+    pub(super) fn create(
+        &self,
+        cri: &Cri,
+        sandbox: &str,
+        wanted: &Container,
+        last: Option<&ListedContainer>,
+    ) -> Result<Option<String>, Status> {
         let Some(image) = cri.image(&wanted.image)? else {
             self.complain(format!("{}: ErrImageNeverPull", wanted.name));
-            return Ok(());
+            return Ok(None);
         };
         let attempt = last.map_or(0, |last| attempt(last) + 1);
         let folder = format!("{}/containers/{}", self.pod_folder(), wanted.name);
@@ -196,10 +212,7 @@ impl Kept {
         );
         let file = format!("{logs}/{}/{attempt}.log", wanted.name);
         std::os::unix::fs::symlink(file, self.file(&link))?;
-        if let Err(error) = cri.start(&id) {
-            self.complain(format!("{}: {}", wanted.name, error.message()));
-        }
-        Ok(())
+        Ok(Some(id))
     }
 
     /// Removes what has ended: of each container's attempts the newest stays, and of the sandboxes
