@@ -30,11 +30,11 @@ import() { # NODE...: what a person has today, one after the other
   echo "$line"
 }
 three_nodes() { # makes the profile `three` of the nodes
-  mkdir -p three/{profiles/three,config,machines}; cp -r "$(home_of benchload)/certs" three/
+  mkdir -p three/.minikube/{profiles/three,config,machines}; cp -r "$(home_of benchload)/certs" three/.minikube/
   python3 - "$DEVNET_TESTBED" "${all[@]}" <<'PY'
 import json, os, shutil, sys
 testbed, names = sys.argv[1], sys.argv[2:]
-home = os.path.abspath("three")
+home = os.path.abspath("three/.minikube")
 nodes = []
 for place, name in enumerate(names):
     short = f"m{place + 1:02}" if place else ""
@@ -85,7 +85,7 @@ containerd_load_of() { # KIND FILES MEGABYTES
     "$(($(stat -c %s app/program) + $(stat -c %s app/app)))"
   above "$kind: nothing to do" "$(median true "${one[@]}")" "" "" "$login"
   again; echo "$kind: peak memory $(peak "${one[@]}")"
-  above "$kind: from an archive on disk, last layer changed" "$(median archived "${one[@]:0:3}" "$work/bench.tar")" "" "" "$login"
+  above "$kind: from an archive on disk, last layer changed" "$(median archived "${one[@]:0:4}" "$work/bench.tar")" "" "" "$login"
   rm "$work/bench.tar"
   "${three[@]}" >/dev/null 2>&1
   peer=$(rounds=1 median again bash -c "$(import "${all[@]}")")
@@ -104,7 +104,7 @@ containerd_load_bench() {
   if $(ssh_to benchload) ctr images import --help 2>/dev/null | grep -q -- --local; then flags=--local; fi
   local snapshotter; snapshotter=$(sed -n 's/^ *snapshotter = "\(.*\)"/\1/p' "$DEVNET_TESTBED/benchload/etc/containerd/config.toml")
   flags+=" --snapshotter $snapshotter"
-  local ours=(env "MINIKUBE_HOME=$(home_of benchload)" "$devnet") both=(env "MINIKUBE_HOME=$work/three" "$devnet")
+  local ours=(env "MINIKUBE_HOME=$(home_of benchload)" "$devnet") both=(env "MINIKUBE_HOME=$work/three/.minikube" "$devnet")
   local one=("${ours[@]}" load --from-host "unix://$DEVNET_TESTBED/host.sock" bench:ctr)
   local three=("${both[@]}" load --from-host "unix://$DEVNET_TESTBED/host.sock" bench:ctr)
   login=$(median true "${ours[@]}" status); logins=$(median true "${both[@]}" status)
