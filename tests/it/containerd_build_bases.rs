@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use crate::containerd_build_flags::registry_of;
 use crate::containerd_load::load;
 use crate::load::image;
+use crate::support::archive::layer;
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::node_build::NodeBuild;
+use crate::support::registry;
 use crate::support::{Output, docker, testbed};
 
 /// An image on a node that lacks its blobs: what was built is unpacked, and its layers are removed.
@@ -162,4 +165,64 @@ fn a_base_that_was_loaded_by_layers_is_completed_or_named() {
     let name = "docker.io/library/ctr-delta-top:1";
     assert_eq!(top.in_a_pod("ctr-delta-top-1", name, "/top"), "second");
     assert_eq!(top.in_a_pod("ctr-delta-top-2", name, "/more"), "of the top");
+}
+
+#[test]
+fn a_base_that_was_pulled_is_asked_of_its_registry_again_or_named() {
+    let Some(testbed) = testbed() else {
+        return;
+    };
+    let Some(node) = ContainerdNode::building(Path::new(&testbed), "ctrbase-3") else {
+        return;
+    };
+    let (registry, address) = registry_of(&node);
+    let layer = layer(&[("base", b"of the registry")]);
+    registry.put_image("team/pulled", "1", &layer);
+    let name = format!("{address}/team/pulled:1");
+    node.cri().pull(&name).unwrap();
+    // as minikube's nodes do with all that they pull
+    node.collect();
+    let blob = registry::digest(&layer);
+    assert_ne!(
+        node.ctr(&["content", "get", &blob]).code,
+        0,
+        "the node keeps blobs"
+    );
+    let dockerfile = format!("FROM {name}\nCOPY bin /bin\n");
+    let top = NodeBuild::new(&node, &[("Dockerfile", &dockerfile)]).with_busybox();
+    let build = |tag: &str| {
+        let mut command = top.command(&["-p", "ctrbase-3", "-t", tag]);
+        Output::of(command.env("DOCKER_HOST", "unix:///no/such.sock"))
+    };
+    // the registry has the blob still
+    build("ctr-pulled:1").ok();
+    let full = "docker.io/library/ctr-pulled:1";
+    assert_eq!(
+        top.in_a_pod("ctr-pulled-1", full, "/base"),
+        "of the registry"
+    );
+
+    // and when it is away, that is told at once
+    node.ctr(&["images", "rm", "--sync", full]).ok();
+    node.buildkitd(&["stop"]);
+    node.collect();
+    node.buildkitd(&["start"]);
+    if node.ctr(&["content", "get", &blob]).code == 0 {
+        node.ctr(&["content", "rm", &blob]).ok();
+    }
+    node.run(&[
+        "pkill",
+        "-f",
+        &format!("[T]CP-LISTEN:{}", registry.address.port()),
+    ])
+    .ok();
+    let said = build("ctr-pulled:2").fails(1);
+    assert!(
+        said.contains(&format!("`{name}` can't be built upon"))
+            && said.contains("thrown blobs of it away")
+            && said.contains(&format!("`devnet load --whole {name}`")),
+        "{said}"
+    );
+    top.nothing_is_left("ctr-pulled:2");
+    assert!(node.cri().image(&name).unwrap().is_some());
 }

@@ -136,7 +136,7 @@ fn a_cache_in_a_folder_serves_another_node() {
 
 /// Leads a port of a node's own loopback to a registry of this computer, as a registry that the node
 /// reaches without TLS; gives the address by which the node knows it.
-fn registry_of(node: &ContainerdNode) -> (Registry, String) {
+pub(crate) fn registry_of(node: &ContainerdNode) -> (Registry, String) {
     let address: IpAddr = format!("192.168.{}.1", 48 + node.number()).parse().unwrap();
     let registry = Registry::at(address, "");
     let port = registry.address.port();

@@ -93,6 +93,11 @@ fn no_name_points_at_a_build_from_which_no_pod_starts_whoever_is_killed_when() {
         );
         finished += u32::from(runs == now);
         before = runs;
+        if round % 25 == 0 {
+            tell(&format!(
+                "{what}: {killed} builds died, {finished} were through before"
+            ));
+        }
     }
     build.write("top", "last");
     build.run(&["-t", "ctr-killed:1"]).ok();

@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use crate::support::archive::{Files, Pack, base, layer, piped};
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::engines::Engine;
+use crate::support::late_cri::LateCri;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::{Output, Sandbox, docker, ended, testbed, until};
 
@@ -250,5 +251,30 @@ fn two_loads_at_once_both_arrive() {
         top(&node, "twice-other", "docker.io/library/app:other"),
         "one"
     );
+    nothing_left(&node);
+}
+
+#[test]
+fn a_name_of_which_cri_has_not_heard_yet_is_waited_for_and_not_for_ever() {
+    let Some(testbed) = testbed() else { return };
+    let host = Engine::start(&testbed, "ctr-late-host");
+    let node = ContainerdNode::start(&testbed, "ctr-late");
+    host.image("app:1", 6, "one");
+    let cri = LateCri::before(&node);
+    cri.hears_after(6);
+    load(&node, &host, &["app:1"]).ok();
+    assert_eq!(cri.answered(), 6);
+    assert_eq!(top(&node, "late-one", NAME), "one");
+    cri.hears_after(usize::MAX);
+    let said = load(&node, &host, &["app:1", "--tag", "app:2"]).fails(1);
+    assert!(
+        said.contains("CRI does not know `docker.io/library/app:2`")
+            && said.contains("`devnet load` it again"),
+        "{said}"
+    );
+    cri.hears_after(0);
+    // the image was whole before it had the name
+    assert_eq!(top(&node, "late-two", "docker.io/library/app:2"), "one");
+    load(&node, &host, &["app:1", "--tag", "app:2"]).ok();
     nothing_left(&node);
 }

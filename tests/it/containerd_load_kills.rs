@@ -84,6 +84,11 @@ fn no_name_points_at_an_image_from_which_no_pod_starts_whoever_is_killed_when() 
         );
         finished += u32::from(runs == now);
         before = runs;
+        if round % 25 == 0 {
+            tell(&format!(
+                "{what}: {killed} loads died, {finished} were through before"
+            ));
+        }
     }
     node.sandbox().devnet(&["clean"]).ok();
     nothing_left(&node);

@@ -290,6 +290,9 @@ fn the_engine_and_buildkitd_build_at_once() {
             let either = runs("either:dev");
             assert!([of("docker"), of("devnet")].contains(&either), "{either}");
         }
+        if round % 10 == 0 {
+            tell(&format!("{round} rounds each way"));
+        }
     }
     tell(&format!("{rounds} rounds each way"));
     engine(&node, &["stop"]);

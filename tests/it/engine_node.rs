@@ -1,7 +1,5 @@
 //! The Docker engine that devnet runs on a containerd node, and its surroundings: registries, proxies and CAs
-//! of the node, systemd, drivers, other nodes, and what the doctor finds about images.
-
-use std::path::Path;
+//! of the node, systemd, other nodes, and what the doctor finds about images.
 
 use serde_json::{Value, json};
 
@@ -12,7 +10,7 @@ use crate::support::devnets_engine::{
 use crate::support::docker_shell::DockerShell;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::registry::Registry;
-use crate::support::{Output, Sandbox, testbed, until};
+use crate::support::{Output, Sandbox, until};
 
 fn findings(said: &Output) -> Vec<Value> {
     let document: Value = serde_json::from_str(&said.stdout).unwrap();
@@ -175,97 +173,6 @@ fn where_systemd_runs_the_engine_is_a_unit_of_its_own_and_leaves_nothing_either(
     let said = devnet(&node, &["engine", "start"]).fails(1);
     assert!(said.contains("Failed to connect to bus"), "{said}");
     same_traces(&node, &before);
-}
-
-/// A profile with one containerd node of a driver, in a minikube home of its own.
-fn profile(testbed: &Path, driver: &str, network: &str, engine_port: Option<u16>) -> Sandbox {
-    let sandbox = Sandbox::bare();
-    let home = sandbox.home().join(".minikube");
-    let write = |path: &str, value: Value| {
-        let path = home.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, value.to_string()).unwrap();
-    };
-    let kubernetes = json!({"ClusterName": "dev", "ContainerRuntime": "containerd"});
-    let nodes = json!([{"Name": "", "IP": "127.0.9.9", "ControlPlane": true, "Worker": true}]);
-    write(
-        "profiles/dev/config.json",
-        json!({"Name": "dev", "Driver": driver, "Network": network, "KubernetesConfig": kubernetes, "Nodes": nodes}),
-    );
-    let own = json!({"IPAddress": "127.0.9.9", "SSHUser": "docker", "SSHPort": 22, "EnginePort": engine_port.unwrap_or(0)});
-    write(
-        "machines/dev/config.json",
-        json!({"Driver": own, "DriverName": driver, "Name": "dev"}),
-    );
-    let own = testbed.join("minikube/.minikube/certs");
-    std::fs::create_dir_all(home.join("certs")).unwrap();
-    for file in ["ca.pem", "cert.pem", "key.pem"] {
-        std::fs::copy(own.join(file), home.join("certs").join(file)).unwrap();
-        std::fs::copy(own.join(file), home.join(file)).unwrap();
-    }
-    let home = home.display().to_string();
-    sandbox.env("MINIKUBE_HOME", &home)
-}
-
-#[test]
-fn each_driver_says_where_its_nodes_engine_is_and_minikube_is_never_run() {
-    let Some(testbed) = testbed() else { return };
-    let at_node = "tcp://127.0.9.9:2376";
-    for (driver, network, port, at, code) in [
-        ("kvm2", "", None, at_node, 3),
-        ("virtualbox", "", None, at_node, 3),
-        ("hyperv", "", None, at_node, 3),
-        ("hyperkit", "", None, at_node, 3),
-        ("parallels", "", None, at_node, 3),
-        ("vmware", "", None, at_node, 3),
-        ("vfkit", "", None, at_node, 3),
-        ("krunkit", "", None, at_node, 3),
-        ("ssh", "", None, at_node, 3),
-        ("qemu2", "socket_vmnet", None, at_node, 3),
-        // a port of this computer leads there; nobody has this one
-        ("qemu2", "builtin", Some(39), "tcp://127.0.0.1:39", 3),
-        // the machine's record does not say: minikube is not asked, which would change the node
-        ("qemu2", "builtin", None, "names no engine port", 1),
-        ("none", "", None, "this computer's own", 3),
-    ] {
-        let sandbox = profile(&testbed, driver, network, port);
-        let asked = sandbox.home().join("asked");
-        let minikube = sandbox.home().join("bin/minikube");
-        std::fs::create_dir_all(minikube.parent().unwrap()).unwrap();
-        let script = format!("#!/bin/sh\necho \"$@\" >> {}\n", asked.display());
-        std::fs::write(&minikube, script).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&minikube, mode).unwrap();
-        let path = format!("{}:/usr/bin:/bin", minikube.parent().unwrap().display());
-        let sandbox = sandbox.env("PATH", &path);
-        for from in ["auto", "files"] {
-            let words = [
-                "-p",
-                "dev",
-                "env",
-                "--no-start",
-                "--shell",
-                "bash",
-                "--from",
-                from,
-            ];
-            let out = sandbox.devnet(&words);
-            assert_eq!(out.stdout, "false;\n", "{driver} {network}: {out}");
-            let said = out.fails(code);
-            assert!(said.contains(at), "{driver} {network}: {said}");
-        }
-        assert!(!asked.exists(), "{driver} {network}: minikube was run");
-        if driver == "kvm2" {
-            // by its name it is, and its side effects are told
-            let words = ["-p", "dev", "env", "--from", "minikube", "--shell", "bash"];
-            let said = sandbox.devnet(&words).stderr;
-            assert!(
-                said.contains("nerdctld") && said.contains(".bashrc"),
-                "{said}"
-            );
-            assert!(asked.exists());
-        }
-    }
 }
 
 #[test]

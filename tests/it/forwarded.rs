@@ -55,7 +55,7 @@ fn machine(profile: &str, node: &str) -> String {
 }
 
 /// Starts what stands in for a node: a container that publishes a node's ports at this address.
-fn start(testbed: &Path, engine: &str, name: &str, at: &str) {
+pub(crate) fn start(testbed: &Path, engine: &str, name: &str, at: &str) {
     let image = busybox_image(testbed, engine);
     let engines_port = format!("{at}::2376");
     let ssh_port = format!("{at}::22");
@@ -90,12 +90,12 @@ fn start(testbed: &Path, engine: &str, name: &str, at: &str) {
     docker(testbed, engine, &run).ok();
 }
 
-fn remove(testbed: &Path, engine: &str, names: &[&str]) {
+pub(crate) fn remove(testbed: &Path, engine: &str, names: &[&str]) {
     docker(testbed, engine, &[&["rm", "-f"], names].concat()).ok();
 }
 
 /// The address at which a port of a container is published.
-fn published(testbed: &Path, engine: &str, container: &str, port: &str) -> String {
+pub(crate) fn published(testbed: &Path, engine: &str, container: &str, port: &str) -> String {
     let out = docker(testbed, engine, &["port", container, port]).ok();
     out.lines().next().unwrap_or_default().trim().to_owned()
 }
@@ -323,7 +323,7 @@ fn a_rootless_engine_and_one_on_another_computer_forward_their_ports() {
 }
 
 /// Writes a `podman` that prints a container which publishes its ports at these.
-fn podman(sandbox: &Sandbox, name: &str, state: &str, ports: &[(u16, &str)]) {
+pub(crate) fn podman(sandbox: &Sandbox, name: &str, state: &str, ports: &[(u16, &str)]) {
     let bindings: Vec<String> = ports
         .iter()
         .map(|(inner, outer)| {

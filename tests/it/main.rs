@@ -49,6 +49,7 @@ mod doctor;
 mod doctor_shell;
 mod engine;
 mod engine_clients;
+mod engine_drivers;
 mod engine_faults;
 mod engine_node;
 mod env;

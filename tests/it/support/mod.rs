@@ -15,6 +15,7 @@ pub(crate) mod docker_shell;
 pub(crate) mod engines;
 pub(crate) mod hostile;
 pub(crate) mod kubelet;
+pub(crate) mod late_cri;
 pub(crate) mod made;
 pub(crate) mod node_build;
 pub(crate) mod node_container;
