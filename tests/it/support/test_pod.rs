@@ -390,9 +390,10 @@ impl TestPod<'_> {
             }
             MadePod::Containerd(pod) => {
                 let before = self.id(container);
-                pod.heal(true);
-                until("the next attempt is made", || self.id(container) != before);
-                pod.heal(false);
+                until("the next attempt is made", || {
+                    pod.make_again();
+                    self.id(container) != before
+                });
             }
         }
     }

@@ -90,6 +90,12 @@ impl<'a> Pod<'a> {
         drop(self.at_work.lock());
     }
 
+    /// Makes what has ended anew, once: one that ends at once is not made a second time.
+    pub(crate) fn make_again(&self) {
+        let _working = self.at_work.lock();
+        self.kept.sync(&self.cri).unwrap();
+    }
+
     pub(crate) fn uid(&self) -> &str {
         &self.kept.uid
     }
