@@ -1,5 +1,5 @@
-//! Pods for tests of what holds on every runtime: the same pod on an engine with Docker and on a node
-//! with containerd.
+//! Pods for tests of what holds on every runtime: the same pod on an engine with Docker, on a node with
+//! containerd and on one with what stands for cri-o.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,8 @@ pub(crate) enum TestNode<'a> {
         /// The network of pods that have one of their own.
         network: &'a str,
     },
-    Containerd(&'a ContainerdNode),
+    /// One whose runtime speaks CRI.
+    Cri(&'a ContainerdNode),
 }
 
 /// A node of each runtime that a test has for itself, where pods reach each other.
@@ -35,6 +36,8 @@ pub(crate) struct OwnNodes {
     testbed: PathBuf,
     docker: Engine,
     containerd: ContainerdNode,
+    /// Its sandboxes have no process.
+    crio: ContainerdNode,
 }
 
 impl OwnNodes {
@@ -47,20 +50,23 @@ impl OwnNodes {
         let network = ["network", "create", &subnet, Self::NETWORK];
         docker.docker(&network).ok();
         let containerd = ContainerdNode::start(testbed, name);
+        let crio = ContainerdNode::with_crio(testbed, &format!("{name}-crio"), false);
         Self {
             testbed: testbed.into(),
             docker,
             containerd,
+            crio,
         }
     }
 
-    pub(crate) fn all(&self) -> [TestNode<'_>; 2] {
+    pub(crate) fn all(&self) -> [TestNode<'_>; 3] {
         let docker = TestNode::Docker {
             testbed: &self.testbed,
             engine: &self.docker.name,
             network: Self::NETWORK,
         };
-        [docker, TestNode::Containerd(&self.containerd)]
+        let others = [&self.containerd, &self.crio].map(TestNode::Cri);
+        [docker, others[0], others[1]]
     }
 }
 
@@ -153,26 +159,28 @@ enum MadePod<'a> {
         /// The newest attempt of each: its number and its ID.
         newest: RefCell<Vec<(usize, String)>>,
     },
-    Containerd(Pod<'a>),
+    Kept(Pod<'a>),
 }
 
 impl TestNode<'static> {
     /// One of each runtime; none without the testbed.
     pub(crate) fn all() -> Vec<Self> {
-        static NODES: OnceLock<(PathBuf, ContainerdNode)> = OnceLock::new();
+        static NODES: OnceLock<(PathBuf, [ContainerdNode; 2])> = OnceLock::new();
         let Some(testbed) = testbed() else {
             return Vec::new();
         };
-        let (testbed, node) = NODES.get_or_init(|| {
-            let node = ContainerdNode::start(&testbed, "any");
-            (testbed, node)
+        let (testbed, [containerd, crio]) = NODES.get_or_init(|| {
+            let containerd = ContainerdNode::start(&testbed, "any");
+            // sandboxes have processes there, which these tests end
+            let crio = ContainerdNode::with_crio(&testbed, "anycrio", true);
+            (testbed, [containerd, crio])
         });
         let docker = Self::Docker {
             testbed,
             engine: "node",
             network: "none",
         };
-        vec![docker, Self::Containerd(node)]
+        vec![docker, Self::Cri(containerd), Self::Cri(crio)]
     }
 }
 
@@ -180,7 +188,8 @@ impl<'a> TestNode<'a> {
     pub(crate) fn runtime(self) -> &'static str {
         match self {
             Self::Docker { .. } => "docker",
-            Self::Containerd(_) => "containerd",
+            Self::Cri(node) if node.crio.is_some() => "cri-o",
+            Self::Cri(_) => "containerd",
         }
     }
 
@@ -211,11 +220,11 @@ impl<'a> TestNode<'a> {
                     scripts: scripts.to_vec(),
                 }
             }
-            Self::Containerd(node) => {
+            Self::Cri(node) => {
                 let mut wanted = Wanted::pod(name);
                 wanted.host_network = host_network;
                 wanted.containers = scripts.iter().map(Script::of_kubelet).collect();
-                MadePod::Containerd(Pod::made_once(node, wanted))
+                MadePod::Kept(Pod::made_once(node, wanted))
             }
         };
         TestPod {
@@ -247,7 +256,7 @@ impl TestPod<'_> {
     pub(crate) fn sandbox(&self) -> Sandbox {
         match self.node {
             TestNode::Docker { .. } => Sandbox::bare(),
-            TestNode::Containerd(node) => node.sandbox(),
+            TestNode::Cri(node) => node.sandbox(),
         }
     }
 
@@ -255,7 +264,7 @@ impl TestPod<'_> {
     pub(crate) fn command(&self, sandbox: &Sandbox, words: &[&str]) -> std::process::Command {
         let (flag, node) = match (&self.made, self.node) {
             (MadePod::Docker { made, .. }, _) => ("-H", made.borrow().host()),
-            (_, TestNode::Containerd(node)) => ("-p", node.name.clone()),
+            (_, TestNode::Cri(node)) => ("-p", node.name.clone()),
             _ => unreachable!("a pod is of its node"),
         };
         sandbox.devnet_command(&[&[flag, node.as_str()], words].concat())
@@ -267,14 +276,14 @@ impl TestPod<'_> {
             MadePod::Docker {
                 scripts, newest, ..
             } => newest.borrow()[place(scripts, container)].1.clone(),
-            MadePod::Containerd(pod) => pod.container(container).id,
+            MadePod::Kept(pod) => pod.container(container).id,
         }
     }
 
     pub(crate) fn sandbox_id(&self) -> String {
         match &self.made {
             MadePod::Docker { made, .. } => made.borrow().sandbox.clone(),
-            MadePod::Containerd(pod) => pod.sandbox().id,
+            MadePod::Kept(pod) => pod.sandbox().id,
         }
     }
 
@@ -285,7 +294,7 @@ impl TestPod<'_> {
                 let pid = made.borrow().pid(&self.id(container));
                 pid.as_u64().and_then(|pid| pid.try_into().ok()).unwrap()
             }
-            MadePod::Containerd(pod) => pod.pid(container),
+            MadePod::Kept(pod) => pod.pid(container),
         }
     }
 
@@ -303,7 +312,7 @@ impl TestPod<'_> {
     fn on_node(&self, words: &[&str]) -> String {
         match self.node {
             TestNode::Docker { .. } => tool(words[0], &words[1..]),
-            TestNode::Containerd(node) => node.run(words).ok(),
+            TestNode::Cri(node) => node.run(words).ok(),
         }
     }
 
@@ -326,7 +335,7 @@ impl TestPod<'_> {
                 let made = made.borrow();
                 made.docker(&["kill", &made.sandbox]);
             }
-            MadePod::Containerd(pod) => {
+            MadePod::Kept(pod) => {
                 pod.kill_pause();
                 until("the sandbox is not ready", || pod.sandbox().state != 0);
             }
@@ -337,7 +346,7 @@ impl TestPod<'_> {
     pub(crate) fn make_second_sandbox(&self) -> String {
         match &self.made {
             MadePod::Docker { made, .. } => made.borrow_mut().add_sandbox("none"),
-            MadePod::Containerd(pod) => pod.make_second_sandbox(),
+            MadePod::Kept(pod) => pod.make_second_sandbox(),
         }
     }
 
@@ -347,7 +356,7 @@ impl TestPod<'_> {
         self.in_network(container, &add);
     }
 
-    /// Lets the runtime freeze a container, or let it go on.
+    /// Lets the runtime freeze a container, or let it go on; cri-o can't, and a signal does it there.
     pub(crate) fn freeze(&self, container: &str, frozen: bool) {
         let id = self.id(container);
         match (&self.made, self.node) {
@@ -355,7 +364,10 @@ impl TestPod<'_> {
                 let verb = if frozen { "pause" } else { "unpause" };
                 made.borrow().docker(&[verb, &id]);
             }
-            (_, TestNode::Containerd(node)) => {
+            (_, TestNode::Cri(node)) if node.crio.is_some() => {
+                self.signal(container, if frozen { "STOP" } else { "CONT" });
+            }
+            (_, TestNode::Cri(node)) => {
                 let verb = if frozen { "pause" } else { "resume" };
                 node.ctr(&["tasks", verb, &id]).ok();
             }
@@ -369,7 +381,7 @@ impl TestPod<'_> {
             MadePod::Docker { made, .. } => {
                 made.borrow().docker(&["wait", &self.id(container)]);
             }
-            MadePod::Containerd(pod) => {
+            MadePod::Kept(pod) => {
                 pod.until_ended(container);
             }
         }
@@ -388,7 +400,7 @@ impl TestPod<'_> {
                 let id = run(&mut made.borrow_mut(), &scripts[place], attempt);
                 newest.borrow_mut()[place] = (attempt, id);
             }
-            MadePod::Containerd(pod) => {
+            MadePod::Kept(pod) => {
                 let before = self.id(container);
                 until("the next attempt is made", || {
                     pod.make_again();
@@ -404,7 +416,7 @@ impl TestPod<'_> {
             MadePod::Docker { made, .. } => {
                 made.borrow().until_it_says(&self.id(container), text);
             }
-            MadePod::Containerd(pod) => pod.until_it_says(container, text),
+            MadePod::Kept(pod) => pod.until_it_says(container, text),
         }
     }
 
