@@ -48,8 +48,10 @@ impl ClusterImages {
             described.buffered(IN_FLIGHT).try_collect().await?;
         let described: Vec<(Image, Documents)> = described.into_iter().flatten().collect();
         let sizes = self.sizes(&described).await?;
+        let targets = described.iter().map(|(_, documents)| &documents.target);
+        let targets: HashSet<&str> = targets.map(|target| target.digest.as_str()).collect();
         let held = described.iter().map(|(image, documents)| Held {
-            names: names.as_given(image, &documents.target),
+            names: names.as_given(image, &documents.target, &targets),
             ..held(image, documents, &blobs, &sizes, &standing)
         });
         Ok(held.collect())
@@ -163,21 +165,24 @@ impl AllNames<'_> {
     }
 
     /// An image's names as they were given: CRI tells those in full too that are not, by which no pod
-    /// finds it, or not at all.
-    fn as_given(&self, image: &Image, target: &Descriptor) -> Vec<String> {
+    /// finds it, or not at all. `targets` are the digests of all images: what names another of them is
+    /// that one's, whatever CRI tells.
+    fn as_given(&self, image: &Image, target: &Descriptor, targets: &HashSet<&str>) -> Vec<String> {
         let tags = given(image);
         let is_its = |(name, named): &(&String, &Named)| {
             let whole = canonical(name);
             let is_told = tags.iter().any(|tag| *tag == **name || *tag == whole);
             let is_name = is_given(name) && !name.starts_with("sha256:") && !name.contains('@');
-            is_told || is_name && named.digest == target.digest
+            let is_own = named.digest == target.digest;
+            let is_anothers = !is_own && targets.contains(named.digest.as_str());
+            is_told && !is_anothers || is_name && is_own
         };
         let its = self.all.iter().filter(is_its).map(|(name, _)| name);
         let mut names: BTreeSet<String> = its.cloned().collect();
         // one that it got just now
         let new = tags.iter().filter(|tag| {
             let is_it = |name: &String| name == *tag || canonical(name) == **tag;
-            !names.iter().any(is_it)
+            !self.all.contains_key(*tag) && !names.iter().any(is_it)
         });
         let new: Vec<String> = new.cloned().collect();
         names.extend(new);
@@ -288,5 +293,38 @@ mod tests {
         let standing = standing(&records, &all);
         assert_eq!(standing.len(), 1, "{standing:?}");
         assert_eq!(standing["sha256:top"], ["web".to_owned(), stopped]);
+    }
+
+    #[test]
+    fn a_name_is_the_image_s_that_it_stands_for_whatever_cri_tells() {
+        const FULL: &str = "docker.io/library/app:dev";
+        let named = |name: &str, digest: &str| {
+            let named = Named {
+                digest: digest.into(),
+                pinned: false,
+            };
+            (name.to_owned(), named)
+        };
+        let names = AllNames {
+            sandbox_image: None,
+            all: [named("app:dev", "sha256:old"), named(FULL, "sha256:new")].into(),
+        };
+        // CRI tells the short name in full: both seem to have it
+        let image = Image {
+            repo_tags: vec![FULL.to_owned()],
+            ..Image::default()
+        };
+        let of = |digest: &str, targets: &[&str]| {
+            let target = Descriptor {
+                digest: digest.into(),
+                ..Descriptor::default()
+            };
+            names.as_given(&image, &target, &targets.iter().copied().collect())
+        };
+        let both = ["sha256:old", "sha256:new"];
+        assert_eq!(of("sha256:old", &both), ["app:dev"]);
+        assert_eq!(of("sha256:new", &both), [FULL]);
+        // what names no image that is shown is believed
+        assert_eq!(of("sha256:new", &["sha256:new"]), ["app:dev", FULL]);
     }
 }
