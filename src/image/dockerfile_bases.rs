@@ -20,6 +20,22 @@ pub(crate) struct Choice<'a> {
     pub(crate) contexts: &'a BTreeMap<String, String>,
 }
 
+/// True where what a Dockerfile builds can change though neither its context nor the images of `bases` do:
+/// it fetches something, or builds upon an image that can't be told.
+pub(crate) fn builds_upon_more(dockerfile: &str, build_args: &BTreeMap<String, String>) -> bool {
+    let fetches = instructions(dockerfile).into_iter().any(|(text, _)| {
+        let words = words(&text);
+        let is_add = words.first().is_some_and(|first| first == "ADD");
+        // `git@host:…`, a URL, or a variable that may be either
+        let from_elsewhere =
+            |word: &String| ["://", "$", "git@"].iter().any(|mark| word.contains(mark));
+        is_add && words.iter().any(from_elsewhere)
+    });
+    let stages = stages(dockerfile, build_args);
+    let mut parts = stages.iter().flat_map(|stage| &stage.parts);
+    fetches || parts.any(|part| part.contains('$'))
+}
+
 /// The full names of the images that a Dockerfile builds upon, without those that can't be told: with
 /// a variable that only BuildKit knows.
 pub(crate) fn bases(dockerfile: &str, choice: Choice<'_>) -> BTreeSet<String> {
@@ -227,6 +243,27 @@ mod tests {
         assert!(of("FROM app:$UNKNOWN\n", None, &[("UNKNOWN", "1")]).is_empty());
         let platform = "FROM --platform=$BUILDPLATFORM alpine AS a\nFROM a\n";
         assert_eq!(of(platform, None, &[]), ["alpine:latest"]);
+    }
+
+    #[test]
+    fn what_is_fetched_and_images_that_can_not_be_told_are_more_than_bases() {
+        let more = |text: &str| builds_upon_more(text, &BTreeMap::new());
+        for text in [
+            "FROM a\nADD https://host/x /x\n",
+            "FROM a\nadd --chmod=600 http://host/x /x\n",
+            "FROM a\nADD git@host:o/r.git /r\n",
+            "FROM a\nARG URL\nADD ${URL} /x\n",
+            "FROM base:${TARGETARCH}\n",
+            "FROM a\nCOPY --from=tools:$V / /\n",
+        ] {
+            assert!(more(text), "{text}");
+        }
+        for text in [
+            "ARG V=1\nFROM a:$V AS b\nRUN curl https://host/x\nFROM b\nADD x.tar /\nCOPY . /\n",
+            "FROM --platform=$BUILDPLATFORM a\nCOPY <<EOF /x\nADD https://host/x /\nEOF\n",
+        ] {
+            assert!(!more(text), "{text}");
+        }
     }
 
     #[test]

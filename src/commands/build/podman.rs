@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::replace::{self, Readers};
 use crate::image::build::Options;
 use crate::image::digest::Digest;
-use crate::image::dockerfile_bases::{Choice, bases};
+use crate::image::dockerfile_bases::{Choice, bases, builds_upon_more};
 use crate::image::reference;
 use crate::regular_file;
 use crate::render::images::short;
@@ -97,8 +97,11 @@ impl Job {
         let upon = self.upon(text.as_deref()).await?;
         let mut memory = Memory::open(context);
         let asked = self.asked(context)?;
+        let all_is_known = text
+            .as_deref()
+            .is_some_and(|text| !builds_upon_more(text, &options.build_args));
         // a registry, or every step, is asked for anew
-        let anew = options.pull || options.no_cache;
+        let anew = options.pull || options.no_cache || !all_is_known;
         let last = memory.known.get(&asked).filter(|_| !anew).cloned();
         if let Some(last) = last.filter(|last| last.bases == upon)
             && self.stands(&last.image).await?
@@ -122,7 +125,7 @@ impl Job {
             .await
             .map_err(|error| incomplete.explain(error))?;
         let id = self.told(&built, context).await?;
-        if let (Some(sent), Some(image)) = (sent, id.clone()) {
+        if let (Some(sent), Some(image), true) = (sent, id.clone(), all_is_known) {
             let success = Success {
                 context: sent,
                 // those that podman brought itself are known now
