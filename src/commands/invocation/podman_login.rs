@@ -3,8 +3,10 @@
 
 use crate::commands::invocation::Context;
 use crate::commands::invocation::environment::{ShellRequest, ShellTarget};
+use crate::commands::invocation::profiles::Named;
 use crate::commands::invocation::target::Nodes;
 use crate::docker_env::endpoint::Address;
+use crate::docker_env::profile::Profile;
 use crate::error::{Error, Result};
 use crate::runtime_kind::{PODMAN_SOCKET, RuntimeKind};
 use crate::wire::transport::Dialer;
@@ -20,13 +22,9 @@ impl Context {
     /// # Errors
     /// Unreachable: the node, or podman's socket for its login.
     pub(super) async fn podman_login(&self, wanted: &ShellRequest) -> Result<Option<ShellTarget>> {
-        let global = &self.settings.global;
-        let named = self.named_profile()?;
-        let record = self.minikube()?.profile(&named.profile)?;
-        let is_crio = RuntimeKind::of_minikube(record.runtime()) == Some(RuntimeKind::CriO);
-        if global.host.is_some() || global.context.is_some() || !is_crio {
+        let Some((named, record)) = self.crio_profile() else {
             return Ok(None);
-        }
+        };
         let which = Nodes::named_or_first(wanted.node.as_deref());
         let mut target = self
             .cri_target(RuntimeKind::CriO, &self.minikube()?, &record, &named, which)
@@ -55,5 +53,22 @@ impl Context {
         self.ui.note(LACKS);
         let engine = node.clone();
         Ok(Some(ShellTarget { target, engine }))
+    }
+
+    /// The profile that is meant, if its cluster is a cri-o's. What keeps it from being found is told by
+    /// whoever looked for an engine before.
+    fn crio_profile(&self) -> Option<(Named, Profile)> {
+        let global = &self.settings.global;
+        let variable = self.settings.environment.text("DEVNET_HOST").ok()?;
+        let is_no_profile = global.host.is_some()
+            || global.context.is_some()
+            || global.profile.is_none() && variable.is_some();
+        if is_no_profile {
+            return None;
+        }
+        let named = self.named_profile().ok()?;
+        let record = self.minikube().ok()?.profile(&named.profile).ok()?;
+        let runtime = RuntimeKind::of_minikube(record.runtime());
+        (runtime == Some(RuntimeKind::CriO)).then_some((named, record))
     }
 }
