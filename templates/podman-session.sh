@@ -1,8 +1,9 @@
 #!/bin/sh
 # Runs podman on a node with a folder of its own for what it spools: `load` reads an archive on this
-# program's input, `save ID` writes one to its output. The folder goes when this ends, however it ends,
-# and podman ends when whoever asked is gone. A load prints its folder, then a dot for each second in which podman did
-# something, and a dash for one in which it waited.
+# program's input, `save ID` writes one to its output, `tag ID NAME` gives a name. The folder goes when
+# this ends, however it ends, and podman ends when whoever asked is gone. A load prints its folder, then
+# a dot for each second in which podman did something, and a dash for one in which it waited; the others
+# tell the same among their words by \001 and \002.
 set -eu
 umask 077
 verb=$1
@@ -12,9 +13,16 @@ command -v podman >/dev/null 2>&1 || { echo 'devnet: podman is not there' >&2; e
 began() { cut -d ' ' -f 22 "/proc/$1/stat" 2>/dev/null || :; }
 
 parent=/var/tmp/devnet
-mkdir -m 0700 "$parent" 2>/dev/null || :
+start=$(began $$)
+mine=$parent/podman-$$-$start
+tries=0
+# another session that ends takes the folder of all away, if nothing lies in it
+until mkdir -m 0700 "$parent" 2>/dev/null; mkdir "$mine" 2>/dev/null; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 20 ] || { echo "devnet: no folder can be made in $parent" >&2; exit 1; }
+done
 # anybody else's folder may be made to be followed or replaced
-if [ ! -d "$parent" ] || [ -L "$parent" ] || [ ! -O "$parent" ]; then
+if [ -L "$parent" ] || [ ! -O "$parent" ]; then
   echo "devnet: $parent is not root's" >&2
   exit 1
 fi
@@ -24,9 +32,6 @@ for old in "$parent"/podman-*; do
   # its holder was killed
   if [ -d "$old" ] && [ "${holder#*-}" != "$(began "$pid")" ]; then rm -rf "$old"; fi
 done
-start=$(began $$)
-mine=$parent/podman-$$-$start
-mkdir "$mine"
 [ "$verb" != load ] || printf '%s\n' "$mine"
 
 # podman's own work so far: the bytes that it read and wrote, and its time
@@ -40,14 +45,24 @@ watch() {
     # it must not keep the streams of what it watches open
     sleep 1 >/dev/null 2>&1
     [ "$(began $$)" = "$start" ] || break
-    [ "$verb" = load ] || continue
     pid=$(cat "$mine/pid" 2>/dev/null || :)
     now=$([ -z "$pid" ] || work "$pid")
-    mark=-
-    [ "$now" = "$before" ] || mark=.
+    did=false
+    [ "$now" = "$before" ] || did=true
     before=$now
-    # nobody reads any more
-    printf '%s' "$mark" 2>/dev/null || break
+    # nobody reads any more, or nobody is there who could
+    if [ "$verb" = load ]; then
+      mark=-
+      ! $did || mark=.
+      printf '%s' "$mark" 2>/dev/null || break
+    else
+      mark='\002'
+      ! $did || mark='\001'
+      # shellcheck disable=SC2059  # an escape
+      printf "$mark" >&2 || break
+      # what has ended and was not waited for has no words
+      grep -q . "/proc/$listener/cmdline" 2>/dev/null || break
+    fi
   done
   exec >/dev/null 2>&1
   pid=$(cat "$mine/pid" 2>/dev/null || :)
@@ -55,6 +70,14 @@ watch() {
   rm -rf "$mine"
   rmdir "$parent" || :
 }
+listener=
+if [ "$verb" != load ]; then
+  # nothing comes; that nothing can come any more says that whoever asked is gone
+  exec 3<&0 </dev/null
+  cat <&3 >/dev/null 2>&1 &
+  listener=$!
+  exec 3<&-
+fi
 watch </dev/null &
 watcher=$!
 
@@ -74,8 +97,10 @@ code=0
 case $verb in
   load) $private sh -c "$run" "$private" "$mine" load --quiet >/dev/null || code=$? ;;
   save) $private sh -c "$run" "$private" "$mine" save --quiet --format oci-archive --uncompressed "$2" || code=$? ;;
+  tag) $private sh -c "$run" "$private" "$mine" tag "$2" "$3" || code=$? ;;
 esac
-kill "$watcher" 2>/dev/null || :
+# shellcheck disable=SC2086  # one or two
+kill "$watcher" $listener 2>/dev/null || :
 rm -rf "$mine"
 rmdir "$parent" 2>/dev/null || :
 exit "$code"

@@ -3,11 +3,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 use tokio::io::AsyncWrite;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Result;
 
@@ -85,13 +87,15 @@ pub(crate) struct Said {
 }
 
 impl NodeProgram {
-    /// Reads what the program writes to its end, and no more than `most` bytes.
+    /// Reads what the program writes to its end, no more than `most` bytes and no longer than `longest`.
     ///
     /// # Errors
-    /// When it was lost, or writes more.
-    pub(crate) async fn read_to_end(mut self, most: usize) -> io::Result<Said> {
+    /// When it was lost, writes more, or does not end in that time.
+    pub(crate) async fn read_to_end(mut self, most: usize, longest: Duration) -> io::Result<Said> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        while let Some(piece) = self.output.next().await {
+        let end = Instant::now() + longest;
+        let late = |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "it does not end");
+        while let Some(piece) = timeout_at(end, self.output.next()).await.map_err(late)? {
             match piece? {
                 Output::Stdout(bytes) => stdout.extend_from_slice(&bytes),
                 Output::Stderr(bytes) => stderr.extend_from_slice(&bytes),

@@ -104,7 +104,7 @@ impl CriO {
         let written = async {
             program.input.write_all(text.as_bytes()).await?;
             program.input.shutdown().await?;
-            program.read_to_end(LAST_WORDS).await
+            program.read_to_end(LAST_WORDS, self.node.patience).await
         };
         let said = tokio::time::timeout(self.node.patience, written);
         let said = said

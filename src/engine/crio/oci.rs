@@ -99,7 +99,10 @@ impl CriO {
         let asked = async {
             let program = self.node.access.start_as_root(&words, None).await?;
             let ending = program.ending.clone();
-            let said = program.read_to_end(LONGEST).await.map_err(lost)?;
+            let said = program
+                .read_to_end(LONGEST, self.node.patience)
+                .await
+                .map_err(lost)?;
             Ok(Run {
                 code: ending.code(),
                 stdout: said.stdout,

@@ -28,8 +28,6 @@ use crate::image::stored::StoredImage;
 
 /// The number of questions in flight at once.
 const IN_FLIGHT: usize = 16;
-/// The most bytes of what a short program says.
-const LONGEST: usize = 64 << 10;
 
 /// The images of one cri-o node. Copies share its connection.
 #[derive(Clone, Debug)]
@@ -128,17 +126,8 @@ impl PodmanImages {
     ) -> Result<()> {
         let name = canonical(&format!("{repository}:{tag}"));
         let id = self.described(image).await?.image.id;
-        let words = ["podman", "tag", &id, &name].map(str::to_owned);
-        let program = self.node.access.start_as_root(&words, None).await?;
-        let ending = program.ending.clone();
-        let address = self.node.address();
-        let lost = |error| Error::lost(format!("{address} was lost")).caused_by(error);
-        let said = program.read_to_end(LONGEST).await.map_err(lost)?;
-        if ending.code() != Some(0) {
-            let said = String::from_utf8_lossy(&said.stderr);
-            let what = format!("name the image `{name}`");
-            return Err(session::failed(&said, &what, address));
-        }
+        let session = PodmanSession::start(&self.node, &["tag", &id, &name]).await?;
+        session.done(&format!("name the image `{name}`")).await?;
         match self.node.cri.image(&name).await? {
             Some(seen) if seen.id == id => Ok(()),
             _ => Err(

@@ -1,4 +1,4 @@
-//! The podman of a node, run by root there for one load or one save. A program of devnet's keeps what it
+//! The podman of a node, run by root there for one load, save or name. A program of devnet's keeps what it
 //! spools, and ends it when nobody is there any more (`templates/podman-session.sh`).
 
 use std::io;
@@ -22,8 +22,10 @@ const LONGEST: usize = 16 << 10;
 /// The time without any work after which podman is given up, as a multiple of the longest silence amid an
 /// answer: a disk may be slow.
 const SILENCES: u32 = 3;
-/// The mark of a second in which podman did something.
+/// The mark of a second in which podman did something, in a load.
 const WORKED: u8 = b'.';
+/// The same, and that of one in which it waited, among the words of what is not sent anything.
+const MARKS: [u8; 2] = [1, 2];
 
 /// A podman that runs, for one thing.
 pub(super) struct PodmanSession {
@@ -96,7 +98,11 @@ impl PodmanSession {
                         match &mut worked {
                             Some(last) if marks.contains(&WORKED) => *last = Instant::now(),
                             Some(last) if last.elapsed() > patience => {
-                                return Err(stuck(&address, patience));
+                                let nothing = format!(
+                                    "it has the whole archive, and did nothing for {} s",
+                                    patience.as_secs()
+                                );
+                                return Err(stuck(&address, nothing));
                             }
                             _ => {}
                         }
@@ -117,23 +123,59 @@ impl PodmanSession {
         let state = Some((self, Words::default()));
         futures_util::stream::unfold(state, |state| async move {
             let (mut session, mut words) = state?;
-            loop {
-                match session.program.output.next().await {
-                    Some(Ok(Output::Stdout(bytes))) => {
-                        return Some((Ok(bytes), Some((session, words))));
-                    }
-                    Some(Ok(Output::Stderr(bytes))) => words.add(&bytes),
-                    Some(Err(error)) => {
-                        return Some((Err(lost(&session.address).caused_by(error)), None));
-                    }
-                    None => {
-                        let code = session.program.ending.code();
-                        let outcome = words.outcome(code, "save the image", &session.address);
-                        return outcome.err().map(|error| (Err(error), None));
-                    }
-                }
+            match session.piece(&mut words, "save the image").await {
+                Ok(Some(bytes)) => Some((Ok(bytes), Some((session, words)))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
             }
         })
+    }
+
+    /// Waits until podman has done `what` and ends.
+    ///
+    /// # Errors
+    /// podman's words on why it did not; when it does nothing for long.
+    pub(super) async fn done(mut self, what: &str) -> Result<()> {
+        let mut words = Words::default();
+        while self.piece(&mut words, what).await?.is_some() {}
+        Ok(())
+    }
+
+    /// The next piece of what podman writes; `None` once it has done `what`.
+    async fn piece(&mut self, words: &mut Words, what: &str) -> Result<Option<Bytes>> {
+        let Self {
+            program,
+            patience,
+            address,
+        } = self;
+        let patience = *patience;
+        let mut worked = Instant::now();
+        loop {
+            // a mark comes each second while the node is there
+            let piece = tokio::time::timeout(patience, program.output.next());
+            let bytes = match piece.await {
+                Ok(Some(Ok(Output::Stdout(bytes)))) => return Ok(Some(bytes)),
+                Ok(Some(Ok(Output::Stderr(bytes)))) => bytes,
+                Ok(Some(Err(error))) => return Err(lost(address).caused_by(error)),
+                Ok(None) => {
+                    return words
+                        .outcome(program.ending.code(), what, address)
+                        .map(|()| None);
+                }
+                Err(_elapsed) => {
+                    let silence = format!("it said nothing for {} s", patience.as_secs());
+                    return Err(lost(address).caused_by(silence));
+                }
+            };
+            if bytes.contains(&MARKS[0]) {
+                worked = Instant::now();
+            }
+            words.add(&bytes);
+            if worked.elapsed() > patience {
+                let nothing = format!("it did nothing for {} s", patience.as_secs());
+                return Err(stuck(address, nothing));
+            }
+        }
     }
 }
 
@@ -208,7 +250,7 @@ pub(super) async fn end(node: &CriNode, folder: &str) -> Result<()> {
     let words = ["sh", "-c", SCRIPT, "sh", folder].map(str::to_owned);
     let program = node.access.start_as_root(&words, None).await?;
     program
-        .read_to_end(LONGEST)
+        .read_to_end(LONGEST, node.patience * SILENCES)
         .await
         .map(drop)
         .map_err(|error| lost(node.address()).caused_by(error))
@@ -216,7 +258,8 @@ pub(super) async fn end(node: &CriNode, folder: &str) -> Result<()> {
 
 impl Words {
     fn add(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        self.0
+            .extend(bytes.iter().filter(|byte| !MARKS.contains(byte)));
         let over = self.0.len().saturating_sub(LONGEST);
         self.0.drain(..over);
     }
@@ -235,18 +278,15 @@ fn lost(address: &str) -> Error {
     Error::lost(format!("{address} was lost"))
 }
 
-fn stuck(address: &str, patience: Duration) -> Error {
+fn stuck(address: &str, nothing: String) -> Error {
     // as a node that was lost: the same again would end the same
     Error::lost(format!("podman on {address} got stuck"))
-        .caused_by(format!(
-            "it has the whole archive, and did nothing for {} s",
-            patience.as_secs()
-        ))
+        .caused_by(nothing)
         .hint("another program may hold its store: `sudo lslocks` on the node says which")
 }
 
 /// The error of a podman that ended otherwise than well.
-pub(super) fn failed(said: &str, what: &str, address: &str) -> Error {
+fn failed(said: &str, what: &str, address: &str) -> Error {
     // sudo, and the shell behind it, say it each in their own way
     let is_absent = [
         "podman is not there",
@@ -330,7 +370,7 @@ mod tests {
         for _ in 0..LONGEST {
             words.add(b"xy");
         }
-        words.add(b"Error: end");
+        words.add(b"\x01Error: \x02end");
         assert_eq!(words.0.len(), LONGEST);
         assert!(words.0.ends_with(b"Error: end"));
     }

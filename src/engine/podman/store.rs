@@ -26,7 +26,10 @@ impl PodmanImages {
         let list = folders.iter().find_map(|folder| list_of(folder))?;
         let words = ["cat", &list].map(str::to_owned);
         let program = self.node.access.start_as_root(&words, None).await.ok()?;
-        let said = program.read_to_end(LARGEST).await.ok()?;
+        let said = program
+            .read_to_end(LARGEST, self.node.patience)
+            .await
+            .ok()?;
         sizes_of(&said.stdout)
     }
 }
