@@ -53,7 +53,7 @@ engines:
 	@for version in 20.10 26 28 podman-5.4 podman-5.8; do tests/testbed/engine.sh tree $$version >/dev/null || exit 1; done
 
 # modules of tests/it whose engines answer differently; what only devnet decides runs on the system's engine alone
-# nodes with containerd have a Docker engine beside them only as the source of images
+# nodes with containerd or cri-o have a Docker engine beside them only as the source of images
 differing := build:: build_inputs:: build_outputs:: build_layouts:: build_faults:: load:: load_sources:: logs:: exec:: \
   pods_live:: pods_restarts::
 
@@ -62,7 +62,7 @@ test-differing: probes engines
 	@tests/testbed/deps.sh test
 	. $(probes)/env && $(CARGO) test $(all_parts) --no-run
 	@rm -f "$$DEVNET_SKIPPED"
-	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test $(all_parts) --test it -- $(differing) --skip containerd --test-threads 1 && \
+	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test $(all_parts) --test it -- $(differing) --skip containerd --skip crio --test-threads 1 && \
 	  echo "test-differing took $$((SECONDS - begun)) s"
 	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 
