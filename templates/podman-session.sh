@@ -16,16 +16,18 @@ parent=/var/tmp/devnet
 start=$(began $$)
 mine=$parent/podman-$$-$start
 tries=0
-# another session that ends takes the folder of all away, if nothing lies in it
-until mkdir -m 0700 "$parent" 2>/dev/null; mkdir "$mine" 2>/dev/null; do
+while :; do
+  mkdir -m 0700 "$parent" 2>/dev/null || :
+  # anybody else's folder may be made to be followed or replaced
+  if [ -L "$parent" ] || { [ ! -O "$parent" ] && [ -e "$parent" ]; }; then
+    echo "devnet: $parent is not root's" >&2
+    exit 1
+  fi
+  # another session that ends takes the folder of all away, if nothing lies in it
+  ! mkdir "$mine" 2>/dev/null || break
   tries=$((tries + 1))
   [ "$tries" -lt 20 ] || { echo "devnet: no folder can be made in $parent" >&2; exit 1; }
 done
-# anybody else's folder may be made to be followed or replaced
-if [ -L "$parent" ] || [ ! -O "$parent" ]; then
-  echo "devnet: $parent is not root's" >&2
-  exit 1
-fi
 for old in "$parent"/podman-*; do
   holder=${old##*/podman-}
   pid=${holder%%-*}
