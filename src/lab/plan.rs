@@ -340,15 +340,18 @@ mod tests {
     use super::super::{Port, Text, Volume};
     use super::*;
 
-    fn context() -> PodContext {
-        PodContext {
-            uid: "0123456789ab".into(),
-            network: "devnet-lab".into(),
-            address: Ipv4Addr::new(10, 88, 0, 5),
-            gateway: Ipv4Addr::new(10, 88, 0, 1),
-            probe: "devnet-probe:abc".into(),
-            node: "laptop".into(),
-            owner: "boot/pid/1/1".into(),
+    impl PodContext {
+        /// The surroundings that tests have in mind.
+        pub(in crate::lab) fn example() -> Self {
+            Self {
+                uid: "0123456789ab".into(),
+                network: "devnet-lab".into(),
+                address: Ipv4Addr::new(10, 88, 0, 5),
+                gateway: Ipv4Addr::new(10, 88, 0, 1),
+                probe: "devnet-probe:abc".into(),
+                node: "laptop".into(),
+                owner: "boot/pid/1/1".into(),
+            }
         }
     }
 
@@ -368,11 +371,11 @@ mod tests {
     #[test]
     fn containers_join_the_sandbox_by_its_id_and_the_sandbox_can_be_joined() {
         let pod = pod();
-        let pause = sandbox(&pod, &context(), 0);
+        let pause = sandbox(&pod, &PodContext::example(), 0);
         assert_eq!(pause.ipc, Namespace::Shareable);
         assert_eq!(pause.name, "devnet_POD_web_default_0");
         assert_eq!(pause.user.as_deref(), Some("65535:65535"));
-        let app = container(&pod, &pod.containers[0], &context(), "sid", 3);
+        let app = container(&pod, &pod.containers[0], &PodContext::example(), "sid", 3);
         assert_eq!(app.network, Network::Container("sid".into()));
         assert_eq!(app.ipc, Namespace::Container("sid".into()));
         assert_eq!(app.name, "devnet_app_web_default_01234567_3");
@@ -394,7 +397,7 @@ mod tests {
             name: "v".into(),
             source: VolumeSource::Files(vec![("a".into(), "text".into(), 0o644)]),
         }];
-        let kept = &sandbox(&pod, &context(), 0).labels[label::POD_SPEC];
+        let kept = &sandbox(&pod, &PodContext::example(), 0).labels[label::POD_SPEC];
         assert_eq!(serde_json::from_str::<Pod>(kept).unwrap(), pod);
     }
 
@@ -408,11 +411,11 @@ mod tests {
             host_ip: None,
             protocol: "tcp".into(),
         }];
-        let pause = sandbox(&pod, &context(), 0);
+        let pause = sandbox(&pod, &PodContext::example(), 0);
         assert_eq!(pause.network, Network::Host);
         assert!(pause.ports.is_empty());
         assert!(!pause.labels.contains_key(label::ADDRESS));
-        let app = container(&pod, &pod.containers[0], &context(), "sid", 0);
+        let app = container(&pod, &pod.containers[0], &PodContext::example(), "sid", 0);
         assert_eq!(app.network, Network::Container("sid".into()));
         assert!(app.host_uts);
     }

@@ -87,19 +87,6 @@ pub(super) fn expand(text: &str, known: &[(String, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
-
-    fn context() -> PodContext {
-        PodContext {
-            uid: "0123456789ab".into(),
-            network: "devnet-lab".into(),
-            address: Ipv4Addr::new(10, 88, 0, 5),
-            gateway: Ipv4Addr::new(10, 88, 0, 1),
-            probe: "devnet-probe:abc".into(),
-            node: "laptop".into(),
-            owner: "boot/pid/1/1".into(),
-        }
-    }
 
     #[test]
     fn variables_are_expanded_as_kubernetes_does() {
@@ -122,7 +109,7 @@ mod tests {
             labels: BTreeMap::from([("app".to_owned(), "shop".to_owned())]),
             ..Pod::default()
         };
-        let known = |name: &str| field(name, &pod, &context());
+        let known = |name: &str| field(name, &pod, &PodContext::example());
         assert_eq!(known("status.podIP").unwrap(), "10.88.0.5");
         assert_eq!(known("metadata.labels['app']").unwrap(), "shop");
         assert_eq!(known("metadata.labels['none']").unwrap(), "");
