@@ -11,14 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use base64::Engine as _;
-use futures_util::StreamExt as _;
 use http::{Request as Question, Response as Answer};
 use serde_json::Value;
 use tonic::body::Body;
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::Output;
+use super::{Output, grpc_socket};
 
 /// A server at a socket, gone with it.
 pub(crate) struct CrioImages {
@@ -43,19 +42,7 @@ struct Store {
 impl CrioImages {
     pub(crate) fn serve(socket: &Path, root: &Path, podman: RunPodman) -> Self {
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::UnixListener::bind(socket).unwrap()
-        };
-        let incoming = futures_util::stream::unfold(listener, |listener| async {
-            let stream = listener.accept().await.map(|(stream, _)| stream);
-            Some((stream, listener))
-        });
+        let (runtime, incoming) = grpc_socket::listen(socket, 2);
         let store = Arc::new(Store {
             root: root.into(),
             podman,
@@ -65,7 +52,7 @@ impl CrioImages {
         let server = tonic::transport::Server::builder()
             .add_service(Images(store.clone()))
             .add_service(Runtime);
-        runtime.spawn(server.serve_with_incoming(incoming.boxed()));
+        runtime.spawn(server.serve_with_incoming(incoming));
         Self {
             socket: socket.to_owned(),
             store,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use futures_util::StreamExt as _;
 use http::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tonic::body::Body;
@@ -18,6 +17,7 @@ use tonic_prost::ProstCodec;
 use tower::Service;
 
 use super::containerd_node::ContainerdNode;
+use super::grpc_socket;
 
 /// The real socket's second name on the node, and the socket before it.
 const REAL: &str = "/run/containerd/real.sock";
@@ -44,13 +44,8 @@ struct Late {
 impl<'a> LateCri<'a> {
     pub(crate) fn before(node: &'a ContainerdNode) -> Self {
         node.run(&["ln", "-f", SOCKET, REAL]).ok();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let (runtime, incoming) = grpc_socket::listen(&node.path(BEFORE), 1);
         let late = Arc::new(Late::default());
-        let socket = node.path(BEFORE);
         let real = node.path(REAL);
         let channel = {
             let _inside = runtime.enter();
@@ -63,14 +58,6 @@ impl<'a> LateCri<'a> {
             });
             Endpoint::from_static("http://localhost").connect_with_connector_lazy(dial)
         };
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::UnixListener::bind(socket).unwrap()
-        };
-        let incoming = futures_util::stream::unfold(listener, |listener| async {
-            let stream = listener.accept().await.map(|(stream, _)| stream);
-            Some((stream, listener))
-        });
         let passing = Passing {
             channel,
             late: late.clone(),
@@ -86,7 +73,7 @@ impl<'a> LateCri<'a> {
             .add_service(Versions(passing.clone()))
             .add_service(CriImages(passing.clone()))
             .add_service(CriRuntime(passing));
-        runtime.spawn(server.serve_with_incoming(incoming.boxed()));
+        runtime.spawn(server.serve_with_incoming(incoming));
         node.run(&["mount", "--bind", BEFORE, SOCKET]).ok();
         Self {
             node,

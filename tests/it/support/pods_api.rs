@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use futures_util::StreamExt as _;
 use prost::Message as _;
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
+
+use super::grpc_socket;
 
 /// The socket that the kubelet's documentation names, below a node's `/var`.
 pub(crate) const SOCKET: &str = "lib/kubelet/pods-api/pods-api.sock";
@@ -45,25 +46,13 @@ impl PodsApi {
     pub(crate) fn serve(socket: &Path, manner: Manner) -> Self {
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let _old = std::fs::remove_file(socket);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let (runtime, incoming) = grpc_socket::listen(socket, 1);
         let served = Served {
             manner: Arc::new(Mutex::new(manner)),
             asked: Arc::default(),
         };
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::UnixListener::bind(socket).unwrap()
-        };
-        let incoming = futures_util::stream::unfold(listener, |listener| async {
-            let stream = listener.accept().await.map(|(stream, _)| stream);
-            Some((stream, listener))
-        });
         let server = tonic::transport::Server::builder().add_service(served.clone());
-        runtime.spawn(server.serve_with_incoming(incoming.boxed()));
+        runtime.spawn(server.serve_with_incoming(incoming));
         Self {
             socket: socket.to_owned(),
             served,

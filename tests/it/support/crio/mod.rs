@@ -28,6 +28,7 @@ use super::cri::messages::{
     CreateContainer, Id, ImageStatus, ImageStatusRequest, ListContainers, ListSandboxes,
     RunPodSandbox, StatusRequest, StopContainer,
 };
+use super::grpc_socket;
 
 /// cri-o's socket on its node.
 const SOCKET: &str = "/run/crio/crio.sock";
@@ -50,27 +51,15 @@ impl CrioStandIn {
         let socket = ground.path(SOCKET);
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let _old = std::fs::remove_file(&socket);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let (runtime, incoming) = grpc_socket::listen(&socket, 2);
         let served = Served {
             store: Arc::new(Mutex::new(Store::new(ground, infra))),
             events: Arc::default(),
         };
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::UnixListener::bind(&socket).unwrap()
-        };
-        let incoming = stream::unfold(listener, |listener| async {
-            let stream = listener.accept().await.map(|(stream, _)| stream);
-            Some((stream, listener))
-        });
         let server = tonic::transport::Server::builder()
             .add_service(Service::<0>(served.clone()))
             .add_service(Service::<1>(served.clone()));
-        runtime.spawn(server.serve_with_incoming(incoming.boxed()));
+        runtime.spawn(server.serve_with_incoming(incoming));
         Self {
             socket,
             served,
