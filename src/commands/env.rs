@@ -248,7 +248,7 @@ async fn docker_env(args: &Args, context: &Context) -> Result<(DockerEnv, Option
 
 async fn from_files(args: &Args, context: &Context) -> Result<DockerEnv> {
     let shell_target = context.shell_target(&args.wanted).await?;
-    if !args.check || shell_target.engine.devnets_engine {
+    if !args.check || shell_target.engine.devnets_engine || shell_target.is_podman() {
         context
             .ready(&shell_target, Start::unless(args.no_start))
             .await?;

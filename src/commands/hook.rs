@@ -7,11 +7,12 @@ use clap::ValueEnum as _;
 
 use crate::commands::invocation::used_cluster::{UsedCluster, script};
 use crate::commands::invocation::{Context, environment};
-use crate::docker_env::endpoint::Address;
+use crate::docker_env::endpoint::{Address, Endpoint};
 use crate::docker_env::plan::{self, Change};
 use crate::error::{Error, Result};
 use crate::shell::Shell;
 use crate::template;
+use crate::wire::transport::connects;
 
 /// Print a hook for a shell's prompt, with `devnet use` and `devnet off`
 ///
@@ -125,19 +126,15 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
         (Some(profile), Some(_)) => Some(context.stamp_of_files(&context.minikube()?, profile)),
         _ => None,
     };
-    let devnets_engine = used
-        .profile
-        .as_deref()
-        .is_some_and(|profile| context.other_runtime(profile).is_some());
     // an engine draws a port anew whenever the container starts, also when no file tells of it
-    if stamp.is_some() && stamp == used.stamp && !devnets_engine && listens(&used.host).await {
+    if stamp.is_some() && stamp == used.stamp && is_there(context, &used).await {
         return nothing;
     }
     let shell_target = context
         .for_profile(used.profile.clone())
         .shell_target(&used.wanted)
         .await?;
-    if devnets_engine {
+    if shell_target.engine.devnets_engine {
         context.restarted_by_a_prompt(&shell_target.engine).await?;
     }
     context
@@ -173,15 +170,28 @@ async fn changes(context: &Context) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// True where someone takes a connection there, at once.
-async fn listens(docker_host: &str) -> bool {
-    let Ok(Address::Tcp { host, port } | Address::Ssh { host, port, .. }) =
-        Address::parse(docker_host)
-    else {
+/// True where the engine answers at which the shell points.
+async fn is_there(context: &Context, used: &UsedCluster) -> bool {
+    let Ok(address) = Address::parse(&used.host) else {
         return false;
     };
-    let dial = tokio::net::TcpStream::connect((host.as_str(), port));
-    matches!(tokio::time::timeout(AT_ONCE, dial).await, Ok(Ok(_)))
+    let devnets_engine = matches!(address, Address::Tcp { .. })
+        && used
+            .profile
+            .as_deref()
+            .is_some_and(|profile| context.other_runtime(profile).is_some());
+    if !devnets_engine {
+        return connects(&address, AT_ONCE).await;
+    }
+    let Ok(home) = context.minikube() else {
+        return false;
+    };
+    context
+        .listens(&Endpoint {
+            cert_path: Some(home.certs()),
+            ..Endpoint::plain(address)
+        })
+        .await
 }
 
 /// This devnet, by the name on PATH where that is it: a package manager's link outlives an update.

@@ -241,7 +241,24 @@ pub(crate) struct Endpoint {
     pub(crate) instead: Option<Box<Self>>,
 }
 
+/// The port at which every minikube node's engine listens with TLS.
+pub(crate) const ENGINE_PORT: u16 = 2376;
+
 impl Endpoint {
+    /// True where a connection tells that an engine listens: at a node's own address. A forwarded port
+    /// always connects, whether or not anybody listens behind it.
+    pub(crate) fn is_of_the_node_itself(&self) -> bool {
+        let Address::Tcp { host, port } = &self.address else {
+            return false;
+        };
+        // an address of this computer is a forwarded one
+        let here = host == "localhost"
+            || host
+                .parse()
+                .is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        *port == ENGINE_PORT && !here
+    }
+
     /// An endpoint without certificates, keys or pins.
     pub(crate) fn plain(address: Address) -> Self {
         Self {
@@ -270,6 +287,25 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_tells_of_an_engine_at_a_node_s_own_address_alone() {
+        for (url, own) in [
+            ("tcp://192.168.49.2:2376", true),
+            ("tcp://[fd00::2]:2376", true),
+            ("tcp://node.example:2376", true),
+            ("tcp://127.0.0.1:2376", false),
+            ("tcp://127.0.0.1:32771", false),
+            ("tcp://[::1]:2376", false),
+            ("tcp://localhost:2376", false),
+            ("tcp://192.168.49.2:32771", false),
+            ("ssh://docker@192.168.49.2", false),
+            ("unix:///run/docker.sock", false),
+        ] {
+            let endpoint = Endpoint::plain(Address::parse(url).unwrap());
+            assert_eq!(endpoint.is_of_the_node_itself(), own, "{url}");
+        }
+    }
 
     #[test]
     fn addresses_survive_a_round_trip() {

@@ -6,11 +6,8 @@
 use serde::Deserialize;
 
 use crate::command_line;
-use crate::docker_env::endpoint::Address;
+use crate::docker_env::endpoint::{Address, ENGINE_PORT};
 use crate::error::{Error, Result};
-
-/// The port on which a node's engine listens with TLS.
-const ENGINE_PORT: u16 = 2376;
 
 /// `profiles/<profile>/config.json`.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -29,6 +29,15 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(7);
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// True where someone takes a TCP connection at this address, within this time.
+pub(crate) async fn connects(address: &Address, within: Duration) -> bool {
+    let (Address::Tcp { host, port } | Address::Ssh { host, port, .. }) = address else {
+        return false;
+    };
+    let dial = tokio::net::TcpStream::connect((host.as_str(), *port));
+    matches!(tokio::time::timeout(within, dial).await, Ok(Ok(_)))
+}
+
 /// Dials an endpoint as often as asked; TLS settings are read once.
 #[derive(Clone)]
 pub(crate) struct Dialer {

@@ -239,6 +239,16 @@ fn the_docker_command_reaches_podman_by_the_nodes_login_and_nothing_else_is_prom
     );
     assert!(told.get("DOCKER_CERT_PATH").is_none(), "{told:#}");
 
+    // a prompt has nothing to say of it, and does not log in
+    let used = sandbox.devnet(&["use", "crio-env", "--ssh-host", "--shell", "sh"]);
+    let script = format!("{} exec \"$0\" hook --prompt bash", used.ok());
+    let mut prompt = sandbox.command("sh");
+    let prompt = Output::of(prompt.args(["-c", &script, env!("CARGO_BIN_EXE_devnet")]));
+    assert_eq!(
+        (prompt.code, prompt.stdout.as_str(), prompt.stderr.as_str()),
+        (0, "", "")
+    );
+
     // a shell that has it still means the profile with its own runtime
     let shell = node.sandbox().env("DOCKER_HOST", &host);
     let shell = shell.env("MINIKUBE_ACTIVE_DOCKERD", "crio-env");

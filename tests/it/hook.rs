@@ -271,6 +271,56 @@ fn a_prompt_is_told_nothing_where_nothing_can_be_said() {
 }
 
 #[test]
+fn at_a_node_s_own_address_a_prompt_asks_with_a_connection_alone() {
+    let Some(_testbed) = testbed() else { return };
+    // an address of this ground's own that is no loopback one: no port of it is forwarded
+    let mut add = std::process::Command::new("ip");
+    Output::of(add.args(["address", "replace", "192.0.2.76/32", "dev", "lo"])).ok();
+    let listener = std::net::TcpListener::bind("192.0.2.76:2376").unwrap();
+    let came = std::thread::spawn(move || {
+        let (mut stream, _from) = listener.accept().unwrap();
+        let mut bytes = Vec::new();
+        // one that shakes hands waits for an answer
+        std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+        bytes
+    });
+    let sandbox = Sandbox::bare();
+    let home = sandbox.home().join(".minikube");
+    let write = |path: &str, value: serde_json::Value| {
+        let path = home.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, value.to_string()).unwrap();
+    };
+    write(
+        "profiles/own/config.json",
+        serde_json::json!({"Name": "own", "Driver": "kvm2",
+            "KubernetesConfig": {"ContainerRuntime": "containerd"},
+            "Nodes": [{"IP": "192.0.2.76", "ControlPlane": true, "Worker": true}]}),
+    );
+    write(
+        "machines/own/config.json",
+        serde_json::json!({"DriverName": "kvm2", "Driver": {"IPAddress": "192.0.2.76"}}),
+    );
+    let mut prompt = sandbox.devnet_command(&["hook", "--prompt", "bash"]);
+    prompt
+        .env("MINIKUBE_HOME", &home)
+        .env("DOCKER_HOST", "tcp://192.0.2.76:2376")
+        .env("DOCKER_TLS_VERIFY", "1")
+        .env("DOCKER_CERT_PATH", home.join("certs"))
+        .env("MINIKUBE_ACTIVE_DOCKERD", "own")
+        .env(
+            "DEVNET_USE",
+            r#"{"host":"tcp://192.0.2.76:2376","profile":"own","no_proxy":false,"ssh_host":false,"node":null}"#,
+        );
+    let said = Output::of(&mut prompt);
+    assert_eq!(
+        (said.code, said.stdout.as_str(), said.stderr.as_str()),
+        (0, "", "")
+    );
+    assert_eq!(came.join().unwrap(), Vec::<u8>::new());
+}
+
+#[test]
 fn the_hook_calls_devnet_by_its_name_on_path_whatever_the_folder_is_called() {
     let sandbox = Sandbox::bare();
     let folder = sandbox.home().join("it's $HOME `id` \"x\"  é");

@@ -39,6 +39,11 @@ pub(crate) struct ShellTarget {
 }
 
 impl ShellTarget {
+    /// True where the engine is the podman of a cri-o node, at the end of its ssh login.
+    pub(crate) fn is_podman(&self) -> bool {
+        matches!(&self.engine.endpoint.address, Address::Ssh { socket, .. } if socket == PODMAN_SOCKET)
+    }
+
     /// The target by its engine's own port.
     pub(crate) fn by_its_engine(&self) -> Target {
         Target {

@@ -17,7 +17,7 @@ use crate::host::process;
 use crate::host::start_memory::{Advice, StartMemory};
 use crate::settings::origin::Origin;
 use crate::wire::tls;
-use crate::wire::transport::Dialer;
+use crate::wire::transport::{Dialer, connects};
 
 /// The time in which one that lives has shaken hands: a forwarded port connects also where nobody
 /// listens behind it.
@@ -57,6 +57,9 @@ impl Context {
     /// Unreachable: the node does not run, or its engine does not and is not to be started.
     pub(crate) async fn ready(&self, target: &ShellTarget, start: Start) -> Result<()> {
         let node = &target.engine;
+        if target.is_podman() {
+            return self.podman_answers(node).await;
+        }
         if !node.devnets_engine {
             return self.look(target).await;
         }
@@ -220,10 +223,12 @@ impl Context {
     /// # Errors
     /// When this devnet can't start itself.
     pub(in crate::commands) async fn restarted_by_a_prompt(&self, node: &NodeTarget) -> Result<()> {
-        let (Some(profile), Err(Silent::Nobody(_))) = (&node.profile, self.handshake(node).await)
-        else {
+        let Some(profile) = &node.profile else {
             return Ok(());
         };
+        if node.there().is_ok() && self.listens(&node.endpoint).await {
+            return Ok(());
+        }
         let memory = StartMemory::new(&self.settings.state_folder()?, profile, &node.name);
         let boot = self.stamp_of_files(&self.minikube()?, profile);
         let now = jiff::Timestamp::now().as_second();
@@ -303,19 +308,33 @@ impl Context {
 
     /// Shakes hands with an engine that devnet runs.
     pub(in crate::commands) async fn handshake(&self, node: &NodeTarget) -> Result<(), Silent> {
-        let dialled = async {
-            node.there()?;
-            Dialer::new(&node.endpoint, &self.settings)?.dial().await
-        };
+        node.there().map_err(Silent::Nobody)?;
+        self.shake_hands(&node.endpoint).await
+    }
+
+    async fn shake_hands(&self, endpoint: &Endpoint) -> Result<(), Silent> {
+        let dialled = async { Dialer::new(endpoint, &self.settings)?.dial().await };
         match tokio::time::timeout(HANDSHAKE, dialled).await {
             Ok(Ok(_stream)) => Ok(()),
             Ok(Err(error)) if tls::trouble(&error).is_some() => Err(Silent::Untrusted(error)),
             Ok(Err(error)) => Err(Silent::Nobody(error)),
             Err(_elapsed) => Err(Silent::Nobody(
-                Error::unreachable(format!("no answer from {}", node.endpoint))
+                Error::unreachable(format!("no answer from {endpoint}"))
                     .caused_by(format!("none within {} ms", HANDSHAKE.as_millis())),
             )),
         }
+    }
+
+    /// True where an engine that devnet runs listens at this address, as a prompt asks it: with no more
+    /// than a connection where that tells.
+    pub(in crate::commands) async fn listens(&self, endpoint: &Endpoint) -> bool {
+        if endpoint.is_of_the_node_itself() {
+            return connects(&endpoint.address, HANDSHAKE).await;
+        }
+        !matches!(
+            self.shake_hands(endpoint).await,
+            Err(Silent::Nobody(_error))
+        )
     }
 
     /// The command that starts or stops the engine of a node.

@@ -4,7 +4,7 @@
 use crate::commands::invocation::Context;
 use crate::commands::invocation::environment::{ShellRequest, ShellTarget};
 use crate::commands::invocation::profiles::Named;
-use crate::commands::invocation::target::Nodes;
+use crate::commands::invocation::target::{NodeTarget, Nodes};
 use crate::docker_env::endpoint::Address;
 use crate::docker_env::profile::Profile;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ impl Context {
     /// The node's podman, for a shell; `None` where the cluster is no cri-o's.
     ///
     /// # Errors
-    /// Unreachable: the node, or podman's socket for its login.
+    /// Unreachable, where the node is away.
     pub(super) async fn podman_login(&self, wanted: &ShellRequest) -> Result<Option<ShellTarget>> {
         let Some((named, record)) = self.crio_profile() else {
             return Ok(None);
@@ -37,6 +37,15 @@ impl Context {
         PODMAN_SOCKET.clone_into(socket);
         node.endpoint.runtime = RuntimeKind::Docker;
         node.endpoint.instead = None;
+        let engine = node.clone();
+        Ok(Some(ShellTarget { target, engine }))
+    }
+
+    /// Sees that the login leads to podman, and says what it lacks.
+    ///
+    /// # Errors
+    /// Unreachable: the node, or podman's socket for its login.
+    pub(super) async fn podman_answers(&self, node: &NodeTarget) -> Result<()> {
         let dialer = Dialer::new(&node.endpoint, &self.settings)?;
         if let Err(error) = dialer.dial().await {
             return Err(Error::unreachable(format!(
@@ -51,8 +60,7 @@ impl Context {
             .hint("`devnet build` and `devnet load` need neither"));
         }
         self.ui.note(LACKS);
-        let engine = node.clone();
-        Ok(Some(ShellTarget { target, engine }))
+        Ok(())
     }
 
     /// The profile that is meant, if its cluster is a cri-o's. What keeps it from being found is told by

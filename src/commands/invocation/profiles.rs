@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::command_line;
 use crate::commands::invocation::Context;
 use crate::commands::invocation::target::{Need, NodeTarget, Nodes, Target};
-use crate::docker_env::endpoint::{Address, Endpoint};
+use crate::docker_env::endpoint::{Address, ENGINE_PORT, Endpoint};
 use crate::docker_env::profile::{Profile, ProfileNode, Route, checked_host};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -17,8 +17,6 @@ use crate::host::minikube::Home;
 use crate::runtime_kind::RuntimeKind;
 use crate::settings::origin::Origin;
 
-/// The port of a node at which its engine listens.
-const ENGINE_PORT: u16 = 2376;
 const SSH_PORT: u16 = 22;
 
 /// A profile that was named, and by what.
