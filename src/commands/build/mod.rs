@@ -1,5 +1,6 @@
 //! `devnet build`.
 
+mod ability;
 mod bases;
 mod cache;
 mod classic;
@@ -14,6 +15,7 @@ mod request;
 mod restart;
 mod result;
 mod show;
+mod solve;
 mod source;
 mod watch;
 
@@ -214,9 +216,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let stays = request.outputs.is_empty() || request.outputs.iter().any(output::is_for_the_engine);
     let others = if stays { others } else { &[] };
     let others = result::connect(others, &engine, context).await?;
-    let buildkit_is_off = job::buildkit_is_off(&engine, context)?;
+    let buildkit_is_off = ability::buildkit_is_off(&engine, context)?;
     let how = (buildkit_is_off.is_some(), args.checks());
-    job::can_it(&engine, &mut request, how, context).await?;
+    ability::can_it(&engine, &mut request, how, context).await?;
     let mut job = Job {
         request,
         source,
