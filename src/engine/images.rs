@@ -85,6 +85,18 @@ impl Images {
         }
     }
 
+    /// One image by its ID, or by its name in whatever spelling it stands there.
+    ///
+    /// # Errors
+    /// Not found when the engine does not have it.
+    pub(crate) async fn image_however_spelled(&self, name: &str) -> Result<StoredImage> {
+        match self {
+            Self::Containerd(images) => images.image_however_spelled(name).await,
+            // these know one spelling alone
+            Self::Docker(_) | Self::Podman(_) => self.image(name).await,
+        }
+    }
+
     /// True where pods find an image by a name.
     ///
     /// # Errors

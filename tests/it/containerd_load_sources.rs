@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::containerd_load::{load, row, runs};
 use crate::load::{configuration, image};
 use crate::support::archive::{Files, Pack, base, here, layer, named};
-use crate::support::containerd_node::{ContainerdNode, containerd_node};
+use crate::support::containerd_node::{ContainerdNode, cluster, containerd_node};
 use crate::support::{docker, testbed, until};
 
 /// The digest of the configuration in a layout's or an archive's only image.
@@ -195,12 +195,7 @@ fn a_name_that_no_pod_finds_is_told_and_the_one_that_they_ask_for_is_given() {
     };
     assert_eq!(doctor(), None);
     // as other tools name what they bring
-    node.ctr(&["images", "tag", full, "ctr-bare:v1"]).ok();
-    until("CRI knows the name", || {
-        node.ctr(&["images", "ls", "name==ctr-bare:v1"])
-            .ok()
-            .contains("io.cri-containerd.image=managed")
-    });
+    name_bare(node, "ctr-bare:v1");
     // it stands beside the other
     assert_eq!(doctor(), None);
     node.sandbox().devnet(&["images", "rm", full]).ok();
@@ -214,4 +209,95 @@ fn a_name_that_no_pod_finds_is_told_and_the_one_that_they_ask_for_is_given() {
     });
     assert_eq!(runs(node, "ctr-bare", full, "/top"), "bare");
     assert_eq!(doctor(), None);
+}
+
+/// Gives an image its name as some tools do, which is not in full.
+fn name_bare(node: &ContainerdNode, bare: &str) {
+    let full = format!("docker.io/library/{bare}");
+    node.ctr(&["images", "tag", &full, bare]).ok();
+    until("CRI knows the name", || {
+        node.ctr(&["images", "ls", &format!("name=={bare}")])
+            .ok()
+            .contains("io.cri-containerd.image=managed")
+    });
+}
+
+/// The same, and the name in full goes.
+fn name_bare_alone(node: &ContainerdNode, bare: &str) {
+    name_bare(node, bare);
+    let full = format!("docker.io/library/{bare}");
+    node.sandbox().devnet(&["images", "rm", &full]).ok();
+    assert_eq!(node.cri().image(&full).unwrap(), None);
+}
+
+#[test]
+fn an_image_that_is_there_under_a_bare_name_alone_gets_the_full_one() {
+    let Some(testbed) = testbed() else { return };
+    let node = &ContainerdNode::start(&testbed, "ctr-short");
+    image(&testbed, "host", "ctr-short:v1", "ctr-short", "short");
+    let full = "docker.io/library/ctr-short:v1";
+    let first = row(&load(&testbed, node, "host", &["ctr-short:v1", "-o", "json"]).ok());
+    name_bare_alone(node, "ctr-short:v1");
+    let again = row(&load(&testbed, node, "host", &["ctr-short:v1", "-o", "json"]).ok());
+    assert_eq!(
+        (&again["layers_sent"], &again["id"]),
+        (&0.into(), &first["id"]),
+        "{again}"
+    );
+    let known = node.cri().image(full).unwrap();
+    assert_eq!(known.as_deref(), first["id"].as_str());
+    assert_eq!(runs(node, "ctr-short", full, "/top"), "short");
+}
+
+#[test]
+fn a_node_gives_an_image_that_it_has_under_a_bare_name_alone() {
+    let Some(testbed) = testbed() else { return };
+    let first = ContainerdNode::start(&testbed, "ctr-given");
+    let second = ContainerdNode::start(&testbed, "ctr-given-2");
+    let both = cluster(&[&first, &second]);
+    image(&testbed, "host", "ctr-given:v1", "ctr-given", "bare");
+    let full = "docker.io/library/ctr-given:v1";
+    let loaded = load(
+        &testbed,
+        &first,
+        "host",
+        &["ctr-given:v1", "--whole", "-o", "json"],
+    );
+    let id = row(&loaded.ok())["id"].clone();
+    name_bare_alone(&first, "ctr-given:v1");
+    let from_first = |name: &str, tag: &str| {
+        let load = ["load", "--from-node", "several", "-n", "m02", name];
+        both.devnet(&[&load[..], &["--tag", tag, "-o", "json"]].concat())
+    };
+    for (number, spelt) in ["ctr-given:v1", full, "docker.io/ctr-given:v1"]
+        .iter()
+        .enumerate()
+    {
+        let tag = format!("ctr-given:{number}");
+        let sent = row(&from_first(spelt, &tag).ok());
+        assert_eq!(sent["id"], id, "{spelt}: {sent}");
+    }
+    // without another name it gets its own, in full
+    both.devnet(&[
+        "load",
+        "--from-node",
+        "several",
+        "-n",
+        "m02",
+        "ctr-given:v1",
+    ])
+    .ok();
+    let known = second.cri().image(full).unwrap();
+    assert_eq!(known.as_deref(), id.as_str());
+    assert_eq!(runs(&second, "ctr-given", full, "/top"), "bare");
+
+    // the name in full is that of another image then, and comes first
+    image(&testbed, "host", "ctr-given:v1", "ctr-given", "full");
+    let other = configuration(&testbed, "host", "ctr-given:v1");
+    load(&testbed, &first, "host", &["ctr-given:v1", "--whole"]).ok();
+    let sent = row(&from_first("ctr-given:v1", "ctr-given:both").ok());
+    assert_eq!(sent["id"], other.as_str(), "{sent}");
+
+    let said = from_first("ctr-nowhere:v1", "ctr-given:none").fails(4);
+    assert!(said.contains("`devnet images -n several`"), "{said}");
 }

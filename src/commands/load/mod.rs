@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use self::memory::Memory;
 use self::nodes::LoadNode;
 use self::piped::Piped;
-use self::source::Meaning;
+use self::source::{Asked, Meaning};
 use crate::commands::deliver::{ImageSource, Lack, Name, name_it, needs};
 use crate::commands::invocation::Context;
 use crate::commands::invocation::format::{Format, Printed};
@@ -98,6 +98,15 @@ impl Args {
     /// The part of an image that nodes are to keep.
     fn keep(&self) -> Keep {
         if self.whole { Keep::Whole } else { Keep::ToRun }
+    }
+
+    /// The way in which the engine that images come from was named.
+    fn asked(&self) -> Asked<'_> {
+        match (&self.from_node, &self.from_host) {
+            (Some(node), _) => Asked::Node(node),
+            (None, Some(_)) => Asked::Host,
+            (None, None) => Asked::Nothing,
+        }
     }
 }
 

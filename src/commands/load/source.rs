@@ -23,6 +23,16 @@ pub(super) enum Meaning {
     Image,
 }
 
+/// The way in which the engine that images come from was named.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    /// `--from-node`
+    Node(&'a str),
+    /// `--from-host`
+    Host,
+    Nothing,
+}
+
 impl Meaning {
     /// Equal for what is one source under several names.
     pub(super) fn identity(&self, text: &str) -> (Self, String) {
@@ -74,27 +84,33 @@ pub(super) fn meaning(text: &str) -> Result<Meaning> {
     }
 }
 
-/// An image of an engine, or says what else the text could have meant.
+/// An image of an engine, or says what else the text could have meant. `asked` is how the engine was
+/// named, if it was.
 pub(super) async fn image(
     source: &Engine,
     name: &str,
     from: &Endpoint,
-    named: bool,
+    asked: Asked<'_>,
 ) -> Result<StoredImage> {
-    source.images.image(name).await.map_err(|error| {
+    let found = source.images.image_however_spelled(name).await;
+    found.map_err(|error| {
         if error.kind() != Kind::NotFound {
             return error;
         }
         let error = Error::not_found(format!(
             "there is no file `{name}` here, and the engine at {from} has no image `{name}`"
         ));
-        if named {
-            error.hint(format!(
+        match asked {
+            Asked::Node(node) => error.hint(format!(
+                "`{}` lists what it has",
+                command_line::with("devnet images -n", [node])
+            )),
+            Asked::Host => error.hint(format!(
                 "`{}` lists what it has",
                 command_line::of(["docker", "-H", &from.to_string(), "images"])
-            ))
-        } else {
-            error.hint("`docker images` lists what it has; `--from-host URL` names another engine")
+            )),
+            Asked::Nothing => error
+                .hint("`docker images` lists what it has; `--from-host URL` names another engine"),
         }
     })
 }

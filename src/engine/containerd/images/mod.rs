@@ -10,6 +10,7 @@ mod names;
 mod receive;
 mod save;
 mod snapshots;
+mod spelling;
 mod unpacker;
 
 use std::collections::{HashMap, HashSet};
@@ -82,7 +83,14 @@ impl ClusterImages {
         if let Some(arrival) = self.arrival(name) {
             return Ok(arrival.image);
         }
-        let target = self.target(name).await?;
+        self.stored(self.target(name).await?).await
+    }
+
+    /// The image with a manifest or an index.
+    ///
+    /// # Errors
+    /// Not found when one of its documents is gone.
+    async fn stored(&self, target: Descriptor) -> Result<StoredImage> {
         let documents = self.documents(target).await?;
         let seen = self.containerd.node.cri.image(&documents.config_digest);
         let layers = documents.diff_ids();
