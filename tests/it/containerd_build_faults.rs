@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::containerd_node::{ContainerdNode, building_node};
+use crate::support::forgetful_builder::ForgetfulBuilder;
 use crate::support::node_build::NodeBuild;
 use crate::support::{Output, ended, testbed, until};
 
@@ -209,4 +210,40 @@ fn an_image_that_another_engines_start_has_robbed_gets_no_name() {
         }
         build.nothing_is_left("devnet-transfer");
     }
+}
+
+#[test]
+fn a_build_that_lost_a_layer_to_whoever_removed_an_image_is_asked_for_once_more() {
+    let Some(testbed) = testbed() else {
+        return;
+    };
+    let Some(node) = ContainerdNode::building(Path::new(&testbed), "ctrforgets") else {
+        return;
+    };
+    let text = "FROM scratch\nCOPY bin /bin\nCOPY a /a\n";
+    let build = NodeBuild::new(&node, &[("Dockerfile", text), ("a", "1")]).with_busybox();
+    let builder = ForgetfulBuilder::before(&node);
+    let said_once_more = |said: &str| said.matches("building once more").count();
+
+    builder.loses(1);
+    let done = build.run(&["--no-cache", "-t", "ctr-forgets:1"]);
+    assert_eq!((done.code, said_once_more(&done.stderr)), (0, 1), "{done}");
+    assert_eq!(builder.builds(), 2);
+    let name = "docker.io/library/ctr-forgets:1";
+    assert_eq!(build.in_a_pod("ctr-forgets", name, "/a"), "1");
+
+    // once, and no more
+    build.write("a", "2");
+    builder.loses(2);
+    let done = build.run(&["-t", "ctr-forgets:2"]);
+    assert_eq!((done.code, said_once_more(&done.stderr)), (1, 1), "{done}");
+    assert!(done.stderr.contains("parent snapshot"), "{done}");
+    assert_eq!(builder.builds(), 2);
+    build.nothing_is_left("ctr-forgets:2");
+
+    // what has come to this computer by then is not asked for again
+    builder.loses(1);
+    let done = build.run(&["-t", "ctr-forgets:3", "-o", "folder"]);
+    assert_eq!((done.code, said_once_more(&done.stderr)), (1, 0), "{done}");
+    assert_eq!(builder.builds(), 1);
 }

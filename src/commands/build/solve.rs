@@ -38,9 +38,43 @@ pub(super) struct Destination<'a> {
 }
 
 impl Job {
+    /// Solves, and once more where the engine lost a layer while it stored the result: whatever removes
+    /// an image at that moment may take one along. The steps themselves are in its cache by then.
+    pub(super) async fn solve(
+        &self,
+        provided: Provided,
+        upload: Option<Supply>,
+        options: Options,
+        to: Destination<'_>,
+        context: &Context,
+    ) -> Result<Option<String>> {
+        let outputs = &self.request.outputs;
+        let stays_here = outputs.iter().all(output::is_for_the_engine)
+            && !self.request.push
+            && self.request.cache_to.is_empty();
+        let can_be_repeated = upload.is_none() && stays_here;
+        let first = self.solve_settled(provided.clone(), upload, options.clone(), to, context);
+        match Box::pin(first).await {
+            Err(error) if can_be_repeated && lost_a_layer(&error) => {
+                context.ui.note(&format!(
+                    "{}: something removed an image meanwhile; building once more",
+                    error.in_one_line()
+                ));
+                // what was built anew a moment ago is taken as it is
+                let options = Options {
+                    no_cache: false,
+                    no_cache_filter: Vec::new(),
+                    ..options
+                };
+                Box::pin(self.solve_settled(provided, None, options, to, context)).await
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Solves, and again without what went meanwhile: editors' files come and go, and what is gone
     /// is no part of the context.
-    pub(super) async fn solve(
+    pub(super) async fn solve_settled(
         &self,
         provided: Provided,
         upload: Option<Supply>,
@@ -225,6 +259,13 @@ impl Job {
     }
 }
 
+/// True for the words of a BuildKit whose containerd misses a layer that it had a moment ago.
+fn lost_a_layer(error: &Error) -> bool {
+    let said = error.causes().join(": ");
+    said.contains("parent snapshot ") && said.contains(" does not exist")
+        || said.contains("content digest ") && said.contains(": not found")
+}
+
 fn logins(config: &Arc<DockerConfig>, context: &Context) -> Logins {
     let environment: Arc<Vec<(OsString, OsString)>> = Arc::new(
         context
@@ -248,4 +289,22 @@ fn entitlements(options: &Options) -> Vec<String> {
     all.sort();
     all.dedup();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_that_was_lost_is_told_from_a_file_that_is_not_there() {
+        let lost = |said: &str| lost_a_layer(&Error::failed("the build failed").caused_by(said));
+        assert!(lost(
+            "failed to prepare extraction snapshot \"extract-1 sha256:ab\": \
+             parent snapshot sha256:cd does not exist: not found"
+        ));
+        assert!(lost("failed to copy: content digest sha256:ab: not found"));
+        assert!(!lost("\"/absent\": not found"));
+        assert!(!lost("docker.io/library/absent:1: not found"));
+        assert!(!lost("process \"/bin/sh\" did not complete: exit code: 1"));
+    }
 }

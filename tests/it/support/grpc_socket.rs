@@ -1,11 +1,13 @@
 //! A socket of this computer on which a test answers gRPC.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tonic::transport::{Channel, Endpoint};
 
 /// The connections that are made to a socket.
 pub(crate) type Incoming = BoxStream<'static, std::io::Result<UnixStream>>;
@@ -26,4 +28,14 @@ pub(crate) fn listen(socket: &Path, threads: usize) -> (Runtime, Incoming) {
         Some((stream, listener))
     });
     (runtime, incoming.boxed())
+}
+
+/// The way to whoever answers at another socket, connected to when it is first asked.
+pub(crate) fn dial(runtime: &Runtime, socket: PathBuf) -> Channel {
+    let _inside = runtime.enter();
+    let dial = tower::service_fn(move |_| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://localhost").connect_with_connector_lazy(dial)
 }

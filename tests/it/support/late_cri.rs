@@ -2,17 +2,15 @@
 //! everything on, and holds back what CRI says of images.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 use tower::Service;
 
@@ -46,20 +44,8 @@ impl<'a> LateCri<'a> {
         node.run(&["ln", "-f", SOCKET, REAL]).ok();
         let (runtime, incoming) = grpc_socket::listen(&node.path(BEFORE), 1);
         let late = Arc::new(Late::default());
-        let real = node.path(REAL);
-        let channel = {
-            let _inside = runtime.enter();
-            let dial = tower::service_fn(move |_| {
-                let real: PathBuf = real.clone();
-                async move {
-                    let stream = tokio::net::UnixStream::connect(real).await?;
-                    Ok::<_, std::io::Error>(TokioIo::new(stream))
-                }
-            });
-            Endpoint::from_static("http://localhost").connect_with_connector_lazy(dial)
-        };
         let passing = Passing {
-            channel,
+            channel: grpc_socket::dial(&runtime, node.path(REAL)),
             late: late.clone(),
         };
         let server = tonic::transport::Server::builder()

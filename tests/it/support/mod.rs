@@ -13,6 +13,7 @@ pub(crate) mod crio_node;
 pub(crate) mod devnets_engine;
 pub(crate) mod docker_shell;
 pub(crate) mod engines;
+pub(crate) mod forgetful_builder;
 pub(crate) mod grpc_socket;
 pub(crate) mod hostile;
 pub(crate) mod kubelet;
