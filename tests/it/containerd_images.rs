@@ -154,13 +154,11 @@ fn what_was_never_started_what_is_pinned_and_what_is_used_since_is_kept() {
     let pod = Pod::made_once(&node, Wanted::pod("ctr-begun").sleeper("web"));
     pod.make_container(&sleeper("begun", name));
     let pinned = next("pinned");
-    let label = [
-        "images",
-        "label",
-        &pinned,
-        "io.cri-containerd.pinned=pinned",
-    ];
-    node.ctr(&label).ok();
+    let pin = |id: &str| {
+        let label = "io.cri-containerd.pinned=pinned";
+        node.ctr(&["images", "label", id, label]).ok();
+    };
+    pin(&pinned);
     let spare = next("spare");
     let _named = next("named");
 
@@ -178,9 +176,10 @@ fn what_was_never_started_what_is_pinned_and_what_is_used_since_is_kept() {
         assert!(refused.contains(why), "{refused}");
     }
 
-    // between the question and its answer a pod begins to use one
+    // between the question and its answer a pod begins to use one, and one is pinned
     let gone = next("gone");
     let since = next("used since");
+    let pinned_since = next("pinned since");
     let _named = next("named again");
     let line = concat!(env!("CARGO_BIN_EXE_devnet"), " images prune");
     let sandbox = node.sandbox();
@@ -197,14 +196,16 @@ fn what_was_never_started_what_is_pinned_and_what_is_used_since_is_kept() {
         let count = asking.stdout.as_mut().unwrap().read(&mut bytes).unwrap();
         assert_ne!(count, 0, "it ended: {said}");
         said.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        said.contains("Remove 3 images?")
+        said.contains("Remove 4 images?")
     });
     pod.make_container(&sleeper("since", &since));
+    pin(&pinned_since);
     asking.stdin.take().unwrap().write_all(b"y\n").unwrap();
     let said = ended(asking).ok();
     assert!(said.contains("removed 2 images"), "{said}");
     let all = images(&node);
     assert_eq!(of(&all, &since)["pods"][0], "default/ctr-begun");
+    assert_eq!(of(&all, &pinned_since)["pinned"], true);
     assert!(all.iter().all(|image| image["id"] != gone.as_str()));
 }
 

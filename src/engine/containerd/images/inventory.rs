@@ -87,7 +87,7 @@ impl ClusterImages {
     /// When the node does not answer.
     pub(in crate::engine) async fn remove_unused(&self, id: &str) -> Result<Removed> {
         let (seen, names) =
-            futures_util::try_join!(self.containerd.node.cri.image(id), self.all_names())?;
+            futures_util::try_join!(self.containerd.node.cri.image(id), self.pinned_names())?;
         if seen.is_some_and(|image| names.keep(&image)) {
             return Ok(Removed::Kept);
         }
@@ -102,13 +102,26 @@ impl ClusterImages {
     }
 
     /// The names of the node's images.
-    async fn all_names(&self) -> Result<AllNames<'_>> {
+    async fn all_names(&self) -> Result<Names<'_>> {
+        let names = self.names();
+        self.with_sandboxes(names.all()).await
+    }
+
+    /// The names whose images the node keeps, which are few.
+    async fn pinned_names(&self) -> Result<Names<'_>> {
+        let names = self.names();
+        self.with_sandboxes(names.pinned()).await
+    }
+
+    async fn with_sandboxes(
+        &self,
+        names: impl Future<Output = Result<BTreeMap<String, Named>>>,
+    ) -> Result<Names<'_>> {
         let sandbox_image = self
             .sandbox_image
             .get_or_try_init(|| self.containerd.node.cri.sandbox_image());
-        let names = self.names();
-        let (sandbox_image, all) = futures_util::try_join!(sandbox_image, names.all())?;
-        Ok(AllNames {
+        let (sandbox_image, all) = futures_util::try_join!(sandbox_image, names)?;
+        Ok(Names {
             sandbox_image: sandbox_image.as_deref(),
             all,
         })
@@ -145,14 +158,14 @@ impl ClusterImages {
     }
 }
 
-/// The names of a node's images as containerd has them.
-struct AllNames<'a> {
+/// Names of a node's images as containerd has them.
+struct Names<'a> {
     /// The one that every sandbox needs: not all versions pin it.
     sandbox_image: Option<&'a str>,
     all: BTreeMap<String, Named>,
 }
 
-impl AllNames<'_> {
+impl Names<'_> {
     /// True of an image that the node keeps, used or not.
     fn keep(&self, image: &Image) -> bool {
         let names = || image.repo_tags.iter().chain(&image.repo_digests);
@@ -305,7 +318,7 @@ mod tests {
             };
             (name.to_owned(), named)
         };
-        let names = AllNames {
+        let names = Names {
             sandbox_image: None,
             all: [named("app:dev", "sha256:old"), named(FULL, "sha256:new")].into(),
         };

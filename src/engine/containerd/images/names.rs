@@ -56,17 +56,13 @@ impl ImageNames {
 
     /// All names.
     pub(super) async fn all(&self) -> Result<BTreeMap<String, Named>> {
-        let all = self.that(Vec::new()).await?.into_iter();
-        Ok(all
-            .map(|image| {
-                let label = image.labels.get(PINNED.0);
-                let named = Named {
-                    digest: image.target.unwrap_or_default().digest,
-                    pinned: label.is_some_and(|value| value == PINNED.1),
-                };
-                (image.name, named)
-            })
-            .collect())
+        Ok(by_name(self.that(Vec::new()).await?))
+    }
+
+    /// The names whose images the node keeps, used or not.
+    pub(super) async fn pinned(&self) -> Result<BTreeMap<String, Named>> {
+        let filter = format!("labels.\"{}\"=={}", PINNED.0, PINNED.1);
+        Ok(by_name(self.that(vec![filter]).await?))
     }
 
     /// The records of names to which one of these filters applies; all where there is none.
@@ -115,4 +111,16 @@ impl ImageNames {
         let _gone: Option<Empty> = found(self.grpc.ask(PATH, order).await)?;
         Ok(())
     }
+}
+
+fn by_name(images: Vec<NamedImage>) -> BTreeMap<String, Named> {
+    let named = |image: NamedImage| {
+        let label = image.labels.get(PINNED.0);
+        let named = Named {
+            pinned: label.is_some_and(|value| value == PINNED.1),
+            digest: image.target.unwrap_or_default().digest,
+        };
+        (image.name, named)
+    };
+    images.into_iter().map(named).collect()
 }
