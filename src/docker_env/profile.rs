@@ -97,7 +97,8 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The container runtime; an empty field in old profiles means docker.
+    /// The container runtime of all nodes; an empty field in old profiles means docker. minikube sets every
+    /// node up by the cluster's field: a node's own stays empty where `minikube node add` made it.
     pub(crate) fn runtime(&self) -> &str {
         match self.kubernetes_config.container_runtime.as_str() {
             "" => "docker",

@@ -16,6 +16,20 @@ const RECORDED_MACHINE: &str = r#"{"ConfigVersion":3,"Driver":{"IPAddress":"127.
     "SSHKeyPath":"/home/u/.minikube/machines/dev/id_rsa","SwarmMaster":false,"EnginePort":52346,"FirstQuery":true,"Network":"builtin"},
     "DriverName":"qemu2","HostOptions":{"Driver":"","Memory":0,"EngineOptions":{"ArbitraryFlags":null,"Dns":null,"Env":[]}},"Name":"dev"}"#;
 
+#[test]
+fn a_node_that_was_added_has_the_runtime_of_its_cluster() {
+    let cluster = RECORDED.replacen(r#""docker""#, r#""containerd""#, 1);
+    let added = r#""Port":8443,"ContainerRuntime":"","ControlPlane":false"#;
+    let of_node = r#""Port":8443,"ContainerRuntime":"docker","ControlPlane":false"#;
+    let text = cluster.replace(of_node, added);
+    assert!(text.contains(added), "{text}");
+    let profile = Profile::parse("profiles/dev/config.json", &text).unwrap();
+    assert_eq!(
+        (profile.runtime(), profile.machines().len()),
+        ("containerd", 2)
+    );
+}
+
 /// Reads both records as far as a command does. What can't be read is told with its file.
 fn read(profile: &str, machine: &str) -> Result<(), String> {
     let told = |file: &str, error: &Error| match error.to_string() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::load::{configuration, image};
+use crate::support::archive::{Files, Pack, base, layer, piped};
 use crate::support::containerd_node::{ContainerdNode, cluster, containerd_node};
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::{Output, Sandbox, docker, testbed};
@@ -322,6 +323,22 @@ fn one_reading_serves_all_nodes_and_a_node_gives_what_it_has() {
     first.collect();
     let refused = both.devnet(&from_first).fails(1);
     assert!(refused.contains("thrown"), "{refused}");
+
+    // what comes once, out of a pipe, comes to all
+    let layers = [base(7020, 60_000), layer(&[("top", b"piped")])];
+    let archive = Files::oci("ctr-both:pipe", &layers, Pack::Plain).tar();
+    let mut load = both.devnet_command(&["load", "-", "-o", "json"]);
+    let sent: Vec<Value> = serde_json::from_str(&piped(&mut load, archive).ok()).unwrap();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    let full = "docker.io/library/ctr-both:pipe";
+    for (node, row) in [first, &second].into_iter().zip(&sent) {
+        assert_eq!(
+            (&row["layers_sent"], &row["error"]),
+            (&2.into(), &Value::Null)
+        );
+        let known = node.cri().image(full).unwrap();
+        assert_eq!(known.as_deref(), row["id"].as_str(), "{row}");
+    }
 }
 
 #[test]
