@@ -57,7 +57,7 @@ impl Job {
         match Box::pin(first).await {
             Err(error) if can_be_repeated && lost_a_layer(&error) => {
                 context.ui.note(&format!(
-                    "{}: something removed an image meanwhile; building once more",
+                    "{}: an image may have been removed meanwhile; building once more",
                     error.in_one_line()
                 ));
                 // what was built anew a moment ago is taken as it is
