@@ -195,7 +195,7 @@ fn a_name_that_no_pod_finds_is_told_and_the_one_that_they_ask_for_is_given() {
     };
     assert_eq!(doctor(), None);
     // as other tools name what they bring
-    name_bare(node, "ctr-bare:v1");
+    name_bare(node, full, "ctr-bare:v1");
     // it stands beside the other
     assert_eq!(doctor(), None);
     node.sandbox().devnet(&["images", "rm", full]).ok();
@@ -211,10 +211,9 @@ fn a_name_that_no_pod_finds_is_told_and_the_one_that_they_ask_for_is_given() {
     assert_eq!(doctor(), None);
 }
 
-/// Gives an image its name as some tools do, which is not in full.
-fn name_bare(node: &ContainerdNode, bare: &str) {
-    let full = format!("docker.io/library/{bare}");
-    node.ctr(&["images", "tag", &full, bare]).ok();
+/// Gives the image of a name another as some tools do, which is not in full.
+fn name_bare(node: &ContainerdNode, full: &str, bare: &str) {
+    node.ctr(&["images", "tag", full, bare]).ok();
     until("CRI knows the name", || {
         node.ctr(&["images", "ls", &format!("name=={bare}")])
             .ok()
@@ -222,12 +221,10 @@ fn name_bare(node: &ContainerdNode, bare: &str) {
     });
 }
 
-/// The same, and the name in full goes.
-fn name_bare_alone(node: &ContainerdNode, bare: &str) {
-    name_bare(node, bare);
-    let full = format!("docker.io/library/{bare}");
-    node.sandbox().devnet(&["images", "rm", &full]).ok();
-    assert_eq!(node.cri().image(&full).unwrap(), None);
+/// Takes a name away, so that an image has only one that is not in full.
+fn leave_bare(node: &ContainerdNode, full: &str) {
+    node.sandbox().devnet(&["images", "rm", full]).ok();
+    assert_eq!(node.cri().image(full).unwrap(), None);
 }
 
 #[test]
@@ -235,17 +232,33 @@ fn an_image_that_is_there_under_a_bare_name_alone_gets_the_full_one() {
     let Some(testbed) = testbed() else { return };
     let node = &ContainerdNode::start(&testbed, "ctr-short");
     image(&testbed, "host", "ctr-short:v1", "ctr-short", "short");
-    let full = "docker.io/library/ctr-short:v1";
-    let first = row(&load(&testbed, node, "host", &["ctr-short:v1", "-o", "json"]).ok());
-    name_bare_alone(node, "ctr-short:v1");
-    let again = row(&load(&testbed, node, "host", &["ctr-short:v1", "-o", "json"]).ok());
-    assert_eq!(
-        (&again["layers_sent"], &again["id"]),
-        (&0.into(), &first["id"]),
-        "{again}"
+    let load = |more: &[&str]| {
+        let all = [&["ctr-short:v1", "-o", "json"], more].concat();
+        row(&load(&testbed, node, "host", &all).ok())
+    };
+    let (full, other) = (
+        "docker.io/library/ctr-short:v1",
+        "docker.io/library/ctr-short:other",
     );
-    let known = node.cri().image(full).unwrap();
-    assert_eq!(known.as_deref(), first["id"].as_str());
+    let id = load(&["--tag", other])["id"].clone();
+    let gets_it = |told: &str| {
+        let again = load(&[]);
+        assert_eq!(
+            (&again["layers_sent"], &again["id"]),
+            (&0.into(), &id),
+            "{told}: {again}"
+        );
+        let known = node.cri().image(full).unwrap();
+        assert_eq!(known.as_deref(), id.as_str(), "{told}");
+    };
+    // CRI tells it in full, and finds nothing by that
+    name_bare(node, other, "ctr-short:v1");
+    leave_bare(node, other);
+    assert_eq!(node.cri().image(full).unwrap(), None);
+    gets_it("a name that was given");
+    // and tells of none where the one in full has gone
+    leave_bare(node, full);
+    gets_it("a name that was left");
     assert_eq!(runs(node, "ctr-short", full, "/top"), "short");
 }
 
@@ -264,7 +277,8 @@ fn a_node_gives_an_image_that_it_has_under_a_bare_name_alone() {
         &["ctr-given:v1", "--whole", "-o", "json"],
     );
     let id = row(&loaded.ok())["id"].clone();
-    name_bare_alone(&first, "ctr-given:v1");
+    name_bare(&first, full, "ctr-given:v1");
+    leave_bare(&first, full);
     let from_first = |name: &str, tag: &str| {
         let load = ["load", "--from-node", "several", "-n", "m02", name];
         both.devnet(&[&load[..], &["--tag", tag, "-o", "json"]].concat())
