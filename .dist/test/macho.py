@@ -4,7 +4,8 @@ import hashlib
 import struct
 import sys
 
-SYSTEM = {"/usr/lib/libSystem.B.dylib", "/usr/lib/libiconv.2.dylib"}
+# libcharset is a part of the system's libiconv
+SYSTEM = {"/usr/lib/libSystem.B.dylib", "/usr/lib/libiconv.2.dylib", "/usr/lib/libcharset.1.dylib"}
 LOAD_DYLIB, LOAD_WEAK, REEXPORT, MAIN, SIGNATURE, BUILD_VERSION = 0xC, 0x80000018, 0x8000001F, 0x80000028, 0x1D, 0x32
 PROCESSORS = {0x0100000C: "arm64", 0x01000007: "x86_64"}
 

@@ -42,6 +42,8 @@ printf 'FROM scratch\r\nCOPY . /\r\nENTRYPOINT ["/app", "sleep", "1000"]\r\n' > 
 printf 'left out\r\n*.log\r\n' > context/.dockerignore
 echo kept > "context/sub folder/kept"; echo out > "context/left out"; echo out > context/a.log; chmod 600 "context/sub folder/kept"
 echo kept > context/read-only; chmod 444 context/read-only
+# to a Windows program of Wine's it is the file that it leads to: Windows' own links can't be made here
+ln -s kept "context/sub folder/link"
 # Wine's place for what other computers share
 mkdir -p "$WINEPREFIX/dosdevices/unc/server"; ln -s "$work/C" "$WINEPREFIX/dosdevices/unc/server/share"
 here=$(windows "$work/C")
@@ -54,6 +56,7 @@ has 'sub folder/kept' "$files" "build"
 [[ $files != *left* && $files != *a.log* ]] || failed "what .dockerignore names was sent: $files"
 grep -q -- '-rwxr-xr-x.*sub folder/kept' <<< "$files" || failed "modes: $files"
 grep -q -- '-r-xr-xr-x.*read-only' <<< "$files" || failed "modes: $files"
+grep -q -- '-rwxr-xr-x.* 5 .*sub folder/link$' <<< "$files" || failed "a link: $files"
 ok "build from paths with drive letters, back-slashes, \\\\?\\ and UNC; CRLF; everything may be run, as docker sends it from Windows"
 
 docker save wine:one > app.tar; docker rmi wine:one >/dev/null
