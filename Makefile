@@ -5,7 +5,7 @@
 # And:
 #   make build   target/release/devnet with its probes inside
 #   make bench   devnet beside its peers, as ratios
-#   make engines fetches the programs of other engines and podmans than the system's, for `make pairs`, `make test-differing` and tests of cri-o nodes
+#   make engines fetches the programs of other engines, podmans and runcs than the system's, for `make pairs`, `make test-differing` and tests of nodes
 #   make pairs   images between all versions of engines
 #   make test-differing   what engines do differently (build, load, logs, exec, pods), on the newest with containerd's store, and how long it took
 #   make test-all         the whole suite on every engine, and 200 rounds of random kills
@@ -50,7 +50,7 @@ test: probes
 	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 
 engines:
-	@for version in 20.10 26 28 podman-5.4 podman-5.8; do tests/testbed/engine.sh tree $$version >/dev/null || exit 1; done
+	@for version in 20.10 26 28 podman-5.4 podman-5.8 runc-1.3; do tests/testbed/engine.sh tree $$version >/dev/null || exit 1; done
 
 # modules of tests/it whose engines answer differently; what only devnet decides runs on the system's engine alone
 # nodes with containerd or cri-o have a Docker engine beside them only as the source of images

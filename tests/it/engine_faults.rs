@@ -194,6 +194,7 @@ fn no_pod_and_no_user_of_the_node_is_in_the_guards_way() {
         container_path: PLUGINS.into(),
         host_path: PLUGINS.into(),
         readonly: true,
+        ..Mount::default()
     });
     let other = Pod::up(&node, Wanted::pod("given").with(given));
     let pid = other.pid("web").to_string();

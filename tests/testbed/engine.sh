@@ -67,7 +67,12 @@ case ${1:-} in
           fetch "$suite" "$tree" "podman conmon netavark aardvark-dns libc6 libgcc-s1 libassuan9 libgpg-error0 libseccomp2 libsqlite3-0" >&2
         fi
         echo "$tree" ;;
-      *) say "no engine '$version': system, 20.10, 26, 28, 28c, podman-5.4 or podman-5.8"; exit 2 ;;
+      # the first of Debian's that maps the users of mounts
+      runc-1.3)
+        tree=$root/target/testbed/$version
+        [ -d "$tree" ] || { say "fetching runc of sid"; mkdir -p "$(dirname "$tree")"; fetch sid "$tree" "runc libc6 libgcc-s1 libseccomp2" >&2; }
+        echo "$tree" ;;
+      *) say "no engine '$version': system, 20.10, 26, 28, 28c, podman-5.4, podman-5.8 or runc-1.3"; exit 2 ;;
     esac ;;
 
   start)

@@ -16,6 +16,10 @@ touch "$d/namespaces"
 
 [ -d "$d/etc" ] || "$here/node-disk.sh" "$d" "$name"
 
+# with the C library that it wants
+if [ -n "${DEVNET_TESTBED_RUNC:-}" ]; then
+  mount -t overlay overlay -o "lowerdir=$DEVNET_TESTBED_RUNC/usr:/usr" /usr
+fi
 # the version's own programs where the system's are
 for program in containerd containerd-shim-runc-v2 ctr; do
   if [ "${DEVNET_TESTBED_CONTAINERD:-/}" != / ]; then

@@ -19,8 +19,8 @@
 # minikube's docker driver mounts noexec (/run, /tmp, /dev/shm) is so here; /etc and /var are its own.
 # DEVNET_TESTBED_CONTAINERD is the folder of the programs to use (`/` are this computer's), and
 # DEVNET_TESTBED_DOCKERD that of the Docker engine which lies there and does not run. DEVNET_TESTBED_SNAPSHOTTER
-# is the snapshotter of its pods (overlayfs where this computer can); with DEVNET_TESTBED_SYSTEMD the first
-# process is systemd.
+# is the snapshotter of its pods (overlayfs where this computer can), and DEVNET_TESTBED_RUNC the folder of
+# another runc; with DEVNET_TESTBED_SYSTEMD the first process is systemd.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 name=${2:-}

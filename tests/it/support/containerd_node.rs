@@ -27,6 +27,7 @@ pub(crate) fn containerd_node() -> Option<&'static ContainerdNode> {
             dockerd: None,
             snapshotter: None,
             systemd: false,
+            maps_users: false,
             crio: None,
         };
         node.script(&["start", "ctr"]).ok();
@@ -53,6 +54,8 @@ pub(crate) struct ContainerdNode {
     snapshotter: Option<&'static str>,
     /// True where its first process is systemd.
     systemd: bool,
+    /// True where its runc maps the users of mounts.
+    maps_users: bool,
     /// The stand-in that answers as its runtime, where that is cri-o.
     pub(crate) crio: Option<CrioStandIn>,
 }
@@ -71,6 +74,7 @@ impl ContainerdNode {
             dockerd: None,
             snapshotter: Some(snapshotter),
             systemd: false,
+            maps_users: false,
             crio: None,
         };
         node.script(&["start", name]).ok();
@@ -101,6 +105,7 @@ impl ContainerdNode {
                 dockerd,
                 snapshotter: None,
                 systemd: false,
+                maps_users: false,
                 crio: None,
             },
             version,
@@ -120,9 +125,27 @@ impl ContainerdNode {
                 dockerd: Some(dockerd),
                 snapshotter: None,
                 systemd: true,
+                maps_users: false,
                 crio: None,
             },
             None,
+        )
+    }
+
+    /// One whose pods may have users of their own; `None` when its programs are not on this computer.
+    pub(crate) fn with_mapped_users(testbed: &Path, name: &str) -> Option<Self> {
+        testbed_script::tree("runc-1.3")?;
+        Self::begin(
+            Self {
+                testbed: testbed.into(),
+                name: name.into(),
+                dockerd: None,
+                snapshotter: None,
+                systemd: false,
+                maps_users: true,
+                crio: None,
+            },
+            Some("2.1"),
         )
     }
 
@@ -194,6 +217,9 @@ impl ContainerdNode {
             }
             if let Some(snapshotter) = self.snapshotter {
                 command.env("DEVNET_TESTBED_SNAPSHOTTER", snapshotter);
+            }
+            if let Some(tree) = self.maps_users.then(|| testbed_script::tree("runc-1.3")) {
+                command.env("DEVNET_TESTBED_RUNC", tree.unwrap());
             }
             if self.systemd {
                 command.env("DEVNET_TESTBED_SYSTEMD", "1");
@@ -369,6 +395,15 @@ impl ContainerdNode {
     /// Starts, stops, kills or restarts containerd: pods stay as they are.
     pub(crate) fn containerd(&self, verb: &str) {
         self.script(&["containerd", &self.name, verb]).ok();
+    }
+
+    /// Kills its runtime, whose pods and whose socket stay, or starts it again.
+    pub(crate) fn runtime(&self, verb: &str) {
+        match (&self.crio, verb) {
+            (None, _) => self.containerd(verb),
+            (Some(crio), "kill") => crio.stop(),
+            (Some(crio), _) => crio.start(),
+        }
     }
 
     /// Waits until nothing of devnet's runs or lies on it.

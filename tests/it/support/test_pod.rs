@@ -139,6 +139,7 @@ impl Script {
                 container_path: folder.into(),
                 host_path: folder.into(),
                 readonly: true,
+                ..Mount::default()
             }));
         }
         container

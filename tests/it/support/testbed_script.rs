@@ -47,7 +47,7 @@ pub(super) fn run(
 /// The folder with the programs of an engine's version, as `20.10`; `None` when they are not on this
 /// computer.
 pub(super) fn tree(version: &str) -> Option<PathBuf> {
-    let kind = if version.starts_with("podman") {
+    let kind = if version.starts_with("podman") || version.starts_with("runc") {
         ""
     } else {
         "engine-"

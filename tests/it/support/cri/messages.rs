@@ -130,6 +130,30 @@ pub(crate) struct Namespaces {
     pub(crate) ipc: i32,
     #[prost(string, tag = "4")]
     pub(crate) target: String,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) users: Option<UserNamespace>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct UserNamespace {
+    /// With whom it is shared, as in `Namespaces`.
+    #[prost(int32, tag = "1")]
+    pub(crate) mode: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) users: Vec<IdMapping>,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) groups: Vec<IdMapping>,
+}
+
+/// A range of a user namespace's IDs and those of the node that they are.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct IdMapping {
+    #[prost(uint32, tag = "1")]
+    pub(crate) host: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) container: u32,
+    #[prost(uint32, tag = "3")]
+    pub(crate) length: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -222,6 +246,10 @@ pub(crate) struct Mount {
     pub(crate) host_path: String,
     #[prost(bool, tag = "3")]
     pub(crate) readonly: bool,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) users: Vec<IdMapping>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) groups: Vec<IdMapping>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -10,7 +10,7 @@ mod store;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,7 +38,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub(crate) struct CrioStandIn {
     pub(crate) socket: PathBuf,
     served: Served,
-    _runtime: tokio::runtime::Runtime,
+    /// `None` while it does not run.
+    runtime: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
 impl CrioStandIn {
@@ -50,21 +51,39 @@ impl CrioStandIn {
         };
         let socket = ground.path(SOCKET);
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
-        let _old = std::fs::remove_file(&socket);
-        let (runtime, incoming) = grpc_socket::listen(&socket, 2);
         let served = Served {
             store: Arc::new(Mutex::new(Store::new(ground, infra))),
             events: Arc::default(),
+            asked_for_events: Arc::default(),
         };
-        let server = tonic::transport::Server::builder()
-            .add_service(Service::<0>(served.clone()))
-            .add_service(Service::<1>(served.clone()));
-        runtime.spawn(server.serve_with_incoming(incoming));
-        Self {
+        let stand_in = Self {
             socket,
             served,
-            _runtime: runtime,
-        }
+            runtime: Mutex::default(),
+        };
+        stand_in.start();
+        stand_in
+    }
+
+    /// Listens; its pods are those that it had.
+    pub(crate) fn start(&self) {
+        let _old = std::fs::remove_file(&self.socket);
+        let (runtime, incoming) = grpc_socket::listen(&self.socket, 2);
+        let server = tonic::transport::Server::builder()
+            .add_service(Service::<0>(self.served.clone()))
+            .add_service(Service::<1>(self.served.clone()));
+        runtime.spawn(server.serve_with_incoming(incoming));
+        *self.runtime.lock().unwrap() = Some(runtime);
+    }
+
+    /// Ends as one that is killed: its socket stays.
+    pub(crate) fn stop(&self) {
+        drop(self.runtime.lock().unwrap().take());
+    }
+
+    /// The number of times that somebody asked for its events.
+    pub(crate) fn asked_for_events(&self) -> usize {
+        self.served.asked_for_events.load(Ordering::SeqCst)
     }
 
     /// Tells of changes from now on (`enable_pod_events`), or not.
@@ -83,6 +102,7 @@ impl Drop for CrioStandIn {
 struct Served {
     store: Arc<Mutex<Store>>,
     events: Arc<AtomicBool>,
+    asked_for_events: Arc<AtomicUsize>,
 }
 
 impl Served {
@@ -150,6 +170,7 @@ impl Served {
 
     /// The stream of events ends at once where cri-o was not told to have any.
     fn follow(&self) -> BoxStream<'static, Result<Event, Status>> {
+        self.asked_for_events.fetch_add(1, Ordering::SeqCst);
         if !self.events.load(Ordering::SeqCst) {
             return stream::empty().boxed();
         }
@@ -328,8 +349,12 @@ async fn answer(served: Served, request: HttpRequest) -> HttpAnswer {
         "GetContainerEvents" => {
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<Event, ()>::default());
             let answer = tower::service_fn(move |_question: Request<()>| {
-                let events = served.follow();
-                async move { Ok::<_, Status>(Response::new(events)) }
+                let mut events = served.follow();
+                async move {
+                    // as a server in Go: the head of the answer comes with its first event, or with its end
+                    let first = stream::iter(events.next().await);
+                    Ok::<_, Status>(Response::new(first.chain(events)))
+                }
             });
             grpc.server_streaming(answer, request).await
         }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::wanted::{Container, Wanted};
 use crate::support::cri::messages::{
-    Capabilities, ContainerConfig, ContainerMetadata, ContainerSecurity, Dns, Image, KeyValue,
-    LinuxContainer, LinuxSandbox, Mount, Namespaces, Number, Resources, SandboxConfig,
-    SandboxMetadata, SandboxSecurity, SecurityProfile,
+    Capabilities, ContainerConfig, ContainerMetadata, ContainerSecurity, Dns, IdMapping, Image,
+    KeyValue, LinuxContainer, LinuxSandbox, Mount, Namespaces, Number, Resources, SandboxConfig,
+    SandboxMetadata, SandboxSecurity, SecurityProfile, UserNamespace,
 };
 
 const MASKED: [&str; 12] = [
@@ -59,7 +59,22 @@ fn namespaces(pod: &Wanted) -> Namespaces {
         },
         ipc: of_node(pod.host_ipc),
         target: String::new(),
+        users: pod.own_users.map(|_| UserNamespace {
+            mode: 0,
+            users: mapping(pod),
+            groups: mapping(pod),
+        }),
     }
+}
+
+/// The IDs that a pod with users of its own has: as many as the kubelet gives.
+fn mapping(pod: &Wanted) -> Vec<IdMapping> {
+    let one = pod.own_users.map(|host| IdMapping {
+        host,
+        container: 0,
+        length: 65_536,
+    });
+    one.into_iter().collect()
 }
 
 pub(super) fn sandbox(pod: &Wanted, uid: &str, attempt: u32) -> SandboxConfig {
@@ -133,11 +148,15 @@ pub(super) fn container(
     let mount = |container_path: &str, host_path: &str| Mount {
         container_path: container_path.into(),
         host_path: host_path.into(),
-        readonly: false,
+        ..Mount::default()
     };
     let mut mounts = container.mounts.clone();
     mounts.push(mount("/etc/hosts", hosts));
     mounts.push(mount("/dev/termination-log", last_words));
+    for one in &mut mounts {
+        one.users = mapping(pod);
+        one.groups = mapping(pod);
+    }
     let memory = container.memory.unwrap_or_default();
     ContainerConfig {
         metadata: Some(ContainerMetadata {

@@ -16,6 +16,8 @@ pub(crate) struct Wanted {
     pub(crate) host_pid: bool,
     pub(crate) host_ipc: bool,
     pub(crate) share_pid: bool,
+    /// The user of the node's that is root in it, where its users are its own (`hostUsers: false`).
+    pub(crate) own_users: Option<u32>,
     pub(crate) ports: Vec<PortMapping>,
     pub(crate) containers: Vec<Container>,
     pub(crate) restarts: Policy,
@@ -64,6 +66,7 @@ impl Wanted {
             host_pid: false,
             host_ipc: false,
             share_pid: false,
+            own_users: None,
             ports: Vec::new(),
             containers: Vec::new(),
             restarts: Policy::Always,
