@@ -162,7 +162,7 @@ async fn recent(context: &Context, engine: &Engine) -> Vec<ContainerEvent> {
     let ask = async {
         // its own clock: a time that is still to come would be waited for
         let now = engine.runtime.info().await?.nanoseconds()?;
-        let mut events = engine.runtime.container_events(SECOND, Some(now));
+        let mut events = engine.runtime.container_events(SECOND, Some(now)).await;
         let (mut all, mut weight) = (Vec::new(), 0);
         while let Some(event) = events.next().await {
             let event = event?;

@@ -15,6 +15,7 @@ use crate::commands::invocation::{Context, snapshot};
 use crate::engine::Engine;
 use crate::engine::kubelet::Kubelet;
 use crate::engine::node_probe::NodeProbe;
+use crate::engine::runtime::ContainerEvents;
 use crate::error::{Error, Result};
 use crate::netns::{self, read_look};
 use crate::pod::{
@@ -129,6 +130,8 @@ struct WatchedNode {
     /// In the order of their IDs.
     facts: Vec<ContainerFacts>,
     pods: Vec<Pod>,
+    /// Asked for before `facts` were: nothing falls between.
+    events: ContainerEvents,
     /// From when on its events are still to be told.
     since: i64,
     /// The time at which the node was last started, where its kernel was asked.
@@ -149,7 +152,7 @@ impl WatchedNode {
 impl Watch<'_> {
     /// Connects, and takes what there is for known.
     async fn begin(&self, node: &NodeTarget, of_profile: bool) -> Result<WatchedNode> {
-        let seen = self.meet(node, of_profile).await?;
+        let seen = self.meet(node, of_profile, None).await?;
         self.take_for_known(&seen);
         Ok(seen)
     }
@@ -213,11 +216,19 @@ impl Watch<'_> {
             .extend(with_sandbox.map(|pod| (pod.uid.clone(), pod.labels.clone())));
     }
 
-    async fn meet(&self, node: &NodeTarget, of_profile: bool) -> Result<WatchedNode> {
+    /// Connects and looks; its events are those since `before`, or from now on.
+    async fn meet(
+        &self,
+        node: &NodeTarget,
+        of_profile: bool,
+        before: Option<i64>,
+    ) -> Result<WatchedNode> {
         let engine = self.context.reconnect(node).await?;
         // its clock before its containers: what happens in between is told twice, not never
         let info = engine.runtime.info().await?;
-        let since = info.nanoseconds()?;
+        let since = before.map_or_else(|| info.nanoseconds(), Ok)?;
+        let tells_events = engine.runtime.tells_events().await;
+        let events = engine.runtime.container_events(since, None).await;
         let mut facts = engine.runtime.containers().await?;
         let name = match info.name {
             Some(name) if !of_profile => name,
@@ -226,7 +237,7 @@ impl Watch<'_> {
         let mut pods = pod::pods(&name, &facts, PlainContainers::Hide);
         engine.runtime.ips_from_hosts_files(&mut pods, &facts).await;
         self.labels_of(&pods);
-        if !engine.runtime.tells_events().await {
+        if !tells_events {
             self.context.ui.note(&format!(
                 "{} on node `{name}` tells no events: its containers are listed once a second",
                 engine.runtime.kind()
@@ -238,6 +249,7 @@ impl Watch<'_> {
             name,
             facts,
             pods,
+            events,
             since,
             up_since: None,
         })
@@ -256,16 +268,15 @@ impl Watch<'_> {
             let mut seen = if let Some(seen) = next.take() {
                 seen
             } else {
-                let Ok(mut seen) = self.meet(node, of_profile).await else {
+                let Ok(mut seen) = self.meet(node, of_profile, before).await else {
                     tokio::time::sleep(AGAIN).await;
                     continue;
                 };
                 self.context
                     .ui
                     .say(&format!("node `{}` is there again", node.name));
-                if let Some(before) = before {
+                if before.is_some() {
                     // what happened meanwhile: from its memory, and from what is different
-                    seen.since = before;
                     let uids = seen.pods.iter().map(|pod| pod.uid.clone()).collect();
                     if !self.tell(&mut seen, uids).await? {
                         return Ok(());
@@ -294,10 +305,9 @@ impl Watch<'_> {
 
     /// Tells what an engine tells until it is lost; `None` when nobody reads any more.
     async fn follow(&self, seen: &mut WatchedNode) -> Result<Option<Error>> {
-        let mut events = seen.engine.runtime.container_events(seen.since, None);
         loop {
             let first = tokio::select! {
-                event = events.next() => event,
+                event = seen.events.next() => event,
                 () = tokio::time::sleep(STILL_THERE) => {
                     // a connection may be dead without anyone having said so
                     match tokio::time::timeout(STILL_THERE, seen.engine.runtime.round_trip()).await {
@@ -314,7 +324,7 @@ impl Watch<'_> {
             };
             let mut lost = None;
             while batch.len() < BATCH {
-                match tokio::time::timeout(STILL, events.next()).await {
+                match tokio::time::timeout(STILL, seen.events.next()).await {
                     Err(_elapsed) => break,
                     Ok(Some(Ok(event))) => batch.push(event),
                     Ok(Some(Err(error))) => {

@@ -160,7 +160,7 @@ impl Follower<'_> {
         let name = snapshot::name_of(self.target, self.node, &info);
         let mut clock = Clock::new(&info);
         // from a time before the first look on: nothing falls in between
-        let mut changes = engine.runtime.changes(clock.now());
+        let mut changes = engine.runtime.changes(clock.now()).await;
         let mut containers = engine.runtime.listing().await?.inspected().await?;
         let mut kept = None;
         if self.depth.probe {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use hyper_util::rt::TokioIo;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -149,7 +149,7 @@ impl Grpc {
         }
     }
 
-    /// Asks for what goes on: answers come until the service or the connection ends.
+    /// Asks for what comes in several answers, the first of them in time.
     ///
     /// # Errors
     /// As `ask`, also amid the stream.
@@ -175,6 +175,35 @@ impl Grpc {
             Ok(Err(status)) => Err(self.refusal(path, &status)),
             Err(_elapsed) => Err(self.silent(path, self.patience)),
         }
+    }
+
+    /// Asks for what happens from now on. That may be nothing for long, and a service may keep even the head of
+    /// its answer until then: this has no limit in time.
+    pub(crate) fn listen<Q, A>(
+        &self,
+        path: &'static str,
+        question: Q,
+    ) -> BoxStream<'static, Result<A, Refusal>>
+    where
+        Q: prost::Message + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        let grpc = self.clone();
+        let call = async move {
+            let codec = ProstCodec::<Q, A>::default();
+            let at = PathAndQuery::from_static(path);
+            let asked = async {
+                let mut client = grpc.ready().await?;
+                client
+                    .server_streaming(grpc.request(question), at, codec)
+                    .await
+            };
+            match asked.await {
+                Ok(answers) => Ok(grpc.answers(path, answers)),
+                Err(status) => Err(grpc.refusal(path, &status)),
+            }
+        };
+        stream::once(call).try_flatten().boxed()
     }
 
     /// Asks by a stream of pieces, each of which may be answered; the answers end with the call.

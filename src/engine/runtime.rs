@@ -9,7 +9,7 @@ use crate::engine::about::{About, Info};
 use crate::engine::containerd::{self, Containerd};
 use crate::engine::containers::{Listing, Outline};
 use crate::engine::crio::{self, CriO};
-use crate::engine::docker::events::ContainerEvents;
+pub(crate) use crate::engine::docker::events::ContainerEvents;
 use crate::engine::docker::{self, Docker};
 use crate::engine::exec::Exec;
 use crate::engine::log_range::LogRange;
@@ -196,23 +196,23 @@ impl Runtime {
 
     /// Tells, from a time on (the engine's own), of which containers something was changed that a look
     /// at pods shows.
-    pub(crate) fn changes(
+    pub(crate) async fn changes(
         &self,
         since: Option<jiff::Timestamp>,
     ) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
         match self {
             Self::Docker(docker) => docker.changes(since),
-            Self::Containerd(containerd) => containerd.changes(),
+            Self::Containerd(containerd) => containerd.changes().await,
             Self::CriO(crio) => crio.changes(since),
         }
     }
 
-    /// Events of containers since a time (nanoseconds since 1970); without
-    /// `until` they go on as they happen.
-    pub(crate) fn container_events(&self, since: i64, until: Option<i64>) -> ContainerEvents {
+    /// Events of containers since a time (nanoseconds since 1970), or from the end of this call on where
+    /// none are kept; without `until` they go on as they happen.
+    pub(crate) async fn container_events(&self, since: i64, until: Option<i64>) -> ContainerEvents {
         match self {
             Self::Docker(docker) => docker.container_events(since, until),
-            Self::Containerd(containerd) => containerd.container_events(until),
+            Self::Containerd(containerd) => containerd.container_events(until).await,
             Self::CriO(crio) => crio.container_events(since, until),
         }
     }

@@ -3,22 +3,15 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
-use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::cri::messages::{Mount, PortMapping};
+use crate::support::cri_nodes::crio_node;
 use crate::support::made::found;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::{Output, testbed, until};
-
-/// The node that these tests share: its sandboxes have no process unless they must.
-fn crio_node() -> Option<&'static ContainerdNode> {
-    static SHARED: OnceLock<ContainerdNode> = OnceLock::new();
-    let testbed = testbed()?;
-    Some(SHARED.get_or_init(|| ContainerdNode::with_crio(&testbed, "crio", false)))
-}
 
 fn devnet(node: &ContainerdNode, words: &[&str]) -> Output {
     let all = [&["-p", &node.name], words].concat();
@@ -343,6 +336,8 @@ fn changes_are_told_by_the_runtime_where_it_was_configured_to() {
     assert!(told.contains("exit 137"), "{told}");
     watch.kill().unwrap();
     watch.wait().unwrap();
+    // what told that there are events is what tells them
+    assert_eq!(node.crio.as_ref().unwrap().asked_for_events(), 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod any_runtime;
 mod any_runtime_check;
+mod any_runtime_watch;
 mod build;
 mod build_engines;
 mod build_faults;

@@ -92,7 +92,7 @@ pub(crate) async fn after(
     };
     let mut last = Vec::new();
     // what happens from now on is heard of
-    let mut changes = engine.runtime.changes(None).fuse();
+    let mut changes = engine.runtime.changes(None).await.fuse();
     end.await?;
     let wait = async {
         loop {

@@ -53,20 +53,25 @@ pub(super) struct Told {
 }
 
 impl Containerd {
-    /// Tells of which containers something was changed that a look at pods shows, from this call on.
-    pub(in crate::engine) fn changes(&self) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
-        Box::pin(self.told().map(|told| told.map(|told| told.id)))
+    /// Tells of which containers something was changed that a look at pods shows, from the end of this
+    /// call on.
+    pub(in crate::engine) async fn changes(
+        &self,
+    ) -> Pin<Box<dyn Stream<Item = Result<String>> + Send>> {
+        let told = self.told().await;
+        Box::pin(told.map(|told| told.map(|told| told.id)))
     }
 
-    /// Events of containers as they happen, from this call on; none where only the past is wanted.
-    pub(in crate::engine) fn container_events(
+    /// Events of containers as they happen, from the end of this call on; none where only the past is
+    /// wanted.
+    pub(in crate::engine) async fn container_events(
         &self,
         until: Option<i64>,
     ) -> Pin<Box<dyn Stream<Item = Result<ContainerEvent>> + Send>> {
         if until.is_some() {
             return Box::pin(stream::empty());
         }
-        let state = (self.told(), self.clone(), BTreeMap::new());
+        let state = (self.told().await, self.clone(), BTreeMap::new());
         let container_events =
             stream::try_unfold(state, async |(mut told, containerd, mut members)| {
                 let Some(mut one) = told.next().await.transpose()? else {
@@ -116,8 +121,8 @@ impl Containerd {
         Ok(members.collect())
     }
 
-    /// The events from now on. They are asked for at once, not when they are first read.
-    fn told(&self) -> BoxStream<'static, Result<Told>> {
+    /// The events from the end of this call on.
+    async fn told(&self) -> BoxStream<'static, Result<Told>> {
         let (tell, told) = mpsc::channel(WAITING);
         let grpc = self.grpc.clone();
         tokio::spawn(async move {
@@ -128,13 +133,7 @@ impl Containerd {
             let failed = |refusal: Refusal| {
                 Error::lost("the node's events were lost").caused_by(refusal.error)
             };
-            let mut events = match grpc.follow::<_, Envelope>(path, question).await {
-                Ok(events) => events,
-                Err(refusal) => {
-                    let _nobody_reads = tell.send(Err(failed(refusal))).await;
-                    return;
-                }
-            };
+            let mut events = grpc.listen::<_, Envelope>(path, question);
             loop {
                 tokio::select! {
                     () = tell.closed() => return,
@@ -154,6 +153,9 @@ impl Containerd {
                 }
             }
         });
+        // containerd does not say that it listens: what it is asked after that, it answers after that
+        tokio::task::yield_now().await;
+        let _answered = self.node.round_trip().await;
         ReceiverStream::new(told).boxed()
     }
 }

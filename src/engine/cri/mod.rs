@@ -181,14 +181,9 @@ impl Cri {
 
     /// The signs that containers change, where the runtime gives them; what they say is not read. Those of
     /// the last minutes come first.
-    ///
-    /// # Errors
-    /// When the runtime does not answer, or knows no such call.
-    pub(in crate::engine) async fn events(
-        &self,
-    ) -> Result<BoxStream<'static, Result<Empty, Refusal>>, Refusal> {
+    pub(in crate::engine) fn events(&self) -> BoxStream<'static, Result<Empty, Refusal>> {
         const PATH: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
-        self.grpc.follow::<Empty, Empty>(PATH, ()).await
+        self.grpc.listen::<Empty, Empty>(PATH, ())
     }
 
     /// Asks a container to end, and ends it after so many seconds. One that is gone is no failure.

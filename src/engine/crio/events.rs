@@ -3,6 +3,7 @@
 //! is told by two looks at them, since an event may be dropped and says less.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -24,9 +25,18 @@ const ENDS_WITHIN: Duration = Duration::from_millis(300);
 const WAITING: usize = 4096;
 
 /// The sign that something happened.
-enum Wake {
+pub(super) enum Wake {
     Events(BoxStream<'static, Result<Empty, Refusal>>),
     EverySecond,
+}
+
+impl fmt::Debug for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Events(_) => "Events",
+            Self::EverySecond => "EverySecond",
+        })
+    }
 }
 
 impl CriO {
@@ -53,16 +63,27 @@ impl CriO {
         Box::pin(self.told(Some(since)))
     }
 
-    /// True where cri-o tells of changes itself.
+    /// True where cri-o tells of changes itself. The stream that tells so is kept for whoever follows.
     pub(in crate::engine) async fn tells_events(&self) -> bool {
-        matches!(self.wake().await, Wake::Events(_))
+        let mut kept = self.wake.lock().await;
+        let wake = match kept.take() {
+            Some(wake) => wake,
+            None => self.new_wake().await,
+        };
+        matches!(kept.insert(wake), Wake::Events(_))
     }
 
+    /// The sign that was asked for already, else a new one.
     async fn wake(&self) -> Wake {
-        let Ok(events) = self.node.cri.events().await else {
-            return Wake::EverySecond;
-        };
-        let mut events = events.peekable();
+        let kept = self.wake.lock().await.take();
+        match kept {
+            Some(wake) => wake,
+            None => self.new_wake().await,
+        }
+    }
+
+    async fn new_wake(&self) -> Wake {
+        let mut events = self.node.cri.events().peekable();
         let first = tokio::time::timeout(ENDS_WITHIN, Pin::new(&mut events).peek()).await;
         match first {
             Ok(None | Some(Err(_))) => Wake::EverySecond,

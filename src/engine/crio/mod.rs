@@ -8,6 +8,10 @@ pub(in crate::engine) mod marks;
 mod notes;
 mod oci;
 
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
 pub(in crate::engine) use self::containers::{Containers, Listing};
 use crate::docker_env::endpoint::Endpoint;
 use crate::engine::cri::node::CriNode;
@@ -22,6 +26,8 @@ use crate::wire::node::NodeAccess;
 #[derive(Clone, Debug)]
 pub(crate) struct CriO {
     pub(in crate::engine) node: CriNode,
+    /// The sign of changes that was asked for, until somebody follows it.
+    wake: Arc<Mutex<Option<events::Wake>>>,
 }
 
 impl CriO {
@@ -39,7 +45,10 @@ impl CriO {
         };
         let kind = RuntimeKind::CriO;
         let (node, _grpc) = CriNode::connect(kind, access, endpoint, settings, without_cri).await?;
-        Ok(Self { node })
+        Ok(Self {
+            node,
+            wake: Arc::default(),
+        })
     }
 
     /// Every container of the node, running or not, newest first.
@@ -48,7 +57,7 @@ impl CriO {
     /// When the runtime does not answer.
     pub(in crate::engine) async fn containers(&self) -> Result<Vec<ContainerFacts>> {
         let containers = self.listing().await?.inspected().await?;
-        Ok(std::sync::Arc::unwrap_or_clone(containers.facts))
+        Ok(Arc::unwrap_or_clone(containers.facts))
     }
 
     /// One container; `None` when it is gone.

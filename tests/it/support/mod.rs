@@ -7,6 +7,7 @@ pub(crate) mod caught;
 pub(crate) mod containerd_node;
 pub(crate) mod counted;
 pub(crate) mod cri;
+pub(crate) mod cri_nodes;
 pub(crate) mod crio;
 pub(crate) mod crio_images;
 pub(crate) mod crio_node;
