@@ -3,6 +3,8 @@
 pub(in crate::engine) mod command;
 pub(in crate::engine) mod facts;
 pub(in crate::engine) mod files;
+#[cfg(test)]
+pub(in crate::engine) mod harm;
 pub(in crate::engine) mod held;
 mod log_chunks;
 pub(in crate::engine) mod logs;

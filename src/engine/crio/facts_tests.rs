@@ -13,6 +13,9 @@ use crate::engine::cri::messages::{
 use crate::netns::{join, read_look};
 use crate::pod::{Node, Part, PlainContainers, Pod, judge, pods};
 
+#[path = "nonsense_tests.rs"]
+mod nonsense;
+
 /// The recorded views: of sandboxes without a process, and of sandboxes that all have one.
 const SNAPS: [&str; 2] = ["snap/base.json", "snap/infra_kept.json"];
 
@@ -106,6 +109,15 @@ fn sandbox_answer(
 
 /// The answers behind one of the kernel's views, which has the parts of all of them.
 fn answers(snap: &Value) -> Answers {
+    changed_answers(snap, &mut |_honest| {}, &mut |_honest| {})
+}
+
+/// The same, whose statuses are changed before they are read.
+fn changed_answers(
+    snap: &Value,
+    of_sandbox: &mut dyn FnMut(&mut PodSandboxStatusResponse),
+    of_container: &mut dyn FnMut(&mut ContainerStatusResponse),
+) -> Answers {
     let mut answers = Answers::default();
     for pod in list(&snap["pods"]) {
         let id = text(&pod["id"]);
@@ -127,7 +139,8 @@ fn answers(snap: &Value) -> Answers {
             verbose["pid"] = pod["info_pid"].clone();
         }
         let state = (&pod["id"], &pod["state"]);
-        let told = sandbox_answer(state, &pod["ip"], &pod["netOptions"], &verbose);
+        let mut told = sandbox_answer(state, &pod["ip"], &pod["netOptions"], &verbose);
+        of_sandbox(&mut told);
         answers.of_sandboxes.insert(id, Arc::new(told.into()));
     }
     for one in list(&snap["containers"]) {
@@ -155,7 +168,7 @@ fn answers(snap: &Value) -> Answers {
         });
         let spec = json!({"linux": {"namespaces": one["spec_namespaces"]}});
         let verbose = json!({"pid": one["info_pid"], "runtimeSpec": spec});
-        let told = ContainerStatusResponse {
+        let mut told = ContainerStatusResponse {
             status: Some(ContainerStatus {
                 id: id.clone(),
                 state: container_state(&one["state"]),
@@ -169,6 +182,7 @@ fn answers(snap: &Value) -> Answers {
             }),
             info: info(&verbose),
         };
+        of_container(&mut told);
         answers.of_containers.insert(id, Arc::new(told.into()));
     }
     answers

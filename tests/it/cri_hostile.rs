@@ -1,17 +1,17 @@
-//! Things that a containerd node may say or hold and no honest one does: names that paint a terminal, answers
-//! that are no answers, logs without an end.
+//! Things that a node with containerd or cri-o may say or hold and no honest one does: names that paint a terminal, answers
+//! that are no answers.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::containerd_node::containerd_node;
+use crate::support::cri_nodes::shared_nodes;
 use crate::support::node_kubelet::{Container, Pod, Wanted};
 use crate::support::{Output, Sandbox};
 
 /// More memory than devnet may have at once, in KiB. A debug build's code alone takes 40 MiB.
-const MEMORY: u64 = 128 << 10;
+pub(crate) const MEMORY: u64 = 128 << 10;
 
 /// Runs devnet, and gives how it ended and the most memory that it had (KiB).
 fn measured(sandbox: &Sandbox, words: &[&str]) -> (Output, u64) {
@@ -27,83 +27,42 @@ fn measured(sandbox: &Sandbox, words: &[&str]) -> (Output, u64) {
 
 #[test]
 fn names_that_would_paint_a_terminal_are_shown_and_do_not() {
-    let Some(node) = containerd_node() else {
-        return;
-    };
-    let name = "a\u{1b}[31m\u{202e}\n..b";
-    let mut wanted = Wanted::pod("painted").with(Container::script(name, "exec sleep 3600"));
-    wanted
-        .labels
-        .insert("app".into(), "\u{1b}]0;title\u{7}".into());
-    let _pod = Pod::made_once(node, wanted);
-    let sandbox = node.sandbox();
-    for words in [
-        &["pods", "painted"][..],
-        &["inspect", "painted"],
-        &["ports", "painted"],
-        &["history", "painted"],
-        &["graph", "painted", "-o", "dot"],
-        &["graph", "painted", "-o", "html"],
-        &["logs", "painted"],
-        &["exec", "painted", "--", "no-such-program"],
-        &["exec", "painted", "-c", "absent", "--", "true"],
-    ] {
-        let output = sandbox.devnet(&[&["-p", "ctr", "--color", "never"], words].concat());
-        let all = format!("{}{}", output.stdout, output.stderr);
-        let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
-        assert!(!all.contains(bad), "{words:?}: {all:?}");
-        assert!(!all.contains("panicked"), "{words:?}: {all}");
+    for node in shared_nodes() {
+        let name = "a\u{1b}[31m\u{202e}\n..b";
+        let mut wanted = Wanted::pod("painted").with(Container::script(name, "exec sleep 3600"));
+        wanted
+            .labels
+            .insert("app".into(), "\u{1b}]0;title\u{7}".into());
+        let _pod = Pod::made_once(node, wanted);
+        let sandbox = node.sandbox();
+        for words in [
+            &["pods", "painted"][..],
+            &["inspect", "painted"],
+            &["ports", "painted"],
+            &["history", "painted"],
+            &["graph", "painted", "-o", "dot"],
+            &["graph", "painted", "-o", "html"],
+            &["logs", "painted"],
+            &["exec", "painted", "--", "no-such-program"],
+            &["exec", "painted", "-c", "absent", "--", "true"],
+        ] {
+            let of_node = ["-p", &node.name, "--color", "never"];
+            let output = sandbox.devnet(&[&of_node, words].concat());
+            let all = format!("{}{}", output.stdout, output.stderr);
+            let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!all.contains(bad), "{words:?}: {all:?}");
+            assert!(!all.contains("panicked"), "{words:?}: {all}");
+        }
+        let words = ["-p", &node.name, "pods", "painted", "-o", "json"];
+        let found: serde_json::Value = serde_json::from_str(&sandbox.devnet(&words).ok()).unwrap();
+        assert_eq!(found["pods"][0]["containers"][0]["name"], name);
     }
-    let text = sandbox
-        .devnet(&["-p", "ctr", "pods", "painted", "-o", "json"])
-        .ok();
-    let found: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(found["pods"][0]["containers"][0]["name"], name);
 }
 
-#[test]
-fn a_line_of_a_gigabyte_passes_through_little_memory() {
-    let Some(node) = containerd_node() else {
-        return;
-    };
-    let pod = Pod::up(node, Wanted::pod("endless").sleeper("web"));
-    let newest = pod.log_file("web");
-    let mut file = std::fs::File::create(&newest).unwrap();
-    let start = b"2026-11-28T00:00:00.000000001Z stdout F ";
-    file.write_all(start).unwrap();
-    // its middle has no place on the disk
-    let length = 1_u64 << 30;
-    file.set_len(start.len() as u64 + length).unwrap();
-    drop(file);
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .open(&newest)
-        .unwrap();
-    file.write_all(b"\n2026-11-28T00:00:01.000000000Z stdout F after\n")
-        .unwrap();
-    let sandbox = node.sandbox();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/peak.py");
-    let peak = sandbox.home().join("peak");
-    let count = format!(
-        "python3 {script} {} {} -p ctr logs endless | tee >(tail -c 6 >&2) | wc -c; exit ${{PIPESTATUS[0]}}",
-        peak.display(),
-        env!("CARGO_BIN_EXE_devnet")
-    );
-    let mut bash = sandbox.command("bash");
-    let output = Output::of(bash.args(["-c", &count]));
-    assert_eq!(output.code, 0, "{output}");
-    assert_eq!(output.stdout.trim(), (length + 1 + 6).to_string());
-    assert!(output.stderr.ends_with("after\n"), "{output}");
-    let peak: u64 = std::fs::read_to_string(peak).unwrap().parse().unwrap();
-    assert!(peak < MEMORY, "{peak} KiB");
-    // the last line is found from the end
-    let tail = sandbox.devnet(&["-p", "ctr", "logs", "endless", "--tail", "1"]);
-    assert_eq!(tail.ok(), "after\n");
-}
-
-/// A server at a socket with containerd's name that answers every call in one way.
+/// A server at a socket with a runtime's name that answers every call in one way.
 struct Server {
     sandbox: Sandbox,
+    name: &'static str,
     asked: Arc<AtomicUsize>,
 }
 
@@ -142,9 +101,9 @@ fn message(stream: u32, length: u32, first: &[u8]) -> Vec<u8> {
 
 impl Server {
     /// `answer` gives the bytes that come for a call of that stream, until it gives none.
-    fn new(answer: fn(u32, usize) -> Option<Vec<u8>>) -> Self {
+    fn new(name: &'static str, answer: fn(u32, usize) -> Option<Vec<u8>>) -> Self {
         let sandbox = Sandbox::bare().env("DEVNET_TIMEOUT", "2");
-        let listener = UnixListener::bind(sandbox.home().join("containerd.sock")).unwrap();
+        let listener = UnixListener::bind(sandbox.home().join(name)).unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         std::thread::spawn(move || {
@@ -157,14 +116,15 @@ impl Server {
                 });
             }
         });
-        Self { sandbox, asked }
+        Self {
+            sandbox,
+            name,
+            asked,
+        }
     }
 
     fn url(&self) -> String {
-        format!(
-            "unix://{}",
-            self.sandbox.home().join("containerd.sock").display()
-        )
+        format!("unix://{}", self.sandbox.home().join(self.name).display())
     }
 }
 
@@ -241,9 +201,12 @@ fn a_runtime_that_answers_nonsense_is_an_error_in_bounded_memory_and_time() {
         }),
         ("nothing", |_, _| None),
     ];
-    for (name, answer) in harms {
-        let server = Server::new(answer);
+    let all = harms.into_iter();
+    let all = all.flat_map(|harm| ["containerd.sock", "crio.sock"].map(|socket| (socket, harm)));
+    for (socket, (name, answer)) in all {
+        let server = Server::new(socket, answer);
         let url = server.url();
+        let name = format!("{socket}: {name}");
         for words in [&["pods"][..], &["exec", "web", "--", "true"]] {
             let (output, peak) = measured(&server.sandbox, &[&["-H", &url], words].concat());
             let code = if words[0] == "exec" { 125 } else { 3 };
