@@ -1,20 +1,18 @@
-//! `devnet load` and `devnet images` on nodes with cri-o: a real podman brings images, and what stands
-//! for cri-o's CRI is asked for what is there.
+//! `devnet load` to nodes with cri-o: a real podman brings images, and what stands for cri-o's CRI is asked
+//! for what is there.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use crate::load::{configuration, image};
-use crate::support::archive::{Files, Pack, digest, layer, noise, piped};
+use crate::support::archive::{Files, Pack, layer, noise, piped};
 use crate::support::crio_node::{CrioNode, cluster};
-use crate::support::{Output, Sandbox, docker, testbed, until};
+use crate::support::{Output, docker, testbed};
 
 /// The node that these tests share: each has images of its own there.
-fn crio_node() -> Option<&'static CrioNode> {
+pub(crate) fn crio_node() -> Option<&'static CrioNode> {
     static SHARED: OnceLock<Option<CrioNode>> = OnceLock::new();
     let testbed = testbed()?;
     SHARED
@@ -23,26 +21,26 @@ fn crio_node() -> Option<&'static CrioNode> {
 }
 
 /// A layer that no other test has.
-fn own_layer(seed: u32, size: usize) -> Vec<u8> {
+pub(crate) fn own_layer(seed: u32, size: usize) -> Vec<u8> {
     layer(&[(&format!("file-{seed}"), &noise(seed, size))])
 }
 
 /// Writes an archive and gives its path.
-fn written(folder: &Path, name: &str, files: &Files) -> String {
+pub(crate) fn written(folder: &Path, name: &str, files: &Files) -> String {
     let path = folder.join(name);
     std::fs::write(&path, files.tar()).unwrap();
     path.display().to_string()
 }
 
 /// The only row of a load's JSON.
-fn row(text: &str) -> Value {
+pub(crate) fn row(text: &str) -> Value {
     let rows: Vec<Value> = serde_json::from_str(text).unwrap();
     assert_eq!(rows.len(), 1, "{text}");
     rows.into_iter().next().unwrap()
 }
 
 /// Loads an archive, and compares what CRI and podman then say of it with what devnet said.
-fn loaded(node: &CrioNode, source: &str, name: &str) -> Value {
+pub(crate) fn loaded(node: &CrioNode, source: &str, name: &str) -> Value {
     let said = row(&node.devnet(&["load", source, "-o", "json"]).ok());
     same_everywhere(node, name, &said);
     said
@@ -64,7 +62,7 @@ fn same_everywhere(node: &CrioNode, name: &str, said: &Value) {
 }
 
 /// Nothing that podman spooled stays, and nothing else of a load.
-fn nothing_left(node: &CrioNode) {
+pub(crate) fn nothing_left(node: &CrioNode) {
     node.until_nothing_is_left();
     let names = node.podman(&["images", "--format", "{{.Repository}}"]).ok();
     assert!(!names.contains("devnet-transfer"), "{names}");
@@ -268,306 +266,6 @@ fn one_archive_reaches_several_nodes_and_one_node_serves_another() {
     assert_eq!(said["layers_sent"], 0, "its base is there: {said:#}");
     same_everywhere(&first, "crio-half:v1", &said);
     nothing_left(&second);
-}
-
-#[test]
-fn images_go_through_cri_alone_which_refuses_what_is_in_use() {
-    let Some(testbed) = testbed() else { return };
-    let Some(node) = CrioNode::start(&testbed, "crio-rm") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, seed: u32| {
-        let files = Files::oci(name, &[own_layer(seed, 20_000)], Pack::Plain);
-        written(folder.path(), &seed.to_string(), &files)
-    };
-    for (name, seed) in [
-        ("crio-used:v1", 45_000),
-        ("crio-free:v1", 45_001),
-        ("crio-twice:v1", 45_002),
-    ] {
-        node.devnet(&["load", &file(name, seed)]).ok();
-    }
-    node.devnet(&[
-        "load",
-        &file("crio-twice:v1", 45_002),
-        "--tag",
-        "crio-twice:v2",
-    ])
-    .ok();
-    // the name moves to another image, and what it was leaves a nameless one
-    let old = node.images.image("crio-free:v1").unwrap().0;
-    node.devnet(&["load", &file("crio-free:v1", 45_003)]).ok();
-    let (used, _) = node.images.image("crio-used:v1").unwrap();
-    node.images.uses(
-        "c9b441d3b8710f46352e65486b00381a560c834510b61d9cb8a8b1f5276c0d40",
-        &used,
-    );
-    let shown: Vec<Value> =
-        serde_json::from_str(&node.devnet(&["images", "-o", "json"]).ok()).unwrap();
-    let of = |id: &str| shown.iter().find(|image| image["id"] == id).cloned();
-    let one = of(&used).expect("it is listed");
-    assert_eq!(
-        one["names"],
-        serde_json::json!(["docker.io/library/crio-used:v1"])
-    );
-    assert!(one["unique"].as_u64().unwrap() > 20_000, "{one:#}");
-    assert_eq!(of(&old).expect("listed without a name")["dangling"], true);
-    let text = node.devnet(&["images"]).ok();
-    assert!(
-        text.contains("crio-free:v1") && !text.contains("devnet-transfer"),
-        "{text}"
-    );
-
-    let refused = node.devnet(&["images", "rm", "crio-used:v1"]).fails(1);
-    assert!(refused.contains("in use"), "{refused}");
-    assert!(node.images.image("crio-used:v1").is_some());
-    node.devnet(&["images", "rm", "crio-twice:v1"]).ok();
-    assert!(node.images.image("crio-twice:v1").is_none());
-    assert!(
-        node.images.image("crio-twice:v2").is_some(),
-        "its other name stays"
-    );
-    let pruned = node
-        .devnet(&["images", "prune", "--yes", "-o", "json"])
-        .ok();
-    let pruned: Value = serde_json::from_str(&pruned).unwrap();
-    assert_eq!(pruned[0]["removed"], serde_json::json!([old]), "{pruned:#}");
-    assert!(
-        pruned[0]["bytes_freed"].as_u64().unwrap() > 20_000,
-        "{pruned:#}"
-    );
-    node.devnet(&["images", "rm", "crio-free:v1"]).ok();
-    assert!(node.images.image("crio-free:v1").is_none());
-    let removed = node.images.removed();
-    assert!(
-        removed.contains(&format!("image {}", &old[7..])),
-        "{removed:?}"
-    );
-    let names = removed.iter().filter(|one| one.contains("crio-"));
-    let names: Vec<&String> = names.collect();
-    assert!(
-        names.iter().any(|one| one.contains("crio-twice:v1")),
-        "CRI took it: {removed:?}"
-    );
-}
-
-/// A podman that writes nothing and does not end.
-const STUCK: &str =
-    "#!/bin/sh\ncase $1 in save|tag) exec sleep 4321 ;; esac\nexec /var/lib/real-podman \"$@\"\n";
-
-#[test]
-fn a_podman_that_does_nothing_is_given_up_and_ends_with_whoever_asked() {
-    let Some(testbed) = testbed() else { return };
-    let Some(node) = CrioNode::start(&testbed, "crio-stuck") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let files = Files::oci("crio-held:v1", &[own_layer(47_000, 20_000)], Pack::Plain);
-    let path = written(folder.path(), "held.tar", &files);
-    node.devnet(&["load", &path]).ok();
-    node.instead_of_podman(STUCK);
-    let tag = ["load", &path, "--tag", "crio-more:v1"];
-    let sandbox = node.sandbox();
-    let mut command = sandbox.devnet_command(&tag);
-    let said = Output::of(command.env("DEVNET_TIMEOUT", "1")).fails(1);
-    assert!(said.contains("got stuck"), "{said}");
-    assert!(node.images.image("crio-more:v1").is_none());
-    node.until_nothing_is_left();
-    let mut killed = sandbox
-        .devnet_command(&tag)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let runs = ["sh", "-c", "pgrep -f '[s]leep 4321'; true"];
-    until("podman runs", || !node.node.run(&runs).ok().is_empty());
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    until("podman has ended", || node.node.run(&runs).ok().is_empty());
-    node.until_nothing_is_left();
-}
-
-#[test]
-fn a_podman_that_takes_no_part_of_an_image_gets_all_of_it_and_that_is_said() {
-    let Some(testbed) = testbed() else { return };
-    let Some(node) = CrioNode::start(&testbed, "crio-whole") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let base = own_layer(46_000, 300_000);
-    let path = |name: &str, layers: &[Vec<u8>]| {
-        let files = Files::oci(&format!("{name}:v1"), layers, Pack::Plain);
-        written(folder.path(), name, &files)
-    };
-    node.devnet(&["load", &path("crio-some", std::slice::from_ref(&base))])
-        .ok();
-    // refuses an archive that lacks the base, in the words of a podman that does not find a layer
-    let hex = &digest(&base)[7..];
-    node.instead_of_podman(&format!(
-        "#!/bin/sh\ncase $1 in load)\n  cat >/var/cache/archive.tar\n  \
-         if ! grep -q 'blobs/sha256/{hex}' /var/cache/archive.tar || [ $(stat -c %s /var/cache/archive.tar) -lt 200000 ]; then\n    \
-         echo 'Error: payload does not match any of the supported image formats:' >&2\n    \
-         echo ' * oci-archive: open blobs/sha256/{hex}: no such file or directory' >&2\n    exit 125\n  fi\n  \
-         exec /var/lib/real-podman \"$@\" </var/cache/archive.tar ;;\nesac\nexec /var/lib/real-podman \"$@\"\n"
-    ));
-    let layers = [base, own_layer(46_001, 5_000)];
-    let out = node.devnet(&["load", &path("crio-all", &layers), "-o", "json"]);
-    let stderr = out.stderr.clone();
-    let said = row(&out.ok());
-    assert!(stderr.contains("sending the whole image"), "{stderr}");
-    assert!(said["bytes_sent"].as_u64().unwrap() > 300_000, "{said:#}");
-    let (id, _) = node.images.image("crio-all:v1").unwrap();
-    assert_eq!(said["id"], id.as_str());
-}
-
-#[test]
-fn a_load_that_fails_or_is_killed_leaves_no_name_and_no_file() {
-    let Some(testbed) = testbed() else { return };
-    let Some(node) = CrioNode::start(&testbed, "crio-ends") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str, seed: u32, size: usize| {
-        let files = Files::oci(&format!("{name}:v1"), &[own_layer(seed, size)], Pack::Plain);
-        written(folder.path(), name, &files)
-    };
-    let small = path("crio-small", 47_000, 20_000);
-
-    // killed while its archive is on its way
-    let sandbox = node.sandbox();
-    let mut child = sandbox
-        .devnet_command(&["load", "-", "--tag", "crio-killed:v1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let half = std::fs::read(path("crio-large", 47_001, 8_000_000)).unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(&half[..half.len() / 2]).unwrap();
-    until("podman spools", || {
-        let found = "find /var/tmp/devnet -name 'podman*' -type f 2>/dev/null; true";
-        !node.node.run(&["sh", "-c", found]).ok().is_empty()
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    nothing_left(&node);
-    assert!(node.images.image("crio-killed:v1").is_none());
-
-    // what keeps podman's files is killed, and podman goes with them
-    let mut child = sandbox
-        .devnet_command(&["load", "-", "--tag", "crio-killed:v1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(&half[..half.len() / 2]).unwrap();
-    until("podman spools again", || {
-        let found = "find /var/tmp/devnet -name 'podman*' -type f 2>/dev/null; true";
-        !node.node.run(&["sh", "-c", found]).ok().is_empty()
-    });
-    let keeper = "kill -KILL $(basename /var/tmp/devnet/podman-*-* | cut -d - -f 2)";
-    node.node.run(&["sh", "-c", keeper]).ok();
-    drop(input);
-    assert!(!child.wait().unwrap().success());
-    nothing_left(&node);
-
-    // /var/tmp is full
-    let mount = [
-        "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/var/tmp",
-    ];
-    node.node.run(&mount).ok();
-    let large = path("crio-full", 47_002, 300_000);
-    let full = node.devnet(&["load", &large]).fails(1);
-    assert!(full.contains("no space left on device"), "{full}");
-    assert!(full.contains("df /var/tmp"), "{full}");
-    node.until_nothing_is_left();
-    node.node.run(&["umount", "/var/tmp"]).ok();
-
-    // a store that podman can't open
-    let storage = node.path("/etc/containers/storage.conf");
-    let as_it_was = std::fs::read_to_string(&storage).unwrap();
-    let elsewhere = as_it_was.replace("/var/lib/containers/storage", "/etc/hostname");
-    std::fs::write(&storage, elsewhere).unwrap();
-    let wrong = node.devnet(&["load", &small]).fails(1);
-    assert!(
-        wrong.contains("podman on") && wrong.contains("/etc/hostname"),
-        "{wrong}"
-    );
-    std::fs::write(&storage, as_it_was).unwrap();
-    nothing_left(&node);
-
-    // the store is another program's
-    let lock = node
-        .path("/var/lib/containers/storage")
-        .join("storage.lock");
-    let holder = Holder::of(&lock);
-    let held = node
-        .sandbox()
-        .env("DEVNET_TIMEOUT", "5")
-        .devnet(&["load", &small]);
-    let held = held.fails(1);
-    assert!(
-        held.contains("got stuck") && held.contains("lslocks"),
-        "{held}"
-    );
-    drop(holder);
-    nothing_left(&node);
-
-    loaded(&node, &small, "crio-small:v1");
-    nothing_left(&node);
-    // a node without podman: one error, and nothing else is tried
-    node.node.without("podman");
-    let none = node.devnet(&["load", &small, "--tag", "crio-none:v1"]);
-    let stderr = none.fails(3);
-    assert_eq!(stderr.matches("no podman").count(), 1, "{stderr}");
-}
-
-/// The holder of a lock on a file, as containers/storage locks.
-struct Holder(std::process::Child);
-
-impl Holder {
-    fn of(file: &Path) -> Self {
-        let sandbox = Sandbox::bare();
-        let script = "import fcntl, sys\nf = open(sys.argv[1], 'r+')\n\
-                      fcntl.lockf(f, fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()";
-        let mut child = sandbox
-            .command("python3")
-            .args(["-c", script])
-            .arg(file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = [0; 4];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
-        Self(child)
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _ended = self.0.wait();
-    }
-}
-
-#[test]
-fn what_comes_broken_leaves_no_name() {
-    let Some(node) = crio_node() else { return };
-    let files = Files::oci("crio-broken:v1", &[own_layer(48_000, 50_000)], Pack::Plain);
-    let whole = files.tar();
-    let sandbox = node.sandbox();
-    let mut command = sandbox.devnet_command(&["load", "-"]);
-    let out = piped(&mut command, whole[..whole.len() / 2].to_vec());
-    let said = out.fails(1);
-    assert!(
-        said.contains("breaks off") || said.contains("broken"),
-        "{said}"
-    );
-    assert!(node.images.image("crio-broken:v1").is_none());
 }
 
 #[test]

@@ -48,6 +48,8 @@ mod cri_trouble;
 mod crio;
 mod crio_build;
 mod crio_load;
+mod crio_load_faults;
+mod crio_load_images;
 mod doctor;
 mod doctor_shell;
 mod engine;

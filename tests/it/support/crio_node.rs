@@ -129,6 +129,16 @@ impl CrioNode {
         self.node.run(&["sh", "-c", line]).ok();
     }
 
+    /// Does something while this computer's podman is the node's, which is older than its own.
+    pub(crate) fn with_older_podman(&self, work: impl FnOnce()) {
+        let away = "mkdir -p /run/newer && mount --bind /usr /run/newer && umount -l /usr";
+        self.node.run(&["sh", "-c", away]).ok();
+        work();
+        self.node
+            .run(&["mount", "--bind", "/run/newer", "/usr"])
+            .ok();
+    }
+
     /// Waits until nothing that devnet started runs there, and nothing of it lies there.
     pub(crate) fn until_nothing_is_left(&self) {
         let left = "find /run/devnet /var/lib/devnet /var/tmp -mindepth 1 2>/dev/null; \
