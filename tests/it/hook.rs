@@ -274,7 +274,8 @@ fn a_prompt_is_told_nothing_where_nothing_can_be_said() {
 fn at_a_node_s_own_address_a_prompt_asks_with_a_connection_alone() {
     let Some(_testbed) = testbed() else { return };
     // an address of this ground's own that is no loopback one: no port of it is forwarded
-    let mut add = std::process::Command::new("ip");
+    let sandbox = Sandbox::bare();
+    let mut add = sandbox.command("ip");
     Output::of(add.args(["address", "replace", "192.0.2.76/32", "dev", "lo"])).ok();
     let listener = std::net::TcpListener::bind("192.0.2.76:2376").unwrap();
     let came = std::thread::spawn(move || {
@@ -284,7 +285,6 @@ fn at_a_node_s_own_address_a_prompt_asks_with_a_connection_alone() {
         std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
         bytes
     });
-    let sandbox = Sandbox::bare();
     let home = sandbox.home().join(".minikube");
     let write = |path: &str, value: serde_json::Value| {
         let path = home.join(path);
