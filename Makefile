@@ -62,7 +62,7 @@ test-differing: probes engines
 	@tests/testbed/deps.sh test
 	. $(probes)/env && $(CARGO) test $(all_parts) --no-run
 	@rm -f "$$DEVNET_SKIPPED"
-	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test $(all_parts) --test it -- $(differing) --skip containerd --skip crio --test-threads 1 && \
+	. $(probes)/env && begun=$$SECONDS && tests/testbed/run.sh --engine 28c $(CARGO) test $(all_parts) --test it -- $(differing) --skip containerd --skip cri_ --skip crio --skip habits_ --test-threads 1 && \
 	  echo "test-differing took $$((SECONDS - begun)) s"
 	@tests/testbed/skipped.sh "$$DEVNET_SKIPPED"
 

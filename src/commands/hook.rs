@@ -192,6 +192,7 @@ async fn is_there(context: &Context, used: &UsedCluster) -> bool {
             ..Endpoint::plain(address)
         })
         .await
+        .is_ok()
 }
 
 /// This devnet, by the name on PATH where that is it: a package manager's link outlives an update.

@@ -100,7 +100,7 @@ case ${1:-} in
     setsid "$0" enter "$name" "$group" > "$d/log" 2>&1 < /dev/null 8>&- 9>&- &
     pid=$!; echo "$pid" > "$d/pid"
     failed() { say "the node '$name' did not start:"; tail -n 20 "$d/log" "$d/var/log/containerd.log" >&2 || true; "$0" stop "$name"; exit 1; }
-    for _ in $(seq 1200); do
+    for _ in $(seq 3000); do
       [ -e "$d/namespaces" ] && break
       kill -0 "$pid" 2>/dev/null || failed
       sleep 0.02
@@ -117,7 +117,7 @@ case ${1:-} in
         > "$d/forward.log" 2>&1 < /dev/null 8>&- 9>&- &
       echo $! > "$d/forward-$port"
     done
-    for _ in $(seq 1200); do
+    for _ in $(seq 3000); do
       [ -e "$d/ready" ] && exit 0
       kill -0 "$pid" 2>/dev/null || failed
       sleep 0.02

@@ -78,11 +78,6 @@ pub(super) async fn complete(
 }
 
 impl Incomplete {
-    /// True where the bases are there, as far as is known.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// A build's failure, told as that of its base where it was one.
     pub(super) fn explain(&self, error: Error) -> Error {
         let said = error.causes().join(": ");

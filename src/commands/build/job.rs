@@ -124,14 +124,7 @@ impl Job {
         let image = NodeImage::new(buildkit);
         let named = (self.is_for_the_engine() && !self.check).then_some(&image);
         let to = Destination { info, image: named };
-        let work = async {
-            // what a base lacks is lacking the next time too
-            if incomplete.is_empty() {
-                Box::pin(self.solve(provided, upload, options, to, context)).await
-            } else {
-                Box::pin(self.solve_settled(provided, upload, options, to, context)).await
-            }
-        };
+        let work = self.solve(provided, upload, options, to, context);
         let take_back = async {
             if let Some(image) = named {
                 image.forget(&self.engine, context).await;

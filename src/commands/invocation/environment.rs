@@ -41,7 +41,9 @@ pub(crate) struct ShellTarget {
 impl ShellTarget {
     /// True where the engine is the podman of a cri-o node, at the end of its ssh login.
     pub(crate) fn is_podman(&self) -> bool {
-        matches!(&self.engine.endpoint.address, Address::Ssh { socket, .. } if socket == PODMAN_SOCKET)
+        // one that a person names by its address is their own
+        self.target.profile.is_some()
+            && matches!(&self.engine.endpoint.address, Address::Ssh { socket, .. } if socket == PODMAN_SOCKET)
     }
 
     /// The target by its engine's own port.

@@ -226,9 +226,10 @@ impl Context {
         let Some(profile) = &node.profile else {
             return Ok(());
         };
-        if node.there().is_ok() && self.listens(&node.endpoint).await {
+        node.there()?;
+        let Err(Silent::Nobody(_)) = self.listens(&node.endpoint).await else {
             return Ok(());
-        }
+        };
         let memory = StartMemory::new(&self.settings.state_folder()?, profile, &node.name);
         let boot = self.stamp_of_files(&self.minikube()?, profile);
         let now = jiff::Timestamp::now().as_second();
@@ -325,16 +326,17 @@ impl Context {
         }
     }
 
-    /// True where an engine that devnet runs listens at this address, as a prompt asks it: with no more
-    /// than a connection where that tells.
-    pub(in crate::commands) async fn listens(&self, endpoint: &Endpoint) -> bool {
-        if endpoint.is_of_the_node_itself() {
-            return connects(&endpoint.address, HANDSHAKE).await;
+    /// Sees whether an engine that devnet runs listens at this address, as a prompt asks it: with no
+    /// more than a connection where that tells.
+    pub(in crate::commands) async fn listens(&self, endpoint: &Endpoint) -> Result<(), Silent> {
+        if !endpoint.is_of_the_node_itself() {
+            return self.shake_hands(endpoint).await;
         }
-        !matches!(
-            self.shake_hands(endpoint).await,
-            Err(Silent::Nobody(_error))
-        )
+        if connects(&endpoint.address, HANDSHAKE).await {
+            return Ok(());
+        }
+        let nobody = Error::unreachable(format!("no answer from {endpoint}"));
+        Err(Silent::Nobody(nobody))
     }
 
     /// The command that starts or stops the engine of a node.

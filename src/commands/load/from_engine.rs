@@ -30,7 +30,7 @@ impl Load<'_> {
     /// Brings an image of the engine.
     pub(super) async fn deliver_image(&self, name: &str, memory: &mut Memory) -> Result<Vec<Row>> {
         let source = self.source()?;
-        let image = source::image(source, name, &self.from, self.args.asked()).await?;
+        let image = source::image(source, name, &self.from, self.args.asked(self.context)).await?;
         if let Some(wanted) = &self.platform {
             nodes::runs(source, &image, wanted).await?;
         }

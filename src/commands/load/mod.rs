@@ -101,9 +101,12 @@ impl Args {
     }
 
     /// The way in which the engine that images come from was named.
-    fn asked(&self) -> Asked<'_> {
+    fn asked<'a>(&'a self, context: &'a Context) -> Asked<'a> {
         match (&self.from_node, &self.from_host) {
-            (Some(node), _) => Asked::Node(node),
+            (Some(node), _) => Asked::Node {
+                profile: context.settings.global.profile.as_deref(),
+                node,
+            },
             (None, Some(_)) => Asked::Host,
             (None, None) => Asked::Nothing,
         }

@@ -26,8 +26,11 @@ pub(super) enum Meaning {
 /// The way in which the engine that images come from was named.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asked<'a> {
-    /// `--from-node`
-    Node(&'a str),
+    /// `--from-node`, of the cluster that `-p` names
+    Node {
+        profile: Option<&'a str>,
+        node: &'a str,
+    },
     /// `--from-host`
     Host,
     Nothing,
@@ -101,10 +104,12 @@ pub(super) async fn image(
             "there is no file `{name}` here, and the engine at {from} has no image `{name}`"
         ));
         match asked {
-            Asked::Node(node) => error.hint(format!(
-                "`{}` lists what it has",
-                command_line::with("devnet images -n", [node])
-            )),
+            Asked::Node { profile, node } => {
+                let mut words = vec!["devnet"];
+                words.extend(profile.iter().flat_map(|profile| ["-p", profile]));
+                words.extend(["images", "-n", node]);
+                error.hint(format!("`{}` lists what it has", command_line::of(words)))
+            }
             Asked::Host => error.hint(format!(
                 "`{}` lists what it has",
                 command_line::of(["docker", "-H", &from.to_string(), "images"])

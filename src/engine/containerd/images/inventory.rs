@@ -169,12 +169,15 @@ impl Names<'_> {
     /// True of an image that the node keeps, used or not.
     fn keep(&self, image: &Image) -> bool {
         let names = || image.repo_tags.iter().chain(&image.repo_digests);
-        let is_of_sandboxes = |name: &str| names().any(|other| canonical(other) == canonical(name));
+        // CRI tells those in full too that are not
+        let is_among_its = |name: &str| names().any(|other| canonical(other) == canonical(name));
+        let is_its = |name: &str| name == image.id || is_among_its(name);
         image.pinned
-            || self.sandbox_image.is_some_and(is_of_sandboxes)
-            || names()
-                .chain([&image.id])
-                .any(|name| self.all.get(name).is_some_and(|named| named.pinned))
+            || self.sandbox_image.is_some_and(is_among_its)
+            || self
+                .all
+                .iter()
+                .any(|(name, named)| named.pinned && is_its(name))
     }
 
     /// An image's names as they were given: CRI tells those in full too that are not, by which no pod
@@ -306,6 +309,30 @@ mod tests {
         let standing = standing(&records, &all);
         assert_eq!(standing.len(), 1, "{standing:?}");
         assert_eq!(standing["sha256:top"], ["web".to_owned(), stopped]);
+    }
+
+    #[test]
+    fn what_is_pinned_is_kept_under_whatever_spelling() {
+        let pinned = |name: &str, pinned| {
+            let named = Named {
+                digest: "sha256:one".into(),
+                pinned,
+            };
+            Names {
+                sandbox_image: None,
+                all: [(name.to_owned(), named)].into(),
+            }
+        };
+        let image = Image {
+            id: "sha256:config".into(),
+            repo_tags: vec!["docker.io/library/app:dev".to_owned()],
+            ..Image::default()
+        };
+        for name in ["app:dev", "docker.io/library/app:dev", "sha256:config"] {
+            assert!(pinned(name, true).keep(&image), "{name}");
+            assert!(!pinned(name, false).keep(&image), "{name}");
+        }
+        assert!(!pinned("other:dev", true).keep(&image));
     }
 
     #[test]
