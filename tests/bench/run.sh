@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # devnet beside its peers on one engine, in one run: medians and ratios. `make bench` runs this
-# inside the testbed; BENCH="env build load pods logs containerd containerd-build containerd-load engine lab" picks parts, ROUNDS sets how often (10),
+# inside the testbed; BENCH="env build load pods logs containerd containerd-build containerd-load crio engine lab" picks parts, ROUNDS sets how often (10),
 # SIZE the megabytes of the large context (480), DEVNET_BENCH another devnet than the one just
 # built; `load` has more switches (load.sh).
 set -euo pipefail
@@ -58,7 +58,7 @@ wire() { # COMMAND...: bytes over loopback meanwhile
   "$@" >/dev/null 2>&1
   echo $(($(lo_bytes) - before))
 }
-wanted() { case " ${BENCH:-env build load pods logs containerd containerd-build containerd-load engine lab} " in *" $1 "*) ;; *) return 1 ;; esac; }
+wanted() { case " ${BENCH:-env build load pods logs containerd containerd-build containerd-load crio engine lab} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 echo "engine $("${node[@]}" version --format '{{.Server.Version}}'), $(nproc) cores, medians of $rounds; over TLS on loopback"
 printf '%-52s %12s  %12s  %8s\n' "" devnet peer ratio
@@ -200,6 +200,12 @@ if wanted containerd-load; then
   # shellcheck source-path=SCRIPTDIR source=containerd_load.sh
   . "$root/tests/bench/containerd_load.sh"
   containerd_load_bench
+fi
+
+if wanted crio; then
+  # shellcheck source-path=SCRIPTDIR source=crio.sh
+  . "$root/tests/bench/crio.sh"
+  crio_bench
 fi
 
 if wanted engine; then

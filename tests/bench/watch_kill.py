@@ -8,7 +8,7 @@ rounds, command = int(sys.argv[1]), sys.argv[2:]
 def process(container):
     for place in glob.glob("/proc/[0-9]*/cgroup"):
         try:
-            if f"/{container}\n" in open(place).read(): return int(place.split("/")[2])
+            if f"{container}\n" in open(place).read(): return int(place.split("/")[2])
         except OSError: pass
     raise SystemExit(f"no process of container {container}")
 

@@ -46,6 +46,7 @@ mod cri_hostile;
 mod cri_hostile_logs;
 mod cri_trouble;
 mod crio;
+mod crio_bench;
 mod crio_build;
 mod crio_load;
 mod crio_load_faults;
