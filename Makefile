@@ -72,6 +72,7 @@ test-all: engines
 
 bench: build
 	@tests/testbed/deps.sh bench
+	. $(probes)/env && $(CARGO) test $(all_parts) --test it --no-run
 	$(testbed) tests/bench/run.sh
 
 pairs: probes engines

@@ -512,8 +512,8 @@ fn a_path_is_joined_part_by_part() {
 
 #[test]
 fn tests_neither_sleep_nor_measure_time_and_none_is_ignored() {
-    // the limits of waits; a runtime's stand-in, which ends containers after their time; and a kill at a
-    // random moment of a load, whose length is measured
+    // the limits of waits; a runtime's stand-in, which ends containers after their time; a kill at a random
+    // moment of a load, whose length is measured; and what is no test, but the ground of a bench
     let others = [
         "tests/it/support/mod.rs",
         "tests/it/support/crio/mod.rs",
@@ -523,6 +523,7 @@ fn tests_neither_sleep_nor_measure_time_and_none_is_ignored() {
         "tests/it/load_kills.rs",
         "tests/it/containerd_load_kills.rs",
         "tests/it/containerd_build_kills.rs",
+        "tests/it/crio_bench.rs",
     ];
     let tests = source::tests();
     assert!(

@@ -16,7 +16,7 @@ case $purpose in
   test) needs="$needs docker:docker-cli zsh:zsh fish:fish tcsh:tcsh bsd-csh:csh dash:dash ksh:ksh elvish:elvish
     xonsh:xonsh ss:iproute2 nsenter:util-linux strace:strace nft:nftables dot:graphviz man:man-db groff:groff script:bsdutils
     podman:podman cc:gcc pip3:python3-pip iptables:iptables docker-compose:docker-compose $node" ;;
-  bench) needs="$needs docker:docker-cli hyperfine:hyperfine $node" ;;
+  bench) needs="$needs docker:docker-cli hyperfine:hyperfine podman:podman cc:gcc $node" ;;
   lint) needs="shellcheck:shellcheck" ;;
   dist) needs="x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 python3:python3 pip3:python3-pip zip:zip" ;;
   # x86_64-w64-mingw32-gcc: for a library that Debian's Wine lacks
