@@ -5,8 +5,9 @@
 engine_bench() {
   local scripts=$root/tests/testbed tree
   tree=$("$scripts/engine.sh" tree 28)
-  DEVNET_TESTBED_DOCKERD=$tree "$scripts/node.sh" start bencheng
-  local home=$DEVNET_TESTBED/bencheng/minikube/.minikube
+  # the containerd of the same suite on both sides
+  DEVNET_TESTBED_DOCKERD=$tree ENGINE_CONTAINERD=${ENGINE_CONTAINERD:-2.1} "$scripts/node.sh" start bencheng
+  local home=$DEVNET_TESTBED/bencheng/minikube/.minikube at
   local ours=(env "MINIKUBE_HOME=$home" "$devnet") in_node=("$scripts/node.sh" run bencheng)
   stopped() { "${ours[@]}" engine stop --yes; } >/dev/null 2>&1
   local login; login=$(median true "${ours[@]}" status)
@@ -18,13 +19,19 @@ engine_bench() {
   above "engine start" "$(median stopped "${ours[@]}" engine start)"
   above "env that starts it" "$(median stopped "${ours[@]}" env --shell bash)"
   row "env, the engine runs (its handshake included)" "$(median true "${ours[@]}" env --shell bash)" "" ""
-  local used; mapfile -t used < <("${ours[@]}" use --shell none | sed '/^[A-Z_]*$/d')
-  # shellcheck disable=SC2163  # each word is NAME=VALUE
-  row "hook, at a prompt" "$(export "${used[@]}" "MINIKUBE_HOME=$home"; median true "$devnet" hook --prompt bash)" "" ""
+  # at a prompt: at a loopback address, as a forwarded port has it, and at the node's own
+  local used address=192.168.$((48 + $(cat "$DEVNET_TESTBED/bencheng/number"))).2
+  local own=$work/own/.minikube
+  mkdir "$work/own"; cp -r "$home" "$own"
+  grep -rlF "127.0.7." "$own/profiles" "$own/machines" | xargs sed -i "s/127\\.0\\.7\\.[0-9]*/$address/g"
+  for at in "$home" "$own"; do
+    mapfile -t used < <(MINIKUBE_HOME=$at "$devnet" use --shell none | sed '/^[A-Z_]*$/d')
+    # shellcheck disable=SC2163  # each word is NAME=VALUE
+    row "hook, at a prompt; ${used[1]}" "$(export "${used[@]}" "MINIKUBE_HOME=$at"; median true "$devnet" hook --prompt bash)" "" ""
+  done
 
   DEVNET_TESTBED_TREE=$tree DEVNET_TESTBED_ENGINE=28c "$scripts/engine.sh" start swept
-  local cli=$tree/usr/bin/docker address
-  address=192.168.$((48 + $(cat "$DEVNET_TESTBED/bencheng/number"))).2
+  local cli=$tree/usr/bin/docker
   mkdir -p "$work/plugins"
   printf '{"cliPluginsExtraDirs":["%s/usr/libexec/docker/cli-plugins"]}' "$tree" > "$work/plugins/config.json"
   local by=(env DOCKER_BUILDKIT=1 "DOCKER_CONFIG=$work/plugins" "$cli")
