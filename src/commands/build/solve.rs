@@ -68,7 +68,7 @@ impl Job {
 
     /// Solves, and again without what went meanwhile: editors' files come and go, and what is gone
     /// is no part of the context.
-    pub(super) async fn solve_settled(
+    async fn solve_settled(
         &self,
         provided: Provided,
         upload: Option<Supply>,

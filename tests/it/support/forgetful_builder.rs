@@ -115,19 +115,14 @@ impl Service<Request<Body>> for Control {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let mut this = self.clone();
+        let this = self.clone();
         Box::pin(async move {
             let is_lost = this.memory.loses(request.uri().path());
-            let ready = std::future::poll_fn(|context| this.channel.poll_ready(context)).await;
-            let answer = match ready {
-                Ok(()) => this.channel.call(request).await,
-                Err(error) => Err(error),
+            let answer = match grpc_socket::pass_on(this.channel, request).await {
+                Ok(_done) if is_lost => Err(tonic::Status::not_found(LOST)),
+                answer => answer,
             };
-            Ok(match answer {
-                Ok(_done) if is_lost => tonic::Status::not_found(LOST).into_http(),
-                Ok(answer) => answer,
-                Err(error) => tonic::Status::unavailable(error.to_string()).into_http(),
-            })
+            Ok(answer.unwrap_or_else(tonic::Status::into_http))
         })
     }
 }

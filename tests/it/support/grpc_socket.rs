@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use http::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
+use tower::Service as _;
 
 /// The connections that are made to a socket.
 pub(crate) type Incoming = BoxStream<'static, std::io::Result<UnixStream>>;
@@ -38,4 +41,17 @@ pub(crate) fn dial(runtime: &Runtime, socket: PathBuf) -> Channel {
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
     });
     Endpoint::from_static("http://localhost").connect_with_connector_lazy(dial)
+}
+
+/// Passes a question on to whoever answers there.
+pub(crate) async fn pass_on(
+    mut channel: Channel,
+    request: Request<Body>,
+) -> Result<Response<Body>, tonic::Status> {
+    let ready = std::future::poll_fn(|context| channel.poll_ready(context)).await;
+    let answer = match ready {
+        Ok(()) => channel.call(request).await,
+        Err(error) => Err(error),
+    };
+    answer.map_err(|error| tonic::Status::unavailable(error.to_string()))
 }

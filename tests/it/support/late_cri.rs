@@ -130,14 +130,8 @@ impl Passing {
                 let mut grpc = tonic::server::Grpc::new(ProstCodec::<(), ()>::default());
                 return Ok(grpc.unary(tower::service_fn(nothing), request).await);
             }
-            let mut channel = this.channel;
-            let ready = std::future::poll_fn(|context| channel.poll_ready(context)).await;
-            let answer = match ready {
-                Ok(()) => channel.call(request).await,
-                Err(error) => Err(error),
-            };
-            Ok(answer
-                .unwrap_or_else(|error| tonic::Status::unavailable(error.to_string()).into_http()))
+            let answer = grpc_socket::pass_on(this.channel, request).await;
+            Ok(answer.unwrap_or_else(tonic::Status::into_http))
         })
     }
 }
