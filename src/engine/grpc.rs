@@ -362,6 +362,11 @@ impl Refusal {
     pub(crate) fn is_unknown_call(&self) -> bool {
         self.code == Code::Unimplemented
     }
+
+    /// True where the service gave its reason in words alone.
+    pub(crate) fn is_without_code(&self) -> bool {
+        self.code == Code::Unknown && self.error.kind() == Kind::Failed
+    }
 }
 
 impl From<Refusal> for Error {

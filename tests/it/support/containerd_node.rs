@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::cri::Cri;
-use super::crio::CrioStandIn;
+use super::crio::Crio;
 use super::{Output, Sandbox, missing, testbed, testbed_script, until};
 
 /// The image of most containers: a busybox with all its applets.
@@ -56,8 +56,8 @@ pub(crate) struct ContainerdNode {
     systemd: bool,
     /// True where its runc maps the users of mounts.
     maps_users: bool,
-    /// The stand-in that answers as its runtime, where that is cri-o.
-    pub(crate) crio: Option<CrioStandIn>,
+    /// What answers as its runtime, where that is cri-o.
+    pub(crate) crio: Option<Crio>,
 }
 
 impl ContainerdNode {
@@ -182,7 +182,7 @@ impl ContainerdNode {
     /// process.
     pub(crate) fn with_crio(testbed: &Path, name: &str, infra: bool) -> Self {
         let mut node = Self::start(testbed, name);
-        node.crio = Some(CrioStandIn::serve(&node.folder(), infra));
+        node.crio = Some(Crio::serve(&node.folder(), infra));
         let profiles = node.folder().join("minikube/.minikube/profiles");
         for profile in std::fs::read_dir(profiles).unwrap() {
             let record = profile.unwrap().path().join("config.json");

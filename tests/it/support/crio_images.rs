@@ -17,13 +17,19 @@ use tonic::body::Body;
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
+use super::crio::RealCrio;
 use super::{Output, grpc_socket};
 
 /// A server at a socket, gone with it.
 pub(crate) struct CrioImages {
     socket: PathBuf,
     store: Arc<Store>,
-    _runtime: tokio::runtime::Runtime,
+    _served: Served,
+}
+
+enum Served {
+    StandIn { _runtime: tokio::runtime::Runtime },
+    Real,
 }
 
 /// Runs podman on the node.
@@ -40,23 +46,30 @@ struct Store {
 }
 
 impl CrioImages {
-    pub(crate) fn serve(socket: &Path, root: &Path, podman: RunPodman) -> Self {
+    /// On the node with this folder in the testbed.
+    pub(crate) fn serve(folder: &Path, socket: &Path, root: &Path, podman: RunPodman) -> Self {
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
-        let (runtime, incoming) = grpc_socket::listen(socket, 2);
         let store = Arc::new(Store {
             root: root.into(),
             podman,
             containers: Mutex::default(),
             changes: Mutex::default(),
         });
-        let server = tonic::transport::Server::builder()
-            .add_service(Images(store.clone()))
-            .add_service(Runtime);
-        runtime.spawn(server.serve_with_incoming(incoming));
+        let served = if let Some(real) = RealCrio::on(folder, false) {
+            real.start();
+            Served::Real
+        } else {
+            let (runtime, incoming) = grpc_socket::listen(socket, 2);
+            let server = tonic::transport::Server::builder()
+                .add_service(Images(store.clone()))
+                .add_service(Runtime);
+            runtime.spawn(server.serve_with_incoming(incoming));
+            Served::StandIn { _runtime: runtime }
+        };
         Self {
             socket: socket.to_owned(),
             store,
-            _runtime: runtime,
+            _served: served,
         }
     }
 

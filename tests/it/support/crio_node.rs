@@ -67,7 +67,12 @@ impl CrioNode {
         let pid = std::fs::read_to_string(node.folder().join("pid")).unwrap();
         let podman = Box::new(move |words: &[&str]| podman(&pid, words));
         let root = node.path("/var/lib/containers/storage");
-        let images = CrioImages::serve(&node.path("/run/crio/crio.sock"), &root, podman);
+        let images = CrioImages::serve(
+            &node.folder(),
+            &node.path("/run/crio/crio.sock"),
+            &root,
+            podman,
+        );
         Self { images, node }
     }
 
