@@ -17,6 +17,7 @@
 #
 # A node has namespaces of its own for everything but users, and root's rights there. What a node of
 # minikube's docker driver mounts noexec (/run, /tmp, /dev/shm) is so here; /etc and /var are its own.
+# DEVNET_TESTBED_BUILDKITD is a real buildkitd, which then is the node's.
 # DEVNET_TESTBED_CONTAINERD is the folder of the programs to use (`/` are this computer's), and
 # DEVNET_TESTBED_DOCKERD that of the Docker engine which lies there and does not run. DEVNET_TESTBED_SNAPSHOTTER
 # is the snapshotter of its pods (overlayfs where this computer can), and DEVNET_TESTBED_RUNC the folder of
@@ -182,6 +183,10 @@ case ${1:-} in
         [ "${4:-}" = plain ] || flags=(--containerd-namespace k8s.io --containerd-plugins-namespace k8s.io-plugins
           --feature containerd-snapshotter=true --storage-driver "$snapshotter")
         mkdir -p "$d/var/lib/buildkit"
+        if [ -n "${DEVNET_TESTBED_BUILDKITD:-}" ] && [ "$3 ${4:-}" = "start " ]; then
+          inside "$here/node-buildkitd-real.sh" "$DEVNET_TESTBED_BUILDKITD" "$folder" "$snapshotter"
+          exit 0
+        fi
         cp "$here/buildkitd-relay.py" "$here/node-buildkitd.sh" "$d/var/lib/buildkit/"
         exec 7< "$tree/usr/sbin/dockerd"
         if [ "$3" = second ]; then

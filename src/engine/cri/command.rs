@@ -78,7 +78,14 @@ pub(in crate::engine) fn code_of_reason(text: &str) -> u8 {
     let is = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if is(&["executable file not found", "no such file"]) {
         127
-    } else if is(&["permission denied", "exec format error", "is a directory"]) {
+    } else if is(&[
+        "permission denied",
+        "exec format error",
+        "is a directory",
+        // crun's
+        "is not a regular file",
+        "is not executable",
+    ]) {
         126
     } else {
         125
@@ -107,6 +114,18 @@ mod tests {
             ),
             ("exec: \"nosuch\": executable file not found in $PATH", 127),
             ("exec /etc/passwd: Permission denied", 126),
+            (
+                "the path `/etc` is not a regular file: Operation not permitted",
+                126,
+            ),
+            (
+                "the path `/etc/passwd` exists but it is not executable: Operation not permitted",
+                126,
+            ),
+            (
+                "executable file `/bin/nosuch` not found: No such file or directory",
+                127,
+            ),
             ("exec /x: exec format error", 126),
             ("cannot exec in a stopped container", 125),
         ] {

@@ -13,19 +13,17 @@ use crate::engine::cri::command;
 use crate::engine::exec::{Ended, Exec, Output};
 use crate::engine::node_agent::{self, Session, of_node, terminal};
 use crate::error::{Error, Kind, Result};
+use crate::wire::node_program::NodeProgram;
 
 /// Writes a file of its input, which nobody else may read.
 const WRITE: &str = r#"umask 077 && cat >"$1""#;
 /// Runs a command; one that was not even started ends with a code of ours, and not with the runtime's. It
 /// is hung up where devnet was killed: the folder is gone then. Who hangs it up is a child too, and must
-/// outlive its own signal.
-const RUN: &str = r#"began=$1; shift
-(trap '' HUP; while [ -d "${began%/*}" ]; do sleep 1; done; kill -HUP $(cat /proc/$$/task/$$/children)) </dev/null >/dev/null 2>&1 &
-watch=$!
-"$@"; code=$?
-kill $watch 2>/dev/null
-[ -e "$began" ] || exit 125
-exit $code"#;
+/// outlive its own signal. One line, as a shell that waits for its job takes it.
+const RUN: &str = r#"began=$1; shift; (trap '' HUP; while [ -d "${began%/*}" ]; do sleep 1; done; kill -HUP $(cat /proc/$$/task/$$/children)) </dev/null >/dev/null 2>&1 & watch=$!; "$@"; code=$?; kill $watch 2>/dev/null; [ -e "$began" ] || exit 125; exit $code"#;
+/// The same where the first bytes of the input are the command's description: so many, for this file. The
+/// rest is the command's own.
+const TAKE_AND_RUN: &str = r#"(umask 077 && dd bs="$1" count=1 iflag=fullblock of="$2" 2>/dev/null) || { echo "the command's description can't be left on the node" >&2; exit 125; }; shift 2; "#;
 /// The code of a command that may have been one that was not started.
 const NOT_STARTED: u8 = 125;
 /// The end of what was written that is kept to know why, in bytes.
@@ -50,22 +48,34 @@ impl CriO {
         let session = Session::new(self.node.clone());
         let id = command::exec_id();
         let name = format!("{id}.json");
-        let described = async {
-            let (process, file) = futures_util::try_join!(
-                self.process(container, &exec, &session),
-                session.file(&name)
-            )?;
-            self.write(&file, &process.to_string()).await?;
-            Ok(file)
-        };
-        let (runtime, file) = futures_util::try_join!(self.oci_runtime(container), described)?;
+        let (runtime, process, file) = futures_util::try_join!(
+            self.oci_runtime(container),
+            self.process(container, &exec, &session),
+            session.file(&name)
+        )?;
+        let process = process.to_string();
         let began = session.file(&format!("{id}.pid")).await?;
         let call = ["exec", "--process", &file, "--pid-file", &began, container];
-        let wrapped = ["sh", "-c", RUN, "sh", &began].map(str::to_owned);
-        let words: Vec<String> = wrapped.into_iter().chain(runtime.call(&call)).collect();
-        let size = exec.tty.then(|| terminal(&exec.env));
-        let program = self.node.access.start_as_root(&words, size.as_ref());
-        let mut running = of_node(program.await?);
+        let call = runtime.call(&call);
+        let program = if exec.tty {
+            // a terminal would change what it is given
+            self.write(&file, &process).await?;
+            let words = ["sh", "-c", RUN, "sh", &began].map(str::to_owned);
+            let words: Vec<String> = words.into_iter().chain(call).collect();
+            let access = &self.node.access;
+            access
+                .start_as_root(&words, Some(&terminal(&exec.env)))
+                .await?
+        } else {
+            let script = format!("{TAKE_AND_RUN}{RUN}");
+            let size = process.len().to_string();
+            let words = ["sh", "-c", &script, "sh", &size, &file, &began].map(str::to_owned);
+            let words: Vec<String> = words.into_iter().chain(call).collect();
+            let mut program = self.node.probe.start(&words).await?;
+            self.describe(&mut program, &process).await?;
+            program
+        };
+        let mut running = of_node(program);
         if !exec.stdin && !exec.tty {
             let _has_none = running.input.shutdown().await;
         }
@@ -100,8 +110,20 @@ impl CriO {
         command::process(&self.node, container, spec, exec, session).await
     }
 
+    /// Gives a program its description, which it waits for.
+    async fn describe(&self, program: &mut NodeProgram, text: &str) -> Result<()> {
+        let given = async {
+            program.input.write_all(text.as_bytes()).await?;
+            program.input.flush().await
+        };
+        match tokio::time::timeout(self.node.patience, given).await {
+            // one that refuses it has ended, and says why
+            Ok(Ok(()) | Err(_)) => Ok(()),
+            Err(_elapsed) => Err(not_described().caused_by("the node does not answer")),
+        }
+    }
+
     async fn write(&self, path: &str, text: &str) -> Result<()> {
-        let failed = || Error::failed("the command's description can't be left on the node");
         let words = ["sh", "-c", WRITE, "sh", path].map(str::to_owned);
         let mut program = self.node.access.start_as_root(&words, None).await?;
         let ending = program.ending.clone();
@@ -113,14 +135,18 @@ impl CriO {
         let said = tokio::time::timeout(self.node.patience, written);
         let said = said
             .await
-            .map_err(|_elapsed| failed().caused_by("the node does not answer"))?
-            .map_err(|error| failed().caused_by(error))?;
+            .map_err(|_elapsed| not_described().caused_by("the node does not answer"))?
+            .map_err(|error| not_described().caused_by(error))?;
         if ending.code() == Some(0) {
             return Ok(());
         }
         let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-        Err(failed().caused_by(why))
+        Err(not_described().caused_by(why))
     }
+}
+
+fn not_described() -> Error {
+    Error::failed("the command's description can't be left on the node")
 }
 
 /// The end of what a command has written.

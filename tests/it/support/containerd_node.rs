@@ -210,7 +210,7 @@ impl ContainerdNode {
     }
 
     fn script(&self, arguments: &[&str]) -> Output {
-        let kept = ["DEVNET_TESTBED_CONTAINERD"];
+        let kept = ["DEVNET_TESTBED_CONTAINERD", "DEVNET_TESTBED_BUILDKITD"];
         let change = |command: &mut Command| {
             if let Some(tree) = self.dockerd.and_then(testbed_script::tree) {
                 command.env("DEVNET_TESTBED_DOCKERD", tree);
