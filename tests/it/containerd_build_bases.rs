@@ -64,6 +64,7 @@ fn a_base_whose_blobs_are_gone_comes_from_the_host_engine_or_is_named() {
                 .env("DOCKER_HOST", "unix:///no/such.sock"),
         )
     };
+    let known = top.ids();
     let said = lonely(&top, &["-t", "ctr-top:1"]).fails(1);
     assert!(
         said.contains("`ctr-gone:1` can't be built upon")
@@ -72,6 +73,8 @@ fn a_base_whose_blobs_are_gone_comes_from_the_host_engine_or_is_named() {
         "{said}"
     );
     top.nothing_is_left("ctr-top");
+    // CRI had given what was exported an ID by then
+    assert_eq!(top.ids(), known);
     // the same image on the host engine
     let host = format!("unix://{}", testbed.join("host.sock").display());
     docker(&testbed, "host", &["load", "-i", &archive]).ok();

@@ -82,6 +82,9 @@ fn an_image_for_another_platform_gets_no_name_on_the_node_and_may_leave_it() {
         "{said}"
     );
     build.nothing_is_left("ctr-foreign-build");
+    // nor is it left without a name: no other image here is for that platform
+    let listed = build.node.ctr(&["images", "list"]).ok();
+    assert!(!listed.contains(other), "{listed}");
     build
         .run(&[
             "--platform",

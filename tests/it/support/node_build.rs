@@ -60,6 +60,12 @@ impl<'a> NodeBuild<'a> {
         list.lines().map(ToOwned::to_owned).collect()
     }
 
+    /// The IDs by which CRI knows the images of the node's cluster.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let names = self.names().into_iter();
+        names.filter(|name| name.starts_with("sha256:")).collect()
+    }
+
     /// Waits until no name of a build that is over is left, other tests' among them, and asserts that
     /// `not` is no name.
     #[track_caller]

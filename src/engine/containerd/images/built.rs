@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::messages::NamedImage;
 use super::names::KNOWN_TO_CRI;
 use super::receive::other_platform;
 use super::{ASKED, ClusterImages, Documents};
@@ -45,34 +44,31 @@ impl ClusterImages {
         self.names().remove(ours).await
     }
 
-    /// Takes a name of ours away, and with it the ID of an image that is not whole: CRI has given it
-    /// that, and nobody can start it.
+    /// Takes a name of ours away, and with it the ID that CRI has given to its image, where that is not
+    /// whole, so nobody can start it, or was not there before: nobody asked for it.
     ///
     /// # Errors
     /// When the node does not answer.
     pub(in crate::engine) async fn forget_built(&self, ours: &str) -> Result<()> {
-        let Some(target) = self.names().get(ours).await?.and_then(|named| named.target) else {
+        let Some(named) = self.names().get(ours).await? else {
             return Ok(());
         };
-        let documents = match self.documents(target).await {
+        let documents = match self.documents(named.target.unwrap_or_default()).await {
             Ok(documents) => documents,
             // CRI knows nothing of what has no configuration
             Err(error) if error.kind() == Kind::NotFound => return self.names().remove(ours).await,
             Err(error) => return Err(error),
         };
         let is_broken = self.lacking(&documents).await?.is_some();
-        if is_broken {
-            self.labelled(ours).await;
-        }
+        self.labelled(ours).await;
         self.names().remove(ours).await?;
         let id = &documents.config_digest;
-        if is_broken
-            && let Some(NamedImage {
-                target: Some(target),
-                ..
-            }) = self.names().get(id).await?
-            && target == documents.target
-        {
+        let of_it = self.names().of(&documents.target.digest).await?;
+        let Some(by_id) = of_it.iter().find(|named| named.name == *id) else {
+            return Ok(());
+        };
+        let is_new = by_id.created_at.is_some() && by_id.created_at >= named.created_at;
+        if is_broken || (is_new && of_it.len() == 1) {
             self.names().remove(id).await?;
         }
         Ok(())

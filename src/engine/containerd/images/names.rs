@@ -65,6 +65,12 @@ impl ImageNames {
         Ok(by_name(self.that(vec![filter]).await?))
     }
 
+    /// The names that stand for a manifest or an index.
+    pub(super) async fn of(&self, digest: &str) -> Result<Vec<NamedImage>> {
+        self.that(vec![format!("target.digest==\"{digest}\"")])
+            .await
+    }
+
     /// The records of names to which one of these filters applies; all where there is none.
     async fn that(&self, filters: Vec<String>) -> Result<Vec<NamedImage>> {
         const PATH: &str = "/containerd.services.images.v1.Images/List";
