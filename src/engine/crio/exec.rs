@@ -9,12 +9,18 @@ use serde_json::Value;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::CriO;
+use super::oci::{OciRuntime, unknown};
+use crate::command_line;
 use crate::engine::cri::command;
 use crate::engine::exec::{Ended, Exec, Output};
+use crate::engine::kept_probe::first_line;
 use crate::engine::node_agent::{self, Session, of_node, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::wire::node_program::NodeProgram;
 
+/// Tells the command line of the parent of a process in one line, its words ended by the character 1, and
+/// becomes the command line that stands on its input then.
+const TELL: &str = r#"tr '\000' '\001' <"/proc/$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status")/cmdline"; echo; IFS= read -r line && eval "$line""#;
 /// Writes a file of its input, which nobody else may read.
 const WRITE: &str = r#"umask 077 && cat >"$1""#;
 /// Runs a command; one that was not even started ends with a code of ours, and not with the runtime's. It
@@ -23,7 +29,7 @@ const WRITE: &str = r#"umask 077 && cat >"$1""#;
 const RUN: &str = r#"began=$1; shift; (trap '' HUP; while [ -d "${began%/*}" ]; do sleep 1; done; kill -HUP $(cat /proc/$$/task/$$/children)) </dev/null >/dev/null 2>&1 & watch=$!; "$@"; code=$?; kill $watch 2>/dev/null; [ -e "$began" ] || exit 125; exit $code"#;
 /// The same where the first bytes of the input are the command's description: so many, for this file. The
 /// rest is the command's own.
-const TAKE_AND_RUN: &str = r#"(umask 077 && dd bs="$1" count=1 iflag=fullblock of="$2" 2>/dev/null) || { echo "the command's description can't be left on the node" >&2; exit 125; }; shift 2; "#;
+const TAKE: &str = r#"(umask 077 && dd bs="$1" count=1 iflag=fullblock of="$2" 2>/dev/null) || { echo "the command's description can't be left on the node" >&2; exit 125; }; shift 2; "#;
 /// The code of a command that may have been one that was not started.
 const NOT_STARTED: u8 = 125;
 /// The end of what was written that is kept to know why, in bytes.
@@ -48,31 +54,33 @@ impl CriO {
         let session = Session::new(self.node.clone());
         let id = command::exec_id();
         let name = format!("{id}.json");
-        let (runtime, process, file) = futures_util::try_join!(
-            self.oci_runtime(container),
-            self.process(container, &exec, &session),
-            session.file(&name)
-        )?;
-        let process = process.to_string();
-        let began = session.file(&format!("{id}.pid")).await?;
-        let call = ["exec", "--process", &file, "--pid-file", &began, container];
-        let call = runtime.call(&call);
+        let described = async {
+            futures_util::try_join!(
+                self.process(container, &exec, &session),
+                session.file(&name)
+            )
+        };
         let program = if exec.tty {
+            let (runtime, (process, file)) =
+                futures_util::try_join!(self.oci_runtime(container), described)?;
             // a terminal would change what it is given
-            self.write(&file, &process).await?;
-            let words = ["sh", "-c", RUN, "sh", &began].map(str::to_owned);
-            let words: Vec<String> = words.into_iter().chain(call).collect();
+            self.write(&file, &process.to_string()).await?;
+            let call = called(&runtime, container, &file);
+            let size = Some(terminal(&exec.env));
+            let words = script(RUN, &[&began(&file)], call);
             let access = &self.node.access;
-            access
-                .start_as_root(&words, Some(&terminal(&exec.env)))
-                .await?
+            access.start_as_root(&words, size.as_ref()).await?
         } else {
-            let script = format!("{TAKE_AND_RUN}{RUN}");
+            let ((mut program, runtime), (process, file)) =
+                futures_util::try_join!(self.waiting(container), described)?;
+            let process = process.to_string();
             let size = process.len().to_string();
-            let words = ["sh", "-c", &script, "sh", &size, &file, &began].map(str::to_owned);
-            let words: Vec<String> = words.into_iter().chain(call).collect();
-            let mut program = self.node.probe.start(&words).await?;
-            self.describe(&mut program, &process).await?;
+            let call = called(&runtime, container, &file);
+            let given = [size.as_str(), &file, &began(&file)];
+            let words = script(&format!("{TAKE}{RUN}"), &given, call);
+            let line = command_line::with("exec", &words);
+            self.tell(&mut program, &format!("{line}\n{process}"))
+                .await?;
             program
         };
         let mut running = of_node(program);
@@ -110,13 +118,29 @@ impl CriO {
         command::process(&self.node, container, spec, exec, session).await
     }
 
-    /// Gives a program its description, which it waits for.
-    async fn describe(&self, program: &mut NodeProgram, text: &str) -> Result<()> {
-        let given = async {
+    /// A shell of root's that waits for its command line, and the OCI runtime of a container, which it
+    /// has told: one for both, since each costs a `sudo`.
+    async fn waiting(&self, container: &str) -> Result<(NodeProgram, OciRuntime)> {
+        let pid = self.node.pid(container).await?.to_string();
+        let words = script(TELL, &[&pid], Vec::new());
+        let mut program = self.node.probe.start(&words).await?;
+        let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
+        let mut output = program.output.as_mut().map(|piece| piece.map_err(lost));
+        let told = first_line(&mut output, "the node does not tell of the container");
+        let told = tokio::time::timeout(self.node.patience, told).await;
+        let line =
+            told.map_err(|_elapsed| not_described().caused_by("the node does not answer"))??;
+        let runtime = OciRuntime::of_monitor(line.replace('\u{1}', "\0").as_bytes(), container);
+        Ok((program, runtime.ok_or_else(unknown)?))
+    }
+
+    /// Tells a program what it waits for.
+    async fn tell(&self, program: &mut NodeProgram, text: &str) -> Result<()> {
+        let told = async {
             program.input.write_all(text.as_bytes()).await?;
             program.input.flush().await
         };
-        match tokio::time::timeout(self.node.patience, given).await {
+        match tokio::time::timeout(self.node.patience, told).await {
             // one that refuses it has ended, and says why
             Ok(Ok(()) | Err(_)) => Ok(()),
             Err(_elapsed) => Err(not_described().caused_by("the node does not answer")),
@@ -143,6 +167,24 @@ impl CriO {
         let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
         Err(not_described().caused_by(why))
     }
+}
+
+/// The words of a shell program with arguments of its own and those of the command that it runs.
+fn script(text: &str, given: &[&str], call: Vec<String>) -> Vec<String> {
+    let words = ["sh", "-c", text, "sh"].into_iter();
+    let words = words.chain(given.iter().copied());
+    words.map(str::to_owned).chain(call).collect()
+}
+
+/// The file that an OCI runtime writes once a command runs, beside that command's description.
+fn began(description: &str) -> String {
+    format!("{description}.began")
+}
+
+/// The call of an OCI runtime that runs the command described in a file.
+fn called(runtime: &OciRuntime, container: &str, file: &str) -> Vec<String> {
+    let began = began(file);
+    runtime.call(&["exec", "--process", file, "--pid-file", &began, container])
 }
 
 fn not_described() -> Error {

@@ -20,7 +20,7 @@ pub(super) struct OciRuntime {
 
 impl OciRuntime {
     /// Reads it from the command line of a container's monitor; `None` where that is none.
-    fn of_monitor(line: &[u8], container: &str) -> Option<Self> {
+    pub(super) fn of_monitor(line: &[u8], container: &str) -> Option<Self> {
         let line = String::from_utf8_lossy(line);
         let words: Vec<&str> = line.split('\0').collect();
         let after = |option: &str| {
@@ -48,6 +48,13 @@ impl OciRuntime {
     }
 }
 
+/// The error of a container whose OCI runtime is not known.
+pub(super) fn unknown() -> Error {
+    Error::failed("the container's own runtime is not known")
+        .caused_by("its first process has no conmon for its parent, whose command line names it")
+        .hint("`kubectl exec` asks the kubelet instead")
+}
+
 impl CriO {
     /// The OCI runtime of a container that runs.
     ///
@@ -56,13 +63,7 @@ impl CriO {
     pub(super) async fn oci_runtime(&self, container: &str) -> Result<OciRuntime> {
         let pid = self.node.pid(container).await?.to_string();
         let line = self.run(&["sh", "-c", PARENT, "sh", &pid]).await?;
-        OciRuntime::of_monitor(&line.stdout, container).ok_or_else(|| {
-            Error::failed("the container's own runtime is not known")
-                .caused_by(
-                    "its first process has no conmon for its parent, whose command line names it",
-                )
-                .hint("`kubectl exec` asks the kubelet instead")
-        })
+        OciRuntime::of_monitor(&line.stdout, container).ok_or_else(unknown)
     }
 
     /// Sends a signal to the first process of a container or a sandbox. One that has ended already is no
