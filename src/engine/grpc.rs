@@ -413,7 +413,7 @@ pub(crate) struct Any {
 }
 
 /// protobuf's `Timestamp`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, prost::Message)]
+#[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct Time {
     #[prost(int64, tag = "1")]
     pub(crate) seconds: i64,

@@ -81,7 +81,7 @@ impl ProbeKeeper {
         *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(spare);
     }
 
-    /// Starts a job of the probe that has no terminal.
+    /// Starts a program as root that has no terminal, in the shell that waits for the first.
     ///
     /// # Errors
     /// Unreachable: no login.

@@ -97,12 +97,13 @@ impl Engine {
                     detour,
                 } = WayIn::find(endpoint, settings).await?;
                 let containerd = Containerd::connect(access, endpoint, settings).await?;
+                let images = ClusterImages::new(&containerd);
                 Ok(Self {
                     node: NodeConnection::of(&containerd.node, detour),
                     kubelet: containerd.node.kubelet().await?,
                     runtime: Runtime::Containerd(Box::new(containerd.clone())),
-                    images: Images::Containerd(Box::new(ClusterImages::new(&containerd))),
-                    builder: Builder::Node(Box::new(NodeBuildKit::new(&containerd))),
+                    images: Images::Containerd(Box::new(images.clone())),
+                    builder: Builder::Node(Box::new(NodeBuildKit::new(&containerd, images))),
                     agent: Agent::Node(Box::new(containerd.node)),
                 })
             }

@@ -1,6 +1,6 @@
 # Part of run.sh: a build on a containerd node, over ssh on loopback, through what stands for its buildkitd,
-# beside `docker build` on a Docker node of the same machine. Where DEVNET_TESTBED_BUILDKITD names a real one
-# and `buildctl` lies beside it, that is the node's builder and the peer, through an ssh tunnel.
+# beside `docker build` on a Docker node of the same machine. Where DEVNET_TESTBED_BUILDKITD names a real one,
+# that is the node's builder, and the `buildctl` beside it the peer, through an ssh tunnel.
 # shellcheck shell=bash disable=SC2154,SC2317  # its variables are run.sh's; `once` and `median` run functions by name
 
 containerd_build_bench() {
@@ -16,9 +16,12 @@ containerd_build_bench() {
   local peer=("${node[@]}" build -q -t bench:docker context) peer_name="docker build, Docker node" tunnel=
   if [ -n "${DEVNET_TESTBED_BUILDKITD:-}" ]; then
     local machine=$DEVNET_TESTBED/benchbuild/minikube/.minikube/machines/benchbuild
-    ssh -F none -N -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i "$machine/id_rsa" \
+    ssh -F none -N -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes -o ExitOnForwardFailure=yes -i "$machine/id_rsa" \
       -L "$work/buildkitd.sock:/run/buildkit/buildkitd.sock" "docker@127.0.7.$(cat "$DEVNET_TESTBED/benchbuild/number")" & tunnel=$!
-    until [ -S "$work/buildkitd.sock" ]; do sleep 0.1; done
+    until [ -S "$work/buildkitd.sock" ]; do
+      kill -0 "$tunnel" || { echo "bench: no tunnel to the builder" >&2; return 1; }
+      sleep 0.1
+    done
     # unpacked, as devnet leaves it: a pod that starts waits for nothing
     peer=("$(dirname "$DEVNET_TESTBED_BUILDKITD")/buildctl" --addr "unix://$work/buildkitd.sock" build --progress plain
       --frontend dockerfile.v0 --local context=context --local dockerfile=context

@@ -7,7 +7,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 verb=$1 program=$2 infra=$3 events=$4
-export HOME=/root TMPDIR=/var/tmp PATH=$(dirname "$program"):$PATH
+folder=$(dirname "$program")
+export HOME=/root TMPDIR=/var/tmp PATH=$folder:$PATH
 
 settings() {
   local drop=true driver=overlay runtime
@@ -54,21 +55,21 @@ start() {
   for group in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do echo $$ > "$group/init/cgroup.procs"; done
   setsid "$program" --config /etc/crio/crio.conf --config-dir /etc/crio/crio.conf.d >> /var/log/crio.log 2>&1 < /dev/null &
   echo $! > /run/crio.pid
-  until curl -s --unix-socket /run/crio/crio.sock http://crio/info > /dev/null; do
+  until curl -s --max-time 2 --unix-socket /run/crio/crio.sock http://crio/info > /dev/null; do
     tries=$((tries + 1)); [ $tries -lt 600 ]
     kill -0 "$(cat /run/crio.pid)"
     sleep 0.05
   done
 }
 
-settings
 case $verb in
   begin)
+    settings
     "$here/node-images.sh" /var/cache/images.tar
     podman load --quiet --input /var/cache/images.tar
     rm /var/cache/images.tar*
     start ;;
-  start) start ;;
+  start) settings; start ;;
   kill)
     pid=$(cat /run/crio.pid)
     kill -KILL "$pid"

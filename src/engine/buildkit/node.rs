@@ -58,12 +58,13 @@ enum Worker {
 }
 
 impl NodeBuildKit {
-    pub(in crate::engine) fn new(containerd: &Containerd) -> Self {
+    /// `images` are those of its node.
+    pub(in crate::engine) fn new(containerd: &Containerd, images: ClusterImages) -> Self {
         Self {
             access: containerd.node.access.clone(),
             address: containerd.node.address().into(),
             patience: containerd.node.patience,
-            images: ClusterImages::new(containerd),
+            images,
             kept: Arc::default(),
         }
     }
@@ -113,12 +114,13 @@ impl NodeBuildKit {
         self.images.name_built(ours, names).await
     }
 
-    /// Takes away what builds have left whose devnet was killed.
+    /// Takes away what builds have left whose devnet was killed, before one begins.
     ///
     /// # Errors
     /// When the node does not answer.
     pub(crate) async fn sweep(&self) -> Result<()> {
-        self.images.sweep_builds().await
+        self.images.sweep_builds().await?;
+        self.images.note_ids().await
     }
 
     /// Has the Dockerfile checked; nothing is built.

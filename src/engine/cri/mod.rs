@@ -37,8 +37,8 @@ const BEYOND_GRACE: Duration = Duration::from_secs(20);
 /// time that cri-o gives it, 30 s where nothing else is configured.
 const SANDBOX_ENDS_WITHIN: Duration = Duration::from_mins(5);
 
-/// How often a refusal without a code is asked again, and the pause before each.
-const ASKED_AGAIN: usize = 20;
+/// The number of times that a refusal without a code is asked again, and the pause before each.
+const ASKED_AGAIN: usize = 5;
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// The lists of a node's sandboxes and containers, dead ones too.
@@ -133,7 +133,17 @@ impl Cri {
             container_id: id.to_owned(),
             verbose,
         };
-        self.whole(PATH, question).await
+        match self.told(PATH, question.clone()).await {
+            Err(refusal) if refusal.is_without_code() && verbose => {
+                // its state is told all the same, and what is told of others does not suffer
+                let less = ContainerStatusRequest {
+                    verbose: false,
+                    ..question
+                };
+                found(self.grpc.ask(PATH, less).await)
+            }
+            answer => found(answer),
+        }
     }
 
     /// A sandbox's status with what the runtime knows beside it; `None` when it is gone.
@@ -149,12 +159,12 @@ impl Cri {
             pod_sandbox_id: id.to_owned(),
             verbose: true,
         };
-        self.whole(PATH, question).await
+        found(self.told(PATH, question).await)
     }
 
-    /// What is told of one thing; `None` when it is gone. cri-o refuses, under no code of its own, to tell
-    /// of what it is just removing: it is asked again until that is gone.
-    async fn whole<Q, A>(&self, path: &'static str, question: Q) -> Result<Option<A>>
+    /// The answer on one thing. cri-o refuses, under no code of its own, to tell of what it is just
+    /// removing: it is asked again for a moment, in which most of that is gone.
+    async fn told<Q, A>(&self, path: &'static str, question: Q) -> Result<A, Refusal>
     where
         Q: prost::Message + Clone + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
@@ -164,9 +174,9 @@ impl Cri {
             match self.grpc.ask(path, question.clone()).await {
                 Err(refusal) if refusal.is_without_code() => match pauses.next() {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => return Err(refusal.into()),
+                    None => return Err(refusal),
                 },
-                answer => return found(answer),
+                answer => return answer,
             }
         }
     }

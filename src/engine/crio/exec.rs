@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::CriO;
-use super::oci::{OciRuntime, unknown};
+use super::oci::{MONITOR, OciRuntime, unknown};
 use crate::command_line;
 use crate::engine::cri::command;
 use crate::engine::exec::{Ended, Exec, Output};
@@ -18,18 +18,17 @@ use crate::engine::node_agent::{self, Session, of_node, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::wire::node_program::NodeProgram;
 
-/// Tells the command line of the parent of a process in one line, its words ended by the character 1, and
-/// becomes the command line that stands on its input then.
-const TELL: &str = r#"tr '\000' '\001' <"/proc/$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status")/cmdline"; echo; IFS= read -r line && eval "$line""#;
+/// Becomes the command line that stands on its input.
+const BECOME: &str = r#"IFS= read -r line && eval "$line""#;
 /// Writes a file of its input, which nobody else may read.
 const WRITE: &str = r#"umask 077 && cat >"$1""#;
 /// Runs a command; one that was not even started ends with a code of ours, and not with the runtime's. It
 /// is hung up where devnet was killed: the folder is gone then. Who hangs it up is a child too, and must
-/// outlive its own signal. One line, as a shell that waits for its job takes it.
+/// outlive its own signal.
 const RUN: &str = r#"began=$1; shift; (trap '' HUP; while [ -d "${began%/*}" ]; do sleep 1; done; kill -HUP $(cat /proc/$$/task/$$/children)) </dev/null >/dev/null 2>&1 & watch=$!; "$@"; code=$?; kill $watch 2>/dev/null; [ -e "$began" ] || exit 125; exit $code"#;
-/// The same where the first bytes of the input are the command's description: so many, for this file. The
-/// rest is the command's own.
-const TAKE: &str = r#"(umask 077 && dd bs="$1" count=1 iflag=fullblock of="$2" 2>/dev/null) || { echo "the command's description can't be left on the node" >&2; exit 125; }; shift 2; "#;
+/// The beginning of it where the first bytes of the input are the command's description: so many, for this
+/// file. The rest is the command's own.
+const TAKE: &str = r#"said=$(umask 077; dd bs="$1" count=1 iflag=fullblock of="$2" 2>&1) || { echo "the command's description can't be left on the node: $said" >&2; exit 125; }; shift 2; "#;
 /// The code of a command that may have been one that was not started.
 const NOT_STARTED: u8 = 125;
 /// The end of what was written that is kept to know why, in bytes.
@@ -122,15 +121,16 @@ impl CriO {
     /// has told: one for both, since each costs a `sudo`.
     async fn waiting(&self, container: &str) -> Result<(NodeProgram, OciRuntime)> {
         let pid = self.node.pid(container).await?.to_string();
-        let words = script(TELL, &[&pid], Vec::new());
+        let words = script(&format!("{MONITOR}; {BECOME}"), &[&pid], Vec::new());
         let mut program = self.node.probe.start(&words).await?;
         let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
         let mut output = program.output.as_mut().map(|piece| piece.map_err(lost));
-        let told = first_line(&mut output, "the node does not tell of the container");
+        let failure = "the node does not tell of the container";
+        let told = first_line(&mut output, failure);
         let told = tokio::time::timeout(self.node.patience, told).await;
-        let line =
-            told.map_err(|_elapsed| not_described().caused_by("the node does not answer"))??;
-        let runtime = OciRuntime::of_monitor(line.replace('\u{1}', "\0").as_bytes(), container);
+        let silent = |_elapsed| Error::failed(failure).caused_by("the node does not answer");
+        let line = told.map_err(silent)??;
+        let runtime = OciRuntime::of_monitor(&line, container);
         Ok((program, runtime.ok_or_else(unknown)?))
     }
 

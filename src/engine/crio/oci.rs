@@ -8,8 +8,10 @@ use crate::pod::Signal;
 
 /// The most that is read of what a program on the node says, in bytes.
 const LONGEST: usize = 64 << 10;
-/// Prints the command line of the parent of a process, its words ended by zeros.
-const PARENT: &str = r#"cat "/proc/$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status")/cmdline""#;
+/// Prints the command line of the parent of a process in one line, its words ended by the character 1.
+pub(super) const MONITOR: &str = r#"tr '\000' '\001' <"/proc/$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status")/cmdline"; echo"#;
+/// The character that ends its words.
+const END: char = '\u{1}';
 
 /// An OCI runtime, as it is called for one container.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,9 +22,8 @@ pub(super) struct OciRuntime {
 
 impl OciRuntime {
     /// Reads it from the command line of a container's monitor; `None` where that is none.
-    pub(super) fn of_monitor(line: &[u8], container: &str) -> Option<Self> {
-        let line = String::from_utf8_lossy(line);
-        let words: Vec<&str> = line.split('\0').collect();
+    pub(super) fn of_monitor(line: &str, container: &str) -> Option<Self> {
+        let words: Vec<&str> = line.split(END).collect();
         let after = |option: &str| {
             let place = words.iter().position(|word| *word == option)?;
             words.get(place + 1).copied()
@@ -62,8 +63,9 @@ impl CriO {
     /// Not found when it does not run; failed where nothing watches it that devnet knows.
     pub(super) async fn oci_runtime(&self, container: &str) -> Result<OciRuntime> {
         let pid = self.node.pid(container).await?.to_string();
-        let line = self.run(&["sh", "-c", PARENT, "sh", &pid]).await?;
-        OciRuntime::of_monitor(&line.stdout, container).ok_or_else(unknown)
+        let line = self.run(&["sh", "-c", MONITOR, "sh", &pid]).await?;
+        let line = String::from_utf8_lossy(&line.stdout);
+        OciRuntime::of_monitor(&line, container).ok_or_else(unknown)
     }
 
     /// Sends a signal to the first process of a container or a sandbox. One that has ended already is no
@@ -130,8 +132,8 @@ struct Run {
 mod tests {
     use super::*;
 
-    fn line(words: &str) -> Vec<u8> {
-        words.replace(' ', "\0").into_bytes()
+    fn line(words: &str) -> String {
+        words.replace(' ', "\u{1}")
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Images that the node's own builder has made. It gives them a name of ours as soon as they are there
 //! at all; they get their own once they are known to be whole.
 
+use std::collections::BTreeSet;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::names::KNOWN_TO_CRI;
@@ -11,6 +13,8 @@ use crate::host::owner::signer_is_gone;
 use crate::image::digest::DiffId;
 use crate::image::reference::{TRANSFERS, canonical, is_transfer, split, transfer_token};
 
+/// The beginning of the names by which CRI knows images' IDs.
+const ID: &str = "sha256:";
 /// The time in which CRI takes up a name, if it does.
 const TAKEN_UP: Duration = Duration::from_millis(500);
 
@@ -45,7 +49,8 @@ impl ClusterImages {
     }
 
     /// Takes a name of ours away, and with it the ID that CRI has given to its image, where that is not
-    /// whole, so nobody can start it, or was not there before: nobody asked for it.
+    /// whole, so nobody can start it, or was not there before the build and has no other name: nobody asked
+    /// for it.
     ///
     /// # Errors
     /// When the node does not answer.
@@ -64,14 +69,30 @@ impl ClusterImages {
         self.names().remove(ours).await?;
         let id = &documents.config_digest;
         let of_it = self.names().of(&documents.target.digest).await?;
-        let Some(by_id) = of_it.iter().find(|named| named.name == *id) else {
-            return Ok(());
-        };
-        let is_new = by_id.created_at.is_some() && by_id.created_at >= named.created_at;
-        if is_broken || (is_new && of_it.len() == 1) {
+        let has_id = of_it.iter().any(|named| named.name == *id);
+        let is_new = self
+            .ids_before()
+            .as_ref()
+            .is_some_and(|ids| !ids.contains(id));
+        if has_id && (is_broken || (is_new && of_it.len() == 1)) {
             self.names().remove(id).await?;
         }
         Ok(())
+    }
+
+    /// Notes the IDs that CRI knows before a build: what it makes has another.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub(in crate::engine) async fn note_ids(&self) -> Result<()> {
+        let ids = self.names().beginning_with(ID).await?;
+        *self.ids_before() = Some(ids.into_iter().collect());
+        Ok(())
+    }
+
+    fn ids_before(&self) -> MutexGuard<'_, Option<BTreeSet<String>>> {
+        let ids = self.ids_before.lock();
+        ids.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The names of builds that stand on the node.

@@ -13,7 +13,7 @@ mod snapshots;
 mod spelling;
 mod unpacker;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(crate) struct ClusterImages {
     sandbox_image: Arc<OnceCell<Option<String>>>,
     /// Images that were brought and have no name yet: a lease keeps each. By their transfer's token.
     arrived: Arc<Mutex<HashMap<String, Arrival>>>,
+    /// The IDs that CRI knew before the last build, if there was one.
+    ids_before: Arc<Mutex<Option<BTreeSet<String>>>>,
 }
 
 /// An image's documents in the content store.
@@ -72,6 +74,7 @@ impl ClusterImages {
             snapshotter: Arc::default(),
             sandbox_image: Arc::default(),
             arrived: Arc::default(),
+            ids_before: Arc::default(),
         }
     }
 
