@@ -56,7 +56,7 @@ pub(crate) struct ContainerdNode {
     systemd: bool,
     /// True where its runc maps the users of mounts.
     maps_users: bool,
-    /// What answers as its runtime, where that is cri-o.
+    /// The server that answers as its runtime, where that is cri-o.
     pub(crate) crio: Option<Crio>,
 }
 

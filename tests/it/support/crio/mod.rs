@@ -16,7 +16,7 @@ use self::stand_in::StandIn;
 /// Its socket on the node.
 const SOCKET: &str = "/run/crio/crio.sock";
 
-/// What answers at a node's socket, gone with the node.
+/// The server at a node's socket, gone with the node.
 pub(crate) struct Crio {
     pub(crate) socket: PathBuf,
     kind: Kind,
