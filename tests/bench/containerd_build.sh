@@ -25,7 +25,7 @@ containerd_build_bench() {
     # unpacked, as devnet leaves it: a pod that starts waits for nothing
     peer=("$(dirname "$DEVNET_TESTBED_BUILDKITD")/buildctl" --addr "unix://$work/buildkitd.sock" build --progress plain
       --frontend dockerfile.v0 --local context=context --local dockerfile=context
-      --output type=image,name=docker.io/library/bench:peer,unpack=true)
+      --output "type=image,name=docker.io/library/bench:peer,unpack=true")
     peer_name="buildctl build, the same builder"
   fi
   local login; login=$(median true "${ours[@]}" status)

@@ -52,7 +52,8 @@ FILE
 start() {
   local group tries=0
   # as a service: in the group of the node's own processes, and nobody's child
-  for group in $(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts); do echo $$ > "$group/init/cgroup.procs"; done
+  awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts > /run/cgroups
+  while read -r group; do echo $$ > "$group/init/cgroup.procs"; done < /run/cgroups
   setsid "$program" --config /etc/crio/crio.conf --config-dir /etc/crio/crio.conf.d >> /var/log/crio.log 2>&1 < /dev/null &
   echo $! > /run/crio.pid
   until curl -s --max-time 2 --unix-socket /run/crio/crio.sock http://crio/info > /dev/null; do
