@@ -35,8 +35,9 @@ compile() { # TARGET
   case $1 in
     # GNU ld writes the time of linking into a program otherwise
     *-windows-gnu) flags="$flags$separator-Clink-arg=-Wl,--no-insert-timestamp"; how=(cargo build) ;;
-    # a Mac links for Macs itself
-    *-apple-darwin) if [ "$(uname)" = Darwin ]; then how=(cargo build); fi ;;
+    # without it a linker's table of object files, which have other names in each build, is a part of the
+    # program's UUID, also where it is stripped later. A Mac links for Macs itself
+    *-apple-darwin) flags="$flags$separator-Clink-arg=-Wl,-S"; if [ "$(uname)" = Darwin ]; then how=(cargo build); fi ;;
   esac
   # no program has a date in it, and with another date C sources would be compiled again
   (cd "$source" && unset SOURCE_DATE_EPOCH DEVNET_PROBE_X86_64 DEVNET_PROBE_AARCH64 RUSTFLAGS &&
