@@ -74,6 +74,8 @@ fn who_restarted_is_told_containerd_its_kubelet_or_the_whole_node() {
     assert_eq!((pod.ip(), pod.sandbox().id), (ip, id));
     assert_eq!(events(), before);
 
+    // the kernel tells in whole seconds, twice rounded down, when a node began
+    std::thread::sleep(std::time::Duration::from_secs(3));
     node.restart();
     pod.until_sandbox(1);
     let restart = |events: &[Value]| {
