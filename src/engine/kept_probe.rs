@@ -24,7 +24,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 const LONGEST: usize = 4 << 10;
 
 /// The shell program that becomes the command line which its first line is.
-const SPARE: &str = "IFS= read -r line && eval \"$line\"";
+pub(in crate::engine) const SPARE: &str = "IFS= read -r line && eval \"$line\"";
 
 /// A probe that is being brought.
 type OnItsWay = JoinHandle<Result<Arc<KeptProbe>>>;

@@ -13,13 +13,11 @@ use super::oci::{MONITOR, OciRuntime, unknown};
 use crate::command_line;
 use crate::engine::cri::command;
 use crate::engine::exec::{Ended, Exec, Output};
-use crate::engine::kept_probe::first_line;
+use crate::engine::kept_probe::{SPARE, first_line};
 use crate::engine::node_agent::{self, Session, of_node, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::wire::node_program::NodeProgram;
 
-/// Becomes the command line that stands on its input.
-const BECOME: &str = r#"IFS= read -r line && eval "$line""#;
 /// Writes a file of its input, which nobody else may read.
 const WRITE: &str = r#"umask 077 && cat >"$1""#;
 /// Runs a command; one that was not even started ends with a code of ours, and not with the runtime's. It
@@ -121,7 +119,7 @@ impl CriO {
     /// has told: one for both, since each costs a `sudo`.
     async fn waiting(&self, container: &str) -> Result<(NodeProgram, OciRuntime)> {
         let pid = self.node.pid(container).await?.to_string();
-        let words = script(&format!("{MONITOR}; {BECOME}"), &[&pid], Vec::new());
+        let words = script(&format!("{MONITOR}; {SPARE}"), &[&pid], Vec::new());
         let mut program = self.node.probe.start(&words).await?;
         let lost = |error: std::io::Error| Error::lost("the node was lost").caused_by(error);
         let mut output = program.output.as_mut().map(|piece| piece.map_err(lost));

@@ -24,12 +24,8 @@ use super::{Output, grpc_socket};
 pub(crate) struct CrioImages {
     socket: PathBuf,
     store: Arc<Store>,
-    _served: Served,
-}
-
-enum Served {
-    StandIn { _runtime: tokio::runtime::Runtime },
-    Real,
+    /// `None` where the real one answers.
+    _runtime: Option<tokio::runtime::Runtime>,
 }
 
 /// Runs podman on the node.
@@ -55,21 +51,21 @@ impl CrioImages {
             containers: Mutex::default(),
             changes: Mutex::default(),
         });
-        let served = if let Some(real) = RealCrio::on(folder, false) {
+        let runtime = if let Some(real) = RealCrio::on(folder, false) {
             real.start();
-            Served::Real
+            None
         } else {
             let (runtime, incoming) = grpc_socket::listen(socket, 2);
             let server = tonic::transport::Server::builder()
                 .add_service(Images(store.clone()))
                 .add_service(Runtime);
             runtime.spawn(server.serve_with_incoming(incoming));
-            Served::StandIn { _runtime: runtime }
+            Some(runtime)
         };
         Self {
             socket: socket.to_owned(),
             store,
-            _served: served,
+            _runtime: runtime,
         }
     }
 
