@@ -22,7 +22,7 @@ pub(crate) fn join(
     node.namespaces = kernel.node();
     node.up_since = view
         .up_since
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        .and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok());
     for pod in &mut *pods {
         let sandbox = pod.sandbox.as_mut().map(|sandbox| {
             sandbox.namespaces = match sandbox.pid {

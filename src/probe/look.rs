@@ -11,7 +11,7 @@ pub const SCHEMA: u32 = 1;
 #[cfg_attr(feature = "cli", derive(serde::Deserialize))]
 pub struct Look {
     pub schema: u32,
-    /// The start of the node's first process, in seconds since 1970.
+    /// The start of the node's first process, in milliseconds since 1970.
     pub up_since: Option<i64>,
     pub processes: Vec<Process>,
     pub networks: Vec<Network>,

@@ -16,6 +16,7 @@ use crate::procfs;
 use sockets::SeenNetwork;
 
 pub(crate) mod sockets;
+mod started;
 
 /// A look that lasts longer is abandoned: the program must not outlive who asked for it.
 const LIMIT: Duration = Duration::from_secs(50);
@@ -118,7 +119,8 @@ fn look(before: &Seen) -> Seen {
     let (networks, signs): (Vec<_>, Vec<_>) = found.into_iter().map(SeenNetwork::parts).unzip();
     let look = Look {
         schema: SCHEMA,
-        up_since: up_since(),
+        // a node that is a container starts later than its kernel
+        up_since: stat(1).and_then(|first| started::in_milliseconds(first.start)),
         processes: processes.into_iter().map(|one| one.told).collect(),
         networks,
         pinned,
@@ -258,17 +260,6 @@ fn stat(pid: u32) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         start: fields.get(19)?.parse().ok()?,
     })
-}
-
-/// The start of the node's first process, in seconds since 1970: a node that is a container starts
-/// later than its kernel.
-fn up_since() -> Option<i64> {
-    /// Ticks in a second, as procfs counts for programs (`USER_HZ` of every architecture we have).
-    const TICKS: u64 = 100;
-    let text = procfs::read("/proc/stat").ok()?;
-    let booted = text.lines().find_map(|line| line.strip_prefix("btime "))?;
-    let seconds = booted.trim().parse::<u64>().ok()? + stat(1)?.start / TICKS;
-    i64::try_from(seconds).ok()
 }
 
 /// The number between the brackets of `net:[4026531840]`.
