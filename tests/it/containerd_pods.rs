@@ -74,19 +74,23 @@ fn who_restarted_is_told_containerd_its_kubelet_or_the_whole_node() {
     assert_eq!((pod.ip(), pod.sandbox().id), (ip, id));
     assert_eq!(events(), before);
 
-    node.restart();
-    pod.until_sandbox(1);
     let restart = |events: &[Value]| {
         let started = events.iter().rev();
         let mut started = started.filter(|event| event["event"] == "sandbox-started");
         started.next().unwrap()["restart"].clone()
     };
-    let told = restart(&events());
-    assert_eq!(told["because"], "the node was restarted", "{told}");
+    // the second time soon after the sandbox began
+    for number in 1..=2 {
+        node.restart();
+        pod.until_sandbox(number);
+        let told = restart(&events());
+        assert_eq!(told["because"], "the node was restarted", "{told}");
+    }
     pod.kill_pause();
-    pod.until_sandbox(2);
+    pod.until_sandbox(3);
     let told = restart(&events());
     assert_ne!(told["because"], "the node was restarted", "{told}");
+    // of the first nobody knows any more: the kernel tells of the last
     let text = sandbox.devnet(&["-p", &node.name, "history", "web"]).ok();
     assert_eq!(text.matches("the node was restarted").count(), 1, "{text}");
 }
