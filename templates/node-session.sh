@@ -2,7 +2,8 @@
 # A session of devnet's as root on a node, for as long as its own input lasts. First it tells of the node:
 # its name and processor, its boot, its clock, which of the sockets that are named are there, and a line
 # with a dot. Then it keeps devnet's probe in a folder of root's own: a line `SIZE SUM` on its input stands
-# before the program itself (SIZE bytes, of which SUM is the SHA-256). Prints the path of the program.
+# before the program itself (SIZE bytes, of which SUM is the SHA-256); 0 is for a folder without it. Prints the
+# path of the folder.
 set -eu
 umask 077
 
@@ -34,7 +35,7 @@ hang_up() {
   done
 }
 
-# in the first of these that lets programs run: minikube's containers mount /run and /tmp noexec
+# in the first of these that lets programs run, where one is to: minikube's containers mount /run and /tmp noexec
 folder=
 birth=$(began $$)
 for parent in /run/devnet /var/lib/devnet /var/tmp/devnet; do
@@ -51,6 +52,10 @@ for parent in /run/devnet /var/lib/devnet /var/tmp/devnet; do
   done
   mine=$parent/probe-$$-$birth
   mkdir "$mine" 2>/dev/null || continue
+  if [ "$size" = 0 ]; then
+    folder=$mine
+    break
+  fi
   printf '#!/bin/sh\n' >"$mine/try"
   chmod 0700 "$mine/try"
   if "$mine/try" 2>/dev/null; then
@@ -60,17 +65,19 @@ for parent in /run/devnet /var/lib/devnet /var/tmp/devnet; do
   rm -rf "$mine"
   rmdir "$parent" 2>/dev/null || :
 done
-[ -n "$folder" ] || { echo 'no folder of the node lets a program run' >&2; exit 1; }
+[ -n "$folder" ] || { echo 'no folder of the node can be written to or lets a program run' >&2; exit 1; }
 trap 'rm -rf "$folder"; rmdir "${folder%/*}" 2>/dev/null || :' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 
 program=$folder/devnet-probe
-# what exists is not written to
-set -C
-dd bs="$size" count=1 iflag=fullblock >"$program" 2>/dev/null
-arrived=$(sha256sum "$program")
-[ "${arrived%% *}" = "$sum" ] || { echo 'the program did not arrive whole' >&2; exit 1; }
-chmod 0500 "$program"
-echo "$program"
+if [ "$size" != 0 ]; then
+  # what exists is not written to
+  set -C
+  dd bs="$size" count=1 iflag=fullblock >"$program" 2>/dev/null
+  arrived=$(sha256sum "$program")
+  [ "${arrived%% *}" = "$sum" ] || { echo 'the program did not arrive whole' >&2; exit 1; }
+  chmod 0500 "$program"
+fi
+echo "$folder"
 # a line says that all is done
 read -r _ || hang_up

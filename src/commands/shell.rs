@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         context,
         &args.pod,
         args.namespace.as_deref(),
-        one_pod::Jobs::Expected,
+        one_pod::Jobs::Own,
     )
     .await
     .map_err(before)?;

@@ -75,16 +75,6 @@ impl Session {
         Ok(kept.program().to_owned())
     }
 
-    /// The path of a file in the probe's folder, which goes with the session.
-    ///
-    /// # Errors
-    /// As `spawn`.
-    pub(in crate::engine) async fn file(&self, name: &str) -> Result<String> {
-        let program = self.kept().await?;
-        let folder = program.rsplit_once('/').map_or("", |(folder, _)| folder);
-        Ok(format!("{folder}/{name}"))
-    }
-
     async fn borrow(&self) -> Result<Arc<KeptProbe>> {
         let architecture = self.node.architecture().await?;
         self.node.probe.borrow(&architecture).await

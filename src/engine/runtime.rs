@@ -47,6 +47,16 @@ impl Runtime {
         }
     }
 
+    /// Begins what a command in a container is going to need on its node, while other things are asked.
+    pub(crate) async fn prepare_exec(&self) {
+        match self {
+            // its API alone does it
+            Self::Docker(_) => {}
+            Self::Containerd(containerd) => containerd.node.send_probe_ahead().await,
+            Self::CriO(crio) => crio.node.probe.make_folder_ahead(),
+        }
+    }
+
     /// Starts a command in a container.
     ///
     /// # Errors

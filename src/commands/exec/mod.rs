@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         context,
         &args.pod,
         args.namespace.as_deref(),
-        one_pod::Jobs::Expected,
+        one_pod::Jobs::Exec,
     )
     .await
     .map_err(before)?;

@@ -13,10 +13,13 @@ use crate::wording::{MANY, listed};
 /// The annotation that names a pod's main container; a plain container may have it as a label.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
-/// The jobs of devnet's own that a command runs in the node of its pod.
+/// The programs that are going to run in the node of a pod for devnet's command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Jobs {
-    Expected,
+    /// Jobs of devnet's own.
+    Own,
+    /// A command in one of the pod's containers.
+    Exec,
     /// None, or only in some cases.
     Seldom,
 }
@@ -35,8 +38,10 @@ pub(crate) async fn find(
     let alone = target.nodes.len() == 1;
     let looks = on_nodes(&target.nodes, async |node| {
         let engine = context.connect(node).await?;
-        if alone && jobs == Jobs::Expected {
-            engine.agent.send_ahead().await;
+        match jobs {
+            Jobs::Own if alone => engine.agent.send_ahead().await,
+            Jobs::Exec if alone => engine.runtime.prepare_exec().await,
+            _ => {}
         }
         let outline = engine.runtime.outline().await?;
         Ok((engine, outline))

@@ -125,7 +125,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         context,
         &args.pod,
         args.namespace.as_deref(),
-        one_pod::Jobs::Expected,
+        one_pod::Jobs::Own,
     )
     .await?;
     let wanted = args.container.as_deref().or(args.positional.as_deref());

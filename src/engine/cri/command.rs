@@ -1,8 +1,6 @@
 //! A command that is to run in a container: the container's own process, as its specification has it,
 //! with another command.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use serde_json::Value;
 
 use super::node::CriNode;
@@ -90,14 +88,6 @@ pub(in crate::engine) fn code_of_reason(text: &str) -> u8 {
     } else {
         125
     }
-}
-
-/// An ID that no other command has.
-pub(in crate::engine) fn exec_id() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = jiff::Timestamp::now().as_nanosecond();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("devnet-{now:x}-{count:x}-{}", std::process::id())
 }
 
 #[cfg(test)]

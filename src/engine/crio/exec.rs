@@ -1,5 +1,5 @@
 //! Running a command in a container, with its streams: the container's own OCI runtime runs it, as it
-//! does when cri-o is asked to, and its description waits in the probe's folder, which goes with it.
+//! does when cri-o is asked to, and its description waits in a folder on the node, which goes with it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use super::oci::{MONITOR, OciRuntime, unknown};
 use crate::command_line;
 use crate::engine::cri::command;
 use crate::engine::exec::{Ended, Exec, Output};
-use crate::engine::kept_probe::{SPARE, first_line};
+use crate::engine::kept_probe::{KeptFolder, SPARE, first_line};
 use crate::engine::node_agent::{self, Session, of_node, terminal};
 use crate::error::{Error, Kind, Result};
 use crate::wire::node_program::NodeProgram;
@@ -49,27 +49,24 @@ impl CriO {
 
     async fn start_exec(&self, container: &str, exec: Exec) -> Result<Running> {
         let session = Session::new(self.node.clone());
-        let id = command::exec_id();
-        let name = format!("{id}.json");
-        let described = async {
-            futures_util::try_join!(
-                self.process(container, &exec, &session),
-                session.file(&name)
-            )
-        };
-        let program = if exec.tty {
-            let (runtime, (process, file)) =
+        let process = self.process(container, &exec, &session);
+        let described = async { futures_util::try_join!(process, self.folder()) };
+        let (program, folder) = if exec.tty {
+            let (runtime, (process, folder)) =
                 futures_util::try_join!(self.oci_runtime(container), described)?;
+            let file = description(&folder);
             // a terminal would change what it is given
             self.write(&file, &process.to_string()).await?;
             let call = called(&runtime, container, &file);
             let size = Some(terminal(&exec.env));
             let words = script(RUN, &[&began(&file)], call);
             let access = &self.node.access;
-            access.start_as_root(&words, size.as_ref()).await?
+            let program = access.start_as_root(&words, size.as_ref()).await?;
+            (program, folder)
         } else {
-            let ((mut program, runtime), (process, file)) =
+            let ((mut program, runtime), (process, folder)) =
                 futures_util::try_join!(self.waiting(container), described)?;
+            let file = description(&folder);
             let process = process.to_string();
             let size = process.len().to_string();
             let call = called(&runtime, container, &file);
@@ -78,7 +75,7 @@ impl CriO {
             let line = command_line::with("exec", &words);
             self.tell(&mut program, &format!("{line}\n{process}"))
                 .await?;
-            program
+            (program, folder)
         };
         let mut running = of_node(program);
         if !exec.stdin && !exec.tty {
@@ -89,7 +86,7 @@ impl CriO {
         let output = running.output.inspect(move |piece| heard.hear(piece));
         // the folder goes after the command
         let end = stream::once(async move {
-            session.finish().await;
+            tokio::join!(folder.remove(), session.finish());
             None
         });
         let output = output.map(Some).chain(end);
@@ -101,6 +98,13 @@ impl CriO {
                 last_words,
             },
         })
+    }
+
+    /// A folder for the description, without the probe: what runs there is the node's own.
+    async fn folder(&self) -> Result<KeptFolder> {
+        let made = tokio::time::timeout(self.node.patience, self.node.probe.folder());
+        let silent = |_elapsed| not_described().caused_by("the node does not answer");
+        made.await.map_err(silent)?
     }
 
     /// The specification of the command: the container's own process, with another command.
@@ -172,6 +176,11 @@ fn script(text: &str, given: &[&str], call: Vec<String>) -> Vec<String> {
     let words = ["sh", "-c", text, "sh"].into_iter();
     let words = words.chain(given.iter().copied());
     words.map(str::to_owned).chain(call).collect()
+}
+
+/// The file in which a command is described, in its folder.
+fn description(folder: &KeptFolder) -> String {
+    format!("{}/exec.json", folder.path())
 }
 
 /// The file that an OCI runtime writes once a command runs, beside that command's description.

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
@@ -60,7 +61,7 @@ impl Containerd {
         let spec = self.process(container, &exec, &session);
         let (mut carrier, spec) = futures_util::try_join!(session.spawn(job), spec)?;
         let folder = first_line(&mut carrier.output, "the probe did not run").await?;
-        let id = command::exec_id();
+        let id = new_id();
         let pipe = |stream: &str| {
             if streams.contains(&stream) {
                 format!("{folder}/{stream}")
@@ -145,6 +146,14 @@ impl Containerd {
         let spec: Value = serde_json::from_slice(&spec.value).map_err(|_| nonsense())?;
         command::process(&self.node, container, spec, exec, session).await
     }
+}
+
+/// An ID that no other command has.
+fn new_id() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = jiff::Timestamp::now().as_nanosecond();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("devnet-{now:x}-{count:x}-{}", std::process::id())
 }
 
 /// A command that runs in a container.
