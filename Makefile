@@ -30,7 +30,7 @@ export PROPTEST_RNG_SEED ?= 20110502
 # what a test lacked: the runner shows nothing of a test that passes
 export DEVNET_SKIPPED := $(CURDIR)/target/skipped-tests
 
-.PHONY: build demo test test-differing test-all engines bench pairs fuzz lint probes package dist test-dist test-start release
+.PHONY: build demo test test-differing test-all engines bench pairs fuzz lint probes package dist test-dist toolchain test-start release
 
 build: probes
 	. $(probes)/env && $(CARGO) build --release --bin devnet
@@ -97,7 +97,13 @@ test-dist:
 	@tests/testbed/deps.sh test-dist
 	.dist/test.sh
 
-# for workflows: TARGET's program on its own system; what is published, of TAG
+rust := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+# for workflows: the compiler that Cargo.toml names; TARGET's program on its own system; what is published, of TAG
+toolchain:
+	rustup toolchain install $(rust) --profile minimal --component clippy,rustfmt
+	rustup default $(rust)
+
 test-start:
 	.dist/test/start.sh $(TARGET)
 

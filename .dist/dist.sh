@@ -19,7 +19,7 @@ for target in ${DIST_TARGETS:-$all}; do
   if command -v rustup >/dev/null; then rustup target add "$target" >/dev/null 2>&1 || true; fi
   if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then targets="$targets $target"; continue; fi
   echo "dist: no standard library for $target here: it is left out" >&2
-  [ -z "${DIST_TARGETS:-}" ] || exit 1
+  [ -z "${DIST_TARGETS:-}${CI:-}" ] || exit 1
 done
 
 # no path of this machine in a program: not the sources', not those of dependencies, not the build's
@@ -53,7 +53,7 @@ extras() { # PROGRAM: completions and manual pages, as a devnet that runs here w
   "$1" completions elvish > "$folder/completions/devnet.elv"
   "$1" completions powershell > "$folder/completions/_devnet.ps1"
   "$1" --quiet man --dir "$folder/man/man1"
-  # kubectl's name for it, where a package can't hold a link
+  # kubectl's name for it
   printf '#!/bin/sh\nexec devnet "$@"\n' > "$folder/kubectl-devnet"
   find "$folder" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 }
@@ -72,9 +72,9 @@ archive() { # TARGET
     rm -f "$out/$name.zip"
     find "$name" -type f | sort | zip -q -X -9 -@ "$out/$name.zip"
   else
-    # kubectl finds it as its plugin
-    ln -s devnet "$folder/kubectl-devnet"
-    touch -h -d "@$SOURCE_DATE_EPOCH" "$folder/kubectl-devnet"
+    # kubectl finds it as its plugin; krew unpacks no archive with a link in it
+    install -m 755 "$source/extras/kubectl-devnet" "$folder/"
+    touch -d "@$SOURCE_DATE_EPOCH" "$folder/kubectl-devnet"
     tar c --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar "$name" | gzip -9 -n > "$out/$name.tar.gz"
   fi
   cd "$root"

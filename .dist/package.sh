@@ -8,6 +8,8 @@ probes=$1
 for machine in x86_64 aarch64; do
   [ -f "$probes/devnet-probe-$machine" ] || { echo "package: no probe for $machine in $probes: \`rustup target add $machine-unknown-linux-musl\`, then \`make probes\`" >&2; exit 1; }
 done
+# the probes are of the work tree, the rest is of HEAD
+[ -z "$(git status --porcelain -- src Cargo.toml Cargo.lock)" ] || { echo "package: commit or stash first: a package's probes and its sources are of one commit" >&2; exit 1; }
 [ -z "$(git status --porcelain)" ] || echo "package: what is not committed is not packaged" >&2
 
 out=target/package

@@ -1,12 +1,47 @@
 #!/usr/bin/env bash
-# Publishes what `make dist` made and workflows have run: release.sh TAG, with gh's and cargo's tokens in the environment.
+# Publishes what `make dist` made and workflows have run, of the tag that is checked out: release.sh TAG
+# One that was broken off goes on where it was: the release is a draft until the crate is published.
+#   GH_TOKEN              of this repository
+#   CARGO_REGISTRY_TOKEN  of the crate
+#   TAP_TOKEN             of the repository of Homebrew's formula
 set -euo pipefail
 cd "$(dirname "$0")/.."
+dist=target/dist
 tag=$1 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 [ "$tag" = "v$version" ] || { echo "release: the tag $tag is not version $version of Cargo.toml" >&2; exit 1; }
-(cd target/dist && sha256sum --quiet -c SHA256SUMS)
-tar czf "target/dist/manifests.tar.gz" -C target/dist manifests
-gh release create "$tag" --verify-tag --generate-notes target/dist/SHA256SUMS target/dist/manifests.tar.gz target/dist/devnet*
-# the crate's own bytes: unpacked, it packs to the same
-tar xzf "target/dist/devnet-$version.crate" -C target
-cargo publish --locked --no-verify --manifest-path "target/devnet-$version/Cargo.toml"
+for token in GH_TOKEN CARGO_REGISTRY_TOKEN TAP_TOKEN; do
+  [ -n "${!token:-}" ] || { echo "release: no $token: it is a secret of the repository's that the workflow hands on" >&2; exit 1; }
+done
+(cd "$dist" && sha256sum --quiet -c SHA256SUMS)
+
+# the crate once more, with the probes of the one that was tested: a registry is sent a source, not a crate
+crate=$dist/devnet-$version.crate
+probes=target/released-probes
+rm -rf "$probes"; mkdir -p "$probes"
+for machine in x86_64 aarch64; do
+  tar xzOf "$crate" "devnet-$version/src/probe/packaged/devnet-probe-$machine.gz" | gunzip > "$probes/devnet-probe-$machine"
+done
+.dist/package.sh "$probes"
+cmp -s "target/package/devnet-$version.crate" "$crate" || { echo "release: this checkout packs to another crate than the one that was tested" >&2; exit 1; }
+
+gh release view "$tag" >/dev/null 2>&1 || gh release create "$tag" --draft --verify-tag --generate-notes
+gh release upload "$tag" --clobber "$dist/SHA256SUMS" "$dist"/devnet* "$dist"/manifests/*/*
+# outside of this folder, of which Cargo would tell
+if ! (cd / && cargo info --quiet "devnet@$version") >/dev/null 2>&1; then
+  cargo publish --locked --no-verify --allow-dirty --manifest-path target/package/source/Cargo.toml --target-dir target
+fi
+gh release edit "$tag" --draft=false
+
+tap=target/homebrew-tap
+rm -rf "$tap"
+header="Authorization: Basic $(printf 'x-access-token:%s' "$TAP_TOKEN" | base64 -w 0)"
+# in the environment: words of a command line are seen by everybody
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.extraHeader GIT_CONFIG_VALUE_0="$header"
+git clone --quiet --depth 1 "$(sed -n 's|^repository = "\(.*\)/.*"|\1|p' Cargo.toml)/homebrew-tap" "$tap"
+install -D -m 644 "$dist/manifests/homebrew/devnet.rb" "$tap/Formula/devnet.rb"
+git -C "$tap" add Formula/devnet.rb
+if ! git -C "$tap" diff --cached --quiet; then
+  git -C "$tap" -c user.name=devnet -c user.email=devnet-cli@users.noreply.github.com commit --quiet -m "devnet $version"
+  git -C "$tap" push --quiet
+fi
+echo "release: winget's repository takes changes from a person: send it $dist/manifests/winget as manifests/d/devnet-cli/devnet/$version"

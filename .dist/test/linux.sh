@@ -12,7 +12,11 @@ says '"target":"x86_64-unknown-linux-musl"' chroot "$work/empty" /devnet --versi
 says "Usage: devnet env" chroot "$work/empty" /devnet env --help
 ends 3 "is the engine running" chroot "$work/empty" /devnet status
 ok "x86_64 in an empty root"
-[ "$(readlink "$x86_64/kubectl-devnet")" = devnet ] || failed "no kubectl-devnet"
+[ -x "$x86_64/kubectl-devnet" ] || failed "no kubectl-devnet"
+# krew unpacks folders and files alone
+for archive in "$dist"/*.tar.gz; do
+  if tar tvzf "$archive" | grep -v '^[-d]'; then failed "$archive has what is neither a file nor a folder"; fi
+done
 for page in "$x86_64"/man/man1/*.1; do grep -q '^\.TH devnet' "$page" || failed "$page is no page"; done
 ok "$(find "$x86_64/man" -name '*.1' | wc -l) manual pages, $(find "$x86_64/completions" -type f | wc -l) completions"
 

@@ -20,5 +20,6 @@ echo "$said"; [ "$code" = 3 ] || [ "$code" = 0 ]
 if command -v otool >/dev/null; then
   otool -L "$devnet"
   if otool -L "$devnet" | grep -q framework; then exit 1; fi
-  codesign --verify --verbose "$devnet"
+  # macOS asks Apple's own processors alone for a signature, and zig gives theirs one
+  case $target in aarch64-*) codesign --verify --verbose "$devnet" ;; esac
 fi

@@ -94,6 +94,7 @@ mod logs_follow;
 mod new;
 mod package_manifests;
 mod package_probes;
+mod package_release;
 mod packages;
 mod peers_killed;
 mod podman;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ fn text(file: &str) -> String {
 }
 
 /// The work tree's files as a repository of its own, with one commit.
-fn checkout() -> Option<Sandbox> {
+pub(crate) fn checkout() -> Option<Sandbox> {
     let sandbox = Sandbox::bare();
     let copy = "git -C \"$0\" ls-files -z --cached --others --exclude-standard | tar c -C \"$0\" --null -T - | tar x &&
       git init -q . && git add -A && git -c user.name=a -c user.email=a@b commit -q -m a";
@@ -36,6 +37,32 @@ fn checkout() -> Option<Sandbox> {
     Some(sandbox)
 }
 
+/// A command in a checkout that may call Cargo: the crates of Cargo.lock are here, since these tests are
+/// built of them.
+pub(crate) fn with_cargo(sandbox: &Sandbox, program: &str) -> Command {
+    let mut command = sandbox.command(program);
+    #[expect(clippy::disallowed_methods, reason = "Cargo's own home")]
+    for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "PATH"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("CARGO_NET_OFFLINE", "true");
+    command
+}
+
+/// The bytes of the crate that a checkout is packaged to, with two programs for its probes.
+pub(crate) fn package(checkout: &Sandbox) -> Vec<u8> {
+    let target = checkout.home().join("target");
+    fs::create_dir_all(&target).unwrap();
+    for machine in ["x86_64", "aarch64"] {
+        let program = format!("devnet-probe-{machine}");
+        fs::write(target.join(program), format!("a program for {machine}")).unwrap();
+    }
+    Output::of(with_cargo(checkout, ".dist/package.sh").arg("target")).ok();
+    fs::read(target.join(format!("package/devnet-{VERSION}.crate"))).unwrap()
+}
+
 #[test]
 fn a_published_package_carries_both_probes_with_their_sums_and_twice_the_same_bytes() {
     let Some(sandbox) = checkout() else { return };
@@ -44,23 +71,7 @@ fn a_published_package_carries_both_probes_with_their_sums_and_twice_the_same_by
         !home.join("src/probe/packaged").exists(),
         "a checkout has no probes"
     );
-    fs::create_dir(home.join("target")).unwrap();
-    for machine in ["x86_64", "aarch64"] {
-        let program = format!("target/devnet-probe-{machine}");
-        fs::write(home.join(program), format!("a program for {machine}")).unwrap();
-    }
-    let package = || {
-        let mut script = sandbox.command(".dist/package.sh");
-        // the crates of Cargo.lock are here: these tests are built of them
-        #[expect(clippy::disallowed_methods, reason = "Cargo's own home")]
-        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "PATH"] {
-            if let Some(value) = std::env::var_os(name) {
-                script.env(name, value);
-            }
-        }
-        Output::of(script.arg("target").env("CARGO_NET_OFFLINE", "true")).ok();
-        fs::read(home.join(format!("target/package/devnet-{VERSION}.crate"))).unwrap()
-    };
+    let package = || package(&sandbox);
     let first = package();
     assert!(first == package(), "another crate from the same commit");
 
@@ -100,6 +111,11 @@ fn a_published_package_carries_both_probes_with_their_sums_and_twice_the_same_by
     // the checkout is as it was
     let status = Output::of(sandbox.command("git").args(["status", "--porcelain"])).ok();
     assert_eq!(status, "");
+
+    // whose probes would be of other sources
+    fs::write(home.join("src/new.rs"), "").unwrap();
+    let refused = Output::of(with_cargo(&sandbox, ".dist/package.sh").arg("target")).fails(1);
+    assert!(refused.contains("commit or stash first"), "{refused}");
 }
 
 /// The package as Cargo knows it.

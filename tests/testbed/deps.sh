@@ -30,7 +30,7 @@ dist_tools() {
   local tools tool
   tools=$(cd "$(dirname "$0")/../.." && pwd)/target/dist-tools
   for tool in cargo-zigbuild@0.24.1 cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
-    [ -x "$tools/bin/${tool%@*}" ] || cargo install --quiet --locked --root "$tools" "$tool"
+    grep -qsF "\"${tool/@/ } " "$tools/.crates.toml" || cargo install --quiet --locked --root "$tools" "$tool"
   done
   [ -x "$tools/bin/zig" ] || pip3 install --quiet --target "$tools/python" ziglang==0.17.1
   ln -sf ../python/ziglang/zig "$tools/bin/zig"
