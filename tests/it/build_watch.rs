@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, container};
 use crate::support::build::{Build, exists};
+use crate::support::lab::{Lab, container};
 use crate::support::{Output, docker, until};
 
 /// A watching devnet and what it says on stderr.

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::lab::Lab;
 use crate::support::engines::Engine;
+use crate::support::lab::Lab;
 use crate::support::rewriting::{Hold, Rewriting};
 use crate::support::{Output, Sandbox, busybox_image, ended, testbed, until};
 

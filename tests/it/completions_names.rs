@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::lab::Lab;
+use crate::support::lab::Lab;
 use crate::support::made::Made;
 use crate::support::{Output, Sandbox, busybox_image, docker, missing, testbed};
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::lab::Lab;
 use crate::support::build::Build;
+use crate::support::lab::Lab;
 use crate::support::registry::Registry;
 use crate::support::{Sandbox, docker, testbed};
 

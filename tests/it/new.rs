@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::lab::Lab;
+use crate::support::lab::{self, Lab};
 use crate::support::{Output, Sandbox, docker, testbed};
 
 #[test]
@@ -101,7 +101,7 @@ fn every_pod_template_comes_up_and_does_what_it_says() {
         let file = lab.write("pod.yaml", &text);
         lab.run(&["up", &file]).ok();
         let there = lab.pod(pod);
-        lab.until_it_says(&crate::lab::container(&there, container)["id"], says);
+        lab.until_it_says(&lab::container(&there, container)["id"], says);
         lab.run(&["down"]).ok();
     }
     docker(&lab.testbed, lab.engine(), &["rmi", "busybox:1"]).ok();

@@ -18,6 +18,7 @@ pub(crate) mod forgetful_builder;
 pub(crate) mod grpc_socket;
 pub(crate) mod hostile;
 pub(crate) mod kubelet;
+pub(crate) mod lab;
 pub(crate) mod late_cri;
 pub(crate) mod made;
 pub(crate) mod node_build;
