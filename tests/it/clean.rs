@@ -1,26 +1,22 @@
 //! The things in an engine that are devnet's, and those that only look like it: labels that an
-//! image brings, names that a person gives; and those that another terminal's devnet uses just now.
+//! image brings, names that a person gives.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
 
 use crate::support::engines::Engine;
 use crate::support::lab::Lab;
-use crate::support::rewriting::{Hold, Rewriting};
-use crate::support::{Output, Sandbox, busybox_image, ended, testbed, until};
+use crate::support::{Output, Sandbox, busybox_image, testbed, until};
 
 /// An engine of a test's own, with things of a person's in it.
-struct Place {
-    engine: Engine,
-    sandbox: Sandbox,
-    busybox: String,
+pub(crate) struct Place {
+    pub(crate) engine: Engine,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) busybox: String,
 }
 
 impl Place {
-    fn new(testbed: &Path, name: &str) -> Self {
+    pub(crate) fn new(testbed: &Path, name: &str) -> Self {
         let engine = Engine::start(testbed, name);
         let busybox = busybox_image(testbed, name);
         Self {
@@ -30,12 +26,12 @@ impl Place {
         }
     }
 
-    fn devnet(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn devnet(&self, arguments: &[&str]) -> Output {
         let host = self.engine.url();
         self.sandbox.devnet(&[&["-H", &host], arguments].concat())
     }
 
-    fn begin(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
         let host = self.engine.url();
         self.sandbox
             .devnet_command(&[&["-H", &host], arguments].concat())
@@ -46,13 +42,13 @@ impl Place {
             .unwrap()
     }
 
-    fn end(&self, mut child: Child) {
+    pub(crate) fn end(&self, mut child: Child) {
         let id = child.id().to_string();
         Output::of(self.sandbox.command("kill").args(["-INT", &id])).ok();
         child.wait().unwrap();
     }
 
-    fn docker(&self, arguments: &[&str]) -> String {
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
         self.engine.docker(arguments).ok().trim().to_owned()
     }
 
@@ -76,14 +72,14 @@ impl Place {
     }
 
     /// The names of the containers, with their states.
-    fn containers(&self) -> Vec<String> {
+    pub(crate) fn containers(&self) -> Vec<String> {
         let listed = self.docker(&["ps", "-a", "--format", "{{.Names}} {{.State}}"]);
         let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
         names.sort();
         names
     }
 
-    fn running(&self) -> Vec<String> {
+    pub(crate) fn running(&self) -> Vec<String> {
         let mut names = self.containers();
         names.retain(|name| name.ends_with(" running"));
         names
@@ -334,296 +330,4 @@ fn a_pod_from_an_image_that_was_made_of_a_lab_container_works_and_goes() {
     assert!(cleaned.stdout.contains("removed container"), "{cleaned}");
     assert_eq!(ours(), "");
     lab.docker(&["rmi", "again:1"]);
-}
-
-#[test]
-fn what_another_terminal_uses_stays_and_goes_when_it_has_ended() {
-    let Some(testbed) = testbed() else { return };
-    let place = Place::new(&testbed, "own-living");
-    place.devnet(&["lab", "up"]).ok();
-    let file = place.sandbox.home().join("slow.yaml");
-    std::fs::write(
-        &file,
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: slow}\nspec:\n  initContainers:\n  \
-         - {name: wait, image: devnet-probe, args: [pause]}\n  containers:\n  \
-         - {name: app, image: devnet-probe, args: [pause]}\n",
-    )
-    .unwrap();
-    let file = file.display().to_string();
-    let mut living = vec![
-        place.begin(&["lab", "up", &file]),
-        place.begin(&["pods", "--watch", "-o", "json"]),
-        place.begin(&[
-            "shell",
-            "web",
-            "-c",
-            "server",
-            "--image",
-            &place.busybox,
-            "--",
-            "/bin/busybox",
-            "sleep",
-            "3600",
-        ]),
-    ];
-    until("they are at work", || {
-        ["devnet_wait_", "devnet-look-", "devnet-shell-"]
-            .iter()
-            .all(|what| place.running().iter().any(|name| name.starts_with(what)))
-    });
-    let before = place.running();
-    // what looks and shells are made from is not used by them, to a person
-    let images = place.devnet(&["images"]).ok();
-    assert!(!images.contains("container devnet-"), "{images}");
-    let cleaned = place.devnet(&["clean"]);
-    assert!(cleaned.stderr.contains("stays"), "{cleaned}");
-    assert!(cleaned.stdout.contains("in use"), "{cleaned}");
-    assert_eq!(place.running(), before);
-    place.docker(&["network", "inspect", "devnet-lab"]);
-    for child in &mut living {
-        assert!(child.try_wait().unwrap().is_none());
-    }
-    for child in living {
-        place.end(child);
-    }
-    let cleaned = place.devnet(&["clean"]).ok();
-    assert!(cleaned.contains("removed network devnet-lab"), "{cleaned}");
-    assert_eq!(place.containers(), Vec::<String>::new());
-    assert_eq!(place.docker(&["images", "-q", "devnet-probe"]), "");
-}
-
-#[test]
-fn a_node_that_is_lost_does_not_keep_the_others_from_being_cleaned() {
-    let Some(testbed) = testbed() else { return };
-    let place = Place::new(&testbed, "swept");
-    place.devnet(&["lab", "up"]).ok();
-    // a profile: nobody listens at its first node's address, its second is this engine
-    let home = testbed.join("minikube/.minikube");
-    let copy = place.sandbox.home().join(".minikube");
-    Output::of(place.sandbox.command("cp").arg("-r").args([&home, &copy])).ok();
-    for file in [
-        "profiles/pair/config.json",
-        "machines/pair/config.json",
-        "machines/pair-m02/config.json",
-    ] {
-        let file = copy.join(file);
-        let text = std::fs::read_to_string(&file).unwrap();
-        let text = text.replace("127.0.0.5", "127.0.0.9");
-        std::fs::write(file, text.replace("127.0.0.6", "127.0.0.7")).unwrap();
-    }
-    let clean = || {
-        let mut command = place.sandbox.devnet_command(&["-p", "pair", "clean"]);
-        Output::of(command.env("MINIKUBE_HOME", &copy))
-    };
-    let cleaned = clean();
-    assert_eq!(cleaned.code, 5, "{cleaned}");
-    for said in [
-        "warning: node `pair` is not clean: ",
-        "error: not every node is clean: pair\n",
-        "hint: is it running?",
-    ] {
-        assert!(cleaned.stderr.contains(said), "{said}: {cleaned}");
-    }
-    assert!(
-        cleaned
-            .stdout
-            .contains("pair-m02: removed network devnet-lab\n"),
-        "{cleaned}"
-    );
-    assert_eq!(place.containers(), [""; 0]);
-    // none at all is no part
-    place.engine.signal("KILL");
-    clean().fails(3);
-}
-
-#[test]
-fn a_labs_pause_has_no_power() {
-    let Some(lab) = Lab::new() else { return };
-    lab.run(&["up"]).ok();
-    let id = lab.pod("web")["sandbox"]["id"].as_str().unwrap().to_owned();
-    let format = "{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.ReadonlyRootfs}}";
-    assert_eq!(
-        lab.docker(&["inspect", "-f", format, &id]).trim(),
-        "[ALL] [] true"
-    );
-}
-
-#[test]
-fn the_lock_of_a_killed_devnet_ends_and_that_of_a_living_one_is_waited_for() {
-    let Some(lab) = Lab::new() else { return };
-    let engine = lab.host().trim_start_matches("unix://").into();
-    let hold = Hold::Request("POST", "/networks/create");
-    let sandbox = Sandbox::bare();
-    let proxy = Rewriting::holding(sandbox.home(), engine, Some(hold), |_, _| {});
-    let mut killed = sandbox
-        .devnet_command(&["-H", &proxy.url(), "lab", "up"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    proxy.until_held();
-    let held = || lab.docker(&["ps", "-a", "--format", "{{.Names}}"]);
-    assert_eq!(held().trim(), "devnet-lab-lock");
-    let mut waiting = lab
-        .sandbox
-        .devnet_command(&["-H", &lab.host(), "lab", "up"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    assert!(killed.try_wait().unwrap().is_none());
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    assert_eq!(waiting.wait().unwrap().code(), Some(0));
-    proxy.release();
-    assert_eq!(lab.pod("web")["ready"], true);
-    lab.run(&["down"]).ok();
-    assert_eq!(held(), "");
-    // a person's container of that name is neither taken nor waited for
-    let image = busybox_image(&lab.testbed, lab.engine());
-    lab.docker(&[
-        "create",
-        "--name",
-        "devnet-lab-lock",
-        &image,
-        "/bin/busybox",
-    ]);
-    let said = lab.run(&["up"]).fails(1);
-    assert!(said.contains("that is not devnet's"), "{said}");
-    assert_eq!(held().trim(), "devnet-lab-lock");
-    lab.docker(&["rm", "devnet-lab-lock"]);
-}
-
-/// A volume plugin that tells its engine that it is one, keeps what it is asked, and may die: then it
-/// answers nothing until it lives again.
-struct Plugin {
-    asked: Arc<Mutex<Vec<String>>>,
-    alive: Arc<(Mutex<bool>, Condvar)>,
-}
-
-impl Plugin {
-    fn listen(folder: &Path) -> Self {
-        let listener = UnixListener::bind(folder.join("dead.sock")).unwrap();
-        let plugin = Self {
-            asked: Arc::default(),
-            alive: Arc::new((Mutex::new(true), Condvar::new())),
-        };
-        let (asked, alive) = (plugin.asked.clone(), plugin.alive.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let (client, asked, alive) = (client.unwrap(), asked.clone(), alive.clone());
-                std::thread::spawn(move || answer(client, &asked, &alive));
-            }
-        });
-        plugin
-    }
-
-    fn lives(&self, lives: bool) {
-        *self.alive.0.lock().unwrap() = lives;
-        self.alive.1.notify_all();
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-fn answer(mut client: UnixStream, asked: &Mutex<Vec<String>>, alive: &(Mutex<bool>, Condvar)) {
-    let mut head = [0; 4096];
-    let count = client.read(&mut head).unwrap_or_default();
-    let head = String::from_utf8_lossy(&head[..count]).into_owned();
-    let line = head.lines().next().unwrap_or_default().to_owned();
-    let body = if line.contains("Activate") {
-        "{\"Implements\":[\"VolumeDriver\"]}"
-    } else {
-        "{\"Err\":\"\",\"Capabilities\":{\"Scope\":\"local\"}}"
-    };
-    asked.lock().unwrap().push(line);
-    let (lives, changed) = alive;
-    drop(
-        changed
-            .wait_while(lives.lock().unwrap(), |lives| !*lives)
-            .unwrap(),
-    );
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.plugins.v1.1+json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let _gone = client.write_all(answer.as_bytes());
-}
-
-/// A pod with a volume, as a manifest in a file.
-fn pod_with_a_volume(sandbox: &Sandbox) -> String {
-    let file = sandbox.home().join("volume.yaml");
-    std::fs::write(
-        &file,
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: full}\nspec:\n  containers:\n  \
-         - {name: app, image: devnet-probe, args: [pause], volumeMounts: [{name: v, mountPath: /v}]}\n  \
-         volumes:\n  - {name: v, emptyDir: {}}\n",
-    )
-    .unwrap();
-    file.display().to_string()
-}
-
-#[test]
-fn a_lab_asks_no_volume_plugin_that_may_be_dead() {
-    let Some(testbed) = testbed() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let plugin = Plugin::listen(folder.path());
-    let engine = Engine::with_plugins(&testbed, "own-plugins", folder.path());
-    let sandbox = Sandbox::bare();
-    let file = pod_with_a_volume(&sandbox);
-    let lab = |arguments: &[&str]| {
-        let url = engine.url();
-        sandbox
-            .devnet(&[&["-H", &url, "lab"], arguments].concat())
-            .ok();
-    };
-    let begun = plugin.asked().len();
-    lab(&["up"]);
-    lab(&["up", &file]);
-    lab(&["kill", "full"]);
-    lab(&["down"]);
-    let so_far = plugin.asked()[begun..].to_vec();
-    assert_eq!(so_far, [""; 0]);
-    // it is there: a question to all drivers reaches it
-    engine.docker(&["volume", "ls", "-q"]).ok();
-    let all = plugin.asked();
-    assert!(all.iter().any(|line| line.contains("VolumeDriver.List")));
-}
-
-#[test]
-fn a_dead_volume_plugin_is_waited_for_only_where_a_lab_has_left_its_traces() {
-    let Some(testbed) = testbed() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let plugin = Plugin::listen(folder.path());
-    let engine = Engine::with_plugins(&testbed, "dead-plugin", folder.path());
-    let sandbox = Sandbox::bare();
-    let url = engine.url();
-    let clean = ["-H", &url, "clean"];
-    // the engine has seen its socket, and asks in vain what it is
-    plugin.lives(false);
-    let said = sandbox.devnet(&clean);
-    let left_out = "no lab has left anything here; its volumes were not looked for";
-    assert!(said.stderr.contains(left_out), "{said}");
-    assert!(said.ok().contains("nothing of devnet's"));
-
-    let file = pod_with_a_volume(&sandbox);
-    sandbox.devnet(&["-H", &url, "lab", "up", &file]).ok();
-    let mut cleaning = sandbox
-        .devnet_command(&clean)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut told = BufReader::new(cleaning.stderr.take().unwrap()).lines();
-    let waits = "the engine has not listed its volumes yet";
-    assert!(told.any(|line| line.unwrap().contains(waits)));
-    plugin.lives(true);
-    let rest: Vec<String> = told.map(Result::unwrap).collect();
-    let done = ended(cleaning);
-    assert_eq!(done.code, 0, "{done} {rest:?}");
-    assert!(done.stdout.contains("removed volume"), "{done} {rest:?}");
-    assert_eq!(engine.left_over(), "");
 }

@@ -111,3 +111,15 @@ fn every_way_to_break_a_pod_shows_and_a_restart_repairs_it() {
     assert_eq!(lab.pod("web")["ready"], true);
     assert_eq!(state(&container(&pod, "server")["id"]), "exited");
 }
+
+#[test]
+fn a_labs_pause_has_no_power() {
+    let Some(lab) = Lab::new() else { return };
+    lab.run(&["up"]).ok();
+    let id = lab.pod("web")["sandbox"]["id"].as_str().unwrap().to_owned();
+    let format = "{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.ReadonlyRootfs}}";
+    assert_eq!(
+        lab.docker(&["inspect", "-f", format, &id]).trim(),
+        "[ALL] [] true"
+    );
+}

@@ -19,6 +19,8 @@ mod build_same;
 mod build_watch;
 mod check;
 mod clean;
+mod clean_faults;
+mod clean_in_use;
 mod completions;
 mod completions_names;
 mod config;
