@@ -54,7 +54,7 @@ engines:
 
 # modules of tests/it whose engines answer differently; what only devnet decides runs on the system's engine alone
 # nodes with containerd or cri-o have a Docker engine beside them only as the source of images
-differing := build:: build_inputs:: build_outputs:: build_layouts:: build_faults:: load:: load_sources:: logs:: exec:: \
+differing := build:: build_inputs:: build_flags:: build_outputs:: build_layouts:: build_faults:: load:: load_sources:: logs:: exec:: \
   pods_live:: pods_restarts::
 
 # one at a time: with containerd's store an engine gives up a list or a build when another test removes an image meanwhile

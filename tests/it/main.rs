@@ -12,6 +12,7 @@ mod any_runtime_watch;
 mod build;
 mod build_engines;
 mod build_faults;
+mod build_flags;
 mod build_inputs;
 mod build_layouts;
 mod build_outputs;
