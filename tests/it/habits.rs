@@ -1,5 +1,5 @@
 //! The flags of docker, kubectl and minikube, verb by verb: each is taken, refused by its name with what
-//! does the same here, or not devnet's.
+//! does the same here, or not devnet's. The file is long because one table holds them all.
 
 use std::fs;
 use std::path::Path;
