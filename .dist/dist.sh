@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds what is released into target/dist: devnet for each system, from the package that package.sh made,
 # as archives, .deb and .rpm, with their sums and the manifests of package managers. Twice gives the same bytes.
-#   DIST_TARGETS="..."    these alone; without it all that rustc has the standard library for
+#   DIST_TARGETS="..."    these alone; without it all that rustc has the standard library for, in CI all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -53,8 +53,7 @@ extras() { # PROGRAM: completions and manual pages, as a devnet that runs here w
   "$1" completions elvish > "$folder/completions/devnet.elv"
   "$1" completions powershell > "$folder/completions/_devnet.ps1"
   "$1" --quiet man --dir "$folder/man/man1"
-  # kubectl's name for it
-  printf '#!/bin/sh\nexec devnet "$@"\n' > "$folder/kubectl-devnet"
+  install -m 755 .dist/kubectl-devnet "$folder/"
   find "$folder" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 }
 

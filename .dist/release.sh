@@ -24,20 +24,33 @@ done
 .dist/package.sh "$probes"
 cmp -s "target/package/devnet-$version.crate" "$crate" || { echo "release: this checkout packs to another crate than the one that was tested" >&2; exit 1; }
 
-gh release view "$tag" >/dev/null 2>&1 || gh release create "$tag" --draft --verify-tag --generate-notes
-gh release upload "$tag" --clobber "$dist/SHA256SUMS" "$dist"/devnet* "$dist"/manifests/*/*
-# outside of this folder, of which Cargo would tell
-if ! (cd / && cargo info --quiet "devnet@$version") >/dev/null 2>&1; then
+draft=$(gh release view "$tag" --json isDraft --jq .isDraft 2>/dev/null || true)
+if [ -z "$draft" ]; then
+  gh release create "$tag" --draft --verify-tag --generate-notes
+  draft=true
+fi
+# what is public is not replaced
+[ "$draft" = false ] || gh release upload "$tag" --clobber "$dist/SHA256SUMS" "$dist"/devnet* "$dist"/manifests/*/*
+
+# the crate of this version that the registry has, as Cargo brings it to who depends on it
+depends=target/depends-on-devnet
+rm -rf "$depends"; mkdir -p "$depends/src"
+: > "$depends/src/lib.rs"
+printf '[package]\nname = "depends-on-devnet"\nedition = "2024"\n[dependencies]\ndevnet = "=%s"\n[workspace]\n' "$version" > "$depends/Cargo.toml"
+if CARGO_HOME=$PWD/$depends/home cargo fetch --quiet --manifest-path "$depends/Cargo.toml" 2>/dev/null; then
+  cmp -s "$depends/home/registry/cache/"*"/devnet-$version.crate" "$crate" ||
+    { echo "release: another crate was published as devnet $version: this one needs another version" >&2; exit 1; }
+else
   cargo publish --locked --no-verify --allow-dirty --manifest-path target/package/source/Cargo.toml --target-dir target
 fi
-gh release edit "$tag" --draft=false
+[ "$draft" = false ] || gh release edit "$tag" --draft=false
 
-tap=target/homebrew-tap
+tap=target/homebrew-tap from=$(sed -n 's|^repository = "\(.*\)/.*"|\1|p' Cargo.toml)/homebrew-tap
 rm -rf "$tap"
 header="Authorization: Basic $(printf 'x-access-token:%s' "$TAP_TOKEN" | base64 -w 0)"
 # in the environment: words of a command line are seen by everybody
-export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.extraHeader GIT_CONFIG_VALUE_0="$header"
-git clone --quiet --depth 1 "$(sed -n 's|^repository = "\(.*\)/.*"|\1|p' Cargo.toml)/homebrew-tap" "$tap"
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.$from.extraHeader" GIT_CONFIG_VALUE_0="$header"
+git clone --quiet --depth 1 "$from" "$tap"
 install -D -m 644 "$dist/manifests/homebrew/devnet.rb" "$tap/Formula/devnet.rb"
 git -C "$tap" add Formula/devnet.rb
 if ! git -C "$tap" diff --cached --quiet; then

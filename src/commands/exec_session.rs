@@ -31,18 +31,18 @@ pub(crate) fn before(error: Error) -> Error {
     }
 }
 
-/// The best shell that is there, running or not.
+/// The best shell that is there. `files_of` gives those of some files that there are.
 ///
 /// # Errors
 /// When it can't be asked.
 pub(crate) async fn best_shell(
-    has_file: impl AsyncFn(&str) -> Result<bool>,
+    files_of: impl AsyncFnOnce(&[&str]) -> Result<Vec<String>>,
 ) -> Result<Option<Vec<String>>> {
-    // all at once: far away, each question takes its time
-    let there = SHELLS.map(|(path, _)| has_file(path));
-    let there = futures_util::future::try_join_all(there).await?;
-    let best = SHELLS.iter().zip(there).find(|(_, there)| *there);
-    Ok(best.map(|((path, arguments), _)| {
+    let there = files_of(&SHELLS.map(|(path, _)| path)).await?;
+    let best = SHELLS
+        .iter()
+        .find(|(path, _)| there.iter().any(|one| one == path));
+    Ok(best.map(|(path, arguments)| {
         let words = std::iter::once(path).chain(arguments.iter());
         words.map(|word| (*word).to_owned()).collect()
     }))

@@ -185,8 +185,8 @@ impl Shell<'_> {
         };
         let command = if args.command.is_empty() {
             let beside = self.probe(Vec::new());
-            let has_file = async |path: &str| self.session.has_file(&beside, path).await;
-            let shell = exec_session::best_shell(has_file).await?;
+            let files_of = async |paths: &[&str]| self.session.files_of(&beside, paths).await;
+            let shell = exec_session::best_shell(files_of).await?;
             shell.ok_or_else(|| {
                 Error::failed(format!("image `{image}` brings no shell"))
                     .hint("another `--image`, or none for devnet's own tools")

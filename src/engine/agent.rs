@@ -109,15 +109,15 @@ impl AgentSession {
         .await
     }
 
-    /// Looks for a program that is there for a job of this kind.
+    /// Those of some programs that are there for a job of this kind.
     ///
     /// # Errors
     /// As `spawn`.
-    pub(crate) async fn has_file(&self, job: &Job, path: &str) -> Result<bool> {
+    pub(crate) async fn files_of(&self, job: &Job, paths: &[&str]) -> Result<Vec<String>> {
         match self {
-            Self::Docker(session) => Box::pin(session.has_file(job, path)).await,
+            Self::Docker(session) => Box::pin(session.files_of(job, paths)).await,
             // beside a container there is only devnet's own program
-            Self::Node(_) => Ok(false),
+            Self::Node(_) => Ok(Vec::new()),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The session of root's in which a node tells of itself and then keeps the probe: one program for both,
-//! since each costs a login shell and a `sudo`.
+//! The session of root's in which a node tells of itself and then keeps a folder, with the probe or
+//! without: one program for both, since each costs a login shell and a `sudo`.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const LONGEST: usize = 16 << 10;
 /// The time that a node may take for it.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A session that waits for the probe. It ends when this is dropped.
+/// A session that waits for what it is to keep. It ends when this is dropped.
 pub(super) struct NodeSession {
     pub(super) program: NodeProgram,
 }
@@ -63,7 +63,7 @@ impl NodeSession {
             })?
     }
 
-    /// Sends the probe, which is kept from then on.
+    /// Sends the probe, which is kept from then on; nothing of it where a folder alone is wanted.
     pub(super) async fn send(&mut self, probe: &[u8], sum: &str) {
         let input = &mut self.program.input;
         let sent = async {

@@ -120,12 +120,17 @@ impl Runtime {
         }
     }
 
-    /// Looks for a file (or a link) in a container's file system, running or not.
-    pub(crate) async fn has_file(&self, container: &str, path: &str) -> bool {
+    /// Those of some files (or links) that are in the file system of a container that runs.
+    ///
+    /// # Errors
+    /// When the node does not let them be seen.
+    pub(crate) async fn files_of(&self, container: &str, paths: &[&str]) -> Result<Vec<String>> {
         match self {
-            Self::Docker(docker) => docker.has_file(container, path).await,
-            Self::Containerd(containerd) => containerd.node.has_file(container, path).await,
-            Self::CriO(crio) => crio.node.has_file(container, path).await,
+            Self::Docker(docker) => Ok(docker.files_of(container, paths).await),
+            Self::Containerd(containerd) => {
+                Box::pin(containerd.node.files_of(container, paths)).await
+            }
+            Self::CriO(crio) => Box::pin(crio.node.files_of(container, paths)).await,
         }
     }
 

@@ -1,12 +1,12 @@
 //! Nodes with containerd or cri-o that do not let devnet in, hang, or are lost half-way.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Stdio};
 
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::cri_nodes::own_nodes;
 use crate::support::node_kubelet::{Pod, Wanted};
-use crate::support::{Output, Sandbox, ended, testbed};
+use crate::support::{Output, Sandbox, ended, testbed, until};
 
 /// Every verb's way in fails with the same words.
 fn refused(node: &ContainerdNode, words: &[&str]) {
@@ -184,5 +184,46 @@ fn a_node_that_hangs_is_given_up() {
         }
         node.signal_all("CONT");
         node.until_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_node_whose_sshd_has_few_sessions_for_a_connection_is_no_obstacle() {
+    let Some(testbed) = testbed() else { return };
+    for node in own_nodes(&testbed, "trouble-few") {
+        let _pod = Pod::up(&node, Wanted::pod("web").sleeper("web"));
+        let few = "sed -i '1i MaxSessions 6' /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)";
+        node.run(&["sh", "-c", few]).ok();
+        until("sshd has read it", || {
+            let told = node.run(&["sh", "-c", "exec /usr/sbin/sshd -T"]).stdout;
+            told.contains("maxsessions 6") && node.ssh("true").code == 0
+        });
+        let sandbox = node.sandbox();
+        let typed = |words: &[&str]| {
+            let all = [&["-p", &node.name, "exec", "-i", "web"], words].concat();
+            let mut command = sandbox.devnet_command(&all);
+            let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+            let mut input = child.stdin.take().unwrap();
+            input.write_all(b"echo from a shell; exit 3\n").unwrap();
+            drop(input);
+            ended(child)
+        };
+        // shells are looked for; so is a user
+        for words in [&[][..], &["-u", "root"], &["-u", "root", "--", "sh"]] {
+            let said = typed(words);
+            assert_eq!(
+                (said.code, said.stdout.trim()),
+                (3, "from a shell"),
+                "{said}"
+            );
+        }
+        for verb in [
+            &["pods"][..],
+            &["shell", "web", "--", "ls", "/"],
+            &["logs", "web"],
+        ] {
+            sandbox.devnet(&[&["-p", &node.name], verb].concat()).ok();
+        }
     }
 }

@@ -98,6 +98,33 @@ fn a_list_that_an_engine_gave_up_for_what_has_just_gone_is_asked_for_again() {
 }
 
 #[test]
+fn a_container_that_goes_while_it_is_asked_for_is_left_out_and_another_failure_is_told() {
+    const ANSWERS: &[(&str, &str, i32)] = &[
+        ("404 Not Found", "No such container: web", 0),
+        // podman's
+        (
+            "500 Internal Server Error",
+            "container df75 does not exist in database: no such container",
+            0,
+        ),
+        ("500 Internal Server Error", "layer does not exist", 1),
+    ];
+    for (status, words, code) in ANSWERS {
+        let sandbox = Sandbox::bare();
+        let hostile = Hostile::start(sandbox.home(), move |_, at| {
+            let said = format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n{{\"message\":\"{words}\"}}"
+            );
+            let asked = at == format!("/containers/{APP}/json");
+            asked.then(|| Deed::Repeat(said.into_bytes(), Vec::new(), 0))
+        });
+        let output = ends(&sandbox, &hostile.url(), &["pods", "--no-probe"]);
+        assert_eq!(output.code, *code, "{status} {words}: {output}");
+        assert_eq!(output.stderr.contains(words), *code != 0, "{output}");
+    }
+}
+
+#[test]
 fn an_engine_that_looks_long_through_a_log_and_answers_pings_is_waited_for() {
     let sandbox = Sandbox::bare().env("DEVNET_TIMEOUT", "1");
     let pings = Arc::new((Mutex::new(None), Condvar::new()));

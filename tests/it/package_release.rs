@@ -44,11 +44,13 @@ impl Release {
         let fakes = home.join("target/fakes");
         fs::create_dir(&fakes).unwrap();
         let gh = "#!/bin/sh\necho \"gh $*\" >> target/calls\n\
-                  case $2 in view) [ -e target/there ] ;; create) touch target/there ;; esac\n";
+                  case $2 in view) cat target/draft ;; create) echo true > target/draft ;; \
+                  edit) echo false > target/draft ;; esac\n";
+        // the registry is a file
         let cargo = format!(
-            "#!/bin/sh\ncase $1 in\n\
-             info) exec test -e {0}/published ;;\n\
-             publish) echo 'cargo publish' >> target/calls; [ -z \"$REFUSED\" ] && touch {0}/published ;;\n\
+            "#!/bin/sh\nregistry={0}/published\ncase $1 in\n\
+             fetch) brought=$CARGO_HOME/registry/cache/one; mkdir -p $brought && cp $registry $brought/devnet-{VERSION}.crate ;;\n\
+             publish) echo 'cargo publish' >> target/calls; [ -z \"$REFUSED\" ] && cp {0}/package/devnet-{VERSION}.crate $registry ;;\n\
              *) exec {1} \"$@\" ;;\nesac\n",
             home.join("target").display(),
             tool("cargo").display()
@@ -128,7 +130,6 @@ fn a_release_is_public_once_all_of_it_is_there_and_one_that_was_broken_off_goes_
     release.run(&tag, &[]).ok();
     let calls = release.calls();
     let public = format!("gh release edit {tag} --draft=false");
-    assert_eq!(calls[0], format!("gh release view {tag}"));
     assert!(calls[1].starts_with("gh release upload"), "{calls:#?}");
     assert_eq!(calls[2..], ["cargo publish".to_owned(), public.clone()]);
     let formulas = release.formulas();
@@ -137,9 +138,13 @@ fn a_release_is_public_once_all_of_it_is_there_and_one_that_was_broken_off_goes_
         "{formulas}"
     );
 
-    // all of it is there
+    // all of it is there, and is left
     release.run(&tag, &[]).ok();
-    assert_eq!(release.calls()[2..], [public]);
+    let calls = release.calls();
+    assert!(
+        calls.len() == 1 && calls[0].starts_with("gh release view"),
+        "{calls:#?}"
+    );
     assert_eq!(release.formulas(), formulas);
 }
 
@@ -162,4 +167,20 @@ fn what_would_be_half_a_release_or_another_is_refused_before_anything_is_sent() 
     fs::write(release.file(&format!("dist/devnet-{VERSION}.crate")), "").unwrap();
     assert_ne!(release.run(&tag, &[]).code, 0, "its sum is another");
     assert_eq!(release.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn a_crate_of_this_version_that_is_another_keeps_a_release_from_becoming_public() {
+    let Some(checkout) = checkout() else { return };
+    let release = Release::of(checkout);
+    fs::write(release.file("published"), "another").unwrap();
+    let said = release.run(&format!("v{VERSION}"), &[]).fails(1);
+    assert!(said.contains("another crate was published"), "{said}");
+    let calls = release.calls();
+    assert!(
+        !calls.iter().any(|call| call.contains("edit")),
+        "{calls:#?}"
+    );
+    assert!(!calls.contains(&"cargo publish".to_owned()), "{calls:#?}");
+    assert!(!release.formulas().contains("devnet.rb"));
 }

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 step() { echo "== $*" >&2; }
 
 step "format"; cargo fmt --check
-step "shellcheck"; shellcheck -x tests/testbed/*.sh tests/bench/*.sh tests/fuzz/*.sh .dist/*.sh .dist/test/*.sh templates/*-session.sh
+step "shellcheck"; shellcheck -x tests/testbed/*.sh tests/bench/*.sh tests/fuzz/*.sh .dist/*.sh .dist/kubectl-devnet .dist/test/*.sh templates/*-session.sh
 step "clippy"; cargo clippy --all-targets --all-features -- -D warnings
 step "clippy, the probe alone"; cargo clippy --bin devnet-probe --no-default-features --features probe -- -D warnings
 for target in x86_64-pc-windows-gnu aarch64-apple-darwin; do

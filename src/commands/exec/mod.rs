@@ -69,14 +69,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let (engine, pod) = one_pod::find(
-        context,
-        &args.pod,
-        args.namespace.as_deref(),
-        one_pod::Jobs::Exec,
-    )
-    .await
-    .map_err(before)?;
+    // a shell is looked for, and a user's name in the container's lists
+    let looks = args.command.is_empty() || args.user.is_some();
+    let jobs = if looks {
+        one_pod::Jobs::Own
+    } else {
+        one_pod::Jobs::Exec
+    };
+    let (engine, pod) = one_pod::find(context, &args.pod, args.namespace.as_deref(), jobs)
+        .await
+        .map_err(before)?;
     let container = one_pod::container(context, &pod, args.container.as_deref()).map_err(before)?;
     if container.state == State::Paused {
         let thaw = Remedy::Thaw {
@@ -149,8 +151,8 @@ async fn variables(args: &Args, environment: &Environment) -> Result<Vec<String>
 
 /// The best shell that a container has.
 async fn shell(engine: &Engine, container: &Container) -> Result<Vec<String>> {
-    let has_file = async |path: &str| Ok(engine.runtime.has_file(&container.id, path).await);
-    exec_session::best_shell(has_file)
+    let files_of = async |paths: &[&str]| engine.runtime.files_of(&container.id, paths).await;
+    exec_session::best_shell(files_of)
         .await?
         .ok_or_else(|| {
             Error::failed(format!(

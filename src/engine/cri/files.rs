@@ -51,12 +51,25 @@ impl CriNode {
         Ok((printed, process.control.ended()?))
     }
 
-    /// True where a file (or a link) is in a container's file system.
-    pub(in crate::engine) async fn has_file(&self, container: &str, path: &str) -> bool {
+    /// Those of some files (or links) that are in a container's file system. They are asked for in one
+    /// session: sshd has few of them for a connection.
+    pub(in crate::engine) async fn files_of(
+        &self,
+        container: &str,
+        paths: &[&str],
+    ) -> Result<Vec<String>> {
         let session = Session::new(self.clone());
-        let looked = self.tool(container, &["ls", path], &session).await;
+        let words = [&["ls"], paths].concat();
+        let looked = self.tool(container, &words, &session).await;
         session.finish().await;
-        looked.is_ok_and(|(_, ended)| ended == Ended::With(0))
+        match looked? {
+            // each that is there, under its own path
+            (listed, Ended::With(0 | 1)) => {
+                let listed = String::from_utf8_lossy(&listed).into_owned();
+                Ok(listed.lines().map(str::to_owned).collect())
+            }
+            _ => Err(Error::failed("the container's files can't be seen")),
+        }
     }
 
     /// The `/etc/resolv.conf` of the first of these containers in which it can be read.

@@ -151,7 +151,7 @@ impl CriO {
 
     async fn write(&self, path: &str, text: &str) -> Result<()> {
         let words = ["sh", "-c", WRITE, "sh", path].map(str::to_owned);
-        let mut program = self.node.access.start_as_root(&words, None).await?;
+        let mut program = self.node.probe.start(&words).await?;
         let ending = program.ending.clone();
         let written = async {
             program.input.write_all(text.as_bytes()).await?;

@@ -84,13 +84,20 @@ impl Docker {
         })
     }
 
-    /// True where a file (or a link) is in a container's file system, running or not.
-    pub(in crate::engine) async fn has_file(&self, container: &str, path: &str) -> bool {
-        let options = bollard::query_parameters::ContainerArchiveInfoOptions { path: path.into() };
-        self.api
-            .get_container_archive_info(container, Some(options))
-            .await
-            .is_ok()
+    /// Those of some files (or links) that are in a container's file system, running or not.
+    pub(in crate::engine) async fn files_of(&self, container: &str, paths: &[&str]) -> Vec<String> {
+        // all at once: far away, each question takes its time
+        let looks = paths.iter().map(|path| async move {
+            let options = bollard::query_parameters::ContainerArchiveInfoOptions {
+                path: (*path).into(),
+            };
+            let look = self
+                .api
+                .get_container_archive_info(container, Some(options));
+            look.await.is_ok().then(|| (*path).to_owned())
+        });
+        let found = futures_util::future::join_all(looks).await;
+        found.into_iter().flatten().collect()
     }
 }
 
@@ -125,9 +132,7 @@ impl Docker {
     pub(super) async fn runs(&self, container: &str) -> Result<bool> {
         match self.api.inspect_container(container, None).await {
             Ok(found) => Ok(found.state.and_then(|state| state.running) == Some(true)),
-            Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Ok(false),
+            Err(error) if super::container_is_gone(&error) => Ok(false),
             Err(error) => Err(self.failed("exec", error)),
         }
     }

@@ -333,6 +333,19 @@ async fn no_engine(dialer: &Dialer, door: &Door, error: bollard::errors::Error) 
     unreachable(door, endpoint, error)
 }
 
+/// True for an engine's answer about a container that is not there; podman has 500 for one that goes
+/// while it is asked.
+fn container_is_gone(error: &bollard::errors::Error) -> bool {
+    use bollard::errors::Error::DockerResponseServerError;
+    match error {
+        DockerResponseServerError {
+            status_code: 404, ..
+        } => true,
+        DockerResponseServerError { message, .. } => message.contains("no such container"),
+        _ => false,
+    }
+}
+
 /// The client's own names for what failed say nothing to a person; its last reason does.
 fn last_reason(error: bollard::errors::Error) -> Box<dyn std::error::Error + Send + Sync> {
     let bollard::errors::Error::HyperLegacyError { err } = &error else {

@@ -304,9 +304,7 @@ impl Docker {
             .or_else(super::states::read_again)
         {
             Ok(answer) => Ok(Some(answer)),
-            Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Ok(None),
+            Err(error) if super::container_is_gone(&error) => Ok(None),
             Err(error) => {
                 let short = id.get(..12).unwrap_or(&id);
                 Err(self.failed(&format!("inspecting container {short}"), error))

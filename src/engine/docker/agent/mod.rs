@@ -62,10 +62,14 @@ impl Session {
         self.docker.exec(&helper.id, exec).await
     }
 
-    /// Looks for a program that is there for a job of this kind.
-    pub(in crate::engine) async fn has_file(&self, job: &Job, path: &str) -> Result<bool> {
+    /// Those of some programs that are there for a job of this kind.
+    pub(in crate::engine) async fn files_of(
+        &self,
+        job: &Job,
+        paths: &[&str],
+    ) -> Result<Vec<String>> {
         let helper = self.helper(job).await?;
-        Ok(self.docker.has_file(&helper.id, path).await)
+        Ok(self.docker.files_of(&helper.id, paths).await)
     }
 
     /// The helper that holds a job's place, made for the first that wants it.
