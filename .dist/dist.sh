@@ -30,6 +30,14 @@ remap="--remap-path-prefix=$source=devnet$separator--remap-path-prefix=$build=bu
 export MACOSX_DEPLOYMENT_TARGET=11.0
 export CFLAGS="-ffile-prefix-map=$cargo_home/registry/src=crates -ffile-prefix-map=$build=build"
 
+windows_links() { # what windows-gcc.sh links through
+  export DEVNET_LINK=$build/link TMPDIR=$build/tmp CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=$root/.dist/windows-gcc.sh
+  rm -rf "$DEVNET_LINK" "$TMPDIR"; mkdir -p "$DEVNET_LINK" "$TMPDIR"
+  ln -s "$cargo_home/registry/src" "$DEVNET_LINK/crates"
+  ln -s "$(rustc --print sysroot)" "$DEVNET_LINK/rust"
+  ln -s "$build" "$DEVNET_LINK/build"
+}
+
 compile() { # TARGET
   local flags=$remap how=(cargo zigbuild)
   case $1 in
@@ -40,7 +48,8 @@ compile() { # TARGET
     *-apple-darwin) flags="$flags$separator-Clink-arg=-Wl,-S"; if [ "$(uname)" = Darwin ]; then how=(cargo build); fi ;;
   esac
   # no program has a date in it, and with another date C sources would be compiled again
-  (cd "$source" && unset SOURCE_DATE_EPOCH DEVNET_PROBE_X86_64 DEVNET_PROBE_AARCH64 RUSTFLAGS &&
+  (case $1 in *-windows-gnu) windows_links ;; esac
+    cd "$source" && unset SOURCE_DATE_EPOCH DEVNET_PROBE_X86_64 DEVNET_PROBE_AARCH64 RUSTFLAGS &&
     CARGO_ENCODED_RUSTFLAGS=$flags "${how[@]}" --quiet --locked --profile dist --bin devnet --target "$1" --target-dir "$build")
 }
 
