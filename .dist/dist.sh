@@ -82,7 +82,6 @@ archive() { # TARGET
   else
     # kubectl finds it as its plugin; krew unpacks no archive with a link in it
     install -m 755 "$source/extras/kubectl-devnet" "$folder/"
-    touch -d "@$SOURCE_DATE_EPOCH" "$folder/kubectl-devnet"
     tar c --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar "$name" | gzip -9 -n > "$out/$name.tar.gz"
   fi
   cd "$root"

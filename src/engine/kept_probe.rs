@@ -84,7 +84,6 @@ pub(crate) struct KeptFolder {
 
 /// The probe in such a folder. It goes when the last who has it drops it.
 pub(crate) struct KeptProbe {
-    program: String,
     folder: KeptFolder,
 }
 
@@ -168,9 +167,7 @@ impl ProbeKeeper {
     }
 
     async fn make_folder(&self) -> Result<KeptFolder> {
-        let session = self.session().await?;
-        self.keep(session, &[], "the node did not make a folder")
-            .await
+        self.keep(&[], "the node did not make a folder").await
     }
 
     async fn share(&self, architecture: &str) -> Result<Arc<KeptProbe>> {
@@ -179,34 +176,22 @@ impl ProbeKeeper {
             return Ok(there);
         }
         let program = carried::program(architecture)?;
-        let session = self.session().await?;
-        let failure = "the node did not take the probe";
-        let folder = self.keep(session, &program, failure).await?;
-        let brought = Arc::new(KeptProbe {
-            program: format!("{}/{PROGRAM}", folder.path),
-            folder,
-        });
+        let folder = self
+            .keep(&program, "the node did not take the probe")
+            .await?;
+        let brought = Arc::new(KeptProbe { folder });
         *kept = Arc::downgrade(&brought);
         Ok(brought)
     }
 
-    /// The session that waits, else another.
-    async fn session(&self) -> Result<NodeSession> {
+    /// Sends the session that waits, else another, what it is to keep, and hears where that is.
+    async fn keep(&self, program: &[u8], failure: &str) -> Result<KeptFolder> {
         let waits = self.session.lock();
         let waits = waits.unwrap_or_else(PoisonError::into_inner).take();
-        match waits {
-            Some(session) => Ok(session),
-            None => Ok(NodeSession::open(&self.access).await?.1),
-        }
-    }
-
-    /// Sends a session what it is to keep, and hears where that is.
-    async fn keep(
-        &self,
-        mut session: NodeSession,
-        program: &[u8],
-        failure: &str,
-    ) -> Result<KeptFolder> {
+        let mut session = match waits {
+            Some(session) => session,
+            None => NodeSession::open(&self.access).await?.1,
+        };
         let sum = format!("{:x}", Sha256::digest(program));
         session.send(program, &sum).await;
         let mut keeper = session.program;
@@ -255,8 +240,8 @@ impl KeptFolder {
 
 impl KeptProbe {
     /// The path of the program on the node.
-    pub(in crate::engine) fn program(&self) -> &str {
-        &self.program
+    pub(in crate::engine) fn program(&self) -> String {
+        format!("{}/{PROGRAM}", self.folder.path)
     }
 
     /// Gives it back. It is gone then, unless others have it too.

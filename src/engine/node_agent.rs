@@ -72,7 +72,7 @@ impl Session {
             Some(kept) => kept,
             None => kept.insert(in_time(self.borrow()).await?),
         };
-        Ok(kept.program().to_owned())
+        Ok(kept.program())
     }
 
     async fn borrow(&self) -> Result<Arc<KeptProbe>> {

@@ -66,8 +66,7 @@ fn newest_process(node: &ContainerdNode) -> usize {
 fn a_command_costs_its_node_no_more_than_it_must() {
     let Some(testbed) = testbed() else { return };
     let node = ContainerdNode::start(&testbed, "cost");
-    let script = "sed -i '1i LogLevel DEBUG1' /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)";
-    node.run(&["sh", "-c", script]).ok();
+    node.configure_sshd("LogLevel DEBUG1");
     until("sshd tells of its channels", || {
         node.ssh("true");
         channels(&node) > 0

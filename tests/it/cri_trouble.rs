@@ -1,8 +1,9 @@
 //! Nodes with containerd or cri-o that do not let devnet in, hang, or are lost half-way.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
+use crate::support::archive::piped;
 use crate::support::containerd_node::ContainerdNode;
 use crate::support::cri_nodes::own_nodes;
 use crate::support::node_kubelet::{Pod, Wanted};
@@ -192,8 +193,7 @@ fn a_node_whose_sshd_has_few_sessions_for_a_connection_is_no_obstacle() {
     let Some(testbed) = testbed() else { return };
     for node in own_nodes(&testbed, "trouble-few") {
         let _pod = Pod::up(&node, Wanted::pod("web").sleeper("web"));
-        let few = "sed -i '1i MaxSessions 6' /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)";
-        node.run(&["sh", "-c", few]).ok();
+        node.configure_sshd("MaxSessions 6");
         until("sshd has read it", || {
             let told = node.run(&["sh", "-c", "exec /usr/sbin/sshd -T"]).stdout;
             told.contains("maxsessions 6") && node.ssh("true").code == 0
@@ -201,13 +201,8 @@ fn a_node_whose_sshd_has_few_sessions_for_a_connection_is_no_obstacle() {
         let sandbox = node.sandbox();
         let typed = |words: &[&str]| {
             let all = [&["-p", &node.name, "exec", "-i", "web"], words].concat();
-            let mut command = sandbox.devnet_command(&all);
-            let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-            let mut input = child.stdin.take().unwrap();
-            input.write_all(b"echo from a shell; exit 3\n").unwrap();
-            drop(input);
-            ended(child)
+            let typed = b"echo from a shell; exit 3\n".to_vec();
+            piped(&mut sandbox.devnet_command(&all), typed)
         };
         // shells are looked for; so is a user
         for words in [&[][..], &["-u", "root"], &["-u", "root", "--", "sh"]] {

@@ -61,6 +61,14 @@ fn an_answer_that_stops_after_its_head_ends_the_command() {
     }
 }
 
+/// An engine's answer that it does not do what was asked, and why.
+fn refusal(status: &str, words: &str) -> Deed {
+    let said = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n{{\"message\":\"{words}\"}}"
+    );
+    Deed::Repeat(said.into_bytes(), Vec::new(), 0)
+}
+
 /// An engine's words for a list that it gave up, for one of those on it has just been removed.
 const GIVEN_UP: &[(&str, &str)] = &[
     ("404 Not Found", "content digest sha256:113f: not found"),
@@ -80,10 +88,7 @@ fn a_list_that_an_engine_gave_up_for_what_has_just_gone_is_asked_for_again() {
                         return None;
                     }
                     *given_up += 1;
-                    let said = format!(
-                        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n{{\"message\":\"{words}\"}}"
-                    );
-                    Some(Deed::Repeat(said.into_bytes(), Vec::new(), 0))
+                    Some(refusal(status, words))
                 });
                 let output = ends(&sandbox, &hostile.url(), &arguments);
                 let as_it_should = if code == 0 {
@@ -112,11 +117,8 @@ fn a_container_that_goes_while_it_is_asked_for_is_left_out_and_another_failure_i
     for (status, words, code) in ANSWERS {
         let sandbox = Sandbox::bare();
         let hostile = Hostile::start(sandbox.home(), move |_, at| {
-            let said = format!(
-                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n{{\"message\":\"{words}\"}}"
-            );
             let asked = at == format!("/containers/{APP}/json");
-            asked.then(|| Deed::Repeat(said.into_bytes(), Vec::new(), 0))
+            asked.then(|| refusal(status, words))
         });
         let output = ends(&sandbox, &hostile.url(), &["pods", "--no-probe"]);
         assert_eq!(output.code, *code, "{status} {words}: {output}");

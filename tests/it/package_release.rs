@@ -36,7 +36,7 @@ impl Release {
         )
         .ok();
         let instead = format!(
-            "[url \"file://{}\"]\n\tinsteadOf = https://github.com/devnet-cli/homebrew-tap\n[user]\n\tname = a\n",
+            "[url \"file://{}\"]\n\tinsteadOf = https://github.com/devnet-cli/homebrew-tap\n",
             home.join("target/tap.git").display()
         );
         fs::write(home.join("target/gitconfig"), instead).unwrap();

@@ -27,6 +27,7 @@ const RUN: &str = r#"began=$1; shift; (trap '' HUP; while [ -d "${began%/*}" ]; 
 /// The beginning of it where the first bytes of the input are the command's description: so many, for this
 /// file. The rest is the command's own.
 const TAKE: &str = r#"said=$(umask 077; dd bs="$1" count=1 iflag=fullblock of="$2" 2>&1) || { echo "the command's description can't be left on the node: $said" >&2; exit 125; }; shift 2; "#;
+const NOT_DESCRIBED: &str = "the command's description can't be left on the node";
 /// The code of a command that may have been one that was not started.
 const NOT_STARTED: u8 = 125;
 /// The end of what was written that is kept to know why, in bytes.
@@ -102,9 +103,8 @@ impl CriO {
 
     /// A folder for the description, without the probe: what runs there is the node's own.
     async fn folder(&self) -> Result<KeptFolder> {
-        let made = tokio::time::timeout(self.node.patience, self.node.probe.folder());
-        let silent = |_elapsed| not_described().caused_by("the node does not answer");
-        made.await.map_err(silent)?
+        let made = self.node.probe.folder();
+        self.in_time(NOT_DESCRIBED, made).await?
     }
 
     /// The specification of the command: the container's own process, with another command.
@@ -129,9 +129,7 @@ impl CriO {
         let mut output = program.output.as_mut().map(|piece| piece.map_err(lost));
         let failure = "the node does not tell of the container";
         let told = first_line(&mut output, failure);
-        let told = tokio::time::timeout(self.node.patience, told).await;
-        let silent = |_elapsed| Error::failed(failure).caused_by("the node does not answer");
-        let line = told.map_err(silent)??;
+        let line = self.in_time(failure, told).await??;
         let runtime = OciRuntime::of_monitor(&line, container);
         Ok((program, runtime.ok_or_else(unknown)?))
     }
@@ -142,11 +140,9 @@ impl CriO {
             program.input.write_all(text.as_bytes()).await?;
             program.input.flush().await
         };
-        match tokio::time::timeout(self.node.patience, told).await {
-            // one that refuses it has ended, and says why
-            Ok(Ok(()) | Err(_)) => Ok(()),
-            Err(_elapsed) => Err(not_described().caused_by("the node does not answer")),
-        }
+        // one that refuses it has ended, and says why
+        let _refused: std::io::Result<()> = self.in_time(NOT_DESCRIBED, told).await?;
+        Ok(())
     }
 
     async fn write(&self, path: &str, text: &str) -> Result<()> {
@@ -158,16 +154,20 @@ impl CriO {
             program.input.shutdown().await?;
             program.read_to_end(LAST_WORDS, self.node.patience).await
         };
-        let said = tokio::time::timeout(self.node.patience, written);
-        let said = said
-            .await
-            .map_err(|_elapsed| not_described().caused_by("the node does not answer"))?
-            .map_err(|error| not_described().caused_by(error))?;
+        let said = self.in_time(NOT_DESCRIBED, written).await?;
+        let said = said.map_err(|error| not_described().caused_by(error))?;
         if ending.code() == Some(0) {
             return Ok(());
         }
         let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
         Err(not_described().caused_by(why))
+    }
+
+    /// Waits for what the node does at once; `failure` says what came to nothing where it does not.
+    async fn in_time<T>(&self, failure: &str, work: impl Future<Output = T>) -> Result<T> {
+        let silent = |_elapsed| Error::failed(failure).caused_by("the node does not answer");
+        let done = tokio::time::timeout(self.node.patience, work).await;
+        done.map_err(silent)
     }
 }
 
@@ -195,7 +195,7 @@ fn called(runtime: &OciRuntime, container: &str, file: &str) -> Vec<String> {
 }
 
 fn not_described() -> Error {
-    Error::failed("the command's description can't be left on the node")
+    Error::failed(NOT_DESCRIBED)
 }
 
 /// The end of what a command has written.

@@ -352,6 +352,13 @@ impl ContainerdNode {
         ssh
     }
 
+    /// Has its sshd begin with another line of its configuration, from the next login on.
+    pub(crate) fn configure_sshd(&self, line: &str) {
+        let script =
+            format!("sed -i '1i {line}' /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)");
+        self.run(&["sh", "-c", &script]).ok();
+    }
+
     /// Kills everything that runs on it and starts it with the disk it had, as a computer that lost
     /// its power.
     pub(crate) fn restart(&self) {
